@@ -1,0 +1,269 @@
+//! The transfer benchmark: whole copies by the release binary, as ratios to `psql` in the same run.
+//!
+//! `ETL_BENCH_POSTGRES=postgres://… cargo bench --bench transfer [-- NAME]`. It makes a database of its own on that
+//! server and drops it at the end. `ETL_BENCH_ROWS` (1,000,000) and `ETL_BENCH_REPEATS` (3) change the size. Wall
+//! time depends on the machine: compare the ratios. CPU is that of the client processes, RSS the peak of one.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const ETL: &str = env!("CARGO_BIN_EXE_etl");
+
+/// What one run of a command line cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: f64,
+    cpu: f64,
+    peak_bytes: u64,
+}
+
+struct Bench {
+    server: String,
+    url: String,
+    folder: String,
+    rows: u64,
+    repeats: usize,
+}
+
+fn main() {
+    let Ok(server) = std::env::var("ETL_BENCH_POSTGRES") else {
+        // `cargo test --benches` comes by without a server: nothing is measured then, and it says so.
+        println!("transfer: set ETL_BENCH_POSTGRES to the URL of a PostgreSQL server to measure");
+        return;
+    };
+    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let folder = std::env::temp_dir().join(format!("etl-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let (base, _) = server.rsplit_once('/').expect("a URL that ends in /database");
+    let bench = Bench {
+        url: format!("{base}/etl_bench"),
+        server,
+        folder: folder.to_str().unwrap().to_owned(),
+        rows: number("ETL_BENCH_ROWS", 1_000_000),
+        repeats: number("ETL_BENCH_REPEATS", 3) as usize,
+    };
+    bench.run();
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+impl Bench {
+    fn run(&self) {
+        self.administer("drop database if exists etl_bench");
+        self.administer("create database etl_bench");
+        self.make_tables();
+        println!("rows {}, repeats {} (medians)", self.rows, self.repeats);
+        println!("{:<34} {:>8} {:>8} {:>9}  ratio", "case", "wall s", "cpu s", "peak MB");
+        let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+        let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
+        for table in ["mixed", "lineitem"] {
+            if wanted("read") {
+                self.read(table);
+            }
+            if wanted("pg-pg") {
+                self.postgres_to_postgres(table);
+            }
+            if wanted("parquet") {
+                self.parquet(table);
+            }
+            if wanted("csv") {
+                self.csv(table);
+            }
+            if wanted("threads") {
+                self.threads(table);
+            }
+        }
+        if wanted("small") {
+            self.small();
+        }
+        self.administer("drop database etl_bench");
+    }
+
+    fn make_tables(&self) {
+        let rows = self.rows;
+        self.sql(&format!(
+            "create table mixed as select i::bigint id, (i % 1000)::int a, (i % 100)::smallint b, md5(i::text) t1,
+             'name ' || (i % 5000) t2, repeat('x', (i % 50)::int) t3, case when i % 7 = 0 then null else 'city' || i end t4,
+             (i * 1.2345)::numeric(18,4) amount, i % 3 = 0 ok, date '2000-01-01' + (i % 9000)::int d,
+             timestamp '2020-01-01' + i * interval '1 second' ts, timestamptz '2020-01-01 00:00Z' + i * interval '1 second' tz,
+             jsonb_build_object('k', i, 'tags', array['a', 'b']) j, md5(i::text)::uuid u, (i * 0.37)::float8 f
+             from generate_series(1, {rows}) i"
+        ));
+        let scale = rows as f64 / 6_000_000.0;
+        self.etl(&[&format!("gen:tpch.lineitem?sf={scale}"), &format!("{}#lineitem", self.url), "-q"]);
+        self.sql("vacuum analyze");
+        self.sql("create table few as select * from mixed limit 200");
+    }
+
+    fn read(&self, table: &str) {
+        let psql =
+            self.shell(&format!("psql -qX '{}' -c 'copy {table} to stdout (format binary)' > /dev/null", self.url));
+        report(&format!("{table}: psql COPY binary > /dev/null"), psql, psql);
+        let source = format!("{}#{table}", self.url);
+        for jobs in ["1", "2"] {
+            let ours = self.median(|| self.etl(&[&source, "null:", "-q", "-j", jobs]));
+            report(&format!("{table}: etl → null:, {jobs} channels"), ours, psql);
+        }
+    }
+
+    fn postgres_to_postgres(&self, table: &str) {
+        let url = &self.url;
+        let pipe = |range: &str| {
+            format!(
+                "psql -qX '{url}' -c 'copy (select * from {table} {range}) to stdout (format binary)' \
+                 | psql -qX '{url}' -c 'copy target from stdin (format binary)'"
+            )
+        };
+        let middle = self.value(&format!("select pg_relation_size('{table}') / 8192 / 2"));
+        let lower = pipe(&format!("where ctid < $$({middle},0)$$"));
+        let upper = pipe(&format!("where ctid >= $$({middle},0)$$"));
+        let one = self.median(|| {
+            self.sql(&format!("drop table if exists target; create table target (like {table})"));
+            shell_once(&pipe("").replace("$$", "'\\''"))
+        });
+        let two = self.median(|| {
+            self.sql(&format!("drop table if exists target; create table target (like {table})"));
+            shell_once(&format!("{lower} & {upper}; wait").replace("$$", "'\\''"))
+        });
+        report(&format!("{table}: one psql pipe"), one, one);
+        report(&format!("{table}: two psql ctid pipes"), two, one);
+        for (jobs, floor) in [("1", one), ("2", two)] {
+            let ours = self.median(|| {
+                self.sql("drop table if exists target");
+                self.etl(&[&format!("{url}#{table}"), &format!("{url}#target"), "-q", "-j", jobs])
+            });
+            report(&format!("{table}: etl PG → PG, {jobs} channels"), ours, floor);
+        }
+    }
+
+    fn parquet(&self, table: &str) {
+        let floor = self.shell(&format!("psql -qX '{}' -c 'copy {table} to stdout' > /dev/null", self.url));
+        report(&format!("{table}: psql COPY > /dev/null"), floor, floor);
+        let (source, target) = (format!("{}#{table}", self.url), format!("{}/{table}.parquet", self.folder));
+        for jobs in ["1", "2"] {
+            let ours = self.median(|| self.etl(&[&source, &target, "-q", "-j", jobs, "--mode", "replace"]));
+            report(&format!("{table}: etl PG → Parquet, {jobs} channels"), ours, floor);
+        }
+    }
+
+    fn csv(&self, table: &str) {
+        let (url, file) = (&self.url, format!("{}/{table}.csv", self.folder));
+        let out = self.shell(&format!("psql -qX '{url}' -c \"\\copy {table} to '{file}' csv header\""));
+        report(&format!("{table}: psql \\copy to CSV"), out, out);
+        let ours = self.median(|| self.etl(&[&format!("{url}#{table}"), &file, "-q", "--mode", "replace"]));
+        report(&format!("{table}: etl PG → CSV"), ours, out);
+        let floor = self.median(|| {
+            self.sql(&format!("drop table if exists target; create table target (like {table})"));
+            shell_once(&format!("psql -qX '{url}' -c \"\\copy target from '{file}' csv header\""))
+        });
+        report(&format!("{table}: psql \\copy from CSV"), floor, floor);
+        for jobs in ["1", "2"] {
+            let ours = self.median(|| {
+                self.sql(&format!("drop table if exists target; create table target (like {table})"));
+                self.etl(&[&file, &format!("{url}#target"), "-q", "-j", jobs])
+            });
+            report(&format!("{table}: etl CSV → PG, {jobs} channels"), ours, floor);
+        }
+        fs::remove_file(&file).unwrap();
+    }
+
+    /// The same work with one thread of the processor pool and with more: ratios to one.
+    fn threads(&self, table: &str) {
+        let (csv, parquet) = (format!("{}/{table}.csv", self.folder), format!("{}/threads.parquet", self.folder));
+        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        let with = |threads: &str| {
+            self.median(|| self.etl(&[&csv, &parquet, "-q", "--mode", "replace", "--threads", threads]))
+        };
+        let one = with("1");
+        report(&format!("{table}: CSV → Parquet, 1 thread"), one, one);
+        for threads in ["2", "4"] {
+            report(&format!("{table}: CSV → Parquet, {threads} threads"), with(threads), one);
+        }
+        fs::remove_file(&csv).unwrap();
+    }
+
+    fn small(&self) {
+        let url = &self.url;
+        let ours = self.median(|| {
+            self.sql("drop table if exists target");
+            self.etl(&[&format!("{url}#few"), &format!("{url}#target"), "-q"])
+        });
+        report("200 rows: etl PG → PG", ours, ours);
+        println!("{:<34} {:>8.1} ms", "", ours.wall * 1000.0);
+    }
+
+    fn median(&self, mut run: impl FnMut() -> Cost) -> Cost {
+        let mut costs: Vec<Cost> = (0..self.repeats).map(|_| run()).collect();
+        costs.sort_by(|a, b| a.wall.total_cmp(&b.wall));
+        let peak_bytes = costs.iter().map(|cost| cost.peak_bytes).max().unwrap();
+        Cost { peak_bytes, ..costs[costs.len() / 2] }
+    }
+
+    fn shell(&self, line: &str) -> Cost {
+        self.median(|| shell_once(line))
+    }
+
+    fn etl(&self, arguments: &[&str]) -> Cost {
+        measured(Command::new(ETL).arg("copy").args(arguments).env("XDG_STATE_HOME", &self.folder))
+    }
+
+    fn sql(&self, sql: &str) {
+        measured(
+            Command::new("psql").args(["-qX", "-v", "ON_ERROR_STOP=1", &self.url, "-c", sql]).stderr(Stdio::null()),
+        );
+    }
+
+    fn administer(&self, sql: &str) {
+        measured(
+            Command::new("psql").args(["-qX", "-v", "ON_ERROR_STOP=1", &self.server, "-c", sql]).stderr(Stdio::null()),
+        );
+    }
+
+    fn value(&self, sql: &str) -> String {
+        let output = Command::new("psql").args(["-qXAt", &self.url, "-c", sql]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+fn report(case: &str, cost: Cost, floor: Cost) {
+    let megabytes = cost.peak_bytes as f64 / 1e6;
+    println!("{case:<34} {:>8.2} {:>8.2} {megabytes:>9.0}  {:.2}", cost.wall, cost.cpu, cost.wall / floor.wall);
+}
+
+fn shell_once(line: &str) -> Cost {
+    measured(Command::new("bash").args(["-c", &format!("set -o pipefail; {line}")]))
+}
+
+fn measured(command: &mut Command) -> Cost {
+    let (before, start) = (children_cpu(), Instant::now());
+    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+    let peak_bytes = watch(&mut child);
+    let wall = start.elapsed().as_secs_f64();
+    assert!(child.wait().unwrap().success(), "{command:?} failed");
+    Cost { wall, cpu: children_cpu() - before, peak_bytes }
+}
+
+/// Waits for `child`, looking at its peak memory now and then.
+fn watch(child: &mut Child) -> u64 {
+    let mut peak = 0;
+    let mut pause = Duration::from_micros(200);
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        peak = peak.max(kilobytes.unwrap_or(0) * 1024);
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+    peak
+}
+
+/// CPU seconds of all children that have ended: fields 16 and 17 of proc(5)'s stat, in ticks of 1/100 s.
+fn children_cpu() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    (ticks(13) + ticks(14)) / 100.0
+}

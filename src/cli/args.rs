@@ -1,0 +1,384 @@
+//! What may be typed: commands and flags, exactly as they stand on the command line.
+//!
+//! Nothing is decided here; `settings` turns it into a job before any work begins.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::size::{Bytes, Rate};
+
+const LOCATORS: &str = "\
+Locators:
+  orders.csv  'data/*.parquet'  out/  -      files, folders, stdin or stdout; format by extension
+  shop.db#orders  sqlite:shop#orders         an SQLite database and its table
+  'postgres://user@host/db#public.orders'    PostgreSQL; also 'postgres:host=h dbname=d#t'
+  gen:  null:                                made-up rows; nowhere (see 'etl connectors stream')
+  '${NAME}' in a locator is an environment variable; passwords are never printed.";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the run failed, 2 bad usage or bad job, 5 interrupted.";
+
+const COPY_EXAMPLES: &str = "\
+Examples:
+  etl copy orders.csv shop.db#orders
+  etl copy 'postgres://ada@db/shop#orders' orders.parquet
+  etl copy 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' --mode replace -j 4
+  etl copy shop.db#orders big.csv --where 'amount > 100' --select 'id,amount,placed_at'
+  etl copy 'logs/*.jsonl.gz' logs.parquet --set \"day=date_trunc('day', at)\" --drop at
+  etl copy shop.db#orders - --to-format csv | head
+
+Modes:
+  create    make the target; refuse a table with rows, or a file that exists
+  append    add to it; make it when it is missing
+  truncate  empty it and fill it, in one step for everybody else
+  replace   build it beside, swap at the end
+
+A copy that fails or is interrupted leaves the target as it was.";
+
+/// Moves tables between databases and files.
+#[derive(Debug, Parser)]
+#[command(name = "etl", version, max_term_width = 120, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = format!("{LOCATORS}\n\n{EXIT_CODES}"))]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Copy rows from SRC to DST
+    #[command(after_help = COPY_EXAMPLES)]
+    Copy(Box<CopyArgs>),
+    /// Say what a copy would do, and change nothing
+    Plan(Box<CopyArgs>),
+    /// Show the columns of SRC and their types
+    Schema(SchemaArgs),
+    /// Show the first rows of SRC
+    Head(HeadArgs),
+    /// Count the rows of SRC
+    Count(CountArgs),
+    /// Reach LOCATOR and say what it is and what is missing
+    Ping(PingArgs),
+    /// List the connectors, or the options of one
+    Connectors(ConnectorsArgs),
+    /// Print the completions of a shell
+    #[command(after_help = "Example: etl completions bash > ~/.local/share/bash-completion/completions/etl")]
+    Completions {
+        /// bash, zsh or fish
+        #[arg(value_enum, hide_possible_values = true)]
+        shell: CompletionShell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// Where rows come from
+    #[arg(value_name = "SRC")]
+    pub(super) source: String,
+    /// Where rows go; without '#table' it takes the source's name
+    #[arg(value_name = "DST")]
+    pub(super) target: String,
+    #[command(flatten)]
+    pub(super) from: SourceArgs,
+    #[command(flatten)]
+    pub(super) into: TargetArgs,
+    #[command(flatten)]
+    pub(super) transform: TransformArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
+    #[command(flatten)]
+    pub(super) to_files: TargetFileArgs,
+    #[command(flatten)]
+    pub(super) limits: LimitArgs,
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
+}
+
+/// Which object of the source is meant: for every command that reads.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Source")]
+pub(super) struct SourceArgs {
+    /// Table of SRC, instead of '#table'
+    #[arg(long, value_name = "NAME", conflicts_with = "query")]
+    pub(super) table: Option<String>,
+    /// SELECT in SRC's own SQL, instead of a table; @FILE reads it from a file
+    #[arg(long, value_name = "SQL")]
+    pub(super) query: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Target")]
+pub(super) struct TargetArgs {
+    /// Table of DST, instead of '#table'
+    #[arg(long, value_name = "NAME")]
+    pub(super) into: Option<String>,
+    /// What happens to what DST holds: create, append, truncate or replace (below)
+    #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
+    pub(super) mode: Mode,
+    /// When columns differ: strict refuses it, ignore copies what both have
+    #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
+    pub(super) schema: Schema,
+    /// SQL to run on DST before it is looked at; @FILE; may be repeated
+    #[arg(long, value_name = "SQL")]
+    pub(super) pre_sql: Vec<String>,
+    /// SQL to run on DST once after success; @FILE; may be repeated
+    #[arg(long, value_name = "SQL")]
+    pub(super) post_sql: Vec<String>,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "In flight, in this order")]
+pub(super) struct TransformArgs {
+    /// SELECT over the table 'src'; @FILE
+    #[arg(long, value_name = "SELECT")]
+    pub(super) sql: Option<String>,
+    /// Keep the rows for which this is true
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) filter: Option<String>,
+    /// Give a column, old or new, the value of an expression; may be repeated
+    #[arg(long, value_name = "COL=EXPR")]
+    pub(super) set: Vec<String>,
+    /// Give a column another type, for text files the one to parse it as; may be repeated
+    #[arg(long, value_name = "COL:TYPE")]
+    pub(super) cast: Vec<String>,
+    /// Rename a column; may be repeated
+    #[arg(long, value_name = "OLD=NEW")]
+    pub(super) rename: Vec<String>,
+    /// Keep these columns in this order; '-c' leaves one out
+    #[arg(long, value_name = "A,B,-C", allow_hyphen_values = true)]
+    pub(super) select: Vec<String>,
+    /// Leave these columns out
+    #[arg(long, value_name = "A,B")]
+    pub(super) drop: Vec<String>,
+    /// Copy no more rows than this
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Let the source do nothing of this by itself
+    #[arg(long)]
+    pub(super) no_pushdown: bool,
+}
+
+/// How text files are read; where SRC is none, how the target file is written.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Files")]
+pub(super) struct FileArgs {
+    /// Format of SRC: csv, tsv, jsonl, parquet, arrow, arrows [default: by extension]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) from_format: Option<String>,
+    /// CSV has a line of column names [default]
+    #[arg(long, overrides_with = "no_header")]
+    pub(super) header: bool,
+    /// CSV has no line of column names: they are c1, c2, …
+    #[arg(long, overrides_with = "header")]
+    pub(super) no_header: bool,
+    /// Character between fields; 'tab' is one [default: , or by extension]
+    #[arg(long, value_name = "CHAR")]
+    pub(super) delim: Option<String>,
+    /// Text that stands for NULL [default: an unquoted empty field]
+    #[arg(long, value_name = "TEXT")]
+    pub(super) null: Option<String>,
+    /// Read every column of a text file as text
+    #[arg(long)]
+    pub(super) all_strings: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Files")]
+pub(super) struct TargetFileArgs {
+    /// Format of DST: csv, tsv, jsonl, parquet, arrow, arrows [default: by extension]
+    #[arg(long, value_name = "FORMAT")]
+    pub(super) to_format: Option<String>,
+    /// Size of each part file in a folder [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) file_bytes: Option<Bytes>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Speed and memory")]
+pub(super) struct LimitArgs {
+    /// Splits that are moved at once [default: number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) jobs: Option<u32>,
+    /// Threads for decoding, casting and encoding [default: number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) threads: Option<u32>,
+    /// Memory for rows in flight, 64MiB at least [default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<Bytes>,
+    /// Speed of the whole copy: '50MB/s' or '100k rows/s'; one of each may be given
+    #[arg(long, value_name = "SPEED")]
+    pub(super) limit_rate: Vec<Rate>,
+}
+
+/// How the program talks.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(super) struct TalkArgs {
+    /// Progress on stderr: bar, log (a line every 5 s), json, none; auto is a bar on a terminal, else log
+    #[arg(long, value_enum, default_value_t = Progress::Auto, hide_possible_values = true)]
+    pub(super) progress: Progress,
+    /// Form of the result: text or json
+    #[arg(long, value_enum, default_value_t = Output::Text, hide_possible_values = true)]
+    pub(super) output: Output,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more in the summary
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Place to look at
+    #[arg(value_name = "SRC")]
+    pub(super) source: String,
+    /// Show it as CREATE TABLE of postgres or sqlite, or as an arrow schema
+    #[arg(long = "as", value_enum, value_name = "DIALECT", hide_possible_values = true)]
+    pub(super) dialect: Option<Dialect>,
+    #[command(flatten)]
+    pub(super) from: SourceArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
+    #[command(flatten)]
+    pub(super) cast: CastArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HeadArgs {
+    /// Place to look at
+    #[arg(value_name = "SRC")]
+    pub(super) source: String,
+    /// Number of rows
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub(super) rows: u64,
+    #[command(flatten)]
+    pub(super) from: SourceArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
+    #[command(flatten)]
+    pub(super) cast: CastArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CountArgs {
+    /// Place to look at
+    #[arg(value_name = "SRC")]
+    pub(super) source: String,
+    #[command(flatten)]
+    pub(super) from: SourceArgs,
+    #[command(flatten)]
+    pub(super) files: FileArgs,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PingArgs {
+    /// Place to reach
+    pub(super) locator: String,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConnectorsArgs {
+    /// Show the options of this one
+    pub(super) name: Option<String>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CastArgs {
+    /// Parse a column of a text file as this type; may be repeated
+    #[arg(long, value_name = "COL:TYPE", help_heading = "Files")]
+    pub(super) cast: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OutputArgs {
+    /// Form of the result: text or json
+    #[arg(long, value_enum, default_value_t = Output::Text, hide_possible_values = true)]
+    pub(super) output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Mode {
+    /// Make it; refuse a table with rows, or a file that exists
+    Create,
+    /// Add to it
+    Append,
+    /// Empty it and fill it, in one step for everybody else
+    Truncate,
+    /// Build it beside, swap at the end
+    Replace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Schema {
+    /// Refuse a difference
+    Strict,
+    /// Copy what both have
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Progress {
+    /// A bar on a terminal, else lines
+    Auto,
+    /// A bar
+    Bar,
+    /// A line every few seconds
+    Log,
+    /// A JSON object a line
+    Json,
+    /// Nothing
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dialect {
+    /// CREATE TABLE of PostgreSQL
+    Postgres,
+    /// CREATE TABLE of SQLite
+    Sqlite,
+    /// Arrow schema
+    Arrow,
+}
+
+/// The shells that completions are made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CompletionShell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl From<CompletionShell> for Shell {
+    fn from(shell: CompletionShell) -> Self {
+        match shell {
+            CompletionShell::Bash => Self::Bash,
+            CompletionShell::Zsh => Self::Zsh,
+            CompletionShell::Fish => Self::Fish,
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `etl copy`: runs a job, shows its progress and says what came of it.
+
+use std::sync::Arc;
+
+use super::args::{CopyArgs, Output};
+use super::interrupt::Interrupt;
+use super::settings::{self, CopySettings, Level};
+use super::{amount, place, printer, progress};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::meter::{Meter, Reading};
+use crate::run::report::Summary;
+use crate::run::state::{self, SqliteStateLog};
+use crate::run::{self, Surroundings};
+use crate::state::StateLog;
+
+pub(super) async fn run(args: &CopyArgs) -> Result<()> {
+    let CopySettings { job, talk, to_stdout } = settings::copy(args)?;
+    let interrupt = Interrupt::listen()?;
+    let state: Arc<dyn StateLog> = Arc::new(SqliteStateLog::open(&state::default_path()?).await?);
+    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state: Some(state) };
+    let between = run::Between::of(&job)?;
+    let (from, to) = (between.source.label(), between.target.label());
+    let copying = run::copy(&job, between, &surroundings);
+    let copied = progress::watch(copying, &surroundings.meter, talk.progress, &surroundings.stop).await;
+    let mut summary = match copied {
+        Ok(summary) => summary,
+        Err(error) if to_stdout && printer::is_closed_pipe(&error) => return Ok(()),
+        Err(error) => return Err(stopped(error, &surroundings)),
+    };
+    summary.source = place::source_label(&from, &job.source.object);
+    summary.target = place::target_label(&to, &summary.target);
+    match talk.output {
+        Output::Json => printer::json(&summary),
+        Output::Text if talk.level == Level::Quiet => Ok(()),
+        Output::Text => {
+            printer::talk(&text(&summary, talk.level));
+            Ok(())
+        }
+    }
+}
+
+/// After Ctrl-C every failure means that the run was interrupted, and its exit code says so.
+fn stopped(error: Error, surroundings: &Surroundings) -> Error {
+    if surroundings.stop.is_cancelled() && error.kind() != ErrorKind::Cancelled {
+        return Error::new(ErrorKind::Cancelled, "interrupted").with_source(error);
+    }
+    error
+}
+
+fn text(summary: &Summary, level: Level) -> String {
+    let meter = &summary.meter;
+    let seconds = meter.seconds.max(1e-9);
+    let mut lines = vec![format!(
+        "{} from {} to {} in {}: {} rows/s, {}/s{}",
+        amount::counted(summary.rows, "row"),
+        summary.source,
+        summary.target,
+        amount::seconds(meter.seconds),
+        amount::short(summary.rows as f64 / seconds),
+        amount::bytes(meter.bytes_read as f64 / seconds),
+        meter.bottleneck().map_or(String::new(), |part| format!(", waited for the {}", progress::word(part))),
+    )];
+    if level == Level::Verbose {
+        lines.push(verbose(summary, meter));
+    }
+    lines.extend(summary.notes.iter().map(|note| format!("note: {note}")));
+    lines.join("\n")
+}
+
+fn verbose(summary: &Summary, meter: &Reading) -> String {
+    let [reader, transform, writer] = meter.waited_seconds.map(amount::seconds);
+    format!(
+        "  run {}\n  {}, {}, {}\n  {} as Arrow, {} written\n  waited for reader {reader}, transform {transform}, \
+         writer {writer}",
+        summary.run,
+        amount::counted(summary.tasks as u64, "task"),
+        amount::counted(summary.channels as u64, "channel"),
+        amount::counted(meter.splits_total, "split"),
+        amount::bytes(meter.bytes_read as f64),
+        amount::bytes(summary.bytes_written as f64),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let meter = Meter::default();
+        meter.expect(4, 1000, 0);
+        meter.waited(crate::flow::meter::Part::Writer, std::time::Duration::from_secs(1));
+        let meter = Reading { seconds: 2.0, bytes_read: 4_000_000, ..meter.reading() };
+        Summary {
+            run: "r1".to_owned(),
+            source: "a.csv".to_owned(),
+            target: "shop.db#a".to_owned(),
+            rows: 1000,
+            bytes_written: 1_500_000,
+            tasks: 2,
+            channels: 1,
+            meter,
+            notes: vec!["the table was made".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_summary_is_one_line_and_its_notes() {
+        let line = "1,000 rows from a.csv to shop.db#a in 2.00 s: 500 rows/s, 2.00 MB/s, waited for the writer";
+        let note = "note: the table was made";
+        assert_eq!(text(&summary(), Level::Normal), format!("{line}\n{note}"));
+        let more = "  run r1\n  2 tasks, 1 channel, 4 splits\n  4.00 MB as Arrow, 1.50 MB written\n  \
+                    waited for reader 0.00 s, transform 0.00 s, writer 1.00 s";
+        assert_eq!(text(&summary(), Level::Verbose), format!("{line}\n{more}\n{note}"));
+    }
+}

@@ -1,0 +1,312 @@
+//! From what was typed to the two places of a job: locators against this machine, objects, file options.
+
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::args::{FileArgs, SourceArgs, TargetFileArgs};
+use super::settings::{self, text_of};
+use crate::connectors::{self, CONNECTORS};
+use crate::endpoint::ObjectRef;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Place;
+use crate::job::locator::{self, FILE, Locator, Lookup};
+
+/// Connectors whose endpoint itself names what is meant: they need no `#object`.
+const WHOLE: [&str; 2] = [FILE, "stream"];
+
+/// This machine: its environment, its files, the connectors of this build.
+#[derive(Debug)]
+pub(super) struct Machine;
+
+impl Lookup for Machine {
+    fn connector(&self, scheme: &str) -> Option<&'static str> {
+        connectors::find(scheme).ok().map(crate::connector::Connector::name)
+    }
+
+    fn schemes(&self) -> Vec<&'static str> {
+        CONNECTORS.iter().flat_map(|connector| [&[connector.name()], connector.aliases()].concat()).collect()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        Path::new(path).exists()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+/// A locator and the object meant in it.
+#[derive(Debug)]
+pub(super) struct Side {
+    pub(super) locator: Locator,
+    pub(super) object: ObjectRef,
+}
+
+fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+/// The place to read: its locator, and the table or query named in it or by a flag.
+pub(super) fn source(text: &str, args: &SourceArgs) -> Result<Side> {
+    let locator = locator::parse(text, &Machine)?;
+    let object = match &args.query {
+        Some(_) if locator.object().is_some() => {
+            return Err(usage("both '#table' and --query name what to read").with_hint("leave one of them out"));
+        }
+        Some(_) if locator.connector() == FILE => {
+            return Err(usage("files answer no --query").with_hint("use --sql 'SELECT … FROM src' for it"));
+        }
+        Some(query) => ObjectRef::Query(text_of(query)?),
+        None => match table(&locator, "--table", args.table.as_deref())? {
+            Some(table) => ObjectRef::Table(table),
+            None if WHOLE.contains(&locator.connector()) => ObjectRef::Whole,
+            None => {
+                return Err(usage(format!("{} names no table", locator.label()))
+                    .with_hint("add '#table', or use --table or --query"));
+            }
+        },
+    };
+    Ok(Side { locator, object })
+}
+
+/// The place to write. Without a table of its own it takes the source's name.
+pub(super) fn target(text: &str, into: Option<&str>, source: &Side) -> Result<Side> {
+    let locator = locator::parse(text, &Machine)?;
+    if locator.is_glob() && !Machine.exists(locator.url()) {
+        return Err(usage(format!("the target {} is a pattern", locator.label()))
+            .with_hint("name one file, or a folder with a '/' at its end"));
+    }
+    let object = match table(&locator, "--into", into)? {
+        Some(table) => ObjectRef::Table(table),
+        None if WHOLE.contains(&locator.connector()) => ObjectRef::Whole,
+        None => ObjectRef::Table(locator::default_table(&source.locator, &source.object)?),
+    };
+    Ok(Side { locator, object })
+}
+
+/// The table named by the locator or by `flag`; naming it twice is a mistake.
+fn table(locator: &Locator, flag: &str, named: Option<&str>) -> Result<Option<String>> {
+    match (locator.object(), named) {
+        (Some(_), Some(_)) => {
+            Err(usage(format!("both '#table' and {flag} name a table")).with_hint("leave one of them out"))
+        }
+        (_, Some(_)) if locator.connector() == FILE => {
+            Err(usage(format!("{flag} names a table, and files have none")).with_hint(format!("leave {flag} out")))
+        }
+        (object, named) => {
+            named.map_or(Ok(()), locator::check_object)?;
+            Ok(object.or(named).map(str::to_owned))
+        }
+    }
+}
+
+/// The source with the object that is read from it, for people.
+pub(super) fn source_label(endpoint: &str, object: &ObjectRef) -> String {
+    match object {
+        ObjectRef::Whole => endpoint.to_owned(),
+        ObjectRef::Table(table) => format!("{endpoint}#{table}"),
+        ObjectRef::Query(_) => format!("a query of {endpoint}"),
+    }
+}
+
+/// The target's own name, with its endpoint where the name does not say it.
+pub(super) fn target_label(endpoint: &str, target: &str) -> String {
+    if target.contains(endpoint) { target.to_owned() } else { format!("{endpoint}#{target}") }
+}
+
+/// The place of a command that only reads.
+pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Result<Place> {
+    let mut options = source_options(side, files)?;
+    options.extend(delimited_options(files));
+    if !options.is_empty() && side.locator.connector() != FILE {
+        return Err(no_file(files));
+    }
+    if !cast.is_empty() && side.locator.connector() != FILE {
+        return Err(usage("--cast is for text files here, and there is none").with_hint("leave --cast out"));
+    }
+    if !cast.is_empty() {
+        let casts = settings::casts(cast)?.into_iter().map(|(name, kind)| (name, Json::from(kind)));
+        options.insert("casts".to_owned(), Json::Object(casts.collect()));
+    }
+    place(side, options)
+}
+
+/// The two places of a copy, with the file options on the side that they are meant for. Casts are left to the
+/// run, which tells the source of them.
+pub(super) fn copy_places(
+    (source, target): (&Side, &Side),
+    (files, to_files): (&FileArgs, &TargetFileArgs),
+) -> Result<(Place, Place)> {
+    let mut source_side = source_options(source, files)?;
+    let mut target_side = target_options(target, to_files)?;
+    let delimited = delimited_options(files);
+    // They say how the source is read; where it has no delimiters, how the target is written.
+    if is_delimited(&source.locator, files.from_format.as_deref()) {
+        source_side.extend(delimited);
+    } else if is_delimited(&target.locator, to_files.to_format.as_deref()) {
+        target_side.extend(delimited);
+    } else if !delimited.is_empty() {
+        return Err(no_file(files));
+    }
+    Ok((place(source, source_side)?, place(target, target_side)?))
+}
+
+fn no_file(files: &FileArgs) -> Error {
+    let flag = match files {
+        FileArgs { delim: Some(_), .. } => "--delim",
+        FileArgs { null: Some(_), .. } => "--null",
+        FileArgs { no_header: true, .. } => "--no-header",
+        _ => "--header",
+    };
+    usage(format!("{flag} is for CSV files, and there is none here")).with_hint(format!("leave {flag} out"))
+}
+
+fn place(side: &Side, options: Map<String, Json>) -> Result<Place> {
+    let mut place = side.locator.place(side.object.clone(), &Machine)?;
+    if let Json::Object(typed) = &mut place.options {
+        type_options(&place.connector, typed)?;
+        for (key, value) in options {
+            // What stands in the locator was said about this very side.
+            typed.entry(key).or_insert(value);
+        }
+    }
+    Ok(place)
+}
+
+/// Turns the strings of `?k=v` into the JSON types that the connector documents.
+fn type_options(connector: &str, options: &mut Map<String, Json>) -> Result<()> {
+    let docs = connectors::find(connector)?.options();
+    for (key, value) in options.iter_mut() {
+        let Some(doc) = docs.iter().find(|doc| doc.name == key) else { continue };
+        let Json::String(text) = &*value else { continue };
+        let typed = match doc.kind {
+            "boolean" => text.parse::<bool>().ok().map(Json::from),
+            "integer" => text.parse::<i64>().ok().map(Json::from),
+            "bytes" => text.parse::<super::size::Bytes>().ok().map(|bytes| Json::from(bytes.0)),
+            "list" => Some(text.split(',').collect()),
+            _ => None,
+        };
+        match typed {
+            Some(typed) => *value = typed,
+            None if matches!(doc.kind, "boolean" | "integer" | "bytes") => {
+                return Err(usage(format!("the option '{key}' of the locator is no {}", doc.kind))
+                    .with_hint(format!("see 'etl connectors {connector}'")));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Options that only a file to be read can have.
+fn source_options(side: &Side, files: &FileArgs) -> Result<Map<String, Json>> {
+    let mut options = Map::new();
+    let is_file = side.locator.connector() == FILE;
+    if let Some(format) = &files.from_format {
+        if !is_file {
+            return Err(usage("--from-format is for files, and the source is none").with_hint("leave it out"));
+        }
+        options.insert("format".to_owned(), json!(format));
+    }
+    if files.all_strings {
+        if !is_file {
+            return Err(usage("--all-strings is for text files, and the source is none").with_hint("leave it out"));
+        }
+        options.insert("allStrings".to_owned(), json!(true));
+    }
+    Ok(options)
+}
+
+fn target_options(side: &Side, files: &TargetFileArgs) -> Result<Map<String, Json>> {
+    let mut options = Map::new();
+    if let Some(format) = &files.to_format {
+        options.insert("format".to_owned(), json!(format));
+    }
+    if let Some(bytes) = files.file_bytes {
+        options.insert("fileBytes".to_owned(), json!(bytes.0));
+    }
+    if !options.is_empty() && side.locator.connector() != FILE {
+        let flag = if files.to_format.is_some() { "--to-format" } else { "--file-bytes" };
+        return Err(usage(format!("{flag} is for files, and the target is none")).with_hint("leave it out"));
+    }
+    Ok(options)
+}
+
+fn delimited_options(files: &FileArgs) -> Map<String, Json> {
+    let mut options = Map::new();
+    if files.header || files.no_header {
+        options.insert("header".to_owned(), json!(files.header));
+    }
+    if let Some(delimiter) = &files.delim {
+        let delimiter = if matches!(delimiter.as_str(), "tab" | "\\t") { "\t" } else { delimiter };
+        options.insert("delimiter".to_owned(), json!(delimiter));
+    }
+    if let Some(null) = &files.null {
+        options.insert("null".to_owned(), Json::from(null.as_str()));
+    }
+    options
+}
+
+/// Whether it is a file with delimiters: by its format, its extension, or for want of both.
+fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
+    locator.connector() == FILE
+        && format_of(locator, format).is_none_or(|format| matches!(format, "csv" | "tsv" | "tab" | "txt"))
+}
+
+/// The format named by flag, option or extension; none when nothing tells.
+fn format_of<'a>(locator: &'a Locator, flag: Option<&'a str>) -> Option<&'a str> {
+    const KNOWN: [&str; 13] =
+        ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "arrows", "ipc", "feather"];
+    let known = |part: &str| KNOWN.into_iter().find(|known| part.eq_ignore_ascii_case(known));
+    let named = flag.or_else(|| locator.option("format"));
+    named.map(|name| known(name).unwrap_or(name)).or_else(|| {
+        let name = locator.url().rsplit('/').next()?;
+        name.rsplit('.').take(2).find_map(known)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each connector of this build can be named in a locator, so the parser needs no list of its own.
+    #[test]
+    fn every_connector_has_a_scheme() {
+        for connector in CONNECTORS {
+            assert_eq!(Machine.connector(connector.name()), Some(connector.name()));
+        }
+    }
+
+    fn files(delim: &str) -> FileArgs {
+        FileArgs { delim: Some(delim.to_owned()), ..FileArgs::default() }
+    }
+
+    fn side(text: &str) -> Side {
+        Side { locator: locator::parse(text, &Machine).unwrap(), object: ObjectRef::Whole }
+    }
+
+    fn delimiters(source: &str, target: &str) -> Result<(Option<Json>, Option<Json>)> {
+        let to = TargetFileArgs { to_format: None, file_bytes: None };
+        let (source, target) = copy_places((&side(source), &side(target)), (&files("tab"), &to))?;
+        let of = |place: &Place| place.options.get("delimiter").cloned();
+        Ok((of(&source), of(&target)))
+    }
+
+    #[test]
+    fn delimiters_belong_to_a_text_source_else_to_the_target() {
+        let tab = || Some(json!("\t"));
+        assert_eq!(delimiters("a.csv", "b.csv").unwrap(), (tab(), None));
+        assert_eq!(delimiters("a.csv.gz", "b.parquet").unwrap(), (tab(), None));
+        assert_eq!(delimiters("-", "b.csv").unwrap(), (tab(), None));
+        assert_eq!(delimiters("a.parquet", "b.csv").unwrap(), (None, tab()));
+        assert_eq!(delimiters("a.jsonl", "b.csv").unwrap(), (None, tab()));
+        assert!(delimiters("a.parquet", "b.parquet").is_err());
+    }
+
+    #[test]
+    fn the_locator_wins_over_a_flag() {
+        assert_eq!(delimiters("a.csv?delimiter=;", "b.csv").unwrap().0, Some(json!(";")));
+    }
+}

@@ -1,0 +1,102 @@
+//! `etl plan`: what a copy would do, said before it is done.
+
+use super::args::{CopyArgs, Output};
+use super::interrupt::Interrupt;
+use super::{amount, place, printer, settings, table};
+use crate::error::Result;
+use crate::run;
+use crate::run::report::{ColumnReport, PlanReport};
+use crate::sink::{ColumnFate, Guarantee, Publish, Writers};
+
+pub(super) async fn run(args: &CopyArgs) -> Result<()> {
+    let job = settings::copy(args)?.job;
+    let between = run::Between::of(&job)?;
+    let (from, to) = (between.source.label(), between.target.label());
+    let mut report = Interrupt::listen()?.or_stop(run::plan(&job, between)).await?;
+    report.source = place::source_label(&from, &job.source.object);
+    report.target = place::target_label(&to, &report.target);
+    match args.talk.output {
+        Output::Text => printer::data(&text(&report)),
+        Output::Json => printer::json(&report),
+    }
+}
+
+/// Characters before the text of each part.
+const MARGIN: usize = 13;
+
+fn text(report: &PlanReport) -> String {
+    let mut out = String::new();
+    let mut part = |head: &str, lines: &[String]| {
+        for (at, line) in lines.iter().enumerate() {
+            let head = if at == 0 { head } else { "" };
+            let line = line.replace('\n', &format!("\n{:MARGIN$}", ""));
+            out.push_str(format!("{head:<MARGIN$}{line}").trim_end());
+            out.push('\n');
+        }
+    };
+    part("source", std::slice::from_ref(&report.source));
+    part("target", std::slice::from_ref(&report.target));
+    part("estimate", &[estimate(report)]);
+    part("reading", &report.reading);
+    part("pushed down", &report.pushed_down);
+    part("channels", &report.sizing.arithmetic);
+    part("operators", &report.operators);
+    part("writing", &[writing(report)]);
+    part("runs", &report.ddl);
+    part("note", &report.notes);
+    out.push_str("\ncolumns\n");
+    let rows: Vec<Vec<String>> = report.columns.iter().map(column).collect();
+    out.push_str(&table::aligned(&["source", "type", "target", "type", "values", ""], &rows, "  "));
+    out
+}
+
+fn estimate(report: &PlanReport) -> String {
+    let mut parts = vec![amount::counted(report.splits as u64, "split")];
+    parts.extend(report.rows.map(|rows| format!("about {}", amount::counted(rows, "row"))));
+    parts.extend(report.bytes.map(|bytes| amount::bytes(bytes as f64)));
+    parts.push(amount::counted(report.tasks.len() as u64, "task"));
+    parts.join(", ")
+}
+
+fn writing(report: &PlanReport) -> String {
+    let writers = match &report.writers {
+        Writers::Any => "a writer per channel".to_owned(),
+        Writers::One => "one writer, in the order of the source".to_owned(),
+        Writers::ByKey(key) => format!("writers by key ({})", key.join(", ")),
+    };
+    let publish = match report.publish {
+        Publish::Held => "one transaction",
+        Publish::AtOnce => "staged, then published in one step",
+        Publish::PerTask => "visible task by task",
+    };
+    let guarantee = match report.guarantee {
+        Guarantee::AtLeastOnce => "a repeated attempt may double rows",
+        Guarantee::IdempotentByKey => "a repeated attempt overwrites by key",
+        Guarantee::ExactlyOnce => "every row exactly once",
+    };
+    format!("{writers}; {publish}; {guarantee}")
+}
+
+fn column(column: &ColumnReport) -> Vec<String> {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let plan = &column.plan;
+    vec![
+        or_none(&plan.incoming),
+        or_none(&column.incoming_type),
+        or_none(&plan.target),
+        plan.target_type.clone(),
+        fate(plan.fate).to_owned(),
+        plan.note.clone().unwrap_or_default(),
+    ]
+}
+
+fn fate(fate: ColumnFate) -> &'static str {
+    match fate {
+        ColumnFate::Exact => "exact",
+        ColumnFate::Widened => "widened",
+        ColumnFate::Lossy => "lossy",
+        ColumnFate::Stringified => "as text",
+        ColumnFate::Added => "its default",
+        ColumnFate::Dropped => "not copied",
+    }
+}

@@ -1,0 +1,233 @@
+//! What is seen while rows move: a bar, lines or JSON on stderr, drawn from the meter's counters.
+//!
+//! The run never waits for it: counters are read a few times a second, beside the run.
+
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use super::args::Progress;
+use super::{amount, printer};
+use crate::flow::meter::{Meter, Part, Reading};
+
+/// Steps of a full bar.
+const STEPS: u64 = 1000;
+
+/// Speed is the mean over so many readings.
+const WINDOW: usize = 16;
+
+const STOPPING: &str = "stopping: the target stays as it was (once more ends the program at once)";
+
+/// Awaits `run` while it shows what `meter` counts. Says so when `stop` is cancelled.
+pub(super) async fn watch<T>(
+    run: impl Future<Output = T>,
+    meter: &Meter,
+    wanted: Progress,
+    stop: &CancellationToken,
+) -> T {
+    let mut view = View::new(wanted);
+    let period = view.period();
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut run = std::pin::pin!(run);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            result = &mut run => {
+                view.clear();
+                return result;
+            }
+            _ = ticks.tick() => view.show(&meter.reading()),
+            () = stop.cancelled(), if !told => {
+                told = true;
+                view.say(STOPPING);
+            }
+        }
+    }
+}
+
+/// One way to show progress.
+enum View {
+    Bar(ProgressBar, Recent),
+    Log(Recent),
+    Json,
+    None,
+}
+
+impl View {
+    fn new(wanted: Progress) -> Self {
+        let auto = if std::io::stderr().is_terminal() { Progress::Bar } else { Progress::Log };
+        match if wanted == Progress::Auto { auto } else { wanted } {
+            Progress::Bar => Self::Bar(bar(), Recent::default()),
+            Progress::Log | Progress::Auto => Self::Log(Recent::default()),
+            Progress::Json => Self::Json,
+            Progress::None => Self::None,
+        }
+    }
+
+    fn period(&self) -> Duration {
+        match self {
+            Self::Bar(..) => Duration::from_millis(200),
+            Self::Log(_) => Duration::from_secs(5),
+            Self::Json => Duration::from_secs(1),
+            Self::None => Duration::from_hours(1),
+        }
+    }
+
+    fn show(&mut self, reading: &Reading) {
+        match self {
+            Self::Bar(bar, recent) => {
+                recent.add(reading);
+                bar.set_position((reading.share().unwrap_or(0.0) * STEPS as f64) as u64);
+                bar.set_message(line(recent, reading));
+                bar.tick();
+            }
+            Self::Log(recent) => {
+                recent.add(reading);
+                printer::talk(&line(recent, reading));
+            }
+            Self::Json => {
+                if let Ok(text) = serde_json::to_string(reading) {
+                    printer::talk(&text);
+                }
+            }
+            Self::None => {}
+        }
+    }
+
+    fn say(&self, text: &str) {
+        match self {
+            Self::Bar(bar, _) => bar.suspend(|| printer::talk(text)),
+            _ => printer::talk(text),
+        }
+    }
+
+    fn clear(&self) {
+        if let Self::Bar(bar, _) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{spinner} [{bar:24}] {wide_msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar
+}
+
+/// The last readings.
+#[derive(Debug, Default)]
+struct Recent(VecDeque<Reading>);
+
+/// What happened per second of late.
+#[derive(Debug, Default, PartialEq)]
+struct Speed {
+    rows: f64,
+    bytes: f64,
+    waits_for: Option<Part>,
+}
+
+impl Recent {
+    fn add(&mut self, reading: &Reading) {
+        if self.0.len() == WINDOW {
+            self.0.pop_front();
+        }
+        self.0.push_back(reading.clone());
+    }
+
+    /// Between the oldest reading kept and the newest; from the start where there is but one.
+    fn speed(&self) -> Speed {
+        let Some(last) = self.0.back() else { return Speed::default() };
+        let first = self.0.front().filter(|first| first.seconds < last.seconds);
+        let since = |of: fn(&Reading) -> f64| of(last) - first.map_or(0.0, of);
+        let seconds = since(|reading| reading.seconds).max(1e-9);
+        let waited =
+            [0, 1, 2].map(|part| last.waited_seconds[part] - first.map_or(0.0, |first| first.waited_seconds[part]));
+        Speed {
+            rows: since(|reading| reading.rows_written as f64) / seconds,
+            bytes: since(|reading| reading.bytes_read as f64) / seconds,
+            waits_for: Reading { waited_seconds: waited, ..last.clone() }.bottleneck(),
+        }
+    }
+}
+
+/// ` 45%  1.23M rows  350k rows/s  52.4 MB/s  ETA 12.0 s  waiting for the writer`.
+fn line(recent: &Recent, reading: &Reading) -> String {
+    let speed = recent.speed();
+    let share = reading.share();
+    let mut parts = Vec::new();
+    parts.extend(share.map(|share| format!("{:3.0}%", share * 100.0)));
+    parts.push(format!("{} rows", amount::short(reading.rows_written as f64)));
+    parts.push(format!("{} rows/s", amount::short(speed.rows)));
+    parts.push(format!("{}/s", amount::bytes(speed.bytes)));
+    parts.extend(share.and_then(|share| remaining(reading, share)).map(|eta| format!("ETA {eta}")));
+    parts.extend(speed.waits_for.map(|part| format!("waiting for the {}", word(part))));
+    parts.join("  ")
+}
+
+/// The time left at the mean speed so far.
+fn remaining(reading: &Reading, share: f64) -> Option<String> {
+    (share > 0.001 && share < 1.0).then(|| amount::seconds(reading.seconds * (1.0 - share) / share))
+}
+
+/// A part in one word.
+pub(super) fn word(part: Part) -> &'static str {
+    match part {
+        Part::Reader => "reader",
+        Part::Transform => "transform",
+        Part::Writer => "writer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(seconds: f64, rows: u64, waited: [f64; 3]) -> Reading {
+        Reading {
+            seconds,
+            rows_total: 1_000_000,
+            bytes_total: 0,
+            splits_total: 8,
+            splits_done: 0,
+            rows_read: rows,
+            bytes_read: rows * 100,
+            rows_written: rows,
+            bytes_done: 0,
+            waited_seconds: waited,
+        }
+    }
+
+    #[test]
+    fn a_line_shows_recent_speed_and_who_is_waited_for() {
+        let mut recent = Recent::default();
+        recent.add(&reading(1.0, 100_000, [0.9, 0.0, 0.0]));
+        assert_eq!(recent.speed().rows.round() as u64, 100_000);
+        let now = reading(2.0, 250_000, [0.9, 0.1, 0.7]);
+        recent.add(&now);
+        assert_eq!(line(&recent, &now), " 25%  250k rows  150k rows/s  15.0 MB/s  ETA 6.00 s  waiting for the writer");
+    }
+
+    #[test]
+    fn an_unknown_size_has_neither_share_nor_eta() {
+        let unknown = Reading { rows_total: 0, splits_total: 0, ..reading(1.0, 10, [0.0; 3]) };
+        let mut recent = Recent::default();
+        recent.add(&unknown);
+        assert_eq!(line(&recent, &unknown), "10 rows  10 rows/s  1.00 kB/s");
+    }
+
+    #[tokio::test]
+    async fn the_result_of_the_run_comes_through() {
+        let run = async {
+            tokio::task::yield_now().await;
+            7
+        };
+        let stop = CancellationToken::new();
+        assert_eq!(watch(run, &Meter::default(), Progress::None, &stop).await, 7);
+    }
+}

@@ -1,0 +1,263 @@
+//! From typed flags to a job that can run: everything is checked here, before any work begins.
+
+use std::fs;
+
+use super::args::{CopyArgs, LimitArgs, Mode, Output, Progress, Schema, TalkArgs, TransformArgs};
+use super::place;
+use super::size::Rate;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::{Job, Limits, Speed, Toggle, Transform};
+use crate::sink::{SchemaPolicy, WriteMode};
+
+/// A copy as it will be done.
+#[derive(Debug)]
+pub(super) struct CopySettings {
+    pub(super) job: Job,
+    pub(super) talk: Talk,
+    /// Whether the target is stdout, so that nothing else may be printed there.
+    pub(super) to_stdout: bool,
+}
+
+/// How to talk about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Talk {
+    pub(super) progress: Progress,
+    pub(super) output: Output,
+    pub(super) level: Level,
+}
+
+/// How much to say on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    /// Errors alone.
+    Quiet,
+    /// Progress and a summary.
+    Normal,
+    /// A longer summary.
+    Verbose,
+}
+
+fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+/// Makes a job of what was typed. Reads the files named by `@FILE`, nothing else.
+pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
+    let source = place::source(&args.source, &args.from)?;
+    let target = place::target(&args.target, args.into.into.as_deref(), &source)?;
+    let transform = transform(&args.transform)?;
+    let to_stdout = target.locator.is_standard_stream();
+    if to_stdout && args.talk.output == Output::Json {
+        return Err(usage("stdout cannot hold both the rows and --output json").with_hint("leave --output json out"));
+    }
+    let (source, target) = place::copy_places((&source, &target), (&args.files, &args.to_files))?;
+    let job = Job {
+        source,
+        target,
+        transform,
+        mode: mode(args.into.mode),
+        schema: match args.into.schema {
+            Schema::Strict => SchemaPolicy::Strict,
+            Schema::Ignore => SchemaPolicy::Ignore,
+        },
+        pre_sql: args.into.pre_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
+        post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
+        limits: limits(&args.limits)?,
+    };
+    Ok(CopySettings { job, talk: talk(&args.talk), to_stdout })
+}
+
+fn mode(mode: Mode) -> WriteMode {
+    match mode {
+        Mode::Create => WriteMode::Create,
+        Mode::Append => WriteMode::Append,
+        Mode::Truncate => WriteMode::Truncate,
+        Mode::Replace => WriteMode::Replace,
+    }
+}
+
+fn talk(args: &TalkArgs) -> Talk {
+    let level = match args {
+        TalkArgs { quiet: true, .. } => Level::Quiet,
+        TalkArgs { verbose: true, .. } => Level::Verbose,
+        _ => Level::Normal,
+    };
+    let progress = if level == Level::Quiet { Progress::None } else { args.progress };
+    Talk { progress, output: args.output, level }
+}
+
+fn limits(args: &LimitArgs) -> Result<Limits> {
+    let mut speed = Speed::default();
+    for rate in &args.limit_rate {
+        let (slot, limit) = match *rate {
+            Rate::Bytes(limit) => (&mut speed.job_bytes, limit),
+            Rate::Rows(limit) => (&mut speed.job_rows, limit),
+        };
+        if slot.replace(limit).is_some() {
+            return Err(usage("--limit-rate was given twice in the same unit").with_hint("give each unit once"));
+        }
+    }
+    Ok(Limits {
+        jobs: args.jobs.map(|jobs| jobs as usize),
+        threads: args.threads.map(|threads| threads as usize),
+        memory_bytes: args.memory.map(|memory| memory.0),
+        speed,
+    })
+}
+
+fn transform(args: &TransformArgs) -> Result<Transform> {
+    let mut select = Vec::new();
+    let mut drop = Vec::new();
+    for name in names(&args.select) {
+        match name.strip_prefix('-') {
+            Some(left_out) => drop.push(unquoted(left_out)),
+            None => select.push(unquoted(&name)),
+        }
+    }
+    drop.extend(names(&args.drop).iter().map(|name| unquoted(name)));
+    Ok(Transform {
+        sql: args.sql.as_deref().map(text_of).transpose()?,
+        filter: args.filter.clone(),
+        set: pairs(&args.set, '=', "--set col=EXPR")?,
+        cast: casts(&args.cast)?,
+        rename: pairs(&args.rename, '=', "--rename old=new")?
+            .into_iter()
+            .map(|(old, new)| (old, unquoted(&new)))
+            .collect(),
+        select,
+        drop,
+        limit: args.limit,
+        pushdown: if args.no_pushdown { Toggle::Off } else { Toggle::On },
+    })
+}
+
+/// Column names and types of `--cast`.
+pub(super) fn casts(typed: &[String]) -> Result<Vec<(String, String)>> {
+    pairs(typed, ':', "--cast col:type")
+}
+
+/// SQL as it was typed, or the text of the file behind `@`.
+pub(super) fn text_of(typed: &str) -> Result<String> {
+    let Some(path) = typed.strip_prefix('@') else { return Ok(typed.to_owned()) };
+    fs::read_to_string(path).map_err(|error| {
+        usage("the file with the SQL cannot be read").at("file", path).with_source(error).with_hint("check '@FILE'")
+    })
+}
+
+/// Splits each at its first `mark` outside double quotes; the name before it loses its quotes.
+fn pairs(typed: &[String], mark: char, form: &str) -> Result<Vec<(String, String)>> {
+    let split = |text: &String| {
+        let (name, value) = split_unquoted(text, mark).filter(|(name, value)| {
+            // An empty name or value was surely not meant.
+            !name.trim().is_empty() && !value.trim().is_empty()
+        })?;
+        Some((unquoted(name), value.trim().to_owned()))
+    };
+    typed.iter().map(|text| split(text).ok_or_else(|| usage(format!("'{text}' is not of the form {form}")))).collect()
+}
+
+fn split_unquoted(text: &str, mark: char) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let at = text.char_indices().find_map(|(at, c)| {
+        quoted ^= c == '"';
+        (c == mark && !quoted).then_some(at)
+    })?;
+    Some((&text[..at], &text[at + mark.len_utf8()..]))
+}
+
+/// The names in comma-parted lists, still in their quotes.
+fn names(lists: &[String]) -> Vec<String> {
+    let mut names = Vec::new();
+    for list in lists {
+        let mut rest = list.as_str();
+        while let Some((name, after)) = split_unquoted(rest, ',') {
+            names.push(name.trim().to_owned());
+            rest = after;
+        }
+        names.push(rest.trim().to_owned());
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// A name without its double quotes.
+fn unquoted(name: &str) -> String {
+    let name = name.trim();
+    match name.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')) {
+        Some(inner) => inner.replace("\"\"", "\""),
+        None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Cli, Command};
+    use super::*;
+
+    fn settings(words: &[&str]) -> Result<CopySettings> {
+        let words = ["etl", "copy"].iter().chain(words);
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Copy(args) => copy(&args),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_short_form_is_a_whole_job() {
+        let CopySettings { job, talk, to_stdout } = settings(&["orders.csv", "shop.db"]).unwrap();
+        assert_eq!((job.source.connector.as_str(), job.target.connector.as_str()), ("file", "sqlite"));
+        assert_eq!(job.target.object, crate::endpoint::ObjectRef::Table("orders".to_owned()));
+        assert_eq!((job.mode, job.schema), (WriteMode::Create, SchemaPolicy::Strict));
+        assert_eq!(job.transform, Transform::default());
+        assert_eq!(job.limits, Limits::default());
+        assert_eq!(talk, Talk { progress: Progress::Auto, output: Output::Text, level: Level::Normal });
+        assert!(!to_stdout);
+    }
+
+    #[test]
+    fn lists_and_pairs_keep_quoted_names_whole() {
+        let words = ["a.csv", "b.csv", "--select", r#"a,"b,c",-"d""#, "--drop", "e, f"];
+        let more = ["--set", r#""x=y"=a=1"#, "--rename", r#"a="B b""#, "--cast", "n:decimal(10,2)"];
+        let job = settings(&[&words[..], &more[..]].concat()).unwrap().job;
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(job.transform.select, ["a", "b,c"]);
+        assert_eq!(job.transform.drop, ["d", "e", "f"]);
+        assert_eq!(job.transform.set, [pair("x=y", "a=1")]);
+        assert_eq!(job.transform.rename, [pair("a", "B b")]);
+        assert_eq!(job.transform.cast, [pair("n", "decimal(10,2)")]);
+    }
+
+    #[test]
+    fn limits_take_one_speed_of_each_unit() {
+        let job =
+            settings(&["a.csv", "b.csv", "--limit-rate", "1MB/s", "--limit-rate", "5 rows/s", "-j3"]).unwrap().job;
+        let speed = Speed { job_bytes: Some(1_000_000), job_rows: Some(5), ..Speed::default() };
+        assert_eq!(job.limits, Limits { jobs: Some(3), speed, ..Limits::default() });
+        assert!(settings(&["a.csv", "b.csv", "--limit-rate", "1MB/s", "--limit-rate", "2MB/s"]).is_err());
+    }
+
+    #[test]
+    fn mistakes_are_usage_errors_before_any_work() {
+        let mistakes: [(&[&str], &str); 12] = [
+            (&["shop.db", "b.csv"], "sqlite:shop.db names no table"),
+            (&["a.csv", "out-*.csv"], "the target out-*.csv is a pattern"),
+            (&["a.csv", "b.csv", "--set", "x"], "'x' is not of the form --set col=EXPR"),
+            (&["a.csv", "b.csv", "--query", "select 1"], "files answer no --query"),
+            (&["a.csv", "b.csv", "--into", "t"], "--into names a table, and files have none"),
+            (&["shop.db#t", "b.csv", "--table", "u"], "both '#table' and --table name a table"),
+            (&["shop.db#t", "b.csv", "--query", "select 1"], "both '#table' and --query name what to read"),
+            (&["shop.db", "other.db", "--query", "select 1"], "the target names no table, and the source has no name"),
+            (&["shop.db#t", "b.csv", "--all-strings"], "--all-strings is for text files, and the source is none"),
+            (&["a.csv", "shop.db", "--to-format", "csv"], "--to-format is for files, and the target is none"),
+            (&["shop.db#t", "b.parquet", "--null", "NA"], "--null is for CSV files, and there is none here"),
+            (&["a.csv", "-", "--output", "json"], "stdout cannot hold both the rows and --output json"),
+        ];
+        for (words, message) in mistakes {
+            let error = settings(words).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
+            assert!(error.message().starts_with(message), "{words:?}: {error}");
+        }
+    }
+}

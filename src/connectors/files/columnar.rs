@@ -1,0 +1,232 @@
+//! Reading Parquet and Arrow IPC: row groups and batches are splits; columns of a row group decode side by side.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::{StreamExt as _, stream};
+
+use super::input::{Chunks, Footer, Input};
+use super::prune;
+use super::read::Piece;
+use crate::bridge::{blocking, cpu};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::{ipc, parquet, plain};
+use crate::source::{BatchStream, Scan, Split, SplitGoal};
+
+/// Stored bytes of a row group that are read ahead into memory; larger ones are read page by page.
+const FETCH_BYTES: u64 = 48 << 20;
+
+/// The splits of one file: row groups or batches, small ones together. Blocks.
+pub(super) fn plan(
+    (file, input): (usize, &Input),
+    scan: &Scan,
+    goal: &SplitGoal,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Split>> {
+    match input.footer()? {
+        Footer::Parquet(footer) => Ok(plan_groups((file, footer), scan, goal, notes)),
+        Footer::Arrow(footer) => {
+            let sizes: Vec<u64> = footer.batch_bytes().collect();
+            let mut splits = Vec::new();
+            let mut from = 0;
+            while from < sizes.len() {
+                let mut bytes = 0;
+                let mut to = from;
+                while to < sizes.len() && (to == from || bytes + sizes[to] <= goal.split_bytes) {
+                    bytes += sizes[to];
+                    to += 1;
+                }
+                splits.push(Piece::Batches { file, from, to }.split(None, Some(bytes)));
+                from = to;
+            }
+            Ok(splits)
+        }
+    }
+}
+
+fn plan_groups(
+    (file, footer): (usize, &parquet::File),
+    scan: &Scan,
+    goal: &SplitGoal,
+    notes: &mut Vec<String>,
+) -> Vec<Split> {
+    let kept = |group: &usize| {
+        let bounds = |column: &str| footer.bounds(*group, column);
+        scan.filters.iter().all(|filter| prune::may_match(filter, &bounds))
+    };
+    let groups: Vec<usize> = (0..footer.groups()).filter(kept).collect();
+    if groups.len() < footer.groups() {
+        notes.push(format!(
+            "{} of {} row groups are skipped by their bounds",
+            footer.groups() - groups.len(),
+            footer.groups()
+        ));
+    }
+    let mut splits = Vec::new();
+    let mut part: Vec<usize> = Vec::new();
+    let (mut rows, mut bytes) = (0, 0);
+    for group in groups {
+        let size = footer.size(group, &scan.schema);
+        if !part.is_empty() && bytes + size.stored > goal.split_bytes {
+            let groups = std::mem::take(&mut part);
+            splits.push(Piece::Groups { file, groups }.split(Some(rows), Some(bytes)));
+            (rows, bytes) = (0, 0);
+        }
+        part.push(group);
+        rows += size.rows;
+        bytes += size.stored;
+    }
+    if !part.is_empty() {
+        splits.push(Piece::Groups { file, groups: part }.split(Some(rows), Some(bytes)));
+    }
+    splits
+}
+
+/// Rows still wanted of a split.
+fn limit_of(scan: &Scan) -> Option<u64> {
+    // Behind a filter that is applied again, rows before it say nothing about rows after it.
+    scan.limit.filter(|_| scan.filters.is_empty())
+}
+
+struct Groups {
+    inputs: Arc<Vec<Input>>,
+    file: usize,
+    scan: Scan,
+    /// Row groups to come, last first.
+    waiting: Vec<usize>,
+    left: Option<u64>,
+    chunks: Option<Chunks>,
+    current: Option<parquet::GroupReader>,
+}
+
+/// Streams row groups of a Parquet file.
+pub(super) fn read_groups(inputs: Arc<Vec<Input>>, file: usize, mut groups: Vec<usize>, scan: &Scan) -> BatchStream {
+    groups.reverse();
+    let left = limit_of(scan);
+    let state = Groups { inputs, file, scan: scan.clone(), waiting: groups, left, chunks: None, current: None };
+    let stream = stream::try_unfold(state, |mut state| async move {
+        loop {
+            if let Some(mut reader) = state.current.take() {
+                let (reader, batch) = cpu::run(move || {
+                    let batch = reader.next_batch();
+                    (reader, batch)
+                })
+                .await?;
+                if let Some(batch) = batch.at("file", || &state.inputs[state.file].name)? {
+                    state.left = state.left.map(|left| left.saturating_sub(batch.num_rows() as u64));
+                    state.current = Some(reader);
+                    return Ok(Some((batch, state)));
+                }
+            }
+            let Some(group) = state.waiting.pop().filter(|_| state.left != Some(0)) else { return Ok(None) };
+            state = blocking::run("parquet-read", move || state.open(group)).await?;
+        }
+    });
+    stream.boxed()
+}
+
+impl Groups {
+    /// Fetches a row group and opens its reader. Blocks.
+    fn open(mut self, group: usize) -> Result<Self> {
+        let input = &self.inputs[self.file];
+        let place = || &input.name;
+        let chunks = match self.chunks.take() {
+            Some(chunks) => chunks,
+            None => input.open_file().at("file", place)?,
+        };
+        let Footer::Parquet(footer) = input.footer().at("file", place)? else {
+            return Err(Error::new(ErrorKind::Internal, "the split is not one of Parquet"));
+        };
+        let schema = &self.scan.schema;
+        let scan = parquet::GroupScan {
+            group,
+            schema: Arc::clone(schema),
+            batch_rows: self.scan.batch_rows,
+            batch_bytes: self.scan.batch_bytes,
+            limit: self.left,
+            threads: cpu::threads(),
+        };
+        let fetched = if footer.size(group, schema).stored <= FETCH_BYTES {
+            chunks.fetch(&footer.ranges(group, schema)).at("file", place)?
+        } else {
+            chunks.clone()
+        };
+        self.current = Some(footer.read(&fetched, &scan).at("file", place)?);
+        self.chunks = Some(chunks);
+        Ok(self)
+    }
+}
+
+/// Streams batches of an Arrow file: read on a thread of its own, decoded on the pool.
+pub(super) fn read_batches(
+    inputs: Arc<Vec<Input>>,
+    file: usize,
+    range: Range<usize>,
+    scan: &Scan,
+) -> Result<BatchStream> {
+    let name = inputs[file].name.clone();
+    let schema = Arc::clone(&scan.schema);
+    let fetched = blocking::stream("arrow-read", move |outlet| {
+        let input = &inputs[file];
+        let Footer::Arrow(footer) = input.footer()? else {
+            return Err(Error::new(ErrorKind::Internal, "the split is not one of Arrow"));
+        };
+        let chunks = input.open_file()?;
+        let decoder = Arc::new(footer.decoder(&chunks, &schema)?);
+        for index in range {
+            if !outlet.send((Arc::clone(&decoder), footer.batch(&chunks, index)?)) {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    let batches = fetched.then(|fetched| async move {
+        let (decoder, batch) = fetched?;
+        cpu::run(move || decoder.decode(&batch)).await?
+    });
+    Ok(cut(batches.boxed(), name, scan))
+}
+
+/// Streams an Arrow stream from its start.
+pub(super) fn read_stream(inputs: Arc<Vec<Input>>, file: usize, scan: &Scan) -> Result<BatchStream> {
+    let name = inputs[file].name.clone();
+    let schema: SchemaRef = Arc::clone(&scan.schema);
+    let batches = blocking::stream("arrow-read", move |outlet| {
+        let mut stream = ipc::Stream::open(inputs[file].open_stream()?)?;
+        while let Some(batch) = stream.next_batch(&schema)? {
+            if !outlet.send(batch) {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(cut(batches, name, scan))
+}
+
+/// `batches` in the sizes that the scan asks for, up to its limit; errors name the file.
+pub(super) fn cut(batches: BatchStream, file: String, scan: &Scan) -> BatchStream {
+    let (rows, bytes) = (scan.batch_rows, scan.batch_bytes);
+    let mut left = limit_of(scan);
+    let sized = batches.flat_map(move |batch| {
+        let pieces = match batch {
+            Ok(batch) => plain::cut(&batch, rows, bytes).into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error.at("file", &file))],
+        };
+        stream::iter(pieces)
+    });
+    let limited = sized.scan((), move |(), batch: Result<RecordBatch>| {
+        let next = match (batch, left) {
+            (_, Some(0)) => None,
+            (Ok(batch), Some(wanted)) => {
+                let batch = batch.slice(0, batch.num_rows().min(usize::try_from(wanted).unwrap_or(usize::MAX)));
+                left = Some(wanted - batch.num_rows() as u64);
+                Some(Ok(batch))
+            }
+            (batch, _) => Some(batch),
+        };
+        std::future::ready(next)
+    });
+    limited.boxed()
+}

@@ -1,0 +1,486 @@
+//! What is read: finding files, telling what they hold, pinning them, opening them. All of it blocks.
+
+use std::fs;
+use std::io::{Cursor, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use ::parquet::file::reader::{ChunkReader, Length};
+use bytes::Bytes;
+
+use super::config::{Config, Format, Place, literal_path};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::compress::{self, Compression};
+use crate::formats::{Extent, SAMPLE_BYTES, Start, ipc, parquet};
+
+/// First bytes that tell what a file holds.
+const SNIFF_BYTES: usize = 512;
+
+const BUFFER_BYTES: usize = 128 << 10;
+
+/// One file, as it was when the session opened.
+pub(super) struct Input {
+    /// For messages.
+    pub(super) name: String,
+    pub(super) format: Format,
+    pub(super) compression: Compression,
+    /// Bytes in the file system; 0 for a pipe.
+    pub(super) bytes: u64,
+    data: Data,
+    /// Where the records begin, once somebody asked.
+    pub(super) start: OnceLock<Start>,
+    /// The footer, once somebody asked.
+    pub(super) footer: OnceLock<Footer>,
+}
+
+/// The footer of a columnar file.
+#[derive(Clone, Debug)]
+pub(super) enum Footer {
+    Parquet(parquet::File),
+    Arrow(ipc::File),
+}
+
+enum Data {
+    /// A regular file, which can be opened again.
+    Path(PathBuf, Stamp),
+    /// A copy without a name, of what cannot be read in any order where it stands.
+    Spooled(Arc<fs::File>),
+    /// What can be read only once.
+    Pipe(Mutex<Option<Box<dyn Read + Send>>>),
+}
+
+/// What must not change while a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("name", &self.name).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+/// The files that `path` names: itself, those of a folder, or those of a glob; sorted.
+pub(super) fn find(path: &str) -> Result<Vec<PathBuf>> {
+    let Some(literal) = literal_path(path) else { return find_glob(path) };
+    let metadata = fs::metadata(&literal).at("file", || path)?;
+    if !metadata.is_dir() {
+        return Ok(vec![literal]);
+    }
+    let mut files = data_files(&literal)?;
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "the folder holds no file of a known format")
+            .at("folder", path)
+            .with_hint("known are .csv .tsv .jsonl .parquet .arrow .arrows, also with .gz or .zst; or name a glob"));
+    }
+    Ok(files)
+}
+
+/// The visible files of a known format in a folder, in no order.
+pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).at("folder", || folder.display())? {
+        let path = entry.at("folder", || folder.display())?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && Format::of_path(&path).0.is_some() && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn find_glob(pattern: &str) -> Result<Vec<PathBuf>> {
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let matches = glob::glob_with(pattern, options)
+        .map_err(|source| Error::new(ErrorKind::Usage, "the glob is wrong").with_source(source).at("glob", pattern))?;
+    let mut files = Vec::new();
+    for path in matches {
+        let path = path.map_err(|source| Error::from(std::io::Error::from(source)).at("glob", pattern))?;
+        if !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "no file matches").at("glob", pattern));
+    }
+    Ok(files)
+}
+
+/// Lines for a ping.
+pub(super) fn facts(place: &Place) -> Result<Vec<String>> {
+    let Place::Path(path) = place else { return Ok(vec!["standard input or output".to_owned()]) };
+    let files = find(path)?;
+    let mut bytes = 0;
+    for file in &files {
+        let metadata = fs::metadata(file).at("file", || file.display())?;
+        fs::File::open(file).at("file", || file.display())?;
+        bytes += metadata.len();
+    }
+    Ok(vec![format!("{} files, {bytes} bytes", files.len())])
+}
+
+/// Finds and pins all files of a place.
+pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
+    let inputs = match &config.place {
+        Place::Standard => vec![open_pipe(config, "standard input", None, Box::new(std::io::stdin()))?],
+        Place::Path(path) => find(path)?.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?,
+    };
+    let first = inputs.first().ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no file"))?;
+    let same = |input: &&Input| input.format != first.format;
+    if let Some(other) = inputs.iter().find(same) {
+        let message =
+            format!("{} holds {}, but {} {}", first.name, first.format.title(), other.name, other.format.title());
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("choose the files of one format with a glob"));
+    }
+    Ok(inputs)
+}
+
+/// Tells what `path` holds, and pins it.
+pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
+    let name = path.display().to_string();
+    let inner = || {
+        let mut file = fs::File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(Error::new(ErrorKind::Usage, "it is a folder"));
+        }
+        let by_name = Format::of_path(path).0;
+        let kind = metadata.file_type();
+        if kind.is_fifo() || kind.is_char_device() || kind.is_socket() {
+            return open_pipe(config, &name, by_name, Box::new(file));
+        }
+        let head = read_head(&mut file, SNIFF_BYTES)?;
+        let compression = Compression::detect(&head);
+        let plain = if compression == Compression::None {
+            head
+        } else {
+            file.seek(SeekFrom::Start(0))?;
+            let mut reader = compress::reader(compression, file.try_clone()?)?;
+            read_head(&mut reader, SNIFF_BYTES).map_err(compress::damage)?
+        };
+        let format = tell(config.format.or(by_name), &plain, Sniff::Containers)?;
+        file.seek(SeekFrom::Start(0))?;
+        let spooled = matches!(format, Format::Parquet | Format::Arrow) && compression != Compression::None;
+        let data = if spooled {
+            Data::Spooled(Arc::new(spool(compress::reader(compression, file)?)?))
+        } else {
+            Data::Path(path.to_owned(), Stamp::of(&metadata))
+        };
+        Ok(Input::new(&name, (format, compression), metadata.len(), data))
+    };
+    inner().map_err(|error: Error| error.at("file", &name))
+}
+
+fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box<dyn Read + Send>) -> Result<Input> {
+    let inner = || {
+        let head = read_head(&mut pipe, SNIFF_BYTES)?;
+        let compression = Compression::detect(&head);
+        let whole = Cursor::new(head).chain(pipe);
+        let mut plain = compress::reader(compression, whole)?;
+        let head = read_head(&mut plain, SNIFF_BYTES).map_err(compress::damage)?;
+        let format = tell(config.format.or(by_name), &head, Sniff::Text)?;
+        let whole = Box::new(Cursor::new(head).chain(plain));
+        let data = if matches!(format, Format::Parquet | Format::Arrow) {
+            Data::Spooled(Arc::new(spool(whole)?))
+        } else {
+            Data::Pipe(Mutex::new(Some(whole)))
+        };
+        Ok(Input::new(name, (format, compression), 0, data))
+    };
+    inner().map_err(|error: Error| error.at("file", name))
+}
+
+/// How far a format may be guessed where nobody names it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sniff {
+    /// By the magic of Parquet and Arrow only.
+    Containers,
+    /// Text too: JSON by its brace, else CSV.
+    Text,
+}
+
+/// What a file holds, given what its name or the user says and its first plain bytes.
+fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
+    let found = if head.starts_with(parquet::MAGIC) {
+        Some(Format::Parquet)
+    } else if head.starts_with(ipc::MAGIC) {
+        Some(Format::Arrow)
+    } else if head.starts_with(ipc::STREAM_MAGIC) {
+        Some(Format::Arrows)
+    } else if head.starts_with(ipc::FEATHER_1_MAGIC) {
+        let old = Error::new(ErrorKind::Unsupported, "it is a Feather file of version 1");
+        return Err(old.with_hint("write it anew with a version of Arrow since 1.0"));
+    } else {
+        None
+    };
+    let wrong = |said: Format, found: Format| {
+        Error::new(ErrorKind::Usage, format!("it is said to hold {}, but it holds {}", said.title(), found.title()))
+            .with_hint(format!("rename it, or say format={}", found.extension()))
+    };
+    match (said, found) {
+        (Some(Format::Arrow | Format::Arrows) | None, Some(found @ (Format::Arrow | Format::Arrows))) => Ok(found),
+        (Some(said), Some(found)) if said == found => Ok(found),
+        (Some(said), Some(found)) => Err(wrong(said, found)),
+        (Some(said), None) if said.is_records() => Ok(said),
+        (Some(_), None) if head.is_empty() => Err(Error::new(ErrorKind::Corrupt, "the file is empty")),
+        (Some(said), None) => {
+            let message = format!("it does not hold {}: the first bytes are others", said.title());
+            Err(Error::new(ErrorKind::Corrupt, message).with_hint("name its format with format=csv, or get it anew"))
+        }
+        (None, Some(found)) => Ok(found),
+        (None, None) if sniff == Sniff::Text => {
+            let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+            Ok(if first == Some(&b'{') { Format::Jsonl } else { Format::Csv })
+        }
+        (None, None) => Err(Error::new(ErrorKind::Usage, "its name does not say what it holds")
+            .with_hint("say format=csv, tsv, jsonl, parquet, arrow or arrows")),
+    }
+}
+
+impl Input {
+    fn new(name: &str, (format, compression): (Format, Compression), bytes: u64, data: Data) -> Self {
+        let (start, footer) = (OnceLock::new(), OnceLock::new());
+        Self { name: name.to_owned(), format, compression, bytes, data, start, footer }
+    }
+
+    /// Whether it can be read from any place, again and again.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.data, Data::Path(..)) && self.compression == Compression::None
+    }
+
+    /// The file itself, for reading in any order.
+    pub(super) fn open_file(&self) -> Result<Chunks> {
+        let file = match &self.data {
+            Data::Path(path, stamp) => Arc::new(open_pinned(path, *stamp)?),
+            Data::Spooled(file) => Arc::clone(file),
+            Data::Pipe(_) => return Err(Error::new(ErrorKind::Internal, "a pipe has no places")),
+        };
+        let bytes = file.metadata()?.len();
+        Ok(Chunks { file, bytes, fetched: None })
+    }
+
+    /// The plain bytes from the start on. A pipe gives them once.
+    pub(super) fn open_stream(&self) -> Result<Box<dyn Read + Send>> {
+        match &self.data {
+            Data::Path(path, stamp) => compress::reader(self.compression, open_pinned(path, *stamp)?),
+            Data::Spooled(_) => Ok(Box::new(self.open_file()?.get_read(0).map_err(std::io::Error::other)?)),
+            Data::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| {
+                Error::new(ErrorKind::Unsupported, "a pipe can be read only once")
+                    .with_hint("save the data in a file first")
+            }),
+        }
+    }
+
+    /// The first plain bytes, enough to infer columns. They stay readable.
+    pub(super) fn head(&self) -> Result<(Vec<u8>, Extent)> {
+        let mut stream = self.open_stream()?;
+        let head = read_head(&mut stream, SAMPLE_BYTES + 1).map_err(compress::damage)?;
+        let extent = if head.len() > SAMPLE_BYTES { Extent::Head } else { Extent::Whole };
+        if let Data::Pipe(pipe) = &self.data {
+            let whole = Box::new(Cursor::new(head.clone()).chain(stream));
+            *pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+        }
+        Ok((head, extent))
+    }
+
+    /// Makes a pipe readable from its start again.
+    pub(super) fn put_back(&self, kept: Kept) {
+        if let Data::Pipe(pipe) = &self.data {
+            let rest = Box::new(Cursor::new(kept.seen()).chain(kept));
+            *pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        }
+    }
+
+    /// The footer of a columnar file.
+    pub(super) fn footer(&self) -> Result<&Footer> {
+        if let Some(footer) = self.footer.get() {
+            return Ok(footer);
+        }
+        let chunks = self.open_file()?;
+        let footer = match self.format {
+            Format::Parquet => Footer::Parquet(parquet::File::open(&chunks)?),
+            _ => Footer::Arrow(ipc::File::open(&chunks)?),
+        };
+        Ok(self.footer.get_or_init(|| footer))
+    }
+
+    /// An error when the file is no longer the one that was pinned.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.data {
+            Data::Path(path, stamp) => same(&fs::metadata(path)?, *stamp).at("file", || &self.name),
+            Data::Spooled(_) | Data::Pipe(_) => Ok(()),
+        }
+    }
+}
+
+fn open_pinned(path: &Path, stamp: Stamp) -> Result<fs::File> {
+    let file = fs::File::open(path)?;
+    same(&file.metadata()?, stamp)?;
+    Ok(file)
+}
+
+fn same(metadata: &fs::Metadata, stamp: Stamp) -> Result<()> {
+    if Stamp::of(metadata) == stamp {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Io, "the file was changed while it was read")
+        .with_hint("start again when nobody writes into it"))
+}
+
+fn read_head<R: Read + ?Sized>(reader: &mut R, bytes: usize) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    reader.take(bytes as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// A copy of `reader` in a file without a name, for formats that are read in any order.
+fn spool(mut reader: Box<dyn Read + Send>) -> Result<fs::File> {
+    let folder = std::env::temp_dir();
+    let path = folder.join(format!(".etl-{}", uuid::Uuid::now_v7().simple()));
+    let place = || folder.display().to_string();
+    let mut file = fs::File::options().read(true).write(true).create_new(true).open(&path).at("folder", place)?;
+    fs::remove_file(&path).at("folder", place)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let bytes = reader.read(&mut buffer).map_err(compress::damage)?;
+        if bytes == 0 {
+            return Ok(file);
+        }
+        std::io::Write::write_all(&mut file, &buffer[..bytes]).at("folder", place)?;
+    }
+}
+
+/// A file that is read from many threads at once, each from its own place.
+#[derive(Clone, Debug)]
+pub(super) struct Chunks {
+    file: Arc<fs::File>,
+    bytes: u64,
+    /// Bytes fetched beforehand, ascending.
+    fetched: Option<Arc<Vec<(u64, Bytes)>>>,
+}
+
+impl Chunks {
+    /// A file of our own, which nobody else changes.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = Arc::new(fs::File::open(path).at("file", || path.display())?);
+        let bytes = file.metadata()?.len();
+        Ok(Self { file, bytes, fetched: None })
+    }
+
+    /// The same file with `ranges` (ascending) in memory, so that decoding them waits for no disk.
+    pub(super) fn fetch(&self, ranges: &[std::ops::Range<u64>]) -> std::io::Result<Self> {
+        let read = |range: &std::ops::Range<u64>| {
+            let end = range.end.min(self.bytes);
+            Ok((range.start, self.read_at(range.start, end.saturating_sub(range.start) as usize)?))
+        };
+        let fetched = ranges.iter().map(read).collect::<std::io::Result<Vec<_>>>()?;
+        Ok(Self { fetched: Some(Arc::new(fetched)), ..self.clone() })
+    }
+
+    /// `length` bytes from `offset` on.
+    pub(super) fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
+        if let Some(bytes) = self.in_memory(offset).filter(|bytes| bytes.len() >= length) {
+            return Ok(bytes.slice(..length));
+        }
+        if offset.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset)?;
+        Ok(bytes.into())
+    }
+
+    fn in_memory(&self, offset: u64) -> Option<Bytes> {
+        let fetched = self.fetched.as_ref()?;
+        let index = fetched.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
+        let (start, bytes) = &fetched[index];
+        let skip = usize::try_from(offset - start).ok().filter(|skip| *skip < bytes.len())?;
+        Some(bytes.slice(skip..))
+    }
+}
+
+impl Length for Chunks {
+    fn len(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ChunkReader for Chunks {
+    type T = Box<dyn Read + Send>;
+
+    fn get_read(&self, start: u64) -> ::parquet::errors::Result<Self::T> {
+        if let Some(bytes) = self.in_memory(start) {
+            return Ok(Box::new(Cursor::new(bytes)));
+        }
+        let place = FilePlace { file: Arc::clone(&self.file), offset: start };
+        Ok(Box::new(std::io::BufReader::with_capacity(BUFFER_BYTES, place)))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> ::parquet::errors::Result<Bytes> {
+        Ok(self.read_at(start, length)?)
+    }
+}
+
+/// Reads on from one place, without the shared position of the file.
+struct FilePlace {
+    file: Arc<fs::File>,
+    offset: u64,
+}
+
+impl Read for FilePlace {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.file.read_at(buffer, self.offset)?;
+        self.offset += bytes as u64;
+        Ok(bytes)
+    }
+}
+
+/// A reader that keeps what it gave, so that it can be given again.
+#[derive(Clone)]
+pub(super) struct Kept(Arc<Mutex<KeptInner>>);
+
+struct KeptInner {
+    reader: Box<dyn Read + Send>,
+    seen: Option<Vec<u8>>,
+}
+
+impl Kept {
+    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
+        Self(Arc::new(Mutex::new(KeptInner { reader, seen: Some(Vec::new()) })))
+    }
+
+    /// What was given so far; from now on nothing is kept.
+    fn seen(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).seen.take().unwrap_or_default()
+    }
+}
+
+impl Read for Kept {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = inner.reader.read(buffer)?;
+        if let Some(seen) = inner.seen.as_mut() {
+            seen.extend_from_slice(&buffer[..bytes]);
+        }
+        Ok(bytes)
+    }
+}

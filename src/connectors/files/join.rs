@@ -1,0 +1,185 @@
+//! Making what is published out of the parts: one file joined in the order of the source, or the files of a folder.
+//!
+//! Text, gzip members and zstd frames are joined byte by byte, Parquet by its column chunks, Arrow by its batches. A
+//! single part is renamed. All of it blocks, and may be done again after it was interrupted.
+
+use std::fs;
+use std::io::{BufWriter, Read, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::config::Format;
+use super::input::Chunks;
+use super::stage::{Encoding, Landing, Mode, Part, Shape, Stage};
+use super::write::{self, Output};
+use crate::attempt::Token;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::compress::{self, Compression};
+use crate::formats::{ipc, parquet, plain};
+
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Puts the one file `target` into the stage's `ready`.
+pub(super) fn single(stage: &Stage, landing: &Landing, parts: &[Part], target: &Path) -> Result<()> {
+    let name = target.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the target has no file name"))?;
+    let ready = stage.ready(name);
+    let old = (landing.mode == Mode::Append && target.exists()).then_some(target);
+    match (old, parts) {
+        (None, []) => empty(stage, landing, &ready),
+        (None, [part]) => rename(&stage.part(&part.name), &ready),
+        (old, parts) => {
+            let draft = stage.part("joined");
+            join(stage, landing, (old, parts), &draft).at("file", || target.display())?;
+            rename(&draft, &ready)
+        }
+    }
+}
+
+/// Puts the part files of a folder into the stage's `ready`.
+pub(super) fn folder(stage: &Stage, landing: &Landing, parts: &[Part], token: &Token) -> Result<()> {
+    let run: String = token.run.chars().filter(char::is_ascii_alphanumeric).collect();
+    // The end of a time-ordered id is its random part.
+    let run = &run[run.len().saturating_sub(12)..];
+    let extension = write::extension(landing);
+    let name = |index: usize| format!("part-{run}-{}{}-{index:05}.{extension}", token.transfer, token.epoch);
+    for (index, part) in parts.iter().enumerate() {
+        rename(&stage.part(&part.name), &stage.ready(name(index).as_ref()))?;
+    }
+    let adding = landing.mode == Mode::Append && matches!(landing.shape, Shape::Folder(_));
+    if parts.is_empty() && !adding {
+        empty(stage, landing, &stage.ready(name(0).as_ref()))?;
+    }
+    Ok(())
+}
+
+/// A file without rows, which still names its columns.
+fn empty(stage: &Stage, landing: &Landing, path: &Path) -> Result<()> {
+    let file = fs::File::create(path).at("file", || path.display())?;
+    let output = Output::new(landing, stage.records.clone(), Box::new(BufWriter::new(file)))?;
+    output.finish().and_then(|()| sync(path)).at("file", || path.display())
+}
+
+/// Moves a file; fine when an earlier try did it already.
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && to.exists() => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::new(ErrorKind::NotFound, "a part that was written is gone").with_source(error))
+                .at("file", || from.display())
+        }
+        result => result.at("file", || from.display()),
+    }
+}
+
+fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft: &Path) -> Result<()> {
+    let (old, parts) = files;
+    let paths: Vec<(PathBuf, u64)> = parts.iter().map(|part| (stage.part(&part.name), part.header)).collect();
+    let out = BufWriter::with_capacity(BUFFER_BYTES, fs::File::create(draft)?);
+    match &landing.encoding {
+        Encoding::Records { compression, level } => join_records((old, &paths), (*compression, *level), out)?,
+        Encoding::Parquet(settings) => join_parquet(landing, settings, (old, &paths), out)?,
+        Encoding::Arrow(codec) => join_arrow(landing, *codec, (old, &paths), out)?,
+    }
+    sync(draft)
+}
+
+fn join_records(
+    (old, parts): (Option<&Path>, &[(PathBuf, u64)]),
+    (compression, level): (Compression, Option<i32>),
+    mut out: BufWriter<fs::File>,
+) -> Result<()> {
+    if let Some(old) = old {
+        std::io::copy(&mut fs::File::open(old)?, out.get_mut())?;
+        if !ends_with_line_end(old)? {
+            out.write_all(&compress::frame(compression, level, b"\n".to_vec())?)?;
+            out.flush()?;
+        }
+    }
+    for (index, (path, header)) in parts.iter().enumerate() {
+        let mut part = fs::File::open(path)?;
+        if index > 0 || old.is_some() {
+            part.seek(SeekFrom::Start(*header))?;
+        }
+        // From file to file the system copies without coming through this process.
+        std::io::copy(&mut part, out.get_mut())?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Whether the last record of a file is ended, or there is none.
+fn ends_with_line_end(path: &Path) -> Result<bool> {
+    let mut file = fs::File::open(path)?;
+    let mut head = Vec::new();
+    Read::by_ref(&mut file).take(compress::MAGIC_BYTES as u64).read_to_end(&mut head)?;
+    let compression = Compression::detect(&head);
+    if compression == Compression::None {
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(1)))?;
+    } else {
+        file.seek(SeekFrom::Start(0))?;
+    }
+    let mut reader = compress::reader(compression, file)?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut last = b'\n';
+    loop {
+        match reader.read(&mut buffer).map_err(compress::damage)? {
+            0 => return Ok(last == b'\n' || last == b'\r'),
+            bytes => last = buffer[bytes - 1],
+        }
+    }
+}
+
+fn join_parquet(
+    landing: &Landing,
+    settings: &parquet::Settings,
+    (old, parts): (Option<&Path>, &[(PathBuf, u64)]),
+    out: BufWriter<fs::File>,
+) -> Result<()> {
+    let all: Vec<&Path> = old.into_iter().chain(parts.iter().map(|(path, _)| path.as_path())).collect();
+    let layout = match all.first() {
+        Some(first) => Some(parquet::File::open(&Chunks::open(first)?)?.layout()),
+        None => None,
+    };
+    let mut joiner = parquet::Joiner::new(out, &landing.schema, settings, layout)?;
+    for path in all {
+        joiner.append(&Chunks::open(path)?)?;
+    }
+    joiner.finish()?.flush()?;
+    Ok(())
+}
+
+fn join_arrow(
+    landing: &Landing,
+    codec: ipc::Codec,
+    (old, parts): (Option<&Path>, &[(PathBuf, u64)]),
+    mut out: BufWriter<fs::File>,
+) -> Result<()> {
+    let kind = if landing.format == Format::Arrow { ipc::Kind::File } else { ipc::Kind::Stream };
+    let mut encoder = ipc::Encoder::new(kind, &landing.schema, codec)?;
+    for path in old.into_iter().chain(parts.iter().map(|(path, _)| path.as_path())) {
+        if landing.format == Format::Arrow {
+            let chunks = Chunks::open(path)?;
+            let file = ipc::File::open(&chunks)?;
+            let decoder = file.decoder(&chunks, file.schema())?;
+            for index in 0..file.batch_bytes().count() {
+                let batch = decoder.decode(&file.batch(&chunks, index)?)?;
+                encoder.encode(&plain::select(&batch, &landing.schema)?)?;
+                out.write_all(&encoder.take())?;
+            }
+        } else {
+            let reader = compress::reader(Compression::None, fs::File::open(path)?)?;
+            let mut stream = ipc::Stream::open(reader)?;
+            while let Some(batch) = stream.next_batch(&landing.schema)? {
+                encoder.encode(&batch)?;
+                out.write_all(&encoder.take())?;
+            }
+        }
+    }
+    encoder.finish()?;
+    out.write_all(&encoder.take())?;
+    Ok(out.flush()?)
+}
+
+/// Makes the bytes of a file durable.
+pub(super) fn sync(path: &Path) -> Result<()> {
+    Ok(fs::File::open(path)?.sync_all()?)
+}

@@ -1,0 +1,121 @@
+//! Local files: CSV, TSV, JSON lines, Parquet and Arrow IPC, plain or compressed; paths, globs, folders and pipes.
+//!
+//! `config` is what the user says, `input` finds files and pins them, `session` and `read` make splits and batches of
+//! them, `sink`, `write` and `stage` write parts into a hidden folder and publish them at commit. The bytes
+//! themselves are the business of `formats`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use crate::bridge::blocking;
+use crate::connector::{Connector, OptionDoc};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Agreement, Sink};
+
+mod columnar;
+mod config;
+mod input;
+mod join;
+mod prune;
+mod read;
+mod session;
+mod sink;
+mod stage;
+mod text;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use config::{Config, Place};
+
+/// The connector of local files.
+#[derive(Debug)]
+pub struct Files;
+
+impl Connector for Files {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn summary(&self) -> &'static str {
+        "local files: CSV, TSV, JSON lines, Parquet, Arrow IPC; plain, gz or zstd"
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        config::OPTIONS
+    }
+
+    fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
+        Ok(Arc::new(FileEndpoint { config: Arc::new(Config::parse(options)?) }))
+    }
+}
+
+#[derive(Debug)]
+struct FileEndpoint {
+    config: Arc<Config>,
+}
+
+#[async_trait]
+impl Endpoint for FileEndpoint {
+    fn label(&self) -> String {
+        self.config.label().to_owned()
+    }
+
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
+        let Place::Path(path) = self.config.place.clone() else { return Ok(vec![ObjectRef::Whole]) };
+        let pattern = glob::Pattern::new(if pattern.is_empty() { "*" } else { pattern })
+            .map_err(|source| Error::new(ErrorKind::Usage, "the pattern of file names is wrong").with_source(source))?;
+        let found = blocking::run("files-list", move || input::find(&path)).await?;
+        let matching = found.into_iter().filter_map(|path| {
+            let name = path.file_name()?.to_string_lossy();
+            pattern.matches(&name).then(|| ObjectRef::Table(path.to_string_lossy().into_owned()))
+        });
+        Ok(matching.collect())
+    }
+
+    async fn ping(&self) -> Result<Ping> {
+        let place = self.config.place.clone();
+        let facts = blocking::run("files-ping", move || input::facts(&place)).await?;
+        Ok(Ping { server: "local files".to_owned(), facts, missing: Vec::new() })
+    }
+
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
+        if request.join.is_some() {
+            return Err(Error::new(ErrorKind::Unsupported, "files have no point in time that others could join"));
+        }
+        request.objects.iter().try_for_each(whole)?;
+        session::open(Arc::clone(&self.config)).await
+    }
+
+    async fn execute(&self, _step: Step, _sql: &str) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "files take no SQL"))
+    }
+
+    async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
+        let transfers = transfers.to_vec();
+        blocking::run("files-finish", move || transfers.iter().try_for_each(stage::forget)).await
+    }
+
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+        whole(object)?;
+        Ok(Arc::new(sink::FileSink::new(Arc::clone(&self.config))))
+    }
+}
+
+/// Files are named by the locator alone.
+fn whole(object: &ObjectRef) -> Result<()> {
+    match object {
+        ObjectRef::Whole => Ok(()),
+        ObjectRef::Table(name) => Err(Error::new(ErrorKind::Usage, "a file has no tables in it")
+            .at("object", name)
+            .with_hint("leave out what stands behind #; name files by path or glob")),
+        ObjectRef::Query(_) => {
+            Err(Error::new(ErrorKind::Unsupported, "files take no query of their own")
+                .with_hint("use --sql or --where"))
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The source: the columns of a set of files, their splits, and which reader gives the rows of a split.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::config::{Config, Format};
+use super::input::{Footer, Input};
+use super::{columnar, prune, text};
+use crate::attempt::Attempt;
+use crate::bridge::blocking;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::{Layout, RecordFormat, ipc};
+use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+
+/// Files of a set whose types are looked at.
+const SAMPLE_FILES: usize = 8;
+
+/// All files of a session as one object.
+#[derive(Debug)]
+pub(super) struct FileSource {
+    pub(super) inputs: Arc<Vec<Input>>,
+    /// The codec, where the files are records.
+    pub(super) records: Option<Arc<dyn RecordFormat>>,
+    /// The columns of the set, for files that do not name their own.
+    pub(super) layout: OnceLock<Layout>,
+}
+
+/// What a split is, in its detail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Piece {
+    /// Row groups of a Parquet file.
+    Groups { file: usize, groups: Vec<usize> },
+    /// Batches `from` up to, without, `to` of an Arrow file.
+    Batches { file: usize, from: usize, to: usize },
+    /// Whole records, from one byte up to, without, another. The first is on `line`.
+    Records { file: usize, from: u64, to: u64, line: u64 },
+    /// A file that is read from its start to its end.
+    Stream { file: usize },
+}
+
+impl Piece {
+    pub(super) fn file(&self) -> usize {
+        match self {
+            Self::Groups { file, .. }
+            | Self::Batches { file, .. }
+            | Self::Records { file, .. }
+            | Self::Stream { file } => *file,
+        }
+    }
+
+    /// A split of it; the id is given at the end.
+    pub(super) fn split(&self, rows: Option<u64>, bytes: Option<u64>) -> Split {
+        let detail = serde_json::to_value(self).unwrap_or(Json::Null);
+        Split { id: 0, source: 0, rows, bytes, place: None, detail }
+    }
+}
+
+impl FileSource {
+    pub(super) fn new(config: &Config, inputs: Arc<Vec<Input>>) -> Result<Self> {
+        let format = inputs.first().map(|input| input.format);
+        let records = format.filter(|format| format.is_records()).map(|format| config.records(format)).transpose()?;
+        Ok(Self { inputs, records, layout: OnceLock::new() })
+    }
+
+    pub(super) fn input(&self, file: usize) -> Result<&Input> {
+        self.inputs.get(file).ok_or_else(|| Error::new(ErrorKind::Internal, "the split names a file that is not there"))
+    }
+
+    /// How often `work` is done on a thread that may block, with this source.
+    async fn blocking<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self) -> Result<T> + Send + 'static,
+    {
+        let layout = self.layout.clone();
+        let own = Self { inputs: Arc::clone(&self.inputs), records: self.records.clone(), layout };
+        let (result, layout) = blocking::run("files-read", move || {
+            let result = work(&own)?;
+            Ok((result, own.layout))
+        })
+        .await?;
+        if let Some(layout) = layout.into_inner() {
+            self.layout.get_or_init(|| layout);
+        }
+        Ok(result)
+    }
+
+    /// The columns of all files. Blocks.
+    fn columns(&self) -> Result<TableShape> {
+        let mut all: Option<SchemaRef> = None;
+        let mut rows = Some(0);
+        for (index, input) in self.inputs.iter().enumerate() {
+            let found = match &self.records {
+                Some(records) => record_columns(records.as_ref(), input, index),
+                None => columns_of(input).map(|(schema, count)| {
+                    rows = rows.zip(count).map(|(rows, count)| rows + count);
+                    Some(schema)
+                }),
+            };
+            let Some(found) = found.at("file", || &input.name)? else { continue };
+            all = Some(match all {
+                None => found,
+                Some(all) => merge(&all, &found, self.records.is_some()).at("file", || &input.name)?,
+            });
+        }
+        let schema = match (all, self.inputs.first()) {
+            (Some(schema), _) => schema,
+            // JSON lines name their columns in every record: without one there is none.
+            (None, Some(input)) if input.format != Format::Jsonl => {
+                let empty = Error::new(ErrorKind::Schema, "the file is empty, so it has no columns");
+                return Err(empty.at("file", &input.name));
+            }
+            (None, _) => Arc::new(Schema::empty()),
+        };
+        if self.records.is_some() {
+            let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
+            // Files without a header have the columns of the set; they agree, or merging had failed.
+            self.layout.get_or_init(|| Layout { columns });
+        }
+        let bytes = self.inputs.iter().map(|input| input.bytes).sum::<u64>();
+        let rows = rows.filter(|_| self.records.is_none());
+        Ok(TableShape { rows, bytes: (bytes > 0).then_some(bytes), ..TableShape::of(schema) })
+    }
+
+    /// The splits of all files. Blocks and scans.
+    fn splits(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let mut plan = ReadPlan::default();
+        for (file, input) in self.inputs.iter().enumerate() {
+            let splits = match (&self.records, input.format) {
+                (Some(_), _) => text::plan(self, (file, input), scan, goal),
+                (None, Format::Arrows) => Ok(vec![Piece::Stream { file }.split(None, Some(input.bytes))]),
+                (None, _) => columnar::plan((file, input), scan, goal, &mut plan.notes),
+            };
+            plan.splits.extend(splits.at("file", || &input.name)?);
+        }
+        for (id, split) in plan.splits.iter_mut().enumerate() {
+            split.id =
+                u32::try_from(id).map_err(|_| Error::new(ErrorKind::Unsupported, "there are too many splits"))?;
+        }
+        let files = self.inputs.len();
+        plan.notes
+            .insert(0, format!("{files} {}, {} splits", if files == 1 { "file" } else { "files" }, plan.splits.len()));
+        Ok(plan)
+    }
+}
+
+#[async_trait]
+impl Source for FileSource {
+    async fn describe(&self) -> Result<TableShape> {
+        self.blocking(Self::columns).await
+    }
+
+    fn pushdown(&self, shape: &TableShape, filter: &Expr) -> Pushdown {
+        let parquet = self.inputs.first().is_some_and(|input| input.format == Format::Parquet);
+        if parquet && prune::can_prune(filter, &shape.schema) { Pushdown::Superset } else { Pushdown::None }
+    }
+
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let (scan, goal) = (scan.clone(), *goal);
+        self.blocking(move |source| source.splits(&scan, &goal)).await
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        let piece: Piece = Piece::deserialize(&split.detail)
+            .map_err(|source| Error::new(ErrorKind::Internal, "the split is not one of files").with_source(source))?;
+        let input = self.input(piece.file())?;
+        match (&piece, &self.records) {
+            (Piece::Groups { file, groups }, _) => {
+                Ok(columnar::read_groups(Arc::clone(&self.inputs), *file, groups.clone(), scan))
+            }
+            (Piece::Batches { file, from, to }, _) => {
+                columnar::read_batches(Arc::clone(&self.inputs), *file, *from..*to, scan)
+            }
+            (Piece::Stream { file }, None) => columnar::read_stream(Arc::clone(&self.inputs), *file, scan),
+            (Piece::Records { .. } | Piece::Stream { .. }, Some(_)) => {
+                if input.start.get().is_none() && input.is_plain() {
+                    // A split of an earlier process: the file is looked at anew.
+                    self.blocking(Self::columns).await?;
+                }
+                text::read(self, &piece, scan)
+            }
+            (Piece::Records { .. }, None) => {
+                Err(Error::new(ErrorKind::Internal, "the split is not one of this format"))
+            }
+        }
+        .at("file", || &input.name)
+    }
+}
+
+/// The columns of a file of records; none for an empty one, and for one behind the sample that does not say.
+fn record_columns(records: &dyn RecordFormat, input: &Input, index: usize) -> Result<Option<SchemaRef>> {
+    let (head, extent) = input.head()?;
+    if index < SAMPLE_FILES {
+        let inferred = records.infer(&head, extent)?;
+        input.start.get_or_init(|| inferred.start);
+        return Ok((!inferred.schema.fields().is_empty()).then_some(inferred.schema));
+    }
+    let start = records.start(&head, extent)?;
+    let start = input.start.get_or_init(|| start);
+    let untyped = |name: &String| Field::new(name, DataType::Null, true);
+    let schema = |layout: &Layout| Arc::new(Schema::new(layout.columns.iter().map(untyped).collect::<Vec<_>>()));
+    Ok(start.layout.as_ref().map(schema))
+}
+
+/// Columns and rows of a columnar file.
+pub(super) fn columns_of(input: &Input) -> Result<(SchemaRef, Option<u64>)> {
+    if input.format == Format::Arrows {
+        return Ok((input.stream_schema()?, None));
+    }
+    Ok(match input.footer()? {
+        Footer::Parquet(file) => {
+            let none = Arc::new(Schema::empty());
+            let rows = (0..file.groups()).map(|group| file.size(group, &none).rows).sum();
+            (Arc::clone(file.schema()), Some(rows))
+        }
+        Footer::Arrow(file) => (Arc::clone(file.schema()), None),
+    })
+}
+
+/// The columns of two files of a set, in the order of the first. They must have the same names, and the same types
+/// where the types are stored; inferred types that differ become text.
+fn merge(all: &SchemaRef, found: &SchemaRef, inferred: bool) -> Result<SchemaRef> {
+    let differs = |field: &FieldRef, message: String| -> Result<FieldRef> {
+        Err(Error::new(ErrorKind::Schema, message)
+            .at("column", field.name())
+            .with_hint("files that are read together have the same columns: name fewer files, or --select by query"))
+    };
+    if let Some(extra) = found.fields().iter().find(|field| all.index_of(field.name()).is_err()) {
+        return differs(extra, "the files before have no such column".to_owned()).map(|_| Arc::clone(all));
+    }
+    let column = |field: &FieldRef| {
+        let Ok(other) = found.field_with_name(field.name()) else {
+            return differs(field, "the file lacks this column, which the files before have".to_owned());
+        };
+        let data_type = match (field.data_type(), other.data_type()) {
+            (left, right) if left == right => left,
+            (left, DataType::Null) => left,
+            (DataType::Null, right) => right,
+            _ if inferred => &DataType::Utf8,
+            (left, right) => return differs(field, format!("it is {right} here and {left} in the files before")),
+        };
+        let nullable = field.is_nullable() || other.is_nullable();
+        let same = data_type == field.data_type() && nullable == field.is_nullable();
+        Ok(if same {
+            Arc::clone(field)
+        } else {
+            let metadata = if data_type == field.data_type() { field.metadata().clone() } else { HashMap::default() };
+            Arc::new(Field::new(field.name(), data_type.clone(), nullable).with_metadata(metadata))
+        })
+    };
+    let fields = all.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(Schema::new_with_metadata(fields, all.metadata().clone())))
+}
+
+impl Input {
+    /// The columns of an Arrow stream. A pipe stays readable.
+    fn stream_schema(&self) -> Result<SchemaRef> {
+        let stream = self.open_stream()?;
+        let kept = super::input::Kept::new(stream);
+        let schema = ipc::Stream::open(Box::new(kept.clone())).map(|stream| Arc::clone(stream.schema()));
+        self.put_back(kept);
+        schema
+    }
+}

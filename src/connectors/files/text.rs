@@ -1,0 +1,233 @@
+//! Reading records: a large file is cut at record ends into splits, a split into pieces that are decoded in parallel.
+//!
+//! One thread reads, decompresses and looks for record ends; pieces of whole records go to the pool, a few at once and
+//! a bounded number of bytes, and come back in order.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use rayon::prelude::*;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::columnar::cut;
+use super::input::{Chunks, Input};
+use super::read::{FileSource, Piece};
+use crate::bridge::{blocking, cpu};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::split::{RecordStart, stitch};
+use crate::formats::{self, Layout, RecordFormat, RecordScanner, Start, compress};
+use crate::source::{BatchStream, Scan, Split, SplitGoal};
+
+/// Bytes of a piece, about. Small enough to stay in the caches of a core.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// Bytes of a chunk that is scanned for record ends.
+const CHUNK_BYTES: u64 = 4 << 20;
+
+/// A record may have this many bytes; offsets of a batch are 32-bit.
+const RECORD_BYTES: usize = 1 << 30;
+
+/// The splits of one file: one, or byte ranges at record starts. Blocks, and scans the whole of a large file.
+pub(super) fn plan(
+    source: &FileSource,
+    (file, input): (usize, &Input),
+    scan: &Scan,
+    goal: &SplitGoal,
+) -> Result<Vec<Split>> {
+    let records = records_of(source)?;
+    if !input.is_plain() {
+        return Ok(vec![Piece::Stream { file }.split(None, (input.bytes > 0).then_some(input.bytes))]);
+    }
+    let start = start_of(records, input)?;
+    let first = RecordStart { offset: start.data_start as u64, line: start.line };
+    let whole = goal.channels <= 1
+        || !start.splittable
+        || input.bytes < goal.split_bytes.saturating_mul(2)
+        || (scan.limit.is_some() && scan.filters.is_empty());
+    let starts =
+        if whole { vec![first] } else { record_starts(records, &input.open_file()?, first, goal.split_bytes)? };
+    let ends = starts.iter().skip(1).map(|start| start.offset).chain([input.bytes]);
+    let pieces = starts.iter().zip(ends).map(|(start, to)| {
+        Piece::Records { file, from: start.offset, to, line: start.line }
+            .split(None, Some(to.saturating_sub(start.offset)))
+    });
+    Ok(pieces.collect())
+}
+
+/// Where records begin, about every `every` bytes. Reads chunk after chunk; each group of chunks is scanned in parallel.
+fn record_starts(
+    records: &dyn RecordFormat,
+    chunks: &Chunks,
+    first: RecordStart,
+    every: u64,
+) -> Result<Vec<RecordStart>> {
+    let end = ::parquet::file::reader::Length::len(chunks);
+    let chunk_bytes = CHUNK_BYTES.min(every.max(1));
+    let mut scans = Vec::new();
+    let mut offset = first.offset;
+    while offset < end {
+        let mut group = Vec::new();
+        while offset < end && group.len() < cpu::threads() {
+            let length = chunk_bytes.min(end - offset);
+            group.push(chunks.read_at(offset, length as usize)?);
+            offset += length;
+        }
+        scans
+            .extend(cpu::run_blocking(|| group.par_iter().map(|bytes| records.scan_chunk(bytes)).collect::<Vec<_>>())?);
+    }
+    let mut starts: Vec<RecordStart> = Vec::new();
+    for start in stitch(first, &scans) {
+        if starts.last().is_none_or(|last| start.offset - last.offset >= every) {
+            starts.push(start);
+        }
+    }
+    Ok(starts)
+}
+
+/// Streams the records of one split.
+pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan) -> Result<BatchStream> {
+    let records = source.records.clone().ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))?;
+    let layout = source.layout.get().cloned().unwrap_or_default();
+    let input = source.input(piece.file())?;
+    let name = input.name.clone();
+    // A file that names its own columns may have them in an order of its own.
+    let own = input.start.get().and_then(|start| start.layout.clone());
+    let layout = Arc::new(own.unwrap_or(layout));
+    let (inputs, reading, target) =
+        (Arc::clone(&source.inputs), piece.clone(), PIECE_BYTES.min(scan.batch_bytes.max(1)));
+    let scanned = Arc::clone(&records);
+    let pieces = blocking::stream("records-read", move |outlet| {
+        let input = &inputs[reading.file()];
+        let (reader, line) = open(scanned.as_ref(), input, &reading)?;
+        let mut cutter = Cutter { reader, scanner: scanned.scanner(), line, target };
+        cutter.run(outlet)
+    })?;
+    let decoder = Decoder { records, layout, schema: Arc::clone(&scan.schema) };
+    Ok(cut(decode(pieces.boxed(), decoder), name, scan))
+}
+
+#[derive(Clone)]
+struct Decoder {
+    records: Arc<dyn RecordFormat>,
+    layout: Arc<Layout>,
+    schema: arrow::datatypes::SchemaRef,
+}
+
+/// Whole records and the line of the first.
+struct Bytes {
+    bytes: Vec<u8>,
+    line: u64,
+}
+
+/// Decodes pieces on the pool: as many at once as it has threads and one more, and a bounded number of bytes; a piece
+/// larger than that goes alone.
+fn decode(pieces: futures::stream::BoxStream<'static, Result<Bytes>>, decoder: Decoder) -> BatchStream {
+    let at_once = cpu::threads() + 1;
+    let budget = at_once * 2 * PIECE_BYTES;
+    let free = Arc::new(Semaphore::new(budget));
+    let admitted = pieces.then(move |piece| {
+        let free = Arc::clone(&free);
+        async move {
+            let piece = piece?;
+            let bytes = u32::try_from(piece.bytes.len().clamp(1, budget)).unwrap_or(u32::MAX);
+            let permit = free.acquire_many_owned(bytes).await;
+            permit.map(|permit| (piece, permit)).map_err(|_| Error::new(ErrorKind::Internal, "a gate was closed"))
+        }
+    });
+    let batches = admitted.map(move |admitted: Result<(Bytes, OwnedSemaphorePermit)>| {
+        let decoder = decoder.clone();
+        async move {
+            let (piece, permit) = admitted?;
+            let batch = cpu::run(move || {
+                let whole = formats::Piece { bytes: &piece.bytes, first_line: piece.line };
+                decoder.records.decode(&whole, &decoder.layout, &decoder.schema)
+            })
+            .await??;
+            Ok((batch, permit))
+        }
+    });
+    batches.buffered(at_once).map(|decoded| decoded.map(|(batch, _permit)| batch)).boxed()
+}
+
+/// Cuts a stream of bytes into pieces of whole records.
+struct Cutter {
+    reader: Box<dyn Read + Send>,
+    scanner: Box<dyn RecordScanner>,
+    line: u64,
+    target: usize,
+}
+
+impl Cutter {
+    fn run(&mut self, outlet: &blocking::Outlet<Bytes>) -> Result<()> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(self.target + READ_BYTES);
+        // The last record end in the buffer, and the line ends before it.
+        let (mut whole, mut lines) = (0, 0);
+        loop {
+            let known = buffer.len();
+            let read = self.fill(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            if let Some(end) = self.scanner.feed(&buffer[known..]) {
+                whole = known + end.offset;
+                lines += end.lines;
+            }
+            if whole >= self.target || (whole > 0 && buffer.len() >= RECORD_BYTES / 2) {
+                let mut rest = Vec::with_capacity((buffer.len() - whole + READ_BYTES).max(self.target + READ_BYTES));
+                rest.extend_from_slice(&buffer[whole..]);
+                buffer.truncate(whole);
+                if !outlet.send(Bytes { bytes: std::mem::replace(&mut buffer, rest), line: self.line }) {
+                    return Ok(());
+                }
+                self.line += lines;
+                (whole, lines) = (0, 0);
+            }
+            if buffer.len() - whole >= RECORD_BYTES {
+                let long =
+                    Error::new(ErrorKind::Corrupt, "a record is longer than 1 GiB").at("line", self.line + lines);
+                return Err(long.with_hint("a quote that is never closed looks like this"));
+            }
+        }
+        self.scanner.finish()?;
+        if !buffer.is_empty() {
+            outlet.send(Bytes { bytes: buffer, line: self.line });
+        }
+        Ok(())
+    }
+
+    fn fill(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        let mut limited = self.reader.by_ref().take(READ_BYTES as u64);
+        limited.read_to_end(buffer).map_err(compress::damage)
+    }
+}
+
+/// The bytes of a split, from its first record on, and the line of that.
+fn open(records: &dyn RecordFormat, input: &Input, piece: &Piece) -> Result<(Box<dyn Read + Send>, u64)> {
+    if let Piece::Records { from, to, line, .. } = piece {
+        let chunks = input.open_file()?;
+        let reader = ::parquet::file::reader::ChunkReader::get_read(&chunks, *from).map_err(std::io::Error::other)?;
+        return Ok((Box::new(reader.take(to.saturating_sub(*from))), *line));
+    }
+    let start = start_of(records, input)?;
+    let mut reader = input.open_stream()?;
+    let skip = start.data_start as u64;
+    std::io::copy(&mut reader.by_ref().take(skip), &mut std::io::sink()).map_err(compress::damage)?;
+    Ok((reader, start.line))
+}
+
+fn start_of<'a>(records: &dyn RecordFormat, input: &'a Input) -> Result<&'a Start> {
+    if let Some(start) = input.start.get() {
+        return Ok(start);
+    }
+    let (head, extent) = input.head()?;
+    let start = records.start(&head, extent)?;
+    Ok(input.start.get_or_init(|| start))
+}
+
+fn records_of(source: &FileSource) -> Result<&dyn RecordFormat> {
+    source.records.as_deref().ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))
+}

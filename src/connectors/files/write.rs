@@ -1,0 +1,375 @@
+//! The writer of one task attempt: batches are gathered, encoded on the pool, and written into part files.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use async_trait::async_trait;
+use rayon::prelude::*;
+
+use super::config::Format;
+use super::stage::{Encoding, Landing, Part, Shape, Stage};
+use super::{join, stage};
+use crate::attempt::{Attempt, Token};
+use crate::bridge::{blocking, cpu};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::compress::{self, Compression, FRAME_BYTES};
+use crate::formats::{RecordFormat, ipc, parquet, plain};
+use crate::sink::{Receipt, Writer};
+
+/// Arrow bytes and rows that are gathered before they are encoded together.
+const GATHER_BYTES: usize = 8 << 20;
+const GATHER_ROWS: usize = 64 << 10;
+
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Where encoded bytes go.
+pub(super) type Sink = Box<dyn Write + Send>;
+
+/// One file that is being made. `encode` and `seal` are processor work, `write` and `finish` are I/O.
+pub(super) enum Output {
+    Records(RecordOutput),
+    Parquet(Box<parquet::Encoder<Sink>>),
+    Arrow(ArrowOutput),
+}
+
+/// Text records, in compressed frames.
+pub(super) struct RecordOutput {
+    records: Arc<dyn RecordFormat>,
+    compression: Compression,
+    level: Option<i32>,
+    /// Raw bytes that are too few for a frame.
+    rest: Vec<u8>,
+    ready: Vec<Vec<u8>>,
+    header: u64,
+    written: u64,
+    out: Sink,
+}
+
+/// Arrow IPC messages.
+pub(super) struct ArrowOutput {
+    encoder: ipc::Encoder,
+    written: u64,
+    out: Sink,
+}
+
+/// The extension of part files.
+pub(super) fn extension(landing: &Landing) -> String {
+    let outer = match &landing.encoding {
+        Encoding::Records { compression, .. } => compression.extension(),
+        Encoding::Parquet(_) | Encoding::Arrow(_) => "",
+    };
+    format!("{}{outer}", landing.format.extension())
+}
+
+impl Output {
+    /// Starts a file of `landing` in `out`.
+    pub(super) fn new(landing: &Landing, records: Option<Arc<dyn RecordFormat>>, out: Sink) -> Result<Self> {
+        Ok(match &landing.encoding {
+            Encoding::Records { compression, level } => {
+                let records = records.ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))?;
+                let (compression, level) = (*compression, *level);
+                let header = records.header(&landing.schema)?;
+                // A frame of its own, so that a join can leave it out.
+                let header = if header.is_empty() { header } else { compress::frame(compression, level, header)? };
+                let bytes = header.len() as u64;
+                let (rest, ready) = (Vec::new(), vec![header]);
+                Self::Records(RecordOutput { records, compression, level, rest, ready, header: bytes, written: 0, out })
+            }
+            Encoding::Parquet(settings) => {
+                let layout = landing.parquet_layout()?;
+                Self::Parquet(Box::new(parquet::Encoder::new(out, &landing.schema, settings, layout)?))
+            }
+            Encoding::Arrow(codec) => {
+                let kind = if landing.format == Format::Arrow { ipc::Kind::File } else { ipc::Kind::Stream };
+                Self::Arrow(ArrowOutput { encoder: ipc::Encoder::new(kind, &landing.schema, *codec)?, written: 0, out })
+            }
+        })
+    }
+
+    /// Takes rows, in order.
+    fn encode(&mut self, batches: &[RecordBatch]) -> Result<()> {
+        match self {
+            Self::Records(output) => output.encode(batches),
+            Self::Parquet(encoder) => {
+                if encoder.encode(batches)? {
+                    encoder.close_group()?;
+                }
+                Ok(())
+            }
+            Self::Arrow(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
+        }
+    }
+
+    /// Finishes what is not yet encoded; no rows come any more.
+    fn seal(&mut self) -> Result<()> {
+        match self {
+            Self::Records(output) => output.seal(),
+            Self::Parquet(encoder) => encoder.close_group(),
+            Self::Arrow(output) => output.encoder.finish(),
+        }
+    }
+
+    /// Writes what is encoded. The bytes of the file so far.
+    fn write(&mut self) -> Result<u64> {
+        match self {
+            Self::Records(output) => output.write(),
+            Self::Parquet(encoder) => {
+                encoder.write_group()?;
+                Ok(encoder.bytes_written())
+            }
+            Self::Arrow(output) => output.write(),
+        }
+    }
+
+    /// Seals and writes the rest.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.seal()?;
+        self.close().map(drop)
+    }
+
+    /// Writes the rest of a sealed file. Its bytes, and those of its header.
+    fn close(mut self) -> Result<(u64, u64)> {
+        let bytes = self.write()?;
+        match self {
+            Self::Records(mut output) => {
+                output.out.flush()?;
+                Ok((bytes, output.header))
+            }
+            Self::Parquet(encoder) => {
+                encoder.finish()?.flush()?;
+                Ok((bytes, 0))
+            }
+            Self::Arrow(mut output) => {
+                output.out.flush()?;
+                Ok((bytes, 0))
+            }
+        }
+    }
+}
+
+impl RecordOutput {
+    fn encode(&mut self, batches: &[RecordBatch]) -> Result<()> {
+        let encode = |batch: &RecordBatch| {
+            let mut bytes = Vec::with_capacity(plain::byte_count(batch));
+            self.records.encode(batch, &mut bytes).map(|()| bytes)
+        };
+        let encoded = batches.par_iter().map(encode).collect::<Result<Vec<_>>>()?;
+        if self.compression == Compression::None {
+            self.ready.extend(encoded);
+            return Ok(());
+        }
+        let mut frames = Vec::new();
+        for bytes in encoded {
+            self.rest.extend_from_slice(&bytes);
+            if self.rest.len() >= FRAME_BYTES {
+                frames.push(std::mem::take(&mut self.rest));
+            }
+        }
+        let (compression, level) = (self.compression, self.level);
+        let compress = |bytes| compress::frame(compression, level, bytes);
+        self.ready.extend(frames.into_par_iter().map(compress).collect::<Result<Vec<_>>>()?);
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<()> {
+        let rest = std::mem::take(&mut self.rest);
+        // Without any frame the file would be empty, which is no valid gzip file.
+        if !rest.is_empty() || (self.compression != Compression::None && self.written == 0 && self.is_blank()) {
+            self.ready.push(compress::frame(self.compression, self.level, rest)?);
+        }
+        Ok(())
+    }
+
+    fn is_blank(&self) -> bool {
+        self.ready.iter().all(Vec::is_empty)
+    }
+
+    fn write(&mut self) -> Result<u64> {
+        for bytes in self.ready.drain(..) {
+            self.out.write_all(&bytes)?;
+            self.written += bytes.len() as u64;
+        }
+        Ok(self.written)
+    }
+}
+
+impl ArrowOutput {
+    fn write(&mut self) -> Result<u64> {
+        let bytes = self.encoder.take();
+        self.out.write_all(&bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(self.written)
+    }
+}
+
+/// Writes the rows of one attempt of a task.
+pub(super) struct FileWriter {
+    landing: Arc<Landing>,
+    records: Option<Arc<dyn RecordFormat>>,
+    /// None for a pipe.
+    stage: Option<Stage>,
+    attempt: Attempt,
+    gathered: Vec<RecordBatch>,
+    gathered_bytes: usize,
+    gathered_rows: usize,
+    open: Option<Open>,
+    parts: Vec<Part>,
+    rows: u64,
+}
+
+/// The part that is being written.
+struct Open {
+    name: String,
+    output: Output,
+    rows: u64,
+}
+
+impl FileWriter {
+    pub(super) fn new(landing: Landing, records: Option<Arc<dyn RecordFormat>>, attempt: &Attempt) -> Self {
+        Self {
+            stage: landing.stage(records.clone(), &attempt.token),
+            landing: Arc::new(landing),
+            records,
+            attempt: attempt.clone(),
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            gathered_rows: 0,
+            open: None,
+            parts: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// Encodes and writes what was gathered.
+    async fn drain(&mut self) -> Result<()> {
+        let batches = std::mem::take(&mut self.gathered);
+        let rows = std::mem::take(&mut self.gathered_rows) as u64;
+        self.gathered_bytes = 0;
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let mut open = self.take_open().await?;
+        let schema = Arc::clone(&self.landing.schema);
+        open = cpu::run(move || {
+            let batches = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>>>()?;
+            open.output.encode(&batches).map(|()| open)
+        })
+        .await??;
+        open.rows += rows;
+        self.rows += rows;
+        let place = self.place(&open.name);
+        let (open, bytes) = blocking::run("files-write", move || {
+            let bytes = open.output.write().at("file", || place)?;
+            Ok((open, bytes))
+        })
+        .await?;
+        let in_folder = matches!(self.landing.shape, Shape::NewFolder(_) | Shape::Folder(_));
+        if in_folder && bytes >= self.landing.file_bytes {
+            return self.close(open).await;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// The open part, or a new one.
+    async fn take_open(&mut self) -> Result<Open> {
+        if let Some(open) = self.open.take() {
+            return Ok(open);
+        }
+        let name = format!("part-{:05}-{}-{:05}", self.attempt.task, self.attempt.id, self.parts.len());
+        let (landing, records, stage) = (Arc::clone(&self.landing), self.records.clone(), self.stage.clone());
+        blocking::run("files-open", move || {
+            let out = sink(&landing, stage.as_ref(), &name)?;
+            Ok(Open { output: Output::new(&landing, records, out)?, name, rows: 0 })
+        })
+        .await
+    }
+
+    /// Finishes a part and makes it durable.
+    async fn close(&mut self, mut open: Open) -> Result<()> {
+        open = cpu::run(move || open.output.seal().map(|()| open)).await??;
+        let (place, stage) = (self.place(&open.name), self.stage.clone());
+        let part = blocking::run("files-write", move || {
+            let (bytes, header) = open.output.close().at("file", || &place)?;
+            if let Some(stage) = stage {
+                join::sync(&stage.part(&open.name)).at("file", || &place)?;
+            }
+            Ok(Part { name: open.name, rows: open.rows, bytes, header })
+        })
+        .await?;
+        self.parts.push(part);
+        Ok(())
+    }
+
+    /// Where a part is, for messages.
+    fn place(&self, part: &str) -> String {
+        match (&self.stage, &self.landing.shape) {
+            (Some(stage), _) => stage.part(part).display().to_string(),
+            (None, Shape::Pipe(Some(path))) => path.display().to_string(),
+            (None, _) => "standard output".to_owned(),
+        }
+    }
+}
+
+#[async_trait]
+impl Writer for FileWriter {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.gathered_rows += batch.num_rows();
+        self.gathered_bytes += plain::byte_count(&batch);
+        self.gathered.push(batch);
+        if self.gathered_bytes >= GATHER_BYTES || self.gathered_rows >= GATHER_ROWS {
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
+        self.drain().await?;
+        if self.stage.is_none() && self.parts.is_empty() && self.open.is_none() {
+            // A pipe gets its header and footer even without rows.
+            self.open = Some(self.take_open().await?);
+        }
+        if let Some(open) = self.open.take() {
+            self.close(open).await?;
+        }
+        if let Some(stage) = self.stage.clone().filter(|_| !self.parts.is_empty()) {
+            blocking::run("files-sync", move || stage::sync_folder(&stage.part(""))).await?;
+        }
+        let parts = std::mem::take(&mut self.parts);
+        let bytes = parts.iter().map(|part| part.bytes).sum();
+        let detail = serde_json::to_value(&parts)
+            .map_err(|source| Error::new(ErrorKind::Internal, "a receipt cannot be written").with_source(source))?;
+        Ok(Receipt::of(&self.attempt, std::mem::take(&mut self.rows), bytes, detail))
+    }
+}
+
+/// Opens what a part is written into.
+fn sink(landing: &Landing, stage: Option<&Stage>, name: &str) -> Result<Sink> {
+    let file = match (stage, &landing.shape) {
+        (Some(stage), _) => {
+            let path = stage.part(name);
+            fs::File::options().write(true).create_new(true).open(&path).at("file", || path.display())?
+        }
+        (None, Shape::Pipe(Some(path))) => fs::File::options().write(true).open(path).at("file", || path.display())?,
+        (None, _) => return Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout()))),
+    };
+    Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)))
+}
+
+/// `batch` with all columns of the file: those that nothing fills are NULL.
+fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let column = |field: &FieldRef| -> ArrayRef {
+        let given = batch.column_by_name(field.name()).map(Arc::clone);
+        given.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
+    };
+    let columns = if batch.schema_ref().fields().len() == schema.fields().len() {
+        batch.columns().to_vec()
+    } else {
+        schema.fields().iter().map(column).collect()
+    };
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}

@@ -1,0 +1,34 @@
+//! The list of connectors. A new one is its folder, one line here and one Cargo feature.
+
+use crate::connector::Connector;
+use crate::error::{Error, ErrorKind, Result};
+
+pub mod files;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+pub mod stream;
+
+/// All connectors of this build.
+pub const CONNECTORS: &[&dyn Connector] = &[
+    &files::Files,
+    #[cfg(feature = "postgres")]
+    &postgres::Postgres,
+    #[cfg(feature = "sqlite")]
+    &sqlite::Sqlite,
+    &stream::Stream,
+];
+
+/// The connector whose name or alias is `scheme`.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) naming those there are.
+pub fn find(scheme: &str) -> Result<&'static dyn Connector> {
+    let is_meant = |known: &&&dyn Connector| known.name() == scheme || known.aliases().contains(&scheme);
+    CONNECTORS.iter().find(is_meant).copied().ok_or_else(|| {
+        let names: Vec<_> = CONNECTORS.iter().map(|connector| connector.name()).collect();
+        Error::new(ErrorKind::Usage, format!("there is no connector {scheme:?}"))
+            .with_hint(format!("use one of {}", names.join(", ")))
+    })
+}

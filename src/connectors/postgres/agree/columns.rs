@@ -1,0 +1,357 @@
+//! Matches incoming columns with the target's and chooses, for each, the form, the Arrow type and the fate.
+//!
+//! A native form of the target's own type goes through as it is, with a check where the target's modifiers would make
+//! the server round or cut. Everything else is asked of the engine in the Arrow type that the encoder knows.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+
+use super::super::ddl;
+use super::super::encode::{Check, Column, Format, Layout, wire_readable};
+use super::super::target::{Catalog, Resolved, Table, TableColumn};
+use super::super::typemap::{self, BASE, PRODUCT};
+use super::fate;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema;
+use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
+use crate::source::{Encoding, TableShape};
+
+/// The columns as they will be copied.
+pub(super) struct Matched {
+    pub(super) plans: Vec<ColumnPlan>,
+    pub(super) target: SchemaRef,
+    pub(super) copied: Vec<Column>,
+    pub(super) format: Format,
+    /// The encoding that can be passed through, when there is one.
+    pub(super) raw: Option<Encoding>,
+    /// Whether every column so far is of the very type that comes in.
+    same: bool,
+}
+
+/// One incoming column, in the forms in which it is offered.
+#[derive(Clone, Copy)]
+struct Incoming<'a> {
+    arrow: &'a Field,
+    native: Option<&'a Field>,
+}
+
+/// Where a column goes.
+struct Place<'a> {
+    name: &'a str,
+    shown: &'a str,
+    resolved: Resolved,
+    not_null: bool,
+}
+
+/// What was chosen for one column that is copied.
+struct Chosen {
+    field: Field,
+    column: Column,
+    form: Form,
+    fate: ColumnFate,
+    note: Option<String>,
+}
+
+/// All names of PostgreSQL types that `incoming` speaks of, or that a new table for it would have.
+pub(super) fn type_names(incoming: &TableShape) -> Vec<String> {
+    let mut names = vec!["text".to_owned()];
+    for field in incoming.schema.fields() {
+        names.extend(schema::native_of(field, PRODUCT).map(str::to_owned));
+        names.extend(base_of(field).map(str::to_owned));
+        names.extend(typemap::type_name(&plain(field)).ok());
+    }
+    names
+}
+
+/// The base type where the native type of `field` is a domain.
+fn base_of(field: &Field) -> Option<&str> {
+    field.metadata().get(BASE)?.strip_prefix(PRODUCT)?.strip_prefix(':')
+}
+
+/// `field` without its native type.
+fn plain(field: &Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.remove(schema::NATIVE);
+    field.clone().with_metadata(metadata)
+}
+
+fn offers(incoming: &TableShape) -> impl Iterator<Item = Incoming<'_>> {
+    incoming.schema.fields().iter().enumerate().map(|(index, arrow)| Incoming {
+        arrow,
+        native: incoming.native.get(index).and_then(|native| native.as_deref()),
+    })
+}
+
+/// Matches `incoming` with the columns of `table`, by name.
+///
+/// # Errors
+/// [`Schema`](ErrorKind::Schema) listing what differs, when `policy` does not allow it.
+pub(super) fn match_existing(
+    catalog: &Catalog,
+    table: &Table,
+    incoming: &TableShape,
+    policy: SchemaPolicy,
+) -> Result<Matched> {
+    check_differences(table, incoming, policy)?;
+    let find = |name: &str| table.columns.iter().find(|column| column.name == name);
+    let place = |column: &TableColumn| catalog.type_of(column);
+    let format = if offers(incoming).any(|offer| {
+        find(offer.arrow.name()).is_some_and(|column| !column.generated && needs_text(catalog, offer, &place(column)))
+    }) {
+        Format::Text
+    } else {
+        Format::Binary
+    };
+    let mut matched = Matched::empty(format);
+    for offer in offers(incoming) {
+        let name = offer.arrow.name();
+        match find(name) {
+            Some(column) if column.generated => matched.drop(name, "the target computes this column"),
+            Some(column) => {
+                let resolved = place(column);
+                let place = Place { name, shown: &column.shown, resolved, not_null: column.not_null };
+                matched.take(catalog, offer, &place)?;
+            }
+            None => matched.drop(name, "the target has no such column"),
+        }
+    }
+    for column in &table.columns {
+        if incoming.schema.field_with_name(&column.name).is_err() {
+            matched.add(column);
+        }
+    }
+    Ok(matched.finish(incoming))
+}
+
+/// Plans a new table for `incoming`.
+pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape) -> Result<(Matched, ddl::NewTable)> {
+    let mut columns = Vec::new();
+    for offer in offers(incoming) {
+        ddl::check_name(offer.arrow.name(), "column")?;
+        columns.push(new_column(catalog, offer.arrow)?);
+    }
+    let needs_text = offers(incoming)
+        .zip(&columns)
+        .any(|(offer, column)| needs_text(catalog, offer, &resolve(catalog, &column.sql_type)));
+    let mut matched = Matched::empty(if needs_text { Format::Text } else { Format::Binary });
+    for (offer, column) in offers(incoming).zip(&columns) {
+        let resolved = resolve(catalog, &column.sql_type);
+        let name = offer.arrow.name();
+        matched.take(catalog, offer, &Place { name, shown: &column.sql_type, resolved, not_null: column.not_null })?;
+    }
+    let key = incoming.key.iter().all(|name| incoming.schema.field_with_name(name).is_ok());
+    let key = if key { incoming.key.clone() } else { Vec::new() };
+    let create = ddl::NewTable { columns, key, comment: incoming.comment.clone() };
+    Ok((matched.finish(incoming), create))
+}
+
+/// The type of a new column: its own where the server has it, below its domain else, and what its Arrow type asks for.
+fn new_column(catalog: &Catalog, field: &Field) -> Result<ddl::NewColumn> {
+    let native = schema::native_of(field, PRODUCT);
+    let known = |name: &&str| catalog.named(name, -1).is_some();
+    let sql_type = match native.filter(known).or_else(|| base_of(field).filter(known)) {
+        Some(name) => name.to_owned(),
+        // Its own type is not there: its text is kept.
+        None if native.is_some() && matches!(field.data_type(), DataType::Utf8) => "text".to_owned(),
+        None => typemap::type_name(&plain(field))?,
+    };
+    Ok(ddl::NewColumn {
+        name: field.name().clone(),
+        sql_type,
+        not_null: !field.is_nullable(),
+        comment: field.metadata().get(schema::COMMENT).cloned(),
+    })
+}
+
+/// The type that the server knows under `name`, with the modifiers that stand in it.
+fn resolve(catalog: &Catalog, name: &str) -> Resolved {
+    let resolved = catalog.named(name, -1);
+    let Some(mut resolved) = resolved else {
+        return Resolved { oid: 25, scalar: 25, modifier: -1, layout: Layout::Text };
+    };
+    if let Some(modifier) = fate::modifier(resolved.scalar, name) {
+        resolved.modifier = modifier;
+    }
+    resolved
+}
+
+fn check_differences(table: &Table, incoming: &TableShape, policy: SchemaPolicy) -> Result<()> {
+    let has = |name: &str| incoming.schema.field_with_name(name).is_ok();
+    let mut differences = Vec::new();
+    let unfilled = |column: &&TableColumn| !has(&column.name) && !column.filled && !column.generated;
+    for column in table.columns.iter().filter(unfilled) {
+        if policy == SchemaPolicy::Strict || column.not_null {
+            let filled = if column.not_null { "refuses NULL and has no default" } else { "has no default" };
+            differences.push(format!("{} is missing in the source and {filled} in the target", column.name));
+        }
+    }
+    if policy == SchemaPolicy::Strict {
+        for field in incoming.schema.fields() {
+            let name = field.name();
+            if !table.columns.iter().any(|column| column.name == *name) {
+                let other = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+                let hint = other.map_or_else(String::new, |other| format!(" (it has {})", other.name));
+                differences.push(format!("{name} is not in the target{hint}"));
+            }
+        }
+    }
+    let common = table.columns.iter().any(|column| has(&column.name) && !column.generated);
+    if differences.is_empty() && !common {
+        differences.push("no column has the same name".to_owned());
+    }
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let hint = "use --rename, --drop, --set or --select to match them, or --schema ignore to copy what both have";
+    let message = format!("the columns of source and target differ: {}", differences.join("; "));
+    Err(Error::new(ErrorKind::Schema, message).with_hint(hint))
+}
+
+/// Whether a column can only be sent as text.
+fn needs_text(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
+    if wire_form(catalog, offer, place) {
+        return false;
+    }
+    match &place.layout {
+        Layout::Other => true,
+        Layout::Array { element, .. } => {
+            is_text(offer.arrow.data_type()) || **element == Layout::Other || native_text(catalog, offer, place)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the native form is the wire form of exactly the target's type.
+fn wire_form(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
+    let Some(native) = offer.native else { return false };
+    let form = native.metadata().get(schema::FORM).map(String::as_str);
+    form == Some(schema::WIRE) && native_oid(catalog, native) == Some(place.oid) && {
+        // The elements of an array are not looked into: its modifiers must already hold.
+        let check = fate::check(place, offered_type(native));
+        check == Check::None || !matches!(place.layout, Layout::Array { .. })
+    }
+}
+
+/// Whether the native form is the text of exactly the target's type.
+fn native_text(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
+    let Some(native) = offer.native else { return false };
+    let form = native.metadata().get(schema::FORM).map(String::as_str);
+    form == Some(schema::TEXT) && native_oid(catalog, native) == Some(place.oid)
+}
+
+/// The OID in the target of the type below `native`'s domains.
+fn native_oid(catalog: &Catalog, native: &Field) -> Option<u32> {
+    catalog.named(offered_type(native)?, -1).map(|resolved| resolved.oid)
+}
+
+/// The name of the offered type below its domains, with its modifiers.
+fn offered_type(native: &Field) -> Option<&str> {
+    base_of(native).or_else(|| schema::native_of(native, PRODUCT))
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+impl Matched {
+    fn empty(format: Format) -> Self {
+        Self { plans: Vec::new(), target: Arc::new(Schema::empty()), copied: Vec::new(), format, raw: None, same: true }
+    }
+
+    fn drop(&mut self, name: &str, why: &str) {
+        self.plans.push(ColumnPlan {
+            incoming: Some(name.to_owned()),
+            target: None,
+            target_type: String::new(),
+            form: Form::Arrow,
+            fate: ColumnFate::Dropped,
+            note: Some(why.to_owned()),
+        });
+    }
+
+    fn add(&mut self, column: &TableColumn) {
+        let filled = match (column.generated, column.filled) {
+            (true, _) => "the target computes it",
+            (_, true) => "its default",
+            _ => "NULL",
+        };
+        self.plans.push(ColumnPlan {
+            incoming: None,
+            target: Some(column.name.clone()),
+            target_type: column.shown.clone(),
+            form: Form::Arrow,
+            fate: ColumnFate::Added,
+            note: Some(filled.to_owned()),
+        });
+    }
+
+    fn take(&mut self, catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>) -> Result<()> {
+        self.same &= native_oid(catalog, offer.arrow) == Some(place.resolved.oid);
+        let chosen = choose(catalog, offer, place, self.format);
+        let Chosen { field, column, form, fate, note } = chosen.map_err(|error| error.at("column", place.name))?;
+        self.plans.push(ColumnPlan {
+            incoming: Some(offer.arrow.name().clone()),
+            target: Some(place.name.to_owned()),
+            target_type: place.shown.to_owned(),
+            form,
+            fate,
+            note,
+        });
+        let mut fields: Vec<FieldRef> = self.target.fields().iter().cloned().collect();
+        fields.push(Arc::new(field));
+        self.target = Arc::new(Schema::new(fields));
+        self.copied.push(column);
+        Ok(())
+    }
+
+    /// Notes the raw encoding when every column is the incoming one, unchecked and of the same built-in type.
+    fn finish(mut self, incoming: &TableShape) -> Self {
+        let same = self.same
+            && self.copied.len() == incoming.schema.fields().len()
+            && self.copied.iter().all(|column| column.check == Check::None);
+        let word = |field: &FieldRef| {
+            let native = schema::native_of(field, PRODUCT)?;
+            Some(base_of(field).unwrap_or(native).to_owned())
+        };
+        let columns: Option<Vec<String>> = incoming.schema.fields().iter().map(word).collect();
+        self.raw = columns.filter(|_| same).map(|columns| Encoding { name: super::RAW.to_owned(), columns });
+        self
+    }
+}
+
+/// Form, Arrow type and fate of one column.
+fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: Format) -> Result<Chosen> {
+    let Place { name, resolved, .. } = place;
+    let layout = resolved.layout.clone();
+    let nullable = !place.not_null;
+    let wire = wire_form(catalog, offer, resolved) && (format == Format::Binary || wire_readable(&layout));
+    if let (Some(native), true) = (offer.native, wire || native_text(catalog, offer, resolved)) {
+        let check = fate::check(resolved, offered_type(native));
+        let fate = if check == Check::None { ColumnFate::Exact } else { ColumnFate::Lossy };
+        let note = (check != Check::None).then(|| format!("a value that does not fit {} is refused", place.shown));
+        let field = native.clone().with_name(*name).with_nullable(nullable);
+        let column = Column { name: (*name).to_owned(), layout, wire, check };
+        return Ok(Chosen { field, column, form: Form::Native, fate, note });
+    }
+    let from = offer.arrow.data_type();
+    let wanted = fate::arrow_for(resolved, from).ok_or_else(|| {
+        Error::new(ErrorKind::Schema, format!("values of the type {from} have no way into {}", place.shown))
+            .with_hint("convert the column with --set or --cast, or leave it out with --drop")
+    })?;
+    let check = fate::check(resolved, schema::native_of(offer.arrow, PRODUCT).and(offered_type(offer.arrow)));
+    let (fate, note) = if check == Check::None && native_oid(catalog, offer.arrow) == Some(resolved.oid) {
+        (ColumnFate::Exact, None)
+    } else {
+        fate::of(offer.arrow, &wanted, resolved, check)
+    };
+    let mut field = Field::new(*name, wanted, nullable);
+    for key in [schema::EXTENSION, schema::NATIVE] {
+        let kept = offer.arrow.metadata().get(key).filter(|_| field.data_type() == from);
+        if let Some(value) = kept {
+            field = schema::with_metadata(field, key, value);
+        }
+    }
+    let column = Column { name: (*name).to_owned(), layout, wire: false, check };
+    Ok(Chosen { field, column, form: Form::Arrow, fate, note })
+}

@@ -1,0 +1,123 @@
+//! How rows become visible, from the mode, the number of tasks and what hangs on the target.
+
+use serde::{Deserialize, Serialize};
+
+use super::super::target::Table;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Tasks, WriteMode, WriteRequest};
+
+/// The way of the rows into the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Path {
+    /// The target is missing. One transaction makes a table, fills it, renames it and stays open until commit.
+    NewHeld,
+    /// The target is missing. A hidden table beside is filled by many, then renamed.
+    NewStaged,
+    /// One transaction on the target itself stays open until commit.
+    Held(Emptying),
+    /// A hidden table beside is filled by many, then inserted into the target.
+    Refill(Emptying),
+    /// A hidden table beside is filled by many, then takes the target's place.
+    Swap,
+}
+
+/// What happens to the rows that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Emptying {
+    /// They stay.
+    Keep,
+    /// TRUNCATE.
+    Truncate,
+    /// DELETE in the statement that inserts, so that foreign keys are checked against the new rows.
+    Delete,
+}
+
+impl Path {
+    /// Whether one transaction is held open from the first row to the commit.
+    pub(crate) fn held(self) -> bool {
+        matches!(self, Self::NewHeld | Self::Held(_))
+    }
+
+    /// Whether there is a table beside the target.
+    pub(crate) fn stages(self) -> bool {
+        !matches!(self, Self::Held(_))
+    }
+}
+
+/// A way and what the user should know of it.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) path: Path,
+    pub(super) notes: Vec<String>,
+}
+
+/// The way into a table that is to be made.
+pub(super) fn new(request: &WriteRequest) -> Choice {
+    let path = if request.tasks == Tasks::One { Path::NewHeld } else { Path::NewStaged };
+    Choice { path, notes: Vec::new() }
+}
+
+/// The way into `table`.
+///
+/// # Errors
+/// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others.
+pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> {
+    let one = request.tasks == Tasks::One;
+    let mut notes = Vec::new();
+    let path = match request.mode {
+        WriteMode::Truncate => match emptying(table)? {
+            Emptying::Truncate if one => {
+                notes.push("the table is locked from the first row to the commit".to_owned());
+                Path::Held(Emptying::Truncate)
+            }
+            emptying => Path::Refill(emptying),
+        },
+        WriteMode::Replace => {
+            let reasons: Vec<&str> = table.dependents.iter().chain(&table.odd).map(String::as_str).collect();
+            if reasons.is_empty() && !table.published {
+                notes.push(
+                    "a new table takes the place of the old one, with its indexes, constraints and grants".to_owned(),
+                );
+                Path::Swap
+            } else {
+                let published = table.published.then_some("its publication");
+                let reasons: Vec<&str> = reasons.into_iter().chain(published).collect();
+                notes.push(format!(
+                    "the table is emptied and refilled in one transaction, not exchanged, because of {}",
+                    reasons.join(", ")
+                ));
+                Path::Refill(emptying(table)?)
+            }
+        }
+        _ if one => Path::Held(Emptying::Keep),
+        _ => Path::Refill(Emptying::Keep),
+    };
+    if let Path::Refill(emptying) = path {
+        notes.push("rows are written twice: into a table beside, then from there into the target".to_owned());
+        if emptying == Emptying::Delete {
+            let others: Vec<&str> = table.referenced.iter().map(|key| key.table.as_str()).collect();
+            notes.push(format!(
+                "the old rows are deleted, not truncated, because foreign keys of {} refer to them; \
+                 rows that are referred to must come again",
+                others.join(", ")
+            ));
+        }
+    }
+    if table.triggers {
+        notes.push("the target's own triggers fire for the rows".to_owned());
+    }
+    Ok(Choice { path, notes })
+}
+
+/// How `table` can be emptied without touching others.
+fn emptying(table: &Table) -> Result<Emptying> {
+    if let Some(key) = table.referenced.iter().find(|key| matches!(key.action, 'c' | 'n' | 'd')) {
+        let message = format!("emptying it would change rows of {}, whose foreign key refers to it", key.table);
+        return Err(Error::new(ErrorKind::Constraint, message).with_hint(
+            "drop that foreign key before (--pre-sql) and make it again after (--post-sql), or use --mode append",
+        ));
+    }
+    Ok(if table.referenced.is_empty() { Emptying::Truncate } else { Emptying::Delete })
+}

@@ -1,0 +1,354 @@
+//! What the catalog says: which relations there are, how large they are, what their columns mean.
+//!
+//! All queries are simple ones, several in one round trip, answered as text, so that they pass every pooler.
+
+use arrow::datatypes::DataType;
+use tokio_postgres::{Column as Described, SimpleQueryRow};
+
+use super::connect::Connection;
+use super::errors;
+use super::typemap::{Codec, PgType, Read};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::dialect::{self, Dialect as _};
+use crate::sql::filter::Compares;
+
+/// A relation as the leader found it inside its snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Relation {
+    /// `"schema"."name"`.
+    pub(super) sql: String,
+    pub(super) oid: u32,
+    /// `relkind`: r, p, v, m, f, S.
+    pub(super) kind: u8,
+    /// Rows are hidden by policies, which leaf partitions read alone would not apply.
+    pub(super) row_security: bool,
+    /// The heaps below it, itself included; for a plain table it alone.
+    pub(super) leaves: Vec<Leaf>,
+}
+
+/// Something that stores rows.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    pub(super) sql: String,
+    /// Pages and rows can be addressed by ctid: the access method is the built-in heap.
+    pub(super) heap: bool,
+    /// This user may read it by itself.
+    pub(super) readable: bool,
+    pub(super) pages: u64,
+    /// Its own pages and those of long values.
+    pub(super) bytes: u64,
+    /// As the statistics have it.
+    pub(super) rows: Option<u64>,
+}
+
+/// One column of a relation or query.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// Its name in SQL.
+    pub(super) sql: String,
+    pub(super) pg: PgType,
+    /// Type of its Arrow form.
+    pub(super) arrow: DataType,
+    pub(super) not_null: bool,
+    pub(super) comment: Option<String>,
+    pub(super) compares: Compares,
+    /// Place in the primary key, from 1.
+    pub(super) key: Option<u32>,
+}
+
+/// `name`, as users type it, for `to_regclass`: quoted, schema before it where one was given.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) when it is no name.
+pub(super) fn quoted(name: &str) -> Result<String> {
+    let parts = dialect::split_name(name)?;
+    let parts: Vec<String> = parts.iter().map(|part| part.resolve(&dialect::Postgres)).collect();
+    Ok(parts.iter().map(|part| dialect::Postgres.identifier(part)).collect::<Vec<_>>().join("."))
+}
+
+/// A text literal; names never hold a zero byte, so it is always one.
+pub(super) fn literal(text: &str) -> String {
+    dialect::Postgres.text(text).unwrap_or_else(|| "''".to_owned())
+}
+
+/// A row of the first look at a relation, before the transaction: what can be locked.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) sql: String,
+    pub(super) kind: u8,
+    /// The user may read the whole of it, and so lock it.
+    pub(super) lockable: bool,
+}
+
+/// Looks the names up.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) for a relation that is not there, [`Permission`](ErrorKind::Permission) for one
+/// that may not be read, [`Unsupported`](ErrorKind::Unsupported) for an index or a composite type.
+pub(super) async fn find(connection: &Connection, names: &[&str]) -> Result<Vec<Found>> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let quoted: Vec<String> = names.iter().map(|name| quoted(name)).collect::<Result<_>>()?;
+    let list: Vec<String> = quoted.iter().map(|name| literal(name)).collect();
+    let rows = connection
+        .rows(&format!(
+            "SELECT c.relkind, n.nspname, c.relname, has_table_privilege(c.oid, 'SELECT'), \
+             has_any_column_privilege(c.oid, 'SELECT'), w.ord \
+             FROM unnest(ARRAY[{}]) WITH ORDINALITY AS w(name, ord) \
+             LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(w.name) \
+             LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY w.ord",
+            list.join(", ")
+        ))
+        .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for (row, name) in rows.iter().zip(names) {
+        let Some(kind) = row.get(0).and_then(|kind| kind.bytes().next()) else {
+            return Err(not_found(connection, name).await);
+        };
+        if matches!(kind, b'i' | b'I' | b'c') {
+            return Err(Error::new(ErrorKind::Unsupported, "it is no table or view").at("table", name));
+        }
+        let (whole, some) = (row.get(3) == Some("t"), row.get(4) == Some("t"));
+        if !some {
+            let error = Error::new(ErrorKind::Permission, format!("user {} may not read it", connection.server().user));
+            return Err(error.with_hint("GRANT SELECT on it, or connect as another user").at("table", name));
+        }
+        found.push(Found { sql: full_name(row, 1), kind, lockable: whole });
+    }
+    Ok(found)
+}
+
+async fn not_found(connection: &Connection, name: &str) -> Error {
+    let database = &connection.server().database;
+    let error = Error::new(ErrorKind::NotFound, format!("there is no such table in database {database}"));
+    let wanted = name.rsplit('.').next().unwrap_or(name).trim_matches('"');
+    let like = literal(&wanted.to_lowercase());
+    let similar = connection
+        .rows(&format!(
+            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relkind IN ('r','p','v','m','f') AND n.nspname !~ '^pg_(toast|temp)' \
+             AND (lower(c.relname) = {like} OR strpos(lower(c.relname), {like}) > 0 OR strpos({like}, lower(c.relname)) > 0) \
+             ORDER BY lower(c.relname) <> {like}, n.nspname LIKE 'pg\\_%', 1 LIMIT 4"
+        ))
+        .await
+        .unwrap_or_default();
+    let similar: Vec<&str> = similar.iter().filter_map(|row| row.get(0)).collect();
+    let error = match similar.len() {
+        0 => error.with_hint("see what there is with psql's \\dt *.*; names without quotes are lower case"),
+        _ => error.with_hint(format!("is it {}?", similar.join(" or "))),
+    };
+    error.at("table", name)
+}
+
+/// `"schema"."name"` from two fields of a row.
+fn full_name(row: &SimpleQueryRow, at: usize) -> String {
+    let part = |index| dialect::Postgres.identifier(row.get(index).unwrap_or_default());
+    format!("{}.{}", part(at), part(at + 1))
+}
+
+/// The query for the relations of `names` with all that is below them, one row per leaf.
+pub(super) fn sizes_sql(names: &[&str], version_number: u32) -> String {
+    let list: Vec<String> = names.iter().map(|name| literal(name)).collect();
+    let detached = if version_number >= 140_000 { "AND NOT i.inhdetachpending" } else { "" };
+    let method = if version_number >= 120_000 { "coalesce(c.relam = 2, true)" } else { "true" };
+    format!(
+        "WITH RECURSIVE tree(root, oid) AS (\
+           SELECT w.ord, to_regclass(w.name)::oid FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS w(name, ord) \
+           UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid {detached}) \
+         SELECT t.root, c.oid, c.relkind, n.nspname, c.relname, c.relrowsecurity, {method}, \
+           has_table_privilege(c.oid, 'SELECT'), \
+           CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) / current_setting('block_size')::int8 END, \
+           CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) + \
+             CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) ELSE 0 END END, \
+           CASE WHEN c.reltuples >= 0 THEN c.reltuples::int8 END, \
+           c.oid = to_regclass((ARRAY[{}]::text[])[t.root])::oid \
+         FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, 12 DESC, c.oid",
+        list.join(", "),
+        list.join(", ")
+    )
+}
+
+/// The relations from the rows of [`sizes_sql`], in the order of its names.
+pub(super) fn relations(rows: &[SimpleQueryRow]) -> Vec<Relation> {
+    let mut relations: Vec<Relation> = Vec::new();
+    let mut root = None;
+    for row in rows {
+        let number = |at: usize| row.get(at).and_then(|text| text.parse::<u64>().ok());
+        let kind = row.get(2).and_then(|kind| kind.bytes().next()).unwrap_or_default();
+        let sql = full_name(row, 3);
+        if root != row.get(0) {
+            root = row.get(0);
+            relations.push(Relation {
+                sql: sql.clone(),
+                oid: number(1).unwrap_or_default() as u32,
+                kind,
+                row_security: row.get(5) == Some("t"),
+                leaves: Vec::new(),
+            });
+        }
+        if let Some(relation) = relations.last_mut().filter(|_| kind != b'p') {
+            relation.leaves.push(Leaf {
+                sql,
+                heap: matches!(kind, b'r' | b'm') && row.get(6) == Some("t"),
+                readable: row.get(7) == Some("t"),
+                pages: number(8).unwrap_or_default(),
+                bytes: number(9).unwrap_or_default(),
+                rows: number(10),
+            });
+        }
+    }
+    relations
+}
+
+/// The columns of a relation, and the comment on it.
+pub(super) async fn columns(connection: &Connection, relation: &Relation) -> Result<(Vec<Column>, Option<String>)> {
+    let oid = relation.oid;
+    let head = format!(
+        "SELECT a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attcollation, \
+           col_description({oid}, a.attnum), array_position(k.conkey, a.attnum) \
+         FROM pg_catalog.pg_attribute a \
+         LEFT JOIN pg_catalog.pg_constraint k ON k.conrelid = a.attrelid AND k.contype = 'p' \
+         WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped"
+    );
+    let rows = connection.rows(&columns_sql(connection, &head, &format!("obj_description({oid}, 'pg_class')"))).await?;
+    let comment = rows.first().and_then(|row| row.get(16)).map(str::to_owned);
+    Ok((read_columns(&rows)?, comment))
+}
+
+/// The columns that a query gives. Preparing it also locks what it reads, to the end of the transaction.
+pub(super) async fn query_columns(connection: &Connection, query: &str) -> Result<Vec<Column>> {
+    let statement = connection.prepare(query).await.map_err(errors::error)?;
+    if !statement.params().is_empty() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "the query has parameters such as $1, and there is nothing to fill them",
+        ));
+    }
+    let described: &[Described] = statement.columns();
+    if described.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "the query gives no columns").with_hint("write a SELECT"));
+    }
+    let mut names: Vec<&str> = described.iter().map(Described::name).collect();
+    names.sort_unstable();
+    if let Some([left, _]) = names.array_windows().find(|[left, right]| left == right) {
+        let message = format!("the query gives two columns called {left:?}");
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("name one of them anew with AS"));
+    }
+    let values: Vec<String> = described
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let (name, oid) = (literal(column.name()), column.type_().oid());
+            format!("({index}, {name}, {oid}::oid, {}, false, 0::oid, NULL::text, NULL::int)", column.type_modifier())
+        })
+        .collect();
+    let head = format!("VALUES {}", values.join(", "));
+    let rows = connection.rows(&columns_sql(connection, &head, "NULL::text")).await?;
+    read_columns(&rows)
+}
+
+/// Everything about the columns of `head`: number, name, type, modifier, not null, collation, comment, key place.
+fn columns_sql(connection: &Connection, head: &str, comment: &str) -> String {
+    let version = connection.server().version_number;
+    let deterministic = if version >= 120_000 { "k.collisdeterministic" } else { "true" };
+    let provider = if version >= 150_000 { "d.datlocprovider" } else { "'c'" };
+    format!(
+        "WITH RECURSIVE col(num, name, typid, typmod, not_null, coll, comment, key) AS ({head}), \
+         base(num, oid, typmod, depth) AS (\
+           SELECT num, typid, typmod, 0 FROM col \
+           UNION ALL SELECT b.num, t.typbasetype, t.typtypmod, b.depth + 1 \
+             FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype = 'd'), \
+         bottom AS (SELECT DISTINCT ON (num) * FROM base ORDER BY num, depth DESC) \
+         SELECT c.name, c.not_null, format_type(c.typid, c.typmod), \
+           CASE WHEN b.depth > 0 THEN format_type(b.oid, b.typmod) END, b.oid, b.typmod, t.typtype, e.oid, e.typtype, \
+           quote_ident(n.nspname) || '.' || quote_ident(p.proname), c.comment, c.key, \
+           k.collname, {deterministic}, d.datcollate, {provider}, {comment} \
+         FROM col c JOIN bottom b ON b.num = c.num JOIN pg_catalog.pg_type t ON t.oid = b.oid \
+         LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
+         JOIN pg_catalog.pg_proc p ON p.oid = t.typoutput JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+         JOIN pg_catalog.pg_database d ON d.datname = current_database() \
+         LEFT JOIN pg_catalog.pg_collation k ON k.oid = c.coll ORDER BY c.num"
+    )
+}
+
+fn read_columns(rows: &[SimpleQueryRow]) -> Result<Vec<Column>> {
+    let odd = || Error::new(ErrorKind::Unsupported, "the server's catalog is not that of PostgreSQL");
+    rows.iter().map(|row| read_column(row).ok_or_else(odd)).collect()
+}
+
+fn read_column(row: &SimpleQueryRow) -> Option<Column> {
+    let text = |at: usize| row.get(at).map(str::to_owned);
+    let class = |at: usize| row.get(at).and_then(|class| class.bytes().next());
+    let name = text(0)?;
+    let element = row.get(7).and_then(|oid| oid.parse().ok()).zip(class(8));
+    let pg = PgType {
+        name: text(2)?,
+        base: text(3),
+        oid: row.get(4)?.parse().ok()?,
+        typmod: row.get(5)?.parse().ok()?,
+        class: class(6)?,
+        element,
+        output: text(9)?,
+    };
+    let compares = compares(&pg, Collation::read(row));
+    Some(Column {
+        sql: dialect::Postgres.identifier(&name),
+        name,
+        not_null: row.get(1) == Some("t"),
+        comment: text(10),
+        key: row.get(11).and_then(|place| place.parse().ok()),
+        compares,
+        arrow: pg.arrow(),
+        pg,
+    })
+}
+
+/// How text of a column compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Collation {
+    /// Byte by byte.
+    Bytes,
+    /// Equal means equal bytes, order is that of a language.
+    Language,
+    /// Unknown, or different bytes may be equal.
+    Loose,
+}
+
+impl Collation {
+    fn read(row: &SimpleQueryRow) -> Self {
+        let name = match (row.get(12), row.get(15)) {
+            // The database's own; the locale of the C library counts only where that provides it.
+            (Some("default"), Some("c")) => row.get(14),
+            (name, _) => name,
+        };
+        match (name, row.get(13)) {
+            (Some("C" | "POSIX" | "ucs_basic"), _) => Self::Bytes,
+            (Some(_), Some("t")) => Self::Language,
+            _ => Self::Loose,
+        }
+    }
+}
+
+/// How far the server's comparisons are those of Arrow on what is read.
+fn compares(pg: &PgType, collation: Collation) -> Compares {
+    // char(n) ignores blanks at the end, name cuts literals, oid wraps negative ones.
+    const BPCHAR: u32 = 1042;
+    const NAME: u32 = 19;
+    match pg.codec() {
+        Codec::Scalar(Read::Bool | Read::Int2 | Read::Int4 | Read::Int8 | Read::Float4 | Read::Float8) => {
+            Compares::Order
+        }
+        Codec::Scalar(Read::Date | Read::Timestamp | Read::TimestampTz) => Compares::Order,
+        Codec::Scalar(Read::Numeric) if pg.precision().is_some() => Compares::Order,
+        Codec::Scalar(Read::Text) if !matches!(pg.oid, BPCHAR | NAME) => match collation {
+            Collation::Bytes => Compares::Order,
+            Collation::Language => Compares::Equality,
+            Collation::Loose => Compares::No,
+        },
+        _ => Compares::No,
+    }
+}

@@ -1,0 +1,241 @@
+//! libpq's two notations of a connection, URI and keyword string, and its service file: text in, settings out.
+//!
+//! Sources: the PostgreSQL documentation, "Connection Strings" and "The Connection Service File".
+
+use std::collections::BTreeMap;
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Values by libpq keyword.
+pub(super) type Settings = BTreeMap<&'static str, String>;
+
+/// Every keyword that libpq 17 knows, with the environment variable that fills it.
+pub(super) const KEYWORDS: &[(&str, &str)] = &[
+    ("host", "PGHOST"),
+    ("hostaddr", "PGHOSTADDR"),
+    ("port", "PGPORT"),
+    ("dbname", "PGDATABASE"),
+    ("user", "PGUSER"),
+    ("password", "PGPASSWORD"),
+    ("passfile", "PGPASSFILE"),
+    ("service", "PGSERVICE"),
+    ("servicefile", "PGSERVICEFILE"),
+    ("options", "PGOPTIONS"),
+    ("application_name", "PGAPPNAME"),
+    ("fallback_application_name", ""),
+    ("client_encoding", ""),
+    ("connect_timeout", "PGCONNECT_TIMEOUT"),
+    ("sslmode", "PGSSLMODE"),
+    ("requiressl", "PGREQUIRESSL"),
+    ("sslnegotiation", "PGSSLNEGOTIATION"),
+    ("sslrootcert", "PGSSLROOTCERT"),
+    ("sslcert", "PGSSLCERT"),
+    ("sslkey", "PGSSLKEY"),
+    ("sslpassword", ""),
+    ("sslcertmode", "PGSSLCERTMODE"),
+    ("sslcrl", "PGSSLCRL"),
+    ("sslcrldir", "PGSSLCRLDIR"),
+    ("sslsni", "PGSSLSNI"),
+    ("sslcompression", "PGSSLCOMPRESSION"),
+    ("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION"),
+    ("ssl_max_protocol_version", "PGSSLMAXPROTOCOLVERSION"),
+    ("channel_binding", "PGCHANNELBINDING"),
+    ("require_auth", "PGREQUIREAUTH"),
+    ("requirepeer", "PGREQUIREPEER"),
+    ("gssencmode", "PGGSSENCMODE"),
+    ("gssdelegation", "PGGSSDELEGATION"),
+    ("gsslib", "PGGSSLIB"),
+    ("krbsrvname", "PGKRBSRVNAME"),
+    ("keepalives", ""),
+    ("keepalives_idle", ""),
+    ("keepalives_interval", ""),
+    ("keepalives_count", ""),
+    ("tcp_user_timeout", ""),
+    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
+    ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
+    ("replication", ""),
+];
+
+/// Keywords that clients often misspell; named in the hint of an unknown one.
+const COMMON: &str = "host, port, dbname, user, password, sslmode, sslrootcert, connect_timeout, options, service";
+
+/// The keyword `name` as libpq spells it.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) when there is none.
+pub(super) fn keyword(name: &str) -> Result<&'static str> {
+    KEYWORDS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, format!("PostgreSQL has no connection setting {name:?}"))
+            .with_hint(format!("use libpq's words, such as {COMMON}"))
+    })
+}
+
+/// Reads a locator: a URI, or a keyword string after `postgres:`, or nothing.
+pub(super) fn parse(text: &str) -> Result<Settings> {
+    let text = text.strip_prefix("jdbc:").unwrap_or(text);
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return words(text);
+    };
+    let product = scheme.split('+').next().unwrap_or(scheme);
+    match (product, rest.strip_prefix("//")) {
+        ("postgres" | "postgresql" | "pg", Some(rest)) => uri(rest),
+        ("postgres" | "postgresql" | "pg", None) => words(rest),
+        _ => words(text),
+    }
+}
+
+/// What follows `postgres://`.
+fn uri(rest: &str) -> Result<Settings> {
+    let mut settings = Settings::new();
+    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+    let (authority, dbname) = rest.split_once('/').map_or((rest, None), |(authority, name)| (authority, Some(name)));
+    let hosts = match authority.rsplit_once('@') {
+        Some((login, hosts)) => {
+            let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
+            insert(&mut settings, "user", user)?;
+            insert(&mut settings, "password", password.unwrap_or_default())?;
+            hosts
+        }
+        None => authority,
+    };
+    host_list(&mut settings, hosts)?;
+    insert(&mut settings, "dbname", dbname.unwrap_or_default())?;
+    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "a setting after ? in the URL has no value").with_hint("write ?name=value")
+        })?;
+        match (&*decode(name)?, value) {
+            // What JDBC URLs say.
+            ("ssl", "true") => drop(settings.insert("sslmode", "require".to_owned())),
+            ("ApplicationName", value) => insert(&mut settings, "application_name", value)?,
+            (name, value) => insert(&mut settings, keyword(name)?, value)?,
+        }
+    }
+    Ok(settings)
+}
+
+/// `h1:5432,[::1]:5433,%2Frun` as `host` and `port` lists.
+fn host_list(settings: &mut Settings, hosts: &str) -> Result<()> {
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    let mut ports = Vec::new();
+    for entry in hosts.split(',') {
+        let (name, port) = if let Some(rest) = entry.strip_prefix('[') {
+            let (address, rest) = rest
+                .split_once(']')
+                .ok_or_else(|| Error::new(ErrorKind::Usage, "an IPv6 address in the URL lacks its closing bracket"))?;
+            (address, rest.strip_prefix(':').unwrap_or(rest))
+        } else {
+            entry.split_once(':').unwrap_or((entry, ""))
+        };
+        names.push(decode(name)?);
+        ports.push(decode(port)?);
+    }
+    if names.iter().any(|name| !name.is_empty()) {
+        settings.insert("host", names.join(","));
+    }
+    if ports.iter().any(|port| !port.is_empty()) {
+        settings.insert("port", ports.join(","));
+    }
+    Ok(())
+}
+
+fn insert(settings: &mut Settings, name: &'static str, encoded: &str) -> Result<()> {
+    if !encoded.is_empty() {
+        settings.insert(name, decode(encoded)?);
+    }
+    Ok(())
+}
+
+fn decode(encoded: &str) -> Result<String> {
+    let bad = || Error::new(ErrorKind::Usage, "the URL has a % that does not begin a valid escape");
+    let mut rest = encoded;
+    while let Some((_, after)) = rest.split_once('%') {
+        let digits = after.as_bytes().get(..2).ok_or_else(bad)?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) || digits == b"00" {
+            return Err(bad().with_hint("write a literal % as %25"));
+        }
+        rest = &after[2..];
+    }
+    percent_decode_str(encoded).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| bad())
+}
+
+/// `host=localhost password='a b'`: a quote or backslash within a value is written with a backslash.
+fn words(text: &str) -> Result<Settings> {
+    let mut settings = Settings::new();
+    let mut chars = text.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        if chars.peek().is_none() {
+            return Ok(settings);
+        }
+        let mut name = String::new();
+        while let Some(c) = chars.next_if(|c| !c.is_whitespace() && *c != '=') {
+            name.push(c);
+        }
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        if chars.next() != Some('=') {
+            // The word itself may be a secret: it is not repeated.
+            let error = Error::new(ErrorKind::Usage, "a word of the connection string has no = after it");
+            return Err(error.with_hint("write postgres://user@host:port/database or postgres:host=… dbname=…"));
+        }
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        let value = word(&mut chars)?;
+        settings.insert(keyword(&name)?, value);
+    }
+}
+
+fn word(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String> {
+    let mut value = String::new();
+    let quoted = chars.next_if_eq(&'\'').is_some();
+    loop {
+        match chars.peek() {
+            None if quoted => {
+                return Err(Error::new(ErrorKind::Usage, "a quote in the connection string is not closed"));
+            }
+            None => return Ok(value),
+            Some('\'') if quoted => {
+                chars.next();
+                return Ok(value);
+            }
+            Some(c) if !quoted && c.is_whitespace() => return Ok(value),
+            Some('\\') => {
+                chars.next();
+                value.extend(chars.next());
+            }
+            Some(_) => value.extend(chars.next()),
+        }
+    }
+}
+
+/// The section `[service]` of a service file; none when there is no such section.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) for a line or keyword that libpq would refuse.
+pub(super) fn service(text: &str, service: &str) -> Result<Option<Settings>> {
+    let mut found: Option<Settings> = None;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            if found.is_some() {
+                break;
+            }
+            found = (name == service).then(Settings::new);
+            continue;
+        }
+        let Some(settings) = &mut found else { continue };
+        let (name, value) = line
+            .split_once('=')
+            .ok_or_else(|| Error::new(ErrorKind::Usage, "a line of the service file has no =").at("line", index + 1))?;
+        let name = keyword(name.trim()).map_err(|error| error.at("line", index + 1))?;
+        settings.entry(name).or_insert_with(|| value.trim().to_owned());
+    }
+    Ok(found)
+}

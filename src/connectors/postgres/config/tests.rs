@@ -1,0 +1,118 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn parse_with(url: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> Result<Config> {
+    let find = |list: &[(&str, &str)], name: &str| {
+        list.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    let variable = |name: &str| find(variables, name).or_else(|| (name == "USER").then(|| "me".to_owned()));
+    let file = |path: &Path| find(files, path.to_str().unwrap());
+    Config::parse_in(&json!({ "url": url }), &Surroundings { variable: &variable, file: &file })
+}
+
+fn parse(url: &str) -> Config {
+    parse_with(url, &[], &[]).unwrap()
+}
+
+fn password(config: &Config) -> Option<&str> {
+    config.password.as_ref().map(Secret::reveal)
+}
+
+#[test]
+fn uris() {
+    let config = parse("postgres://ann:p%40ss@db.example:5433/shop?sslmode=require&connect_timeout=5");
+    assert_eq!(config.label(), "postgres://ann@db.example:5433/shop");
+    assert_eq!(password(&config), Some("p@ss"));
+    assert_eq!(config.tls.mode, SslMode::Require);
+    assert_eq!(config.connect_timeout, Some(Duration::from_secs(5)));
+
+    let config = parse("postgresql:///shop");
+    assert!(config.hosts.is_empty());
+    assert_eq!((config.user.as_str(), config.dbname.as_str()), ("me", "shop"));
+
+    let config = parse("postgresql+psycopg2://[::1]:6000,b,%2Frun%2Fpg:7/d");
+    let hosts: Vec<String> = config.hosts.iter().map(Host::to_string).collect();
+    assert_eq!(hosts, ["::1:6000", "b:5432", "/run/pg:7"]);
+    assert!(config.hosts[2].is_socket());
+
+    assert_eq!(parse("jdbc:postgresql://h/d?user=u&ssl=true").tls.mode, SslMode::Require);
+    assert_eq!(parse("postgres://u@h").dbname, "u");
+}
+
+#[test]
+fn keyword_strings() {
+    let config = parse(r"postgres: host=a,b port = 1,2 user='o\'neil x' password=a\ b dbname=''");
+    assert_eq!(config.hosts[1].to_string(), "b:2");
+    assert_eq!((config.user.as_str(), config.dbname.as_str()), ("o'neil x", "o'neil x"));
+    assert_eq!(password(&config), Some("a b"));
+    assert_eq!(parse("").user, "me");
+}
+
+#[test]
+fn environment_and_references() {
+    let config = parse_with("postgres://u:${SHOP_PW}@h/d", &[("SHOP_PW", "a/b?c@"), ("PGPORT", "99")], &[]).unwrap();
+    assert_eq!(password(&config), Some("a/b?c@"));
+    assert_eq!(config.hosts[0].port, 99);
+    let error = parse_with("postgres://u:${NONE}@h/d", &[], &[]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("NONE"));
+    assert_eq!(password(&parse("postgres://u:a$b%7B${@h/d")), Some("a$b{${"));
+}
+
+#[test]
+fn services() {
+    let file = "# mine\n[other]\nhost=x\n[shop]\nhost = s1\nport=7\ndbname=shop\n[shop]\nhost=never\n";
+    let files = [("/h/.pg_service.conf", file)];
+    let config = parse_with("postgres:service=shop port=8", &[("HOME", "/h"), ("PGUSER", "u")], &files).unwrap();
+    assert_eq!(config.label(), "postgres://u@s1:8/shop");
+    let error = parse_with("", &[("HOME", "/h"), ("PGSERVICE", "none")], &files).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn password_file() {
+    let text = "#x:*:*:*:no\nh:5432:d:u:one\n*:*:*:u:t\\:wo\\\\\n";
+    assert_eq!(passfile::lookup(text, ["h", "5432", "d", "u"]).as_deref(), Some("one"));
+    assert_eq!(passfile::lookup(text, ["g", "5432", "d", "u"]).as_deref(), Some("t:wo\\"));
+    assert_eq!(passfile::lookup(text, ["g", "5432", "d", "v"]), None);
+}
+
+#[test]
+fn weak_modes_with_system_roots() {
+    assert_eq!(parse("postgres://h?sslrootcert=system").tls.mode, SslMode::VerifyFull);
+    let kind = |url| parse_with(url, &[], &[]).unwrap_err().kind();
+    assert_eq!(kind("postgres://h?sslrootcert=system&sslmode=require"), ErrorKind::Usage);
+    assert_eq!(kind("postgres://h?sslnegotiation=direct"), ErrorKind::Usage);
+    assert_eq!(kind("postgres://h?gssencmode=require"), ErrorKind::Unsupported);
+    assert_eq!(kind("postgres://h?sslmode=sometimes"), ErrorKind::Usage);
+    assert_eq!(kind("postgres://h:0/d"), ErrorKind::Usage);
+    assert_eq!(kind("postgres://h?nope=1"), ErrorKind::Usage);
+    assert_eq!(kind("postgres://h/%zz"), ErrorKind::Usage);
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let config = parse("postgres://u:hunter2@h/d");
+    assert!(!format!("{config:?} {}", config.label()).contains("hunter2"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in any::<String>(), service in "\\PC{0,40}") {
+        let _ = parse_with(&text, &[], &[]);
+        let _ = parse_with(&format!("postgres://{text}"), &[], &[]);
+        let _ = keywords::service(&text, &service);
+        let _ = passfile::lookup(&text, ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn quoted_values_come_back(value in "[^\u{0}]{1,30}") {
+        let quoted = value.replace('\\', "\\\\").replace('\'', "\\'").replace("${", "$");
+        let config = parse_with(&format!("postgres:user='{quoted}' dbname=x"), &[], &[]).unwrap();
+        prop_assert_eq!(config.user, value.replace("${", "$"));
+    }
+}

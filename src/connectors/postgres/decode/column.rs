@@ -1,0 +1,207 @@
+//! One scalar column: a typed loop per type.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{
+    DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+};
+
+use super::super::typemap::Read;
+use super::{Fault, Fields, numeric};
+use crate::error::ErrorKind;
+
+/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's day 0.
+const EPOCH_DAYS: i32 = 10_957;
+/// The same in microseconds.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Microseconds of a day: 24:00, which PostgreSQL takes and Arrow does not.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+const INFINITE: &str = "infinity has no place in an Arrow date or time";
+
+/// Decodes a column of `read` into `data_type`, its Arrow form.
+pub(super) fn scalar(read: Read, data_type: &DataType, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    Ok(match read {
+        Read::Bool => boolean(fields)?,
+        Read::Int2 => primitive::<Int16Type, 2>(fields, |bytes| Ok(i16::from_be_bytes(bytes)))?,
+        Read::Int4 => primitive::<Int32Type, 4>(fields, |bytes| Ok(i32::from_be_bytes(bytes)))?,
+        Read::Int8 => primitive::<Int64Type, 8>(fields, |bytes| Ok(i64::from_be_bytes(bytes)))?,
+        Read::Oid => primitive::<Int64Type, 4>(fields, |bytes| Ok(i64::from(u32::from_be_bytes(bytes))))?,
+        Read::Float4 => primitive::<Float32Type, 4>(fields, |bytes| Ok(f32::from_be_bytes(bytes)))?,
+        Read::Float8 => primitive::<Float64Type, 8>(fields, |bytes| Ok(f64::from_be_bytes(bytes)))?,
+        Read::Numeric => numeric::column(data_type, fields)?,
+        Read::Text | Read::Json | Read::AsText | Read::Refused => text(fields)?,
+        Read::Char => chars(fields)?,
+        Read::Jsonb => jsonb(fields)?,
+        Read::Bytea => binary(fields)?,
+        Read::Date => primitive::<Date32Type, 4>(fields, date)?,
+        Read::Time => primitive::<Time64MicrosecondType, 8>(fields, time)?,
+        Read::Timestamp => primitive::<TimestampMicrosecondType, 8>(fields, timestamp)?,
+        Read::TimestampTz => {
+            let array = primitive_array::<TimestampMicrosecondType, 8>(fields, timestamp)?;
+            Arc::new(array.with_timezone("UTC"))
+        }
+        Read::Interval => primitive::<IntervalMonthDayNanoType, 16>(fields, interval)?,
+        Read::Uuid => fixed(fields)?,
+    })
+}
+
+fn date(bytes: [u8; 4]) -> Result<i32, &'static str> {
+    match i32::from_be_bytes(bytes) {
+        i32::MIN | i32::MAX => Err(INFINITE),
+        days => days.checked_add(EPOCH_DAYS).ok_or("the date is beyond Arrow's range"),
+    }
+}
+
+fn time(bytes: [u8; 8]) -> Result<i64, &'static str> {
+    match i64::from_be_bytes(bytes) {
+        micros @ 0..DAY_MICROS => Ok(micros),
+        _ => Err("24:00 has no place in an Arrow time"),
+    }
+}
+
+fn timestamp(bytes: [u8; 8]) -> Result<i64, &'static str> {
+    match i64::from_be_bytes(bytes) {
+        i64::MIN | i64::MAX => Err(INFINITE),
+        micros => micros.checked_add(EPOCH_MICROS).ok_or("the timestamp is beyond Arrow's range"),
+    }
+}
+
+fn interval(bytes: [u8; 16]) -> Result<IntervalMonthDayNano, &'static str> {
+    let whole = u128::from_be_bytes(bytes);
+    let (micros, days, months) = ((whole >> 64) as i64, (whole >> 32) as i32, whole as i32);
+    if matches!((micros, days, months), (i64::MAX, i32::MAX, i32::MAX) | (i64::MIN, i32::MIN, i32::MIN)) {
+        return Err(INFINITE);
+    }
+    let nanos = micros.checked_mul(1_000).ok_or("the interval is beyond Arrow's range of nanoseconds")?;
+    Ok(IntervalMonthDayNano::new(months, days, nanos))
+}
+
+/// The null mask of a column; none when nothing is NULL.
+pub(super) fn nulls(fields: Fields<'_>) -> Option<NullBuffer> {
+    if fields.nulls == 0 {
+        return None;
+    }
+    let valid = BooleanBuffer::collect_bool(fields.spans.len(), |row| fields.spans[row].length >= 0);
+    Some(NullBuffer::new(valid))
+}
+
+fn primitive<T: ArrowPrimitiveType, const WIDTH: usize>(
+    fields: Fields<'_>,
+    read: impl Fn([u8; WIDTH]) -> Result<T::Native, &'static str>,
+) -> Result<ArrayRef, Fault> {
+    Ok(Arc::new(primitive_array::<T, WIDTH>(fields, read)?))
+}
+
+fn primitive_array<T: ArrowPrimitiveType, const WIDTH: usize>(
+    fields: Fields<'_>,
+    read: impl Fn([u8; WIDTH]) -> Result<T::Native, &'static str>,
+) -> Result<PrimitiveArray<T>, Fault> {
+    let mut values = Vec::with_capacity(fields.spans.len());
+    for (row, field) in fields.iter().enumerate() {
+        let value = match field {
+            Some(bytes) => {
+                let bytes = <[u8; WIDTH]>::try_from(bytes).map_err(|_| Fault::corrupt(row))?;
+                read(bytes).map_err(|why| Fault::value(row, why))?
+            }
+            None => T::Native::default(),
+        };
+        values.push(value);
+    }
+    Ok(PrimitiveArray::new(ScalarBuffer::from(values), nulls(fields)))
+}
+
+fn boolean(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    if let Some(row) = fields.iter().position(|field| field.is_some_and(|bytes| bytes.len() != 1)) {
+        return Err(Fault::corrupt(row));
+    }
+    let is_true = |row: usize| fields.get(fields.spans[row]).is_some_and(|bytes| bytes != [0]);
+    let values = BooleanBuffer::collect_bool(fields.spans.len(), is_true);
+    Ok(Arc::new(BooleanArray::new(values, nulls(fields))))
+}
+
+fn fixed(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let mut values = MutableBuffer::with_capacity(fields.spans.len() * 16);
+    for (row, field) in fields.iter().enumerate() {
+        let bytes = field.unwrap_or(&[0; 16]);
+        if bytes.len() != 16 {
+            return Err(Fault::corrupt(row));
+        }
+        values.extend_from_slice(bytes);
+    }
+    Ok(Arc::new(FixedSizeBinaryArray::new(16, values.into(), nulls(fields))))
+}
+
+/// Offsets and bytes of a column of variable length, each value cut by `part`.
+fn variable<'a>(
+    fields: Fields<'a>,
+    part: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
+) -> Result<(OffsetBuffer<i32>, Buffer), Fault> {
+    let total: usize = fields.spans.iter().filter_map(|span| usize::try_from(span.length).ok()).sum();
+    let mut values = MutableBuffer::with_capacity(total);
+    let mut offsets = Vec::with_capacity(fields.spans.len() + 1);
+    offsets.push(0);
+    for (row, field) in fields.iter().enumerate() {
+        if let Some(bytes) = field {
+            values.extend_from_slice(part(bytes).ok_or_else(|| Fault::corrupt(row))?);
+        }
+        offsets.push(i32::try_from(values.len()).map_err(|_| too_long(row))?);
+    }
+    Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), values.into()))
+}
+
+fn too_long(row: usize) -> Fault {
+    Fault { row, kind: ErrorKind::Resource, why: "a batch holds more than 2 GiB in one column" }
+}
+
+/// Text, validated once for the whole column.
+fn strings(offsets: OffsetBuffer<i32>, values: Buffer, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let bounds = offsets.clone();
+    let text = values.clone();
+    if let Ok(array) = StringArray::try_new(offsets, values, nulls(fields)) {
+        return Ok(Arc::new(array));
+    }
+    let valid = |pair: &[i32]| simdutf8::basic::from_utf8(&text[pair[0] as usize..pair[1] as usize]).is_ok();
+    let row = bounds.windows(2).position(|pair| !valid(pair)).unwrap_or(0);
+    Err(Fault::value(row, "the text is not valid UTF-8, which a SQL_ASCII database does not check"))
+}
+
+pub(super) fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let (offsets, values) = variable(fields, Some)?;
+    strings(offsets, values, fields)
+}
+
+/// JSON after its version byte, which is 1.
+fn jsonb(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let (offsets, values) = variable(fields, |bytes| bytes.strip_prefix(&[1]))?;
+    strings(offsets, values, fields)
+}
+
+pub(super) fn binary(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let (offsets, values) = variable(fields, Some)?;
+    Ok(Arc::new(BinaryArray::new(offsets, values, nulls(fields))))
+}
+
+/// `"char"` as PostgreSQL writes it: nothing for 0, `\377` for a byte that is no ASCII.
+fn chars(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let mut values = MutableBuffer::with_capacity(fields.spans.len());
+    let mut offsets = Vec::with_capacity(fields.spans.len() + 1);
+    offsets.push(0);
+    for (row, field) in fields.iter().enumerate() {
+        match field {
+            None | Some([0]) => {}
+            Some([byte]) if byte.is_ascii() => values.extend_from_slice(&[*byte]),
+            Some([byte]) => {
+                values.extend_from_slice(&[b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]);
+            }
+            Some(_) => return Err(Fault::corrupt(row)),
+        }
+        offsets.push(i32::try_from(values.len()).map_err(|_| too_long(row))?);
+    }
+    strings(OffsetBuffer::new(ScalarBuffer::from(offsets)), values.into(), fields)
+}

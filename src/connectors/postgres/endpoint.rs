@@ -1,0 +1,173 @@
+//! The endpoint: lists, pings, opens sessions, runs SQL of the user.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::catalog::literal;
+use super::config::Config;
+use super::connect::{Connection, connect};
+use super::errors;
+use super::session::PgSession;
+use super::statements;
+use super::write::PostgresSink;
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Agreement, Sink};
+
+/// Targets below this many bytes need no fresh statistics at once.
+const ANALYZE_BYTES: u64 = 1 << 20;
+
+/// One database.
+#[derive(Debug)]
+pub(super) struct PgEndpoint {
+    pub(super) config: Config,
+}
+
+#[async_trait]
+impl Endpoint for PgEndpoint {
+    fn label(&self) -> String {
+        self.config.label()
+    }
+
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
+        let (schema, table) = match pattern.split_once('.') {
+            Some((schema, table)) => (Some(glob(schema)?), glob(table)?),
+            None => (None, glob(if pattern.is_empty() { "*" } else { pattern })?),
+        };
+        let connection = connect(&self.config, "list").await?;
+        let rows = connection
+            .rows(
+                "SELECT n.nspname, c.relname, quote_ident(n.nspname) || '.' || quote_ident(c.relname), \
+                 pg_catalog.pg_table_is_visible(c.oid) \
+                 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition \
+                 AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_' ORDER BY 1, 2",
+            )
+            .await?;
+        connection.close().await;
+        let matching = rows.iter().filter(|row| {
+            let in_schema = match &schema {
+                Some(schema) => row.get(0).is_some_and(|name| schema.matches(name)),
+                None => row.get(3) == Some("t"),
+            };
+            in_schema && row.get(1).is_some_and(|name| table.matches(name))
+        });
+        Ok(matching.filter_map(|row| row.get(2)).map(|name| ObjectRef::Table(name.to_owned())).collect())
+    }
+
+    async fn ping(&self) -> Result<Ping> {
+        let connection = connect(&self.config, "ping").await?;
+        let ping = facts(&connection).await;
+        connection.close().await;
+        ping
+    }
+
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
+        Ok(Arc::new(PgSession::open(&self.config, request).await?))
+    }
+
+    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+        let connection = connect(&self.config, "sql").await?;
+        let result = execute(&connection, sql).await;
+        connection.close().await;
+        result.map_err(|error| error.at("sql", step_name(step)))
+    }
+
+    async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
+        if transfers.is_empty() {
+            return Ok(());
+        }
+        let connection = connect(&self.config, "finish").await?;
+        let result = analyze(&connection, transfers).await;
+        connection.close().await;
+        result
+    }
+
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+        PostgresSink::of(self.config.clone(), object)
+    }
+}
+
+fn glob(pattern: &str) -> Result<glob::Pattern> {
+    let pattern = pattern.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(pattern);
+    glob::Pattern::new(pattern).map_err(|error| {
+        Error::new(ErrorKind::Usage, format!("{pattern:?} is no pattern for names")).with_source(error)
+    })
+}
+
+fn step_name(step: Step) -> &'static str {
+    match step {
+        Step::PreSql => "before the copy",
+        Step::Publish => "of publishing",
+        Step::PostSql => "after the copy",
+    }
+}
+
+async fn facts(connection: &Connection) -> Result<Ping> {
+    let server = connection.server();
+    let mut facts = vec![
+        format!("user {}", server.user),
+        format!("database {}, encoding {}", server.database, server.encoding),
+        format!("role {}", if server.standby { "standby" } else { "primary" }),
+    ];
+    let rows = connection
+        .rows(
+            "SELECT pg_backend_pid(), has_database_privilege(current_database(), 'CREATE'), \
+             current_setting('max_connections'), has_schema_privilege(current_schema(), 'CREATE'), current_schema()",
+        )
+        .await?;
+    let fact = |at: usize| rows.first().and_then(|row| row.get(at)).unwrap_or_default();
+    facts.push(format!("at most {} connections", fact(2)));
+    let mut missing = Vec::new();
+    if server.version_number < 140_000 {
+        missing.push("no reading by page ranges before PostgreSQL 14: key ranges or one stream".to_owned());
+    }
+    if server.standby {
+        missing.push("a standby takes no writes, and may cancel long reads".to_owned());
+    } else if server.read_only {
+        missing.push("transactions are read-only by default".to_owned());
+    }
+    if fact(0) != server.pid.to_string() {
+        missing.push("a transaction pooler stands between: a direct connection is faster and surer".to_owned());
+    }
+    if fact(1) != "t" && fact(3) != "t" {
+        missing.push(format!("user {} may create neither schemas nor tables in {:?}", server.user, fact(4)));
+    }
+    if server.encoding == "SQL_ASCII" {
+        missing.push("the database does not check its text: what is not UTF-8 fails on the way".to_owned());
+    }
+    Ok(Ping { server: format!("PostgreSQL {}", server.version), facts, missing })
+}
+
+/// Runs `sql` in one transaction; what refuses to run in one runs statement by statement.
+async fn execute(connection: &Connection, sql: &str) -> Result<()> {
+    connection.run("BEGIN").await?;
+    let Err(error) = connection.batch_execute(sql).await else {
+        return connection.run("COMMIT").await;
+    };
+    connection.run("ROLLBACK").await?;
+    // "VACUUM cannot run inside a transaction block" and its kin.
+    if error.code().is_none_or(|code| code.code() != "25001") {
+        return Err(errors::error(error));
+    }
+    for statement in statements::split(sql) {
+        connection.run(statement).await.map_err(|error| {
+            error.with_hint("these statements cannot run in one transaction: those before the failing one are done")
+        })?;
+    }
+    Ok(())
+}
+
+/// Fresh statistics for the targets that have grown to some size.
+async fn analyze(connection: &Connection, transfers: &[Agreement]) -> Result<()> {
+    for agreement in transfers {
+        let label = &agreement.label;
+        let rows = connection.rows(&format!("SELECT pg_table_size(to_regclass({}))", literal(label))).await?;
+        let bytes = rows.first().and_then(|row| row.get(0)?.parse::<u64>().ok()).unwrap_or_default();
+        if bytes >= ANALYZE_BYTES {
+            connection.run(&format!("ANALYZE {label}")).await.map_err(|error| error.at("table", label))?;
+        }
+    }
+    Ok(())
+}

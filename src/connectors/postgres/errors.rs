@@ -1,0 +1,183 @@
+//! From the driver's and the server's errors to ours: the one place that reads SQLSTATEs.
+//!
+//! A message of the server may quote values (class 22, details of class 23): quoted parts of class 22 are blanked and
+//! details are never kept. What is kept as the cause is code and severity.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::error::{Error, ErrorKind};
+
+/// What the server said, without values: the cause of an [`Error`].
+#[derive(Debug)]
+pub(super) struct ServerReply {
+    code: String,
+    severity: String,
+}
+
+impl fmt::Display for ServerReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server answered {} {}", self.severity, self.code)
+    }
+}
+
+impl StdError for ServerReply {}
+
+/// The kind of a failure that the server reports under `code`.
+pub(super) fn kind_of(code: &str) -> ErrorKind {
+    match code {
+        "3D000" | "3F000" | "42P01" | "42703" | "42704" | "42883" | "58P01" => ErrorKind::NotFound,
+        "42P04" | "42P06" | "42P07" | "42701" | "42710" => ErrorKind::AlreadyExists,
+        "42501" => ErrorKind::Permission,
+        "55P03" | "57014" | "25P03" | "57P05" => ErrorKind::Timeout,
+        "57P01" | "57P02" | "57P04" => ErrorKind::Connection,
+        "57P03" | "53300" | "55006" => ErrorKind::Transient,
+        "0A000" => ErrorKind::Unsupported,
+        "58030" => ErrorKind::Io,
+        "XX001" | "XX002" => ErrorKind::Corrupt,
+        _ => match code.get(..2).unwrap_or_default() {
+            "08" => ErrorKind::Connection,
+            "22" => ErrorKind::Value,
+            "23" | "44" | "P0" => ErrorKind::Constraint,
+            "25" => ErrorKind::Permission,
+            "28" => ErrorKind::Authentication,
+            "40" => ErrorKind::Transient,
+            "53" | "54" => ErrorKind::Resource,
+            "58" | "XX" => ErrorKind::Io,
+            _ => ErrorKind::Usage,
+        },
+    }
+}
+
+/// Our error for any failure of a statement or of an open connection.
+pub(super) fn error(source: tokio_postgres::Error) -> Error {
+    if let Some(reply) = source.as_db_error() {
+        return server_error(reply);
+    }
+    if source.is_closed() || cause::<io::Error>(&source).is_some() {
+        let error = Error::new(ErrorKind::Connection, "the connection to the server broke");
+        return error.with_hint("look into the server's log, then run it again").with_source(source);
+    }
+    Error::new(ErrorKind::Internal, "the driver could not follow the server").with_source(source)
+}
+
+/// Our error for a failure of a COPY into the server, before which `rows` rows of the task were taken by earlier COPYs.
+pub(super) fn copy_error(source: tokio_postgres::Error, rows: u64) -> Error {
+    match source.as_db_error() {
+        Some(reply) => error_at(reply, rows),
+        None => error(source),
+    }
+}
+
+/// Our error for a reply of the server.
+pub(super) fn server_error(reply: &DbError) -> Error {
+    error_at(reply, 0)
+}
+
+fn error_at(reply: &DbError, rows_before: u64) -> Error {
+    let code = reply.code().code();
+    let kind = kind_of(code);
+    let message = if kind == ErrorKind::Value { blanked(reply.message()) } else { reply.message().to_owned() };
+    let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned() };
+    let mut error = Error::new(kind, lower_start(&message)).with_source(cause);
+    if let Some(hint) = advice(reply.code()).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
+        error = error.with_hint(hint);
+    }
+    let place = reply.where_().and_then(copy_place);
+    match place {
+        Some((line, Some(column))) => error = error.at("column", column).at("row", rows_before + line),
+        Some((line, None)) => error = error.at("row", rows_before + line),
+        None => {}
+    }
+    error
+}
+
+/// Line and column in a context such as `COPY t, line 3, column amount: "x"`; lines count from 1 within the COPY.
+pub(super) fn copy_place(context: &str) -> Option<(u64, Option<&str>)> {
+    let rest = context.lines().find(|line| line.starts_with("COPY "))?;
+    let (_, rest) = rest.split_once(", line ")?;
+    let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    let line = rest[..digits].parse().ok()?;
+    let column = rest[digits..].strip_prefix(", column ").map(|rest| rest.split(": ").next().unwrap_or(rest));
+    Some((line, column))
+}
+
+/// The first cause of type `T` below `error`.
+pub(super) fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        // What an io::Error wraps is not among its causes: only the causes of that are.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = wrapped.and_then(|error| error.downcast_ref::<T>());
+        if let Some(found) = error.downcast_ref::<T>().or(wrapped) {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
+}
+
+fn advice(code: &SqlState) -> Option<&'static str> {
+    match code.code() {
+        "53300" => Some("the server has no connection left: lower --jobs or raise its max_connections"),
+        "55P03" => Some("another session holds a lock: try again when it is done"),
+        "42501" => Some("ask for the privilege or connect as another user"),
+        "57P03" => Some("the server is starting or stopping: try again in a moment"),
+        "40001" => Some("on a standby, raise max_standby_streaming_delay or set hot_standby_feedback; else try again"),
+        _ => None,
+    }
+}
+
+/// `message` with what stands in double quotes, possibly a value, taken out.
+fn blanked(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if last > first => format!("{}\"…\"{}", &message[..first], &message[last + 1..]),
+        (Some(first), _) => format!("{}\"…\"", &message[..first]),
+        _ => message.to_owned(),
+    }
+}
+
+fn lower_start(message: &str) -> String {
+    let mut chars = message.chars();
+    match (chars.next(), chars.next()) {
+        // An abbreviation (`SSL`, `WAL`) keeps its capitals.
+        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
+            first.to_lowercase().chain(message.chars().skip(1)).collect()
+        }
+        _ => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_states() {
+        assert_eq!(kind_of("42P01"), ErrorKind::NotFound);
+        assert_eq!(kind_of("28P01"), ErrorKind::Authentication);
+        assert_eq!(kind_of("23505"), ErrorKind::Constraint);
+        assert_eq!(kind_of("22P02"), ErrorKind::Value);
+        assert_eq!(kind_of("40P01"), ErrorKind::Transient);
+        assert_eq!(kind_of(""), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn values_are_blanked() {
+        assert_eq!(
+            blanked(r#"invalid input syntax for type integer: "4x""#),
+            r#"invalid input syntax for type integer: "…""#
+        );
+        assert_eq!(blanked(r#"value "a"b" is out of range"#), r#"value "…" is out of range"#);
+    }
+
+    #[test]
+    fn places_in_a_copy() {
+        assert_eq!(copy_place("COPY t, line 3, column a b: \"x\""), Some((3, Some("a b"))));
+        assert_eq!(copy_place("COPY t, line 12"), Some((12, None)));
+        assert_eq!(copy_place("PL/pgSQL function f() line 3 at RAISE"), None);
+    }
+}

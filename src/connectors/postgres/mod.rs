@@ -1,0 +1,85 @@
+//! PostgreSQL: reads by binary COPY over page ranges of one exported snapshot, writes by binary COPY.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::connector::{Connector, OptionDoc};
+use crate::endpoint::{Endpoint, ObjectRef};
+use crate::error::Result;
+use crate::source::TableShape;
+
+mod agree;
+mod catalog;
+mod config;
+mod connect;
+mod copy;
+mod ddl;
+mod decode;
+mod encode;
+mod endpoint;
+mod errors;
+mod marker;
+mod name;
+mod plan;
+mod publish;
+mod read;
+mod session;
+mod split;
+mod statements;
+mod target;
+mod tls;
+mod typemap;
+mod write;
+
+/// The connector.
+#[derive(Debug)]
+pub struct Postgres;
+
+impl Connector for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["postgresql", "pg"]
+    }
+
+    fn summary(&self) -> &'static str {
+        "PostgreSQL 10 and later, by binary COPY"
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        OPTIONS
+    }
+
+    fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
+        Ok(Arc::new(endpoint::PgEndpoint { config: config::Config::parse(options)? }))
+    }
+
+    fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
+        ddl::of_shape(shape, &name::Name::of(&ObjectRef::Table(table.to_owned()))?)
+    }
+}
+
+const fn option(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> OptionDoc {
+    OptionDoc { name, kind, default, meaning }
+}
+
+/// The options that matter most; every other keyword of libpq is understood as well.
+const OPTIONS: &[OptionDoc] = &[
+    option("url", "string", "", "A libpq URL, or postgres: and a keyword string; ${NAME} is an environment variable."),
+    option("host", "string", "local socket", "Host names, addresses or socket folders, separated by commas."),
+    option("port", "string", "5432", "The port, or one per host."),
+    option("dbname", "string", "the user's name", "The database."),
+    option("user", "string", "the system user", "The user to log in as."),
+    option("password", "string", "PGPASSWORD, ~/.pgpass", "The password; better a reference such as ${NAME}."),
+    option("service", "string", "", "A section of ~/.pg_service.conf that fills what is not given."),
+    option("sslmode", "string", "prefer", "disable, allow, prefer, require, verify-ca or verify-full."),
+    option("sslrootcert", "string", "~/.postgresql/root.crt", "Trusted roots: a PEM file, or system."),
+    option("sslcert", "string", "~/.postgresql/postgresql.crt", "The client's certificate."),
+    option("sslkey", "string", "~/.postgresql/postgresql.key", "The key of the client's certificate."),
+    option("connectTimeout", "integer", "30", "Seconds that one host may take; 0 waits for ever."),
+    option("options", "string", "", "Command-line options for the server: -c search_path=sales."),
+    option("targetSessionAttrs", "string", "any", "Which of several hosts will do: read-write, standby and so on."),
+];

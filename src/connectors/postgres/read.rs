@@ -1,0 +1,274 @@
+//! Reading: the shape of a table or query, how it is cut, and its rows by binary COPY.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::OnceCell;
+
+use super::catalog::{self, Column, Relation};
+use super::copy::{self, Limits};
+use super::decode::{self, Kind, Layout};
+use super::plan;
+use super::session::Core;
+use super::split::Part;
+use super::typemap::{Codec, PgType, Read, Wire, by_oid};
+use crate::attempt::Attempt;
+use crate::bridge::cpu;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::schema;
+use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::dialect;
+use crate::sql::filter;
+
+/// Name of the encoding: tuples of binary COPY, without header and trailer.
+pub(super) const ENCODING: &str = "postgres-copy-binary";
+/// Bytes of one raw frame, at least.
+const RAW_BYTES: usize = 256 * 1024;
+/// Chunks of one stream that are decoded while the next is received.
+const DECODING: usize = 2;
+
+/// A table, view or query of a session.
+#[derive(Debug)]
+pub(super) struct TableSource {
+    pub(super) core: Arc<Core>,
+    pub(super) what: What,
+    columns: OnceCell<Table>,
+}
+
+/// What is read.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A relation, under the name that the user gave.
+    Relation(String, Relation),
+    /// A SELECT of the user, without its final semicolon.
+    Query(String),
+}
+
+/// The columns, once they are known.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) columns: Vec<Column>,
+    comment: Option<String>,
+}
+
+impl TableSource {
+    /// A relation of the session.
+    pub(super) fn table(core: Arc<Core>, name: String, relation: Relation) -> Self {
+        Self { core, what: What::Relation(name, relation), columns: OnceCell::new() }
+    }
+
+    /// A query in the server's own SQL.
+    pub(super) fn query(core: Arc<Core>, query: &str) -> Self {
+        let query = query.trim().trim_end_matches(';').to_owned();
+        Self { core, what: What::Query(query), columns: OnceCell::new() }
+    }
+
+    /// The columns, asked for once.
+    pub(super) async fn described(&self) -> Result<&Table> {
+        let ask = async || -> Result<Table> {
+            let leader = self.core.leader()?;
+            match &self.what {
+                What::Relation(name, relation) => {
+                    let (columns, comment) = catalog::columns(&leader, relation).await.at("table", || name)?;
+                    Ok(Table { columns, comment })
+                }
+                What::Query(query) => {
+                    let columns = catalog::query_columns(&leader, query).await.at("query", || "of the source")?;
+                    Ok(Table { columns, comment: None })
+                }
+            }
+        };
+        self.columns.get_or_try_init(ask).await
+    }
+
+    /// The SELECT for `part` of `scan`.
+    pub(super) fn select(&self, table: &Table, scan: &Scan, part: &Part) -> Result<String> {
+        let columns: Result<Vec<String>> =
+            scan.schema.fields().iter().map(|field| expression(table.column(field.name())?, field)).collect();
+        let from = match (&self.what, &part.relation) {
+            (What::Relation(..), Some(leaf)) => format!("ONLY {leaf}"),
+            (What::Relation(_, relation), None) => relation.sql.clone(),
+            // The line break ends a comment at the end of the query.
+            (What::Query(query), _) => format!("({query}\n) AS etl_query"),
+        };
+        let mut conditions: Vec<String> = part.condition().into_iter().collect();
+        conditions.extend(
+            scan.filters
+                .iter()
+                .filter_map(|filter| filter::to_sql(filter, table, &dialect::Postgres))
+                .map(|done| done.sql),
+        );
+        let condition =
+            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let limit = scan.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+        Ok(format!("SELECT {} FROM {from}{condition}{limit}", columns?.join(", ")))
+    }
+
+    async fn start(&self, scan: &Scan, split: &Split, limits: Limits) -> Result<(Started, Layout)> {
+        let table = self.described().await?;
+        let part: Part = serde_json::from_value(split.detail.clone())?;
+        let select = self.select(table, scan, &part)?;
+        let layout = layout(table, scan)?;
+        let lane = self.core.lane(part.alone).await?;
+        let sql = format!("COPY ({select}) TO STDOUT (FORMAT binary)");
+        let chunks = copy::chunks(Arc::clone(&self.core), lane, &sql, limits).await?;
+        Ok((chunks.boxed(), layout))
+    }
+
+    /// How errors name the source.
+    fn label(&self) -> (&'static str, String) {
+        match &self.what {
+            What::Relation(name, _) => ("table", name.clone()),
+            What::Query(_) => ("query", "of the source".to_owned()),
+        }
+    }
+}
+
+type Started = stream::BoxStream<'static, Result<decode::Chunk>>;
+
+impl Table {
+    /// The column called `name`.
+    pub(super) fn column(&self, name: &str) -> Result<&Column> {
+        let column = self.columns.iter().find(|column| column.name == name);
+        column.ok_or_else(|| Error::new(ErrorKind::NotFound, "the source has no such column").at("column", name))
+    }
+}
+
+impl filter::Columns for Table {
+    fn column(&self, name: &str) -> Option<filter::Column<'_>> {
+        let column = self.columns.iter().find(|column| column.name == name)?;
+        Some(filter::Column { sql: column.sql.as_str().into(), data_type: &column.arrow, compares: column.compares })
+    }
+}
+
+/// What stands in the SELECT for a column in the form of `field`.
+fn expression(column: &Column, field: &Field) -> Result<String> {
+    let Column { sql, pg, .. } = column;
+    // The output function itself: a cast to text may be another function (`inet`) or cut (`char(n)`).
+    let text = || format!("pg_catalog.textin({}({sql}))", pg.output);
+    let form = field.metadata().get(schema::FORM).map(String::as_str);
+    Ok(match (form, pg.codec()) {
+        (_, Codec::Scalar(Read::Refused)) => return Err(refused(column)),
+        (Some(schema::TEXT), _) | (None, Codec::Scalar(Read::AsText)) => text(),
+        (None, Codec::TextList) => format!("{sql}::text[]"),
+        _ => sql.clone(),
+    })
+}
+
+fn refused(column: &Column) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("type {} is not copied", column.pg.name))
+        .with_hint("leave the column out with --drop, or cast it in --query")
+        .at("column", &column.name)
+}
+
+fn layout(table: &Table, scan: &Scan) -> Result<Layout> {
+    let kind = |field: &Arc<Field>| {
+        let column = table.column(field.name())?;
+        Ok(match (field.metadata().get(schema::FORM).map(String::as_str), column.pg.codec()) {
+            (Some(schema::WIRE), _) => Kind::Wire,
+            (Some(_), _) => Kind::Scalar(Read::Text),
+            (None, Codec::Scalar(read)) => Kind::Scalar(read),
+            (None, Codec::List(read)) => Kind::List(read),
+            (None, Codec::TextList) => Kind::List(Read::Text),
+        })
+    };
+    let kinds: Result<Vec<Kind>> = scan.schema.fields().iter().map(kind).collect();
+    Ok(Layout { schema: Arc::clone(&scan.schema), kinds: kinds? })
+}
+
+/// The word for a column in the raw encoding; none when its wire bytes mean something else elsewhere.
+fn raw_word(pg: &PgType) -> Option<String> {
+    let refused = pg.codec() == Codec::Scalar(Read::Refused);
+    // An enum's wire form is its label.
+    let portable = pg.wire() == Wire::Portable || (pg.class == b'e' && by_oid(pg.oid).is_none());
+    (portable && !refused).then(|| pg.base.clone().unwrap_or_else(|| pg.name.clone()))
+}
+
+#[async_trait]
+impl Source for TableSource {
+    async fn describe(&self) -> Result<TableShape> {
+        let table = self.described().await?;
+        let mut fields = Vec::with_capacity(table.columns.len());
+        let mut native = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let commented = |field: Field| match &column.comment {
+                Some(comment) => schema::with_metadata(field, schema::COMMENT, comment),
+                None => field,
+            };
+            let Column { name, pg, not_null, .. } = column;
+            fields.push(commented(pg.arrow_field(name, !not_null)));
+            native.push(pg.native_field(name, !not_null).map(commented).map(Arc::new));
+        }
+        let mut key: Vec<&Column> = table.columns.iter().filter(|column| column.key.is_some()).collect();
+        key.sort_by_key(|column| column.key);
+        let (rows, bytes) = match &self.what {
+            What::Relation(_, relation) => (super::split::rows(relation), plan::known_bytes(relation)),
+            What::Query(_) => (None, None),
+        };
+        Ok(TableShape {
+            schema: Arc::new(Schema::new(fields)),
+            native,
+            key: key.into_iter().map(|column| column.name.clone()).collect(),
+            comment: table.comment.clone(),
+            rows,
+            bytes,
+        })
+    }
+
+    fn pushdown(&self, _shape: &TableShape, filter: &Expr) -> Pushdown {
+        // Before describe nothing is known, and nothing is promised.
+        self.columns.get().map_or(Pushdown::None, |table| filter::pushdown(filter, table, &dialect::Postgres))
+    }
+
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let table = self.described().await?;
+        for field in scan.schema.fields() {
+            expression(table.column(field.name())?, field)?;
+        }
+        plan::plan(self, table, scan, goal).await
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        let (what, which) = self.label();
+        let bytes = scan.batch_bytes.max(1);
+        // A NULL is four bytes on the wire and as wide as any other value in Arrow.
+        let widths = scan.schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(4));
+        let rows = scan.batch_rows.min(bytes / widths.sum::<usize>().max(1)).max(1);
+        let limits = Limits { rows, bytes };
+        let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
+        let decoded = move |chunk: Result<decode::Chunk>| {
+            let layout = layout.clone();
+            async move {
+                let chunk = chunk?;
+                cpu::run(move || decode::decode(&layout, &chunk)).await?
+            }
+        };
+        let place = move |error: Error| error.at(what, &which);
+        Ok(chunks.map(decoded).buffered(DECODING).map_err(place).boxed())
+    }
+
+    fn encoding(&self, scan: &Scan) -> Option<Encoding> {
+        let table = self.columns.get()?;
+        let word = |field: &Arc<Field>| raw_word(&table.column(field.name()).ok()?.pg);
+        let columns = scan.schema.fields().iter().map(word).collect::<Option<Vec<_>>>()?;
+        Some(Encoding { name: ENCODING.to_owned(), columns })
+    }
+
+    async fn read_raw(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<RawStream> {
+        let (what, which) = self.label();
+        // The wire bytes of every column, whatever form the schema asks for.
+        let wire = |field: &Arc<Field>| {
+            let field = field.as_ref().clone().with_metadata(std::collections::HashMap::default());
+            schema::with_metadata(field, schema::FORM, schema::WIRE)
+        };
+        let fields: Vec<Field> = scan.schema.fields().iter().map(wire).collect();
+        let scan = Scan { schema: Arc::new(Schema::new(fields)), ..scan.clone() };
+        let limits = Limits { rows: usize::MAX, bytes: RAW_BYTES };
+        let (chunks, _) = self.start(&scan, split, limits).await.at(what, || &which)?;
+        let frames = chunks.map_ok(|chunk| (chunk.bytes, chunk.rows as u64));
+        Ok(frames.map_err(move |error| error.at(what, &which)).boxed())
+    }
+}

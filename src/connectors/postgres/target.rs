@@ -1,0 +1,197 @@
+//! What a write must know of its target, read in one round trip: columns, types, dependents, rights.
+//!
+//! The query is `target.sql`; it answers with one row of JSON, so that nothing has to be prepared or looked up before.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::connect::Connection;
+use super::encode::Layout;
+use super::name::{Name, literal};
+use crate::error::{Error, ErrorKind, Result};
+
+const QUERY: &str = include_str!("target.sql");
+
+/// The answer.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Catalog {
+    /// The target, when it is there.
+    pub(super) table: Option<Table>,
+    /// Where a table without a schema is made; none when no schema of the search path exists.
+    pub(super) schema: Option<String>,
+    /// Whether tables may be created in the target's schema.
+    pub(super) may_create: bool,
+    /// Where the marker of a commit may stand.
+    pub(super) marker: MarkerRights,
+    /// OIDs of the type names that were asked for; none for a type that is not there.
+    names: HashMap<String, Option<u32>>,
+    types: Vec<Type>,
+}
+
+/// Rights on the marker table; none for what is not there.
+#[derive(Debug, Deserialize)]
+pub(super) struct MarkerRights {
+    /// `etl.commits` may be used.
+    pub(super) table: Option<bool>,
+    /// A table may be created in `etl`.
+    pub(super) schema: Option<bool>,
+    /// A schema may be created.
+    pub(super) database: bool,
+}
+
+/// The target.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Table {
+    pub(super) kind: char,
+    pub(super) persistence: char,
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) may_insert: bool,
+    pub(super) columns: Vec<TableColumn>,
+    /// Other objects that depend on it.
+    pub(super) dependents: Vec<String>,
+    /// What a new table in its place would not have.
+    pub(super) odd: Vec<String>,
+    pub(super) published: bool,
+    pub(super) triggers: bool,
+    /// Foreign keys of other tables that refer to it.
+    pub(super) referenced: Vec<Reference>,
+}
+
+/// A foreign key of another table.
+#[derive(Debug, Deserialize)]
+pub(super) struct Reference {
+    /// The table that has it.
+    pub(super) table: String,
+    /// What happens to its rows when a row here goes: a, r, c, n, d.
+    pub(super) action: char,
+}
+
+/// A column of the target.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TableColumn {
+    pub(super) name: String,
+    #[serde(rename = "type")]
+    type_oid: u32,
+    modifier: i32,
+    /// The type as the server writes it.
+    pub(super) shown: String,
+    pub(super) not_null: bool,
+    /// Has a default, or is an identity column.
+    pub(super) filled: bool,
+    pub(super) generated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Type {
+    oid: u32,
+    class: char,
+    base: u32,
+    modifier: i32,
+    element: u32,
+    array: bool,
+    textual: bool,
+}
+
+/// A type with its domains resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Resolved {
+    /// OID below all domains.
+    pub(super) oid: u32,
+    /// OID of the element where it is an array, domains resolved; else its own.
+    pub(super) scalar: u32,
+    /// Modifier, -1 for none.
+    pub(super) modifier: i32,
+    /// How its values are laid out.
+    pub(super) layout: Layout,
+}
+
+impl Catalog {
+    /// Asks for `name` and for the types in `type_names`.
+    pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String]) -> Result<Self> {
+        let types: Vec<String> = type_names.iter().map(|name| literal(name)).collect();
+        let published = if connection.server().version_number >= 100_000 {
+            "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)"
+        } else {
+            "false"
+        };
+        let schema = name.schema.as_deref().map_or_else(
+            || "quote_ident(current_schema())".to_owned(),
+            |schema| format!("quote_ident({})", literal(schema)),
+        );
+        let mut sql = QUERY
+            .replace("$TYPES", &format!("ARRAY[{}]", types.join(", ")))
+            .replace("$NAME", &literal(&name.quoted()))
+            .replace("$SCHEMA", &schema)
+            .replace("$PUBLISHED", published);
+        if connection.server().version_number < 120_000 {
+            sql = sql.replace("attgenerated <> ''", "false");
+        }
+        let rows = connection.rows(&sql).await?;
+        let text = rows.first().and_then(|row| row.get(0)).unwrap_or_default();
+        serde_json::from_str(text).map_err(|source| {
+            Error::new(ErrorKind::Internal, "the catalog of the server is not as expected").with_source(source)
+        })
+    }
+
+    /// The type that the server knows as `name`, with modifier `modifier`.
+    pub(super) fn named(&self, name: &str, modifier: i32) -> Option<Resolved> {
+        self.names.get(name).copied().flatten().map(|oid| self.resolve(oid, modifier))
+    }
+
+    /// The type of `column`.
+    pub(super) fn type_of(&self, column: &TableColumn) -> Resolved {
+        self.resolve(column.type_oid, column.modifier)
+    }
+
+    fn resolve(&self, oid: u32, modifier: i32) -> Resolved {
+        let found = |oid: u32| self.types.iter().find(|entry| entry.oid == oid);
+        let (mut oid, mut modifier) = (oid, modifier);
+        let mut entry = found(oid);
+        // A domain over a domain ends at a type of another class.
+        while let Some(domain) = entry.filter(|entry| entry.class == 'd') {
+            (oid, modifier) = (domain.base, domain.modifier);
+            entry = found(oid);
+        }
+        let Some(entry) = entry else {
+            return Resolved { oid, scalar: oid, modifier, layout: layout(oid, 'b') };
+        };
+        if entry.array && entry.element != 0 {
+            let element = self.resolve(entry.element, modifier);
+            let scalar = element.scalar;
+            // The array carries the OID of its element as declared, a domain included.
+            let layout = Layout::Array { oid: entry.element, element: Box::new(element.layout) };
+            return Resolved { oid, scalar, modifier, layout };
+        }
+        let layout = if entry.textual { Layout::Text } else { layout(oid, entry.class) };
+        Resolved { oid, scalar: oid, modifier, layout }
+    }
+}
+
+/// The layout of a scalar type by its OID, which is fixed for built-in types.
+fn layout(oid: u32, class: char) -> Layout {
+    match oid {
+        16 => Layout::Bool,
+        21 => Layout::Int2,
+        23 => Layout::Int4,
+        20 => Layout::Int8,
+        26 => Layout::Oid,
+        700 => Layout::Float4,
+        701 => Layout::Float8,
+        1700 => Layout::Numeric,
+        19 | 25 | 114 | 142 | 1042 | 1043 => Layout::Text,
+        3802 => Layout::Jsonb,
+        17 => Layout::Bytea,
+        1082 => Layout::Date,
+        1083 => Layout::Time,
+        1114 | 1184 => Layout::Timestamp,
+        1186 => Layout::Interval,
+        2950 => Layout::Uuid,
+        _ if class == 'e' => Layout::Text,
+        _ => Layout::Other,
+    }
+}

@@ -1,0 +1,95 @@
+-- What a write must know of its target, in one row of JSON. $NAME is the quoted target as a literal, $TYPES an array of
+-- type names as a literal.
+WITH RECURSIVE
+target AS (
+  SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($NAME)
+),
+attribute AS (
+  SELECT a.*, d.oid AS default_oid FROM pg_attribute a
+  LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+  WHERE a.attrelid = (SELECT oid FROM target) AND a.attnum > 0 AND NOT a.attisdropped
+),
+named AS (
+  SELECT name, to_regtype(name)::oid AS oid FROM unnest($TYPES::text[]) AS name
+),
+needed (oid) AS (
+  SELECT atttypid FROM attribute
+  UNION SELECT oid FROM named WHERE oid IS NOT NULL
+  UNION SELECT next.oid FROM needed JOIN pg_type t ON t.oid = needed.oid,
+    LATERAL (VALUES (t.typbasetype), (CASE WHEN t.typlen = -1 THEN t.typelem ELSE 0 END)) AS next (oid)
+    WHERE next.oid <> 0
+),
+dependent AS (
+  -- What would be lost or stand in the way if another table took the target's place.
+  SELECT DISTINCT CASE
+      WHEN d.classid = 'pg_rewrite'::regclass THEN (
+        SELECT CASE WHEN v.oid = t.oid THEN 'a rule' ELSE 'the view ' || v.oid::regclass::text END
+        FROM pg_rewrite r JOIN pg_class v ON v.oid = r.ev_class WHERE r.oid = d.objid)
+      ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END AS what
+  FROM target t JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)
+    OR (d.refclassid = 'pg_type'::regclass AND d.refobjid IN (
+      t.reltype, (SELECT y.typarray FROM pg_type y WHERE y.oid = t.reltype)))
+  WHERE NOT EXISTS (SELECT FROM pg_attrdef x WHERE d.classid = 'pg_attrdef'::regclass AND x.oid = d.objid
+      AND x.adrelid = t.oid)
+    AND NOT EXISTS (SELECT FROM pg_index x WHERE d.classid = 'pg_class'::regclass AND x.indexrelid = d.objid
+      AND x.indrelid = t.oid)
+    AND NOT EXISTS (SELECT FROM pg_constraint x WHERE d.classid = 'pg_constraint'::regclass AND x.oid = d.objid
+      AND x.conrelid = t.oid AND x.contype IN ('c', 'p', 'u', 'x', 'n'))
+    AND NOT EXISTS (SELECT FROM pg_class x WHERE d.classid = 'pg_class'::regclass AND x.oid = d.objid
+      AND (x.relkind = 't' OR x.relkind = 'S' AND d.deptype IN ('a', 'i')))
+    AND NOT (d.classid = 'pg_type'::regclass AND d.deptype = 'i')
+    AND d.objid <> t.oid
+),
+odd AS (
+  -- What a copy of the table's definition does not bring along.
+  SELECT unnest(ARRAY[
+    CASE WHEN relrowsecurity OR relforcerowsecurity THEN 'row level security' END,
+    CASE WHEN relreplident <> 'd' THEN 'its replica identity' END,
+    CASE WHEN reloftype <> 0 THEN 'its row type' END,
+    CASE WHEN relkind <> 'r' THEN 'its kind' END,
+    CASE WHEN relpersistence = 't' THEN 'its session' END,
+    CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE target.oid IN (i.inhrelid, i.inhparent)) THEN 'inheritance' END,
+    CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal) THEN 'its triggers' END,
+    CASE WHEN EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = target.oid AND k.contype = 'f')
+      THEN 'its foreign keys' END,
+    CASE WHEN EXISTS (SELECT FROM pg_index x WHERE x.indrelid = target.oid AND (x.indisclustered OR NOT x.indisvalid))
+      THEN 'a clustered or invalid index' END,
+    CASE WHEN EXISTS (SELECT FROM pg_seclabel s WHERE s.objoid = target.oid AND s.classoid = 'pg_class'::regclass)
+      THEN 'its security label' END,
+    CASE WHEN EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = target.oid
+      AND e.deptype IN ('e', 'x')) THEN 'the extension that it belongs to' END,
+    CASE WHEN NOT pg_has_role(relowner, 'USAGE') THEN 'its owner' END
+  ]) AS what FROM target
+)
+SELECT json_build_object(
+  'schema', current_schema(),
+  'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),
+  'marker', json_build_object(
+    'table', CASE WHEN to_regclass('etl.commits') IS NOT NULL
+      THEN has_schema_privilege('etl', 'USAGE') AND has_table_privilege('etl.commits', 'SELECT, INSERT, DELETE') END,
+    'schema', CASE WHEN to_regnamespace('etl') IS NOT NULL THEN has_schema_privilege('etl', 'USAGE, CREATE') END,
+    'database', has_database_privilege(current_database(), 'CREATE')),
+  'names', (SELECT coalesce(json_object_agg(name, oid::bigint), '{}') FROM named),
+  'types', (SELECT coalesce(json_agg(json_build_object(
+      'oid', t.oid::bigint, 'class', t.typtype, 'base', t.typbasetype::bigint, 'modifier', t.typtypmod,
+      'category', t.typcategory, 'element', CASE WHEN t.typlen = -1 THEN t.typelem::bigint ELSE 0 END,
+      'array', t.typcategory = 'A',
+      'textual', coalesce(p.prosrc = 'textrecv', false))), '[]')
+    FROM needed JOIN pg_type t ON t.oid = needed.oid LEFT JOIN pg_proc p ON p.oid = t.typreceive),
+  'table', (SELECT json_build_object(
+      'oid', oid::bigint, 'kind', relkind, 'persistence', relpersistence, 'schema', nspname, 'name', relname,
+      'mayInsert', has_table_privilege(oid, 'INSERT'),
+      'columns', (SELECT coalesce(json_agg(json_build_object(
+          'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
+          'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (
+            SELECT FROM pg_type t WHERE t.oid = atttypid AND t.typdefault IS NOT NULL),
+          'generated', attgenerated <> '') ORDER BY attnum), '[]') FROM attribute),
+      'dependents', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM dependent),
+      'odd', (SELECT coalesce(json_agg(what), '[]') FROM odd WHERE what IS NOT NULL),
+      'published', $PUBLISHED,
+      'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal),
+      'referenced', (SELECT coalesce(json_agg(json_build_object(
+          'table', k.conrelid::regclass::text, 'action', k.confdeltype)), '[]')
+        FROM pg_constraint k WHERE k.confrelid = target.oid AND k.contype = 'f' AND k.conrelid <> target.oid)
+    ) FROM target)
+)::text

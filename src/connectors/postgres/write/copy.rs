@@ -1,0 +1,252 @@
+//! One attempt of one task: a transaction with one COPY after another into the target or its stage.
+//!
+//! A COPY is ended and begun anew every so many bytes: the driver hears of a refused row only at the end of a COPY.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::SinkExt as _;
+use serde_json::Value as Json;
+use tokio_postgres::CopyInSink;
+
+use super::super::agree::Detail;
+use super::super::connect::Connection;
+use super::super::ddl::Stage;
+use super::super::encode::{Encoder, Format};
+use super::super::errors;
+use super::super::name::{Name, literal};
+use super::super::publish::{self, affected, check_rows};
+use super::{Shared, opening};
+use crate::attempt::{Attempt, Token};
+use crate::bridge::cpu;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::sink::{Receipt, Writer};
+
+/// Bytes after which a COPY is ended, so that a refused row is heard of.
+const COPY_BYTES: u64 = 64 << 20;
+
+/// Encoded bytes that may wait while the next batch is encoded; more are sent before.
+const OVERLAP_BYTES: usize = 4 << 20;
+
+/// The bulk path into one table.
+pub(super) struct CopyWriter {
+    shared: Arc<Shared>,
+    detail: Detail,
+    attempt: Attempt,
+    encoder: Arc<Encoder>,
+    /// `COPY t (…) FROM STDIN …`
+    statement: String,
+    /// None once it is flushed or has failed.
+    connection: Option<Connection>,
+    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    /// Encoded, and sent while the next batch is encoded.
+    waiting: Vec<Bytes>,
+    rows: u64,
+    bytes: u64,
+    /// Rows and bytes that earlier COPYs of this transaction took.
+    ended_rows: u64,
+    ended_bytes: u64,
+}
+
+impl CopyWriter {
+    /// Opens the transaction and its first COPY.
+    pub(super) async fn open(shared: Arc<Shared>, detail: Detail, attempt: &Attempt) -> Result<Self> {
+        let connection = shared.connection().await?;
+        if detail.path.held() {
+            replace_elders(&shared, attempt, connection.server().pid).await?;
+        }
+        let into = into(&detail, attempt);
+        let columns = if detail.columns.is_empty() { String::new() } else { format!(" ({})", detail.column_list()) };
+        let format = match detail.format {
+            Format::Binary => "FORMAT binary",
+            Format::Text => "FORMAT text, ENCODING 'UTF8'",
+        };
+        let mut writer = Self {
+            encoder: Arc::new(Encoder::new(detail.format, detail.columns.clone())),
+            statement: format!("COPY {}{columns} FROM STDIN ({format})", into.quoted()),
+            shared,
+            attempt: attempt.clone(),
+            connection: None,
+            copy: None,
+            waiting: Vec::new(),
+            rows: 0,
+            bytes: 0,
+            ended_rows: 0,
+            ended_bytes: 0,
+            detail,
+        };
+        let opening = opening(&connection, &writer.detail, attempt);
+        connection.run(&opening).await?;
+        writer.connection = Some(connection);
+        writer.begin_copy().await?;
+        Ok(writer)
+    }
+
+    async fn begin_copy(&mut self) -> Result<()> {
+        let connection = self.connection.as_ref().ok_or_else(ended)?;
+        let copy = connection.copy_in(self.statement.as_str()).await.map_err(errors::error)?;
+        let mut copy = Box::pin(copy);
+        let header = Encoder::header(self.detail.format);
+        if !header.is_empty() {
+            copy.feed(Bytes::from_static(header)).await.map_err(errors::error)?;
+        }
+        self.copy = Some(copy);
+        Ok(())
+    }
+
+    /// Ends the COPY; here the server tells of a refused row.
+    async fn end_copy(&mut self) -> Result<()> {
+        let mut copy = self.copy.take().ok_or_else(ended)?;
+        let trailer = Encoder::trailer(self.detail.format);
+        if !trailer.is_empty() {
+            // A failure shows again, with its reason, when the COPY is finished.
+            let _ = copy.feed(Bytes::from_static(trailer)).await;
+        }
+        let before = self.ended_rows;
+        let taken = copy.as_mut().finish().await.map_err(|source| errors::copy_error(source, before))?;
+        check_rows(taken, self.rows - self.ended_rows)?;
+        self.ended_rows = self.rows;
+        self.ended_bytes = self.bytes;
+        Ok(())
+    }
+
+    /// Sends what waits, and ends and begins the COPY when it is time.
+    async fn send(&mut self, blocks: Vec<Bytes>) -> Result<()> {
+        for block in blocks {
+            self.bytes += block.len() as u64;
+            let copy = self.copy.as_mut().ok_or_else(ended)?;
+            if copy.feed(block).await.is_err() {
+                // The reason comes with the end of the COPY.
+                self.end_copy().await?;
+                return Err(Error::new(ErrorKind::Connection, "the connection to the server broke"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, batch: RecordBatch) -> Result<()> {
+        let encoder = Arc::clone(&self.encoder);
+        let (before, rows) = (self.rows, batch.num_rows() as u64);
+        let waiting = std::mem::take(&mut self.waiting);
+        let encode = cpu::run(move || encoder.encode(&batch, before));
+        let (sent, ready) = futures::join!(self.send(waiting), encode);
+        sent?;
+        if self.bytes - self.ended_bytes >= COPY_BYTES {
+            self.end_copy().await?;
+            self.begin_copy().await?;
+        }
+        let blocks = ready??;
+        self.rows += rows;
+        if blocks.iter().map(Bytes::len).sum::<usize>() <= OVERLAP_BYTES {
+            self.waiting = blocks;
+            return Ok(());
+        }
+        self.send(blocks).await
+    }
+
+    async fn finish(&mut self) -> Result<Receipt> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.send(waiting).await?;
+        self.end_copy().await?;
+        let connection = self.connection.take().ok_or_else(ended)?;
+        if self.detail.path.held() {
+            self.shared.registry.close(&self.attempt);
+            self.shared.registry.hold(&self.attempt, connection);
+        } else {
+            self.rows = self.settle(&connection).await?;
+            self.shared.registry.put_back(connection);
+        }
+        Ok(Receipt::of(&self.attempt, self.rows, self.bytes, Json::Null))
+    }
+
+    /// Ends the transaction with its progress rows. Where another attempt did the same splits before, its rows stand and
+    /// these go: gives the rows that stand.
+    async fn settle(&self, connection: &Connection) -> Result<u64> {
+        let done = Stage::of(&self.detail.target, &self.attempt.token).done.quoted();
+        let parts = publish::parts(&self.attempt.splits, self.attempt.task);
+        let keys: Vec<String> = parts.iter().map(|part| literal(part)).collect();
+        let attempt = literal(&self.attempt.id);
+        let values: Vec<String> = keys
+            .iter()
+            .enumerate()
+            .map(|(index, key)| format!("({key}, {attempt}, {})", if index == 0 { self.rows } else { 0 }))
+            .collect();
+        let insert =
+            format!("INSERT INTO {done} (part, attempt, rows) VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
+        let fresh = affected(connection, &insert).await?;
+        if fresh == keys.len() as u64 {
+            connection.run("COMMIT").await?;
+            return Ok(self.rows);
+        }
+        let sql = format!("ROLLBACK; SELECT sum(rows) FROM {done} WHERE part IN ({})", keys.join(", "));
+        let rows = connection.rows(&sql).await?;
+        let stands = rows.first().and_then(|row| row.get(0)?.parse().ok());
+        match stands {
+            Some(stands) if fresh == 0 => Ok(stands),
+            _ => Err(Error::new(ErrorKind::Internal, "another task wrote a part of these splits before")),
+        }
+    }
+
+    /// Notes a failure: the transaction is of no more use.
+    fn settled<T>(&mut self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.copy = None;
+            self.connection = None;
+            self.waiting = Vec::new();
+        }
+        result.at("table", || self.detail.target.quoted())
+    }
+}
+
+#[async_trait]
+impl Writer for CopyWriter {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        let result = self.take(batch).await;
+        self.settled(result)
+    }
+
+    async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
+        self.rows += rows;
+        let result = self.send(vec![bytes]).await;
+        self.settled(result)
+    }
+
+    async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
+        let result = self.finish().await;
+        self.settled(result)
+    }
+}
+
+impl Drop for CopyWriter {
+    fn drop(&mut self) {
+        self.shared.registry.close(&self.attempt);
+    }
+}
+
+/// The table that the rows of `attempt` go into.
+fn into(detail: &Detail, attempt: &Attempt) -> Name {
+    if detail.path == super::Path::NewHeld {
+        return Stage::own(&detail.target, &attempt.id);
+    }
+    if detail.path.stages() { Stage::of(&detail.target, &attempt.token).table } else { detail.target.clone() }
+}
+
+/// Rolls back earlier attempts of the same task: their locks and unique keys would make this one wait for ever.
+async fn replace_elders(shared: &Shared, attempt: &Attempt, pid: i32) -> Result<()> {
+    let elder = shared.registry.open(attempt, pid);
+    for connection in elder.held {
+        // A connection that is broken has rolled back by itself.
+        let _ = connection.run("ROLLBACK").await;
+    }
+    for pid in elder.pids {
+        shared.run(&format!("SELECT pg_terminate_backend({pid})")).await?;
+    }
+    Ok(())
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Internal, "this writer has been flushed or has failed")
+}

@@ -1,0 +1,319 @@
+//! How incoming columns land in a table: the pure part of a sink's agreement.
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use std::sync::Arc;
+
+use super::catalog::Column;
+use super::describe::Described;
+use super::stage::{Before, Detail};
+use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fate::{fate, possible};
+use crate::sink::{
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers,
+};
+use crate::source::TableShape;
+use crate::sql::ddl;
+use crate::sql::dialect::{Dialect as _, Sqlite};
+
+/// What is known of the target before the agreement.
+pub(super) enum Target {
+    /// There is no such table; `file` tells whether there is a database.
+    Missing { name: String, file: File },
+    /// A table, and whether it has rows.
+    Table { described: Described, filled: bool },
+}
+
+/// Whether the database file is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum File {
+    Missing,
+    There,
+}
+
+/// The columns of an agreement while it grows.
+#[derive(Default)]
+struct Draft {
+    plans: Vec<ColumnPlan>,
+    fields: Vec<Field>,
+    declared: Vec<String>,
+}
+
+impl Draft {
+    fn fill(&mut self, from: &Field, to: Field, declared: &str) -> Result<()> {
+        if !possible(from, &to) {
+            let message = format!("no cast leads from {} to {declared}", from.data_type());
+            return Err(Error::new(ErrorKind::Schema, message)
+                .with_hint("convert the column with --cast or --set")
+                .at("column", from.name()));
+        }
+        self.plans.push(ColumnPlan {
+            incoming: Some(from.name().clone()),
+            target: Some(to.name().clone()),
+            target_type: if declared.is_empty() { "ANY".to_owned() } else { declared.to_owned() },
+            form: Form::Arrow,
+            fate: fate(from, &to),
+            note: note(&to, declared),
+        });
+        self.fields.push(to);
+        self.declared.push(declared.to_owned());
+        Ok(())
+    }
+
+    fn leave(&mut self, from: &Field, note: &str) {
+        self.plans.push(ColumnPlan {
+            incoming: Some(from.name().clone()),
+            target: None,
+            target_type: String::new(),
+            form: Form::Arrow,
+            fate: ColumnFate::Dropped,
+            note: Some(note.to_owned()),
+        });
+    }
+
+    fn add(&mut self, column: &Column) {
+        self.plans.push(ColumnPlan {
+            incoming: None,
+            target: Some(column.name.clone()),
+            target_type: column.declared.clone(),
+            form: Form::Arrow,
+            fate: ColumnFate::Added,
+            note: column.generated.then(|| "the table computes it".to_owned()),
+        });
+    }
+}
+
+fn note(to: &Field, declared: &str) -> Option<String> {
+    let numeric = Affinity::of(declared).turns_text_into_numbers();
+    match to.data_type() {
+        DataType::Float32 | DataType::Float64 => Some("NaN is refused, and zero has no sign".to_owned()),
+        DataType::Utf8 if numeric => Some("text that SQLite would turn into another number is refused".to_owned()),
+        DataType::Decimal128(16.., _) | DataType::Decimal256(..) if numeric => {
+            Some("a decimal with more digits than a number keeps is refused".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// How `incoming` lands in `target`.
+pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Target) -> Result<Agreement> {
+    if let WriteMode::Upsert { .. } | WriteMode::Changes { .. } = &request.mode {
+        return Err(Error::new(ErrorKind::Unsupported, "sqlite cannot write by key yet"));
+    }
+    if incoming.schema.fields().is_empty() {
+        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
+    }
+    match target {
+        Target::Missing { name, file } => create(incoming, name, *file),
+        Target::Table { described, filled } => fill(incoming, request, described, *filled),
+    }
+    .map_err(|error| error.at("table", target.name()))
+}
+
+impl Target {
+    fn name(&self) -> &str {
+        match self {
+            Self::Missing { name, .. } => name,
+            Self::Table { described, .. } => &described.relation.name,
+        }
+    }
+}
+
+fn create(incoming: &TableShape, name: &str, file: File) -> Result<Agreement> {
+    let mut draft = Draft::default();
+    let fields = incoming.schema.fields();
+    for (place, field) in fields.iter().enumerate() {
+        if fields[..place].iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
+            let message = "SQLite takes this name for that of another column";
+            return Err(Error::new(ErrorKind::Schema, message)
+                .with_hint("rename one of them with --rename")
+                .at("column", field.name()));
+        }
+    }
+    let key = known_key(incoming);
+    for field in fields {
+        let Some(mut landing) = landing(field) else {
+            let message = format!("SQLite has no way to hold {}", field.data_type());
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .with_hint("leave it out with --drop, or convert it with --cast or --set")
+                .at("column", field.name()));
+        };
+        let is_integer = matches!(landing.kind, Kind::Int16 | Kind::Int32 | Kind::Int64);
+        if is_integer && key == [field.name().as_str()] {
+            // Spelled like this, the key is the row id itself and needs no index.
+            "INTEGER".clone_into(&mut landing.declared);
+        }
+        let nullable = field.is_nullable() && !key.contains(&field.name().as_str());
+        draft.fill(field, landing.kind.field(field.name(), &landing.declared, nullable), &landing.declared)?;
+    }
+    let columns: Vec<ddl::Column<'_>> = draft
+        .fields
+        .iter()
+        .zip(&draft.declared)
+        .map(|(field, declared)| ddl::Column {
+            name: field.name(),
+            native_type: declared,
+            not_null: !field.is_nullable(),
+        })
+        .collect();
+    let key: Vec<String> = key.into_iter().map(str::to_owned).collect();
+    let create = ddl::create_table(&Sqlite, &Sqlite.identifier(name), &columns, &key);
+    let mut agreement = agreement(draft, name, Before::Keep, Some(create))?;
+    if file == File::Missing {
+        agreement.publish = Publish::AtOnce;
+        agreement.notes.push("a new database file is built beside its name and linked to it at the end".to_owned());
+    }
+    Ok(agreement)
+}
+
+/// The key of the source, where all of it arrives.
+fn known_key(incoming: &TableShape) -> Vec<&str> {
+    let arrives = |name: &String| incoming.schema.column_with_name(name).is_some();
+    if incoming.key.iter().all(arrives) { incoming.key.iter().map(String::as_str).collect() } else { Vec::new() }
+}
+
+fn fill(incoming: &TableShape, request: &WriteRequest, described: &Described, filled: bool) -> Result<Agreement> {
+    let relation = &described.relation;
+    if !relation.is_table() {
+        return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
+    }
+    let before = match request.mode {
+        WriteMode::Create if filled => return Err(super::stage::has_rows(&relation.name)),
+        WriteMode::Create => Before::Refuse,
+        WriteMode::Truncate | WriteMode::Replace => Before::Empty,
+        _ => Before::Keep,
+    };
+    let draft = matched(incoming, request.schema, described)?;
+    let mut agreement = agreement(draft, &relation.name, before, None)?;
+    if before == Before::Empty {
+        agreement.notes.push(
+            "the table keeps its definition: it is emptied and refilled in one transaction, and its triggers fire"
+                .to_owned(),
+        );
+    }
+    Ok(agreement)
+}
+
+/// Columns by name: as they are written first, then as SQLite compares names.
+fn matched(incoming: &TableShape, policy: SchemaPolicy, described: &Described) -> Result<Draft> {
+    let relation = &described.relation;
+    let fields = incoming.schema.fields();
+    let partner = |name: &str| -> Option<usize> {
+        let exact = relation.columns.iter().position(|column| column.name == name);
+        exact.or_else(|| relation.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))
+    };
+    let mut draft = Draft::default();
+    let mut filled = vec![false; relation.columns.len()];
+    let mut surplus = Vec::new();
+    for field in fields {
+        let Some(place) = partner(field.name()) else {
+            surplus.push(field.name().as_str());
+            draft.leave(field, "the target has no such column");
+            continue;
+        };
+        let column = &relation.columns[place];
+        if std::mem::replace(&mut filled[place], true) {
+            let error = Error::new(ErrorKind::Schema, "two columns would fill the same column of the target");
+            return Err(error.at("column", &column.name));
+        }
+        if column.generated {
+            draft.leave(field, "the table computes it");
+            continue;
+        }
+        let kind = kind_in(described, place, field)?;
+        draft.fill(field, kind.field(&column.name, &column.declared, !column.not_null), &column.declared)?;
+    }
+    let empty: Vec<&Column> = relation
+        .columns
+        .iter()
+        .zip(&filled)
+        .filter(|(column, filled)| !**filled && !column.generated)
+        .map(|(column, _)| column)
+        .collect();
+    if policy == SchemaPolicy::Strict && !(surplus.is_empty() && empty.is_empty()) {
+        return Err(differences(&surplus, &empty));
+    }
+    for column in empty {
+        if column.not_null && !column.has_default && !column.is_rowid {
+            let message = "nothing fills this column, which takes no NULL and has no default";
+            return Err(Error::new(ErrorKind::Schema, message).at("column", &column.name));
+        }
+        draft.add(column);
+    }
+    if draft.fields.is_empty() {
+        return Err(Error::new(ErrorKind::Schema, "source and target have no column in common"));
+    }
+    Ok(draft)
+}
+
+fn differences(surplus: &[&str], empty: &[&Column]) -> Error {
+    let mut parts = Vec::new();
+    if !surplus.is_empty() {
+        parts.push(format!("the target lacks {}", surplus.join(", ")));
+    }
+    if !empty.is_empty() {
+        let names: Vec<&str> = empty.iter().map(|column| column.name.as_str()).collect();
+        parts.push(format!("the source lacks {}", names.join(", ")));
+    }
+    Error::new(ErrorKind::Schema, format!("the columns differ: {}", parts.join("; ")))
+        .with_hint("name columns alike with --rename, leave some out with --drop, or use --schema ignore")
+}
+
+/// The kind that values of `field` get for column `place` of a table: what a read of it gives, where it says anything.
+fn kind_in(described: &Described, place: usize, field: &Field) -> Result<Kind> {
+    let column = &described.relation.columns[place];
+    let natural = kind_for(field);
+    let held = described.kinds[place];
+    let silent = proposed(&column.declared);
+    let has_values = described.has_values[place];
+    let unsupported = || {
+        let message = format!("SQLite has no way to hold {}", field.data_type());
+        Error::new(ErrorKind::Unsupported, message).at("column", field.name())
+    };
+    if held == Kind::Mixed || (silent.is_empty() && !has_values) {
+        return natural.ok_or_else(unsupported);
+    }
+    // The text of a time says its own precision, and that of an instant whether it is one.
+    if let Some(natural @ (Kind::Timestamp { .. } | Kind::Time(_))) = natural {
+        let same_clock = match (natural, held) {
+            (Kind::Timestamp { zoned, .. }, Kind::Timestamp { zoned: other, .. }) => zoned == other || !has_values,
+            (Kind::Time(_), Kind::Time(_)) => true,
+            _ => false,
+        };
+        if same_clock && silent.contains(&natural) {
+            return Ok(natural);
+        }
+    }
+    let temporal = matches!(natural, Some(Kind::Date | Kind::Time(_) | Kind::Timestamp { .. }));
+    if temporal && matches!(held, Kind::Int64 | Kind::Float64) && !silent.contains(&held) {
+        let message = "the target holds numbers for dates or times, and nothing says which unit they have";
+        return Err(Error::new(ErrorKind::Schema, message)
+            .with_hint("convert the column with --set to the number that the target means")
+            .at("column", &column.name));
+    }
+    // Integers of any width are stored alike.
+    let narrow = matches!(held, Kind::Int16 | Kind::Int32);
+    Ok(if narrow && matches!(natural, Some(Kind::Int16 | Kind::Int32 | Kind::Int64)) { Kind::Int64 } else { held })
+}
+
+fn agreement(draft: Draft, table: &str, before: Before, create: Option<String>) -> Result<Agreement> {
+    let target: SchemaRef = Arc::new(Schema::new(draft.fields));
+    let columns = target.fields().iter().map(|field| field.name().clone()).collect();
+    let mut ddl: Vec<String> = create.iter().cloned().collect();
+    if before == Before::Empty {
+        ddl.push(format!("DELETE FROM {}", Sqlite.identifier(table)));
+    }
+    let detail = Detail { table: table.to_owned(), create, before, columns, declared: draft.declared };
+    Ok(Agreement {
+        label: Sqlite.identifier(table),
+        target,
+        columns: draft.plans,
+        ddl,
+        writers: Writers::One,
+        publish: Publish::Held,
+        guarantee: Guarantee::ExactlyOnce,
+        task_bytes: None,
+        notes: vec!["one writer, one transaction: SQLite takes rows from one connection at a time".to_owned()],
+        detail: serde_json::to_value(detail)?,
+    })
+}

@@ -1,0 +1,160 @@
+//! SQLite: database files, read at one point in time by several readers and written in one transaction.
+//!
+//! All calls of the driver run on threads of their own, one per connection. What columns hold is decided by
+//! `describe` and `typemap`; values that do not fit are errors with table, column and row id, never coerced.
+
+mod agree;
+mod catalog;
+mod config;
+mod decode;
+mod describe;
+mod encode;
+mod error;
+mod read;
+mod session;
+mod spread;
+mod stage;
+mod typemap;
+mod value;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use crate::bridge::blocking;
+use crate::connector::{Connector, OptionDoc};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Agreement, Sink, Tasks, WriteMode, WriteRequest};
+use crate::source::TableShape;
+
+use config::Config;
+use error::failed;
+
+/// The connector.
+#[derive(Debug)]
+pub struct Sqlite;
+
+impl Connector for Sqlite {
+    fn name(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn aliases(&self) -> &'static [&'static str] {
+        &["sqlite3"]
+    }
+
+    fn summary(&self) -> &'static str {
+        "SQLite database files: sqlite:shop.db#orders"
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        config::OPTIONS
+    }
+
+    fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
+        Ok(Arc::new(SqliteEndpoint { config: Config::parse(options)?, stages: write::Stages::default() }))
+    }
+
+    fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
+        let target = agree::Target::Missing { name: catalog::resolve(table)?, file: agree::File::Missing };
+        let request = WriteRequest { tasks: Tasks::One, ..WriteRequest::new(WriteMode::Create) };
+        Ok(agree::agree(shape, &request, &target)?.ddl)
+    }
+}
+
+/// One database file.
+#[derive(Debug)]
+struct SqliteEndpoint {
+    config: Config,
+    stages: write::Stages,
+}
+
+impl SqliteEndpoint {
+    /// Runs `work` with the file's place added to its error.
+    async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let config = self.config.clone();
+        blocking::run(name, move || work(&config).map_err(|error| session::placed(&config, error))).await
+    }
+}
+
+#[async_trait]
+impl Endpoint for SqliteEndpoint {
+    fn label(&self) -> String {
+        self.config.label()
+    }
+
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
+        let pattern = pattern.strip_prefix("main.").unwrap_or(pattern).to_owned();
+        let names = self.run("sqlite-list", move |config| catalog::tables(&config.open_to_read()?, &pattern)).await?;
+        Ok(names.into_iter().map(ObjectRef::Table).collect())
+    }
+
+    async fn ping(&self) -> Result<Ping> {
+        self.run("sqlite-ping", ping).await
+    }
+
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
+        Ok(Arc::new(session::SqliteSession::open(&self.config, request).await?))
+    }
+
+    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+        let sql = sql.to_owned();
+        self.run("sqlite-execute", move |config| {
+            // SQL before the copy may make the database; SQL after it finds one.
+            let mut connection =
+                if step == Step::PreSql { config.open_or_create()? } else { config.open_to_write()? };
+            let transaction =
+                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+            transaction.execute_batch(&sql).map_err(failed)?;
+            transaction.commit().map_err(failed)
+        })
+        .await
+    }
+
+    async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
+        Ok(())
+    }
+
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+        let ObjectRef::Table(typed) = object else {
+            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
+            return Err(self.config.place(error.with_hint("write sqlite:shop.db#orders")));
+        };
+        Ok(Arc::new(write::SqliteSink::new(self.config.clone(), typed.clone(), Arc::clone(&self.stages))))
+    }
+}
+
+fn ping(config: &Config) -> Result<Ping> {
+    let connection = config.open_to_read()?;
+    let text = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, String>(0)).map_err(failed);
+    let tables = catalog::tables(&connection, "*")?.len();
+    let journal = text("PRAGMA journal_mode")?;
+    let facts = vec![
+        format!("{} tables and views", tables),
+        format!("journal {journal}"),
+        format!("encoding {}", text("PRAGMA encoding")?),
+    ];
+    let mut missing = Vec::new();
+    if config
+        .open_to_write()
+        .and_then(|guard| guard.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(failed))
+        .is_err()
+    {
+        missing.push("the write lock is not to be had: one reader only, and no writing".to_owned());
+    } else if journal != "wal" {
+        missing.push(
+            "a rollback journal makes writers wait while it is read; PRAGMA journal_mode=WAL avoids that".to_owned(),
+        );
+    }
+    Ok(Ping { server: format!("SQLite {}", rusqlite::version()), facts, missing })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! One point in time of a database file: readers whose transactions all began while a guard held the write lock.
+//!
+//! ```text
+//! guard:    BEGIN IMMEDIATE ----------------------------- ROLLBACK
+//! reader 1:                  BEGIN, first read ............................ many SELECTs ... ROLLBACK
+//! reader 2:                         BEGIN, first read ..................... many SELECTs ... ROLLBACK
+//! ```
+//!
+//! Nobody can commit while the guard is there, so all readers see the same commit. One reader needs no guard.
+//! Every connection lives on a thread of its own.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, InterruptHandle};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::config::Config;
+use super::error::failed;
+use super::read::SqliteSource;
+use crate::bridge::blocking::{self, Worker};
+use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::Source;
+
+/// Smaller files are read faster by one reader than several can be opened.
+const SMALL_FILE_BYTES: u64 = 8 << 20;
+/// More readers than this only wait for each other.
+const MOST_READERS: usize = 64;
+
+/// Sessions of this process, so that a commit into a file that is also read can end their locks.
+static OPEN: LazyLock<Mutex<Vec<Weak<Pool>>>> = LazyLock::new(|| Mutex::new(Vec::new()));
+
+/// The readers of one session.
+pub(super) struct Pool {
+    config: Config,
+    path: PathBuf,
+    idle: Mutex<Vec<Worker<Connection>>>,
+    free: Arc<Semaphore>,
+    interrupts: Vec<InterruptHandle>,
+    /// How it was opened, one sentence each, for plans.
+    pub(super) notes: Vec<String>,
+    /// Whether text is stored as UTF-8, so that its byte order is Arrow's.
+    pub(super) is_utf8: bool,
+}
+
+/// One reader, given back when dropped.
+pub(super) struct Lease {
+    pool: Arc<Pool>,
+    worker: Option<Worker<Connection>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+struct Opened {
+    readers: Vec<Connection>,
+    notes: Vec<String>,
+    is_utf8: bool,
+}
+
+impl Pool {
+    pub(super) fn readers(&self) -> usize {
+        self.interrupts.len()
+    }
+
+    pub(super) fn place(&self, error: Error) -> Error {
+        self.config.place(error)
+    }
+
+    /// A reader, once one is free.
+    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
+        let closed = || Error::new(ErrorKind::Internal, "the point in time of this database was given up already");
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
+        let worker = self.idle().pop().ok_or_else(closed)?;
+        Ok(Lease { pool: Arc::clone(self), worker: Some(worker), _permit: permit })
+    }
+
+    /// Ends the transactions of all readers that are idle, and gives no reader out any more.
+    async fn release(&self) -> Result<()> {
+        self.free.close();
+        let workers = std::mem::take(&mut *self.idle());
+        for worker in workers {
+            worker.call(|connection| connection.execute_batch("ROLLBACK").map_err(failed)).await?;
+        }
+        Ok(())
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Worker<Connection>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("path", &self.path).field("readers", &self.readers()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Whoever still runs a long statement has no reader any more.
+        self.interrupts.iter().for_each(InterruptHandle::interrupt);
+    }
+}
+
+impl Lease {
+    pub(super) fn worker(&self) -> &Worker<Connection> {
+        self.worker.as_ref().expect("a lease holds its worker until it is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take().filter(|_| !self.pool.free.is_closed()) {
+            self.pool.idle().push(worker);
+        }
+    }
+}
+
+/// Ends the point in time of every session of this process on the file at `path`, where no row is being read.
+///
+/// A commit in rollback-journal mode needs that when source and target are one file: by then all rows are read.
+pub(super) async fn release_readers(path: &Path) -> Result<()> {
+    let path = canonical(path);
+    let pools: Vec<Arc<Pool>> = {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|pool| pool.strong_count() > 0);
+        open.iter().filter_map(Weak::upgrade).filter(|pool| pool.path == path).collect()
+    };
+    for pool in pools {
+        pool.release().await?;
+    }
+    Ok(())
+}
+
+fn canonical(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The open point in time of one file.
+#[derive(Debug)]
+pub(super) struct SqliteSession {
+    pool: Arc<Pool>,
+    sources: Mutex<HashMap<ObjectRef, Arc<SqliteSource>>>,
+}
+
+impl SqliteSession {
+    pub(super) async fn open(config: &Config, request: &OpenRequest) -> Result<Self> {
+        if request.join.is_some() {
+            let message = "a point in time of SQLite cannot be joined by its id";
+            return Err(config.place(Error::new(ErrorKind::Unsupported, message)));
+        }
+        let wanted = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
+        let needed = request.objects.len().clamp(1, MOST_READERS);
+        let settings = config.clone();
+        let opened = blocking::run("sqlite-open", move || {
+            open_readers(&settings, wanted, needed).map_err(|error| placed(&settings, error))
+        })
+        .await?;
+        let interrupts: Vec<_> = opened.readers.iter().map(Connection::get_interrupt_handle).collect();
+        let workers: Result<Vec<_>> =
+            opened.readers.into_iter().map(|reader| Worker::start("sqlite-read", reader)).collect();
+        let pool = Arc::new(Pool {
+            config: config.clone(),
+            path: canonical(&config.path),
+            idle: Mutex::new(workers?),
+            free: Arc::new(Semaphore::new(interrupts.len())),
+            interrupts,
+            notes: opened.notes,
+            is_utf8: opened.is_utf8,
+        });
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pool));
+        Ok(Self { pool, sources: Mutex::default() })
+    }
+}
+
+/// `error` with its database, unless it names it already.
+pub(super) fn placed(config: &Config, error: Error) -> Error {
+    let named = error.frames().iter().any(|frame| frame.what == "database");
+    if named { error } else { config.place(error) }
+}
+
+/// Opens `wanted` readers at one point in time, or fewer where that is better, but no less than `needed`.
+fn open_readers(config: &Config, wanted: usize, needed: usize) -> Result<Opened> {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let wal = PathBuf::from(format!("{}-wal", config.path.display()));
+    let count = if size(&config.path) + size(&wal) < SMALL_FILE_BYTES { needed } else { wanted };
+    let mut notes = Vec::new();
+    let guard = if count > 1 { guard(config, &mut notes)? } else { None };
+    let count = if guard.is_some() { count } else { 1 };
+    let readers = (0..count).map(|_| reader(config)).collect::<Result<Vec<_>>>()?;
+    if let Some(guard) = guard {
+        guard.execute_batch("ROLLBACK").map_err(failed)?;
+        notes.push(format!("{count} readers began at one point in time under the write lock"));
+    }
+    let text = |pragma: &str| {
+        readers[0].query_row(&format!("PRAGMA main.{pragma}"), [], |row| row.get::<_, String>(0)).map_err(failed)
+    };
+    if text("journal_mode")? != "wal" {
+        notes.push(
+            "the file has a rollback journal: whoever writes to it waits with the commit until all is read".into(),
+        );
+    }
+    let is_utf8 = text("encoding")?.eq_ignore_ascii_case("UTF-8");
+    Ok(Opened { readers, notes, is_utf8 })
+}
+
+/// The connection that holds the write lock; none, with a note, where it cannot be had.
+fn guard(config: &Config, notes: &mut Vec<String>) -> Result<Option<Connection>> {
+    let locked = config.open_to_write().and_then(|connection| {
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+        Ok(connection)
+    });
+    let why = match locked {
+        Ok(connection) => return Ok(Some(connection)),
+        Err(error) if error.kind() == ErrorKind::Permission => "the file cannot be written",
+        Err(error) if error.kind() == ErrorKind::Transient => "another program writes to it",
+        Err(error) => return Err(error),
+    };
+    notes.push(format!("one reader only: {why}, so several cannot begin at one point in time"));
+    Ok(None)
+}
+
+fn reader(config: &Config) -> Result<Connection> {
+    let connection = config.open_to_read()?;
+    // The first read takes the lock and fixes the point in time.
+    connection
+        .execute_batch("BEGIN; SELECT 1 FROM main.sqlite_schema LIMIT 1")
+        .map_err(|error| unreadable(config, failed(error)))?;
+    Ok(connection)
+}
+
+fn unreadable(config: &Config, error: Error) -> Error {
+    let folder_matters = matches!(error.kind(), ErrorKind::Permission);
+    let hint = "a database in WAL mode needs a folder that can be written: copy the file elsewhere, with its -wal file";
+    config.place(if folder_matters { error.with_hint(hint) } else { error })
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::Private
+    }
+
+    fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(SqliteSource::new(Arc::clone(&self.pool), object.clone()));
+        let source: Arc<SqliteSource> = Arc::clone(sources.entry(object.clone()).or_insert_with(make));
+        Ok(source)
+    }
+
+    async fn check(&self) -> Result<()> {
+        // The transactions live in this process: nobody else can end them.
+        if self.pool.free.is_closed() {
+            let error = Error::new(ErrorKind::Internal, "the point in time of this database was given up");
+            return Err(self.pool.place(error));
+        }
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.pool.release().await
+    }
+}

@@ -1,0 +1,86 @@
+//! What a locator of `gen:` or `null:` and its options ask for.
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value as Json};
+
+use super::columns::{self, Column};
+use super::tpch::Tpch;
+use crate::connector::OptionDoc;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+
+pub(super) const OPTIONS: &[OptionDoc] = &[
+    OptionDoc { name: "url", kind: "string", default: "", meaning: "gen:COLUMNS, gen:tpch.TABLE or null:" },
+    OptionDoc { name: "rows", kind: "integer", default: "1000", meaning: "How many rows to make of columns" },
+    OptionDoc { name: "seed", kind: "integer", default: "0", meaning: "Another seed is another table" },
+    OptionDoc { name: "sf", kind: "number", default: "1", meaning: "Scale factor of TPC-H, 0.001 to 100000" },
+];
+
+/// One endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Config {
+    Null,
+    Columns(Table),
+    Tpch(Tpch),
+}
+
+/// A generated table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Table {
+    pub(super) columns: Vec<Column>,
+    pub(super) rows: u64,
+    pub(super) seed: u64,
+}
+
+/// Reads the options; those behind `?` of the url are options like the others.
+pub(super) fn parse(options: &Json) -> Result<Config> {
+    let mut options = options.as_object().cloned().unwrap_or_default();
+    let Some(Json::String(url)) = options.remove("url") else {
+        return Err(usage("the locator is missing").with_hint("write gen: or null:"));
+    };
+    let (scheme, rest) = url.split_once(':').unwrap_or((&url, ""));
+    let (body, query) = rest.split_once('?').unwrap_or((rest, ""));
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if options.insert(decode(key)?, Json::String(decode(value)?)).is_some() {
+            return Err(usage(format!("the option {key} is set twice")));
+        }
+    }
+    let body = decode(body)?;
+    let config = match scheme {
+        "null" if body.is_empty() => Config::Null,
+        "null" => return Err(usage("nothing may stand behind null:")),
+        "gen" if body == "tpch" || body.starts_with("tpch.") => {
+            let table = body.strip_prefix("tpch.");
+            Config::Tpch(Tpch::new(table, take(&mut options, "sf")?.unwrap_or(1.0))?)
+        }
+        "gen" => Config::Columns(Table {
+            columns: columns::parse(if body.is_empty() { columns::MIXED } else { &body })?,
+            rows: take(&mut options, "rows")?.unwrap_or(1000),
+            seed: take(&mut options, "seed")?.unwrap_or(0),
+        }),
+        _ => return Err(usage(format!("{scheme:?} is neither gen: nor null:"))),
+    };
+    match options.keys().next() {
+        Some(key) => Err(usage(format!("{scheme}: has no option {key:?} here")).with_hint("see etl connectors")),
+        None => Ok(config),
+    }
+}
+
+/// The option `key`, which may stand as a number or as text.
+fn take<T: std::str::FromStr>(options: &mut Map<String, Json>, key: &'static str) -> Result<Option<T>> {
+    let text = match options.remove(key) {
+        None => return Ok(None),
+        Some(Json::String(text)) => text,
+        Some(value) => value.to_string(),
+    };
+    text.parse().map(Some).map_err(|_| usage(format!("{text:?} is not a number it can be"))).at("option", || key)
+}
+
+fn decode(text: &str) -> Result<String> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|source| usage("the locator is not UTF-8").with_source(source))
+}
+
+fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}

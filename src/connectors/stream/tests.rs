@@ -1,0 +1,200 @@
+//! Tests of the generator and of `null:`.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray as _, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int16Type, Int64Type, Schema};
+use futures::TryStreamExt as _;
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::Stream;
+use super::columns::{Column, Kind, parse};
+use crate::attempt::{Attempt, Token};
+use crate::connector::Connector as _;
+use crate::endpoint::{ObjectRef, OpenRequest};
+use crate::error::{ErrorKind, Result};
+use crate::sink::{SchemaPolicy, Tasks, WriteMode, WriteRequest};
+use crate::source::{Encoding, Scan, Source, Split, SplitGoal, TableShape};
+
+fn token() -> Token {
+    Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 }
+}
+
+async fn source(options: Json, object: ObjectRef) -> Result<Arc<dyn Source>> {
+    let request = OpenRequest { objects: vec![object.clone()], readers: 1, join: None };
+    Stream.endpoint(&options)?.open(&request).await?.source(&object)
+}
+
+fn scan(shape: &TableShape, batch_rows: usize) -> Scan {
+    let schema = Arc::clone(&shape.schema);
+    Scan { schema, filters: Vec::new(), limit: None, batch_rows, batch_bytes: 16 << 20 }
+}
+
+async fn rows_of(source: &dyn Source, scan: &Scan, splits: &[Split]) -> RecordBatch {
+    let mut batches = Vec::new();
+    for split in splits {
+        let attempt = Attempt::new(token(), 0, vec![split.id]);
+        batches.extend(source.read(scan, split, &attempt).await.unwrap().try_collect::<Vec<_>>().await.unwrap());
+    }
+    concat_batches(&scan.schema, &batches).unwrap()
+}
+
+/// All rows, cut for `channels`.
+async fn table(options: Json, channels: usize, batch_rows: usize) -> (RecordBatch, usize) {
+    let source = source(options, ObjectRef::Whole).await.unwrap();
+    let scan = scan(&source.describe().await.unwrap(), batch_rows);
+    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels }).await.unwrap();
+    (rows_of(&*source, &scan, &plan.splits).await, plan.splits.len())
+}
+
+#[test]
+fn the_grammar_is_read() {
+    let columns = parse(
+        "id:seq(5), \"a,b\":int(-3..4),p:decimal(18,4)(-1.5..1000)~0.25,t:text(7),d:date(2020-01-01..2020-01-02)",
+    );
+    let kinds = [
+        ("id", Kind::Sequence(5), 0.0),
+        ("a,b", Kind::Int32(-3..=4), 0.0),
+        ("p", Kind::Decimal { precision: 18, scale: 4, range: -15_000..=10_000_000 }, 0.25),
+        ("t", Kind::Text(7..=7), 0.0),
+        ("d", Kind::Date(18262..=18263), 0.0),
+    ];
+    let expected = kinds.map(|(name, kind, nulls)| Column { name: name.to_owned(), kind, nulls });
+    assert_eq!(columns.unwrap(), expected);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let cases = [
+        ("gen:a", "\"a\" is no column"),
+        ("gen:a:int,a:text", "column a: this column stands twice"),
+        ("gen:a:number", "column a: there is no type \"number\""),
+        ("gen:a:int(5..1)", "column a: (5..1) is no range of this type"),
+        ("gen:a:int(0..3000000000)", "column a: (0..3000000000) is no range"),
+        ("gen:a:int(0..1", "column a: the brackets of \"(0..1\" do not match"),
+        ("gen:a:decimal(39,2)", "column a: a decimal is written"),
+        ("gen:a:decimal(4,2)(0..100)", "column a: (0..100) is no range"),
+        ("gen:a:decimal(4,2)(0..1.005)", "column a: (0..1.005) is no range"),
+        ("gen:a:bool(0..1)", "column a: bool takes no range"),
+        ("gen:a:int~1.5", "column a: the share of NULLs \"1.5\""),
+        ("gen:a:seq~0.5", "column a: a sequence has no NULLs"),
+        ("gen:a:int?row=5", "gen: has no option \"row\" here"),
+        ("gen:a:int?rows=many", "option rows: \"many\" is not a number"),
+        ("gen:tpch.lines", "TPC-H has no table \"lines\""),
+        ("gen:tpch.orders?sf=0", "the scale factor of TPC-H is a number from"),
+        ("gen:tpch.orders?rows=5", "gen: has no option \"rows\" here"),
+        ("null:a", "nothing may stand behind null:"),
+    ];
+    for (url, expected) in cases {
+        let error = Stream.endpoint(&json!({ "url": url })).unwrap_err();
+        assert!(error.to_string().contains(expected), "{url} gave {error}");
+    }
+}
+
+#[tokio::test]
+async fn any_cut_gives_the_same_rows() {
+    let options = json!({"url": "gen:?rows=20000", "seed": 7});
+    let (whole, one) = table(options.clone(), 1, 20_000).await;
+    let (parts, many) = table(options, 3, 777).await;
+    assert_eq!((one, many, whole.num_rows()), (1, 3, 20_000));
+    assert_eq!(whole, parts);
+    let (other, _) = table(json!({"url": "gen:?rows=20000&seed=8"}), 1, 20_000).await;
+    assert_ne!(whole.column(5), other.column(5));
+}
+
+#[tokio::test]
+async fn values_stay_in_their_ranges() {
+    let url = "gen:id:seq,s:smallint(-2..2)~0.5,d:decimal(10,2)(0.01..0.03),day:date(2024-02-28..2024-02-29),\
+               t:text(3..5),u:unicode(2),b:bytes(0..1)?rows=2000";
+    let (batch, _) = table(json!({"url": url}), 1, 1024).await;
+    assert_eq!(batch.column(0).as_primitive::<Int64Type>().values().as_ref(), (1..=2000).collect::<Vec<_>>());
+    let small = batch.column(1).as_primitive::<Int16Type>();
+    assert!((900..1100).contains(&small.null_count()));
+    let mut seen: Vec<_> = small.iter().flatten().collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, [-2, -1, 0, 1, 2]);
+    assert!(batch.column(2).as_primitive::<Decimal128Type>().values().iter().all(|value| (1..=3).contains(value)));
+    assert!(batch.column(3).as_primitive::<Date32Type>().values().iter().all(|day| (19781..=19782).contains(day)));
+    assert!(batch.column(4).as_string::<i32>().iter().flatten().all(|text| (3..=5).contains(&text.len())));
+    assert!(batch.column(5).as_string::<i32>().iter().flatten().all(|text| text.chars().count() == 2));
+    assert!(batch.column(6).as_binary::<i32>().iter().flatten().all(|bytes| bytes.len() <= 1));
+}
+
+#[tokio::test]
+async fn json_is_json() {
+    let (batch, _) = table(json!({"url": "gen:j:json?rows=100"}), 1, 100).await;
+    for text in batch.column(0).as_string::<i32>().iter().flatten() {
+        serde_json::from_str::<Json>(text).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn wide_values_shorten_the_batch() {
+    let source = source(json!({"url": "gen:t:text(1000)?rows=100"}), ObjectRef::Whole).await.unwrap();
+    let mut scan = scan(&source.describe().await.unwrap(), 8192);
+    scan.batch_bytes = 10_040;
+    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1, channels: 8 }).await.unwrap();
+    let attempt = Attempt::new(token(), 0, vec![0]);
+    let batches: Vec<_> = source.read(&scan, &plan.splits[0], &attempt).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [10; 10]);
+}
+
+#[tokio::test]
+async fn an_empty_table_and_no_columns_work() {
+    let (batch, splits) = table(json!({"url": "gen:a:int?rows=0"}), 4, 100).await;
+    assert_eq!((batch.num_rows(), splits), (0, 0));
+    let source = source(json!({"url": "gen:a:int?rows=10"}), ObjectRef::Whole).await.unwrap();
+    let mut scan = scan(&source.describe().await.unwrap(), 100);
+    scan.schema = Arc::new(Schema::empty());
+    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1, channels: 1 }).await.unwrap();
+    let attempt = Attempt::new(token(), 0, vec![0]);
+    let batches: Vec<_> = source.read(&scan, &plan.splits[0], &attempt).await.unwrap().try_collect().await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+}
+
+#[tokio::test]
+async fn tpch_has_the_rows_of_the_standard() {
+    // dbgen's own first rows of region, orders and lineitem; the counts at scale 0.01 are those of its answer set.
+    let (region, _) = table(json!({"url": "gen:tpch.region"}), 4, 100).await;
+    let names: Vec<_> = region.column(1).as_string::<i32>().iter().flatten().collect();
+    assert_eq!(names, ["AFRICA", "AMERICA", "ASIA", "EUROPE", "MIDDLE EAST"]);
+    let (lines, parts) = table(json!({"url": "gen:tpch.lineitem?sf=0.01"}), 4, 1000).await;
+    assert_eq!((lines.num_rows(), parts), (60_175, 6));
+    let (again, one) = table(json!({"url": "gen:tpch.lineitem?sf=0.01"}), 1, 5000).await;
+    assert_eq!(one, 1);
+    assert_eq!(lines, again);
+    assert!(lines.schema().fields().iter().all(|field| *field.data_type() != DataType::Utf8View));
+
+    let all = Stream.endpoint(&json!({"url": "gen:tpch?sf=0.01"})).unwrap();
+    assert_eq!(all.list("part*").await.unwrap().len(), 2);
+    let orders = source(json!({"url": "gen:tpch", "sf": 0.01}), ObjectRef::Table("orders".to_owned())).await.unwrap();
+    let shape = orders.describe().await.unwrap();
+    assert_eq!((shape.rows, shape.key), (Some(15_000), vec!["o_orderkey".to_owned()]));
+}
+
+#[tokio::test]
+async fn null_counts_rows_and_raw_bytes() {
+    let (batch, _) = table(json!({"url": "gen:a:bigint?rows=100"}), 1, 100).await;
+    let endpoint = Stream.endpoint(&json!({"url": "null:"})).unwrap();
+    let sink = endpoint.sink(&ObjectRef::Whole).unwrap();
+    let request = WriteRequest::new(WriteMode::Create);
+    let agreement = sink.agree(&TableShape::of(batch.schema()), &request).await.unwrap();
+    assert!(sink.takes(&agreement, &Encoding { name: "any".to_owned(), columns: Vec::new() }));
+    let mut writer = sink.writer(&agreement, &Attempt::new(token(), 3, vec![4, 5])).await.unwrap();
+    writer.write(batch.slice(10, 50)).await.unwrap();
+    writer.write_raw(bytes::Bytes::from_static(b"12345"), 2).await.unwrap();
+    let receipt = writer.flush(&token()).await.unwrap();
+    assert_eq!((receipt.rows, receipt.bytes, receipt.task, receipt.splits), (52, 405, 3, vec![4, 5]));
+    let request = OpenRequest { objects: Vec::new(), readers: 1, join: None };
+    assert_eq!(endpoint.open(&request).await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_grammar(text in "[a-z0-9:,.()~\" é-]{0,40}") {
+        let _ = parse(&text);
+    }
+}

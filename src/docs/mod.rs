@@ -1,0 +1,28 @@
+//! The handbook: how to do what this program does, in plain words.
+
+#[doc = include_str!("getting-started.md")]
+pub mod getting_started {}
+
+#[doc = include_str!("locators.md")]
+pub mod locators {}
+
+#[doc = include_str!("files-and-csv.md")]
+pub mod files_and_csv {}
+
+#[doc = include_str!("postgres.md")]
+pub mod postgres {}
+
+#[doc = include_str!("sqlite.md")]
+pub mod sqlite {}
+
+#[doc = include_str!("transforms.md")]
+pub mod transforms {}
+
+#[doc = include_str!("modes-and-commit.md")]
+pub mod modes_and_commit {}
+
+#[doc = include_str!("speed-and-memory.md")]
+pub mod speed_and_memory {}
+
+#[doc = include_str!("library-use.md")]
+pub mod library_use {}

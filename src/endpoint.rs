@@ -1,0 +1,127 @@
+//! An endpoint is one database, file or folder; a session is the open point in time of it.
+
+use std::fmt;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::sink::{Agreement, Sink};
+use crate::source::Source;
+
+/// One object of an endpoint, as the user named it. The connector parses and quotes it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ObjectRef {
+    /// What the endpoint itself names: the files of a path, the only table of a generator.
+    Whole,
+    /// A table or view: `orders`, `public.orders`, `"My Schema"."Order.s"`.
+    Table(String),
+    /// A SELECT in the source's own SQL.
+    Query(String),
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str("(whole)"),
+            Self::Table(name) => f.write_str(name),
+            Self::Query(_) => f.write_str("(query)"),
+        }
+    }
+}
+
+/// Where data live. Cheap to clone behind its `Arc`; nothing is open before a call.
+#[async_trait]
+pub trait Endpoint: Debug + Send + Sync {
+    /// The locator without secrets, for messages and plans.
+    fn label(&self) -> String;
+
+    /// The objects whose names match `pattern` (`public.*`, a glob). An empty list is no error.
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>>;
+
+    /// Reaches it and says what it is: product, version, user, and what is missing for bulk work.
+    async fn ping(&self) -> Result<Ping>;
+
+    /// Opens the one point in time that all reads of a job share.
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>>;
+
+    /// Runs SQL of the user in a transaction of its own.
+    async fn execute(&self, step: Step, sql: &str) -> Result<()>;
+
+    /// Called once after all transfers into this endpoint have committed: statistics, sequences.
+    async fn finish(&self, transfers: &[Agreement]) -> Result<()>;
+
+    /// The sink of `object`. Opens nothing. [`ObjectRef::Query`] is an error.
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>>;
+}
+
+/// Answer of [`Endpoint::ping`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ping {
+    /// Product and version: `PostgreSQL 15.18`.
+    pub server: String,
+    /// What was seen, one line each: user, database, role, encoding.
+    pub facts: Vec<String>,
+    /// What is missing or limits the speed, one sentence each.
+    pub missing: Vec<String>,
+}
+
+/// Which SQL of the user [`Endpoint::execute`] runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Step {
+    /// Before the target is looked at.
+    PreSql,
+    /// Making the new data visible.
+    Publish,
+    /// Once, after success.
+    PostSql,
+}
+
+/// What a session is opened for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenRequest {
+    /// All objects that the job reads through this session.
+    pub objects: Vec<ObjectRef>,
+    /// How many splits will be read at once, at most.
+    pub readers: usize,
+    /// A point in time that somebody else holds open.
+    pub join: Option<SnapshotId>,
+}
+
+/// The name of a point in time that other processes can join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotId(pub String);
+
+/// Who can see the point in time of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Snapshot {
+    /// Any process that joins by the id.
+    Shared(SnapshotId),
+    /// This process only.
+    Private,
+    /// There is none: reads may see different points in time.
+    None,
+}
+
+/// The open point in time of one endpoint, shared by all reads of a job. Dropping it releases everything.
+#[async_trait]
+pub trait Session: Debug + Send + Sync {
+    /// Who can see this point in time.
+    fn snapshot(&self) -> Snapshot;
+
+    /// A source of `object`, which stood in the request. Opens nothing.
+    fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>>;
+
+    /// Still the same point in time? Its loss fails the run at once.
+    async fn check(&self) -> Result<()>;
+
+    /// Releases locks and connections. Idempotent.
+    async fn close(&self) -> Result<()>;
+}

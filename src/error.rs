@@ -1,0 +1,236 @@
+//! The one error type: what kind it is, where it happened, and what caused it.
+//!
+//! A kind says what the caller can do, never which product failed. Frames are added at the borders
+//! (job, connector, object, task, row) as the error travels up. Messages carry no secrets and no cell values.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+
+use arrow::error::ArrowError;
+
+/// Result of every fallible function of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What kind of failure it is: decides the retry, the exit code and the hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The command line, a job, an option or an expression is wrong.
+    Usage,
+    /// A file, table, column or database is not there.
+    NotFound,
+    /// The target exists and the mode does not allow to touch it.
+    AlreadyExists,
+    /// The server or the file system refuses this user.
+    Permission,
+    /// Name or password is wrong.
+    Authentication,
+    /// The server cannot be reached, or the connection broke.
+    Connection,
+    /// Something took longer than its limit.
+    Timeout,
+    /// A deadlock, a serialization failure, a server that is starting: the same again may work.
+    Transient,
+    /// Source and target do not fit each other.
+    Schema,
+    /// A value does not fit its type, column or expression.
+    Value,
+    /// The target refuses a row: unique, foreign key, check, not null.
+    Constraint,
+    /// The input is damaged: truncated, malformed, wrong checksum.
+    Corrupt,
+    /// Memory or disk is exhausted.
+    Resource,
+    /// Reading or writing a file failed for another reason.
+    Io,
+    /// This connector, server or type cannot do it.
+    Unsupported,
+    /// Stopped by the user or by the failure of another part.
+    Cancelled,
+    /// A defect of this program.
+    Internal,
+}
+
+/// One place on the way of an error: `table public.orders`, `column amount`, `row 7`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// What it is, in one word: `job`, `object`, `column`, `row`, `line`, `split`, `task`.
+    pub what: Cow<'static, str>,
+    /// Which one it is.
+    pub which: String,
+}
+
+/// Kind, message, frames and source of a failure. One pointer wide.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    frames: Vec<Frame>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` with one clear sentence that starts in lower case and has no final stop.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), hint: None, frames: Vec::new(), source: None }))
+    }
+
+    /// Keeps the cause. Its text is printed after ours, never merged into it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// What the user can do about this very case; replaces the general hint of the kind.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds one place, from the inside outwards.
+    #[must_use]
+    pub fn at(mut self, what: impl Into<Cow<'static, str>>, which: impl fmt::Display) -> Self {
+        self.0.frames.push(Frame { what: what.into(), which: which.to_string() });
+        self
+    }
+
+    /// The kind of the failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The sentence without places and cause.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The places, innermost first.
+    pub fn frames(&self) -> &[Frame] {
+        &self.0.frames
+    }
+
+    /// What to do: the advice of this case, else that of its kind.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref().or_else(|| hint(self.0.kind))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for frame in self.0.frames.iter().rev() {
+            write!(f, "{} {}: ", frame.what, frame.which)?;
+        }
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.0.kind)?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+/// Adds a place to the error of a result.
+pub trait Context<T> {
+    /// See [`Error::at`]. `which` is only made for an error.
+    fn at<D: fmt::Display>(self, what: &'static str, which: impl FnOnce() -> D) -> Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn at<D: fmt::Display>(self, what: &'static str, which: impl FnOnce() -> D) -> Result<T> {
+        self.map_err(|error| error.into().at(what, which()))
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let (kind, message) = match source.kind() {
+            Io::NotFound => (ErrorKind::NotFound, "it does not exist"),
+            Io::PermissionDenied | Io::ReadOnlyFilesystem => (ErrorKind::Permission, "access is denied"),
+            Io::AlreadyExists => (ErrorKind::AlreadyExists, "it exists already"),
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge => (ErrorKind::Resource, "the disk is full"),
+            Io::OutOfMemory => (ErrorKind::Resource, "memory is exhausted"),
+            Io::TimedOut => (ErrorKind::Timeout, "it took too long"),
+            Io::UnexpectedEof => (ErrorKind::Corrupt, "the data end too early"),
+            Io::ConnectionRefused | Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe | Io::NotConnected => {
+                (ErrorKind::Connection, "the connection broke")
+            }
+            _ => (ErrorKind::Io, "reading or writing failed"),
+        };
+        Self::new(kind, message).with_source(source)
+    }
+}
+
+impl From<ArrowError> for Error {
+    fn from(source: ArrowError) -> Self {
+        let kind = match &source {
+            ArrowError::ParseError(_)
+            | ArrowError::CastError(_)
+            | ArrowError::ComputeError(_)
+            | ArrowError::DivideByZero
+            | ArrowError::ArithmeticOverflow(_) => ErrorKind::Value,
+            ArrowError::SchemaError(_) => ErrorKind::Schema,
+            ArrowError::IpcError(_) | ArrowError::ParquetError(_) => ErrorKind::Corrupt,
+            ArrowError::MemoryError(_) => ErrorKind::Resource,
+            ArrowError::NotYetImplemented(_) => ErrorKind::Unsupported,
+            _ => ErrorKind::Internal,
+        };
+        match source {
+            ArrowError::ExternalError(inner) => match inner.downcast::<Error>() {
+                Ok(own) => *own,
+                Err(other) => Self::new(kind, "a column operation failed").with_source(other),
+            },
+            source => Self::new(kind, "a column operation failed").with_source(source),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(source: serde_json::Error) -> Self {
+        Self::new(ErrorKind::Usage, "this JSON is not what was expected").with_source(source)
+    }
+}
+
+/// Whether the same again may succeed.
+pub fn retry(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Transient)
+}
+
+/// Exit code of the program: 1 the run failed, 2 bad usage or bad job, 5 interrupted.
+pub fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Usage => 2,
+        ErrorKind::Cancelled => 5,
+        _ => 1,
+    }
+}
+
+/// General advice for a kind of failure.
+pub fn hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::AlreadyExists => Some("use --mode append, truncate or replace, or name another target"),
+        ErrorKind::Authentication => Some("check the user name and the password"),
+        ErrorKind::Connection => Some("check host, port and that the server runs"),
+        ErrorKind::Resource => Some("free some space or memory, or lower --memory and --jobs"),
+        ErrorKind::Internal => Some("this is a defect of etl: please report it"),
+        _ => None,
+    }
+}

@@ -1,0 +1,369 @@
+//! What happens to the values of a column when its field becomes another one.
+//!
+//! The same rules as the engine's cast (`flow/align`): `Exact`, `Widened` and `Stringified` never refuse a value,
+//! `Lossy` refuses those that would change, and what is impossible is refused before any row is read. Sinks ask here
+//! in `agree`. Nullability is not judged: a NULL for a column that takes none is refused row by row.
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+
+use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE};
+use crate::sink::ColumnFate;
+
+/// What happens to values of `from` in a column `to`. Of a cast that [`possible`] denies it says `Lossy`.
+pub fn fate(from: &Field, to: &Field) -> ColumnFate {
+    judge(from, to).unwrap_or(ColumnFate::Lossy)
+}
+
+/// Whether the engine has any cast from `from` to `to`. Without one a transfer is refused at plan time.
+pub fn possible(from: &Field, to: &Field) -> bool {
+    judge(from, to).is_some()
+}
+
+/// The most characters that a text column `field` takes: metadata [`MAX_CHARS`], else the length in a native type
+/// such as `postgres:character varying(10)`. SQLite writes lengths and does not mean them.
+pub fn max_chars(field: &Field) -> Option<usize> {
+    if let Some(text) = field.metadata().get(MAX_CHARS) {
+        return text.parse().ok();
+    }
+    let (product, native) = field.metadata().get(NATIVE)?.split_once(':')?;
+    if product == "sqlite" {
+        return None;
+    }
+    let (name, rest) = native.split_once('(')?;
+    let name = name.trim().to_ascii_lowercase();
+    let limited = ["character varying", "varchar", "nvarchar", "character", "char", "nchar", "bpchar"];
+    limited.contains(&name.as_str()).then(|| rest.trim_end_matches(')').trim().parse().ok()).flatten()
+}
+
+/// Whether `field` holds UUIDs as 16 bytes.
+pub fn is_uuid(field: &Field) -> bool {
+    field.data_type() == &DataType::FixedSizeBinary(16)
+        && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
+}
+
+fn is_json(field: &Field) -> bool {
+    field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_JSON)
+}
+
+fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {
+    if from.metadata().contains_key(FORM) || to.metadata().contains_key(FORM) {
+        return same_form(from, to).then_some(ColumnFate::Exact);
+    }
+    let (source, target) = (plain(from.data_type()), plain(to.data_type()));
+    if is_text(target) {
+        return (is_text(source) || source.is_null() || is_scalar(source)).then(|| text_fate(from, to, source));
+    }
+    if source == target {
+        return Some(ColumnFate::Exact);
+    }
+    types(source, target).or_else(|| nested(source, target))
+}
+
+/// A native form goes nowhere but into itself.
+fn same_form(from: &Field, to: &Field) -> bool {
+    let key = |key: &str| from.metadata().get(key) == to.metadata().get(key);
+    key(FORM) && key(NATIVE) && from.data_type() == to.data_type()
+}
+
+/// The values' type of an encoding that changes no value.
+pub(crate) fn plain(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::Dictionary(_, values) => plain(values),
+        DataType::RunEndEncoded(_, values) => plain(values.data_type()),
+        other => other,
+    }
+}
+
+pub(crate) fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+pub(crate) fn is_bytes(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+fn text_fate(from: &Field, to: &Field, source: &DataType) -> ColumnFate {
+    let fits = match (max_chars(from), max_chars(to)) {
+        (_, None) => true,
+        (Some(have), Some(room)) => is_text(source) && have <= room,
+        (None, Some(_)) => source.is_null(),
+    };
+    if !fits || (is_json(to) && is_text(source) && !is_json(from)) {
+        ColumnFate::Lossy
+    } else if is_text(source) || source.is_null() {
+        ColumnFate::Exact
+    } else {
+        ColumnFate::Stringified
+    }
+}
+
+/// Casts between two different scalar types, neither of them a target text.
+fn types(from: &DataType, to: &DataType) -> Option<ColumnFate> {
+    use DataType as T;
+    if let (Some(from), Some(to)) = (Number::of(from), Number::of(to)) {
+        return Some(number_fate(from, to));
+    }
+    match (from, to) {
+        (T::Null, _) => Some(ColumnFate::Exact),
+        (T::Boolean, to) if to.is_integer() => Some(ColumnFate::Widened),
+        (from, T::Boolean) if from.is_integer() => Some(ColumnFate::Lossy),
+        (from, to) if is_text(from) && is_scalar(to) => Some(ColumnFate::Lossy),
+        (from, to) if is_bytes(to) && (is_bytes(from) || matches!(from, T::FixedSizeBinary(_))) => {
+            Some(ColumnFate::Exact)
+        }
+        (from, T::FixedSizeBinary(_)) if is_bytes(from) => Some(ColumnFate::Lossy),
+        (from, to) => temporal_fate(from, to),
+    }
+}
+
+/// Casts between two different types of dates and times. Years beyond ±290,000 do not count as a loss (they are
+/// refused): no product but Arrow has them.
+fn temporal_fate(from: &DataType, to: &DataType) -> Option<ColumnFate> {
+    use DataType as T;
+    let fits = match (from, to) {
+        (T::Timestamp(from, zone), T::Timestamp(to, other)) if zone.is_some() == other.is_some() => {
+            if from == to {
+                return Some(ColumnFate::Exact);
+            }
+            from < to && *to != TimeUnit::Nanosecond
+        }
+        (T::Date32, T::Date64) | (T::Interval(_), T::Interval(IntervalUnit::MonthDayNano)) => true,
+        (T::Date32, T::Timestamp(unit, None)) => *unit != TimeUnit::Nanosecond,
+        (T::Date64, T::Timestamp(unit, None)) => matches!(unit, TimeUnit::Millisecond | TimeUnit::Microsecond),
+        (T::Date64, T::Date32)
+        | (T::Timestamp(_, None), T::Date32 | T::Date64)
+        | (T::Interval(IntervalUnit::MonthDayNano), T::Interval(_)) => false,
+        (T::Time32(from) | T::Time64(from), T::Time32(to) | T::Time64(to)) => from < to,
+        (T::Duration(from), T::Duration(to)) => from < to && *to != TimeUnit::Nanosecond,
+        _ => return None,
+    };
+    Some(if fits { ColumnFate::Widened } else { ColumnFate::Lossy })
+}
+
+fn is_scalar(data_type: &DataType) -> bool {
+    use DataType as T;
+    data_type.is_numeric()
+        || data_type.is_temporal()
+        || is_bytes(data_type)
+        || matches!(data_type, T::Boolean | T::FixedSizeBinary(_) | T::Interval(_))
+}
+
+/// Lists by element, structs by field name, maps by key and value: the worst of them.
+fn nested(from: &DataType, to: &DataType) -> Option<ColumnFate> {
+    use DataType as T;
+    if let (Some(source), Some(target)) = (element(from), element(to)) {
+        let inner = judge(source, target)?;
+        return match (from, to) {
+            (T::FixedSizeList(_, have), T::FixedSizeList(_, want)) => (have == want).then_some(inner),
+            (_, T::FixedSizeList(..)) => None,
+            _ => Some(inner),
+        };
+    }
+    match (from, to) {
+        (T::Struct(from), T::Struct(to)) if from.len() == to.len() => {
+            let pairs = to.iter().map(|field| from.find(field.name()).and_then(|(_, source)| judge(source, field)));
+            pairs.reduce(worse).unwrap_or(Some(ColumnFate::Exact))
+        }
+        (T::Map(from, _), T::Map(to, _)) => match (from.data_type(), to.data_type()) {
+            (T::Struct(from), T::Struct(to)) if from.len() == 2 && to.len() == 2 => {
+                worse(judge(&from[0], &to[0]), judge(&from[1], &to[1]))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn element(data_type: &DataType) -> Option<&Field> {
+    use DataType as T;
+    match data_type {
+        T::List(field)
+        | T::LargeList(field)
+        | T::ListView(field)
+        | T::LargeListView(field)
+        | T::FixedSizeList(field, _) => Some(field),
+        _ => None,
+    }
+}
+
+fn worse(a: Option<ColumnFate>, b: Option<ColumnFate>) -> Option<ColumnFate> {
+    let rank = |fate: ColumnFate| match fate {
+        ColumnFate::Exact | ColumnFate::Added | ColumnFate::Dropped => 0,
+        ColumnFate::Widened => 1,
+        ColumnFate::Stringified => 2,
+        ColumnFate::Lossy => 3,
+    };
+    let (a, b) = (a?, b?);
+    Some(if rank(a) >= rank(b) { a } else { b })
+}
+
+/// What of a numeric type decides whether another one holds all its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// Signed or not, and bits without the sign.
+    Signed(u32),
+    Unsigned(u32),
+    /// Bits of the significand.
+    Float(u32),
+    /// Precision and scale.
+    Decimal(i32, i32),
+}
+
+impl Number {
+    fn of(data_type: &DataType) -> Option<Self> {
+        use DataType as T;
+        Some(match data_type {
+            T::Int8 => Self::Signed(7),
+            T::Int16 => Self::Signed(15),
+            T::Int32 => Self::Signed(31),
+            T::Int64 => Self::Signed(63),
+            T::UInt8 => Self::Unsigned(8),
+            T::UInt16 => Self::Unsigned(16),
+            T::UInt32 => Self::Unsigned(32),
+            T::UInt64 => Self::Unsigned(64),
+            T::Float16 => Self::Float(11),
+            T::Float32 => Self::Float(24),
+            T::Float64 => Self::Float(53),
+            T::Decimal32(precision, scale)
+            | T::Decimal64(precision, scale)
+            | T::Decimal128(precision, scale)
+            | T::Decimal256(precision, scale) => Self::Decimal(i32::from(*precision), i32::from(*scale)),
+            _ => return None,
+        })
+    }
+
+    /// Decimal digits of the largest integer of `bits` bits: 127 has 3.
+    fn digits(bits: u32) -> i32 {
+        (f64::from(bits) * std::f64::consts::LOG10_2).floor() as i32 + 1
+    }
+}
+
+fn number_fate(from: Number, to: Number) -> ColumnFate {
+    use Number as N;
+    let fits = match (from, to) {
+        (from, to) if from == to => return ColumnFate::Exact,
+        (N::Signed(have), N::Signed(room))
+        | (N::Unsigned(have), N::Unsigned(room) | N::Signed(room))
+        | (N::Signed(have) | N::Unsigned(have) | N::Float(have), N::Float(room)) => have <= room,
+        (N::Signed(have) | N::Unsigned(have), N::Decimal(precision, scale)) => {
+            scale >= 0 && N::digits(have) <= precision - scale
+        }
+        (N::Decimal(have, scale), N::Decimal(room, target)) => scale <= target && have - scale <= room - target,
+        // 10^digits − 1 fits when one more digit than that is needed to write the largest value.
+        (N::Decimal(precision, scale), N::Signed(bits)) => scale <= 0 && precision - scale < N::digits(bits),
+        // Up to 15 digits come back from a double as they went in, up to 6 from a float.
+        (N::Decimal(precision, 0..=15), N::Float(53)) => precision <= 15,
+        (N::Decimal(precision, 0..=6), N::Float(24)) => precision <= 6,
+        _ => false,
+    };
+    if fits { ColumnFate::Widened } else { ColumnFate::Lossy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{WIRE, with_metadata, with_native};
+    use ColumnFate::{Exact, Lossy, Stringified, Widened};
+    use DataType as T;
+    use std::sync::Arc;
+
+    fn of(data_type: DataType) -> Field {
+        Field::new("c", data_type, true)
+    }
+
+    fn list(data_type: DataType) -> DataType {
+        T::List(Arc::new(Field::new("item", data_type, true)))
+    }
+
+    #[test]
+    fn the_table() {
+        let us = T::Timestamp(TimeUnit::Microsecond, None);
+        let utc = |unit| T::Timestamp(unit, Some("UTC".into()));
+        let oslo = T::Timestamp(TimeUnit::Microsecond, Some("Europe/Oslo".into()));
+        let dictionary = T::Dictionary(Box::new(T::Int32), Box::new(T::Utf8));
+        let cases: Vec<(DataType, DataType, Option<ColumnFate>)> = vec![
+            (T::Int32, T::Int32, Some(Exact)),
+            (T::Int32, T::Int64, Some(Widened)),
+            (T::Int64, T::Int32, Some(Lossy)),
+            (T::UInt32, T::Int64, Some(Widened)),
+            (T::UInt32, T::Int32, Some(Lossy)),
+            (T::Int32, T::UInt64, Some(Lossy)),
+            (T::Int32, T::Float64, Some(Widened)),
+            (T::Int64, T::Float64, Some(Lossy)),
+            (T::Int16, T::Float32, Some(Widened)),
+            (T::Float32, T::Float64, Some(Widened)),
+            (T::Float64, T::Float32, Some(Lossy)),
+            (T::Float64, T::Int64, Some(Lossy)),
+            (T::Int64, T::Decimal128(19, 0), Some(Widened)),
+            (T::Int64, T::Decimal128(20, 2), Some(Lossy)),
+            (T::UInt64, T::Decimal128(20, 0), Some(Widened)),
+            (T::UInt64, T::Decimal128(19, 0), Some(Lossy)),
+            (T::Decimal128(5, 2), T::Decimal128(7, 3), Some(Widened)),
+            (T::Decimal128(5, 2), T::Decimal128(5, 3), Some(Lossy)),
+            (T::Decimal128(5, 2), T::Decimal64(5, 2), Some(Exact)),
+            (T::Decimal128(18, 0), T::Int64, Some(Widened)),
+            (T::Decimal128(19, 0), T::Int64, Some(Lossy)),
+            (T::Decimal128(15, 2), T::Float64, Some(Widened)),
+            (T::Decimal128(16, 2), T::Float64, Some(Lossy)),
+            (T::Boolean, T::Int64, Some(Widened)),
+            (T::Int64, T::Boolean, Some(Lossy)),
+            (T::Boolean, T::Float64, None),
+            (T::Utf8, T::LargeUtf8, Some(Exact)),
+            (dictionary, T::Utf8View, Some(Exact)),
+            (T::Int32, T::Utf8, Some(Stringified)),
+            (T::Utf8, T::Date32, Some(Lossy)),
+            (T::Utf8, list(T::Int32), None),
+            (T::Binary, T::LargeBinary, Some(Exact)),
+            (T::Binary, T::FixedSizeBinary(16), Some(Lossy)),
+            (T::Binary, T::Utf8, Some(Stringified)),
+            (T::Date32, us.clone(), Some(Widened)),
+            (us.clone(), T::Date32, Some(Lossy)),
+            (T::Timestamp(TimeUnit::Millisecond, None), us.clone(), Some(Widened)),
+            (us.clone(), T::Timestamp(TimeUnit::Nanosecond, None), Some(Lossy)),
+            (us.clone(), utc(TimeUnit::Microsecond), None),
+            (utc(TimeUnit::Microsecond), us, None),
+            (utc(TimeUnit::Microsecond), oslo, Some(Exact)),
+            (T::Time32(TimeUnit::Second), T::Time64(TimeUnit::Microsecond), Some(Widened)),
+            (T::Date32, T::Int32, None),
+            (list(T::Int32), list(T::Int64), Some(Widened)),
+            (list(T::Int64), list(T::Utf8), Some(Stringified)),
+            (list(T::Int64), T::Utf8, None),
+            (T::Null, T::Int32, Some(Exact)),
+        ];
+        for (from, to, expected) in cases {
+            assert_eq!(judge(&of(from.clone()), &of(to.clone())), expected, "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn lengths_count_in_characters_and_only_where_they_are_meant() {
+        let varchar = |n: u32| with_native(of(T::Utf8), &format!("postgres:character varying({n})"));
+        assert_eq!(max_chars(&varchar(10)), Some(10));
+        assert_eq!(max_chars(&with_metadata(of(T::Utf8), MAX_CHARS, "7")), Some(7));
+        assert_eq!(max_chars(&with_native(of(T::Utf8), "sqlite:varchar(10)")), None);
+        assert_eq!(max_chars(&with_native(of(T::Decimal128(10, 2)), "postgres:numeric(10,2)")), None);
+        assert_eq!(fate(&of(T::Utf8), &varchar(10)), Lossy);
+        assert_eq!(fate(&varchar(10), &varchar(10)), Exact);
+        assert_eq!(fate(&varchar(11), &varchar(10)), Lossy);
+        assert_eq!(fate(&varchar(11), &of(T::Utf8)), Exact);
+    }
+
+    #[test]
+    fn native_forms_pass_only_into_themselves() {
+        let native = |name: &str| with_metadata(with_native(of(T::Binary), name), FORM, WIRE);
+        assert!(possible(&native("postgres:numeric"), &native("postgres:numeric")));
+        assert!(!possible(&native("postgres:numeric"), &native("postgres:text")));
+        assert!(!possible(&native("postgres:numeric"), &of(T::Binary)));
+        assert!(!possible(&of(T::Binary), &native("postgres:bytea")));
+        assert!(!possible(&native("postgres:numeric"), &of(T::Utf8)));
+    }
+
+    #[test]
+    fn structs_match_by_name() {
+        let shape =
+            |a: &str, b: &str| T::Struct(vec![Field::new(a, T::Int32, true), Field::new(b, T::Int64, true)].into());
+        let flipped = T::Struct(vec![Field::new("b", T::Int64, true), Field::new("a", T::Int64, true)].into());
+        assert_eq!(judge(&of(shape("a", "b")), &of(flipped)), Some(Widened));
+        assert_eq!(judge(&of(shape("a", "b")), &of(shape("a", "c"))), None);
+    }
+}

@@ -1,0 +1,122 @@
+//! The engine's cast of a batch to what a sink agreed to take: same values, the target's types and names.
+//!
+//! One kernel per column, chosen at plan time by the two types, works on whole arrays. No cast kernel of Arrow is
+//! trusted with a value: each kernel tells which rows would change, and those are [`Misfits`], never results. What
+//! [`fate`](crate::fate) calls impossible is refused in [`Aligner::new`]. Columns that are alike are not copied.
+
+mod bytes;
+mod exact;
+mod float;
+mod kernel;
+mod misfit;
+mod nested;
+mod number;
+mod temporal;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, SchemaRef};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::FORM;
+use crate::sink::ColumnPlan;
+
+pub(crate) use kernel::{Kernel, kernel};
+pub use misfit::{ColumnMisfits, Misfit, Misfits, Reason, Unaligned};
+
+/// Casts batches of one schema to another. Cheap to share; knows nothing of tasks and rows before its batch.
+pub struct Aligner {
+    target: SchemaRef,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    /// Position in the incoming batch.
+    source: usize,
+    /// Name in the target, for messages.
+    name: String,
+    kernel: Kernel,
+}
+
+impl Aligner {
+    /// Plans one cast per field of `target`; `columns` says which incoming column fills it.
+    ///
+    /// # Errors
+    /// [`Schema`](ErrorKind::Schema) when a target column has no incoming one or no cast leads to its type.
+    pub fn new(incoming: &SchemaRef, target: &SchemaRef, columns: &[ColumnPlan]) -> Result<Self> {
+        let plan = |field: &Field| {
+            let plan = columns.iter().find(|plan| plan.target.as_ref() == Some(field.name()));
+            let Some(name) = plan.and_then(|plan| plan.incoming.as_ref()) else {
+                let message = "nothing fills this column of the target";
+                return Err(Error::new(ErrorKind::Schema, message).at("column", field.name()));
+            };
+            let Some((source, from)) = incoming.column_with_name(name) else {
+                let message = "this column is not among those that are read";
+                return Err(Error::new(ErrorKind::Internal, message).at("column", name));
+            };
+            let kernel = column_kernel(from, field)?;
+            Ok(Column { source, name: field.name().clone(), kernel })
+        };
+        let columns = target.fields().iter().map(|field| plan(field)).collect::<Result<_>>()?;
+        Ok(Self { target: Arc::clone(target), columns })
+    }
+
+    /// The schema of the results.
+    pub fn target(&self) -> &SchemaRef {
+        &self.target
+    }
+
+    /// `batch` in the target's types.
+    ///
+    /// # Errors
+    /// [`Unaligned::Misfits`] names every row that has a value which would change, in every column;
+    /// [`Unaligned::Error`] is any other failure.
+    pub fn align(&self, batch: &RecordBatch) -> Result<RecordBatch, Unaligned> {
+        let mut misfits = Vec::new();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let array = batch.columns().get(column.source).ok_or_else(|| {
+                Unaligned::Error(Error::new(ErrorKind::Internal, "a batch lacks a column").at("column", &column.name))
+            })?;
+            let cast = column.kernel.run(array).map_err(|error| Unaligned::Error(error.at("column", &column.name)))?;
+            if let Some((rows, reason)) = cast.misfits {
+                misfits.push(ColumnMisfits { column: column.name.clone(), rows, reason });
+            }
+            arrays.push(cast.array);
+        }
+        if !misfits.is_empty() {
+            return Err(Unaligned::Misfits(Misfits::new(misfits)));
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(Arc::clone(&self.target), arrays, &options)
+            .map_err(|error| Unaligned::Error(Error::from(error)))
+    }
+}
+
+impl fmt::Debug for Aligner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let casts: Vec<&str> =
+            self.columns.iter().filter(|column| !column.kernel.is_same()).map(|column| column.name.as_str()).collect();
+        f.debug_struct("Aligner").field("target", &self.target).field("casts", &casts).finish_non_exhaustive()
+    }
+}
+
+fn column_kernel(from: &Field, to: &Field) -> Result<Kernel> {
+    if let Some(kernel) = kernel(from, to) {
+        return Ok(kernel);
+    }
+    let native = from.metadata().contains_key(FORM) || to.metadata().contains_key(FORM);
+    let error = if native {
+        Error::new(ErrorKind::Schema, "the native form of a value can only be passed on as it is")
+    } else {
+        let message = format!("no cast leads from {} to {}", from.data_type(), to.data_type());
+        Error::new(ErrorKind::Schema, message).with_hint("convert the column in the source, with --cast or with --set")
+    };
+    Err(error.at("column", to.name()))
+}

@@ -1,0 +1,146 @@
+//! Counters of a running transfer, and who is waiting for whom.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// Counts what moves. Shared by all channels; read at any time.
+#[derive(Debug)]
+pub struct Meter {
+    started: Instant,
+    rows_total: AtomicU64,
+    bytes_total: AtomicU64,
+    splits_total: AtomicU64,
+    splits_done: AtomicU64,
+    rows_read: AtomicU64,
+    bytes_read: AtomicU64,
+    rows_written: AtomicU64,
+    bytes_done: AtomicU64,
+    waited: [AtomicU64; 3],
+}
+
+/// The three parts of a channel. What the other two wait for is the bottleneck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// The source: its server, network or decoding.
+    Reader,
+    /// Expressions and casts.
+    Transform,
+    /// The target: encoding, network or its server.
+    Writer,
+}
+
+/// What the counters said at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reading {
+    /// Time since the start, in seconds.
+    pub seconds: f64,
+    /// Estimated rows of the source; 0 when unknown.
+    pub rows_total: u64,
+    /// Estimated bytes of the source; 0 when unknown.
+    pub bytes_total: u64,
+    /// Planned splits; 0 before planning.
+    pub splits_total: u64,
+    /// Splits whose rows are durable in the target.
+    pub splits_done: u64,
+    /// Rows that left the source.
+    pub rows_read: u64,
+    /// Bytes of their Arrow form.
+    pub bytes_read: u64,
+    /// Rows that a writer has taken.
+    pub rows_written: u64,
+    /// Estimated source bytes of the splits done.
+    pub bytes_done: u64,
+    /// Time that channels spent waiting for reader, transform and writer, in seconds.
+    pub waited_seconds: [f64; 3],
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            started: Instant::now(),
+            rows_total: zero(),
+            bytes_total: zero(),
+            splits_total: zero(),
+            splits_done: zero(),
+            rows_read: zero(),
+            bytes_read: zero(),
+            rows_written: zero(),
+            bytes_done: zero(),
+            waited: [zero(), zero(), zero()],
+        }
+    }
+}
+
+impl Meter {
+    /// Notes what is to be moved.
+    pub fn expect(&self, splits: u64, rows: u64, bytes: u64) {
+        self.splits_total.fetch_add(splits, Ordering::Relaxed);
+        self.rows_total.fetch_add(rows, Ordering::Relaxed);
+        self.bytes_total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Rows left the source.
+    pub fn read(&self, rows: u64, bytes: u64) {
+        self.rows_read.fetch_add(rows, Ordering::Relaxed);
+        self.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A writer took rows.
+    pub fn wrote(&self, rows: u64) {
+        self.rows_written.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Splits became durable.
+    pub fn settled(&self, splits: u64, bytes: u64) {
+        self.splits_done.fetch_add(splits, Ordering::Relaxed);
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A channel waited for `part`.
+    pub fn waited(&self, part: Part, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.waited[part as usize].fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// What the counters say now.
+    pub fn reading(&self) -> Reading {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Reading {
+            seconds: self.started.elapsed().as_secs_f64(),
+            rows_total: load(&self.rows_total),
+            bytes_total: load(&self.bytes_total),
+            splits_total: load(&self.splits_total),
+            splits_done: load(&self.splits_done),
+            rows_read: load(&self.rows_read),
+            bytes_read: load(&self.bytes_read),
+            rows_written: load(&self.rows_written),
+            bytes_done: load(&self.bytes_done),
+            waited_seconds: [0, 1, 2].map(|part| load(&self.waited[part]) as f64 / 1e9),
+        }
+    }
+}
+
+impl Reading {
+    /// The part that the others wait for most; none before anything waited.
+    pub fn bottleneck(&self) -> Option<Part> {
+        let [reader, transform, writer] = self.waited_seconds;
+        let most = reader.max(transform).max(writer);
+        [(reader, Part::Reader), (transform, Part::Transform), (writer, Part::Writer)]
+            .into_iter()
+            .find(|(time, _)| most > 0.0 && *time >= most)
+            .map(|(_, part)| part)
+    }
+
+    /// Done share of the work from 0 to 1; none when the size of the source is unknown.
+    pub fn share(&self) -> Option<f64> {
+        let of = |done: u64, total: u64| (total > 0).then(|| (done as f64 / total as f64).min(1.0));
+        of(self.rows_written, self.rows_total)
+            .or_else(|| of(self.bytes_done, self.bytes_total))
+            .or_else(|| of(self.splits_done, self.splits_total))
+    }
+}

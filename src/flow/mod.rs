@@ -1,0 +1,6 @@
+//! The data plane: what batches pass between reader and writer.
+
+pub mod align;
+pub mod channel;
+pub mod meter;
+pub mod throttle;

@@ -1,0 +1,153 @@
+//! Columns to records of RFC 4180.
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{Field, Schema};
+
+use super::options::CsvOptions;
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::json;
+use crate::formats::value::print::{self, Look};
+
+/// The header line.
+pub(super) fn header(options: &CsvOptions, schema: &Schema) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    if !options.header || schema.fields().is_empty() {
+        return Ok(out);
+    }
+    let style = Style::new(options);
+    for (index, field) in schema.fields().iter().enumerate() {
+        if index > 0 {
+            out.push(options.delimiter);
+        }
+        let start = out.len();
+        out.extend_from_slice(field.name().as_bytes());
+        style.finish_text(&mut out, start).map_err(|error| error.at("column", field.name()))?;
+    }
+    out.push(b'\n');
+    Ok(out)
+}
+
+/// Appends one line per row.
+pub(super) fn encode(options: &CsvOptions, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    let schema = batch.schema_ref();
+    let style = Style::new(options);
+    let columns: Vec<Column<'_>> = schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, array)| column(array, field))
+        .collect::<Result<_>>()?;
+    out.reserve(batch.num_rows() * columns.len() * 8);
+    for row in 0..batch.num_rows() {
+        for (index, column) in columns.iter().enumerate() {
+            if index > 0 {
+                out.push(options.delimiter);
+            }
+            column.write(&style, row, out).map_err(|error| error.at("column", schema.field(index).name()))?;
+        }
+        out.push(b'\n');
+    }
+    Ok(())
+}
+
+enum Column<'a> {
+    /// Texts that need quotes only under unusual options.
+    Simple(print::Column<'a>),
+    Text(print::Column<'a>),
+    /// Lists, structs and maps, as JSON.
+    Nested(&'a dyn Array, json::Write<'a>),
+}
+
+fn column<'a>(array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
+    Ok(match print::column(array, field) {
+        Some(column) if matches!(column.look, Look::Text | Look::Json) => Column::Text(column),
+        Some(column) => Column::Simple(column),
+        None => Column::Nested(array, json::writer(array, field)?),
+    })
+}
+
+impl Column<'_> {
+    #[inline]
+    fn write(&self, style: &Style<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        match self {
+            Column::Simple(column) | Column::Text(column) if column.is_null(row) => {
+                out.extend_from_slice(style.null);
+                Ok(())
+            }
+            Column::Simple(column) => {
+                (column.print)(row, out);
+                if style.unusual { style.finish_text(out, start) } else { Ok(()) }
+            }
+            Column::Text(column) => {
+                (column.print)(row, out);
+                style.finish_text(out, start)
+            }
+            Column::Nested(array, _) if array.is_null(row) => {
+                out.extend_from_slice(style.null);
+                Ok(())
+            }
+            Column::Nested(_, write) => {
+                write(row, out)?;
+                style.finish_text(out, start)
+            }
+        }
+    }
+}
+
+struct Style<'a> {
+    delimiter: u8,
+    quote: Option<u8>,
+    null: &'a [u8],
+    /// Whether numbers, times and hex may look like NULL or hold the delimiter or the quote.
+    unusual: bool,
+}
+
+impl<'a> Style<'a> {
+    fn new(options: &'a CsvOptions) -> Self {
+        let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-+:. \\".contains(&byte);
+        let unusual = !options.null.is_empty() || inside(options.delimiter) || options.quote.is_some_and(inside);
+        Self { delimiter: options.delimiter, quote: options.quote, null: options.null.as_bytes(), unusual }
+    }
+
+    /// Quotes the field that begins at `start` if it needs it.
+    #[inline]
+    fn finish_text(&self, out: &mut Vec<u8>, start: usize) -> Result<()> {
+        if self.needs_quotes(&out[start..]) { self.add_quotes(out, start) } else { Ok(()) }
+    }
+
+    fn needs_quotes(&self, text: &[u8]) -> bool {
+        // A line of `\.` ends the data for some versions of PostgreSQL.
+        if text.is_empty() || text == self.null || text == b"\\." {
+            return true;
+        }
+        let quote = self.quote.unwrap_or(self.delimiter);
+        // Without an early exit this is vectorised.
+        let special = |byte: u8| byte == self.delimiter || byte == quote || byte == b'\n' || byte == b'\r';
+        text.iter().fold(false, |found, byte| found | special(*byte))
+    }
+
+    #[cold]
+    fn add_quotes(&self, out: &mut Vec<u8>, start: usize) -> Result<()> {
+        let Some(quote) = self.quote else {
+            if out[start..] == *b"\\." {
+                return Ok(());
+            }
+            let message = "the text cannot be told from NULL or from several fields without quotes";
+            return Err(
+                Error::new(ErrorKind::Value, message).with_hint("set a quote, or another null text or delimiter")
+            );
+        };
+        let text = out.split_off(start);
+        out.push(quote);
+        let mut rest = text.as_slice();
+        while let Some(at) = memchr::memchr(quote, rest) {
+            out.extend_from_slice(&rest[..=at]);
+            out.push(quote);
+            rest = &rest[at + 1..];
+        }
+        out.extend_from_slice(rest);
+        out.push(quote);
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Where records begin, the names of columns, and their types.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+
+use super::decode::{Column, line, records};
+use super::options::CsvOptions;
+use super::scan::Scanner;
+use super::tokenize::Width;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::guess::Guess;
+use crate::formats::value::parse::Texts;
+use crate::formats::{Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless};
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Where the records begin, and what the columns are called.
+pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result<Start> {
+    if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
+            .with_hint("convert the file to UTF-8, for example with iconv"));
+    }
+    let mark = if head.starts_with(MARK) { MARK.len() } else { 0 };
+    let piece = Piece { bytes: &head[mark..], first_line: 1 };
+    if piece.bytes.is_empty() {
+        return Ok(Start { layout: None, data_start: mark, line: 1, splittable: true });
+    }
+    if extent == Extent::Head && Scanner::new(options.quote).feed(piece.bytes).is_none() {
+        return Err(endless(head.len()));
+    }
+    let first = records(options, &piece, Width::First, 1)?;
+    if !options.header {
+        let columns = (1..=first.width).map(|number| format!("c{number}")).collect();
+        return Ok(Start { layout: Some(Layout { columns }), data_start: mark, line: 1, splittable: true });
+    }
+    let columns = names(options, &piece, first.width)?;
+    let feed = piece.bytes[..first.end].ends_with(b"\r") && piece.bytes.get(first.end) == Some(&b'\n');
+    let end = first.end + usize::from(feed);
+    let line = if end == piece.bytes.len() && !piece.bytes.ends_with(b"\n") { 2 } else { line(&piece, end) };
+    Ok(Start { layout: Some(Layout { columns }), data_start: mark + end, line, splittable: true })
+}
+
+fn names(options: &CsvOptions, piece: &Piece<'_>, width: usize) -> Result<Vec<String>> {
+    let first = records(options, piece, Width::First, 1)?;
+    let mut seen = HashSet::new();
+    let mut names = Vec::with_capacity(width);
+    let mut scratch = Vec::new();
+    for index in 0..width {
+        let column = Column::new(options, piece, &first, index);
+        let text = column.text(0, &mut scratch).unwrap_or_default();
+        let text = std::str::from_utf8(text)
+            .map_err(|cause| Error::new(ErrorKind::Value, "the column's name is not UTF-8").with_source(cause))
+            .at("column", || index + 1)?;
+        let name = if text.is_empty() { format!("c{}", index + 1) } else { text.to_owned() };
+        if !seen.insert(name.clone()) {
+            return Err(Error::new(ErrorKind::Schema, "the header names this column twice")
+                .with_hint("rename one of them in the file, or read it without its header")
+                .at("column", name));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// [`start`], and the types.
+pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result<Inferred> {
+    let start = start(options, head, extent)?;
+    let layout = start.layout.clone().unwrap_or_default();
+    let body = &head[start.data_start..];
+    let whole = match extent {
+        Extent::Whole => body.len(),
+        Extent::Head => Scanner::new(options.quote).feed(body).ok_or_else(|| endless(head.len()))?.offset,
+    };
+    let piece = Piece { bytes: &body[..whole], first_line: start.line };
+    let records = records(options, &piece, Width::Exactly(layout.columns.len()), SAMPLE_ROWS)?;
+    let guess = |index: usize| {
+        let column = Column::new(options, &piece, &records, index);
+        let mut guess = Guess::default();
+        let mut scratch = Vec::new();
+        for row in 0..column.rows() {
+            if let Some(text) = column.text(row, &mut scratch) {
+                guess.see(text);
+            }
+        }
+        guess
+    };
+    let guesses = if options.typing.all_strings {
+        vec![Guess::default(); layout.columns.len()]
+    } else {
+        (0..layout.columns.len()).map(guess).collect()
+    };
+    let found = layout.columns.iter().zip(guesses).map(|(name, guess)| guess.field(name)).collect();
+    let fields = apply_casts(&options.typing, found)?;
+    Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout, start })
+}
+
+/// `fields` with the types that the user gave.
+pub(in crate::formats) fn apply_casts(typing: &Typing, mut fields: Vec<Field>) -> Result<Vec<Field>> {
+    for cast in &typing.casts {
+        let field = fields.iter_mut().find(|field| field.name() == cast.name()).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "a cast names a column that the file does not have")
+                .at("column", cast.name())
+        })?;
+        *field = cast.as_ref().clone().with_nullable(true);
+    }
+    Ok(fields)
+}

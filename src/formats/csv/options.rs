@@ -1,0 +1,49 @@
+//! What a CSV file looks like.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::Typing;
+
+/// How a CSV file is written, and what its columns are.
+#[derive(Clone, Debug)]
+pub struct CsvOptions {
+    /// Whether the first record names the columns; without it they are `c1`, `c2`, ….
+    pub header: bool,
+    /// Between fields.
+    pub delimiter: u8,
+    /// Around fields, doubled within; none for files without quoting.
+    pub quote: Option<u8>,
+    /// An unquoted field of this text is NULL. The same text in quotes is the text.
+    pub null: String,
+    /// What the user says of types.
+    pub typing: Typing,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self { header: true, delimiter: b',', quote: Some(b'"'), null: String::new(), typing: Typing::default() }
+    }
+}
+
+impl CsvOptions {
+    /// The defaults of TSV: as CSV, with tabs.
+    #[must_use]
+    pub fn tabs() -> Self {
+        Self { delimiter: b'\t', ..Self::default() }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let usage = |message: &str| Err(Error::new(ErrorKind::Usage, message));
+        let special = |byte: u8| matches!(byte, 0 | b'\r' | b'\n' | 0x80..);
+        if special(self.delimiter) || self.quote.is_some_and(special) {
+            return usage("delimiter and quote of CSV are single ASCII characters, but no line ends");
+        }
+        if self.quote == Some(self.delimiter) {
+            return usage("delimiter and quote of CSV must differ");
+        }
+        let clash = |byte: u8| matches!(byte, b'\r' | b'\n') || byte == self.delimiter || Some(byte) == self.quote;
+        if self.null.bytes().any(clash) {
+            return usage("the null text of CSV may not hold a delimiter, a quote or a line end");
+        }
+        Ok(())
+    }
+}

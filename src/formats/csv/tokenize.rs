@@ -1,0 +1,238 @@
+//! Bytes to fields: an index of offsets, nothing copied.
+//!
+//! Delimiters, quotes and line ends are found 64 bytes at a time; a state machine then walks over them alone. A quote
+//! may only open a field, close it, or stand doubled within: anything else is a fault, not a guess. That is also what
+//! makes counting quotes enough to find record ends (see [`super::scan`]).
+
+use crate::formats::block;
+
+use super::options::CsvOptions;
+
+/// Pieces must be shorter: two bits of an offset are flags.
+pub(super) const LONGEST: usize = 1 << 30;
+
+const QUOTED: u32 = 1 << 31;
+const DOUBLED: u32 = 1 << 30;
+
+/// Where the text of a field stands, without its quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Field {
+    start: u32,
+    /// End, and the flags.
+    end: u32,
+}
+
+impl Field {
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(super) fn bytes(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start as usize..(self.end & !(QUOTED | DOUBLED)) as usize]
+    }
+
+    pub(super) fn is_quoted(self) -> bool {
+        self.end & QUOTED != 0
+    }
+
+    /// Whether it holds doubled quotes.
+    pub(super) fn is_doubled(self) -> bool {
+        self.end & DOUBLED != 0
+    }
+
+    fn is_blank(self) -> bool {
+        self.start == self.end
+    }
+}
+
+/// What is wrong, and at which byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) offset: usize,
+    pub(super) kind: FaultKind,
+}
+
+/// What is wrong with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// A quote within an unquoted field.
+    BareQuote,
+    /// Something other than a delimiter or a line end after the closing quote.
+    AfterQuote,
+    /// The bytes end within quotes, which opened at the offset.
+    Unterminated,
+    /// The record has another number of fields than it should.
+    Width { found: usize, expected: usize },
+}
+
+/// How many fields a record has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Width {
+    /// As many as the first one.
+    First,
+    /// So many.
+    Exactly(usize),
+}
+
+/// Fields of records, row after row.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Records {
+    pub(super) fields: Vec<Field>,
+    /// Fields of each record.
+    pub(super) width: usize,
+    /// Offset after the last record, its line end included (of CR LF perhaps only CR).
+    pub(super) end: usize,
+}
+
+impl Records {
+    pub(super) fn rows(&self) -> usize {
+        self.fields.len().checked_div(self.width).unwrap_or(0)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Unquoted,
+    Quoted,
+    /// Behind a quote at this offset, that closes the field or is the first of two.
+    Behind(usize),
+}
+
+struct Tokenizer {
+    records: Records,
+    width: Width,
+    limit: usize,
+    state: State,
+    /// Where the current field starts, with its quote.
+    start: usize,
+    doubled: bool,
+    /// Index in `records.fields` of the first field of the current record.
+    first: usize,
+    /// Offset after a CR that ended a record.
+    after_return: Option<usize>,
+}
+
+/// The first `limit` records of `bytes`, which begin at a record start. Blank lines are records only where there is one
+/// column. The last record may lack its line end.
+pub(super) fn tokenize(bytes: &[u8], options: &CsvOptions, width: Width, limit: usize) -> Result<Records, Fault> {
+    let mut tokenizer = Tokenizer {
+        records: Records { fields: Vec::with_capacity(bytes.len() / 12), ..Records::default() },
+        width,
+        limit,
+        state: State::Unquoted,
+        start: 0,
+        doubled: false,
+        first: 0,
+        after_return: None,
+    };
+    let quote = options.quote.unwrap_or(options.delimiter);
+    for (index, block) in block::blocks(bytes).enumerate() {
+        let mut mask = block::any(&block, [options.delimiter, quote, b'\n', b'\r']);
+        while mask != 0 {
+            let bit = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            if tokenizer.step(index * block::SIZE + bit, block[bit], options)? {
+                return Ok(tokenizer.records);
+            }
+        }
+    }
+    tokenizer.finish(bytes.len())
+}
+
+impl Tokenizer {
+    /// Takes the special byte at `at`; true when there are enough records.
+    #[inline]
+    fn step(&mut self, at: usize, byte: u8, options: &CsvOptions) -> Result<bool, Fault> {
+        let is_quote = Some(byte) == options.quote;
+        match self.state {
+            State::Quoted => {
+                if is_quote {
+                    self.state = State::Behind(at);
+                }
+                return Ok(false);
+            }
+            State::Behind(quote) if at != quote + 1 => {
+                return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
+            }
+            State::Behind(_) if is_quote => {
+                self.state = State::Quoted;
+                self.doubled = true;
+                return Ok(false);
+            }
+            State::Unquoted if is_quote => {
+                if at != self.start {
+                    return Err(Fault { offset: at, kind: FaultKind::BareQuote });
+                }
+                self.state = State::Quoted;
+                return Ok(false);
+            }
+            State::Behind(_) | State::Unquoted => {}
+        }
+        if byte == b'\n' && self.after_return == Some(at) {
+            self.start = at + 1;
+            return Ok(false);
+        }
+        self.end_field(at);
+        if byte == options.delimiter {
+            return Ok(false);
+        }
+        if byte == b'\r' {
+            self.after_return = Some(at + 1);
+        }
+        self.end_record(at + 1)
+    }
+
+    #[inline]
+    fn end_field(&mut self, at: usize) {
+        let field = if self.state == State::Unquoted {
+            Field { start: self.start as u32, end: at as u32 }
+        } else {
+            let flags = if self.doubled { QUOTED | DOUBLED } else { QUOTED };
+            Field { start: self.start as u32 + 1, end: (at as u32 - 1) | flags }
+        };
+        self.records.fields.push(field);
+        self.state = State::Unquoted;
+        self.doubled = false;
+        self.start = at + 1;
+    }
+
+    /// Ends a record, whose line end ends before `after`.
+    #[inline]
+    fn end_record(&mut self, after: usize) -> Result<bool, Fault> {
+        let fields = &mut self.records.fields;
+        let width = fields.len() - self.first;
+        if self.width == Width::First {
+            self.width = Width::Exactly(width);
+            self.records.width = width;
+        }
+        let Width::Exactly(expected) = self.width else { return Ok(true) };
+        if width == expected {
+            self.records.width = expected;
+            self.first = fields.len();
+        } else if width == 1 && fields[self.first].is_blank() {
+            fields.truncate(self.first);
+        } else {
+            return Err(Fault {
+                offset: fields[self.first].start(),
+                kind: FaultKind::Width { found: width, expected },
+            });
+        }
+        self.records.end = after;
+        Ok(self.records.rows() >= self.limit)
+    }
+
+    fn finish(mut self, end: usize) -> Result<Records, Fault> {
+        match self.state {
+            State::Quoted => return Err(Fault { offset: self.start, kind: FaultKind::Unterminated }),
+            State::Behind(quote) if quote + 1 != end => {
+                return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
+            }
+            _ => {}
+        }
+        if self.start < end || self.records.fields.len() > self.first {
+            self.end_field(end);
+            self.end_record(end)?;
+        }
+        Ok(self.records)
+    }
+}

@@ -1,0 +1,88 @@
+//! The keys of a sample, and the types of their values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::decode::twice;
+use super::records::{Sink, walk};
+use super::scan::{Scanner, is_array};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::csv::apply_casts;
+use crate::formats::guess::Guess;
+use crate::formats::{Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless};
+
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Where the records begin.
+pub(super) fn start(head: &[u8]) -> Result<Start> {
+    if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
+            .with_hint("convert the file to UTF-8, for example with iconv"));
+    }
+    let data_start = if head.starts_with(MARK) { MARK.len() } else { 0 };
+    let splittable = !is_array(&head[data_start..]);
+    Ok(Start { layout: None, data_start, line: 1, splittable })
+}
+
+/// [`start`], and the columns in the order in which their keys first stand.
+pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Inferred> {
+    let start = start(head)?;
+    let body = &head[start.data_start..];
+    let whole = match extent {
+        Extent::Whole => body.len(),
+        Extent::Head => Scanner::default().feed(body).ok_or_else(|| endless(head.len()))?.offset,
+    };
+    let mut sample = Sample::default();
+    walk(&Piece { bytes: &body[..whole], first_line: start.line }, &mut sample)?;
+    let field = |(name, guess): (&String, &Guess)| {
+        if typing.all_strings { Field::new(name, DataType::Utf8, true) } else { guess.json_field(name) }
+    };
+    let mut fields: Vec<Field> = sample.columns.iter().zip(&sample.guesses).map(field).collect();
+    let mut columns = sample.columns;
+    // A cast also says that there is a key, should no object of the sample have it.
+    for cast in typing.casts.iter().filter(|cast| !sample.index.contains_key(cast.name())) {
+        columns.push(cast.name().clone());
+        fields.push(cast.as_ref().clone());
+    }
+    let fields = apply_casts(typing, fields)?;
+    Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout: Layout { columns }, start })
+}
+
+#[derive(Default)]
+struct Sample {
+    columns: Vec<String>,
+    guesses: Vec<Guess>,
+    /// Record in which a column was last seen.
+    seen: Vec<usize>,
+    index: HashMap<String, usize>,
+    records: usize,
+}
+
+impl<'a> Sink<'a> for Sample {
+    fn begin(&mut self, _offset: usize) -> bool {
+        self.records += 1;
+        self.records <= SAMPLE_ROWS
+    }
+
+    fn member(&mut self, key: &str, raw: &'a str) -> Result<()> {
+        let column = if let Some(column) = self.index.get(key) {
+            *column
+        } else {
+            self.index.insert(key.to_owned(), self.columns.len());
+            self.columns.push(key.to_owned());
+            self.guesses.push(Guess::default());
+            self.seen.push(0);
+            self.columns.len() - 1
+        };
+        if self.seen[column] == self.records {
+            return Err(twice(key));
+        }
+        self.seen[column] = self.records;
+        if raw != "null" {
+            self.guesses[column].see_json(raw.as_bytes());
+        }
+        Ok(())
+    }
+}

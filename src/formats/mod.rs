@@ -1,0 +1,184 @@
+//! Bytes to batches and back: the codecs of files, and the text forms of values.
+//!
+//! Nothing here does I/O. A [`RecordFormat`] is a format of records that stand one after the other (CSV, JSON lines):
+//! its reader infers columns from the head of a file, cuts the bytes at record ends, alone ([`RecordScanner`]) or in
+//! parallel ([`split`]), and decodes pieces of whole records, in any order and on any thread, into the same rows
+//! wherever the cuts fall. Parquet and Arrow IPC have containers of their own and are not record formats.
+
+pub mod compress;
+pub mod csv;
+pub mod ipc;
+pub mod json;
+pub mod parquet;
+pub mod plain;
+pub mod split;
+pub mod value;
+
+mod block;
+mod guess;
+
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, SchemaRef};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use split::ChunkScan;
+
+/// Bytes of the head of a file that are worth giving to [`RecordFormat::infer`].
+pub const SAMPLE_BYTES: usize = 4 << 20;
+
+/// Records that are looked at to find the types of columns.
+pub const SAMPLE_ROWS: usize = 10_000;
+
+/// A format of records, with its options. One object serves all files of a set, from many threads.
+pub trait RecordFormat: Debug + Send + Sync {
+    /// Where the records of a file begin and how they are laid out. Cheap; to be asked for every file of a set.
+    ///
+    /// `head` is the first bytes of the file, at most [`SAMPLE_BYTES`] are needed.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the header is damaged,
+    /// [`Schema`](crate::error::ErrorKind::Schema) when it names a column twice,
+    /// [`Resource`](crate::error::ErrorKind::Resource) when it does not end within `head`: a longer one may do.
+    fn start(&self, head: &[u8], extent: Extent) -> Result<Start>;
+
+    /// [`RecordFormat::start`] and the columns, with types from the first [`SAMPLE_ROWS`] records of `head`.
+    ///
+    /// A file without a byte has no columns, which is no error here.
+    ///
+    /// # Errors
+    /// Those of `start` and `decode`; [`Resource`](crate::error::ErrorKind::Resource) when no record ends within
+    /// `head`: a longer one may do; [`NotFound`](crate::error::ErrorKind::NotFound) for a cast of a column that
+    /// is not there.
+    fn infer(&self, head: &[u8], extent: Extent) -> Result<Inferred>;
+
+    /// A scanner to be fed with the bytes from [`Start::data_start`] on.
+    fn scanner(&self) -> Box<dyn RecordScanner>;
+
+    /// Looks for record ends in a chunk that begins anywhere in a file, for [`split::stitch`]. Only of use where
+    /// [`Start::splittable`].
+    fn scan_chunk(&self, bytes: &[u8]) -> ChunkScan;
+
+    /// All records of `piece` as one batch of `schema`: the wanted columns, chosen by name, with the types of
+    /// [`Inferred::schema`]. A schema without fields counts the records.
+    ///
+    /// `layout` is that of the file; for a file whose [`Start`] has none, that of the set ([`Inferred::layout`]).
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) for a damaged record,
+    /// [`Value`](crate::error::ErrorKind::Value) for a value that is not of its column's type, both with the line;
+    /// [`Schema`](crate::error::ErrorKind::Schema) for a column that the file does not have.
+    fn decode(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<RecordBatch>;
+
+    /// The bytes before the first record: the header of CSV, nothing for JSON lines.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) for a type that has no text form.
+    fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>>;
+
+    /// Appends the records of `batch` to `out`, each with its line end.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) for a type that has no text form,
+    /// [`Value`](crate::error::ErrorKind::Value) for a value that the format cannot hold.
+    fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()>;
+}
+
+/// Finds record ends in consecutive buffers of one file.
+pub trait RecordScanner: Send {
+    /// Takes the next bytes and returns the last record end in them, if there is one.
+    ///
+    /// What stands behind it belongs to the next piece. Bytes that are left at the end of the file are a piece too.
+    fn feed(&mut self, bytes: &[u8]) -> Option<RecordEnd>;
+
+    /// To be called once after the last byte.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::error::ErrorKind::Corrupt) when the file is cut off in a way that decoding its last piece
+    /// cannot see.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// What [`RecordScanner::feed`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordEnd {
+    /// Offset just after the last complete record, within the bytes just fed; may be 0.
+    pub offset: usize,
+    /// Line ends from the record end reported before (or the start) up to here.
+    pub lines: u64,
+}
+
+/// Whether the bytes given are the whole file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// They are: the last record may lack its line end.
+    Whole,
+    /// Only its head: the last record may be cut off.
+    Head,
+}
+
+/// Whole records of one file.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    /// The bytes, less than 1 GiB.
+    pub bytes: &'a [u8],
+    /// Line of the file on which they begin, from 1. For messages.
+    pub first_line: u64,
+}
+
+/// Where the records of a file begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Start {
+    /// How records are laid out; none where the file does not say it (JSON lines) or is empty.
+    pub layout: Option<Layout>,
+    /// Bytes before the first record: byte order mark and header.
+    pub data_start: usize,
+    /// Line of the first record, from 1.
+    pub line: u64,
+    /// Whether the file may be cut with [`RecordFormat::scan_chunk`].
+    pub splittable: bool,
+}
+
+/// How the records of a file are laid out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Layout {
+    /// The columns, in the order of the file; for JSON all keys that are known.
+    pub columns: Vec<String>,
+}
+
+/// Columns and types, from the head of a file.
+#[derive(Clone, Debug)]
+pub struct Inferred {
+    /// All columns with their types.
+    pub schema: SchemaRef,
+    /// The layout of this file, and of those of the set that have none of their own.
+    pub layout: Layout,
+    /// Where its records begin.
+    pub start: Start,
+}
+
+/// What the user says of types.
+#[derive(Clone, Debug, Default)]
+pub struct Typing {
+    /// Every column that has no cast is text.
+    pub all_strings: bool,
+    /// Columns by name, with the type their text is parsed as; see [`value::parse_type`].
+    pub casts: Vec<FieldRef>,
+}
+
+/// The error for a head that is shorter than the first record.
+fn endless(bytes: usize) -> Error {
+    let message = format!("the first record does not end within {bytes} bytes");
+    Error::new(ErrorKind::Resource, message).with_hint("check the format of the file, and its quote option")
+}
+
+impl Typing {
+    /// The cast of a column, if there is one.
+    pub fn cast(&self, column: &str) -> Option<&FieldRef> {
+        self.casts.iter().find(|field| field.name() == column)
+    }
+}

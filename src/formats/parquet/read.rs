@@ -1,0 +1,326 @@
+//! Reading: the footer, the sizes and bounds of row groups, and their rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ::parquet::arrow::ProjectionMask;
+use ::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use ::parquet::basic::Type as Physical;
+use ::parquet::file::metadata::RowGroupMetaData;
+use ::parquet::file::reader::ChunkReader;
+use ::parquet::schema::types::SchemaDescriptor;
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType};
+use rayon::prelude::*;
+
+use super::{damage, types};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::plain;
+
+/// Row groups below this decoded size are not worth several threads.
+const PARALLEL_BYTES: u64 = 8 << 20;
+
+/// The footer of one file.
+#[derive(Clone, Debug)]
+pub struct File {
+    metadata: ArrowReaderMetadata,
+    schema: SchemaRef,
+    /// The same with 96-bit times in microseconds, where there are any: see [`check_times`].
+    micros: Option<ArrowReaderMetadata>,
+}
+
+/// How large some columns of a row group are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupSize {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes in the file.
+    pub stored: u64,
+    /// Bytes as Arrow arrays, about.
+    pub decoded: u64,
+}
+
+/// What the statistics say of one column of one row group; all values lie within, NULLs apart.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// An array of one value: a lower bound, NULL when unknown.
+    pub min: ArrayRef,
+    /// An array of one value: an upper bound, NULL when unknown.
+    pub max: ArrayRef,
+    /// NULLs, when counted.
+    pub nulls: Option<u64>,
+    /// Rows of the row group.
+    pub rows: u64,
+}
+
+/// Which rows of a row group are wanted, and in which batches.
+#[derive(Clone, Debug)]
+pub struct GroupScan {
+    /// The row group.
+    pub group: usize,
+    /// The wanted columns, by name, in the types of [`File::schema`].
+    pub schema: SchemaRef,
+    /// Rows of a batch, at most.
+    pub batch_rows: usize,
+    /// Bytes of a batch, about.
+    pub batch_bytes: usize,
+    /// Rows that are wanted at most.
+    pub limit: Option<u64>,
+    /// Threads that may decode at once.
+    pub threads: usize,
+}
+
+impl File {
+    /// Reads the footer.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt) for a file that is cut off or damaged.
+    pub fn open<R: ChunkReader>(reader: &R) -> Result<Self> {
+        let metadata = ArrowReaderMetadata::load(reader, ArrowReaderOptions::new()).map_err(damage)?;
+        let wanted = plain::schema(metadata.schema())?;
+        let metadata = if wanted == *metadata.schema() {
+            metadata
+        } else {
+            let options = ArrowReaderOptions::new().with_schema(wanted);
+            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damage)?
+        };
+        let schema = types::with_extensions(metadata.schema(), metadata.parquet_schema());
+        let micros = types::micros_of_int96(metadata.schema(), metadata.parquet_schema()).map(|schema| {
+            let options = ArrowReaderOptions::new().with_schema(schema);
+            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damage)
+        });
+        Ok(Self { micros: micros.transpose()?, metadata, schema })
+    }
+
+    /// All columns, in plain types.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// How many row groups there are.
+    pub fn groups(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// How large the columns of `schema` are in row group `group`.
+    pub fn size(&self, group: usize, schema: &SchemaRef) -> GroupSize {
+        let group = self.group(group);
+        let rows = group.num_rows().max(0) as u64;
+        let mut size = GroupSize { rows, ..GroupSize::default() };
+        let wanted = self.wanted(schema);
+        for (leaf, chunk) in group.columns().iter().enumerate() {
+            if !wanted[self.root_of(leaf)] {
+                continue;
+            }
+            let values = chunk.num_values().max(0) as u64;
+            let data = chunk.unencoded_byte_array_data_bytes().unwrap_or(0).max(0) as u64;
+            let width = match chunk.column_type() {
+                Physical::BOOLEAN => 1,
+                Physical::INT32 | Physical::FLOAT | Physical::BYTE_ARRAY => 4,
+                Physical::INT64 | Physical::DOUBLE | Physical::INT96 => 8,
+                Physical::FIXED_LEN_BYTE_ARRAY => u64::from(chunk.column_descr().type_length().max(0).unsigned_abs()),
+            };
+            size.stored += chunk.compressed_size().max(0) as u64;
+            size.decoded += (chunk.uncompressed_size().max(0) as u64).max(data + width * values);
+        }
+        size
+    }
+
+    /// The byte ranges of the columns of `schema` in row group `group`, in the order of the file.
+    pub fn ranges(&self, group: usize, schema: &SchemaRef) -> Vec<Range<u64>> {
+        let wanted = self.wanted(schema);
+        let chunks = self.group(group).columns().iter().enumerate();
+        let mut ranges: Vec<_> = chunks
+            .filter(|(leaf, _)| wanted[self.root_of(*leaf)])
+            .filter_map(|(_, chunk)| {
+                let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+                let (start, length) = (u64::try_from(start).ok()?, u64::try_from(chunk.compressed_size()).ok()?);
+                Some(start..start.checked_add(length)?)
+            })
+            .collect();
+        ranges.sort_unstable_by_key(|range| range.start);
+        ranges
+    }
+
+    /// Bounds of `column` in row group `group`, where its statistics can be trusted: never for floating point (NaN
+    /// and the two zeros), old signed statistics, 96-bit times and nested columns.
+    pub fn bounds(&self, group: usize, column: &str) -> Option<Bounds> {
+        let arrow = self.metadata.schema();
+        let field = arrow.field_with_name(column).ok()?;
+        if field.data_type().is_floating() || field.data_type().is_nested() {
+            return None;
+        }
+        let converter = StatisticsConverter::try_new(column, arrow, self.metadata.parquet_schema()).ok()?;
+        let converter = converter.with_missing_null_counts_as_zero(false);
+        let metadata = self.group(group);
+        let chunk = metadata.column(converter.parquet_column_index()?);
+        if chunk.column_type() == Physical::INT96 || chunk.statistics()?.is_min_max_deprecated() {
+            return None;
+        }
+        let nulls = converter.row_group_null_counts([metadata]).ok()?;
+        Some(Bounds {
+            min: converter.row_group_mins([metadata]).ok()?,
+            max: converter.row_group_maxes([metadata]).ok()?,
+            nulls: nulls.iter().next().flatten(),
+            rows: metadata.num_rows().max(0) as u64,
+        })
+    }
+
+    /// A reader of the wanted rows of one row group.
+    ///
+    /// # Errors
+    /// [`Schema`](ErrorKind::Schema) for a column that the file does not have; [`Corrupt`](ErrorKind::Corrupt).
+    pub fn read<R: ChunkReader + Clone + 'static>(&self, chunks: &R, scan: &GroupScan) -> Result<GroupReader> {
+        let size = self.size(scan.group, &scan.schema);
+        let row_bytes = (size.decoded / size.rows.max(1)).max(1);
+        let step = (scan.batch_bytes as u64 / row_bytes).clamp(1, scan.batch_rows.max(1) as u64) as usize;
+        let rows = scan.limit.map_or(size.rows, |limit| limit.min(size.rows));
+        let open = |metadata: &ArrowReaderMetadata, roots: Vec<usize>| {
+            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks.clone(), metadata.clone())
+                .with_row_groups(vec![scan.group])
+                .with_projection(ProjectionMask::roots(self.metadata.parquet_schema(), roots))
+                .with_batch_size(step)
+                .with_limit(rows as usize);
+            reader.build().map_err(damage)
+        };
+        let lanes = self.lanes(scan, size)?;
+        let lanes = lanes.into_iter().map(|roots| open(&self.metadata, roots)).collect::<Result<Vec<_>>>()?;
+        let times = self.times(scan).map(|(metadata, roots)| open(metadata, roots)).transpose()?;
+        Ok(GroupReader { lanes, times, schema: Arc::clone(&scan.schema), step, rows_left: rows })
+    }
+
+    /// The wanted columns of 96-bit times, and the metadata that reads them in microseconds.
+    fn times(&self, scan: &GroupScan) -> Option<(&ArrowReaderMetadata, Vec<usize>)> {
+        let micros = self.micros.as_ref()?;
+        let fields = self.metadata.schema().fields().iter().zip(micros.schema().fields()).enumerate();
+        let differs = fields.filter(|(_, (nanos, micros))| nanos.data_type() != micros.data_type());
+        let wanted = differs.filter(|(_, (field, _))| scan.schema.index_of(field.name()).is_ok());
+        let roots: Vec<usize> = wanted.map(|(root, _)| root).collect();
+        (!roots.is_empty()).then_some((micros, roots))
+    }
+
+    /// The wanted root columns, dealt to lanes of about the same size.
+    fn lanes(&self, scan: &GroupScan, size: GroupSize) -> Result<Vec<Vec<usize>>> {
+        let index = |field: &arrow::datatypes::FieldRef| {
+            self.schema
+                .index_of(field.name())
+                .map_err(|_| Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()))
+        };
+        let mut roots = scan.schema.fields().iter().map(index).collect::<Result<Vec<_>>>()?;
+        let lanes = if size.decoded < PARALLEL_BYTES { 1 } else { scan.threads.clamp(1, roots.len().max(1)) };
+        if roots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut weights = vec![0u64; self.schema.fields().len()];
+        for (leaf, chunk) in self.group(scan.group).columns().iter().enumerate() {
+            weights[self.root_of(leaf)] += chunk.uncompressed_size().max(0) as u64;
+        }
+        roots.sort_by_key(|root| std::cmp::Reverse(weights[*root]));
+        let mut dealt = vec![(0u64, Vec::new()); lanes];
+        for root in roots {
+            let lightest = dealt.iter_mut().min_by_key(|(weight, roots)| (*weight, roots.len()));
+            let (weight, lane) = lightest.expect("there is at least one lane");
+            *weight += weights[root];
+            lane.push(root);
+        }
+        Ok(dealt.into_iter().map(|(_, roots)| roots).collect())
+    }
+
+    pub(super) fn parquet_schema(&self) -> &SchemaDescriptor {
+        self.metadata.parquet_schema()
+    }
+
+    fn group(&self, group: usize) -> &RowGroupMetaData {
+        self.metadata.metadata().row_group(group)
+    }
+
+    fn root_of(&self, leaf: usize) -> usize {
+        self.metadata.parquet_schema().get_column_root_idx(leaf)
+    }
+
+    /// Per root column of the file, whether `schema` has it.
+    fn wanted(&self, schema: &SchemaRef) -> Vec<bool> {
+        self.schema.fields().iter().map(|field| schema.index_of(field.name()).is_ok()).collect()
+    }
+}
+
+/// The rows of one row group. Several lanes hold some columns each and go in step.
+pub struct GroupReader {
+    lanes: Vec<ParquetRecordBatchReader>,
+    /// The 96-bit times once more, in microseconds.
+    times: Option<ParquetRecordBatchReader>,
+    schema: SchemaRef,
+    step: usize,
+    rows_left: u64,
+}
+
+impl std::fmt::Debug for GroupReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupReader").field("rows_left", &self.rows_left).finish_non_exhaustive()
+    }
+}
+
+impl GroupReader {
+    /// The next batch. Processor work: call it on the pool.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let rows = (self.step as u64).min(self.rows_left);
+        if rows == 0 {
+            return Ok(None);
+        }
+        self.rows_left -= rows;
+        let parts = match self.lanes.as_mut_slice() {
+            [] => Vec::new(),
+            [lane] => vec![next_part(lane, rows)?],
+            lanes => lanes.par_iter_mut().map(|lane| next_part(lane, rows)).collect::<Result<Vec<_>>>()?,
+        };
+        let columns = self.schema.fields().iter().map(|field| {
+            let column = parts.iter().find_map(|part| part.column_by_name(field.name()));
+            let column = column.ok_or_else(|| Error::new(ErrorKind::Internal, "a column was not decoded"))?;
+            in_type(column, field.data_type())
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        if let Some(times) = &mut self.times {
+            check_times(&next_part(times, rows)?, &parts)?;
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
+        Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?))
+    }
+}
+
+/// 96-bit times that 64 bits of nanoseconds cannot hold wrap around without a word; in microseconds they do not.
+fn check_times(micros: &RecordBatch, parts: &[RecordBatch]) -> Result<()> {
+    for (field, micros) in micros.schema_ref().fields().iter().zip(micros.columns()) {
+        let nanos = parts.iter().find_map(|part| part.column_by_name(field.name()));
+        let nanos = nanos.and_then(|nanos| nanos.as_primitive_opt::<TimestampNanosecondType>());
+        let (Some(nanos), Some(micros)) = (nanos, micros.as_primitive_opt::<TimestampMicrosecondType>()) else {
+            return Err(Error::new(ErrorKind::Internal, "96-bit times have an unforeseen type"));
+        };
+        let same = |(nanos, micros): (Option<i64>, Option<i64>)| nanos.map(|nanos| nanos.div_euclid(1000)) == micros;
+        if !nanos.iter().zip(micros).all(same) {
+            let message = "a 96-bit time lies before 1677 or after 2262, where nanoseconds end";
+            return Err(Error::new(ErrorKind::Value, message)
+                .at("column", field.name())
+                .with_hint("write the file anew with times of 64 bits in microseconds"));
+        }
+    }
+    Ok(())
+}
+
+fn next_part(lane: &mut ParquetRecordBatchReader, rows: u64) -> Result<RecordBatch> {
+    let cut = || Error::new(ErrorKind::Corrupt, "a row group has fewer rows than the footer says");
+    let batch = lane.next().ok_or_else(cut)?.map_err(|source| {
+        Error::new(ErrorKind::Corrupt, "a row group of the Parquet file cannot be decoded").with_source(source)
+    })?;
+    if batch.num_rows() as u64 == rows { Ok(batch) } else { Err(cut()) }
+}
+
+/// The reader unpacks as the schema asks; this only guards against a type that it left as it was.
+fn in_type(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    if column.data_type() == data_type {
+        return Ok(Arc::clone(column));
+    }
+    Ok(arrow::compute::cast(column, data_type)?)
+}

@@ -1,0 +1,252 @@
+//! Writing: the columns of a row group are encoded side by side, then put into the file one after the other.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use ::parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowColumnWriter, ArrowRowGroupWriterFactory, ArrowWriter, ArrowWriterOptions, compute_leaves,
+};
+use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use ::parquet::file::metadata::SortingColumn;
+use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::types::SchemaDescriptor;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{FieldRef, SchemaRef};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{damage, types};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::plain;
+
+/// Arrow bytes of a row group per encoded byte, at most: keeps row groups small for those who decode them.
+const DECODED_RATIO: usize = 8;
+
+/// How pages are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Codec {
+    /// Not at all.
+    None,
+    /// Snappy.
+    Snappy,
+    /// Zstandard.
+    Zstd,
+    /// gzip.
+    Gzip,
+}
+
+/// When a row group is closed: at the first batch that reaches one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RowGroupLimit {
+    /// Rows.
+    pub rows: usize,
+    /// Bytes held while it is built.
+    pub bytes: usize,
+}
+
+/// How a file is written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// How pages are compressed.
+    pub codec: Codec,
+    /// With which effort; none is that of the codec.
+    pub level: Option<i32>,
+    /// When a row group is closed.
+    pub row_group: RowGroupLimit,
+}
+
+impl Settings {
+    fn properties(&self) -> Result<WriterProperties> {
+        let refused =
+            |source| Error::new(ErrorKind::Usage, "this compression level is not possible").with_source(source);
+        let compression = match (self.codec, self.level) {
+            (Codec::None, _) => Compression::UNCOMPRESSED,
+            (Codec::Snappy, _) => Compression::SNAPPY,
+            (Codec::Zstd, level) => Compression::ZSTD(ZstdLevel::try_new(level.unwrap_or(1)).map_err(refused)?),
+            (Codec::Gzip, level) => {
+                let level = u32::try_from(level.unwrap_or(6)).unwrap_or(u32::MAX);
+                Compression::GZIP(GzipLevel::try_new(level).map_err(refused)?)
+            }
+        };
+        let sorting: Option<Vec<SortingColumn>> = None;
+        Ok(WriterProperties::builder()
+            .set_compression(compression)
+            .set_created_by(concat!("arrow-etl ", env!("CARGO_PKG_VERSION")).to_owned())
+            .set_sorting_columns(sorting)
+            .build())
+    }
+}
+
+/// Opens the writer of a file of `schema`, in the Parquet schema `layout` where one is given.
+pub(super) fn open<W: Write + Send>(
+    out: W,
+    schema: &SchemaRef,
+    settings: &Settings,
+    layout: Option<SchemaDescriptor>,
+) -> Result<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory)> {
+    let layout = layout.map_or_else(|| types::parquet_schema(schema), Ok)?;
+    let options = ArrowWriterOptions::new().with_properties(settings.properties()?).with_parquet_schema(layout);
+    let writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options).map_err(damage)?;
+    writer.into_serialized_writer().map_err(damage)
+}
+
+/// Makes one file. [`encode`](Self::encode) and [`close_group`](Self::close_group) are processor work, the rest I/O.
+pub struct Encoder<W: Write + Send> {
+    schema: SchemaRef,
+    limit: RowGroupLimit,
+    factory: ArrowRowGroupWriterFactory,
+    file: SerializedFileWriter<W>,
+    columns: Vec<Column>,
+    rows: usize,
+    decoded_bytes: usize,
+    groups: usize,
+    closed: Vec<ArrowColumnChunk>,
+}
+
+/// The leaf writers of one top-level column.
+struct Column {
+    field: FieldRef,
+    leaves: Vec<ArrowColumnWriter>,
+}
+
+impl<W: Write + Send> std::fmt::Debug for Encoder<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoder").field("schema", &self.schema).field("rows", &self.rows).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write + Send> Encoder<W> {
+    /// An encoder of a file of `schema`, in the Parquet schema `layout` where one is given. Writes the magic.
+    pub fn new(out: W, schema: &SchemaRef, settings: &Settings, layout: Option<SchemaDescriptor>) -> Result<Self> {
+        let (file, factory) = open(out, schema, settings, layout)?;
+        let mut encoder = Self {
+            schema: Arc::clone(schema),
+            limit: settings.row_group,
+            factory,
+            file,
+            columns: Vec::new(),
+            rows: 0,
+            decoded_bytes: 0,
+            groups: 0,
+            closed: Vec::new(),
+        };
+        // A type that cannot be written shows here, not in the midst of the rows.
+        encoder.columns = encoder.open_columns()?;
+        Ok(encoder)
+    }
+
+    /// Encodes the rows of `batches`, every column on its own thread. True: the row group is full, close it.
+    pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<bool> {
+        if self.columns.is_empty() {
+            self.columns = self.open_columns()?;
+        }
+        self.columns
+            .par_iter_mut()
+            .enumerate()
+            .try_for_each(|(index, column)| batches.iter().try_for_each(|batch| column.encode(batch.column(index))))?;
+        self.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        self.decoded_bytes += batches.iter().map(plain::byte_count).sum::<usize>();
+        let held: usize = self.columns.iter().map(Column::memory_size).sum();
+        Ok(self.rows >= self.limit.rows
+            || held >= self.limit.bytes
+            || self.decoded_bytes >= self.limit.bytes.saturating_mul(DECODED_RATIO))
+    }
+
+    /// Compresses what is left of the row group. Nothing happens without rows.
+    pub fn close_group(&mut self) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        let columns = std::mem::take(&mut self.columns);
+        let chunks = columns.into_par_iter().map(Column::close).collect::<Result<Vec<_>>>()?;
+        self.closed = chunks.into_iter().flatten().collect();
+        (self.rows, self.decoded_bytes) = (0, 0);
+        Ok(())
+    }
+
+    /// Writes the row group that was closed, if any. Blocks.
+    pub fn write_group(&mut self) -> Result<()> {
+        if self.closed.is_empty() {
+            return Ok(());
+        }
+        let mut group = self.file.next_row_group().map_err(output)?;
+        for chunk in self.closed.drain(..) {
+            chunk.append_to_row_group(&mut group).map_err(output)?;
+        }
+        group.close().map_err(output)?;
+        self.groups += 1;
+        Ok(())
+    }
+
+    /// Bytes written so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.file.bytes_written() as u64
+    }
+
+    /// Writes the footer after the last row group. Blocks.
+    pub fn finish(self) -> Result<W> {
+        self.file.into_inner().map_err(output)
+    }
+
+    fn open_columns(&self) -> Result<Vec<Column>> {
+        let mut writers = self.factory.create_column_writers(self.groups).map_err(unsupported)?.into_iter();
+        let layout = self.file.schema_descr();
+        let mut counts = vec![0; self.schema.fields().len()];
+        for leaf in 0..layout.num_columns() {
+            counts[layout.get_column_root_idx(leaf)] += 1;
+        }
+        let column = |(field, count): (&FieldRef, usize)| Column {
+            field: Arc::clone(field),
+            leaves: writers.by_ref().take(count).collect(),
+        };
+        Ok(self.schema.fields().iter().zip(counts).map(column).collect())
+    }
+}
+
+impl Column {
+    fn encode(&mut self, array: &ArrayRef) -> Result<()> {
+        let leaves = compute_leaves(&self.field, array).map_err(|error| self.refused(error))?;
+        for (writer, leaf) in self.leaves.iter_mut().zip(&leaves) {
+            writer.write(leaf).map_err(|source| {
+                Error::new(ErrorKind::Unsupported, "Parquet cannot hold this column")
+                    .with_source(source)
+                    .at("column", self.field.name())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn close(self) -> Result<Vec<ArrowColumnChunk>> {
+        let field = self.field;
+        let close =
+            |writer: ArrowColumnWriter| writer.close().map_err(|error| output(error).at("column", field.name()));
+        self.leaves.into_iter().map(close).collect()
+    }
+
+    fn memory_size(&self) -> usize {
+        self.leaves.iter().map(ArrowColumnWriter::memory_size).sum()
+    }
+
+    fn refused(&self, source: ::parquet::errors::ParquetError) -> Error {
+        unsupported(source).at("column", self.field.name())
+    }
+}
+
+fn unsupported(source: ::parquet::errors::ParquetError) -> Error {
+    Error::new(ErrorKind::Unsupported, "Parquet cannot hold this column").with_source(source)
+}
+
+/// An error while writing: what the system reported, else a defect, since what is written is ours.
+pub(super) fn output(source: ::parquet::errors::ParquetError) -> Error {
+    match source {
+        ::parquet::errors::ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
+            Ok(io) => (*io).into(),
+            Err(other) => Error::new(ErrorKind::Io, "writing Parquet failed").with_source(other),
+        },
+        source => Error::new(ErrorKind::Io, "writing Parquet failed").with_source(source),
+    }
+}

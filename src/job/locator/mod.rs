@@ -1,0 +1,309 @@
+//! Locators: one word on the command line that names a place, such as `postgres://ada@db/shop#orders`.
+//!
+//! ```text
+//! LOCATOR := '-'                                          stdin or stdout
+//!          | PATH | GLOB  ['?' k=v&…]                     local files; with .db or .sqlite: an SQLite database
+//!          | SCHEME ':' REST ['?' k=v&…] ['#' OBJECT]     anything else
+//! ```
+//!
+//! Parsing is pure: what it must know of the world it asks a [`Lookup`]. `${NAME}` stands for an environment
+//! variable. In a path it is replaced by [`Locator::place`]; in a URL its connector does that when it connects, so
+//! that a job holds references, not secrets. What the options of a connector mean is not known here.
+
+use std::fmt;
+
+use serde_json::{Map, Value as Json};
+
+use crate::endpoint::ObjectRef;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Place;
+
+mod name;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+pub use name::{default_table, nearest};
+pub use secret::mask;
+
+/// The connector of paths.
+pub const FILE: &str = "file";
+const SQLITE: &str = "sqlite";
+
+/// Extensions that mean an SQLite database.
+const SQLITE_EXTENSIONS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
+
+/// What a locator needs to know of the world.
+pub trait Lookup {
+    /// The name of the connector that goes by `scheme`.
+    fn connector(&self, scheme: &str) -> Option<&'static str>;
+    /// All schemes, for a suggestion.
+    fn schemes(&self) -> Vec<&'static str>;
+    /// Whether a file or folder of exactly this name exists.
+    fn exists(&self, path: &str) -> bool;
+    /// The value of an environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+}
+
+/// A parsed locator. `Debug` and [`Locator::label`] hide passwords.
+#[derive(Clone, PartialEq)]
+pub struct Locator {
+    connector: &'static str,
+    url: String,
+    options: Vec<(String, String)>,
+    object: Option<String>,
+}
+
+impl fmt::Debug for Locator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Locator")
+            .field("connector", &self.connector)
+            .field("url", &mask(&self.url))
+            .field("options", &self.options.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .field("object", &self.object)
+            .finish()
+    }
+}
+
+/// Parses one locator.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) for an unknown scheme, a malformed part or a leading variable that is not set.
+pub fn parse(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(usage("an empty locator names nothing").with_hint(FORMS));
+    }
+    // A variable that stands first holds the scheme, so it cannot wait.
+    if text.starts_with("${") && !lookup.exists(text) {
+        let (head, rest) = secret::leading(text, lookup)?;
+        return parse_known(&format!("{head}{rest}"), lookup);
+    }
+    parse_known(text, lookup)
+}
+
+fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
+    if text == "-" || lookup.exists(text) {
+        return Ok(path(text));
+    }
+    let text = text.strip_prefix("jdbc:").unwrap_or(text);
+    let Some((typed, rest)) = split_scheme(text) else { return bare(text) };
+    // SQLAlchemy names its driver behind a plus sign.
+    let scheme = typed.split('+').next().unwrap_or(typed).to_ascii_lowercase();
+    match lookup.connector(&scheme) {
+        Some(FILE) => Ok(file(rest, lookup)),
+        Some(SQLITE) => sqlite(rest, lookup),
+        Some(connector) => database(connector, &scheme, rest),
+        None => Err(unknown(&scheme, lookup)),
+    }
+}
+
+const FORMS: &str = "write a path, '-', or SCHEME:REST#OBJECT such as 'postgres://user@host/db#table'";
+
+fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+fn unknown(scheme: &str, lookup: &dyn Lookup) -> Error {
+    let schemes = lookup.schemes();
+    let hint = match nearest(scheme, &schemes) {
+        Some(near) => format!("did you mean '{near}:'? For a file of that name write './{scheme}:…'"),
+        None => format!("there are {}; for a file of that name write './{scheme}:…'", schemes.join(", ")),
+    };
+    usage(format!("there is no connector for '{scheme}:'")).with_hint(hint)
+}
+
+/// `scheme` and what follows its colon; none when `text` is a path.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let plain = scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '_'));
+    (plain && scheme.starts_with(|c: char| c.is_ascii_alphabetic())).then_some((scheme, rest))
+}
+
+fn path(text: &str) -> Locator {
+    let (connector, url) = match text {
+        _ if is_sqlite(text) => (SQLITE, format!("{SQLITE}:{text}")),
+        // The connector would take this for a URL.
+        _ if text.starts_with("file:") => (FILE, format!("./{text}")),
+        _ => (FILE, text.to_owned()),
+    };
+    Locator { connector, url, options: Vec::new(), object: None }
+}
+
+fn is_sqlite(path: &str) -> bool {
+    SQLITE_EXTENSIONS.iter().any(|extension| path.to_ascii_lowercase().ends_with(extension))
+}
+
+/// A path without a scheme. Only an SQLite database has objects: in other paths `#` is a letter like any.
+fn bare(text: &str) -> Result<Locator> {
+    let (head, object) = split_object(text)?;
+    let (before, options) = split_options(head);
+    if object.is_some() && is_sqlite(before) {
+        return Ok(Locator { options, object, ..path(before) });
+    }
+    let (before, options) = split_options(text);
+    Ok(Locator { options, ..path(before) })
+}
+
+/// What follows `file:`. With `//` it is a URL: percent-encoded, perhaps with this host's name.
+fn file(rest: &str, lookup: &dyn Lookup) -> Locator {
+    let decoded = rest.strip_prefix("//").map(|url| percent_decode(url.strip_prefix("localhost").unwrap_or(url)));
+    let name = decoded.as_deref().unwrap_or(rest);
+    let (name, options) = if lookup.exists(name) { (name, Vec::new()) } else { split_options(name) };
+    Locator { connector: FILE, url: name.to_owned(), options, object: None }
+}
+
+/// What follows `sqlite:`. Any number of slashes in front of an absolute path is taken, as other tools differ.
+fn sqlite(rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
+    let clean = |path: &str| match path.strip_prefix("//") {
+        Some(rest) if rest.starts_with('/') => format!("/{}", rest.trim_start_matches('/')),
+        Some(rest) => rest.to_owned(),
+        None => path.to_owned(),
+    };
+    let whole = clean(rest);
+    let (name, options, object) = if lookup.exists(&whole) {
+        (whole, Vec::new(), None)
+    } else {
+        let (head, object) = split_object(rest)?;
+        let (name, options) = split_options(head);
+        (clean(name), options, object)
+    };
+    if name.is_empty() {
+        return Err(usage("'sqlite:' names no database file").with_hint("write 'sqlite:shop.db#orders'"));
+    }
+    Ok(Locator { connector: SQLITE, url: format!("{SQLITE}:{name}"), options, object })
+}
+
+/// Any other scheme: its URL stays whole, query and all, for the connector to read.
+fn database(connector: &'static str, scheme: &str, rest: &str) -> Result<Locator> {
+    let (head, object) = split_object(rest)?;
+    if head.starts_with("//") && !head.contains('@') && object.as_deref().is_some_and(has_user) {
+        return Err(usage("a '#' stands in the user or password of this URL").with_hint("write it as %23"));
+    }
+    Ok(Locator { connector, url: format!("{scheme}:{head}"), options: Vec::new(), object })
+}
+
+/// Whether an unquoted object looks like the end of a URL: `secret@host/db`.
+fn has_user(object: &str) -> bool {
+    !object.starts_with('"') && object.contains('@')
+}
+
+/// Splits at the first `#` outside single quotes, and percent-decodes what follows.
+fn split_object(text: &str) -> Result<(&str, Option<String>)> {
+    let mut quoted = false;
+    let mark = text.char_indices().find(|(_, c)| {
+        quoted ^= *c == '\'';
+        *c == '#' && !quoted
+    });
+    // Where a lone quote swallowed the mark, it was no quote.
+    let Some(at) = mark.map(|(at, _)| at).or_else(|| quoted.then(|| text.find('#')).flatten()) else {
+        return Ok((text, None));
+    };
+    let object = percent_decode(&text[at + 1..]);
+    check_object(&object)?;
+    Ok((&text[..at], Some(object)))
+}
+
+/// Refuses what can be no single table.
+pub(crate) fn check_object(object: &str) -> Result<()> {
+    if object.trim().is_empty() {
+        return Err(usage("nothing stands after '#'").with_hint("name a table there: '#orders' or '#public.orders'"));
+    }
+    if object.contains('*') && !object.contains('"') {
+        return Err(usage(format!("'{object}' names many tables, and one copy takes one"))
+            .with_hint("name one table, or put a name that holds '*' in double quotes"));
+    }
+    Ok(())
+}
+
+/// Splits `?k=v&k=v` off the end. A question mark that is followed by anything else is part of the name or glob.
+fn split_options(text: &str) -> (&str, Vec<(String, String)>) {
+    let parsed = text.rmatch_indices('?').find_map(|(at, _)| {
+        let pairs: Option<Vec<_>> = text[at + 1..].split('&').map(option).collect();
+        pairs.map(|pairs| (&text[..at], pairs))
+    });
+    parsed.unwrap_or((text, Vec::new()))
+}
+
+fn option(pair: &str) -> Option<(String, String)> {
+    let (key, value) = pair.split_once('=')?;
+    let is_name = key.starts_with(|c: char| c.is_ascii_alphabetic()) && key.chars().all(|c| c.is_ascii_alphanumeric());
+    (is_name && !value.contains('/')).then(|| (key.to_owned(), percent_decode(value)))
+}
+
+/// Replaces `%XX`; what is no valid escape, or would not be UTF-8, stays as it was.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let escape = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%').and_then(hex);
+        out.push(escape.unwrap_or(bytes[at]));
+        at += if escape.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+    u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+impl Locator {
+    /// Name of the connector.
+    pub fn connector(&self) -> &'static str {
+        self.connector
+    }
+
+    /// What stands before `#`, variables not yet replaced. May hold a password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The object behind `#`.
+    pub fn object(&self) -> Option<&str> {
+        self.object.as_deref()
+    }
+
+    /// Whether it is stdin or stdout.
+    pub fn is_standard_stream(&self) -> bool {
+        self.connector == FILE && self.url == "-"
+    }
+
+    /// Whether it names files by a pattern.
+    pub fn is_glob(&self) -> bool {
+        self.connector == FILE && self.url.contains(['*', '?', '['])
+    }
+
+    /// The option `key` of the locator's `?k=v`.
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.options.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The locator without passwords, for messages.
+    pub fn label(&self) -> String {
+        match &self.object {
+            Some(object) => format!("{}#{object}", mask(&self.url)),
+            None => mask(&self.url),
+        }
+    }
+
+    fn exists(&self, lookup: &dyn Lookup) -> bool {
+        lookup.exists(self.url.strip_prefix("sqlite:").unwrap_or(&self.url))
+    }
+
+    /// The place it names, with `object`, the variables of paths replaced. All option values are strings.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) for a variable that is not set.
+    pub fn place(&self, object: ObjectRef, lookup: &dyn Lookup) -> Result<Place> {
+        let is_path = matches!(self.connector, FILE | SQLITE);
+        let url = if is_path && !self.exists(lookup) { secret::fill(&self.url, lookup)? } else { self.url.clone() };
+        let mut options = Map::new();
+        options.insert("url".to_owned(), Json::String(url));
+        for (key, value) in &self.options {
+            options.insert(key.clone(), Json::String(secret::fill(value, lookup)?));
+        }
+        Ok(Place { connector: self.connector.to_owned(), options: Json::Object(options), object })
+    }
+}

@@ -1,0 +1,140 @@
+//! What is to be moved: plain data, free of any dialect, made by the command line or a job file.
+
+pub mod locator;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::endpoint::ObjectRef;
+use crate::sink::{SchemaPolicy, WriteMode};
+
+/// One transfer from one place to another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// Where rows come from.
+    pub source: Place,
+    /// Where rows go.
+    pub target: Place,
+    /// What happens to them on the way.
+    pub transform: Transform,
+    /// What happens to what the target holds.
+    pub mode: WriteMode,
+    /// What happens when columns differ.
+    pub schema: SchemaPolicy,
+    /// SQL of the user on the target before it is looked at.
+    pub pre_sql: Vec<String>,
+    /// SQL of the user on the target after success.
+    pub post_sql: Vec<String>,
+    /// Speed and size.
+    pub limits: Limits,
+}
+
+impl Job {
+    /// Copies `source` to `target` as it is: a new table or file, all columns, no limits.
+    pub fn new(source: Place, target: Place) -> Self {
+        Self {
+            source,
+            target,
+            transform: Transform::default(),
+            mode: WriteMode::Create,
+            schema: SchemaPolicy::Strict,
+            pre_sql: Vec::new(),
+            post_sql: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// An object at an endpoint. Its options may hold secrets: they are never printed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Name of the connector.
+    pub connector: String,
+    /// Its options, with `url` for what stood before `#` in the locator.
+    pub options: Json,
+    /// Which object.
+    pub object: ObjectRef,
+}
+
+impl Place {
+    /// `object` at the endpoint that `connector` makes of `options`.
+    pub fn new(connector: impl Into<String>, options: Json, object: ObjectRef) -> Self {
+        Self { connector: connector.into(), options, object }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("connector", &self.connector)
+            .field("object", &self.object)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens to rows in flight, in this order: sql → where → set → cast → rename → select and drop → limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transform {
+    /// A SELECT over the table `src`.
+    pub sql: Option<String>,
+    /// Keep rows for which this is true.
+    pub filter: Option<String>,
+    /// Columns that get an expression's value: name and expression. A new name adds a column.
+    pub set: Vec<(String, String)>,
+    /// Columns that get another type: name and type. In text files it sets how the text is parsed.
+    pub cast: Vec<(String, String)>,
+    /// Old and new name.
+    pub rename: Vec<(String, String)>,
+    /// Columns to keep, in this order; empty keeps all.
+    pub select: Vec<String>,
+    /// Columns to leave out.
+    pub drop: Vec<String>,
+    /// No more rows than this.
+    pub limit: Option<u64>,
+    /// What the source may do by itself.
+    pub pushdown: Toggle,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Toggle {
+    /// It is done.
+    #[default]
+    On,
+    /// It is not done.
+    Off,
+}
+
+/// Limits of a job. What is absent is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Channels, when no speed limit decides.
+    pub jobs: Option<usize>,
+    /// Threads for processor work.
+    pub threads: Option<usize>,
+    /// Memory for data in flight, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Speed.
+    pub speed: Speed,
+}
+
+/// Limits of speed, for the job and for one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Speed {
+    /// Bytes per second of all channels together.
+    pub job_bytes: Option<u64>,
+    /// Rows per second of all channels together.
+    pub job_rows: Option<u64>,
+    /// Bytes per second of one channel.
+    pub channel_bytes: Option<u64>,
+    /// Rows per second of one channel.
+    pub channel_rows: Option<u64>,
+}

@@ -1,0 +1,131 @@
+//! `GatherExec`: many partitions in, one out, in the order of the partitions.
+//!
+//! For a target that takes one writer. DataFusion's own coalescing starts every input at once and mixes their
+//! rows; this one has at most `channels` inputs open, which fill their lanes while the first is passed on.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
+};
+use futures::{StreamExt as _, stream};
+
+/// Passes on its input's partitions one after the other.
+#[derive(Debug)]
+pub struct GatherExec {
+    input: Arc<dyn ExecutionPlan>,
+    channels: usize,
+    properties: Arc<PlanProperties>,
+}
+
+impl GatherExec {
+    /// At most `channels` partitions of `input` are open at once.
+    pub fn new(input: Arc<dyn ExecutionPlan>, channels: usize) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(input.schema()),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            input.boundedness(),
+        );
+        Self { input, channels: channels.max(1), properties: Arc::new(properties) }
+    }
+
+    /// Partitions that are open at once.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+}
+
+impl DisplayAs for GatherExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GatherExec: channels={}", self.channels)
+    }
+}
+
+impl ExecutionPlan for GatherExec {
+    fn name(&self) -> &'static str {
+        "GatherExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.channels)))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.channels)))
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        let partitions = self.input.output_partitioning().partition_count();
+        let input = Arc::clone(&self.input);
+        let gathered =
+            Gathered { input, context, waiting: 0..partitions, open: VecDeque::new(), channels: self.channels };
+        let batches =
+            stream::unfold(
+                gathered,
+                |mut gathered| async move { gathered.next().await.map(|batch| (batch, gathered)) },
+            );
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+struct Gathered {
+    input: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    waiting: std::ops::Range<usize>,
+    open: VecDeque<SendableRecordBatchStream>,
+    channels: usize,
+}
+
+impl Gathered {
+    async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
+        loop {
+            while self.open.len() < self.channels {
+                let Some(partition) = self.waiting.next() else { break };
+                match self.input.execute(partition, Arc::clone(&self.context)) {
+                    Ok(stream) => self.open.push_back(stream),
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            if let Some(item) = self.open.front_mut()?.next().await {
+                return Some(item);
+            }
+            self.open.pop_front();
+        }
+    }
+}

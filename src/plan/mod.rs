@@ -1,0 +1,18 @@
+//! From a source, a transform and a sink's agreement to the one physical plan of a transfer.
+//!
+//! The only folder that implements DataFusion's traits. It opens nothing and moves nothing.
+
+pub mod checked;
+pub mod codec;
+pub mod context;
+pub mod error;
+pub mod gather;
+mod leaf;
+mod lineage;
+pub mod pipeline;
+pub mod read;
+pub mod rowwise;
+mod table;
+pub mod tasks;
+mod transform;
+pub mod write;

@@ -1,0 +1,357 @@
+//! One source under one transform: what it will give, and the plan that gives it to a sink.
+//!
+//! A pipeline is planned twice. The draft, with every column in its Arrow form, says what the sink may agree on
+//! and how many splits there are; the transfer reads each column in the form that was agreed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::execution::TaskContext;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, displayable};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::attempt::Token;
+use crate::endpoint::ObjectRef;
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::{Toggle, Transform};
+use crate::plan::checked;
+use crate::plan::context::Ends;
+use crate::plan::error::from_datafusion;
+use crate::plan::gather::GatherExec;
+use crate::plan::lineage::{Lineage, lineage};
+use crate::plan::read::{ReadExec, ReadSpec};
+use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
+use crate::plan::tasks::{find_read, over_splits};
+use crate::plan::transform;
+use crate::plan::write::{Payload, WriteExec, WriteSpec};
+use crate::runner::{PlanShape, Task, Transfer};
+use crate::sink::{Agreement, ColumnPlan, Form, Sink, Tasks, Writers};
+use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
+
+/// What a pipeline is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Name of the endpoint among the job's ends.
+    pub endpoint: String,
+    /// Name of its connector.
+    pub connector: String,
+    /// Which object of it.
+    pub object: ObjectRef,
+    /// The source itself.
+    pub source: Arc<dyn Source>,
+    /// What it described.
+    pub shape: TableShape,
+    /// What happens to its rows.
+    pub transform: Transform,
+    /// How large splits should be, and how many are read at once.
+    pub goal: SplitGoal,
+    /// Rows and bytes of a batch.
+    pub batch_rows: usize,
+    /// Bytes of a batch.
+    pub batch_bytes: usize,
+    /// Bytes that wide operators may hold before they spill.
+    pub memory_bytes: usize,
+    /// For whom.
+    pub token: Token,
+}
+
+/// One source under one transform.
+pub struct Pipeline {
+    table: SourceTable,
+    transform: Transform,
+    context: SessionContext,
+    token: Token,
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("table", &self.table)
+            .field("transform", &self.transform)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a pipeline will give.
+#[derive(Debug)]
+pub struct Draft {
+    /// What the sink is asked to agree on.
+    pub shape: TableShape,
+    /// How splits become tasks.
+    pub plan_shape: PlanShape,
+    /// Writers that the plan would feed: splits of a row-wise plan, partitions of a wide one.
+    pub parts: usize,
+    /// The splits and why they are as they are.
+    pub reading: ReadPlan,
+    origins: Vec<Option<String>>,
+}
+
+impl Draft {
+    /// Source columns that the agreement wants in their native form.
+    fn natives(&self, agreement: &Agreement) -> Vec<String> {
+        let wanted = |name: &str| {
+            let is = |column: &&ColumnPlan| column.incoming.as_deref() == Some(name) && column.target.is_some();
+            agreement.columns.iter().find(is).is_some_and(|column| column.form == Form::Native)
+        };
+        let columns = self.shape.schema.fields().iter().zip(&self.origins);
+        columns.filter(|(field, _)| wanted(field.name())).filter_map(|(_, origin)| origin.clone()).collect()
+    }
+}
+
+/// Where a transfer goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Name of the endpoint among the job's ends.
+    pub endpoint: &'a str,
+    /// The sink itself.
+    pub sink: &'a Arc<dyn Sink>,
+    /// What the sink was told when it agreed.
+    pub tasks: Tasks,
+}
+
+/// A planned transfer and what `etl plan` says of it.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub transfer: Transfer,
+    /// What the source does by itself, one sentence each.
+    pub pushed_down: Vec<String>,
+    /// The operators, outermost first.
+    pub operators: Vec<String>,
+}
+
+impl Pipeline {
+    /// A pipeline of `parts`. Plans nothing yet.
+    pub fn new(parts: Parts) -> Result<Self> {
+        let runtime = RuntimeEnvBuilder::new().with_memory_limit(parts.memory_bytes, 1.0).build_arc();
+        let mut config = SessionConfig::new()
+            .with_target_partitions(parts.goal.channels)
+            .with_batch_size(parts.batch_rows)
+            .with_round_robin_repartition(false)
+            .with_information_schema(false);
+        let parser = &mut config.options_mut().sql_parser;
+        // Names are taken as they are written: `--where 'Amount > 3'` means the column Amount.
+        parser.enable_ident_normalization = false;
+        parser.map_string_types_to_utf8view = false;
+        let context = SessionContext::new_with_config_rt(config, runtime.map_err(from_datafusion)?);
+        checked::register(&context);
+        let settings = ScanSettings {
+            endpoint: parts.endpoint,
+            connector: parts.connector,
+            object: parts.object,
+            goal: parts.goal,
+            batch_rows: parts.batch_rows,
+            batch_bytes: parts.batch_bytes,
+            pushdown: parts.transform.pushdown,
+            limit: early_limit(&parts.transform),
+            token: parts.token.clone(),
+        };
+        let table = SourceTable::new(parts.source, Arc::new(parts.shape), settings);
+        Ok(Self { table, transform: parts.transform, context, token: parts.token })
+    }
+
+    /// Plans with every column in its Arrow form.
+    pub async fn draft(&self) -> Result<Draft> {
+        let (root, lineage) = self.physical(&[]).await?;
+        let plan_shape = shape_of(&root);
+        let reading = self.reading(&root).await?;
+        let shape = self.outgoing(&root.schema(), &lineage);
+        let limited = self.transform.limit.is_some();
+        let parts = match plan_shape {
+            _ if limited => 1,
+            PlanShape::Rowwise => reading.splits.len(),
+            PlanShape::Wide => root.output_partitioning().partition_count(),
+        };
+        Ok(Draft { shape, plan_shape, parts, reading, origins: lineage.origins })
+    }
+
+    /// Plans the transfer that `agreement`, made over `draft`, asks for.
+    pub async fn transfer(&self, draft: &Draft, agreement: Agreement, target: Target<'_>) -> Result<Planned> {
+        let (root, _) = self.physical(&draft.natives(&agreement)).await?;
+        let splits = self.reading(&root).await?.splits;
+        let pushed_down = self.pushed_down(&root);
+        let (root, payload) = match self.framed(&root, &agreement, target.sink) {
+            Some(framed) => (framed, Payload::Frames),
+            None => (root, Payload::Columns),
+        };
+        let (root, shape) = self.arranged(root, &splits, target.tasks, &agreement.writers)?;
+        let task_bytes = agreement.task_bytes;
+        let endpoint = target.endpoint.to_owned();
+        let spec = WriteSpec { endpoint, agreement, token: self.token.clone(), payload };
+        let tasks = tasks(&splits, root.output_partitioning().partition_count());
+        let root: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(Arc::new(spec), tasks, root));
+        let operators = displayable(&*root).indent(false).to_string().lines().map(str::to_owned).collect();
+        let transfer = Transfer { root, splits, shape, token: self.token.clone(), task_bytes };
+        Ok(Planned { transfer, pushed_down, operators })
+    }
+
+    /// The context in which the plan's tasks run.
+    pub fn task_context(&self, ends: Arc<Ends>) -> Arc<TaskContext> {
+        let context = self.context.task_ctx();
+        let config = context.session_config().clone().with_extension(ends);
+        Arc::new(TaskContext::from(&self.context.state()).with_session_config(config))
+    }
+
+    async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
+        let schema = schema_in_forms(self.table.shape(), native);
+        let table = Arc::new(self.table.with_schema(schema));
+        let frame = transform::query(&self.context, table, &self.transform).await?;
+        only_queries(frame.logical_plan())?;
+        let lineage = lineage(frame.logical_plan());
+        let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
+        Ok((checked::check_plan(root).map_err(from_datafusion)?, lineage))
+    }
+
+    async fn reading(&self, root: &Arc<dyn ExecutionPlan>) -> Result<ReadPlan> {
+        match find_read(root) {
+            Some(read) => self.table.cut(&read.spec().scan).await,
+            None => Ok(ReadPlan::default()),
+        }
+    }
+
+    fn outgoing(&self, schema: &SchemaRef, lineage: &Lineage) -> TableShape {
+        let shape = self.table.shape();
+        let origin = |index: usize| shape.schema.index_of(lineage.origins.get(index)?.as_deref()?).ok();
+        let mut fields: Vec<FieldRef> = Vec::new();
+        let mut native: Vec<Option<FieldRef>> = Vec::new();
+        for (index, field) in schema.fields().iter().enumerate() {
+            let named = |field: &Field| Arc::new(field.clone().with_name(schema.field(index).name()));
+            let source = origin(index);
+            fields.push(source.map_or_else(|| Arc::clone(field), |source| named(shape.schema.field(source))));
+            let free = source.filter(|source| !lineage.examined.contains(shape.schema.field(*source).name()));
+            native.push(free.and_then(|source| shape.native[source].as_deref().map(named)));
+        }
+        let renamed = |key: &String| {
+            let place = lineage.origins.iter().position(|origin| origin.as_ref() == Some(key))?;
+            Some(schema.field(place).name().clone())
+        };
+        let key = shape.key.iter().map(renamed).collect::<Option<Vec<String>>>().unwrap_or_default();
+        let same_rows = lineage.rowwise && self.transform.filter.is_none() && self.transform.sql.is_none();
+        TableShape {
+            schema: Arc::new(Schema::new(fields)),
+            native,
+            key,
+            comment: shape.comment.clone(),
+            rows: shape.rows.filter(|_| same_rows),
+            bytes: shape.bytes.filter(|_| same_rows),
+        }
+    }
+
+    /// `root` as a reader of raw frames, where source and sink share an encoding and nothing lies between.
+    fn framed(
+        &self,
+        root: &Arc<dyn ExecutionPlan>,
+        agreement: &Agreement,
+        sink: &Arc<dyn Sink>,
+    ) -> Option<Arc<dyn ExecutionPlan>> {
+        let read = (&**root as &dyn std::any::Any).downcast_ref::<ReadExec>()?;
+        let scan = &read.spec().scan;
+        let same = |(wanted, given): (&FieldRef, &FieldRef)| wanted.name() == given.name();
+        let aligned = agreement.target.fields().len() == scan.schema.fields().len()
+            && agreement.target.fields().iter().zip(scan.schema.fields()).all(same);
+        let encoding = self.table.source().encoding(scan).filter(|_| aligned)?;
+        if self.transform.limit.is_some() || !sink.takes(agreement, &encoding) {
+            return None;
+        }
+        let spec = ReadSpec { encoding: Some(encoding), ..ReadSpec::clone(read.spec()) };
+        Some(Arc::new(ReadExec::new(Arc::new(spec), Arc::clone(read.children()[0]))))
+    }
+
+    /// `root` with as many partitions as the sink takes writers, and how its splits become tasks.
+    fn arranged(
+        &self,
+        root: Arc<dyn ExecutionPlan>,
+        splits: &[Split],
+        tasks: Tasks,
+        writers: &Writers,
+    ) -> Result<(Arc<dyn ExecutionPlan>, PlanShape)> {
+        let channels = self.table.settings().goal.channels;
+        let single = self.transform.limit.is_some() || matches!(writers, Writers::One);
+        match shape_of(&root) {
+            PlanShape::Rowwise if single => {
+                let apart: Vec<Vec<Split>> = splits.iter().map(|split| vec![split.clone()]).collect();
+                let apart = if apart.is_empty() { vec![Vec::new()] } else { apart };
+                let gather = GatherExec::new(over_splits(&root, &apart)?, channels);
+                Ok((self.limited(Arc::new(gather)), PlanShape::Wide))
+            }
+            PlanShape::Rowwise if tasks == Tasks::One => Ok((over_splits(&root, &[splits.to_vec()])?, PlanShape::Wide)),
+            PlanShape::Rowwise => {
+                let root = over_splits(&root, &deal(splits, channels))?;
+                Ok((root, PlanShape::Rowwise))
+            }
+            PlanShape::Wide if single && root.output_partitioning().partition_count() > 1 => {
+                Ok((self.limited(Arc::new(CoalescePartitionsExec::new(root))), PlanShape::Wide))
+            }
+            PlanShape::Wide => Ok((self.limited(root), PlanShape::Wide)),
+        }
+    }
+
+    fn limited(&self, root: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        match self.transform.limit {
+            Some(limit) => Arc::new(GlobalLimitExec::new(root, 0, Some(limit as usize))),
+            None => root,
+        }
+    }
+
+    fn pushed_down(&self, root: &Arc<dyn ExecutionPlan>) -> Vec<String> {
+        let Some(read) = find_read(root) else { return Vec::new() };
+        let scan = &read.spec().scan;
+        let shape = self.table.shape();
+        let (read_columns, all) = (scan.schema.fields().len(), shape.schema.fields().len());
+        let mut sentences = Vec::new();
+        if read_columns < all {
+            sentences.push(format!("{read_columns} of {all} columns are read"));
+        }
+        sentences.extend(scan.filters.iter().map(|filter| {
+            let again = match self.table.source().pushdown(shape, filter) {
+                Pushdown::Exact => "the source filters exactly",
+                Pushdown::Superset | Pushdown::None => "the source filters, and it is filtered again",
+            };
+            format!("{filter}: {again}")
+        }));
+        sentences.extend(scan.limit.map(|limit| format!("the source stops after {limit} rows of each split")));
+        sentences
+    }
+}
+
+/// The limit that the source itself may keep: only where each of its rows is one of the result.
+fn early_limit(transform: &Transform) -> Option<u64> {
+    let all_rows = transform.filter.is_none() && transform.sql.is_none();
+    transform.limit.filter(|_| all_rows && transform.pushdown == Toggle::On)
+}
+
+/// One task per partition; of a wide plan the first stands for all splits.
+fn tasks(splits: &[Split], partitions: usize) -> Vec<Task> {
+    let all: Vec<u32> = splits.iter().map(|split| split.id).collect();
+    let splits_of = |task: usize| if task == 0 { all.clone() } else { Vec::new() };
+    (0..partitions).map(|task| Task { id: task as u32, splits: splits_of(task) }).collect()
+}
+
+/// Row-wise when each output row depends on its own split alone.
+fn shape_of(root: &Arc<dyn ExecutionPlan>) -> PlanShape {
+    const ROWWISE: [&str; 5] =
+        ["RowwiseExec", "ProjectionExec", "FilterExec", "CoalesceBatchesExec", "CooperativeExec"];
+    let mut node = root;
+    loop {
+        match (node.name(), node.children().as_slice()) {
+            ("ReadExec", _) => return PlanShape::Rowwise,
+            (name, [child]) if ROWWISE.contains(&name) => node = child,
+            _ => return PlanShape::Wide,
+        }
+    }
+}
+
+/// `--sql` reads: a statement that would change something is refused.
+fn only_queries(plan: &LogicalPlan) -> Result<()> {
+    match plan {
+        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
+            Err(Error::new(ErrorKind::Usage, "only a SELECT over src can transform rows").at("option", "--sql"))
+        }
+        _ => Ok(()),
+    }
+}

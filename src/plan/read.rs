@@ -1,0 +1,262 @@
+//! `ReadExec`: split rows in, batches out. Each partition reads its splits one after the other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempt, Token};
+use crate::endpoint::ObjectRef;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::channel::{LaneReceiver, LaneSender, lane};
+use crate::plan::context::Ends;
+use crate::plan::error::{from_datafusion, to_datafusion};
+use crate::plan::leaf;
+use crate::source::{BatchStream, Encoding, Scan, Source, Split};
+
+/// What a [`ReadExec`] reads: plain data, without secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadSpec {
+    /// Name of the endpoint among the job's [`Ends`].
+    pub endpoint: String,
+    /// Name of its connector.
+    pub connector: String,
+    /// Which object of it.
+    pub object: ObjectRef,
+    /// What of the object.
+    pub scan: Scan,
+    /// Raw frames in this encoding instead of columns.
+    pub encoding: Option<Encoding>,
+    /// For whom.
+    pub token: Token,
+}
+
+/// Reads the splits in the rows of its input.
+#[derive(Debug)]
+pub struct ReadExec {
+    spec: Arc<ReadSpec>,
+    leaf: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl ReadExec {
+    /// Reads what the rows of `leaf` name, one output partition per input partition.
+    pub fn new(spec: Arc<ReadSpec>, leaf: Arc<dyn ExecutionPlan>) -> Self {
+        let schema = if spec.encoding.is_some() { frame_schema() } else { Arc::clone(&spec.scan.schema) };
+        let partitions = leaf.output_partitioning().partition_count();
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(partitions),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { spec, leaf, properties: Arc::new(properties) }
+    }
+
+    /// Reads `partitions` of splits.
+    pub(super) fn of_splits(spec: Arc<ReadSpec>, partitions: &[Vec<Split>]) -> Result<Self> {
+        Ok(Self::new(spec, leaf::leaf(partitions)?))
+    }
+
+    /// What is read.
+    pub fn spec(&self) -> &Arc<ReadSpec> {
+        &self.spec
+    }
+}
+
+impl DisplayAs for ReadExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns: Vec<&str> = self.spec.scan.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        write!(f, "ReadExec: {} {}, columns=[{}]", self.spec.connector, self.spec.object, columns.join(", "))?;
+        if let Some(encoding) = &self.spec.encoding {
+            write!(f, ", raw={}", encoding.name)?;
+        }
+        if !self.spec.scan.filters.is_empty() {
+            let filters: Vec<String> = self.spec.scan.filters.iter().map(ToString::to_string).collect();
+            write!(f, ", filters=[{}]", filters.join(", "))?;
+        }
+        self.spec.scan.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
+    }
+}
+
+impl ExecutionPlan for ReadExec {
+    fn name(&self) -> &'static str {
+        "ReadExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.leaf]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(Arc::clone(&self.spec), children.swap_remove(0))))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(Arc::clone(&self.spec), children.swap_remove(0))))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        let ends = Ends::of(&context).map_err(to_datafusion)?;
+        let source = ends.source(&self.spec.endpoint, &self.spec.object).map_err(to_datafusion)?;
+        let rows = self.leaf.execute(partition, context)?;
+        let (sender, receiver) = lane(ends.lane_bytes, &ends.meter);
+        let reader = Reader { spec: Arc::clone(&self.spec), source, ends, schema: self.schema() };
+        let filling = SpawnedTask::spawn(reader.fill(rows, sender));
+        let batches = stream::unfold((receiver, Some(filling)), next).map_err(to_datafusion);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+}
+
+type Lane = (LaneReceiver, Option<SpawnedTask<()>>);
+
+/// The next batch of the lane. A reader that died without a word must not look like the end of the rows.
+async fn next((mut receiver, mut filling): Lane) -> Option<(Result<RecordBatch>, Lane)> {
+    if let Some(item) = receiver.receive().await {
+        return Some((item, (receiver, filling)));
+    }
+    match filling.take()?.join().await {
+        Ok(()) => None,
+        Err(death) => {
+            let error = Error::new(ErrorKind::Internal, "reading failed in an unforeseen way").with_source(death);
+            Some((Err(error), (receiver, None)))
+        }
+    }
+}
+
+/// Fills a lane with the batches of some splits.
+struct Reader {
+    spec: Arc<ReadSpec>,
+    source: Arc<dyn Source>,
+    ends: Arc<Ends>,
+    schema: SchemaRef,
+}
+
+impl Reader {
+    async fn fill(self, rows: SendableRecordBatchStream, sender: LaneSender) {
+        tokio::select! {
+            () = sender.closed() => {}
+            result = self.read_all(rows, &sender) => if let Err(error) = result {
+                sender.send(Err(error), 0).await;
+            }
+        }
+    }
+
+    async fn read_all(&self, mut rows: SendableRecordBatchStream, sender: &LaneSender) -> Result<()> {
+        while let Some(batch) = rows.try_next().await.map_err(from_datafusion)? {
+            for split in leaf::splits(&batch)? {
+                self.read(&split, sender).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read(&self, split: &Split, sender: &LaneSender) -> Result<()> {
+        let mut batches = self.open(split).await?;
+        while let Some(batch) = batches.try_next().await? {
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let (rows, bytes) = measure(&batch, self.spec.encoding.is_some());
+            self.ends.throttle.pass(bytes, rows).await;
+            self.ends.meter.read(rows, bytes);
+            if !sender.send(Ok(self.declared(batch)?), bytes as usize).await {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&self, split: &Split) -> Result<BatchStream> {
+        let attempt = Attempt::new(self.spec.token.clone(), split.id, vec![split.id]);
+        if self.spec.encoding.is_none() {
+            return self.source.read(&self.spec.scan, split, &attempt).await;
+        }
+        let frames = self.source.read_raw(&self.spec.scan, split, &attempt).await?;
+        Ok(frames.map(|frame| frame.and_then(|(bytes, rows)| frame_batch(bytes, rows))).boxed())
+    }
+
+    /// `batch` under the declared schema: what a source promised is checked here, once for all connectors.
+    fn declared(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        if Arc::ptr_eq(batch.schema_ref(), &self.schema) {
+            return Ok(batch);
+        }
+        let (_, columns, rows) = batch.into_parts();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(|error| {
+            let message = "the source gave other columns than it had described";
+            Error::new(ErrorKind::Schema, message).with_source(error).at("object", &self.spec.object)
+        })
+    }
+}
+
+/// Rows and bytes of a batch of columns or of one raw frame.
+fn measure(batch: &RecordBatch, raw: bool) -> (u64, u64) {
+    let bytes = batch.get_array_memory_size() as u64;
+    let rows = if raw { frame(batch).map_or(0, |(_, rows)| rows) } else { batch.num_rows() as u64 };
+    (rows, bytes)
+}
+
+fn frame_schema() -> SchemaRef {
+    let frame = Field::new("frame", DataType::Binary, false);
+    Arc::new(Schema::new(vec![frame, Field::new("rows", DataType::UInt64, false)]))
+}
+
+/// One raw frame as a batch of one row, without copying its bytes.
+fn frame_batch(bytes: Bytes, rows: u64) -> Result<RecordBatch> {
+    let offsets = OffsetBuffer::from_lengths([bytes.len()]);
+    let frame: ArrayRef = Arc::new(BinaryArray::try_new(offsets, Buffer::from(bytes), None)?);
+    let rows: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
+    Ok(RecordBatch::try_new(frame_schema(), vec![frame, rows])?)
+}
+
+/// Bytes and rows of the frame in `batch`, without copying.
+pub(super) fn frame(batch: &RecordBatch) -> Option<(Bytes, u64)> {
+    let frame = batch.column(0).as_any().downcast_ref::<BinaryArray>()?;
+    let rows = batch.column(1).as_any().downcast_ref::<UInt64Array>()?;
+    let length = frame.value(0).len();
+    let bytes = Bytes::from_owner(ScalarBuffer::<u8>::from(frame.values().clone()));
+    Some((bytes.slice(..length), rows.value(0)))
+}

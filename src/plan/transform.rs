@@ -1,0 +1,131 @@
+//! The user's expressions as a DataFusion query over the table `src`.
+//!
+//! Order: sql → where → set → cast → rename → select and drop. The limit is not a part of it: it needs an
+//! order, which [`GatherExec`](crate::plan::gather::GatherExec) keeps.
+
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::Column;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, cast};
+use datafusion::prelude::SessionContext;
+
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::job::Transform;
+use crate::plan::error::from_datafusion;
+
+/// Name of the source's table in the user's SQL.
+pub(super) const TABLE: &str = "src";
+
+/// One output column: what it is, and its name.
+type Output = (Expr, String);
+
+/// The query of `transform` over `table`.
+pub(super) async fn query(
+    context: &SessionContext,
+    table: Arc<dyn TableProvider>,
+    transform: &Transform,
+) -> Result<DataFrame> {
+    context.deregister_table(TABLE).map_err(from_datafusion)?;
+    context.register_table(TABLE, table).map_err(from_datafusion)?;
+    let mut frame = match &transform.sql {
+        Some(sql) => context.sql(sql).await.map_err(from_datafusion).at("option", || "--sql")?,
+        None => context.table(TABLE).await.map_err(from_datafusion)?,
+    };
+    if let Some(text) = &transform.filter {
+        let predicate = parse(&frame, text).at("option", || "--where")?;
+        frame = frame.filter(predicate).map_err(from_datafusion).at("option", || "--where")?;
+    }
+    for (name, text) in &transform.set {
+        frame = set(frame, name, text).at("option", || format!("--set {name}"))?;
+    }
+    for (name, text) in &transform.cast {
+        frame = cast_column(frame, name, text).at("option", || format!("--cast {name}"))?;
+    }
+    for (old, new) in &transform.rename {
+        frame = rename(frame, old, new).at("option", || format!("--rename {old}"))?;
+    }
+    if !transform.select.is_empty() {
+        frame = select(frame, &transform.select).at("option", || "--select")?;
+    }
+    if !transform.drop.is_empty() {
+        frame = drop_columns(frame, &transform.drop).at("option", || "--drop")?;
+    }
+    Ok(frame)
+}
+
+fn parse(frame: &DataFrame, text: &str) -> Result<Expr> {
+    frame.parse_sql_expr(text).map_err(from_datafusion)
+}
+
+fn set(frame: DataFrame, name: &str, text: &str) -> Result<DataFrame> {
+    let value = parse(&frame, text)?;
+    let mut outputs = outputs(&frame);
+    match outputs.iter_mut().find(|(_, existing)| existing == name) {
+        Some(output) => output.0 = value,
+        None => outputs.push((value, name.to_owned())),
+    }
+    project(frame, outputs)
+}
+
+fn cast_column(frame: DataFrame, name: &str, text: &str) -> Result<DataFrame> {
+    let wanted = crate::formats::value::parse_type(text)?;
+    let mut outputs = outputs(&frame);
+    let index = position(&outputs, name)?;
+    if frame.schema().field(index).data_type() == wanted.data_type() {
+        return Ok(frame);
+    }
+    outputs[index].0 = cast(outputs[index].0.clone(), wanted.data_type().clone());
+    project(frame, outputs)
+}
+
+fn rename(frame: DataFrame, old: &str, new: &str) -> Result<DataFrame> {
+    let mut outputs = outputs(&frame);
+    let index = position(&outputs, old)?;
+    if old != new && outputs.iter().any(|(_, name)| name == new) {
+        return Err(Error::new(ErrorKind::Usage, format!("there is a column {new:?} already")));
+    }
+    new.clone_into(&mut outputs[index].1);
+    project(frame, outputs)
+}
+
+fn select(frame: DataFrame, names: &[String]) -> Result<DataFrame> {
+    let outputs = outputs(&frame);
+    let chosen = names.iter().map(|name| Ok(outputs[position(&outputs, name)?].clone())).collect::<Result<_>>()?;
+    project(frame, chosen)
+}
+
+fn drop_columns(frame: DataFrame, names: &[String]) -> Result<DataFrame> {
+    let mut outputs = outputs(&frame);
+    for name in names {
+        outputs.remove(position(&outputs, name)?);
+    }
+    if outputs.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "no column is left"));
+    }
+    project(frame, outputs)
+}
+
+fn outputs(frame: &DataFrame) -> Vec<Output> {
+    let column = |(qualifier, field): (Option<&_>, &Arc<arrow::datatypes::Field>)| {
+        (Expr::Column(Column::from((qualifier, field))), field.name().clone())
+    };
+    frame.schema().iter().map(column).collect()
+}
+
+fn position(outputs: &[Output], name: &str) -> Result<usize> {
+    outputs.iter().position(|(_, existing)| existing == name).ok_or_else(|| {
+        let names: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
+        Error::new(ErrorKind::Usage, format!("there is no column {name:?}"))
+            .with_hint(format!("the columns are {}", names.join(", ")))
+    })
+}
+
+fn project(frame: DataFrame, outputs: Vec<Output>) -> Result<DataFrame> {
+    let aliased = outputs.into_iter().map(|(expr, name)| match &expr {
+        Expr::Column(column) if column.name == name => expr,
+        _ => expr.alias(name),
+    });
+    frame.select(aliased.collect::<Vec<_>>()).map_err(from_datafusion)
+}

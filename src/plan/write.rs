@@ -1,0 +1,229 @@
+//! `WriteExec`: batches in, one receipt out per partition. It opens the writer, casts, writes and flushes.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Attempt, Token};
+use crate::bridge::cpu;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::align::{Aligner, Unaligned};
+use crate::flow::meter::Part;
+use crate::plan::context::Ends;
+use crate::plan::error::{from_datafusion, to_datafusion};
+use crate::plan::read;
+use crate::runner::Task;
+use crate::sink::{Agreement, Receipt, Writer};
+
+static SCHEMA: LazyLock<SchemaRef> =
+    LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("receipt", DataType::Utf8, false)])));
+
+/// What a [`WriteExec`] writes: plain data, without secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteSpec {
+    /// Name of the endpoint among the job's [`Ends`].
+    pub endpoint: String,
+    /// How rows land.
+    pub agreement: Agreement,
+    /// For whom.
+    pub token: Token,
+    /// What arrives.
+    pub payload: Payload,
+}
+
+/// What a writer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Payload {
+    /// Batches of columns, cast to the agreement's target.
+    Columns,
+    /// Frames that the source encoded.
+    Frames,
+}
+
+/// Writes each partition of its input as one task.
+#[derive(Debug)]
+pub struct WriteExec {
+    spec: Arc<WriteSpec>,
+    tasks: Vec<Task>,
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl WriteExec {
+    /// Writes partition `i` of `input` as `tasks[i]`.
+    pub fn new(spec: Arc<WriteSpec>, tasks: Vec<Task>, input: Arc<dyn ExecutionPlan>) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&SCHEMA)),
+            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
+            EmissionType::Final,
+            input.boundedness(),
+        );
+        Self { spec, tasks, input, properties: Arc::new(properties) }
+    }
+
+    /// What is written.
+    pub fn spec(&self) -> &Arc<WriteSpec> {
+        &self.spec
+    }
+
+    /// One task per partition.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Self::new(Arc::clone(&self.spec), self.tasks.clone(), input))
+    }
+}
+
+/// The receipt in a batch that a [`WriteExec`] gave.
+pub fn receipts(batch: &RecordBatch) -> Result<Vec<Receipt>> {
+    let column = batch.column(0).as_any().downcast_ref::<StringArray>();
+    let column = column.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan gave no receipts"))?;
+    column.iter().flatten().map(|json| serde_json::from_str(json).map_err(Error::from)).collect()
+}
+
+impl DisplayAs for WriteExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WriteExec: {}", self.spec.agreement.label)
+    }
+}
+
+impl ExecutionPlan for WriteExec {
+    fn name(&self) -> &'static str {
+        "WriteExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(self.over(children.swap_remove(0)))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(self.over(children.swap_remove(0)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        let task =
+            self.tasks.get(partition).cloned().ok_or_else(|| {
+                to_datafusion(Error::new(ErrorKind::Internal, "the plan has more partitions than tasks"))
+            })?;
+        let ends = Ends::of(&context).map_err(to_datafusion)?;
+        let input = self.input.execute(partition, context)?;
+        let writing = Writing { spec: Arc::clone(&self.spec), task, ends };
+        let receipt = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipt)))
+    }
+}
+
+/// One attempt of one task.
+struct Writing {
+    spec: Arc<WriteSpec>,
+    task: Task,
+    ends: Arc<Ends>,
+}
+
+impl Writing {
+    async fn run(self, input: SendableRecordBatchStream) -> Result<RecordBatch> {
+        let agreement = &self.spec.agreement;
+        let attempt = Attempt::new(self.spec.token.clone(), self.task.id, self.task.splits.clone());
+        let mut writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &attempt).await?;
+        let rows = match self.spec.payload {
+            Payload::Columns => self.write_columns(input, &mut *writer).await?,
+            Payload::Frames => self.write_frames(input, &mut *writer).await?,
+        };
+        let receipt = self.timed(writer.flush(&self.spec.token)).await?;
+        if receipt.rows != rows {
+            let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
+            return Err(Error::new(ErrorKind::Internal, message).at("target", &agreement.label));
+        }
+        let json: ArrayRef = Arc::new(StringArray::from(vec![serde_json::to_string(&receipt)?]));
+        Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![json])?)
+    }
+
+    async fn write_columns(&self, mut input: SendableRecordBatchStream, writer: &mut dyn Writer) -> Result<u64> {
+        let agreement = &self.spec.agreement;
+        let aligner = Arc::new(Aligner::new(&input.schema(), &agreement.target, &agreement.columns)?);
+        let mut rows = 0;
+        while let Some(batch) = self.received(&mut input).await? {
+            let count = batch.num_rows() as u64;
+            let casts = Arc::clone(&aligner);
+            let start = Instant::now();
+            let fitting = cpu::run(move || casts.align(&batch)).await?.map_err(|unaligned| match unaligned {
+                // People count rows from 1.
+                Unaligned::Misfits(misfits) => misfits.into_error(rows + 1),
+                Unaligned::Error(error) => error,
+            })?;
+            self.ends.meter.waited(Part::Transform, start.elapsed());
+            self.timed(writer.write(fitting)).await?;
+            rows += count;
+            self.ends.meter.wrote(count);
+        }
+        Ok(rows)
+    }
+
+    async fn write_frames(&self, mut input: SendableRecordBatchStream, writer: &mut dyn Writer) -> Result<u64> {
+        let mut rows = 0;
+        while let Some(batch) = self.received(&mut input).await? {
+            let frame = read::frame(&batch);
+            let (bytes, count) = frame.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan gave no frames"))?;
+            self.timed(writer.write_raw(bytes, count)).await?;
+            rows += count;
+            self.ends.meter.wrote(count);
+        }
+        Ok(rows)
+    }
+
+    async fn received(&self, input: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
+        input.try_next().await.map_err(from_datafusion)
+    }
+
+    /// Awaits the writer, and counts the time as waiting for it.
+    async fn timed<T>(&self, writing: impl Future<Output = Result<T>>) -> Result<T> {
+        let start = Instant::now();
+        let result = writing.await;
+        self.ends.meter.waited(Part::Writer, start.elapsed());
+        result
+    }
+}

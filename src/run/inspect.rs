@@ -1,0 +1,102 @@
+//! A look at one place: its shape, its first rows, its number of rows. Nothing is written.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use futures::TryStreamExt as _;
+
+use crate::attempt::{Attempt, Token};
+use crate::endpoint::{Endpoint, OpenRequest, Ping, Session};
+use crate::error::{Context as _, Result};
+use crate::job::Place;
+use crate::run::stages::endpoint;
+use crate::run::{Surroundings, budget};
+use crate::source::{Scan, Source, SplitGoal, TableShape};
+
+/// Reaches a place and says what it is.
+pub async fn ping(place: &Place) -> Result<Ping> {
+    endpoint(place)?.ping().await
+}
+
+/// The shape of one place.
+pub async fn describe(place: &Place) -> Result<TableShape> {
+    let open = Open::of(place).await?;
+    open.session.close().await?;
+    Ok(open.shape)
+}
+
+/// The first `rows` rows of one place, and its shape.
+pub async fn head(place: &Place, rows: u64) -> Result<(TableShape, Vec<RecordBatch>)> {
+    let open = Open::of(place).await?;
+    let mut batches = Vec::new();
+    let mut left = rows as usize;
+    open.read(Some(rows), |batch| {
+        let part = batch.slice(0, batch.num_rows().min(left));
+        left -= part.num_rows();
+        batches.push(part);
+        left > 0
+    })
+    .await?;
+    open.session.close().await?;
+    Ok((open.shape, batches))
+}
+
+/// The number of rows of one place, counted by reading its first column.
+pub async fn count(place: &Place, surroundings: &Surroundings) -> Result<u64> {
+    let open = Open::of(place).await?;
+    let mut rows = 0;
+    surroundings.meter.expect(0, open.shape.rows.unwrap_or(0), open.shape.bytes.unwrap_or(0));
+    open.read(None, |batch| {
+        rows += batch.num_rows() as u64;
+        surroundings.meter.read(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+        true
+    })
+    .await?;
+    open.session.close().await?;
+    Ok(rows)
+}
+
+/// A place that is open for one reader.
+struct Open {
+    source: Arc<dyn Source>,
+    session: Arc<dyn Session>,
+    shape: TableShape,
+    endpoint: Arc<dyn Endpoint>,
+}
+
+impl Open {
+    async fn of(place: &Place) -> Result<Self> {
+        let endpoint = endpoint(place)?;
+        let label = endpoint.label();
+        let request = OpenRequest { objects: vec![place.object.clone()], readers: 1, join: None };
+        let session = endpoint.open(&request).await.at("source", || &label)?;
+        let source = session.source(&place.object)?;
+        let shape = source.describe().await.at("source", || &label)?;
+        Ok(Self { source, session, shape, endpoint })
+    }
+
+    /// Reads split by split until `take` has enough. Without a limit only the first column is read.
+    async fn read(&self, limit: Option<u64>, mut take: impl FnMut(RecordBatch) -> bool) -> Result<()> {
+        let columns = if limit.is_some() { self.shape.schema.fields().len() } else { 1 };
+        let columns: Vec<usize> = (0..columns.min(self.shape.schema.fields().len())).collect();
+        let scan = Scan {
+            schema: Arc::new(self.shape.schema.project(&columns)?),
+            filters: Vec::new(),
+            limit,
+            batch_rows: budget::BATCH_ROWS,
+            batch_bytes: 1 << 20,
+        };
+        let token = Token { run: uuid::Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 };
+        let plan = self.source.plan(&scan, &SplitGoal { split_bytes: 64 << 20, channels: 1 }).await?;
+        for split in &plan.splits {
+            let attempt = Attempt::new(token.clone(), split.id, vec![split.id]);
+            let mut batches = self.source.read(&scan, split, &attempt).await.at("source", || self.endpoint.label())?;
+            while let Some(batch) = batches.try_next().await.at("source", || self.endpoint.label())? {
+                if !take(batch) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}

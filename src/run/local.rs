@@ -1,0 +1,208 @@
+//! `LocalRunner`: runs the tasks of a transfer in this process, in groups of channels.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
+use futures::TryStreamExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::meter::Meter;
+use crate::plan::error::from_datafusion;
+use crate::plan::tasks::assign;
+use crate::plan::write::receipts;
+use crate::run::queue::Queues;
+use crate::run::sizing::Sizing;
+use crate::runner::{PlanShape, RunEvents, Runner, Task, Transfer};
+use crate::sink::Receipt;
+use crate::source::Split;
+
+/// How long a channel should work on one task.
+const TASK_TIME: Duration = Duration::from_secs(3);
+
+/// Runs tasks on this process's tokio runtime. Dropping a run ends all its tasks.
+#[derive(Clone, Debug)]
+pub struct LocalRunner {
+    /// Channels and groups.
+    pub sizing: Sizing,
+    /// Where plans find the job's ends.
+    pub context: Arc<TaskContext>,
+    /// Counts what is done.
+    pub meter: Arc<Meter>,
+    /// Ends the run from outside.
+    pub stop: CancellationToken,
+}
+
+#[async_trait]
+impl Runner for LocalRunner {
+    async fn run(&self, transfer: &Transfer, done: &[Receipt], events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+        let stopped = || Error::new(ErrorKind::Cancelled, "the run was stopped");
+        let (alive, mut gone) = mpsc::channel(1);
+        let result = {
+            let running = async {
+                match transfer.shape {
+                    PlanShape::Rowwise => self.run_rowwise(transfer, done, &alive, events).await,
+                    PlanShape::Wide => self.run_wide(transfer, &alive, events).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => Err(stopped()),
+                result = running => result,
+            }
+        };
+        // Tasks that were told to end may still hold a writer: the stage is swept after they are gone.
+        drop(alive);
+        gone.recv().await;
+        result
+    }
+}
+
+/// Held by every task; when all are dropped, no task is left.
+type Alive = mpsc::Sender<()>;
+
+impl LocalRunner {
+    /// Any run of splits is a task: each channel cuts its next one from its group's queue.
+    async fn run_rowwise(
+        &self,
+        transfer: &Transfer,
+        done: &[Receipt],
+        alive: &Alive,
+        events: &dyn RunEvents,
+    ) -> Result<Vec<Receipt>> {
+        let settled = |split: &&Split| !done.iter().any(|receipt| receipt.splits.contains(&split.id));
+        let left: Vec<Split> = transfer.splits.iter().filter(settled).cloned().collect();
+        let next_task = done.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
+        let group = Arc::new(Shared {
+            root: Arc::clone(&transfer.root),
+            context: Arc::clone(&self.context),
+            queues: Mutex::new(Queues::new(&left, &self.sizing.groups)),
+            next_task: AtomicU32::new(next_task),
+            least_bytes: transfer.task_bytes.unwrap_or(0),
+            alive: alive.clone(),
+        });
+        let channels = self.sizing.groups.iter().enumerate();
+        let channels = channels.flat_map(|(index, count)| std::iter::repeat_n(index, *count));
+        let mut running: FuturesUnordered<_> =
+            channels.map(|index| self.channel(Arc::clone(&group), index, events)).collect();
+        let mut all = Vec::new();
+        while let Some(receipts) = running.next().await {
+            all.extend(receipts?);
+        }
+        Ok(all)
+    }
+
+    /// One channel: takes tasks from its group's queue until nothing is left.
+    async fn channel(&self, shared: Arc<Shared>, group: usize, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+        let mut speed = Speed::default();
+        let mut all = Vec::new();
+        loop {
+            let splits = shared.take(group, speed.goal_bytes());
+            if splits.is_empty() {
+                return Ok(all);
+            }
+            let bytes = splits.iter().filter_map(|split| split.bytes).sum();
+            let start = Instant::now();
+            let plan = shared.plan(&splits)?;
+            // On a task of the runtime, so that channels run on different threads.
+            let mut task = JoinSet::new();
+            task.spawn(run_partition(plan, 0, Arc::clone(&shared.context), shared.alive.clone()));
+            for receipt in joined(&mut task).await? {
+                events.wrote(&receipt).await?;
+                all.push(receipt);
+            }
+            speed.measured(bytes, start.elapsed());
+            self.meter.settled(splits.len() as u64, bytes);
+        }
+    }
+
+    /// All partitions run together, one task each.
+    async fn run_wide(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+        let mut running = JoinSet::new();
+        for partition in 0..transfer.root.output_partitioning().partition_count() {
+            let root = Arc::clone(&transfer.root);
+            running.spawn(run_partition(root, partition, Arc::clone(&self.context), alive.clone()));
+        }
+        let mut all = Vec::new();
+        while !running.is_empty() {
+            for receipt in joined(&mut running).await? {
+                events.wrote(&receipt).await?;
+                all.push(receipt);
+            }
+        }
+        let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();
+        self.meter.settled(transfer.splits.len() as u64, bytes);
+        Ok(all)
+    }
+}
+
+/// What the channels of a run share.
+struct Shared {
+    root: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    queues: Mutex<Queues>,
+    next_task: AtomicU32,
+    least_bytes: u64,
+    alive: Alive,
+}
+
+impl Shared {
+    fn take(&self, group: usize, goal_bytes: u64) -> Vec<Split> {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.take(group, goal_bytes, self.least_bytes)
+    }
+
+    fn plan(&self, splits: &[Split]) -> Result<Arc<dyn ExecutionPlan>> {
+        let id = self.next_task.fetch_add(1, Ordering::Relaxed);
+        let task = Task { id, splits: splits.iter().map(|split| split.id).collect() };
+        assign(&self.root, &[(task, splits.to_vec())])
+    }
+}
+
+/// What one channel has measured.
+#[derive(Default)]
+struct Speed {
+    bytes_per_second: f64,
+}
+
+impl Speed {
+    /// Bytes of a task that takes about [`TASK_TIME`]; one split as long as nothing was measured.
+    fn goal_bytes(&self) -> u64 {
+        (self.bytes_per_second * TASK_TIME.as_secs_f64()) as u64
+    }
+
+    fn measured(&mut self, bytes: u64, time: Duration) {
+        self.bytes_per_second = bytes as f64 / time.as_secs_f64().max(0.001);
+    }
+}
+
+async fn run_partition(
+    plan: Arc<dyn ExecutionPlan>,
+    partition: usize,
+    context: Arc<TaskContext>,
+    _alive: Alive,
+) -> Result<Vec<Receipt>> {
+    let mut batches = plan.execute(partition, context).map_err(from_datafusion)?;
+    let mut all = Vec::new();
+    while let Some(batch) = batches.try_next().await.map_err(from_datafusion)? {
+        all.extend(receipts(&batch)?);
+    }
+    Ok(all)
+}
+
+async fn joined(tasks: &mut JoinSet<Result<Vec<Receipt>>>) -> Result<Vec<Receipt>> {
+    match tasks.join_next().await {
+        None => Ok(Vec::new()),
+        Some(Ok(result)) => result,
+        Some(Err(death)) => {
+            Err(Error::new(ErrorKind::Internal, "a task failed in an unforeseen way").with_source(death))
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a plan and a finished run say: plain data for the command line and for scripts.
+
+use serde::Serialize;
+
+use crate::flow::meter::Reading;
+use crate::run::sizing::Sizing;
+use crate::schema::NATIVE;
+use crate::sink::{ColumnPlan, Guarantee, Publish, Writers};
+use crate::source::TableShape;
+
+/// What `etl plan` prints.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReport {
+    /// Source without secrets.
+    pub source: String,
+    /// Target without secrets.
+    pub target: String,
+    /// The way the source is read, and why; one sentence each.
+    pub reading: Vec<String>,
+    /// What the source does by itself: columns, filters, limit; one sentence each.
+    pub pushed_down: Vec<String>,
+    /// The operators, outermost first, one line each.
+    pub operators: Vec<String>,
+    /// Number of splits.
+    pub splits: usize,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes.
+    pub bytes: Option<u64>,
+    /// Channels and groups, with the arithmetic.
+    pub sizing: Sizing,
+    /// One entry per column.
+    pub columns: Vec<ColumnReport>,
+    /// Statements that will run on the target.
+    pub ddl: Vec<String>,
+    /// How many writers.
+    pub writers: Writers,
+    /// When rows become visible.
+    pub publish: Publish,
+    /// What is promised.
+    pub guarantee: Guarantee,
+    /// What the user should know, one sentence each.
+    pub notes: Vec<String>,
+    /// Every task as it would be cut without measured speed.
+    pub tasks: Vec<TaskReport>,
+}
+
+/// One column of a plan.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColumnReport {
+    /// Type in the source's own words, else in Arrow's; none for a column that only the target has.
+    pub incoming_type: Option<String>,
+    /// What happens to it.
+    #[serde(flatten)]
+    pub plan: ColumnPlan,
+}
+
+impl ColumnReport {
+    /// `plan` beside the type that its column has in `shape`.
+    pub(super) fn of(plan: &ColumnPlan, shape: &TableShape) -> Self {
+        let field = plan.incoming.as_ref().and_then(|name| shape.schema.field_with_name(name).ok());
+        let incoming_type = field.map(|field| {
+            let native = field.metadata().get(NATIVE).and_then(|native| native.split_once(':'));
+            native.map_or_else(|| field.data_type().to_string(), |(_, name)| name.to_owned())
+        });
+        Self { incoming_type, plan: plan.clone() }
+    }
+}
+
+/// One task of a plan.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskReport {
+    /// Which task.
+    pub task: u32,
+    /// Which group's queue it starts in.
+    pub group: usize,
+    /// Its splits.
+    pub splits: Vec<u32>,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes.
+    pub bytes: Option<u64>,
+}
+
+/// What a finished run says.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Id of the run.
+    pub run: String,
+    /// Source without secrets.
+    pub source: String,
+    /// Target without secrets.
+    pub target: String,
+    /// Rows that became visible.
+    pub rows: u64,
+    /// Bytes written, encoded.
+    pub bytes_written: u64,
+    /// Tasks that ran.
+    pub tasks: usize,
+    /// Channels.
+    pub channels: usize,
+    /// The counters at the end.
+    pub meter: Reading,
+    /// What the user should know, one sentence each.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,180 @@
+//! The state log in one SQLite file: append-only, one row per record, shared by all runs of a user.
+//!
+//! A write-ahead log with a sync per record makes a record durable when `append` returns, also against a power cut;
+//! several processes append at once. Only this user can read the file: records tell what is moved where.
+//! Secrets are not its business: records hold references.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::bridge::blocking::{self, Worker};
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::{StateLog, StateRecord};
+
+/// Version of the layout below, in SQLite's `user_version`.
+const LAYOUT: i64 = 1;
+/// How long an append waits for those of other processes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+const TABLES: &str = "
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY,
+    run TEXT NOT NULL,
+    written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
+    body TEXT NOT NULL
+) STRICT;
+CREATE INDEX record_by_run ON record (run);
+PRAGMA user_version = 1;";
+
+/// The file that a user's runs share: `$XDG_STATE_HOME/etl/state.db`, else `~/.local/state/etl/state.db`.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) when neither variable is set to an absolute path.
+pub fn default_path() -> Result<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+    let none = || Error::new(ErrorKind::Usage, "there is no folder for the state of runs");
+    Ok(state.ok_or_else(|| none().with_hint("set HOME or XDG_STATE_HOME"))?.join("etl/state.db"))
+}
+
+/// A [`StateLog`] in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteStateLog {
+    worker: Worker<Connection>,
+    path: PathBuf,
+}
+
+impl SqliteStateLog {
+    /// Opens the log at `path`, and makes it, readable by this user alone, when it is missing.
+    ///
+    /// # Errors
+    /// [`Permission`](ErrorKind::Permission), [`Resource`](ErrorKind::Resource) or [`Io`](ErrorKind::Io) where the file
+    /// cannot be used, [`Corrupt`](ErrorKind::Corrupt) when it is no state log,
+    /// [`Unsupported`](ErrorKind::Unsupported) when a later version of this program made it.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        let file = path.clone();
+        let opened = blocking::run("state-open", move || open(&file)).await;
+        let connection = opened.map_err(|error| error.at("state log", path.display()))?;
+        Ok(Self { worker: Worker::start("state", connection)?, path })
+    }
+
+    async fn call<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
+        let done = self.worker.call(move |connection| work(connection)).await;
+        done.map_err(|error| error.at("state log", self.path.display()))
+    }
+}
+
+#[async_trait]
+impl StateLog for SqliteStateLog {
+    async fn read(&self, run: &str) -> Result<Vec<StateRecord>> {
+        let run = run.to_owned();
+        self.call(move |connection| {
+            let sql = "SELECT body FROM record WHERE run = ?1 ORDER BY id";
+            texts(connection, sql, &[&run])?.iter().map(|body| parse(body)).collect()
+        })
+        .await
+    }
+
+    async fn append(&self, run: &str, record: &StateRecord) -> Result<()> {
+        let (run, body) = (run.to_owned(), serde_json::to_string(record)?);
+        self.call(move |connection| {
+            let sql = "INSERT INTO record (run, body) VALUES (?1, ?2)";
+            let mut insert = connection.prepare_cached(sql).map_err(failed)?;
+            insert.execute([&run, &body]).map_err(failed).map(drop)
+        })
+        .await
+    }
+
+    async fn runs(&self) -> Result<Vec<String>> {
+        self.call(|connection| texts(connection, "SELECT run FROM record GROUP BY run ORDER BY min(id)", &[])).await
+    }
+}
+
+fn open(path: &Path) -> Result<Connection> {
+    make_private(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    match layout(&connection)? {
+        LAYOUT => {}
+        0 => create(&mut connection)?,
+        _ => {
+            let message = "the state log was made by a later version of etl";
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("use that version, or another file"));
+        }
+    }
+    connection.execute_batch("PRAGMA synchronous = FULL").map_err(failed)?;
+    Ok(connection)
+}
+
+/// Makes folder and file, so that SQLite's own files beside it get the same permissions.
+fn make_private(path: &Path) -> Result<()> {
+    let mut folders = DirBuilder::new();
+    let mut file = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        folders.mode(0o700);
+        file.mode(0o600);
+    }
+    if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
+        folders.recursive(true).create(folder)?;
+    }
+    file.create(true).truncate(false).write(true).open(path)?;
+    Ok(())
+}
+
+fn layout(connection: &Connection) -> Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)
+}
+
+/// Makes the tables, unless another process has done it meanwhile.
+fn create(connection: &mut Connection) -> Result<()> {
+    // Where there is no shared memory, as on some network file systems, the journal stays as it is.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(failed)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    if layout(&transaction)? == 0 {
+        let taken: bool = transaction
+            .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+            .map_err(failed)?;
+        if taken {
+            return Err(Error::new(ErrorKind::Corrupt, "this is a database of something else"));
+        }
+        transaction.execute_batch(TABLES).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
+}
+
+fn texts(connection: &Connection, sql: &str, parameters: &[&String]) -> Result<Vec<String>> {
+    let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(0)).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
+}
+
+fn parse(body: &str) -> Result<StateRecord> {
+    serde_json::from_str(body).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, "a record is not one that this version of etl writes").with_source(error)
+    })
+}
+
+fn failed(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode as Code;
+    let (kind, message) = match error.sqlite_error_code() {
+        Some(Code::NotADatabase | Code::DatabaseCorrupt) => (ErrorKind::Corrupt, "the file is no state log"),
+        Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
+            (ErrorKind::Permission, "the file cannot be written")
+        }
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => (ErrorKind::Transient, "another process keeps the file"),
+        Some(Code::DiskFull) => (ErrorKind::Resource, "the disk is full"),
+        _ => (ErrorKind::Io, "reading or writing it failed"),
+    };
+    Error::new(kind, message).with_source(error)
+}
+
+#[cfg(test)]
+mod tests;

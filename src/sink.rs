@@ -1,0 +1,273 @@
+//! What is written: how rows land in a target, and how what was written becomes visible.
+
+use std::fmt::Debug;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::attempt::{Attempt, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::{Encoding, TableShape};
+use crate::wire;
+
+/// One target of a transfer.
+///
+/// Order of calls: agree, prepare, then many writers at once, then commit or abort. Nothing that a writer
+/// wrote is visible before commit, unless the agreement says [`Publish::PerTask`].
+#[async_trait]
+pub trait Sink: Debug + Send + Sync {
+    /// Says how `incoming` would land. Reads the target's catalog, changes nothing.
+    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement>;
+
+    /// Runs the DDL that makes the stage. Idempotent on `token`.
+    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()>;
+
+    /// Opens the writer of one attempt of a task. At most as many are open at once as `agreement.writers` allows.
+    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>>;
+
+    /// Makes exactly `receipts` visible, at once. Idempotent on `token`.
+    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()>;
+
+    /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing.
+    async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()>;
+
+    /// Whether [`Writer::write_raw`] takes bytes of `encoding` under this agreement.
+    fn takes(&self, _agreement: &Agreement, _encoding: &Encoding) -> bool {
+        false
+    }
+}
+
+/// The bulk path of one attempt of a task: COPY, bound inserts, an encoder. Dropping it unflushed discards its rows.
+#[async_trait]
+pub trait Writer: Send {
+    /// Takes one batch of `agreement.target`. `Ok` means accepted for sending; awaiting it is the backpressure.
+    async fn write(&mut self, batch: RecordBatch) -> Result<()>;
+
+    /// Takes encoded bytes; only called after [`Sink::takes`].
+    async fn write_raw(&mut self, _bytes: Bytes, _rows: u64) -> Result<()> {
+        Err(Error::new(ErrorKind::Internal, "this writer takes no raw bytes"))
+    }
+
+    /// Makes everything since the last flush durable (or held by the server), not yet visible. Once for a
+    /// bounded task, once an epoch for a feed.
+    async fn flush(&mut self, token: &Token) -> Result<Receipt>;
+}
+
+/// How the job wants to write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteRequest {
+    /// What happens to what is there.
+    pub mode: WriteMode,
+    /// What happens when the columns differ.
+    pub schema: SchemaPolicy,
+    /// Whether all rows come in one task. Then a sink may hold one transaction open.
+    pub tasks: Tasks,
+    /// Bytes that one writer may hold beside the batch it was given.
+    pub memory_bytes: u64,
+}
+
+impl WriteRequest {
+    /// Writes in `mode`, by as many writers as there are channels, where columns must be equal.
+    pub fn new(mode: WriteMode) -> Self {
+        Self { mode, schema: SchemaPolicy::Strict, tasks: Tasks::Many, memory_bytes: 64 << 20 }
+    }
+}
+
+/// What happens to what is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WriteMode {
+    /// Make it; refuse a table with rows or an existing file.
+    Create,
+    /// Add to it; make it when it is missing.
+    Append,
+    /// Empty it and fill it, in one step for everybody else.
+    Truncate,
+    /// Build it beside, swap at the end.
+    Replace,
+    /// Insert or update by key.
+    Upsert {
+        /// The columns of the key.
+        key: Vec<String>,
+    },
+    /// Apply a change feed by key.
+    Changes {
+        /// The columns of the key.
+        key: Vec<String>,
+    },
+}
+
+/// What happens when the columns of source and target differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SchemaPolicy {
+    /// A difference is refused.
+    Strict,
+    /// What both have is copied.
+    Ignore,
+}
+
+/// How many tasks a transfer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Tasks {
+    /// All rows come through one writer.
+    One,
+    /// Several writers.
+    Many,
+}
+
+/// How rows will land: what the plan prints, what the engine casts to, what writers and commit need.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agreement {
+    /// The target's name, quoted as its own SQL or shell would have it; no secrets.
+    pub label: String,
+    /// What [`Writer::write`] takes. The engine casts to exactly this.
+    #[serde(with = "wire::schema")]
+    pub target: SchemaRef,
+    /// One entry per incoming column, in incoming order, then the target's columns that nothing fills.
+    pub columns: Vec<ColumnPlan>,
+    /// The statements that will run, for the plan.
+    pub ddl: Vec<String>,
+    /// How many writers may be open.
+    pub writers: Writers,
+    /// When rows become visible.
+    pub publish: Publish,
+    /// What is promised.
+    pub guarantee: Guarantee,
+    /// Bytes that one task should carry, where small tasks cost (one part file each).
+    pub task_bytes: Option<u64>,
+    /// What the user should know, one sentence each, for the plan.
+    pub notes: Vec<String>,
+    /// Private to the connector.
+    pub detail: Json,
+}
+
+/// What happens to one column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColumnPlan {
+    /// Name in the incoming shape; none for a column that only the target has.
+    pub incoming: Option<String>,
+    /// Name in the target; none for a dropped column.
+    pub target: Option<String>,
+    /// Type in the target's own words: `numeric(18,4)`.
+    pub target_type: String,
+    /// Which form the sink wants to get.
+    pub form: Form,
+    /// What happens to the values.
+    pub fate: ColumnFate,
+    /// Why, where it is not plain.
+    pub note: Option<String>,
+}
+
+/// The two forms in which a column may be offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Form {
+    /// The field of `TableShape::schema`.
+    Arrow,
+    /// The field of `TableShape::native`: wire bytes or text of the source's own type.
+    Native,
+}
+
+/// What happens to the values of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ColumnFate {
+    /// Same values, same meaning.
+    Exact,
+    /// Same values in a wider type.
+    Widened,
+    /// Values may lose something; a value that would is a reject unless the job allows it.
+    Lossy,
+    /// Values become text.
+    Stringified,
+    /// Only the target has it: its default.
+    Added,
+    /// Only the source has it: not copied.
+    Dropped,
+}
+
+/// How many writers may be open at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Writers {
+    /// As many as there are channels.
+    Any,
+    /// One, which gets all rows in the order of the source.
+    One,
+    /// Several, each of which gets all rows of its keys.
+    ByKey(Vec<String>),
+}
+
+/// When rows become visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Publish {
+    /// One open transaction, or none of the rows: nothing is kept when this process dies.
+    Held,
+    /// Staged, then published in one step.
+    AtOnce,
+    /// Task by task, as the user asked.
+    PerTask,
+}
+
+/// What is promised for a run that ended, and for one that was interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Guarantee {
+    /// A repeated attempt may double rows.
+    AtLeastOnce,
+    /// A repeated attempt overwrites by key.
+    IdempotentByKey,
+    /// Every row once.
+    ExactlyOnce,
+}
+
+/// What one attempt of a task wrote. The commit takes exactly one per task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// Which sink of the transfer.
+    pub sink: u32,
+    /// Which task.
+    pub task: u32,
+    /// Which attempt.
+    pub attempt: String,
+    /// The splits it holds, ascending.
+    pub splits: Vec<u32>,
+    /// Rows written.
+    pub rows: u64,
+    /// Bytes sent or written, encoded.
+    pub bytes: u64,
+    /// Rows refused.
+    pub rejected: u64,
+    /// Where a feed may go on; none for a bounded task.
+    pub position: Option<Json>,
+    /// Private to the connector: a part file, a transaction.
+    pub detail: Json,
+}
+
+impl Receipt {
+    /// A receipt of `attempt`.
+    pub fn of(attempt: &Attempt, rows: u64, bytes: u64, detail: Json) -> Self {
+        Self {
+            sink: attempt.token.sink,
+            task: attempt.task,
+            attempt: attempt.id.clone(),
+            splits: attempt.splits.clone(),
+            rows,
+            bytes,
+            rejected: 0,
+            position: None,
+            detail,
+        }
+    }
+}

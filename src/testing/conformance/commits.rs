@@ -1,0 +1,208 @@
+//! Checks of a sink's life cycle: nothing is visible before commit, nothing is lost or doubled by repeating, by
+//! a lost attempt, or by the end of the process. Dropping everything without a call is that end.
+
+use arrow::compute::concat_batches;
+
+use super::drive::{Run, expect_nothing, expect_visible, load, numbered};
+use super::{Fixture, Target, expect};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Receipt, Tasks, WriteMode, Writer};
+
+async fn start(target: &Target, mode: WriteMode, tasks: Tasks) -> Result<Run> {
+    Run::start(target, &numbered(0..1)?.schema(), mode, tasks).await
+}
+
+/// Four tasks of a hundred rows: at once where the sink allows it, each in two batches.
+pub(super) async fn writers(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let mut receipts: Vec<Receipt> = Vec::new();
+    if run.many() {
+        let mut open: Vec<Box<dyn Writer>> = Vec::new();
+        for task in 0..4 {
+            open.push(run.writer(task).await?);
+        }
+        for from in [0, 50] {
+            for (task, writer) in (0..4_i32).zip(&mut open).rev() {
+                let from = i64::from(task) * 100 + from;
+                run.write(writer, &numbered(from..from + 50)?).await?;
+            }
+        }
+        for mut writer in open.into_iter().rev() {
+            receipts.push(writer.flush(&run.token).await?);
+        }
+        receipts.reverse();
+    } else {
+        let mut writer = run.writer(0).await?;
+        for from in (0..400).step_by(50) {
+            run.write(&mut writer, &numbered(from..from + 50)?).await?;
+        }
+        receipts.push(writer.flush(&run.token).await?);
+    }
+    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+    expect(rows == 400, || format!("the receipts count {rows} of 400 rows"))?;
+    expect_nothing(fixture, &target).await?;
+    run.commit(&receipts).await?;
+    expect_visible(fixture, &target, &numbered(0..400)?).await
+}
+
+/// Each mode onto a table with rows.
+pub(super) async fn modes(fixture: &dyn Fixture) -> Result<()> {
+    for mode in fixture.modes() {
+        mode_of(fixture, &mode).await.map_err(|error| error.at("mode", format!("{mode:?}")))?;
+    }
+    Ok(())
+}
+
+async fn mode_of(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
+    let target = fixture.target().await?;
+    load(&target, &numbered(0..10)?, mode.clone()).await?;
+    expect_visible(fixture, &target, &numbered(0..10)?).await?;
+    if fixture.reader(&target, &numbered(0..1)?.schema())?.is_none() {
+        return Ok(());
+    }
+    let second = load(&target, &numbered(10..15)?, mode.clone()).await;
+    let expected = match (mode, second) {
+        (WriteMode::Create, Err(error)) if error.kind() == ErrorKind::AlreadyExists => numbered(0..10)?,
+        (WriteMode::Create, Ok(())) => {
+            return Err(Error::new(ErrorKind::Internal, "a table with rows was not refused"));
+        }
+        (_, Err(error)) => return Err(error),
+        (WriteMode::Truncate | WriteMode::Replace, Ok(())) => numbered(10..15)?,
+        (_, Ok(())) => numbered(0..15)?,
+    };
+    expect_visible(fixture, &target, &expected).await
+}
+
+/// The answer of a commit is lost: the second one changes nothing. Another run does.
+pub(super) async fn commit_twice(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let rows = numbered(0..10)?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let receipts = [run.task(0, &rows).await?];
+    run.commit(&receipts).await?;
+    run.commit(&receipts).await?;
+    // Also by a process that knows nothing but the records.
+    target.endpoint.sink(&target.object)?.commit(&run.agreement, &run.token, &receipts).await?;
+    expect_visible(fixture, &target, &rows).await?;
+
+    if fixture.modes().contains(&WriteMode::Append) {
+        load(&target, &rows, WriteMode::Append).await?;
+        expect_visible(fixture, &target, &concat_batches(&rows.schema(), [&rows, &rows])?).await?;
+    }
+    Ok(())
+}
+
+/// Abort sweeps what was flushed, as often as it is called; after a commit it does nothing.
+pub(super) async fn abort_twice(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    drop(run.task(0, &numbered(0..10)?).await?);
+    run.abort().await?;
+    run.abort().await?;
+    expect_nothing(fixture, &target).await?;
+
+    let rows = numbered(20..30)?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let receipt = run.task(0, &rows).await?;
+    run.commit(&[receipt]).await?;
+    run.abort().await?;
+    expect_visible(fixture, &target, &rows).await
+}
+
+/// The answer of a prepare is lost, before and after rows were flushed.
+pub(super) async fn prepare_twice(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let rows = numbered(0..10)?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    run.sink.prepare(&run.agreement, &run.token).await?;
+    let receipt = run.task(0, &rows).await?;
+    run.commit(&[receipt]).await?;
+    expect_visible(fixture, &target, &rows).await
+}
+
+/// An attempt is dropped in the middle, another one does the task.
+pub(super) async fn attempt_after_lost(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let rows = numbered(0..10)?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let mut lost = run.writer(0).await?;
+    run.write(&mut lost, &numbered(100..110)?).await?;
+    drop(lost);
+    let receipt = run.task(0, &rows).await?;
+    run.commit(&[receipt]).await?;
+    expect_visible(fixture, &target, &rows).await
+}
+
+/// The receipt of an attempt is lost, another attempt does the task: its rows are there once. A sink may refuse
+/// the second attempt; then nothing is there.
+pub(super) async fn attempt_after_flushed(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let rows = numbered(0..10)?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    drop(run.task(0, &rows).await?);
+    let second = run.task(0, &rows).await;
+    settle(fixture, &target, &run, second).await
+}
+
+/// Two attempts of one task are open at once, the older one is a zombie that never flushes.
+pub(super) async fn attempts_at_once(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let rows = numbered(0..10)?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    if !run.many() {
+        return run.abort().await;
+    }
+    let mut zombie = run.writer(0).await?;
+    run.write(&mut zombie, &rows).await?;
+    let second = run.task(0, &rows).await;
+    let committed = second.is_ok();
+    settle(fixture, &target, &run, second).await?;
+    // Whether this is refused or goes to nowhere is the sink's matter.
+    drop(zombie.flush(&run.token).await);
+    drop(zombie);
+    run.abort().await?;
+    if committed { expect_visible(fixture, &target, &rows).await } else { expect_nothing(fixture, &target).await }
+}
+
+/// Commits what the second attempt wrote, or aborts when it was refused; either way no row is there twice.
+async fn settle(fixture: &dyn Fixture, target: &Target, run: &Run, second: Result<Receipt>) -> Result<()> {
+    if let Ok(receipt) = second {
+        run.commit(&[receipt]).await?;
+        expect_visible(fixture, target, &numbered(0..10)?).await
+    } else {
+        run.abort().await?;
+        expect_nothing(fixture, target).await
+    }
+}
+
+/// The process ends while a writer writes: nothing is there, and a new run works.
+pub(super) async fn killed_before_flush(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let mut writer = run.writer(0).await?;
+    run.write(&mut writer, &numbered(0..10)?).await?;
+    drop(writer);
+    drop(run);
+    new_run_works(fixture, &target).await
+}
+
+/// The process ends between flush and commit: nothing is there, and a new run works.
+pub(super) async fn killed_after_flush(fixture: &dyn Fixture) -> Result<()> {
+    let target = fixture.target().await?;
+    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    drop(run.task(0, &numbered(0..10)?).await?);
+    let (agreement, token) = (run.agreement.clone(), run.token.clone());
+    drop(run);
+    new_run_works(fixture, &target).await?;
+    // A later process sweeps by what the log holds, and does not touch what others have committed.
+    target.endpoint.sink(&target.object)?.abort(&agreement, &token).await?;
+    expect_visible(fixture, &target, &numbered(50..60)?).await
+}
+
+async fn new_run_works(fixture: &dyn Fixture, target: &Target) -> Result<()> {
+    expect_nothing(fixture, target).await?;
+    let rows = numbered(50..60)?;
+    load(target, &rows, WriteMode::Create).await?;
+    expect_visible(fixture, target, &rows).await
+}

@@ -1,0 +1,293 @@
+//! Wrappers of the contract's traits that fail, hang or dawdle at a chosen call, for tests of what happens then.
+//!
+//! ```
+//! use arrow_etl::error::ErrorKind;
+//! use arrow_etl::testing::{faults::{Fault, Faults, Point}, memory::Memory};
+//!
+//! let faults = Faults::new().nth(Point::Flush, 2, Fault::FailAfter(ErrorKind::Connection));
+//! let endpoint = faults.endpoint(Memory::new().endpoint());
+//! ```
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::logical_expr::Expr;
+use futures::{StreamExt as _, stream};
+
+use crate::attempt::{Attempt, Token};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+
+/// A call at which something can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Point {
+    /// [`Endpoint::open`].
+    Open,
+    /// [`Endpoint::execute`].
+    Execute,
+    /// [`Endpoint::finish`].
+    Finish,
+    /// [`Session::check`].
+    Check,
+    /// [`Session::close`].
+    Close,
+    /// [`Source::describe`].
+    Describe,
+    /// [`Source::plan`].
+    Plan,
+    /// [`Source::read`] and [`Source::read_raw`].
+    Read,
+    /// Each batch of a stream that was read.
+    Batch,
+    /// [`Sink::agree`].
+    Agree,
+    /// [`Sink::prepare`].
+    Prepare,
+    /// [`Sink::writer`].
+    Writer,
+    /// [`Writer::write`] and [`Writer::write_raw`].
+    Write,
+    /// [`Writer::flush`].
+    Flush,
+    /// [`Sink::commit`].
+    Commit,
+    /// [`Sink::abort`].
+    Abort,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The call does nothing and fails.
+    Fail(ErrorKind),
+    /// The call does its work and fails all the same: the answer is lost.
+    FailAfter(ErrorKind),
+    /// The call never returns.
+    Hang,
+    /// The call is late.
+    Slow(Duration),
+}
+
+/// Which calls go wrong, counted over everything that was wrapped with it.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    rules: Vec<(Point, Option<usize>, Fault)>,
+    calls: HashMap<Point, usize>,
+}
+
+impl Faults {
+    /// No fault yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `fault` at every call of `point`.
+    #[must_use]
+    pub fn each(self, point: Point, fault: Fault) -> Self {
+        self.inner(|inner| inner.rules.push((point, None, fault)));
+        self
+    }
+
+    /// `fault` at the `nth` call of `point`, from 1.
+    #[must_use]
+    pub fn nth(self, point: Point, nth: usize, fault: Fault) -> Self {
+        self.inner(|inner| inner.rules.push((point, Some(nth), fault)));
+        self
+    }
+
+    /// How often `point` was called.
+    pub fn calls(&self, point: Point) -> usize {
+        self.inner(|inner| inner.calls.get(&point).copied().unwrap_or(0))
+    }
+
+    /// `endpoint`, and all that comes from it, with these faults.
+    pub fn endpoint(&self, endpoint: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        Arc::new(FaultyEndpoint { inner: endpoint, faults: self.clone() })
+    }
+
+    /// `source` with these faults.
+    pub fn source(&self, source: Arc<dyn Source>) -> Arc<dyn Source> {
+        Arc::new(FaultySource { inner: source, faults: self.clone() })
+    }
+
+    /// `sink`, and its writers, with these faults.
+    pub fn sink(&self, sink: Arc<dyn Sink>) -> Arc<dyn Sink> {
+        Arc::new(FaultySink { inner: sink, faults: self.clone() })
+    }
+
+    fn inner<T>(&self, use_it: impl FnOnce(&mut Inner) -> T) -> T {
+        // A test that panicked has said so already.
+        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn next(&self, point: Point) -> Option<Fault> {
+        self.inner(|inner| {
+            let calls = inner.calls.entry(point).or_default();
+            *calls += 1;
+            let hit = |rule: &&(Point, Option<usize>, Fault)| rule.0 == point && rule.1.is_none_or(|nth| nth == *calls);
+            inner.rules.iter().find(hit).map(|(_, _, fault)| *fault)
+        })
+    }
+
+    /// `call`, or what goes wrong with it.
+    async fn at<T>(&self, point: Point, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+        let broken = |kind| Error::new(kind, format!("a fault at {point:?}, as asked for"));
+        match self.next(point) {
+            None => call.await,
+            Some(Fault::Fail(kind)) => Err(broken(kind)),
+            Some(Fault::FailAfter(kind)) => {
+                call.await?;
+                Err(broken(kind))
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Slow(time)) => {
+                tokio::time::sleep(time).await;
+                call.await
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FaultyEndpoint {
+    inner: Arc<dyn Endpoint>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Endpoint for FaultyEndpoint {
+    fn label(&self) -> String {
+        self.inner.label()
+    }
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
+        self.inner.list(pattern).await
+    }
+    async fn ping(&self) -> Result<Ping> {
+        self.inner.ping().await
+    }
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
+        let inner = self.faults.at(Point::Open, self.inner.open(request)).await?;
+        Ok(Arc::new(FaultySession { inner, faults: self.faults.clone() }))
+    }
+    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+        self.faults.at(Point::Execute, self.inner.execute(step, sql)).await
+    }
+    async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
+        self.faults.at(Point::Finish, self.inner.finish(transfers)).await
+    }
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+        Ok(self.faults.sink(self.inner.sink(object)?))
+    }
+}
+
+#[derive(Debug)]
+struct FaultySession {
+    inner: Arc<dyn Session>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Session for FaultySession {
+    fn snapshot(&self) -> Snapshot {
+        self.inner.snapshot()
+    }
+    fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
+        Ok(self.faults.source(self.inner.source(object)?))
+    }
+    async fn check(&self) -> Result<()> {
+        self.faults.at(Point::Check, self.inner.check()).await
+    }
+    async fn close(&self) -> Result<()> {
+        self.faults.at(Point::Close, self.inner.close()).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultySource {
+    inner: Arc<dyn Source>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Source for FaultySource {
+    async fn describe(&self) -> Result<TableShape> {
+        self.faults.at(Point::Describe, self.inner.describe()).await
+    }
+    fn pushdown(&self, shape: &TableShape, filter: &Expr) -> Pushdown {
+        self.inner.pushdown(shape, filter)
+    }
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        self.faults.at(Point::Plan, self.inner.plan(scan, goal)).await
+    }
+    async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
+        let batches = self.faults.at(Point::Read, self.inner.read(scan, split, attempt)).await?;
+        let faulty = stream::unfold((batches, self.faults.clone()), |(mut batches, faults)| async move {
+            let batch = faults.at(Point::Batch, async { batches.next().await.transpose() }).await.transpose()?;
+            Some((batch, (batches, faults)))
+        });
+        Ok(faulty.boxed())
+    }
+    fn encoding(&self, scan: &Scan) -> Option<Encoding> {
+        self.inner.encoding(scan)
+    }
+    async fn read_raw(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<RawStream> {
+        self.faults.at(Point::Read, self.inner.read_raw(scan, split, attempt)).await
+    }
+}
+
+#[derive(Debug)]
+struct FaultySink {
+    inner: Arc<dyn Sink>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Sink for FaultySink {
+    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
+        self.faults.at(Point::Agree, self.inner.agree(incoming, request)).await
+    }
+    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        self.faults.at(Point::Prepare, self.inner.prepare(agreement, token)).await
+    }
+    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
+        let inner = self.faults.at(Point::Writer, self.inner.writer(agreement, attempt)).await?;
+        Ok(Box::new(FaultyWriter { inner, faults: self.faults.clone() }))
+    }
+    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
+        self.faults.at(Point::Commit, self.inner.commit(agreement, token, receipts)).await
+    }
+    async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        self.faults.at(Point::Abort, self.inner.abort(agreement, token)).await
+    }
+    fn takes(&self, agreement: &Agreement, encoding: &Encoding) -> bool {
+        self.inner.takes(agreement, encoding)
+    }
+}
+
+struct FaultyWriter {
+    inner: Box<dyn Writer>,
+    faults: Faults,
+}
+
+#[async_trait]
+impl Writer for FaultyWriter {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.faults.at(Point::Write, self.inner.write(batch)).await
+    }
+    async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
+        self.faults.at(Point::Write, self.inner.write_raw(bytes, rows)).await
+    }
+    async fn flush(&mut self, token: &Token) -> Result<Receipt> {
+        self.faults.at(Point::Flush, self.inner.flush(token)).await
+    }
+}

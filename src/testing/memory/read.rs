@@ -1,0 +1,120 @@
+//! The session and the source: the tables as they were when the session was opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, RecordBatch, RecordBatchOptions};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use futures::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize};
+
+use super::{Memory, Open, Table, missing, name_of};
+use crate::attempt::Attempt;
+use crate::endpoint::{ObjectRef, Session, Snapshot};
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+
+#[derive(Debug)]
+pub(super) struct MemorySession {
+    pub(super) memory: Memory,
+    pub(super) tables: BTreeMap<String, Table>,
+}
+
+impl Drop for MemorySession {
+    fn drop(&mut self) {
+        self.memory.store(|store| store.counts.closed += 1);
+    }
+}
+
+#[async_trait]
+impl Session for MemorySession {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::Private
+    }
+
+    fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
+        let name = name_of(object)?;
+        let table = self.tables.get(name).cloned().ok_or_else(|| missing(name))?;
+        Ok(Arc::new(MemorySource { memory: self.memory.clone(), table }))
+    }
+
+    async fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct MemorySource {
+    memory: Memory,
+    table: Table,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowRange {
+    from: usize,
+    to: usize,
+}
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn describe(&self) -> Result<TableShape> {
+        let mut shape = TableShape::of(Arc::clone(&self.table.schema));
+        shape.key.clone_from(&self.table.key);
+        shape.rows = Some(self.table.rows.num_rows() as u64);
+        shape.bytes = Some(self.table.rows.get_array_memory_size() as u64);
+        Ok(shape)
+    }
+
+    fn pushdown(&self, _shape: &TableShape, _filter: &Expr) -> Pushdown {
+        Pushdown::None
+    }
+
+    async fn plan(&self, _scan: &Scan, _goal: &SplitGoal) -> Result<ReadPlan> {
+        let (rows, count) = (self.table.rows.num_rows(), self.table.splits.max(1));
+        let split = |at: usize| {
+            let (from, to) = (rows * at / count, rows * (at + 1) / count);
+            let detail = serde_json::to_value(RowRange { from, to })?;
+            Ok(Split { id: at as u32, source: 0, rows: Some((to - from) as u64), bytes: None, place: None, detail })
+        };
+        Ok(ReadPlan { splits: (0..count).map(split).collect::<Result<_>>()?, ..ReadPlan::default() })
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        let RowRange { from, to } = serde_json::from_value(split.detail.clone())?;
+        let rows = self.table.rows.slice(from, to - from);
+        let rows = project(&rows, scan)?;
+        let step = batch_rows(&rows, scan)?;
+        let open = Open::read(&self.memory);
+        let starts = (0..rows.num_rows()).step_by(step);
+        let batches = starts.map(move |start| {
+            let _held_until_the_stream_ends = &open;
+            Ok(rows.slice(start, step.min(rows.num_rows() - start)))
+        });
+        Ok(stream::iter(batches).boxed())
+    }
+}
+
+fn project(rows: &RecordBatch, scan: &Scan) -> Result<RecordBatch> {
+    let column = |field: &Arc<arrow::datatypes::Field>| {
+        let lacking = || Error::new(ErrorKind::NotFound, "there is no such column").at("column", field.name());
+        rows.column_by_name(field.name()).cloned().ok_or_else(lacking)
+    };
+    let columns = scan.schema.fields().iter().map(column).collect::<Result<_>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(&scan.schema), columns, &options)?)
+}
+
+/// Rows of a batch: by their number, and by their bytes on average.
+fn batch_rows(rows: &RecordBatch, scan: &Scan) -> Result<usize> {
+    let mut bytes = 0;
+    for column in rows.columns() {
+        bytes += column.to_data().get_slice_memory_size()?;
+    }
+    let each = (bytes / rows.num_rows().max(1)).max(1);
+    Ok((scan.batch_bytes / each).clamp(1, scan.batch_rows.max(1)))
+}

@@ -1,0 +1,226 @@
+//! The sink: batches are staged by attempt and become rows of the table at commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::row::{RowConverter, SortField};
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use super::{Memory, Open, Store, Table};
+use crate::attempt::{Attempt, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Publish, Receipt, SchemaPolicy, Sink, WriteMode, WriteRequest,
+    Writer, Writers,
+};
+use crate::source::TableShape;
+
+#[derive(Debug)]
+pub(super) struct MemorySink {
+    pub(super) memory: Memory,
+    pub(super) name: String,
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
+        let present = self.memory.table(&self.name);
+        if let (WriteMode::Create, Some(table)) = (&request.mode, &present)
+            && table.rows.num_rows() > 0
+        {
+            return Err(Error::new(ErrorKind::AlreadyExists, "the table has rows").at("object", &self.name));
+        }
+        if let WriteMode::Changes { .. } = request.mode {
+            return Err(Error::new(ErrorKind::Unsupported, "memory: takes no change feed"));
+        }
+        let columns = columns(incoming, present.as_ref(), request.schema).map_err(|e| e.at("object", &self.name))?;
+        let field = |plan: &ColumnPlan| {
+            let name = plan.target.as_ref().filter(|_| plan.incoming.is_some())?;
+            let schema = present.as_ref().map_or(&incoming.schema, |table| &table.schema);
+            schema.field_with_name(name).ok().cloned()
+        };
+        Ok(Agreement {
+            label: self.name.clone(),
+            target: Arc::new(Schema::new(columns.iter().filter_map(field).collect::<Vec<_>>())),
+            columns,
+            ddl: Vec::new(),
+            writers: Writers::Any,
+            publish: Publish::AtOnce,
+            guarantee: Guarantee::ExactlyOnce,
+            task_bytes: None,
+            notes: Vec::new(),
+            detail: serde_json::to_value(&request.mode)?,
+        })
+    }
+
+    async fn prepare(&self, _agreement: &Agreement, _token: &Token) -> Result<()> {
+        Ok(())
+    }
+
+    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(MemoryWriter {
+            open: Open::writer(&self.memory),
+            target: Arc::clone(&agreement.target),
+            attempt: attempt.clone(),
+            batches: Vec::new(),
+        }))
+    }
+
+    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
+        let mode: WriteMode = serde_json::from_value(agreement.detail.clone())?;
+        let mut receipts: Vec<&Receipt> = receipts.iter().collect();
+        receipts.sort_by_key(|receipt| receipt.task);
+        self.memory.store(|store| {
+            if store.committed.contains(token) {
+                return Ok(());
+            }
+            let mut batches = Vec::new();
+            for receipt in receipts {
+                let staged = store.staged.get(&(token.clone(), receipt.attempt.clone()));
+                let lost = || Error::new(ErrorKind::Internal, "nothing was flushed for this receipt");
+                batches.extend(staged.ok_or_else(|| lost().at("task", receipt.task))?.iter().cloned());
+            }
+            let table = changed(store.tables.get(&self.name), &agreement.target, &mode, &batches)?;
+            store.tables.insert(self.name.clone(), table);
+            store.committed.insert(token.clone());
+            store.counts.commits += 1;
+            sweep(store, token);
+            Ok(())
+        })
+    }
+
+    async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
+        self.memory.store(|store| {
+            store.counts.aborts += 1;
+            sweep(store, token);
+        });
+        Ok(())
+    }
+}
+
+struct MemoryWriter {
+    open: Open,
+    target: SchemaRef,
+    attempt: Attempt,
+    batches: Vec<RecordBatch>,
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        let types = |schema: &Schema| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(batch.schema_ref()) != types(&self.target) {
+            return Err(Error::new(ErrorKind::Internal, "the batch is not what was agreed on"));
+        }
+        // Also refuses a NULL where the target has none.
+        self.batches.push(RecordBatch::try_new(Arc::clone(&self.target), batch.columns().to_vec())?);
+        Ok(())
+    }
+
+    async fn flush(&mut self, token: &Token) -> Result<Receipt> {
+        let batches = std::mem::take(&mut self.batches);
+        let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64;
+        let bytes = batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>() as u64;
+        let (Open::Read(memory) | Open::Writer(memory)) = &self.open;
+        memory.store(|store| store.staged.insert((token.clone(), self.attempt.id.clone()), batches));
+        Ok(Receipt::of(&self.attempt, rows, bytes, Json::Null))
+    }
+}
+
+fn sweep(store: &mut Store, token: &Token) {
+    store.staged.retain(|(other, _), _| other != token);
+}
+
+/// The table after `mode` was applied.
+fn changed(present: Option<&Table>, target: &SchemaRef, mode: &WriteMode, batches: &[RecordBatch]) -> Result<Table> {
+    let mut table = present.cloned().unwrap_or_else(|| Table::empty(Arc::clone(target)));
+    let batches = batches.iter().map(|batch| widened(batch, &table.schema)).collect::<Result<Vec<_>>>()?;
+    if matches!(mode, WriteMode::Truncate | WriteMode::Replace) {
+        table.rows = RecordBatch::new_empty(Arc::clone(&table.schema));
+    }
+    table.add(&batches)?;
+    if let WriteMode::Upsert { key } = mode {
+        table.rows = last_by_key(&table.rows, key)?;
+    }
+    Ok(table)
+}
+
+/// `batch` with the table's columns in the table's order; those that nothing fills are NULL.
+fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let column = |field: &Arc<arrow::datatypes::Field>| -> ArrayRef {
+        let empty = || arrow::array::new_null_array(field.data_type(), batch.num_rows());
+        batch.column_by_name(field.name()).cloned().unwrap_or_else(empty)
+    };
+    Ok(RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect())?)
+}
+
+/// The last row of each key, in the order of first appearance.
+fn last_by_key(rows: &RecordBatch, key: &[String]) -> Result<RecordBatch> {
+    let lacking = |name: &String| Error::new(ErrorKind::Schema, "the key has no such column").at("column", name);
+    let columns: Vec<ArrayRef> = key
+        .iter()
+        .map(|name| rows.column_by_name(name).cloned().ok_or_else(|| lacking(name)))
+        .collect::<Result<_>>()?;
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let converter = RowConverter::new(fields)?;
+    let keys = converter.convert_columns(&columns)?;
+    let mut place = HashMap::new();
+    let mut kept: Vec<u64> = Vec::new();
+    for (at, key) in keys.iter().enumerate() {
+        let slot = *place.entry(key.owned()).or_insert(kept.len());
+        if slot == kept.len() { kept.push(at as u64) } else { kept[slot] = at as u64 }
+    }
+    let kept = take_record_batch(rows, &UInt64Array::from(kept))?;
+    Ok(concat_batches(&rows.schema(), [&kept])?)
+}
+
+fn columns(incoming: &TableShape, present: Option<&Table>, policy: SchemaPolicy) -> Result<Vec<ColumnPlan>> {
+    let differs = |name: &str, side: &str| {
+        Err(Error::new(ErrorKind::Schema, format!("only the {side} has this column"))
+            .with_hint("use --schema ignore to copy what both have")
+            .at("column", name))
+    };
+    let mut plans = Vec::new();
+    for field in incoming.schema.fields() {
+        let target = match present {
+            None => Some(field.as_ref()),
+            Some(table) => table.schema.field_with_name(field.name()).ok(),
+        };
+        if target.is_none() && policy == SchemaPolicy::Strict {
+            return differs(field.name(), "source");
+        }
+        let fate = match target {
+            None => ColumnFate::Dropped,
+            Some(target) if target.data_type() == field.data_type() => ColumnFate::Exact,
+            // What the engine casts to; it refuses a value that would change.
+            Some(_) => ColumnFate::Lossy,
+        };
+        plans.push(ColumnPlan {
+            incoming: Some(field.name().clone()),
+            target: target.map(|target| target.name().clone()),
+            target_type: target.map_or_else(String::new, |target| target.data_type().to_string()),
+            form: Form::Arrow,
+            fate,
+            note: None,
+        });
+    }
+    let fields = present.map(|table| table.schema.fields().iter()).into_iter().flatten();
+    for field in fields.filter(|field| incoming.schema.field_with_name(field.name()).is_err()) {
+        if policy == SchemaPolicy::Strict || !field.is_nullable() {
+            return differs(field.name(), "target");
+        }
+        plans.push(ColumnPlan {
+            incoming: None,
+            target: Some(field.name().clone()),
+            target_type: field.data_type().to_string(),
+            form: Form::Arrow,
+            fate: ColumnFate::Added,
+            note: None,
+        });
+    }
+    Ok(plans)
+}

@@ -1,0 +1,283 @@
+//! Every connector of this build through the one suite. A new connector adds its fixture and one line.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalUnit, Schema};
+use arrow_etl::connectors;
+use arrow_etl::endpoint::{Endpoint, ObjectRef};
+use arrow_etl::error::Result;
+use arrow_etl::testing::conformance::{self, Fixture, Target};
+use arrow_etl::testing::generate::{self, Limits};
+use arrow_etl::testing::memory::Memory;
+use async_trait::async_trait;
+use serde_json::{Value as Json, json};
+
+fn endpoint(scheme: &str, options: &Json) -> Result<Arc<dyn Endpoint>> {
+    connectors::find(scheme)?.endpoint(options)
+}
+
+fn table() -> ObjectRef {
+    ObjectRef::Table("conformance".to_owned())
+}
+
+async fn passes(fixture: &dyn Fixture) {
+    let report = conformance::check(fixture).await;
+    assert!(report.passed(), "{fixture:?}: {report}");
+}
+
+#[derive(Debug)]
+struct InMemory;
+
+#[async_trait]
+impl Fixture for InMemory {
+    async fn target(&self) -> Result<Target> {
+        Ok(Target::new(Memory::new().endpoint(), table()))
+    }
+    fn fields(&self) -> Vec<Field> {
+        generate::fields()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory() {
+    passes(&InMemory).await;
+}
+
+/// `null:` keeps nothing: only the calls are checked.
+#[derive(Debug)]
+struct Null;
+
+#[async_trait]
+impl Fixture for Null {
+    async fn target(&self) -> Result<Target> {
+        Ok(Target::new(endpoint("null", &json!({"url": "null:"}))?, ObjectRef::Whole))
+    }
+    fn reader(&self, _target: &Target, _schema: &Schema) -> Result<Option<Arc<dyn Endpoint>>> {
+        Ok(None)
+    }
+    fn fields(&self) -> Vec<Field> {
+        generate::fields()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn null() {
+    passes(&Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generator() {
+    for url in ["gen:?rows=30000", "gen:tpch.supplier?sf=3"] {
+        let endpoint = endpoint("gen", &json!({"url": url})).unwrap();
+        let report = conformance::check_source(endpoint, ObjectRef::Whole).await;
+        assert!(report.passed(), "{url}: {report}");
+    }
+}
+
+/// A table of a database of its own.
+#[derive(Debug)]
+struct Postgres;
+
+#[async_trait]
+impl Fixture for Postgres {
+    async fn target(&self) -> Result<Target> {
+        Ok(Target::new(endpoint("postgres", &json!({"url": crate::server::postgres()}))?, table()))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        generate::fields()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { nul: false, years: (-4712, 200_000), ..Limits::default() }
+    }
+
+    fn returned(&self, field: &Field) -> DataType {
+        match field.data_type() {
+            DataType::Int8 | DataType::UInt8 => DataType::Int16,
+            DataType::UInt16 => DataType::Int32,
+            DataType::UInt32 => DataType::Int64,
+            DataType::UInt64 => DataType::Decimal128(20, 0),
+            DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+            other => other.clone(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres() {
+    passes(&Postgres).await;
+}
+
+/// One file of one format; `extension` says which.
+#[derive(Debug)]
+struct Files {
+    extension: &'static str,
+    names: &'static [&'static str],
+    /// Whether the format keeps types; in the others casts say how text is parsed.
+    typed: bool,
+    nan: bool,
+}
+
+impl Files {
+    fn endpoint(&self, target: &Target, casts: Json) -> Result<Arc<dyn Endpoint>> {
+        endpoint("file", &json!({"url": target.endpoint.label(), "casts": casts}))
+    }
+}
+
+#[async_trait]
+impl Fixture for Files {
+    async fn target(&self) -> Result<Target> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(format!("conformance.{}", self.extension));
+        let endpoint = endpoint("file", &json!({"url": path.display().to_string()}))?;
+        Ok(Target::new(endpoint, ObjectRef::Whole).keeping(folder))
+    }
+    fn reader(&self, target: &Target, schema: &Schema) -> Result<Option<Arc<dyn Endpoint>>> {
+        if self.typed {
+            return Ok(Some(Arc::clone(&target.endpoint)));
+        }
+        let casts = schema.fields().iter().map(|field| (field.name().clone(), Json::from(cast_of(field))));
+        self.endpoint(target, Json::Object(casts.collect())).map(Some)
+    }
+    fn fields(&self) -> Vec<Field> {
+        generate::fields_named(self.names)
+    }
+    fn limits(&self) -> Limits {
+        Limits { nan: self.nan, infinity: self.nan, ..Limits::default() }
+    }
+    fn longest(&self) -> usize {
+        // The compressed ones take the same way but for the compression, which takes its time in a debug build.
+        if self.extension.contains('.') { 5 << 20 } else { 50 << 20 }
+    }
+    fn keeps_empty_columns(&self) -> bool {
+        !self.extension.starts_with("jsonl")
+    }
+}
+
+/// The word of `--cast` for a type.
+fn cast_of(field: &Field) -> String {
+    match field.data_type() {
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int16 => "smallint".to_owned(),
+        DataType::Int32 => "int".to_owned(),
+        DataType::Int64 => "bigint".to_owned(),
+        DataType::Float32 => "real".to_owned(),
+        DataType::Float64 => "double".to_owned(),
+        DataType::Binary => "bytea".to_owned(),
+        DataType::Date32 => "date".to_owned(),
+        DataType::Time64(_) => "time".to_owned(),
+        DataType::Timestamp(_, None) => "timestamp".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "timestamptz".to_owned(),
+        DataType::FixedSizeBinary(16) => "uuid".to_owned(),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("decimal({precision},{scale})")
+        }
+        _ => "text".to_owned(),
+    }
+}
+
+const TEXT_TYPES: &[&str] = &[
+    "bool",
+    "int16",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "decimal_18_4",
+    "decimal_38_0",
+    "decimal_38_38",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+];
+const PARQUET_TYPES: &[&str] = &[
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal_5_2",
+    "decimal_18_4",
+    "decimal_38_0",
+    "decimal_38_38",
+    "decimal_76_0",
+    "decimal_76_38",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "uuid",
+    "json",
+    "int32_list",
+    "text_list",
+];
+const ARROW_TYPES: &[&str] = &[
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal_5_2",
+    "decimal_18_4",
+    "decimal_38_0",
+    "decimal_38_38",
+    "decimal_76_0",
+    "decimal_76_38",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "duration",
+    "interval",
+    "uuid",
+    "json",
+    "int32_list",
+    "text_list",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn csv() {
+    for extension in ["csv", "tsv", "csv.gz", "csv.zst"] {
+        passes(&Files { extension, names: TEXT_TYPES, typed: false, nan: true }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_lines() {
+    for extension in ["jsonl", "jsonl.gz", "jsonl.zst"] {
+        passes(&Files { extension, names: TEXT_TYPES, typed: false, nan: false }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet() {
+    passes(&Files { extension: "parquet", names: PARQUET_TYPES, typed: true, nan: true }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arrow_ipc() {
+    for extension in ["arrow", "arrows"] {
+        passes(&Files { extension, names: ARROW_TYPES, typed: true, nan: true }).await;
+    }
+}

@@ -1,0 +1,22 @@
+//! The one integration binary. `tests/run` starts the server that it needs and runs it.
+//!
+//! A test that wants PostgreSQL calls [`server::postgres`]: every call is a database of its own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "everything here is a test")]
+#![allow(clippy::items_after_statements, clippy::cloned_ref_to_slice_refs, reason = "tests read better so")]
+#![allow(
+    clippy::match_bool,
+    clippy::needless_pass_by_value,
+    clippy::similar_names,
+    clippy::unused_self,
+    reason = "tests read better so"
+)]
+
+mod cli;
+mod conformance;
+mod engine;
+mod files;
+mod layering;
+mod postgres_read;
+mod postgres_write;
+mod server;
+mod sqlite;
