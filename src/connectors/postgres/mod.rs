@@ -11,6 +11,7 @@ use crate::source::TableShape;
 
 mod agree;
 mod catalog;
+pub mod codec;
 mod config;
 mod connect;
 mod copy;

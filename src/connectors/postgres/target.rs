@@ -173,7 +173,7 @@ impl Catalog {
 }
 
 /// The layout of a scalar type by its OID, which is fixed for built-in types.
-fn layout(oid: u32, class: char) -> Layout {
+pub(super) fn layout(oid: u32, class: char) -> Layout {
     match oid {
         16 => Layout::Bool,
         21 => Layout::Int2,
