@@ -1,0 +1,81 @@
+//! The parsers, included from the crate's own files.
+
+#[path = "../../../src/error.rs"]
+pub mod error;
+#[path = "../../../src/formats/mod.rs"]
+pub mod formats;
+#[path = "../../../src/schema.rs"]
+pub mod schema;
+
+/// PostgreSQL's wire format.
+pub mod postgres {
+    #[path = "../../../../src/connectors/postgres/decode/mod.rs"]
+    mod decode;
+    #[path = "../../../../src/connectors/postgres/typemap.rs"]
+    mod typemap;
+
+    use std::sync::Arc;
+
+    use arrow::datatypes::{Field, Schema};
+    use bytes::Bytes;
+
+    /// Decodes `bytes` as `rows` tuples of one column, once for each built-in type.
+    pub fn decode_all(bytes: &[u8], rows: usize) {
+        for entry in typemap::BUILT_IN {
+            let pg = typemap::PgType {
+                name: entry.name.to_owned(),
+                base: None,
+                oid: entry.oid,
+                typmod: i32::from(bytes.first().copied().unwrap_or(0)) << 16 | 6,
+                class: b'b',
+                element: None,
+                output: String::new(),
+            };
+            let typemap::Codec::Scalar(read) = pg.codec() else { continue };
+            let array = typemap::PgType { oid: entry.array, element: Some((entry.oid, b'b')), ..pg.clone() };
+            for (pg, kind) in [(pg, decode::Kind::Scalar(read)), (array, decode::Kind::List(read))] {
+                let schema = Arc::new(Schema::new(vec![Field::new("c", pg.arrow(), true)]));
+                let layout = decode::Layout { schema, kinds: vec![kind] };
+                let chunk = decode::Chunk { bytes: Bytes::copy_from_slice(bytes), rows, first_row: 0 };
+                let _ = decode::decode(&layout, &chunk);
+            }
+        }
+    }
+}
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use formats::split::{RecordStart, stitch};
+use formats::{Extent, Inferred, Piece, RecordFormat};
+
+/// Small chunks, so that cuts fall everywhere.
+const CHUNK_BYTES: usize = 7;
+
+/// Reads `bytes` as a whole file and, where the format allows it, in pieces: both give the same rows or both fail.
+pub fn cut_and_whole(format: &dyn RecordFormat, bytes: &[u8]) {
+    let Ok(inferred) = format.infer(bytes, Extent::Whole) else { return };
+    let start = &inferred.start;
+    let body = &bytes[start.data_start.min(bytes.len())..];
+    let whole = format.decode(&Piece { bytes: body, first_line: start.line }, &inferred.layout, &inferred.schema);
+    if !start.splittable || body.is_empty() {
+        return;
+    }
+    let pieces = pieces(format, body, &inferred);
+    match (whole, pieces) {
+        (Ok(whole), Ok(pieces)) => assert_eq!(whole, pieces),
+        (Err(_), Err(_)) => {}
+        (whole, pieces) => panic!("whole: {:?}, in pieces: {:?}", whole.map(drop), pieces.map(drop)),
+    }
+}
+
+fn pieces(format: &dyn RecordFormat, body: &[u8], inferred: &Inferred) -> error::Result<RecordBatch> {
+    let chunks: Vec<_> = body.chunks(CHUNK_BYTES).map(|chunk| format.scan_chunk(chunk)).collect();
+    let starts = stitch(RecordStart { offset: 0, line: inferred.start.line }, &chunks);
+    let ends = starts.iter().skip(1).map(|next| next.offset as usize).chain([body.len()]);
+    let mut batches = Vec::new();
+    for (start, end) in starts.iter().zip(ends) {
+        let piece = Piece { bytes: &body[start.offset as usize..end], first_line: start.line };
+        batches.push(format.decode(&piece, &inferred.layout, &inferred.schema)?);
+    }
+    Ok(concat_batches(&inferred.schema, &batches)?)
+}
