@@ -1,6 +1,5 @@
 //! An endpoint is one database, file or folder; a session is the open point in time of it.
 
-use std::fmt;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -11,27 +10,7 @@ use crate::error::Result;
 use crate::sink::{Agreement, Sink};
 use crate::source::Source;
 
-/// One object of an endpoint, as the user named it. The connector parses and quotes it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ObjectRef {
-    /// What the endpoint itself names: the files of a path, the only table of a generator.
-    Whole,
-    /// A table or view: `orders`, `public.orders`, `"My Schema"."Order.s"`.
-    Table(String),
-    /// A SELECT in the source's own SQL.
-    Query(String),
-}
-
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str("(whole)"),
-            Self::Table(name) => f.write_str(name),
-            Self::Query(_) => f.write_str("(query)"),
-        }
-    }
-}
+pub use crate::object::{ObjectRef, Step};
 
 /// Where data live. Cheap to clone behind its `Arc`; nothing is open before a call.
 #[async_trait]
@@ -68,18 +47,6 @@ pub struct Ping {
     pub facts: Vec<String>,
     /// What is missing or limits the speed, one sentence each.
     pub missing: Vec<String>,
-}
-
-/// Which SQL of the user [`Endpoint::execute`] runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Step {
-    /// Before the target is looked at.
-    PreSql,
-    /// Making the new data visible.
-    Publish,
-    /// Once, after success.
-    PostSql,
 }
 
 /// What a session is opened for.

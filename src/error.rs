@@ -61,6 +61,19 @@ pub struct Frame {
     pub which: String,
 }
 
+/// Words for what holds rows: several borders know it, each by its own word.
+const HOLDERS: [&str; 8] = ["source", "target", "table", "object", "file", "folder", "glob", "database"];
+
+impl Frame {
+    /// Whether `other` says nothing new: the same again, or the same table or file under another word.
+    fn same_place(&self, other: &Self) -> bool {
+        let holder = |frame: &Self| HOLDERS.contains(&&*frame.what);
+        // The locator `sqlite:/a.db` names the file `/a.db`.
+        let name = |frame: &Self| frame.which.split_once(':').map_or(frame.which.clone(), |(_, path)| path.to_owned());
+        self == other || holder(self) && holder(other) && (self.which == other.which || self.which == name(other))
+    }
+}
+
 /// Kind, message, frames and source of a failure. One pointer wide.
 pub struct Error(Box<Inner>);
 
@@ -92,10 +105,20 @@ impl Error {
         self
     }
 
-    /// Adds one place, from the inside outwards.
+    /// Adds one place, from the inside outwards. A place that is named already is not named again.
     #[must_use]
     pub fn at(mut self, what: impl Into<Cow<'static, str>>, which: impl fmt::Display) -> Self {
-        self.0.frames.push(Frame { what: what.into(), which: which.to_string() });
+        let frame = Frame { what: what.into(), which: which.to_string() };
+        if !self.0.frames.iter().any(|known| known.same_place(&frame)) {
+            self.0.frames.push(frame);
+        }
+        self
+    }
+
+    /// Changes the places: a border that knows better, such as which row of the source the tenth row of a task is.
+    #[must_use]
+    pub fn map_frames(mut self, change: impl FnOnce(&mut Vec<Frame>)) -> Self {
+        change(&mut self.0.frames);
         self
     }
 
@@ -232,5 +255,24 @@ pub fn hint(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Resource => Some("free some space or memory, or lower --memory and --jobs"),
         ErrorKind::Internal => Some("this is a defect of etl: please report it"),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(frames: &[(&'static str, &str)]) -> String {
+        let error = Error::new(ErrorKind::Value, "bad");
+        frames.iter().fold(error, |error, (what, which)| error.at(*what, which)).to_string()
+    }
+
+    #[test]
+    fn no_place_is_named_twice() {
+        assert_eq!(text(&[("table", "t"), ("row", "1"), ("table", "t")]), "row 1: table t: bad");
+        assert_eq!(text(&[("file", "/a.csv"), ("source", "/a.csv")]), "file /a.csv: bad");
+        assert_eq!(text(&[("database", "/a.db"), ("source", "sqlite:/a.db")]), "database /a.db: bad");
+        assert_eq!(text(&[("column", "t"), ("table", "t")]), "table t: column t: bad");
+        assert_eq!(text(&[("column", "1"), ("row", "1")]), "row 1: column 1: bad");
     }
 }

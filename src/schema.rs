@@ -1,7 +1,8 @@
-//! Names that travel in Arrow schemas: native types, value forms, reserved columns.
+//! Names that travel in Arrow schemas: native types, value forms, reserved columns; and the size of what is in them.
 
 use std::collections::HashMap;
 
+use arrow::array::{Array as _, ArrayData, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 
 /// Field metadata: the source's own type, `postgres:numeric(18,4)`. Never decides how Arrow reads the column.
@@ -60,4 +61,66 @@ pub fn is_json(field: &Field) -> bool {
 pub fn is_uuid(field: &Field) -> bool {
     *field.data_type() == DataType::FixedSizeBinary(16)
         && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
+}
+
+/// Bytes of the rows of `batch`. What a slice shares with other batches is not counted: only its own part.
+pub fn batch_bytes(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| data_bytes(&column.to_data())).sum()
+}
+
+fn data_bytes(data: &ArrayData) -> usize {
+    // The children of a sliced list are whole: only those between its offsets are its own.
+    let own = match data.data_type() {
+        DataType::List(_) | DataType::Map(..) => offsets::<i32>(data),
+        DataType::LargeList(_) => offsets::<i64>(data),
+        DataType::FixedSizeList(_, width) => {
+            let width = usize::try_from(*width).unwrap_or_default();
+            Some((data.offset() * width, data.len() * width))
+        }
+        DataType::Struct(_) => None,
+        // Views and runs have no slice of their own to speak of.
+        _ => return data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size()),
+    };
+    let nulls = if data.nulls().is_some() { data.len().div_ceil(8) } else { 0 };
+    let widths = data.buffers().first().map_or(0, |_| data.len() * if is_wide(data.data_type()) { 8 } else { 4 });
+    let children = data.child_data().iter().map(|child| match own {
+        Some((start, length)) if start + length <= child.len() => data_bytes(&child.slice(start, length)),
+        _ => data_bytes(child),
+    });
+    nulls + widths + children.sum::<usize>()
+}
+
+fn is_wide(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::LargeList(_))
+}
+
+/// Start and length of what the offsets of `data` span.
+fn offsets<T: arrow::array::OffsetSizeTrait>(data: &ArrayData) -> Option<(usize, usize)> {
+    let offsets: &[T] = data.buffers().first()?.typed_data();
+    let (first, last) = (offsets.get(data.offset())?, offsets.get(data.offset() + data.len())?);
+    Some((first.as_usize(), last.as_usize() - first.as_usize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray};
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    #[test]
+    fn slices_weigh_their_part_alone() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..1000).map(|row| format!("{row:010}"))));
+        let lists = (0..1000).map(|row| Some(vec![Some(row), None]));
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
+        for (name, column, each) in [("numbers", numbers, 8), ("texts", texts, 14), ("lists", lists, 20)] {
+            let batch = RecordBatch::try_from_iter([(name, column)]).unwrap();
+            let (whole, part) = (batch_bytes(&batch), batch_bytes(&batch.slice(500, 10)));
+            assert!((each * 1000..each * 1000 + 500).contains(&whole), "{name} {whole}");
+            assert!((each * 10..each * 10 + 20).contains(&part), "{name} {part}");
+        }
+    }
 }

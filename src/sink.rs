@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::{Encoding, TableShape};
+use crate::shape::{Encoding, TableShape};
 use crate::wire;
 
 /// One target of a transfer.

@@ -4,17 +4,18 @@ use std::fmt::Debug;
 use std::pin::Pin;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::logical_expr::Expr;
 use futures::Stream;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
 use crate::attempt::Attempt;
 use crate::error::Result;
 use crate::wire;
+
+pub use crate::shape::{Encoding, ReadPlan, Split, SplitGoal, TableShape};
 
 /// Batches of one split, in the order of the source.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
@@ -51,34 +52,6 @@ pub trait Source: Debug + Send + Sync {
     }
 }
 
-/// What a table, query or file set looks like.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TableShape {
-    /// The columns in their Arrow form. Field metadata may carry [`NATIVE`](crate::schema::NATIVE).
-    #[serde(with = "wire::schema")]
-    pub schema: SchemaRef,
-    /// Per column the native form, where the source offers one: what carries values that the Arrow form cannot.
-    #[serde(with = "wire::optional_fields")]
-    pub native: Vec<Option<FieldRef>>,
-    /// Columns of the primary key, in key order.
-    pub key: Vec<String>,
-    /// Comment on the table.
-    pub comment: Option<String>,
-    /// Estimated rows.
-    pub rows: Option<u64>,
-    /// Estimated bytes, as stored.
-    pub bytes: Option<u64>,
-}
-
-impl TableShape {
-    /// A shape of columns alone: no native forms, no key, no sizes.
-    pub fn of(schema: SchemaRef) -> Self {
-        let native = vec![None; schema.fields().len()];
-        Self { schema, native, key: Vec::new(), comment: None, rows: None, bytes: None }
-    }
-}
-
 /// What of an object is read, and how.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -87,7 +60,7 @@ pub struct Scan {
     #[serde(with = "wire::schema")]
     pub schema: SchemaRef,
     /// Filters that the source answered with `Exact` or `Superset`; all must hold. Columns by name.
-    #[serde(with = "wire::exprs")]
+    #[serde(with = "exprs")]
     pub filters: Vec<Expr>,
     /// More rows than this are not needed.
     pub limit: Option<u64>,
@@ -108,52 +81,51 @@ pub enum Pushdown {
     None,
 }
 
-/// How large splits should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SplitGoal {
-    /// Bytes of one split, about.
-    pub split_bytes: u64,
-    /// How many splits are read at once. With 1 there is no use in cutting.
-    pub channels: usize,
+/// Serde of a list of expressions: DataFusion's protobuf in base64.
+mod exprs {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+    use datafusion::logical_expr::Expr;
+    use datafusion_proto::bytes::Serializeable as _;
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de, ser};
+
+    pub(super) fn serialize<S: Serializer>(exprs: &[Expr], serializer: S) -> Result<S::Ok, S::Error> {
+        let encoded: Result<Vec<String>, _> =
+            exprs.iter().map(|expr| expr.to_bytes().map(|bytes| BASE64_STANDARD.encode(bytes))).collect();
+        encoded.map_err(ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Expr>, D::Error> {
+        let decode = |text: String| {
+            let bytes = BASE64_STANDARD.decode(text).map_err(de::Error::custom)?;
+            Expr::from_bytes(&bytes).map_err(de::Error::custom)
+        };
+        Vec::<String>::deserialize(deserializer)?.into_iter().map(decode).collect()
+    }
 }
 
-/// The splits of a scan, and why they are as they are.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReadPlan {
-    /// The splits, ids ascending from 0.
-    pub splits: Vec<Split>,
-    /// The path chosen and the arithmetic, one sentence each, for `etl plan`.
-    pub notes: Vec<String>,
-    /// How many splits may be read at once, where that is fewer than the goal's channels.
-    pub readers: Option<usize>,
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-/// A small fixed piece of a source that can be read alone, planned once and recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Split {
-    /// Place in the order of the source, from 0.
-    pub id: u32,
-    /// Which source of the transfer, from 0.
-    pub source: u32,
-    /// Estimated rows.
-    pub rows: Option<u64>,
-    /// Estimated bytes.
-    pub bytes: Option<u64>,
-    /// Where it lies, in the source's own words, for plans and errors: `pages 0 to 999`, `from line 12001 on`.
-    pub place: Option<String>,
-    /// Private to the connector: a page range, a byte range, a row group.
-    pub detail: Json,
-}
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::prelude::{col, lit};
 
-/// Bytes that a source can give and a sink can take as they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Encoding {
-    /// The framing: `postgres-copy-binary`.
-    pub name: String,
-    /// One word per column on which both sides must agree: the native type.
-    pub columns: Vec<String>,
+    use super::{Scan, TableShape};
+    use crate::schema::with_native;
+
+    #[test]
+    fn shapes_and_scans_survive_as_text() {
+        let amount = with_native(Field::new("amount", DataType::Decimal256(76, 38), true), "postgres:numeric");
+        let at = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+        let schema = Arc::new(Schema::new(vec![amount.clone(), Field::new("at", at, false)]));
+        let mut shape = TableShape::of(Arc::clone(&schema));
+        shape.native[0] = Some(Arc::new(amount));
+        let again: TableShape = serde_json::from_str(&serde_json::to_string(&shape).unwrap()).unwrap();
+        assert_eq!((&again.schema, &again.native), (&shape.schema, &shape.native));
+
+        let filters = vec![col("amount").gt(lit(1)).and(col("at").is_not_null())];
+        let scan = Scan { schema, filters, limit: Some(5), batch_rows: 10, batch_bytes: 20 };
+        let again: Scan = serde_json::from_str(&serde_json::to_string(&scan).unwrap()).unwrap();
+        assert_eq!((again.schema, again.filters, again.limit), (scan.schema, scan.filters, scan.limit));
+    }
 }

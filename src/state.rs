@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::endpoint::Step;
 use crate::error::Result;
+use crate::object::Step;
+use crate::shape::Split;
 use crate::sink::{Agreement, Receipt};
-use crate::source::Split;
 
 /// Keeps the records of runs. A record is durable when `append` returns; records of a run keep their order.
 #[async_trait]

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::endpoint::ObjectRef;
+use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// One transfer from one place to another.

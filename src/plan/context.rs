@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::endpoint::{ObjectRef, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -48,4 +49,45 @@ impl Ends {
         let sink = self.sinks.get(endpoint).map(Arc::clone);
         sink.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan names no sink"))
     }
+}
+
+/// Grants open reads: never more at once than the session has readers, in the order in which they were asked for.
+///
+/// A reader asks when it is first polled, not when the plan is set up, holds its grant for one split, and asks anew for the
+/// next one. So operators that read one input to its end before they touch the other (joins) or before they give
+/// anything out (sorts, groups) never wait for a grant that their own other input holds.
+#[derive(Clone, Debug)]
+pub(super) struct Reads(Arc<Semaphore>);
+
+impl Reads {
+    /// At most `readers` at once.
+    pub(super) fn new(readers: usize) -> Self {
+        Self(Arc::new(Semaphore::new(readers.clamp(1, Semaphore::MAX_PERMITS))))
+    }
+
+    /// The grants of the task that runs in `context`; without any, each task has its own.
+    pub(super) fn of(context: &TaskContext) -> Self {
+        let reads = context.session_config().get_extension::<Self>();
+        reads.map_or_else(|| Self::new(Semaphore::MAX_PERMITS), |reads| Self::clone(&reads))
+    }
+
+    /// Waits until one more split may be read; dropping the grant gives it back.
+    pub(super) async fn grant(&self) -> Result<OwnedSemaphorePermit> {
+        let granted = Arc::clone(&self.0).acquire_owned().await;
+        granted.map_err(|_| Error::new(ErrorKind::Internal, "no split may be read any more"))
+    }
+}
+
+/// `context` with one more, or another, extension.
+pub(super) fn with_extension<T: Send + Sync + 'static>(context: &TaskContext, extension: Arc<T>) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        context.session_config().clone().with_extension(extension),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        context.runtime_env(),
+    ))
 }

@@ -74,6 +74,10 @@ fn describe(error: &DataFusionError) -> Error {
         DataFusionError::SQL(parser, _) => {
             Error::new(ErrorKind::Usage, format!("the expression does not parse: {}", one_line(&parser.to_string())))
         }
+        DataFusionError::Plan(text) if unknown_table(text).is_some() => {
+            let message = format!("there is no table {:?}", unknown_table(text).unwrap_or_default());
+            Error::new(ErrorKind::Usage, message).with_hint("the table is src")
+        }
         DataFusionError::Plan(text) | DataFusionError::Configuration(text) => {
             Error::new(ErrorKind::Usage, format!("the expression is not valid: {}", one_line(text)))
         }
@@ -175,6 +179,12 @@ fn from_schema_error(error: &SchemaError) -> Error {
             Error::new(ErrorKind::Schema, message).with_hint("rename one of them")
         }
     }
+}
+
+/// The name in `table 'datafusion.public.orders' not found`.
+fn unknown_table(text: &str) -> Option<&str> {
+    let name = text.strip_prefix("table '")?.split_once("' not found")?.0;
+    Some(name.strip_prefix("datafusion.public.").unwrap_or(name))
 }
 
 fn unknown_column(field: &Column, valid: &[Column]) -> Error {

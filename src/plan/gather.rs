@@ -5,11 +5,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
@@ -17,7 +20,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
 };
-use futures::{StreamExt as _, stream};
+use futures::stream::{self, Peekable};
+use futures::{Stream as _, StreamExt as _};
+
+use crate::plan::trail::{self, Trail};
 
 /// Passes on its input's partitions one after the other.
 #[derive(Debug)]
@@ -92,9 +98,14 @@ impl ExecutionPlan for GatherExec {
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let partitions = self.input.output_partitioning().partition_count();
-        let input = Arc::clone(&self.input);
-        let gathered =
-            Gathered { input, context, waiting: 0..partitions, open: VecDeque::new(), channels: self.channels };
+        let gathered = Gathered {
+            input: Arc::clone(&self.input),
+            trail: trail::upward(&context),
+            context,
+            waiting: 0..partitions,
+            open: VecDeque::new(),
+            channels: self.channels,
+        };
         let batches =
             stream::unfold(
                 gathered,
@@ -107,25 +118,62 @@ impl ExecutionPlan for GatherExec {
 struct Gathered {
     input: Arc<dyn ExecutionPlan>,
     context: Arc<TaskContext>,
+    trail: Option<Arc<Trail>>,
     waiting: std::ops::Range<usize>,
-    open: VecDeque<SendableRecordBatchStream>,
+    open: VecDeque<Open>,
     channels: usize,
 }
 
+/// A partition that is read, and has at most one batch ready beside those in its lane.
+struct Open {
+    batches: Pin<Box<Peekable<SendableRecordBatchStream>>>,
+    trail: Option<Arc<Trail>>,
+}
+
 impl Gathered {
-    async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
+    async fn next(&mut self) -> Option<PlanResult<RecordBatch>> {
         loop {
             while self.open.len() < self.channels {
                 let Some(partition) = self.waiting.next() else { break };
-                match self.input.execute(partition, Arc::clone(&self.context)) {
-                    Ok(stream) => self.open.push_back(stream),
+                match self.open(partition) {
+                    Ok(open) => self.open.push_back(open),
                     Err(error) => return Some(Err(error)),
                 }
             }
-            if let Some(item) = self.open.front_mut()?.next().await {
+            if self.open.is_empty() {
+                return None;
+            }
+            if let Some(item) = poll_fn(|context| self.poll(context)).await {
+                self.note();
                 return Some(item);
             }
             self.open.pop_front();
+        }
+    }
+
+    fn open(&self, partition: usize) -> PlanResult<Open> {
+        let (context, trail) = trail::follow(&self.input, &self.context);
+        let batches = Box::pin(self.input.execute(partition, context)?.peekable());
+        Ok(Open { batches, trail })
+    }
+
+    /// Polls the front, then the others, which start to read at their first poll: in this order readers get their grants,
+    /// so the front never waits for one that a later partition holds.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<PlanResult<RecordBatch>>> {
+        let mut open = self.open.iter_mut();
+        let front = open.next().map_or(Poll::Ready(None), |open| open.batches.as_mut().poll_next(context));
+        for behind in open {
+            // What is ready stays there until its turn.
+            let _ = behind.batches.as_mut().poll_peek(context);
+        }
+        front
+    }
+
+    /// Hands the origin of the front's batch on.
+    fn note(&self) {
+        let origin = self.open.front().and_then(|open| open.trail.as_ref()?.pop());
+        if let (Some(trail), Some(origin)) = (&self.trail, origin) {
+            trail.push(origin);
         }
     }
 }

@@ -14,5 +14,6 @@ pub mod read;
 pub mod rowwise;
 mod table;
 pub mod tasks;
+mod trail;
 mod transform;
 pub mod write;

@@ -7,12 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, displayable};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, Partitioning, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::attempt::Token;
@@ -20,11 +21,12 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Toggle, Transform};
 use crate::plan::checked;
-use crate::plan::context::Ends;
+use crate::plan::context::{Ends, Reads, with_extension};
 use crate::plan::error::from_datafusion;
 use crate::plan::gather::GatherExec;
 use crate::plan::lineage::{Lineage, lineage};
 use crate::plan::read::{ReadExec, ReadSpec};
+use crate::plan::rowwise::{Labels, RowwiseExec};
 use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
 use crate::plan::tasks::{find_read, over_splits};
 use crate::plan::transform;
@@ -40,6 +42,8 @@ pub struct Parts {
     pub endpoint: String,
     /// Name of its connector.
     pub connector: String,
+    /// Its locator without secrets, for messages.
+    pub label: String,
     /// Which object of it.
     pub object: ObjectRef,
     /// The source itself.
@@ -88,6 +92,8 @@ pub struct Draft {
     pub parts: usize,
     /// The splits and why they are as they are.
     pub reading: ReadPlan,
+    /// How many splits are read at once, at most: the channels, or fewer where the session of the source has fewer readers.
+    pub readers: usize,
     origins: Vec<Option<String>>,
 }
 
@@ -143,6 +149,7 @@ impl Pipeline {
         let settings = ScanSettings {
             endpoint: parts.endpoint,
             connector: parts.connector,
+            label: parts.label,
             object: parts.object,
             goal: parts.goal,
             batch_rows: parts.batch_rows,
@@ -165,9 +172,10 @@ impl Pipeline {
         let parts = match plan_shape {
             _ if limited => 1,
             PlanShape::Rowwise => reading.splits.len(),
-            PlanShape::Wide => root.output_partitioning().partition_count(),
+            PlanShape::Wide => self.writers_of(&root),
         };
-        Ok(Draft { shape, plan_shape, parts, reading, origins: lineage.origins })
+        let readers = self.table.readers();
+        Ok(Draft { shape, plan_shape, parts, reading, readers, origins: lineage.origins })
     }
 
     /// Plans the transfer that `agreement`, made over `draft`, asks for.
@@ -192,19 +200,18 @@ impl Pipeline {
 
     /// The context in which the plan's tasks run.
     pub fn task_context(&self, ends: Arc<Ends>) -> Arc<TaskContext> {
-        let context = self.context.task_ctx();
-        let config = context.session_config().clone().with_extension(ends);
-        Arc::new(TaskContext::from(&self.context.state()).with_session_config(config))
+        let context = with_extension(&self.context.task_ctx(), ends);
+        with_extension(&context, Arc::new(Reads::new(self.table.readers())))
     }
 
     async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let schema = schema_in_forms(self.table.shape(), native);
         let table = Arc::new(self.table.with_schema(schema));
         let frame = transform::query(&self.context, table, &self.transform).await?;
-        only_queries(frame.logical_plan())?;
         let lineage = lineage(frame.logical_plan());
         let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
-        Ok((checked::check_plan(root).map_err(from_datafusion)?, lineage))
+        let root = checked::check_plan(root).map_err(from_datafusion)?;
+        Ok((labelled(root, &Arc::new(transform::labels(&self.transform)))?, lineage))
     }
 
     async fn reading(&self, root: &Arc<dyn ExecutionPlan>) -> Result<ReadPlan> {
@@ -216,6 +223,13 @@ impl Pipeline {
 
     fn outgoing(&self, schema: &SchemaRef, lineage: &Lineage) -> TableShape {
         let shape = self.table.shape();
+        let limit = |rows: u64| rows.min(self.transform.limit.unwrap_or(u64::MAX));
+        // Bytes of a part of the rows are known where all rows are.
+        let limited_bytes = |bytes: u64| match (shape.rows, self.transform.limit) {
+            (_, None) => Some(bytes),
+            (None | Some(0), Some(_)) => None,
+            (Some(rows), Some(_)) => Some((u128::from(bytes) * u128::from(limit(rows)) / u128::from(rows)) as u64),
+        };
         let origin = |index: usize| shape.schema.index_of(lineage.origins.get(index)?.as_deref()?).ok();
         let mut fields: Vec<FieldRef> = Vec::new();
         let mut native: Vec<Option<FieldRef>> = Vec::new();
@@ -237,8 +251,8 @@ impl Pipeline {
             native,
             key,
             comment: shape.comment.clone(),
-            rows: shape.rows.filter(|_| same_rows),
-            bytes: shape.bytes.filter(|_| same_rows),
+            rows: shape.rows.filter(|_| same_rows).map(limit),
+            bytes: shape.bytes.filter(|_| same_rows).and_then(limited_bytes),
         }
     }
 
@@ -270,25 +284,33 @@ impl Pipeline {
         tasks: Tasks,
         writers: &Writers,
     ) -> Result<(Arc<dyn ExecutionPlan>, PlanShape)> {
-        let channels = self.table.settings().goal.channels;
+        if let Writers::ByKey(_) = writers {
+            let message = "a target whose writers are chosen by key cannot be written yet";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let single = self.transform.limit.is_some() || matches!(writers, Writers::One);
         match shape_of(&root) {
             PlanShape::Rowwise if single => {
                 let apart: Vec<Vec<Split>> = splits.iter().map(|split| vec![split.clone()]).collect();
                 let apart = if apart.is_empty() { vec![Vec::new()] } else { apart };
-                let gather = GatherExec::new(over_splits(&root, &apart)?, channels);
+                let gather = GatherExec::new(over_splits(&root, &apart)?, self.table.readers());
                 Ok((self.limited(Arc::new(gather)), PlanShape::Wide))
             }
             PlanShape::Rowwise if tasks == Tasks::One => Ok((over_splits(&root, &[splits.to_vec()])?, PlanShape::Wide)),
             PlanShape::Rowwise => {
-                let root = over_splits(&root, &deal(splits, channels))?;
+                let root = over_splits(&root, &deal(splits, self.table.readers()))?;
                 Ok((root, PlanShape::Rowwise))
             }
-            PlanShape::Wide if single && root.output_partitioning().partition_count() > 1 => {
-                Ok((self.limited(Arc::new(CoalescePartitionsExec::new(root))), PlanShape::Wide))
+            PlanShape::Wide => {
+                let writers = if single || tasks == Tasks::One { 1 } else { self.writers_of(&root) };
+                Ok((self.limited(brought_to(root, writers)?), PlanShape::Wide))
             }
-            PlanShape::Wide => Ok((self.limited(root), PlanShape::Wide)),
         }
+    }
+
+    /// Writers of a wide plan: one per partition, but no more than channels.
+    fn writers_of(&self, root: &Arc<dyn ExecutionPlan>) -> usize {
+        root.output_partitioning().partition_count().min(self.table.settings().goal.channels.max(1))
     }
 
     fn limited(&self, root: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
@@ -325,7 +347,20 @@ fn early_limit(transform: &Transform) -> Option<u64> {
     transform.limit.filter(|_| all_rows && transform.pushdown == Toggle::On)
 }
 
-/// One task per partition; of a wide plan the first stands for all splits.
+/// `root` with `partitions` partitions, if it has more: a UNION ALL has those of all its inputs.
+fn brought_to(root: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    if root.output_partitioning().partition_count() <= partitions {
+        return Ok(root);
+    }
+    if partitions == 1 {
+        return Ok(Arc::new(CoalescePartitionsExec::new(root)));
+    }
+    let dealt = RepartitionExec::try_new(root, Partitioning::RoundRobinBatch(partitions));
+    Ok(Arc::new(dealt.map_err(from_datafusion)?))
+}
+
+/// One task per partition. Which splits a partition of a wide plan holds nobody knows: its first task stands for all of
+/// them, the others for none. They are durable together or not at all.
 fn tasks(splits: &[Split], partitions: usize) -> Vec<Task> {
     let all: Vec<u32> = splits.iter().map(|split| split.id).collect();
     let splits_of = |task: usize| if task == 0 { all.clone() } else { Vec::new() };
@@ -346,12 +381,12 @@ fn shape_of(root: &Arc<dyn ExecutionPlan>) -> PlanShape {
     }
 }
 
-/// `--sql` reads: a statement that would change something is refused.
-fn only_queries(plan: &LogicalPlan) -> Result<()> {
-    match plan {
-        LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) | LogicalPlan::Statement(_) => {
-            Err(Error::new(ErrorKind::Usage, "only a SELECT over src can transform rows").at("option", "--sql"))
-        }
-        _ => Ok(()),
-    }
+/// `root`, whose row-wise operators know the options that their expressions come from.
+fn labelled(root: Arc<dyn ExecutionPlan>, labels: &Arc<Labels>) -> Result<Arc<dyn ExecutionPlan>> {
+    let labelled = root.transform_up(|node| {
+        let Some(rowwise) = node.downcast_ref::<RowwiseExec>() else { return Ok(Transformed::no(node)) };
+        let rowwise = RowwiseExec::clone(rowwise).with_labels(Arc::clone(labels));
+        Ok(Transformed::yes(Arc::new(rowwise) as Arc<dyn ExecutionPlan>))
+    });
+    Ok(labelled.map_err(from_datafusion)?.data)
 }

@@ -1,4 +1,5 @@
-//! `ReadExec`: split rows in, batches out. Each partition reads its splits one after the other.
+//! `ReadExec`: split rows in, batches out. Each partition reads its splits one after the other, from its first poll on, and
+//! each split under a grant of [`Reads`], so that there are never more open reads than channels.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,14 +20,17 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
-use crate::plan::context::Ends;
+use crate::plan::context::{Ends, Reads};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::leaf;
+use crate::plan::trail::{self, Origin, Trail};
+use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Encoding, Scan, Source, Split};
 
 /// What a [`ReadExec`] reads: plain data, without secrets.
@@ -37,6 +41,8 @@ pub struct ReadSpec {
     pub endpoint: String,
     /// Name of its connector.
     pub connector: String,
+    /// Its locator without secrets, for messages.
+    pub label: String,
     /// Which object of it.
     pub object: ObjectRef,
     /// What of the object.
@@ -141,28 +147,67 @@ impl ExecutionPlan for ReadExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let ends = Ends::of(&context).map_err(to_datafusion)?;
         let source = ends.source(&self.spec.endpoint, &self.spec.object).map_err(to_datafusion)?;
+        let (reads, trail) = (Reads::of(&context), trail::upward(&context));
         let rows = self.leaf.execute(partition, context)?;
-        let (sender, receiver) = lane(ends.lane_bytes, &ends.meter);
-        let reader = Reader { spec: Arc::clone(&self.spec), source, ends, schema: self.schema() };
-        let filling = SpawnedTask::spawn(reader.fill(rows, sender));
-        let batches = stream::unfold((receiver, Some(filling)), next).map_err(to_datafusion);
+        let reader = Reader {
+            spec: Arc::clone(&self.spec),
+            source,
+            ends,
+            reads,
+            schema: self.schema(),
+            origins: Arc::default(),
+        };
+        let reading = Reading { trail, state: State::Waiting(Box::new((reader, rows))) };
+        let batches = stream::unfold(reading, Reading::next).map_err(to_datafusion);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 }
 
-type Lane = (LaneReceiver, Option<SpawnedTask<()>>);
+/// The stream of one partition.
+struct Reading {
+    trail: Option<Arc<Trail>>,
+    state: State,
+}
 
-/// The next batch of the lane. A reader that died without a word must not look like the end of the rows.
-async fn next((mut receiver, mut filling): Lane) -> Option<(Result<RecordBatch>, Lane)> {
-    if let Some(item) = receiver.receive().await {
-        return Some((item, (receiver, filling)));
-    }
-    match filling.take()?.join().await {
-        Ok(()) => None,
-        Err(death) => {
-            let error = Error::new(ErrorKind::Internal, "reading failed in an unforeseen way").with_source(death);
-            Some((Err(error), (receiver, None)))
+/// Reading begins when the stream is first polled. An operator that sets up both its inputs and then drains one must not
+/// find that the readers of the other have taken all grants.
+enum State {
+    Waiting(Box<(Reader, SendableRecordBatchStream)>),
+    Running(Lane),
+    Ended,
+}
+
+struct Lane {
+    batches: LaneReceiver,
+    origins: Arc<Trail>,
+    filling: SpawnedTask<()>,
+}
+
+impl Reading {
+    async fn next(mut self) -> Option<(Result<RecordBatch>, Self)> {
+        let mut lane = match self.state {
+            State::Waiting(waiting) => {
+                let (reader, rows) = *waiting;
+                match reader.start(rows).await {
+                    Ok(lane) => lane,
+                    Err(error) => return Some((Err(error), Self { state: State::Ended, ..self })),
+                }
+            }
+            State::Running(lane) => lane,
+            State::Ended => return None,
+        };
+        if let Some(item) = lane.batches.receive().await {
+            let origin = if item.is_ok() { lane.origins.pop() } else { None };
+            if let (Some(trail), Some(origin)) = (&self.trail, origin) {
+                trail.push(origin);
+            }
+            self.state = State::Running(lane);
+            return Some((item, self));
         }
+        // A reader that died without a word must not look like the end of the rows.
+        let death = lane.filling.join().await.err()?;
+        let error = Error::new(ErrorKind::Internal, "reading failed in an unforeseen way").with_source(death);
+        Some((Err(error), Self { state: State::Ended, ..self }))
     }
 }
 
@@ -171,30 +216,54 @@ struct Reader {
     spec: Arc<ReadSpec>,
     source: Arc<dyn Source>,
     ends: Arc<Ends>,
+    reads: Reads,
     schema: SchemaRef,
+    origins: Arc<Trail>,
 }
 
 impl Reader {
-    async fn fill(self, rows: SendableRecordBatchStream, sender: LaneSender) {
+    /// Starts to read once there is a grant. It is awaited here and not in the task, so that readers get grants in the order
+    /// in which they are polled.
+    async fn start(self, rows: SendableRecordBatchStream) -> Result<Lane> {
+        let grant = self.reads.grant().await?;
+        let (sender, batches) = lane(self.ends.lane_bytes, &self.ends.meter);
+        let origins = Arc::clone(&self.origins);
+        Ok(Lane { batches, origins, filling: SpawnedTask::spawn(self.fill(rows, sender, grant)) })
+    }
+
+    async fn fill(self, rows: SendableRecordBatchStream, sender: LaneSender, grant: OwnedSemaphorePermit) {
         tokio::select! {
             () = sender.closed() => {}
-            result = self.read_all(rows, &sender) => if let Err(error) = result {
+            result = self.read_all(rows, &sender, grant) => if let Err(error) = result {
                 sender.send(Err(error), 0).await;
             }
         }
     }
 
-    async fn read_all(&self, mut rows: SendableRecordBatchStream, sender: &LaneSender) -> Result<()> {
+    async fn read_all(
+        &self,
+        mut rows: SendableRecordBatchStream,
+        sender: &LaneSender,
+        grant: OwnedSemaphorePermit,
+    ) -> Result<()> {
+        let mut first = Some(grant);
         while let Some(batch) = rows.try_next().await.map_err(from_datafusion)? {
             for split in leaf::splits(&batch)? {
-                self.read(&split, sender).await?;
+                let _granted = match first.take() {
+                    Some(grant) => grant,
+                    None => self.reads.grant().await?,
+                };
+                let name = trail::name_of(&split);
+                let read = self.read(&split, &name, sender).await;
+                read.map_err(|error| trail::name_split(error, &name).at("source", &self.spec.label))?;
             }
         }
         Ok(())
     }
 
-    async fn read(&self, split: &Split, sender: &LaneSender) -> Result<()> {
+    async fn read(&self, split: &Split, name: &Arc<str>, sender: &LaneSender) -> Result<()> {
         let mut batches = self.open(split).await?;
+        let mut done = 0;
         while let Some(batch) = batches.try_next().await? {
             if batch.num_rows() == 0 {
                 continue;
@@ -202,7 +271,10 @@ impl Reader {
             let (rows, bytes) = measure(&batch, self.spec.encoding.is_some());
             self.ends.throttle.pass(bytes, rows).await;
             self.ends.meter.read(rows, bytes);
-            if !sender.send(Ok(self.declared(batch)?), bytes as usize).await {
+            let batch = self.declared(batch)?;
+            self.origins.push(Origin::new(name, done));
+            done += rows;
+            if !sender.send(Ok(batch), bytes as usize).await {
                 return Ok(());
             }
         }
@@ -227,14 +299,14 @@ impl Reader {
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(|error| {
             let message = "the source gave other columns than it had described";
-            Error::new(ErrorKind::Schema, message).with_source(error).at("object", &self.spec.object)
+            Error::new(ErrorKind::Schema, message).with_source(error)
         })
     }
 }
 
 /// Rows and bytes of a batch of columns or of one raw frame.
 fn measure(batch: &RecordBatch, raw: bool) -> (u64, u64) {
-    let bytes = batch.get_array_memory_size() as u64;
+    let bytes = batch_bytes(batch) as u64;
     let rows = if raw { frame(batch).map_or(0, |(_, rows)| rows) } else { batch.num_rows() as u64 };
     (rows, bytes)
 }

@@ -1,19 +1,25 @@
 //! Filter and projection, row by row, on the processor pool.
 //!
 //! One job per batch, the order is kept, and one batch is worked on ahead. Arithmetic and casts are checked; when a batch
-//! fails it is halved down to the row, so that the error names the row and the expression, but no value. Rows are counted
-//! from the begin of the stream of a partition.
+//! fails it is halved down to the row, so that the error names the row, the expression and the option that it stands in,
+//! but no value. The row is that of the split, also behind filters; where rows have no split any more, as above a grouping,
+//! they count from the begin of the partition.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
+use arrow::error::ArrowError;
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -24,27 +30,46 @@ use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
 };
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
 
 use super::checked::check_expr;
 use super::error::{from_datafusion, to_datafusion};
+use super::trail::{self, Origin};
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind};
+use crate::flow::meter::Part;
+use crate::plan::context::Ends;
 
 /// Filters rows, then computes columns. See the [module](self).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RowwiseExec {
     input: Arc<dyn ExecutionPlan>,
     predicate: Option<Arc<dyn PhysicalExpr>>,
     projection: Option<Vec<ProjectionExpr>>,
+    labels: Arc<Labels>,
     work: Arc<Work>,
     properties: Arc<PlanProperties>,
+}
+
+/// Which options of the user the expressions come from, for errors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Labels {
+    /// Of the filter: `--where`.
+    pub filter: Option<String>,
+    /// Of a column by its name: `--set total`.
+    pub columns: BTreeMap<String, String>,
+    /// Of all other columns: `--sql`.
+    pub others: Option<String>,
 }
 
 /// What is done with a batch.
 #[derive(Debug)]
 struct Work {
     predicate: Option<Step>,
+    /// Which columns outlive the filter: the projection's steps count these alone. All of them without one.
+    kept: Option<Vec<usize>>,
     projection: Option<Vec<Step>>,
     schema: SchemaRef,
 }
@@ -54,6 +79,16 @@ struct Work {
 struct Step {
     expr: Arc<dyn PhysicalExpr>,
     text: String,
+    option: Option<String>,
+}
+
+/// What became of a batch: the rows, and which of the incoming ones they are.
+type Done = (RecordBatch, Option<BooleanArray>);
+
+/// Why there is none, and in which incoming row.
+struct Failed {
+    error: Error,
+    row: Option<u64>,
 }
 
 impl RowwiseExec {
@@ -72,15 +107,43 @@ impl RowwiseExec {
         let schema = input.schema();
         let step = |expr: &Arc<dyn PhysicalExpr>| {
             let text = fmt_sql(expr.as_ref()).to_string();
-            Ok::<_, DataFusionError>(Step { expr: check_expr(Arc::clone(expr), &schema)?, text })
+            Ok::<_, DataFusionError>(Step { expr: check_expr(Arc::clone(expr), &schema)?, text, option: None })
         };
         let steps = |exprs: &Vec<ProjectionExpr>| exprs.iter().map(|expr| step(&expr.expr)).collect::<Result<_>>();
         let work = Work {
             predicate: predicate.as_ref().map(step).transpose()?,
+            kept: None,
             projection: projection.as_ref().map(steps).transpose()?,
             schema: model.schema(),
         };
-        Ok(Self { input, predicate, projection, work: Arc::new(work), properties })
+        let work = Arc::new(work.narrowed()?);
+        Ok(Self { input, predicate, projection, labels: Arc::default(), work, properties })
+    }
+
+    /// The same, with the options that its expressions come from.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Arc<Labels>) -> Self {
+        let aliases: Vec<String> = self.projection.iter().flatten().map(|expr| expr.alias.clone()).collect();
+        let label = |step: &Step, option: Option<&String>| Step {
+            expr: Arc::clone(&step.expr),
+            text: step.text.clone(),
+            option: option.cloned(),
+        };
+        let column =
+            |(step, alias): (&Step, &String)| label(step, labels.columns.get(alias).or(labels.others.as_ref()));
+        self.work = Arc::new(Work {
+            predicate: self.work.predicate.as_ref().map(|step| label(step, labels.filter.as_ref())),
+            kept: self.work.kept.clone(),
+            projection: self.work.projection.as_ref().map(|steps| steps.iter().zip(&aliases).map(column).collect()),
+            schema: Arc::clone(&self.work.schema),
+        });
+        self.labels = labels;
+        self
+    }
+
+    /// Which options its expressions come from.
+    pub fn labels(&self) -> &Arc<Labels> {
+        &self.labels
     }
 
     /// The filter, as it was given.
@@ -202,7 +265,8 @@ impl ExecutionPlan for RowwiseExec {
             .pop()
             .filter(|_| children.is_empty())
             .ok_or_else(|| to_datafusion(Error::new(ErrorKind::Internal, "a row-wise operator has one input")))?;
-        Ok(Arc::new(Self::try_new(self.predicate.clone(), self.projection.clone(), input)?))
+        let same = Self::try_new(self.predicate.clone(), self.projection.clone(), input)?;
+        Ok(Arc::new(same.with_labels(Arc::clone(&self.labels))))
     }
 
     // Deprecated in DataFusion 55, yet required.
@@ -212,56 +276,96 @@ impl ExecutionPlan for RowwiseExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let upward = trail::upward(&context);
+        let meter = Ends::of(&context).ok().map(|ends| Arc::clone(&ends.meter));
+        let (context, trail) = trail::follow(&self.input, &context);
         let input = self.input.execute(partition, context)?;
         let work = Arc::clone(&self.work);
         let mut rows = 0u64;
         let jobs = input.map(move |batch| {
             let first_row = rows;
             rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-            let work = Arc::clone(&work);
+            let origin = if batch.is_ok() { trail.as_ref().and_then(|trail| trail.pop()) } else { None };
+            let (work, meter) = (Arc::clone(&work), meter.clone());
             async move {
                 let batch = batch?;
-                let done = cpu::run(move || work.run(&batch, first_row)).await;
-                done.and_then(|result| result).map_err(to_datafusion)
+                let start = Instant::now();
+                let done = cpu::run(move || work.run(&batch)).await.map_err(to_datafusion)?;
+                meter.inspect(|meter| meter.waited(Part::Transform, start.elapsed()));
+                match done {
+                    Ok((batch, keep)) => Ok((batch, origin.map(|origin| origin.filtered(keep)))),
+                    Err(failed) => Err(to_datafusion(failed.located(origin.as_ref(), first_row))),
+                }
             }
         });
         // Two at once: the one that is waited for, and one ahead.
-        let stream = jobs.buffered(2).filter(|batch| {
-            let empty = batch.as_ref().is_ok_and(|batch| batch.num_rows() == 0);
-            std::future::ready(!empty)
+        let full = jobs.buffered(2).try_filter(|(batch, _)| std::future::ready(batch.num_rows() > 0));
+        let stream = full.map_ok(move |(batch, origin)| {
+            if let (Some(upward), Some(origin)) = (&upward, origin) {
+                upward.push(origin);
+            }
+            batch
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
     }
 }
 
 impl Work {
-    fn run(&self, batch: &RecordBatch, first_row: u64) -> crate::error::Result<RecordBatch> {
-        let filtered = match &self.predicate {
-            None => None,
-            Some(step) => {
-                let keep = step.evaluate(batch).map_err(|error| step.locate(batch, error, |row| first_row + row))?;
-                let keep = keep.as_boolean_opt().cloned().unwrap_or_else(|| BooleanArray::new_null(batch.num_rows()));
-                let kept = filter_record_batch(batch, &keep)?;
-                Some((keep, kept))
-            }
+    /// The same, in which the filter copies only the columns that the projection looks at.
+    fn narrowed(mut self) -> Result<Self> {
+        let (Some(_), Some(steps)) = (&self.predicate, &mut self.projection) else { return Ok(self) };
+        let mut kept: Vec<usize> =
+            steps.iter().flat_map(|step| collect_columns(&step.expr)).map(|column| column.index()).collect();
+        kept.sort_unstable();
+        kept.dedup();
+        for step in steps {
+            let place = |node: Arc<dyn PhysicalExpr>| {
+                let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
+                let index = kept.binary_search(&column.index()).unwrap_or(column.index());
+                Ok(Transformed::yes(Arc::new(Column::new(column.name(), index)) as Arc<dyn PhysicalExpr>))
+            };
+            step.expr = Arc::clone(&step.expr).transform_up(place)?.data;
+        }
+        self.kept = Some(kept);
+        Ok(self)
+    }
+
+    fn run(&self, batch: &RecordBatch) -> Result<Done, Failed> {
+        let Some(filter) = &self.predicate else { return Ok((self.project(batch, None)?, None)) };
+        let keep = filter.evaluate(batch).map_err(|error| filter.locate(batch, error, |row| row))?;
+        let keep = keep.as_boolean_opt().cloned().unwrap_or_else(|| BooleanArray::new_null(batch.num_rows()));
+        let kept = match &self.kept {
+            Some(columns) => filter_record_batch(&batch.project(columns)?, &keep)?,
+            None => filter_record_batch(batch, &keep)?,
         };
-        let (source, keep) = match &filtered {
-            None => (batch, None),
-            Some((keep, kept)) => (kept, Some(keep)),
-        };
-        let Some(steps) = &self.projection else { return Ok(source.clone()) };
-        let row_of = |row: u64| first_row + keep.map_or(row, |keep| nth_kept(keep, row));
-        let evaluate = |step: &Step| step.evaluate(source).map_err(|error| step.locate(source, error, row_of));
-        let columns = steps.iter().map(evaluate).collect::<crate::error::Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(source.num_rows()));
+        Ok((self.project(&kept, Some(&keep))?, Some(keep)))
+    }
+
+    fn project(&self, batch: &RecordBatch, keep: Option<&BooleanArray>) -> Result<RecordBatch, Failed> {
+        let Some(steps) = &self.projection else { return Ok(batch.clone()) };
+        let row_of = |row: u64| keep.map_or(row, |keep| trail::nth_kept(keep, row));
+        let evaluate = |step: &Step| step.evaluate(batch).map_err(|error| step.locate(batch, error, row_of));
+        let columns = steps.iter().map(evaluate).collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }
 
-/// Where the row with number `row` among those that are kept stands among all.
-fn nth_kept(keep: &BooleanArray, row: u64) -> u64 {
-    let kept = (0..keep.len()).filter(|row| keep.is_valid(*row) && keep.value(*row));
-    kept.map(|row| row as u64).nth(row as usize).unwrap_or(row)
+impl Failed {
+    fn located(self, origin: Option<&Origin>, first_row: u64) -> Error {
+        match (self.row, origin) {
+            (None, _) => self.error,
+            (Some(row), Some(origin)) => origin.locate(self.error, row),
+            // People count from 1.
+            (Some(row), None) => self.error.at("row", first_row + row + 1),
+        }
+    }
+}
+
+impl From<ArrowError> for Failed {
+    fn from(error: ArrowError) -> Self {
+        Self { error: error.into(), row: None }
+    }
 }
 
 impl Step {
@@ -270,7 +374,7 @@ impl Step {
     }
 
     /// `error` of `batch`, with the first row that gives one.
-    fn locate(&self, batch: &RecordBatch, error: DataFusionError, row_of: impl Fn(u64) -> u64) -> Error {
+    fn locate(&self, batch: &RecordBatch, error: DataFusionError, row_of: impl Fn(u64) -> u64) -> Failed {
         let mut error = from_datafusion(error);
         let (mut start, mut length) = (0, batch.num_rows());
         let mut found = length == 1;
@@ -292,6 +396,10 @@ impl Step {
             (start, length) = next;
         }
         let error = error.at("expression", &self.text);
-        if found { error.at("row", row_of(start as u64)) } else { error }
+        let error = match &self.option {
+            Some(option) => error.at("option", option),
+            None => error,
+        };
+        Failed { error, row: found.then(|| row_of(start as u64)) }
     }
 }

@@ -12,7 +12,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::attempt::Token;
 use crate::endpoint::ObjectRef;
-use crate::error::Result;
+use crate::error::{Context as _, Result};
 use crate::job::Toggle;
 use crate::plan::error::to_datafusion;
 use crate::plan::read::{ReadExec, ReadSpec};
@@ -26,6 +26,8 @@ pub(super) struct ScanSettings {
     pub(super) endpoint: String,
     /// Name of its connector.
     pub(super) connector: String,
+    /// Its locator without secrets.
+    pub(super) label: String,
     /// Which object of it.
     pub(super) object: ObjectRef,
     /// How large splits should be.
@@ -97,13 +99,19 @@ impl SourceTable {
         if let Some(plan) = found {
             return Ok(plan);
         }
-        let plan = self.source.plan(scan, &self.settings.goal).await?;
+        let plan = self.source.plan(scan, &self.settings.goal).await.at("source", || &self.settings.label)?;
         self.lock().push(Cut { filters: scan.filters.clone(), limit: scan.limit, plan: plan.clone() });
         Ok(plan)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Cut>> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many splits may be read at once: as many as there are channels, or fewer where the session says so.
+    pub(super) fn readers(&self) -> usize {
+        let fewest = self.lock().iter().filter_map(|cut| cut.plan.readers).min();
+        fewest.unwrap_or(usize::MAX).clamp(1, self.settings.goal.channels.max(1))
     }
 
     /// A reader of `columns` under `filters`, its splits dealt evenly and in order to the channels.
@@ -120,12 +128,13 @@ impl SourceTable {
         let spec = ReadSpec {
             endpoint: settings.endpoint.clone(),
             connector: settings.connector.clone(),
+            label: settings.label.clone(),
             object: settings.object.clone(),
             scan,
             encoding: None,
             token: settings.token.clone(),
         };
-        ReadExec::of_splits(Arc::new(spec), &deal(&splits, settings.goal.channels))
+        ReadExec::of_splits(Arc::new(spec), &deal(&splits, self.readers()))
     }
 }
 

@@ -3,17 +3,20 @@
 //! Order: sql → where → set → cast → rename → select and drop. The limit is not a part of it: it needs an
 //! order, which [`GatherExec`](crate::plan::gather::GatherExec) keeps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, cast};
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use datafusion::prelude::SessionContext;
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::Transform;
 use crate::plan::error::from_datafusion;
+use crate::plan::rowwise::Labels;
 
 /// Name of the source's table in the user's SQL.
 pub(super) const TABLE: &str = "src";
@@ -30,7 +33,7 @@ pub(super) async fn query(
     context.deregister_table(TABLE).map_err(from_datafusion)?;
     context.register_table(TABLE, table).map_err(from_datafusion)?;
     let mut frame = match &transform.sql {
-        Some(sql) => context.sql(sql).await.map_err(from_datafusion).at("option", || "--sql")?,
+        Some(sql) => selected(context, sql).await.at("option", || "--sql")?,
         None => context.table(TABLE).await.map_err(from_datafusion)?,
     };
     if let Some(text) = &transform.filter {
@@ -53,6 +56,47 @@ pub(super) async fn query(
         frame = drop_columns(frame, &transform.drop).at("option", || "--drop")?;
     }
     Ok(frame)
+}
+
+/// The query of `sql`, which may only read. It is looked at before anything runs: DataFusion would create and drop at once.
+async fn selected(context: &SessionContext, sql: &str) -> Result<DataFrame> {
+    let plan = context.state().create_logical_plan(sql).await.map_err(from_datafusion)?;
+    let reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let shows = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_));
+    if shows || reads.verify_plan(&plan).is_err() {
+        let message = "only a SELECT can transform rows, and its table is src";
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("for SQL of the source itself, use --query"));
+    }
+    context.execute_logical_plan(plan).await.map_err(from_datafusion)
+}
+
+/// Which option each expression of the query comes from, for errors.
+pub(super) fn labels(transform: &Transform) -> Labels {
+    let sql = transform.sql.as_ref().map(|_| "--sql".to_owned());
+    let filter = match (&sql, &transform.filter) {
+        (None, Some(_)) => Some("--where".to_owned()),
+        // One filter for both: which of them failed is not known.
+        (Some(_), Some(_)) => None,
+        (sql, None) => sql.clone(),
+    };
+    let mut columns: BTreeMap<String, String> = BTreeMap::new();
+    let options = transform
+        .set
+        .iter()
+        .map(|(name, _)| (name, "--set"))
+        .chain(transform.cast.iter().map(|(name, _)| (name, "--cast")));
+    for (name, option) in options {
+        let option = format!("{option} {name}");
+        let known = columns.get(name).filter(|known| **known != option);
+        let option = known.map_or_else(|| option.clone(), |known| format!("{known}, {option}"));
+        columns.insert(name.clone(), option);
+    }
+    for (old, new) in &transform.rename {
+        if let Some(option) = columns.get(old).cloned() {
+            columns.insert(new.clone(), option);
+        }
+    }
+    Labels { filter, columns, others: sql }
 }
 
 fn parse(frame: &DataFrame, text: &str) -> Result<Expr> {

@@ -26,6 +26,7 @@ use crate::flow::meter::Part;
 use crate::plan::context::Ends;
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::read;
+use crate::plan::trail::{self, Origin, Trail, Written};
 use crate::runner::Task;
 use crate::sink::{Agreement, Receipt, Writer};
 
@@ -150,8 +151,9 @@ impl ExecutionPlan for WriteExec {
                 to_datafusion(Error::new(ErrorKind::Internal, "the plan has more partitions than tasks"))
             })?;
         let ends = Ends::of(&context).map_err(to_datafusion)?;
+        let (context, trail) = trail::follow(&self.input, &context);
         let input = self.input.execute(partition, context)?;
-        let writing = Writing { spec: Arc::clone(&self.spec), task, ends };
+        let writing = Writing { spec: Arc::clone(&self.spec), task, ends, trail };
         let receipt = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipt)))
     }
@@ -162,53 +164,66 @@ struct Writing {
     spec: Arc<WriteSpec>,
     task: Task,
     ends: Arc<Ends>,
+    trail: Option<Arc<Trail>>,
 }
 
 impl Writing {
     async fn run(self, input: SendableRecordBatchStream) -> Result<RecordBatch> {
         let agreement = &self.spec.agreement;
         let attempt = Attempt::new(self.spec.token.clone(), self.task.id, self.task.splits.clone());
-        let mut writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &attempt).await?;
+        let writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &attempt).await;
+        let mut writer = writer.map_err(|error| self.of_target(error))?;
+        let mut written = Written::default();
         let rows = match self.spec.payload {
-            Payload::Columns => self.write_columns(input, &mut *writer).await?,
-            Payload::Frames => self.write_frames(input, &mut *writer).await?,
+            Payload::Columns => self.write_columns(input, &mut *writer, &mut written).await?,
+            Payload::Frames => self.write_frames(input, &mut *writer, &mut written).await?,
         };
-        let receipt = self.timed(writer.flush(&self.spec.token)).await?;
+        let receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
         if receipt.rows != rows {
             let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
-            return Err(Error::new(ErrorKind::Internal, message).at("target", &agreement.label));
+            return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
         }
         let json: ArrayRef = Arc::new(StringArray::from(vec![serde_json::to_string(&receipt)?]));
         Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![json])?)
     }
 
-    async fn write_columns(&self, mut input: SendableRecordBatchStream, writer: &mut dyn Writer) -> Result<u64> {
+    async fn write_columns(
+        &self,
+        mut input: SendableRecordBatchStream,
+        writer: &mut dyn Writer,
+        written: &mut Written,
+    ) -> Result<u64> {
         let agreement = &self.spec.agreement;
-        let aligner = Arc::new(Aligner::new(&input.schema(), &agreement.target, &agreement.columns)?);
+        let aligner = Aligner::new(&input.schema(), &agreement.target, &agreement.columns);
+        let aligner = Arc::new(aligner.map_err(|error| self.of_target(error))?);
         let mut rows = 0;
         while let Some(batch) = self.received(&mut input).await? {
-            let count = batch.num_rows() as u64;
+            let (count, origin) = (batch.num_rows() as u64, self.origin());
             let casts = Arc::clone(&aligner);
             let start = Instant::now();
-            let fitting = cpu::run(move || casts.align(&batch)).await?.map_err(|unaligned| match unaligned {
-                // People count rows from 1.
-                Unaligned::Misfits(misfits) => misfits.into_error(rows + 1),
-                Unaligned::Error(error) => error,
-            })?;
+            let fitting = cpu::run(move || casts.align(&batch)).await?;
+            let fitting = fitting.map_err(|unaligned| self.of_target(located(unaligned, origin.as_ref(), rows)))?;
             self.ends.meter.waited(Part::Transform, start.elapsed());
-            self.timed(writer.write(fitting)).await?;
+            written.add(count, origin);
+            self.sent(writer.write(fitting), written).await?;
             rows += count;
             self.ends.meter.wrote(count);
         }
         Ok(rows)
     }
 
-    async fn write_frames(&self, mut input: SendableRecordBatchStream, writer: &mut dyn Writer) -> Result<u64> {
+    async fn write_frames(
+        &self,
+        mut input: SendableRecordBatchStream,
+        writer: &mut dyn Writer,
+        written: &mut Written,
+    ) -> Result<u64> {
         let mut rows = 0;
         while let Some(batch) = self.received(&mut input).await? {
             let frame = read::frame(&batch);
             let (bytes, count) = frame.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan gave no frames"))?;
-            self.timed(writer.write_raw(bytes, count)).await?;
+            written.add(count, self.origin());
+            self.sent(writer.write_raw(bytes, count), written).await?;
             rows += count;
             self.ends.meter.wrote(count);
         }
@@ -219,11 +234,36 @@ impl Writing {
         input.try_next().await.map_err(from_datafusion)
     }
 
-    /// Awaits the writer, and counts the time as waiting for it.
-    async fn timed<T>(&self, writing: impl Future<Output = Result<T>>) -> Result<T> {
+    /// Where the rows of the batch that was just received come from.
+    fn origin(&self) -> Option<Origin> {
+        self.trail.as_ref().and_then(|trail| trail.pop())
+    }
+
+    /// Awaits the writer, counts the time as waiting for it, and says of an error where it happened.
+    async fn sent<T>(&self, writing: impl Future<Output = Result<T>>, written: &Written) -> Result<T> {
         let start = Instant::now();
         let result = writing.await;
         self.ends.meter.waited(Part::Writer, start.elapsed());
-        result
+        result.map_err(|error| self.of_target(written.locate(error)))
+    }
+
+    fn of_target(&self, error: Error) -> Error {
+        error.at("target", &self.spec.agreement.label)
+    }
+}
+
+/// The error of a batch before which `rows` rows of the task were written.
+fn located(unaligned: Unaligned, origin: Option<&Origin>, rows: u64) -> Error {
+    let misfits = match unaligned {
+        Unaligned::Misfits(misfits) => misfits,
+        Unaligned::Error(error) => return error,
+    };
+    match (misfits.first(), origin) {
+        (Some(first), Some(origin)) => {
+            let error = misfits.into_error(0).map_frames(|frames| frames.retain(|frame| frame.what != "row"));
+            origin.locate(error, first.row as u64)
+        }
+        // People count rows from 1.
+        _ => misfits.into_error(rows + 1),
     }
 }

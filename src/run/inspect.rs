@@ -48,7 +48,7 @@ pub async fn count(place: &Place, surroundings: &Surroundings) -> Result<u64> {
     surroundings.meter.expect(0, open.shape.rows.unwrap_or(0), open.shape.bytes.unwrap_or(0));
     open.read(None, |batch| {
         rows += batch.num_rows() as u64;
-        surroundings.meter.read(batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+        surroundings.meter.read(batch.num_rows() as u64, crate::schema::batch_bytes(&batch) as u64);
         true
     })
     .await?;

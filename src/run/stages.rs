@@ -76,6 +76,7 @@ impl Opened {
         let pipeline = Pipeline::new(Parts {
             endpoint: SOURCE.to_owned(),
             connector: place.connector.clone(),
+            label: source.label(),
             object: place.object.clone(),
             source: reader,
             goal: SplitGoal { split_bytes: sizing::split_bytes(shape.bytes, channels), channels },
@@ -218,11 +219,15 @@ pub(super) fn parsed_as_cast(job: &Job) -> Place {
     if let Some(options) = place.options.as_object_mut()
         && understood
         && job.transform.sql.is_none()
-        && !job.transform.cast.is_empty()
     {
+        // A cast comes after --set: a column that has a new value by then is not the one in the file.
+        let read = |name: &String| !job.transform.set.iter().any(|(assigned, _)| assigned == name);
+        let casts = job.transform.cast.iter().filter(|(name, _)| read(name));
         let casts: serde_json::Map<String, Json> =
-            job.transform.cast.iter().map(|(name, kind)| (name.clone(), Json::from(kind.as_str()))).collect();
-        options.insert("casts".to_owned(), Json::Object(casts));
+            casts.map(|(name, kind)| (name.clone(), Json::from(kind.as_str()))).collect();
+        if !casts.is_empty() {
+            options.insert("casts".to_owned(), Json::Object(casts));
+        }
     }
     place
 }

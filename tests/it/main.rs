@@ -16,6 +16,7 @@ mod conformance;
 mod engine;
 mod files;
 mod layering;
+mod plan;
 mod postgres_read;
 mod postgres_write;
 mod server;

@@ -179,7 +179,7 @@ struct SqliteWriter {
 #[async_trait]
 impl Writer for SqliteWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.bytes += batch.get_array_memory_size() as u64;
+        self.bytes += crate::schema::batch_bytes(&batch) as u64;
         let id = self.attempt.id.clone();
         let inserted = self.held.on_stage(move |stage| stage.insert(&id, &batch)).await;
         inserted.map_err(|error| placed(&self.config, error))

@@ -14,9 +14,9 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
-use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
+use crate::object::ObjectRef;
 
 mod name;
 mod secret;

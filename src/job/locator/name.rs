@@ -1,8 +1,8 @@
 //! Names: the table that a target gets when none is named, and the scheme that was perhaps meant.
 
 use super::{FILE, Locator, usage};
-use crate::endpoint::ObjectRef;
 use crate::error::Result;
+use crate::object::ObjectRef;
 
 /// Extensions that are no part of a table's name.
 const EXTENSIONS: [&str; 19] = [

@@ -54,6 +54,11 @@ impl CheckedCast {
         Ok(Some(Self { original: Arc::clone(original), steps }))
     }
 
+    /// The cast without the check.
+    pub(super) fn original(&self) -> &Arc<dyn PhysicalExpr> {
+        &self.original
+    }
+
     fn is_try(&self) -> bool {
         self.original.is::<TryCastExpr>()
     }

@@ -112,9 +112,9 @@ pub(super) fn overflow() -> DataFusionError {
 
 /// Decimal arithmetic whose results are counted.
 #[derive(Debug)]
-struct CheckedPrecision {
+pub(super) struct CheckedPrecision {
     /// A [`BinaryExpr`] that fails on overflow.
-    expr: Arc<dyn PhysicalExpr>,
+    pub(super) expr: Arc<dyn PhysicalExpr>,
 }
 
 // By hand: the derived one moves out of the pointer.
@@ -168,7 +168,7 @@ impl PhysicalExpr for CheckedPrecision {
 
 /// Negation that knows that the smallest integer has no positive counterpart.
 #[derive(Debug)]
-struct CheckedNegative {
+pub(super) struct CheckedNegative {
     expr: Arc<dyn PhysicalExpr>,
 }
 

@@ -107,7 +107,7 @@ impl AggregateUDFImpl for CheckedSum {
 }
 
 /// The decimal in which sums of a type are kept; none for those that DataFusion sums itself.
-fn state_type(sum: &DataType) -> Option<DataType> {
+pub(super) fn state_type(sum: &DataType) -> Option<DataType> {
     use DataType as T;
     match sum {
         T::Int64 | T::UInt64 | T::Duration(_) => Some(T::Decimal128(DECIMAL128_MAX_PRECISION, 0)),
@@ -120,8 +120,8 @@ fn state_type(sum: &DataType) -> Option<DataType> {
 }
 
 /// From values to their wide form, and from a wide total to the result.
-struct Steps {
-    state: DataType,
+pub(super) struct Steps {
+    pub(super) state: DataType,
     result: DataType,
     widen: Kernel,
     narrow: Kernel,
@@ -130,12 +130,16 @@ struct Steps {
 impl Steps {
     fn of(args: &AccumulatorArgs, state: DataType) -> Result<Self> {
         let source = args.expr_fields.first().map_or_else(|| args.return_field.data_type(), |field| field.data_type());
-        let result = args.return_field.data_type().clone();
+        Self::between(source, state, args.return_field.data_type().clone())
+    }
+
+    /// From values of `source` over totals of `state` to `result`.
+    pub(super) fn between(source: &DataType, state: DataType, result: DataType) -> Result<Self> {
         let (widen, narrow) = (steps(count_type(source), &state)?, steps(&state, count_type(&result))?);
         Ok(Self { state, result, widen, narrow })
     }
 
-    fn widen(&self, values: &ArrayRef) -> Result<ArrayRef> {
+    pub(super) fn widen(&self, values: &ArrayRef) -> Result<ArrayRef> {
         let values = match values.data_type() {
             DataType::Duration(_) => cast(values, &DataType::Int64)?,
             _ => Arc::clone(values),
@@ -311,7 +315,7 @@ impl<T: DecimalType + Debug> GroupsAccumulator for Totals<T> {
 }
 
 /// NULL where the filter does not say true.
-fn filtered(values: &ArrayRef, filter: Option<&BooleanArray>) -> Result<ArrayRef> {
+pub(super) fn filtered(values: &ArrayRef, filter: Option<&BooleanArray>) -> Result<ArrayRef> {
     let Some(filter) = filter else { return Ok(Arc::clone(values)) };
     let keep = match filter.nulls() {
         Some(nulls) => filter.values() & nulls.inner(),

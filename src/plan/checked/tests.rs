@@ -99,7 +99,7 @@ fn unchecked(sql: &str) -> String {
 
 #[test]
 fn what_does_not_fit_is_an_error_of_its_row() {
-    // The tenth row is the odd one: number 9.
+    // The tenth row is the odd one.
     let cases = [
         "SELECT big + 1 FROM t",
         "SELECT big * 2 FROM t",
@@ -123,7 +123,7 @@ fn what_does_not_fit_is_an_error_of_its_row() {
         let error = run(sql).expect_err(sql);
         assert_eq!(error.kind(), ErrorKind::Value, "{sql}: {error:?}");
         let row = error.frames().iter().find(|frame| frame.what == "row").map(|frame| frame.which.clone());
-        assert_eq!(row.as_deref(), Some("9"), "{sql}: {error:?}");
+        assert_eq!(row.as_deref(), Some("10"), "{sql}: {error:?}");
         assert!(error.frames().iter().any(|frame| frame.what == "expression"), "{sql}: {error:?}");
         let text = format!("{error:?}");
         assert!(!text.contains("9223372036854775807") && !text.contains("five"), "{text}");
@@ -135,10 +135,10 @@ fn the_row_is_that_of_the_source_also_behind_a_filter() {
     let error = run("SELECT big + 1 FROM t WHERE id IN (3, 10)").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "row 9: expression t.big + 1: the result of a calculation does not fit its type".replace("t.", "")
+        "row 10: expression t.big + 1: the result of a calculation does not fit its type".replace("t.", "")
     );
     let error = run("SELECT CAST(price AS decimal(5,2)) FROM t").unwrap_err();
-    assert!(error.to_string().starts_with("row 4: "), "{error}");
+    assert!(error.to_string().starts_with("row 5: "), "{error}");
 }
 
 #[test]
@@ -176,6 +176,23 @@ fn sums_are_checked() {
 }
 
 #[test]
+fn means_are_checked() {
+    let huge = format!("arrow_cast('{}', 'Decimal256(76, 0)')", "9".repeat(76));
+    let table = format!("(SELECT id, CASE WHEN id > 0 THEN {huge} END AS huge FROM t) AS wide");
+    for sql in
+        [format!("SELECT avg(huge) FROM {table}"), format!("SELECT id % 2 AS odd, avg(huge) FROM {table} GROUP BY odd")]
+    {
+        assert_eq!(run(&sql).expect_err(&sql).kind(), ErrorKind::Value, "{sql}");
+    }
+    // The sum of equal durations may be too large for one; their mean is not.
+    let long = "SELECT id, arrow_cast(big, 'Duration(Second)') AS d FROM t WHERE id > 9";
+    for group in ["", " GROUP BY id"] {
+        let found = run(&format!("SELECT arrow_cast(avg(d), 'Int64') AS m FROM ({long} UNION ALL {long}){group}"));
+        assert!(found.unwrap().contains("9223372036854775807"));
+    }
+}
+
+#[test]
 fn everything_else_is_as_it_was() {
     for sql in [
         "SELECT id + 1, big - 1, -big, price * 2, real / 3, id % 2, 7 / 2 FROM t ORDER BY 1",
@@ -196,6 +213,11 @@ fn everything_else_is_as_it_was() {
         "SELECT count(*) FROM t",
         "SELECT DISTINCT id FROM t ORDER BY id DESC",
         "SELECT sum(DISTINCT id) FROM t",
+        "SELECT avg(DISTINCT price), avg(real), abs(low), abs(price) FROM t WHERE id < 5 GROUP BY low, price",
+        "SELECT avg(arrow_cast(price, 'Decimal256(50, 3)')), avg(arrow_cast(id, 'Duration(Second)')) FROM t",
+        "SELECT id % 3 AS k, avg(arrow_cast(price, 'Decimal256(50, 3)')) FILTER (WHERE id <> 2) FROM t GROUP BY k ORDER BY k",
+        "SELECT avg(arrow_cast(price, 'Decimal256(50, 3)')) FROM t WHERE id > 100",
+        "SELECT id, avg(arrow_cast(price, 'Decimal256(50, 3)')) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM t WHERE id < 4 ORDER BY id, s",
     ] {
         assert_eq!(run(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}")), unchecked(sql), "{sql}");
     }

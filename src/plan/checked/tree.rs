@@ -22,6 +22,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
 use super::expr::check_expr;
+use super::mean::CheckedMean;
 use super::sum::CheckedSum;
 use crate::error::{Error, ErrorKind};
 use crate::plan::error::to_datafusion;
@@ -146,7 +147,12 @@ fn check_aggregate(aggregate: &AggregateExec) -> Result<Plan> {
 }
 
 fn check_function(function: &Arc<AggregateFunctionExpr>, schema: &SchemaRef) -> Result<Arc<AggregateFunctionExpr>> {
-    if function.fun().name() == "sum" && *function.fun() != AggregateUDF::new_from_impl(CheckedSum::default()) {
+    let ours = match function.fun().name() {
+        "sum" => Some(AggregateUDF::new_from_impl(CheckedSum::default())),
+        "avg" => Some(AggregateUDF::new_from_impl(CheckedMean::default())),
+        _ => None,
+    };
+    if ours.is_some_and(|ours| ours != *function.fun()) {
         return Err(to_datafusion(Error::new(ErrorKind::Internal, "a plan sums without checks")));
     }
     let parts = function.all_expressions();

@@ -69,6 +69,7 @@ struct Store {
     staged: HashMap<(Token, String), Vec<RecordBatch>>,
     committed: HashSet<Token>,
     counts: Counts,
+    readers: Option<usize>,
 }
 
 /// The stores that were asked for by name.
@@ -90,6 +91,11 @@ impl Memory {
     pub fn insert(&self, name: &str, rows: RecordBatch, splits: usize) {
         let table = Table { schema: rows.schema(), key: Vec::new(), rows, splits };
         self.store(|store| store.tables.insert(name.to_owned(), table));
+    }
+
+    /// From now on sessions have no more than `readers` readers: a read beyond them is refused.
+    pub fn limit_readers(&self, readers: usize) {
+        self.store(|store| store.readers = Some(readers));
     }
 
     /// The table `name` as a reader sees it now.
@@ -213,13 +219,20 @@ enum Open {
 }
 
 impl Open {
-    fn read(memory: &Memory) -> Self {
-        memory.store(|Store { counts, .. }| {
+    fn read(memory: &Memory) -> Result<Self> {
+        memory.store(|Store { counts, readers, .. }| {
+            if readers.is_some_and(|readers| counts.open_reads >= readers) {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "more splits are read at once than the session has readers",
+                ));
+            }
             counts.reads += 1;
             counts.open_reads += 1;
             counts.peak_reads = counts.peak_reads.max(counts.open_reads);
-        });
-        Self::Read(memory.clone())
+            Ok(())
+        })?;
+        Ok(Self::Read(memory.clone()))
     }
 
     fn writer(memory: &Memory) -> Self {

@@ -7,8 +7,21 @@ use std::path::{Path, PathBuf};
 use scan::{File, Token};
 
 /// The contract: top-level files that everything above may use.
-const CONTRACT: &[&str] =
-    &["attempt", "connector", "endpoint", "error", "fate", "runner", "schema", "sink", "source", "state", "wire"];
+const CONTRACT: &[&str] = &[
+    "attempt",
+    "connector",
+    "endpoint",
+    "error",
+    "fate",
+    "object",
+    "runner",
+    "schema",
+    "shape",
+    "sink",
+    "source",
+    "state",
+    "wire",
+];
 
 /// Per part of the crate what it may import of the others. `contract` stands for all of [`CONTRACT`], a part may
 /// always import itself and `bridge`.
@@ -33,7 +46,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[("connectors", LIST), ("formats", &["value"])];
 const LIST: &[&str] = &["find", "CONNECTORS"];
 
-/// Codecs, grammars and state records build without DataFusion, so that they can be fuzzed and read alone.
+/// Codecs, grammars and state records build without DataFusion, so that they can be fuzzed and read alone. Nor does
+/// anything that they import, however far away.
 const WITHOUT_DATAFUSION: &[&str] = &[
     "formats/",
     "sql/",
@@ -42,9 +56,12 @@ const WITHOUT_DATAFUSION: &[&str] = &[
     "job/locator",
     "attempt.rs",
     "error.rs",
+    "object.rs",
     "schema.rs",
+    "shape.rs",
     "sink.rs",
     "state.rs",
+    "wire.rs",
 ];
 /// The one exception in those folders: it turns expressions into SQL.
 const WITH_DATAFUSION: &[&str] = &["sql/filter"];
@@ -59,6 +76,28 @@ const FILE_LINES: usize = 500;
 fn every_file_keeps_the_layers() {
     let faults: Vec<String> = sources().iter().flat_map(faults_of).collect();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn what_builds_without_datafusion_imports_nothing_that_needs_it() {
+    let files = sources();
+    let faults: Vec<String> =
+        files.iter().filter(|file| is_core(file)).filter_map(|file| needs(file, &files)).collect();
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn a_need_that_lies_behind_others_is_found() {
+    let files = [
+        File::new("job/locator/mod.rs", "use crate::endpoint::ObjectRef;"),
+        File::new("endpoint.rs", "use crate::sink::Sink;\nuse super::deep::er::Thing;"),
+        File::new("sink.rs", "use crate::error::Result;"),
+        File::new("error.rs", ""),
+        File::new("deep/er.rs", "fn f(e: &datafusion::logical_expr::Expr) {}"),
+    ];
+    let fault = needs(&files[0], &files).unwrap();
+    assert!(fault.contains("job/locator/mod.rs → endpoint.rs → deep/er.rs → datafusion"), "{fault}");
+    assert_eq!(needs(&files[2], &files), None);
 }
 
 #[test]
@@ -166,6 +205,41 @@ fn outer_fault(file: &File, path: &[String]) -> Option<String> {
     let door = |door: &[&str]| path.len() >= door.len() && path.iter().zip(door.iter()).all(|(a, b)| a == b);
     let opens = file.path.starts_with("formats/") && INPUT_OUTPUT.iter().any(|list| door(list));
     opens.then(|| format!("does input or output: {}", path.join("::")))
+}
+
+/// Whether `file` has to build without DataFusion.
+fn is_core(file: &File) -> bool {
+    let within = |list: &[&str]| list.iter().any(|prefix| file.path.starts_with(prefix));
+    within(WITHOUT_DATAFUSION) && !within(WITH_DATAFUSION) && !file.is_test()
+}
+
+/// The way from `file` to DataFusion, if there is one.
+fn needs(file: &File, files: &[File]) -> Option<String> {
+    let mut seen = vec![file.path.as_str()];
+    let mut ways = vec![vec![file]];
+    while let Some(way) = ways.pop() {
+        for (_, path) in way.last()?.paths() {
+            let names = |way: &[&File]| way.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(" → ");
+            if path[0].starts_with("datafusion") {
+                return Some(format!("{} → {}", names(&way), path[0]));
+            }
+            if let Some(next) = file_of(&path, files).filter(|next| !seen.contains(&next.path.as_str())) {
+                seen.push(&next.path);
+                ways.push(way.iter().copied().chain([next]).collect());
+            }
+        }
+    }
+    None
+}
+
+/// The file that holds what `path` names.
+fn file_of<'a>(path: &[String], files: &'a [File]) -> Option<&'a File> {
+    let inner = path.strip_prefix(&["crate".to_owned()])?;
+    (1..=inner.len()).rev().find_map(|length| {
+        let stem = inner[..length].join("/");
+        let (plain, folder) = (format!("{stem}.rs"), format!("{stem}/mod.rs"));
+        files.iter().find(|file| file.path == plain || file.path == folder)
+    })
 }
 
 fn token_fault(file: &File, pair: &[Token]) -> Option<&'static str> {

@@ -1,0 +1,85 @@
+//! What is known of an object before its rows are read: columns, size and splits. Plain data.
+
+use arrow::datatypes::{FieldRef, SchemaRef};
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use crate::wire;
+
+/// What a table, query or file set looks like.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableShape {
+    /// The columns in their Arrow form. Field metadata may carry [`NATIVE`](crate::schema::NATIVE).
+    #[serde(with = "wire::schema")]
+    pub schema: SchemaRef,
+    /// Per column the native form, where the source offers one: what carries values that the Arrow form cannot.
+    #[serde(with = "wire::optional_fields")]
+    pub native: Vec<Option<FieldRef>>,
+    /// Columns of the primary key, in key order.
+    pub key: Vec<String>,
+    /// Comment on the table.
+    pub comment: Option<String>,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes, as stored.
+    pub bytes: Option<u64>,
+}
+
+impl TableShape {
+    /// A shape of columns alone: no native forms, no key, no sizes.
+    pub fn of(schema: SchemaRef) -> Self {
+        let native = vec![None; schema.fields().len()];
+        Self { schema, native, key: Vec::new(), comment: None, rows: None, bytes: None }
+    }
+}
+
+/// How large splits should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitGoal {
+    /// Bytes of one split, about.
+    pub split_bytes: u64,
+    /// How many splits are read at once. With 1 there is no use in cutting.
+    pub channels: usize,
+}
+
+/// The splits of a scan, and why they are as they are.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadPlan {
+    /// The splits, ids ascending from 0.
+    pub splits: Vec<Split>,
+    /// The path chosen and the arithmetic, one sentence each, for `etl plan`.
+    pub notes: Vec<String>,
+    /// How many splits may be read at once, where that is fewer than the goal's channels.
+    pub readers: Option<usize>,
+}
+
+/// A small fixed piece of a source that can be read alone, planned once and recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Split {
+    /// Place in the order of the source, from 0.
+    pub id: u32,
+    /// Which source of the transfer, from 0.
+    pub source: u32,
+    /// Estimated rows.
+    pub rows: Option<u64>,
+    /// Estimated bytes.
+    pub bytes: Option<u64>,
+    /// Where it lies, in the source's own words, for plans and errors: `pages 0 to 999`, `from line 12001 on`.
+    pub place: Option<String>,
+    /// Private to the connector: a page range, a byte range, a row group.
+    pub detail: Json,
+}
+
+/// Bytes that a source can give and a sink can take as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Encoding {
+    /// The framing: `postgres-copy-binary`.
+    pub name: String,
+    /// One word per column on which both sides must agree: the native type.
+    pub columns: Vec<String>,
+}
