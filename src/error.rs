@@ -231,6 +231,7 @@ pub fn hint(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Permission => Some("ask for the right, or run as another user"),
         ErrorKind::Value => Some("leave such rows out with --where, or mend them with --set or --cast"),
         ErrorKind::Constraint => Some("mend such rows or leave them out with --where, or change the target's rule"),
+        ErrorKind::Transient => Some("try again in a moment"),
         ErrorKind::Corrupt => Some("get it anew from where it came from"),
         ErrorKind::Authentication => Some("check the user name and the password"),
         ErrorKind::Connection => Some("check host, port and that the server runs"),

@@ -33,18 +33,16 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     };
     summary.source = place::source_label(&from, &job.source.object);
     summary.target = place::target_label(&to, &summary.target);
-    match talk {
-        Talk { output: Output::Json, .. } => printer::json(&summary),
-        Talk { level: Level::Quiet, .. } => Ok(()),
-        Talk { progress: Progress::Json, .. } => {
-            summary.notes.iter().for_each(|text| note(&talk, text));
-            Ok(())
-        }
-        _ => {
-            printer::talk(&text(&summary, talk.level));
-            Ok(())
-        }
+    if talk.progress == Progress::Json {
+        summary.notes.iter().for_each(|text| note(&talk, text));
+        printer::event("finished", &summary.meter);
     }
+    match talk {
+        Talk { output: Output::Json, .. } => return printer::json(&summary),
+        Talk { level: Level::Quiet, .. } | Talk { progress: Progress::Json, .. } => {}
+        _ => printer::talk(&text(&summary, talk.level)),
+    }
+    Ok(())
 }
 
 /// Tells what the user should know, beside the result.

@@ -106,13 +106,12 @@ impl View {
         }
     }
 
-    /// Shows the last counters where a program reads them; people get the summary. What failed is told by others.
+    /// Clears the bar. A program is shown how far a run came that failed; after success it is told with the result.
     fn end(&self, reading: &Reading, succeeded: bool) {
         match self {
             Self::Bar(bar, _) => bar.finish_and_clear(),
-            Self::Json if succeeded => printer::event("finished", reading),
-            Self::Json => printer::event("progress", reading),
-            Self::Log(_) | Self::None => {}
+            Self::Json if !succeeded => printer::event("progress", reading),
+            Self::Json | Self::Log(_) | Self::None => {}
         }
     }
 }

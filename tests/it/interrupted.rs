@@ -139,7 +139,7 @@ fn a_table_of_a_database_keeps_its_rows() {
     for signal in ["-KILL", "-INT"] {
         let folder = tempfile::tempdir().unwrap();
         let (folder, database) = (folder.path(), folder.path().join("old.db"));
-        ten_rows("old.db#t")(folder);
+        sqlite3(&database, "create table t (id integer, note text); insert into t values (1, 'a'), (2, 'b')");
         let sql = "select count(*), sum(id), (select count(*) from sqlite_master) from t";
         let before = sqlite3(&database, sql);
         let words = ["old.db#t", "--mode", "append"];
@@ -148,6 +148,6 @@ fn a_table_of_a_database_keeps_its_rows() {
         assert_eq!(sqlite3(&database, sql), before, "{signal}");
         assert_eq!(files(folder).into_keys().collect::<Vec<_>>(), ["old.db"], "{signal}");
         copied(folder, &["gen:id:seq,note:text(10..30)?rows=100", words[0], words[1], words[2]]);
-        assert_eq!(sqlite3(&database, "select count(*) from t"), "110", "{signal}");
+        assert_eq!(sqlite3(&database, "select count(*) from t"), "102", "{signal}");
     }
 }

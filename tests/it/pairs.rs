@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::program::copied;
 use crate::server;
 
-const KINDS: [&str; 6] = ["postgres", "sqlite", "csv", "jsonl", "parquet", "arrow"];
+const KINDS: [&str; 6] = ["postgres", "sqlite", "csv", "parquet", "arrow", "jsonl"];
 
 /// id, name, price, ok, day, at, ratio.
 const ROWS: &str = r#"
@@ -125,7 +125,7 @@ fn every_value_arrives_from(kind: &str) {
     let world = World::new();
     let source = world.truth(kind);
     for target in KINDS {
-        let name = format!("{kind}_{target}");
+        let name = format!("from_{kind}_to_{target}");
         world.copy(&source, &world.place(target, &name));
         world.is_true(target, &name);
     }

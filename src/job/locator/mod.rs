@@ -43,6 +43,8 @@ pub trait Lookup {
     fn exists(&self, path: &str) -> bool;
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
+    /// Whether an extension, without its dot, only says how a file is written and is no part of its name.
+    fn is_extension(&self, word: &str) -> bool;
 }
 
 /// A parsed locator. `Debug` and [`Locator::label`] hide passwords.

@@ -34,6 +34,9 @@ impl Lookup for World {
             _ => None,
         }
     }
+    fn is_extension(&self, word: &str) -> bool {
+        ["csv", "gz", "parquet"].contains(&word.to_ascii_lowercase().as_str())
+    }
 }
 
 const EMPTY: World = World(&[]);
@@ -183,7 +186,7 @@ fn passwords_are_masked() {
 
 #[test]
 fn a_target_takes_the_name_of_its_source() {
-    let named = |text: &str, object: ObjectRef| default_table(&parse(text, &EMPTY).unwrap(), &object).ok();
+    let named = |text: &str, object: ObjectRef| default_table(&parse(text, &EMPTY).unwrap(), &object, &EMPTY).ok();
     let table = |name: &str| ObjectRef::Table(name.to_owned());
     let cases = [
         (named("pg://h/db", table("public.orders")), Some("orders")),
@@ -256,8 +259,8 @@ proptest! {
 fn check(text: &str) {
     let Ok(locator) = parse(text, &EMPTY) else { return };
     let _ = (locator.label(), format!("{locator:?}"), locator.is_glob());
-    let _ = default_table(&locator, &ObjectRef::Whole);
+    let _ = default_table(&locator, &ObjectRef::Whole, &EMPTY);
     let object = locator.object().map_or(ObjectRef::Whole, |name| ObjectRef::Table(name.to_owned()));
-    let _ = default_table(&locator, &object);
+    let _ = default_table(&locator, &object, &EMPTY);
     let _ = locator.place(object, &EMPTY);
 }
