@@ -250,6 +250,12 @@ pub fn exit_code(kind: ErrorKind) -> u8 {
 pub fn hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::AlreadyExists => Some("use --mode append, truncate or replace, or name another target"),
+        ErrorKind::NotFound => Some("check the name; a path begins in the current folder"),
+        ErrorKind::Permission => Some("ask for the right, or run as another user"),
+        ErrorKind::Value => Some("leave such rows out with --where, or mend them with --set or --cast"),
+        ErrorKind::Constraint => Some("mend such rows or leave them out with --where, or change the target's rule"),
+        ErrorKind::Transient => Some("try again in a moment"),
+        ErrorKind::Corrupt => Some("get it anew from where it came from"),
         ErrorKind::Authentication => Some("check the user name and the password"),
         ErrorKind::Connection => Some("check host, port and that the server runs"),
         ErrorKind::Resource => Some("free some space or memory, or lower --memory and --jobs"),

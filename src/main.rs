@@ -1,5 +1,6 @@
 //! The program `etl`: allocator, runtime and exit code. All else is in the library.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use arrow_etl::cli;
@@ -8,6 +9,7 @@ use arrow_etl::cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    cli::watch_for_defects();
     // Arguments first: help, version and mistakes need no threads.
     let invocation = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
@@ -16,7 +18,9 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
         Ok(runtime) => {
-            let code = runtime.block_on(cli::run(invocation));
+            let run = AssertUnwindSafe(|| runtime.block_on(cli::run(invocation)));
+            // What a panic has to say was said where it happened.
+            let code = catch_unwind(run).unwrap_or(ExitCode::FAILURE);
             // A blocking driver that does not hear of the end must not hold the program up.
             runtime.shutdown_background();
             code

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
-use super::args::{CopyArgs, Output};
+use serde_json::json;
+
+use super::args::{CopyArgs, Output, Progress};
 use super::interrupt::Interrupt;
-use super::settings::{self, CopySettings, Level};
-use super::{amount, place, printer, progress};
+use super::settings::{self, CopySettings, Level, Talk};
+use super::{amount, place, printer, progress, record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::{Meter, Reading};
 use crate::run::report::Summary;
-use crate::run::state::{self, SqliteStateLog};
 use crate::run::{self, Surroundings};
-use crate::state::StateLog;
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let CopySettings { job, talk, to_stdout } = settings::copy(args)?;
+    if to_stdout && talk.output == Output::Json {
+        return Err(Error::new(ErrorKind::Usage, "stdout cannot hold both the rows and --output json")
+            .with_hint("leave --output json out"));
+    }
     let interrupt = Interrupt::listen()?;
-    let state: Arc<dyn StateLog> = Arc::new(SqliteStateLog::open(&state::default_path()?).await?);
-    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state: Some(state) };
+    let state = record::open().await.map_err(|error| note(&talk, &format!("this run is not recorded: {error}"))).ok();
+    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state };
     let between = run::Between::of(&job)?;
     let (from, to) = (between.source.label(), between.target.label());
     let copying = run::copy(&job, between, &surroundings);
@@ -29,13 +33,24 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     };
     summary.source = place::source_label(&from, &job.source.object);
     summary.target = place::target_label(&to, &summary.target);
-    match talk.output {
-        Output::Json => printer::json(&summary),
-        Output::Text if talk.level == Level::Quiet => Ok(()),
-        Output::Text => {
-            printer::talk(&text(&summary, talk.level));
-            Ok(())
-        }
+    if talk.progress == Progress::Json {
+        summary.notes.iter().for_each(|text| note(&talk, text));
+        printer::event("finished", &summary.meter);
+    }
+    match talk {
+        Talk { output: Output::Json, .. } => return printer::json(&summary),
+        Talk { level: Level::Quiet, .. } | Talk { progress: Progress::Json, .. } => {}
+        _ => printer::talk(&text(&summary, talk.level)),
+    }
+    Ok(())
+}
+
+/// Tells what the user should know, beside the result.
+fn note(talk: &Talk, text: &str) {
+    match talk {
+        Talk { level: Level::Quiet, .. } => {}
+        Talk { progress: Progress::Json, .. } => printer::event("note", &json!({ "text": text })),
+        _ => printer::talk(&format!("note: {text}")),
     }
 }
 

@@ -9,6 +9,7 @@ mod completions;
 mod connectors;
 mod copy;
 mod count;
+mod defect;
 mod head;
 mod interrupt;
 mod ping;
@@ -16,6 +17,7 @@ mod place;
 mod plan;
 mod printer;
 mod progress;
+mod record;
 mod schema;
 mod settings;
 mod size;
@@ -27,7 +29,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, Result, exit_code};
-use args::{Cli, Command};
+use args::{Cli, Command, Output, Progress};
+pub use defect::watch_for_defects;
 
 /// A command line that parsed.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Ex
 
 /// Runs a command to its end and prints its result or failure.
 pub async fn run(invocation: Invocation) -> ExitCode {
+    let form = invocation.0.form_of_talk();
     let done = match invocation.0 {
         Command::Copy(args) if args.into.dry_run => plan::run(&args).await,
         Command::Copy(args) => copy::run(&args).await,
@@ -63,8 +67,21 @@ pub async fn run(invocation: Invocation) -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if printer::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if form == Output::Json => {
+            printer::event("failed", &printer::described(&error));
+            ExitCode::from(exit_code(error.kind()))
+        }
         Err(error) => fail(&error),
+    }
+}
+
+impl Command {
+    /// How the program talks on stderr: in JSON only where progress is wanted so.
+    fn form_of_talk(&self) -> Output {
+        match self {
+            Self::Copy(args) if args.talk.progress == Progress::Json => Output::Json,
+            _ => Output::Text,
+        }
     }
 }
 

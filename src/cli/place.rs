@@ -15,6 +15,12 @@ use crate::job::locator::{self, FILE, Locator, Lookup};
 /// Connectors whose endpoint itself names what is meant: they need no `#object`.
 const WHOLE: [&str; 2] = [FILE, "stream"];
 
+/// Extensions that name a format or what is like one.
+const FORMATS: [&str; 13] =
+    ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "arrows", "ipc", "feather"];
+/// Extensions that name a compression.
+const COMPRESSIONS: [&str; 4] = ["gz", "gzip", "zst", "zstd"];
+
 /// This machine: its environment, its files, the connectors of this build.
 #[derive(Debug)]
 pub(super) struct Machine;
@@ -34,6 +40,10 @@ impl Lookup for Machine {
 
     fn variable(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+
+    fn is_extension(&self, word: &str) -> bool {
+        FORMATS.iter().chain(&COMPRESSIONS).any(|known| word.eq_ignore_ascii_case(known))
     }
 }
 
@@ -81,7 +91,7 @@ pub(super) fn target(text: &str, into: Option<&str>, source: &Side) -> Result<Si
     let object = match table(&locator, "--into", into)? {
         Some(table) => ObjectRef::Table(table),
         None if WHOLE.contains(&locator.connector()) => ObjectRef::Whole,
-        None => ObjectRef::Table(locator::default_table(&source.locator, &source.object)?),
+        None => ObjectRef::Table(locator::default_table(&source.locator, &source.object, &Machine)?),
     };
     Ok(Side { locator, object })
 }
@@ -257,9 +267,7 @@ fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
 
 /// The format named by flag, option or extension; none when nothing tells.
 fn format_of<'a>(locator: &'a Locator, flag: Option<&'a str>) -> Option<&'a str> {
-    const KNOWN: [&str; 13] =
-        ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "arrows", "ipc", "feather"];
-    let known = |part: &str| KNOWN.into_iter().find(|known| part.eq_ignore_ascii_case(known));
+    let known = |part: &str| FORMATS.into_iter().find(|known| part.eq_ignore_ascii_case(known));
     let named = flag.or_else(|| locator.option("format"));
     named.map(|name| known(name).unwrap_or(name)).or_else(|| {
         let name = locator.url().rsplit('/').next()?;

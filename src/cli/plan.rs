@@ -38,7 +38,7 @@ fn text(report: &PlanReport) -> String {
     part("target", std::slice::from_ref(&report.target));
     part("estimate", &[estimate(report)]);
     part("reading", &report.reading);
-    part("pushed down", &report.pushed_down);
+    part("source does", &report.pushed_down);
     part("channels", &report.sizing.arithmetic);
     part("operators", &report.operators);
     part("writing", &[writing(report)]);

@@ -7,16 +7,18 @@ use std::error::Error as _;
 use std::io::{self, Write};
 
 use serde::Serialize;
+use serde_json::json;
 
-use crate::error::{Error, Result};
+use super::defect;
+use crate::error::{Error, ErrorKind, Result, exit_code};
 
-/// Prints data, as it is, on stdout.
+/// Prints data, as it is, on stdout. When nobody reads it any more, there is nothing left to do.
 pub(super) fn data(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Error::from(error).at("file", "stdout"))
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::from(error).at("file", "stdout")),
+        _ => Ok(()),
+    }
 }
 
 /// Prints one JSON value and a line end on stdout.
@@ -31,8 +33,21 @@ pub(super) fn talk(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Whether `error` only says that nobody reads our stdout any more. A broken connection to a server comes with
-/// that server's own error between, so it is told apart.
+/// Prints an event as one line of JSON on stderr: its name, then the members of `value`.
+pub(super) fn event(name: &str, value: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Event<'a, T> {
+        event: &'a str,
+        #[serde(flatten)]
+        value: &'a T,
+    }
+    if let Ok(text) = serde_json::to_string(&Event { event: name, value }) {
+        talk(&text);
+    }
+}
+
+/// Whether `error`, of a copy to stdout, only says that nobody reads it any more. A broken connection to a server
+/// comes with that server's own error between, so it is told apart.
 pub(super) fn is_closed_pipe(error: &Error) -> bool {
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -47,19 +62,39 @@ pub(super) fn is_closed_pipe(error: &Error) -> bool {
 /// The text of a failure: one sentence, its causes, and what to do.
 pub(super) fn failure(error: &Error) -> String {
     let mut lines = vec![format!("error: {}", indented(&error.to_string()))];
+    lines.extend(causes(error).iter().map(|cause| format!("  caused by: {}", indented(cause))));
+    lines.extend(error.hint().map(|hint| format!("  hint: {}", indented(hint))));
+    lines.join("\n")
+}
+
+/// A failure for programs.
+pub(super) fn described(error: &Error) -> serde_json::Value {
+    json!({
+        "kind": format!("{:?}", error.kind()),
+        "exitCode": exit_code(error.kind()),
+        "message": error.to_string(),
+        "causes": causes(error),
+        "hint": error.hint(),
+    })
+}
+
+fn causes(error: &Error) -> Vec<String> {
+    let mut causes = Vec::new();
     let mut seen = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
         let text = inner.to_string();
         // Some libraries repeat their cause in their own text.
         if !text.is_empty() && !seen.contains(&text) {
-            lines.push(format!("  caused by: {}", indented(&text)));
+            causes.push(text.clone());
             seen = text;
         }
         cause = inner.source();
     }
-    lines.extend(error.hint().map(|hint| format!("  hint: {}", indented(hint))));
-    lines.join("\n")
+    if error.kind() == ErrorKind::Internal {
+        causes.extend(defect::place().map(|place| format!("the program failed at {place}")));
+    }
+    causes
 }
 
 /// Lines after the first keep to the right of the margin.
@@ -70,7 +105,6 @@ fn indented(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     #[test]
     fn a_failure_is_a_sentence_its_causes_and_a_hint() {
@@ -83,6 +117,12 @@ mod tests {
         let text = "error: file a.csv: line 7: the file is damaged\n  caused by: the disk spoke\n  \
                     caused by: sector 7\n    is bad\n  hint: fetch it again";
         assert_eq!(failure(&error), text);
+        let told = described(&error);
+        assert_eq!(
+            (&told["kind"], &told["exitCode"], &told["hint"]),
+            (&json!("Corrupt"), &json!(1), &json!("fetch it again"))
+        );
+        assert_eq!(told["causes"], json!(["the disk spoke", "sector 7\nis bad"]));
     }
 
     /// The error of some client library around the broken connection.

@@ -7,11 +7,13 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Progress;
 use super::{amount, printer};
+use crate::error::Result;
 use crate::flow::meter::{Meter, Part, Reading};
 
 /// Steps of a full bar.
@@ -24,11 +26,11 @@ const STOPPING: &str = "stopping: the target stays as it was (once more ends the
 
 /// Awaits `run` while it shows what `meter` counts. Says so when `stop` is cancelled.
 pub(super) async fn watch<T>(
-    run: impl Future<Output = T>,
+    run: impl Future<Output = Result<T>>,
     meter: &Meter,
     wanted: Progress,
     stop: &CancellationToken,
-) -> T {
+) -> Result<T> {
     let mut view = View::new(wanted);
     let period = view.period();
     let mut ticks = interval_at(Instant::now() + period, period);
@@ -38,7 +40,7 @@ pub(super) async fn watch<T>(
     loop {
         tokio::select! {
             result = &mut run => {
-                view.clear();
+                view.end(&meter.reading(), result.is_ok());
                 return result;
             }
             _ = ticks.tick() => view.show(&meter.reading()),
@@ -90,11 +92,7 @@ impl View {
                 recent.add(reading);
                 printer::talk(&line(recent, reading));
             }
-            Self::Json => {
-                if let Ok(text) = serde_json::to_string(reading) {
-                    printer::talk(&text);
-                }
-            }
+            Self::Json => printer::event("progress", reading),
             Self::None => {}
         }
     }
@@ -102,13 +100,18 @@ impl View {
     fn say(&self, text: &str) {
         match self {
             Self::Bar(bar, _) => bar.suspend(|| printer::talk(text)),
-            _ => printer::talk(text),
+            Self::Log(_) => printer::talk(text),
+            Self::Json => printer::event("stopping", &json!({ "text": text })),
+            Self::None => {}
         }
     }
 
-    fn clear(&self) {
-        if let Self::Bar(bar, _) = self {
-            bar.finish_and_clear();
+    /// Clears the bar. A program is shown how far a run came that failed; after success it is told with the result.
+    fn end(&self, reading: &Reading, succeeded: bool) {
+        match self {
+            Self::Bar(bar, _) => bar.finish_and_clear(),
+            Self::Json if !succeeded => printer::event("progress", reading),
+            Self::Json | Self::Log(_) | Self::None => {}
         }
     }
 }
@@ -225,9 +228,9 @@ mod tests {
     async fn the_result_of_the_run_comes_through() {
         let run = async {
             tokio::task::yield_now().await;
-            7
+            Ok(7)
         };
         let stop = CancellationToken::new();
-        assert_eq!(watch(run, &Meter::default(), Progress::None, &stop).await, 7);
+        assert_eq!(watch(run, &Meter::default(), Progress::None, &stop).await.unwrap(), 7);
     }
 }

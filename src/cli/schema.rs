@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::args::{Dialect, Output, SchemaArgs};
 use super::interrupt::Interrupt;
-use super::place::Side;
+use super::place::{Machine, Side};
 use super::{amount, place, printer, table};
 use crate::connectors;
 use crate::error::Result;
@@ -29,7 +29,8 @@ pub(super) async fn run(args: &SchemaArgs) -> Result<()> {
 
 /// Prints what would make the table in another product. It takes the name that a copy would give it.
 fn statements(connector: &str, shape: &TableShape, side: &Side, form: Output) -> Result<()> {
-    let table = locator::default_table(&side.locator, &side.object).unwrap_or_else(|_| "new_table".to_owned());
+    let table =
+        locator::default_table(&side.locator, &side.object, &Machine).unwrap_or_else(|_| "new_table".to_owned());
     let statements = connectors::find(connector)?.create_table(shape, &table)?;
     match form {
         Output::Text => printer::data(&format!("{};\n", statements.join(";\n"))),

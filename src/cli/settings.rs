@@ -47,9 +47,6 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     let target = place::target(&args.target, args.into.into.as_deref(), &source)?;
     let transform = transform(&args.transform)?;
     let to_stdout = target.locator.is_standard_stream();
-    if to_stdout && args.talk.output == Output::Json {
-        return Err(usage("stdout cannot hold both the rows and --output json").with_hint("leave --output json out"));
-    }
     let (source, target) = place::copy_places((&source, &target), (&args.files, &args.to_files))?;
     let job = Job {
         source,
@@ -240,7 +237,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_usage_errors_before_any_work() {
-        let mistakes: [(&[&str], &str); 12] = [
+        let mistakes: [(&[&str], &str); 11] = [
             (&["shop.db", "b.csv"], "sqlite:shop.db names no table"),
             (&["a.csv", "out-*.csv"], "the target out-*.csv is a pattern"),
             (&["a.csv", "b.csv", "--set", "x"], "'x' is not of the form --set col=EXPR"),
@@ -252,7 +249,6 @@ mod tests {
             (&["shop.db#t", "b.csv", "--all-strings"], "--all-strings is for text files, and the source is none"),
             (&["a.csv", "shop.db", "--to-format", "csv"], "--to-format is for files, and the target is none"),
             (&["shop.db#t", "b.parquet", "--null", "NA"], "--null is for CSV files, and there is none here"),
-            (&["a.csv", "-", "--output", "json"], "stdout cannot hold both the rows and --output json"),
         ];
         for (words, message) in mistakes {
             let error = settings(words).unwrap_err();

@@ -3,6 +3,9 @@
 #[doc = include_str!("getting-started.md")]
 pub mod getting_started {}
 
+#[doc = include_str!("command-line.md")]
+pub mod command_line {}
+
 #[doc = include_str!("locators.md")]
 pub mod locators {}
 
@@ -14,6 +17,11 @@ pub mod postgres {}
 
 #[doc = include_str!("sqlite.md")]
 pub mod sqlite {}
+
+#[doc = include_str!("generated-rows.md")]
+#[doc = ""]
+#[doc = include_str!("../connectors/stream/README.md")]
+pub mod generated_rows {}
 
 #[doc = include_str!("transforms.md")]
 pub mod transforms {}

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
 use futures::TryStreamExt as _;
 
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, OpenRequest, Ping, Session};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::run::stages::endpoint;
 use crate::run::{Surroundings, budget};
+use crate::schema::{FORM, TEXT, with_metadata};
 use crate::source::{Scan, Source, SplitGoal, TableShape};
 
 /// Reaches a place and says what it is.
@@ -25,23 +27,21 @@ pub async fn describe(place: &Place) -> Result<TableShape> {
     Ok(open.shape)
 }
 
-/// The first `rows` rows of one place, and its shape.
+/// The first `rows` rows of one place, and its shape. A column with a value that Arrow cannot hold, such as an infinite
+/// date, is read as text.
 pub async fn head(place: &Place, rows: u64) -> Result<(TableShape, Vec<RecordBatch>)> {
-    let open = Open::of(place).await?;
-    let mut batches = Vec::new();
-    let mut left = rows as usize;
-    open.read(Some(rows), |batch| {
-        let part = batch.slice(0, batch.num_rows().min(left));
-        left -= part.num_rows();
-        batches.push(part);
-        left > 0
-    })
-    .await?;
+    let mut open = Open::of(place).await?;
+    let batches = loop {
+        match open.first(rows).await {
+            Err(error) if open.turns_to_text(&error) => {}
+            batches => break batches?,
+        }
+    };
     open.session.close().await?;
     Ok((open.shape, batches))
 }
 
-/// The number of rows of one place, counted by reading its first column.
+/// The number of rows of one place, counted by reading them without any column.
 pub async fn count(place: &Place, surroundings: &Surroundings) -> Result<u64> {
     let open = Open::of(place).await?;
     let mut rows = 0;
@@ -75,17 +75,39 @@ impl Open {
         Ok(Self { source, session, shape, endpoint })
     }
 
-    /// Reads split by split until `take` has enough. Without a limit only the first column is read.
-    async fn read(&self, limit: Option<u64>, mut take: impl FnMut(RecordBatch) -> bool) -> Result<()> {
-        let columns = if limit.is_some() { self.shape.schema.fields().len() } else { 1 };
-        let columns: Vec<usize> = (0..columns.min(self.shape.schema.fields().len())).collect();
-        let scan = Scan {
-            schema: Arc::new(self.shape.schema.project(&columns)?),
-            filters: Vec::new(),
-            limit,
-            batch_rows: budget::BATCH_ROWS,
-            batch_bytes: 1 << 20,
+    /// The first `rows` rows.
+    async fn first(&self, rows: u64) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        let mut left = rows as usize;
+        let take = |batch: RecordBatch| {
+            let part = batch.slice(0, batch.num_rows().min(left));
+            left -= part.num_rows();
+            batches.push(part);
+            left > 0
         };
+        self.read(Some(rows), take).await?;
+        Ok(batches)
+    }
+
+    /// Whether the column in `error` has a text form and was not read in it yet; from now on it is.
+    fn turns_to_text(&mut self, error: &Error) -> bool {
+        let named = error.frames().iter().find(|frame| frame.what == "column");
+        let index = named.and_then(|frame| self.shape.schema.index_of(&frame.which).ok());
+        let Some(index) = index.filter(|_| error.kind() == ErrorKind::Value) else { return false };
+        if self.shape.native[index].take().is_none() {
+            return false;
+        }
+        let mut fields: Vec<_> = self.shape.schema.fields().iter().map(Arc::clone).collect();
+        let text = Field::new(fields[index].name(), DataType::Utf8, fields[index].is_nullable());
+        fields[index] = Arc::new(with_metadata(text, FORM, TEXT));
+        self.shape.schema = Arc::new(Schema::new(fields));
+        true
+    }
+
+    /// Reads split by split until `take` has enough. Without a limit no column is read: rows are counted.
+    async fn read(&self, limit: Option<u64>, mut take: impl FnMut(RecordBatch) -> bool) -> Result<()> {
+        let schema = if limit.is_some() { Arc::clone(&self.shape.schema) } else { Arc::new(Schema::empty()) };
+        let scan = Scan { schema, filters: Vec::new(), limit, batch_rows: budget::BATCH_ROWS, batch_bytes: 1 << 20 };
         let token = Token { run: uuid::Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 };
         let plan = self.source.plan(&scan, &SplitGoal { split_bytes: 64 << 20, channels: 1 }).await?;
         for split in &plan.splits {

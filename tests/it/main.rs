@@ -11,13 +11,17 @@
     reason = "tests read better so"
 )]
 
+mod bad_input;
 mod cli;
 mod conformance;
 mod engine;
 mod files;
+mod interrupted;
 mod layering;
 mod plan;
+mod pairs;
 mod postgres_read;
 mod postgres_write;
+mod program;
 mod server;
 mod sqlite;

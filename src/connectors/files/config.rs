@@ -188,7 +188,7 @@ impl Config {
         let bytes = |given: Option<Bytes>, default: u64| given.map_or(Ok(default), Bytes::parse);
         let row_group = parquet::RowGroupLimit {
             rows: raw.row_group_rows.unwrap_or(1 << 20).max(1),
-            bytes: bytes(raw.row_group_bytes, 64 << 20)?.max(1) as usize,
+            bytes: bytes(raw.row_group_bytes, 64_000_000)?.max(1) as usize,
         };
         Ok(Self {
             place: parse_place(&raw.url)?,
@@ -196,7 +196,7 @@ impl Config {
             compression: raw.compression,
             level: raw.level,
             csv,
-            file_bytes: bytes(raw.file_bytes, 256 << 20)?.max(1),
+            file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
     }
@@ -268,18 +268,8 @@ impl Bytes {
             Self::Number(number) => return Ok(number),
             Self::Text(text) => text,
         };
-        let lower = text.trim().to_ascii_lowercase();
-        let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
-        let shift = match lower[digits.len()..].trim() {
-            "" | "b" => 0,
-            "k" | "kb" | "kib" => 10,
-            "m" | "mb" | "mib" => 20,
-            "g" | "gb" | "gib" => 30,
-            "t" | "tb" | "tib" => 40,
-            _ => 64,
-        };
-        let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(1u64.checked_shl(shift)?));
-        bytes.ok_or_else(|| usage(format!("{text:?} is not a number of bytes")).with_hint("write it like 256MB"))
+        let wrong = || usage(format!("{text:?} is not a number of bytes")).with_hint("write it like 256MB");
+        value::size::bytes(&text).ok_or_else(wrong)
     }
 }
 
@@ -352,7 +342,7 @@ mod tests {
     fn options_are_checked() {
         let parse = |options: Json| Config::parse(&options).map_err(|error| error.kind());
         assert_eq!(parse(json!({"url": "file:///tmp/a%20b.csv"})).unwrap().place, Place::Path("/tmp/a b.csv".into()));
-        assert_eq!(parse(json!({"url": "-", "fileBytes": "16 MB"})).unwrap().file_bytes, 16 << 20);
+        assert_eq!(parse(json!({"url": "-", "fileBytes": "16 MB"})).unwrap().file_bytes, 16_000_000);
         for wrong in [
             json!({"url": ""}),
             json!({"url": "a", "nonsense": 1}),

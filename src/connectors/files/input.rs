@@ -135,7 +135,8 @@ pub(super) fn facts(place: &Place) -> Result<Vec<String>> {
         fs::File::open(file).at("file", || file.display())?;
         bytes += metadata.len();
     }
-    Ok(vec![format!("{} files, {bytes} bytes", files.len())])
+    let noun = if files.len() == 1 { "file" } else { "files" };
+    Ok(vec![format!("{} {noun}, {bytes} bytes", files.len())])
 }
 
 /// Finds and pins all files of a place.
@@ -234,7 +235,7 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
     };
     let wrong = |said: Format, found: Format| {
         Error::new(ErrorKind::Usage, format!("it is said to hold {}, but it holds {}", said.title(), found.title()))
-            .with_hint(format!("rename it, or say format={}", found.extension()))
+            .with_hint(format!("rename it, or say --from-format {}", found.extension()))
     };
     match (said, found) {
         (Some(Format::Arrow | Format::Arrows) | None, Some(found @ (Format::Arrow | Format::Arrows))) => Ok(found),
@@ -244,7 +245,8 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
         (Some(_), None) if head.is_empty() => Err(Error::new(ErrorKind::Corrupt, "the file is empty")),
         (Some(said), None) => {
             let message = format!("it does not hold {}: the first bytes are others", said.title());
-            Err(Error::new(ErrorKind::Corrupt, message).with_hint("name its format with format=csv, or get it anew"))
+            Err(Error::new(ErrorKind::Corrupt, message)
+                .with_hint("name its format with --from-format csv (or tsv, jsonl …), or get it anew"))
         }
         (None, Some(found)) => Ok(found),
         (None, None) if sniff == Sniff::Text => {
@@ -252,7 +254,7 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
             Ok(if first == Some(&b'{') { Format::Jsonl } else { Format::Csv })
         }
         (None, None) => Err(Error::new(ErrorKind::Usage, "its name does not say what it holds")
-            .with_hint("say format=csv, tsv, jsonl, parquet, arrow or arrows")),
+            .with_hint("say --from-format csv, tsv, jsonl, parquet, arrow or arrows")),
     }
 }
 

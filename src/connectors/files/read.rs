@@ -114,7 +114,8 @@ impl FileSource {
             (Some(schema), _) => schema,
             // JSON lines name their columns in every record: without one there is none.
             (None, Some(input)) if input.format != Format::Jsonl => {
-                let empty = Error::new(ErrorKind::Schema, "the file is empty, so it has no columns");
+                let empty = Error::new(ErrorKind::Schema, "the file is empty, so it has no columns")
+                    .with_hint("give it a line of column names, or look whether what wrote it has ended");
                 return Err(empty.at("file", &input.name));
             }
             (None, _) => Arc::new(Schema::empty()),

@@ -31,6 +31,9 @@ fn coded(code: ffi::Error, text: Option<String>) -> Error {
         ffi::SQLITE_PERM | ffi::SQLITE_AUTH => (ErrorKind::Permission, "SQLite refuses access"),
         ffi::SQLITE_FULL => (ErrorKind::Resource, "the disk is full"),
         ffi::SQLITE_NOMEM => (ErrorKind::Resource, "memory is exhausted"),
+        ffi::SQLITE_IOERR if code.extended_code == ffi::SQLITE_IOERR_WRITE => {
+            (ErrorKind::Resource, "the disk is full, or refuses to write")
+        }
         ffi::SQLITE_IOERR => (ErrorKind::Io, "reading or writing the database file failed"),
         ffi::SQLITE_TOOBIG => (ErrorKind::Value, "a value is larger than SQLite can hold"),
         ffi::SQLITE_INTERRUPT => (ErrorKind::Cancelled, "the statement was stopped"),

@@ -15,8 +15,12 @@ use crate::formats::value::print::{self, Look};
 /// Appends the value of one row, NULL included.
 pub(in crate::formats) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a>;
 
-/// Appends one line per row.
-pub(super) fn encode(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+/// Appends one line per row of `batch`.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) for a type that has no text form,
+/// [`Value`](ErrorKind::Value) for a JSON column that holds none.
+pub fn encode(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
     let schema = batch.schema_ref();
     let columns = schema.fields().iter().zip(batch.columns());
     let columns: Vec<(Vec<u8>, Write<'_>)> =

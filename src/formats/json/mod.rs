@@ -22,6 +22,7 @@ use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, Start, Typing};
 use crate::error::{Error, ErrorKind, Result};
 
+pub use encode::encode;
 pub(super) use encode::{Write, writer};
 
 /// The JSON lines format.

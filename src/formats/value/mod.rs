@@ -10,6 +10,7 @@ pub(crate) mod interval;
 pub(crate) mod number;
 pub(crate) mod parse;
 pub(crate) mod print;
+pub(crate) mod size;
 pub(crate) mod time;
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub trait Lookup {
     fn exists(&self, path: &str) -> bool;
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
+    /// Whether an extension, without its dot, only says how a file is written and is no part of its name.
+    fn is_extension(&self, word: &str) -> bool;
 }
 
 /// A parsed locator. `Debug` and [`Locator::label`] hide passwords.
@@ -58,9 +60,8 @@ impl fmt::Debug for Locator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locator")
             .field("connector", &self.connector)
-            .field("url", &mask(&self.url))
+            .field("label", &self.label())
             .field("options", &self.options.iter().map(|(key, _)| key).collect::<Vec<_>>())
-            .field("object", &self.object)
             .finish()
     }
 }
@@ -87,7 +88,13 @@ fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
         return Ok(path(text));
     }
     let text = text.strip_prefix("jdbc:").unwrap_or(text);
-    let Some((typed, rest)) = split_scheme(text) else { return bare(text) };
+    let Some((typed, rest)) = split_scheme(text) else {
+        // Taken for a path, it would be printed with the password that may be in it.
+        if text.split_once("//").is_some_and(|(scheme, _)| lookup.connector(scheme).is_some()) {
+            return Err(usage("the colon behind the scheme is missing").with_hint(FORMS));
+        }
+        return bare(text);
+    };
     // SQLAlchemy names its driver behind a plus sign.
     let scheme = typed.split('+').next().unwrap_or(typed).to_ascii_lowercase();
     match lookup.connector(&scheme) {
@@ -136,10 +143,10 @@ fn is_sqlite(path: &str) -> bool {
 
 /// A path without a scheme. Only an SQLite database has objects: in other paths `#` is a letter like any.
 fn bare(text: &str) -> Result<Locator> {
-    let (head, object) = split_object(text)?;
+    let (head, object) = split_object(text);
     let (before, options) = split_options(head);
-    if object.is_some() && is_sqlite(before) {
-        return Ok(Locator { options, object, ..path(before) });
+    if let Some(object) = object.filter(|_| is_sqlite(before)) {
+        return Ok(Locator { options, object: Some(named(object)?), ..path(before) });
     }
     let (before, options) = split_options(text);
     Ok(Locator { options, ..path(before) })
@@ -164,9 +171,9 @@ fn sqlite(rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
     let (name, options, object) = if lookup.exists(&whole) {
         (whole, Vec::new(), None)
     } else {
-        let (head, object) = split_object(rest)?;
+        let (head, object) = split_object(rest);
         let (name, options) = split_options(head);
-        (clean(name), options, object)
+        (clean(name), options, object.map(named).transpose()?)
     };
     if name.is_empty() {
         return Err(usage("'sqlite:' names no database file").with_hint("write 'sqlite:shop.db#orders'"));
@@ -176,32 +183,46 @@ fn sqlite(rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
 
 /// Any other scheme: its URL stays whole, query and all, for the connector to read.
 fn database(connector: &'static str, scheme: &str, rest: &str) -> Result<Locator> {
-    let (head, object) = split_object(rest)?;
-    if head.starts_with("//") && !head.contains('@') && object.as_deref().is_some_and(has_user) {
-        return Err(usage("a '#' stands in the user or password of this URL").with_hint("write it as %23"));
+    let (head, object) = split_object(rest);
+    if object.is_some_and(holds_password) {
+        return Err(usage("a '#' stands in a user, password or other value before the table").with_hint(
+            "write it as %23 in a URL and in single quotes elsewhere; put a table's odd name in double ones",
+        ));
     }
+    let object = object.map(named).transpose()?;
     Ok(Locator { connector, url: format!("{scheme}:{head}"), options: Vec::new(), object })
 }
 
-/// Whether an unquoted object looks like the end of a URL: `secret@host/db`.
-fn has_user(object: &str) -> bool {
-    !object.starts_with('"') && object.contains('@')
+/// Whether what follows the first `#` looks like the end of a password and what comes after it, such as
+/// `cret@host/db` or `cret#table`. It must not be shown as the name of a table.
+fn holds_password(object: &str) -> bool {
+    let mut quoted = false;
+    let odd = object.chars().any(|c| {
+        quoted ^= c == '"';
+        !quoted && matches!(c, '@' | '#')
+    });
+    odd || quoted
 }
 
-/// Splits at the first `#` outside single quotes, and percent-decodes what follows.
-fn split_object(text: &str) -> Result<(&str, Option<String>)> {
+/// Splits at the first `#` outside single quotes, within which a backslash takes the next letter with it.
+fn split_object(text: &str) -> (&str, Option<&str>) {
     let mut quoted = false;
+    let mut escaped = false;
     let mark = text.char_indices().find(|(_, c)| {
-        quoted ^= *c == '\'';
+        quoted ^= *c == '\'' && !escaped;
+        escaped = *c == '\\' && quoted && !escaped;
         *c == '#' && !quoted
     });
     // Where a lone quote swallowed the mark, it was no quote.
-    let Some(at) = mark.map(|(at, _)| at).or_else(|| quoted.then(|| text.find('#')).flatten()) else {
-        return Ok((text, None));
-    };
-    let object = percent_decode(&text[at + 1..]);
+    let at = mark.map(|(at, _)| at).or_else(|| quoted.then(|| text.find('#')).flatten());
+    at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])))
+}
+
+/// The object as its connector reads it.
+fn named(object: &str) -> Result<String> {
+    let object = percent_decode(object);
     check_object(&object)?;
-    Ok((&text[..at], Some(object)))
+    Ok(object)
 }
 
 /// Refuses what can be no single table.
@@ -210,7 +231,7 @@ pub(crate) fn check_object(object: &str) -> Result<()> {
         return Err(usage("nothing stands after '#'").with_hint("name a table there: '#orders' or '#public.orders'"));
     }
     if object.contains('*') && !object.contains('"') {
-        return Err(usage(format!("'{object}' names many tables, and one copy takes one"))
+        return Err(usage("a '*' in the name of a table means many of them, and one copy takes one")
             .with_hint("name one table, or put a name that holds '*' in double quotes"));
     }
     Ok(())
@@ -282,9 +303,11 @@ impl Locator {
 
     /// The locator without passwords, for messages.
     pub fn label(&self) -> String {
+        // A path holds none, and its letters mean nothing: `day=2024-01-02/` is a folder.
+        let place = if matches!(self.connector, FILE | SQLITE) { self.url.clone() } else { mask(&self.url) };
         match &self.object {
-            Some(object) => format!("{}#{object}", mask(&self.url)),
-            None => mask(&self.url),
+            Some(object) => format!("{place}#{object}"),
+            None => place,
         }
     }
 

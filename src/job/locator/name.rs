@@ -1,24 +1,18 @@
 //! Names: the table that a target gets when none is named, and the scheme that was perhaps meant.
 
-use super::{FILE, Locator, usage};
+use super::{FILE, Locator, Lookup, usage};
 use crate::error::Result;
 use crate::object::ObjectRef;
-
-/// Extensions that are no part of a table's name.
-const EXTENSIONS: [&str; 19] = [
-    "csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "arrows", "ipc", "feather", "gz",
-    "gzip", "zst", "zstd", "db", "sqlite",
-];
 
 /// The table in a target that was named without one: the source's table without its schema, or its file's stem.
 ///
 /// # Errors
 /// [`Usage`](crate::error::ErrorKind::Usage) when the source has no name either: a query, a glob, stdin.
-pub fn default_table(source: &Locator, object: &ObjectRef) -> Result<String> {
+pub fn default_table(source: &Locator, object: &ObjectRef, lookup: &dyn Lookup) -> Result<String> {
     let name = match object {
         ObjectRef::Query(_) => None,
         ObjectRef::Table(table) => Some(last_part(table).to_owned()),
-        ObjectRef::Whole if source.connector == FILE => stem(source).map(quoted),
+        ObjectRef::Whole if source.connector == FILE => stem(source, lookup).map(quoted),
         ObjectRef::Whole => generated(&source.url),
     };
     name.filter(|name| !name.is_empty()).ok_or_else(|| {
@@ -40,13 +34,13 @@ fn last_part(table: &str) -> &str {
     &table[start..]
 }
 
-fn stem(source: &Locator) -> Option<&str> {
+fn stem<'a>(source: &'a Locator, lookup: &dyn Lookup) -> Option<&'a str> {
     if source.is_standard_stream() || source.is_glob() {
         return None;
     }
     let mut name = source.url.trim_end_matches('/').rsplit('/').next()?;
     while let Some((before, extension)) = name.rsplit_once('.') {
-        if before.is_empty() || !EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) {
+        if before.is_empty() || !lookup.is_extension(extension) {
             break;
         }
         name = before;

@@ -1,68 +1,133 @@
 //! Secrets in locators: variables that stand for them, and the mask that hides them.
 
-use super::{Lookup, usage};
+use super::{Lookup, percent_decode, usage};
 use crate::error::Result;
 
-/// Keys whose values are hidden.
-const SECRET_KEYS: [&str; 6] = ["password", "passwd", "pwd", "secret", "token", "key"];
+/// Keys whose values may be seen. Those of all others are hidden: a misspelt `paswort=…` holds a password, too.
+const SHOWN: [&str; 18] = [
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "service",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "connect_timeout",
+    "application_name",
+    "target_session_attrs",
+    "options",
+    "passfile",
+    "rows",
+    "seed",
+    "sf",
+];
+
+/// Keys whose values are surely secret: the key itself may be seen.
+const SECRET: [&str; 8] = ["password", "sslpassword", "passwd", "pass", "pwd", "secret", "token", "key"];
 
 /// What a hidden value looks like.
 const MASK: &str = "***";
 
-/// `url` with every password hidden: in `user:password@`, in `?password=…` and in `password=…` of a keyword string.
+/// `url`, a locator with a scheme and without `#object`, with all hidden that may be a password: what stands between
+/// the user's name and `@`, and the values of all settings that are not known to be harmless.
+///
+/// A password may hold any letter, so that a URL can be read in more than one way. What would show it in one of them
+/// is hidden: rather too much than too little.
 pub fn mask(url: &str) -> String {
-    let Some(start) = url.find("://").map(|at| at + 3) else { return mask_pairs(url) };
-    let (scheme, rest) = url.split_at(start);
-    let (host_at, user) = match rest.rfind('@') {
-        Some(at) => (at, Some(&rest[..at])),
-        None => (0, None),
-    };
-    let user = user.map(|user| match user.split_once(':') {
-        Some((name, _)) => format!("{name}:{MASK}"),
-        None => user.to_owned(),
-    });
-    format!("{scheme}{}{}", user.unwrap_or_default(), mask_pairs(&rest[host_at..]))
-}
-
-/// Hides the values of secret keys in `k=v` pairs that are parted by `?`, `&` or blanks.
-fn mask_pairs(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('=') {
-        let (before, after) = (&rest[..at], &rest[at + 1..]);
-        let key = before.trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
-        out.push_str(before);
-        out.push('=');
-        rest = after;
-        if is_secret(key) {
-            out.push_str(MASK);
-            rest = &after[value_length(after)..];
-        }
+    let Some((scheme, rest)) = url.split_once(':') else { return url.to_owned() };
+    if let Some(rest) = rest.strip_prefix("//") {
+        return format!("{scheme}://{}", mask_url(rest));
     }
-    out.push_str(rest);
-    out
+    let (body, query) = split_query(rest);
+    match (body.contains('='), rest.contains('@')) {
+        (true, _) => format!("{scheme}:{}", mask_words(rest)),
+        // A URL with a slash too few.
+        (false, true) => format!("{scheme}:{MASK}"),
+        (false, false) => format!("{scheme}:{body}{}", mask_query(query)),
+    }
 }
 
-fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    // `sslkey` names a file, and its name may be needed to find a mistake.
-    key != "sslkey" && SECRET_KEYS.iter().any(|secret| key.ends_with(secret))
+fn split_query(text: &str) -> (&str, Option<&str>) {
+    text.split_once('?').map_or((text, None), |(head, query)| (head, Some(query)))
 }
 
-/// Bytes of a value: up to `&` or a blank, or a whole single-quoted string with its leading blanks.
-fn value_length(text: &str) -> usize {
-    let blanks = text.len() - text.trim_start().len();
-    let value = &text[blanks..];
-    let Some(inner) = value.strip_prefix('\'') else {
-        return blanks + value.find(|c: char| c == '&' || c.is_whitespace()).unwrap_or(value.len());
+/// What follows `scheme://`.
+fn mask_url(rest: &str) -> String {
+    let (head, query) = split_query(rest);
+    let place = match head.rfind('@') {
+        // A second `@` tells that the password held the `?`.
+        _ if query.is_some_and(|query| query.contains('@')) => mask_login(head),
+        Some(at) => format!("{}{}", mask_login(&head[..at]), &head[at..]),
+        None if has_plain_ports(head) => head.to_owned(),
+        None => mask_login(head),
     };
+    format!("{place}{}", mask_query(query))
+}
+
+fn mask_login(login: &str) -> String {
+    login.split_once(':').map_or_else(|| login.to_owned(), |(name, _)| format!("{name}:{MASK}"))
+}
+
+/// Whether what follows a colon is a port everywhere: else it is the password of a URL without its host.
+fn has_plain_ports(head: &str) -> bool {
+    let (authority, database) = head.split_once('/').unwrap_or((head, ""));
+    let is_port = |host: &str| {
+        let after_address = host.rsplit_once(']').map_or(host, |(_, port)| port);
+        after_address.split_once(':').is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    authority.split(',').all(is_port) && !database.contains(':')
+}
+
+/// `?` and the settings behind it.
+fn mask_query(query: Option<&str>) -> String {
+    let Some(query) = query else { return String::new() };
+    let pairs: Vec<String> = query.split('&').map(mask_pair).collect();
+    format!("?{}", pairs.join("&"))
+}
+
+fn mask_pair(pair: &str) -> String {
+    let Some((key, value)) = pair.split_once('=') else { return MASK.to_owned() };
+    match percent_decode(key).as_str() {
+        key if SECRET.contains(&key) => format!("{key}={MASK}"),
+        key if SHOWN.contains(&key) && !value.contains('@') => format!("{key}={value}"),
+        _ => MASK.to_owned(),
+    }
+}
+
+/// libpq's keyword string: `key = value` parted by blanks, a value perhaps in single quotes.
+fn mask_words(text: &str) -> String {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
+        let (key, after) = rest.split_at(end);
+        let Some(after) = after.trim_start().strip_prefix('=') else {
+            // It may be the end of a password with a blank in it.
+            words.push(MASK.to_owned());
+            rest = after.trim_start();
+            continue;
+        };
+        let after = after.trim_start();
+        let (value, next) = after.split_at(value_length(after));
+        words.push(mask_pair(&format!("{key}={value}")));
+        rest = next.trim_start();
+    }
+    words.join(" ")
+}
+
+/// Bytes of a value: up to a blank, or a whole single-quoted string. A backslash takes the next letter with it.
+fn value_length(text: &str) -> usize {
+    let quoted = text.starts_with('\'');
     let mut escaped = false;
-    let end = inner.char_indices().find(|(_, c)| {
-        let ends = *c == '\'' && !escaped;
+    let end = text.char_indices().skip(usize::from(quoted)).find(|(_, c)| {
+        let ends = !escaped && if quoted { *c == '\'' } else { c.is_whitespace() };
         escaped = *c == '\\' && !escaped;
         ends
     });
-    end.map_or(text.len(), |(at, _)| blanks + 1 + at + 1)
+    end.map_or(text.len(), |(at, _)| at + usize::from(quoted))
 }
 
 /// The value of the variable that `text` begins with, and the rest.

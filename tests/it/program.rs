@@ -1,0 +1,45 @@
+//! The program as a user runs it: the real binary, its exit code, stdout and stderr.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// What a finished command left.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs `etl` with `words` in `folder`, without an input.
+pub(crate) fn etl(folder: &Path, words: &[&str]) -> Ended {
+    ended(command(folder, words).output().unwrap())
+}
+
+/// Runs a copy that must succeed.
+pub(crate) fn copied(folder: &Path, words: &[&str]) {
+    let done = etl(folder, &[&["copy", "-q"], words].concat());
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{words:?}");
+}
+
+/// Runs a line of bash in which `$ETL` is the program.
+pub(crate) fn bash(folder: &Path, line: &str) -> Ended {
+    let mut bash = Command::new("bash");
+    bash.args(["-c", line]).env("ETL", env!("CARGO_BIN_EXE_etl")).current_dir(folder).stdin(Stdio::null());
+    ended(bash.output().unwrap())
+}
+
+/// `etl` with `words`, to be run in `folder`.
+pub(crate) fn command(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_etl"));
+    command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
+    command
+}
+
+fn ended(Output { status, stdout, stderr }: Output) -> Ended {
+    Ended {
+        code: status.code().unwrap_or(-1),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
