@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Unsupported,
     /// Stopped by the user or by the failure of another part.
     Cancelled,
+    /// What was asked for was refused when the run had begun to change something: SQL of the user, for one.
+    Step,
     /// A defect of this program.
     Internal,
 }
@@ -96,6 +98,13 @@ impl Error {
     #[must_use]
     pub fn at(mut self, what: impl Into<Cow<'static, str>>, which: impl fmt::Display) -> Self {
         self.0.frames.push(Frame { what: what.into(), which: which.to_string() });
+        self
+    }
+
+    /// The same failure as another kind.
+    #[must_use]
+    pub fn as_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 

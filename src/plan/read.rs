@@ -24,6 +24,7 @@ use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
+use crate::flow::throttle::Throttle;
 use crate::plan::context::Ends;
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::leaf;
@@ -143,7 +144,8 @@ impl ExecutionPlan for ReadExec {
         let source = ends.source(&self.spec.endpoint, &self.spec.object).map_err(to_datafusion)?;
         let rows = self.leaf.execute(partition, context)?;
         let (sender, receiver) = lane(ends.lane_bytes, &ends.meter);
-        let reader = Reader { spec: Arc::clone(&self.spec), source, ends, schema: self.schema() };
+        let throttle = ends.channel_throttle.another();
+        let reader = Reader { spec: Arc::clone(&self.spec), source, ends, throttle, schema: self.schema() };
         let filling = SpawnedTask::spawn(reader.fill(rows, sender));
         let batches = stream::unfold((receiver, Some(filling)), next).map_err(to_datafusion);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
@@ -171,6 +173,7 @@ struct Reader {
     spec: Arc<ReadSpec>,
     source: Arc<dyn Source>,
     ends: Arc<Ends>,
+    throttle: Throttle,
     schema: SchemaRef,
 }
 
@@ -200,9 +203,10 @@ impl Reader {
                 continue;
             }
             let (rows, bytes) = measure(&batch, self.spec.encoding.is_some());
-            self.ends.throttle.pass(bytes, rows).await;
+            let heavy = self.ends.heavy.pass(rows, bytes).await?;
+            tokio::join!(self.throttle.pass(bytes, rows), self.ends.throttle.pass(bytes, rows));
             self.ends.meter.read(rows, bytes);
-            if !sender.send(Ok(self.declared(batch)?), bytes as usize).await {
+            if !sender.send_heavy(Ok(self.declared(batch)?), bytes as usize, heavy).await {
                 return Ok(());
             }
         }

@@ -43,7 +43,8 @@ fn mask_pairs(text: &str) -> String {
     out
 }
 
-fn is_secret(key: &str) -> bool {
+/// Whether the value of the option `key` is hidden.
+pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     // `sslkey` names a file, and its name may be needed to find a mistake.
     key != "sslkey" && SECRET_KEYS.iter().any(|secret| key.ends_with(secret))
