@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Unsupported,
     /// Stopped by the user or by the failure of another part.
     Cancelled,
+    /// What was asked for was refused when the run had begun to change something: SQL of the user, for one.
+    Step,
     /// A defect of this program.
     Internal,
 }
@@ -119,6 +121,13 @@ impl Error {
     #[must_use]
     pub fn map_frames(mut self, change: impl FnOnce(&mut Vec<Frame>)) -> Self {
         change(&mut self.0.frames);
+        self
+    }
+
+    /// The same failure as another kind.
+    #[must_use]
+    pub fn as_kind(mut self, kind: ErrorKind) -> Self {
+        self.0.kind = kind;
         self
     }
 

@@ -55,6 +55,9 @@ fn estimate(report: &PlanReport) -> String {
     parts.extend(report.rows.map(|rows| format!("about {}", amount::counted(rows, "row"))));
     parts.extend(report.bytes.map(|bytes| amount::bytes(bytes as f64)));
     parts.push(amount::counted(report.tasks.len() as u64, "task"));
+    parts.extend(
+        report.least_seconds.map(|time| format!("no less than {} at the limited speed", amount::seconds(time))),
+    );
     parts.join(", ")
 }
 

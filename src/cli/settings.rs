@@ -98,6 +98,7 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
         jobs: args.jobs.map(|jobs| jobs as usize),
         threads: args.threads.map(|threads| threads as usize),
         memory_bytes: args.memory.map(|memory| memory.0),
+        split_bytes: None,
         speed,
     })
 }

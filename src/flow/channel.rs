@@ -1,6 +1,7 @@
 //! The lane: a queue of batches between the reader and the rest of a channel, bounded in bytes.
 //!
-//! It lets reading overlap with writing. A batch larger than the whole lane passes when the lane is empty.
+//! It lets reading overlap with writing. A batch larger than the whole lane passes when the lane is empty. What was
+//! received counts as in use until the next is asked for: so long is its [`Heavy`] permit held.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +10,7 @@ use arrow::array::RecordBatch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::error::Result;
+use crate::flow::heavy::Heavy;
 use crate::flow::meter::{Meter, Part};
 
 /// Bytes of one permit: small enough to count well, large enough for lanes of many gigabytes.
@@ -17,7 +19,7 @@ const PERMIT_BYTES: usize = 1024;
 /// Batches in a lane, at most, however small they are.
 const LANE_BATCHES: usize = 1024;
 
-type Item = (Result<RecordBatch>, OwnedSemaphorePermit);
+type Item = (Result<RecordBatch>, OwnedSemaphorePermit, Option<Heavy>);
 
 /// The end into which the reader puts batches.
 #[derive(Debug)]
@@ -25,7 +27,6 @@ pub struct LaneSender {
     room: Arc<Semaphore>,
     permits: u32,
     queue: mpsc::Sender<Item>,
-    meter: Arc<Meter>,
 }
 
 /// The end from which the next part takes them.
@@ -33,6 +34,7 @@ pub struct LaneSender {
 pub struct LaneReceiver {
     queue: mpsc::Receiver<Item>,
     meter: Arc<Meter>,
+    heavy: Option<Heavy>,
 }
 
 /// A lane that holds `lane_bytes` at most.
@@ -40,19 +42,21 @@ pub fn lane(lane_bytes: usize, meter: &Arc<Meter>) -> (LaneSender, LaneReceiver)
     let permits = u32::try_from((lane_bytes / PERMIT_BYTES).clamp(1, Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
     let (sender, receiver) = mpsc::channel(LANE_BATCHES);
     let room = Arc::new(Semaphore::new(permits as usize));
-    let sender = LaneSender { room, permits, queue: sender, meter: Arc::clone(meter) };
-    (sender, LaneReceiver { queue: receiver, meter: Arc::clone(meter) })
+    let sender = LaneSender { room, permits, queue: sender };
+    (sender, LaneReceiver { queue: receiver, meter: Arc::clone(meter), heavy: None })
 }
 
 impl LaneSender {
     /// Puts `item` of `bytes` into the lane, waiting for room. `false` when nobody takes any more.
     pub async fn send(&self, item: Result<RecordBatch>, bytes: usize) -> bool {
+        self.send_heavy(item, bytes, None).await
+    }
+
+    /// As [`send`](Self::send), with the permit of a batch that is larger than batches should be.
+    pub async fn send_heavy(&self, item: Result<RecordBatch>, bytes: usize, heavy: Option<Heavy>) -> bool {
         let wanted = u32::try_from(bytes / PERMIT_BYTES).unwrap_or(u32::MAX).clamp(1, self.permits);
-        let start = Instant::now();
-        let Ok(permit) = Arc::clone(&self.room).acquire_many_owned(wanted).await else { return false };
-        let sent = self.queue.send((item, permit)).await.is_ok();
-        self.meter.waited(Part::Writer, start.elapsed());
-        sent
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(wanted).await else { return false };
+        self.queue.send((item, room, heavy)).await.is_ok()
     }
 
     /// Waits until nobody takes any more.
@@ -64,10 +68,13 @@ impl LaneSender {
 impl LaneReceiver {
     /// The next batch; none when the reader is done.
     pub async fn receive(&mut self) -> Option<Result<RecordBatch>> {
+        self.heavy = None;
         let start = Instant::now();
         let item = self.queue.recv().await;
         self.meter.waited(Part::Reader, start.elapsed());
-        item.map(|(batch, _room)| batch)
+        let (batch, _room, heavy) = item?;
+        self.heavy = heavy;
+        Some(batch)
     }
 }
 

@@ -137,10 +137,53 @@ impl Reading {
     }
 
     /// Done share of the work from 0 to 1; none when the size of the source is unknown.
+    ///
+    /// Rows as they are read are the best measure. Bytes of splits that are done come next; those of the split under
+    /// way are known in their Arrow form alone, which may be larger than what is stored, so they never say "done".
     pub fn share(&self) -> Option<f64> {
         let of = |done: u64, total: u64| (total > 0).then(|| (done as f64 / total as f64).min(1.0));
-        of(self.rows_written, self.rows_total)
-            .or_else(|| of(self.bytes_done, self.bytes_total))
+        let under_way = self.bytes_read.min(self.bytes_total / 100 * 99);
+        of(self.rows_read, self.rows_total)
+            .or_else(|| of(self.bytes_done.max(under_way), self.bytes_total))
             .or_else(|| of(self.splits_done, self.splits_total))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_of_one_split_moves_while_it_is_read() {
+        let rows = Meter::default();
+        rows.expect(1, 1000, 0);
+        rows.read(250, 9);
+        assert_eq!(rows.reading().share(), Some(0.25));
+        let bytes = Meter::default();
+        bytes.expect(1, 0, 1000);
+        bytes.read(5, 400);
+        assert_eq!(bytes.reading().share(), Some(0.4));
+        bytes.read(5, 4000);
+        assert!(bytes.reading().share() < Some(1.0), "the Arrow form is larger than what is stored");
+        bytes.settled(1, 1000);
+        assert_eq!(bytes.reading().share(), Some(1.0));
+    }
+
+    #[test]
+    fn without_rows_and_bytes_splits_count() {
+        let meter = Meter::default();
+        assert_eq!(meter.reading().share(), None);
+        meter.expect(4, 0, 0);
+        meter.settled(1, 0);
+        assert_eq!(meter.reading().share(), Some(0.25));
+    }
+
+    #[test]
+    fn the_bottleneck_is_what_was_waited_for_most() {
+        let meter = Meter::default();
+        assert_eq!(meter.reading().bottleneck(), None);
+        meter.waited(Part::Reader, Duration::from_secs(1));
+        meter.waited(Part::Transform, Duration::from_secs(2));
+        assert_eq!(meter.reading().bottleneck(), Some(Part::Transform));
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod align;
 pub mod channel;
+pub mod heavy;
 pub mod meter;
 pub mod throttle;

@@ -121,6 +121,8 @@ pub struct Limits {
     pub threads: Option<usize>,
     /// Memory for data in flight, in bytes.
     pub memory_bytes: Option<u64>,
+    /// Bytes of a split, about; none chooses them by the size of the source.
+    pub split_bytes: Option<u64>,
     /// Speed.
     pub speed: Speed,
 }

@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::endpoint::{ObjectRef, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::heavy::HeavyDoor;
 use crate::flow::meter::Meter;
 use crate::flow::throttle::Throttle;
 use crate::sink::Sink;
@@ -24,6 +25,10 @@ pub struct Ends {
     pub meter: Arc<Meter>,
     /// Holds the job to its limits.
     pub throttle: Throttle,
+    /// The limits of one channel: each read has [another](Throttle::another) of it.
+    pub channel_throttle: Throttle,
+    /// Where rows pass that are longer than a batch.
+    pub heavy: HeavyDoor,
     /// Bytes that may wait between a reader and its writer.
     pub lane_bytes: usize,
 }

@@ -139,6 +139,8 @@ impl Pipeline {
             .with_target_partitions(parts.goal.channels)
             .with_batch_size(parts.batch_rows)
             .with_round_robin_repartition(false)
+            // Each partition of a sort sets so much aside for its merge; all of them together take a quarter.
+            .with_sort_spill_reservation_bytes(parts.memory_bytes / (4 * parts.goal.channels.max(1)))
             .with_information_schema(false);
         let parser = &mut config.options_mut().sql_parser;
         // Names are taken as they are written: `--where 'Amount > 3'` means the column Amount.

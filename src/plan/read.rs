@@ -26,6 +26,7 @@ use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
+use crate::flow::throttle::Throttle;
 use crate::plan::context::{Ends, Reads};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::leaf;
@@ -149,11 +150,13 @@ impl ExecutionPlan for ReadExec {
         let source = ends.source(&self.spec.endpoint, &self.spec.object).map_err(to_datafusion)?;
         let (reads, trail) = (Reads::of(&context), trail::upward(&context));
         let rows = self.leaf.execute(partition, context)?;
+        let throttle = ends.channel_throttle.another();
         let reader = Reader {
             spec: Arc::clone(&self.spec),
             source,
             ends,
             reads,
+            throttle,
             schema: self.schema(),
             origins: Arc::default(),
         };
@@ -217,6 +220,7 @@ struct Reader {
     source: Arc<dyn Source>,
     ends: Arc<Ends>,
     reads: Reads,
+    throttle: Throttle,
     schema: SchemaRef,
     origins: Arc<Trail>,
 }
@@ -269,12 +273,13 @@ impl Reader {
                 continue;
             }
             let (rows, bytes) = measure(&batch, self.spec.encoding.is_some());
-            self.ends.throttle.pass(bytes, rows).await;
+            let heavy = self.ends.heavy.pass(rows, bytes).await?;
+            tokio::join!(self.throttle.pass(bytes, rows), self.ends.throttle.pass(bytes, rows));
             self.ends.meter.read(rows, bytes);
             let batch = self.declared(batch)?;
             self.origins.push(Origin::new(name, done));
             done += rows;
-            if !sender.send(Ok(batch), bytes as usize).await {
+            if !sender.send_heavy(Ok(batch), bytes as usize, heavy).await {
                 return Ok(());
             }
         }

@@ -1,12 +1,19 @@
 //! How the memory of a job is divided: pure arithmetic.
+//!
+//! A half is for batches on their way, a quarter for what writers gather, and a quarter is left for what no part
+//! counts: buffers of connections, of the decoder and the allocator. A query that may sort or join gets a half for
+//! that, and its batches are smaller.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::heavy::ROW_COPIES;
+use crate::flow::throttle::batch_share;
+use crate::job::Speed;
 
 /// What a job may use when nothing is said.
 pub const DEFAULT_BYTES: u64 = 512 << 20;
 
 /// Less than this cannot hold even small batches on both sides.
-const LEAST_BYTES: u64 = 64 << 20;
+const LEAST_BYTES: u64 = 64_000_000;
 
 /// Rows of a batch, at most.
 pub const BATCH_ROWS: usize = 16_384;
@@ -14,12 +21,25 @@ pub const BATCH_ROWS: usize = 16_384;
 /// Batches of one channel that exist at the same time: read, in the lane, in transformation, written, encoded.
 const BATCHES_PER_CHANNEL: u64 = 16;
 
-/// Between these a batch's bytes are chosen.
-const BATCH_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 20);
+/// Between these a batch's bytes are chosen. With smaller ones the work per batch would outweigh that per row.
+const BATCH_BYTES: std::ops::RangeInclusive<u64> = (128 << 10)..=(2 << 20);
+
+/// How rows go through a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Every row goes through by itself.
+    Rows,
+    /// A query may gather rows before it gives any.
+    Query,
+}
 
 /// Where the memory goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
+    /// All of it.
+    pub memory_bytes: u64,
+    /// Rows of one batch.
+    pub batch_rows: usize,
     /// Bytes of one batch.
     pub batch_bytes: usize,
     /// Bytes that may wait in one lane.
@@ -28,43 +48,120 @@ pub struct Budget {
     pub writer_bytes: usize,
     /// Bytes that sorting, grouping and joining may hold before they spill.
     pub operator_bytes: usize,
+    /// Bytes of rows longer than a batch that may be in use at once.
+    pub heavy_bytes: usize,
 }
 
-/// Divides `memory_bytes` among `channels`.
+/// The memory that a job may use.
 ///
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) when it is too little.
-pub fn divide(memory_bytes: Option<u64>, channels: usize) -> Result<Budget> {
-    let memory = memory_bytes.unwrap_or(DEFAULT_BYTES);
+pub fn memory(asked_bytes: Option<u64>) -> Result<u64> {
+    let memory = asked_bytes.unwrap_or(DEFAULT_BYTES);
     if memory < LEAST_BYTES {
         let message = format!("{memory} bytes of memory are too little");
-        let hint = format!("give --memory at least {} MB", LEAST_BYTES >> 20);
+        let hint = format!("give --memory at least {}MB", LEAST_BYTES / 1_000_000);
         return Err(Error::new(ErrorKind::Usage, message).with_hint(hint));
     }
-    let batch =
-        (memory / (channels.max(1) as u64 * BATCHES_PER_CHANNEL)).clamp(*BATCH_BYTES.start(), *BATCH_BYTES.end());
-    Ok(Budget {
-        batch_bytes: batch as usize,
-        lane_bytes: 2 * batch as usize,
-        writer_bytes: (memory / (4 * channels.max(1) as u64)) as usize,
-        operator_bytes: (memory / 2) as usize,
-    })
+    Ok(memory)
+}
+
+/// How many channels `memory_bytes` can feed with batches of the smallest size.
+pub fn channels_max(memory_bytes: u64, work: Work) -> usize {
+    (batches_bytes(memory_bytes, work) / (BATCHES_PER_CHANNEL * BATCH_BYTES.start())).max(1) as usize
+}
+
+/// How many channels can have a row of `row_bytes` in all its copies at the same time.
+pub fn channels_of_rows(memory_bytes: u64, row_bytes: u64) -> usize {
+    usize::try_from(memory_bytes / row_bytes.saturating_mul(ROW_COPIES).max(1)).unwrap_or(usize::MAX).max(1)
+}
+
+/// Divides `memory_bytes` among `channels`, at most [`channels_max`] of them.
+pub fn divide(memory_bytes: u64, channels: usize, work: Work) -> Budget {
+    let channels = channels.max(1) as u64;
+    let each = batches_bytes(memory_bytes, work) / (channels * BATCHES_PER_CHANNEL);
+    let batch_bytes = each.clamp(*BATCH_BYTES.start(), *BATCH_BYTES.end()) as usize;
+    Budget {
+        memory_bytes,
+        batch_rows: BATCH_ROWS,
+        batch_bytes,
+        lane_bytes: 2 * batch_bytes,
+        writer_bytes: (memory_bytes / (4 * channels)) as usize,
+        operator_bytes: (memory_bytes / 2) as usize,
+        heavy_bytes: (memory_bytes / 8) as usize,
+    }
+}
+
+fn batches_bytes(memory_bytes: u64, work: Work) -> u64 {
+    match work {
+        Work::Rows => memory_bytes / 2,
+        Work::Query => memory_bytes / 4,
+    }
+}
+
+impl Budget {
+    /// The same with batches that pass several times a second under the limits of `speed`.
+    #[must_use]
+    pub fn paced(mut self, speed: &Speed) -> Self {
+        for rows in [speed.job_rows, speed.channel_rows].into_iter().flatten() {
+            self.batch_rows = self.batch_rows.min(batch_share(rows));
+        }
+        for bytes in [speed.job_bytes, speed.channel_bytes].into_iter().flatten() {
+            self.batch_bytes = self.batch_bytes.min(batch_share(bytes));
+        }
+        self
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MB: u64 = 1 << 20;
+
     #[test]
-    fn more_channels_get_smaller_batches() {
-        let few = divide(Some(128 << 20), 2).unwrap();
-        let many = divide(Some(128 << 20), 64).unwrap();
-        assert!(many.batch_bytes < few.batch_bytes);
-        assert!(many.batch_bytes as u64 * BATCHES_PER_CHANNEL * 64 <= 128 << 20);
+    fn no_division_exceeds_the_memory() {
+        for memory_bytes in [LEAST_BYTES, 128 * MB, DEFAULT_BYTES, 8 << 30] {
+            for work in [Work::Rows, Work::Query] {
+                let most = channels_max(memory_bytes, work);
+                for channels in [1, 2, 5, 17, 64, 1024].map(|channels| most.min(channels)) {
+                    let budget = divide(memory_bytes, channels, work);
+                    let batches = budget.batch_bytes as u64 * BATCHES_PER_CHANNEL * channels as u64;
+                    let writers = (budget.writer_bytes * channels) as u64;
+                    let operators = if work == Work::Query { budget.operator_bytes as u64 } else { 0 };
+                    assert!(batches + writers + operators <= memory_bytes, "{memory_bytes} {channels} {work:?}");
+                }
+            }
+        }
     }
 
     #[test]
-    fn too_little_is_refused() {
-        assert_eq!(divide(Some(1), 1).unwrap_err().kind(), ErrorKind::Usage);
+    fn the_floor_of_a_batch_bounds_the_channels() {
+        assert_eq!(channels_max(128 * MB, Work::Rows), 32);
+        assert_eq!(channels_max(128 * MB, Work::Query), 16);
+        assert_eq!(channels_max(DEFAULT_BYTES, Work::Rows), 128);
+    }
+
+    #[test]
+    fn long_rows_bound_the_channels() {
+        assert_eq!(channels_of_rows(512 * MB, 50 * MB), 2);
+        assert_eq!(channels_of_rows(64 * MB, 50 * MB), 1);
+        assert!(channels_of_rows(128 * MB, 100) > 1024);
+    }
+
+    #[test]
+    fn what_the_hint_names_is_enough() {
+        let error = memory(Some(1)).unwrap_err();
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::Usage, Some("give --memory at least 64MB")));
+        assert!(memory(Some(64_000_000)).is_ok());
+        assert_eq!(memory(None).unwrap(), DEFAULT_BYTES);
+    }
+
+    #[test]
+    fn a_limited_job_has_small_batches() {
+        let budget = divide(DEFAULT_BYTES, 2, Work::Rows);
+        let slow = budget.paced(&Speed { job_rows: Some(80), job_bytes: Some(8000), ..Speed::default() });
+        assert_eq!((slow.batch_rows, slow.batch_bytes), (10, 1000));
+        assert_eq!(budget.paced(&Speed::default()), budget);
     }
 }

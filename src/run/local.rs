@@ -1,5 +1,6 @@
 //! `LocalRunner`: runs the tasks of a transfer in this process, in groups of channels.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use crate::plan::tasks::assign;
 use crate::plan::write::receipts;
 use crate::run::queue::Queues;
 use crate::run::sizing::Sizing;
+use crate::run::stopped;
 use crate::runner::{PlanShape, RunEvents, Runner, Task, Transfer};
 use crate::sink::Receipt;
 use crate::source::Split;
@@ -43,7 +45,6 @@ pub struct LocalRunner {
 #[async_trait]
 impl Runner for LocalRunner {
     async fn run(&self, transfer: &Transfer, done: &[Receipt], events: &dyn RunEvents) -> Result<Vec<Receipt>> {
-        let stopped = || Error::new(ErrorKind::Cancelled, "the run was stopped");
         let (alive, mut gone) = mpsc::channel(1);
         let result = {
             let running = async {
@@ -77,8 +78,8 @@ impl LocalRunner {
         alive: &Alive,
         events: &dyn RunEvents,
     ) -> Result<Vec<Receipt>> {
-        let settled = |split: &&Split| !done.iter().any(|receipt| receipt.splits.contains(&split.id));
-        let left: Vec<Split> = transfer.splits.iter().filter(settled).cloned().collect();
+        let settled: HashSet<u32> = done.iter().flat_map(|receipt| receipt.splits.iter().copied()).collect();
+        let left: Vec<Split> = transfer.splits.iter().filter(|split| !settled.contains(&split.id)).cloned().collect();
         let next_task = done.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
         let group = Arc::new(Shared {
             root: Arc::clone(&transfer.root),

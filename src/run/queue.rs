@@ -18,26 +18,22 @@ pub(super) struct Queues {
 struct Queue {
     channels: usize,
     splits: VecDeque<Split>,
+    /// Of all its splits; kept, for there may be very many of them.
+    bytes: u64,
 }
 
 /// What a split of unknown size is taken for.
 const UNKNOWN_BYTES: u64 = 16 << 20;
 
 impl Queues {
-    /// Deals `splits` in order to groups with so many channels each, in proportion to the channels.
+    /// Deals `splits` in order to groups with so many channels each, in proportion to the channels: whole sources
+    /// where there are enough of them, else each source in runs of neighbours.
     pub(super) fn new(splits: &[Split], channels: &[usize]) -> Self {
-        let all: usize = channels.iter().sum();
-        let mut rest = splits;
-        let mut done = 0;
-        let deal = |&channels: &usize| {
-            let shares = done..done + channels;
-            done += channels;
-            let count = shares.map(|channel| share(splits.len(), all, channel)).sum();
-            let (head, tail) = rest.split_at(count);
-            rest = tail;
-            Queue { channels, splits: head.iter().cloned().collect() }
-        };
-        Self { groups: channels.iter().map(deal).collect() }
+        let sources: Vec<&[Split]> = splits.chunk_by(|one, next| one.source == next.source).collect();
+        if sources.len() >= channels.len() && sources.len() > 1 {
+            return Self { groups: dealt(&sources, channels, |run| run.concat()) };
+        }
+        Self { groups: dealt(splits, channels, <[Split]>::to_vec) }
     }
 
     /// The next task of a channel in `group`: neighbours of about `goal_bytes`, but no more than a fair part of
@@ -47,18 +43,18 @@ impl Queues {
             self.steal(group);
         }
         let queue = &mut self.groups[group];
-        let left: u64 = queue.splits.iter().map(bytes).sum();
-        let goal = goal_bytes.min(left / (2 * queue.channels as u64)).max(least_bytes);
+        let goal = goal_bytes.min(queue.bytes / (2 * queue.channels as u64)).max(least_bytes);
         let mut task: Vec<Split> = Vec::new();
         let mut taken = 0;
         while let Some(split) = queue.splits.front() {
-            let neighbour = task.last().is_none_or(|last| last.id + 1 == split.id);
-            if !neighbour || (!task.is_empty() && taken + bytes(split) > goal) {
+            let follows = |last: &Split| last.source == split.source && last.id + 1 == split.id;
+            if !task.last().is_none_or(follows) || (!task.is_empty() && taken + bytes(split) > goal) {
                 break;
             }
             taken += bytes(split);
             task.extend(queue.splits.pop_front());
         }
+        queue.bytes -= taken;
         task
     }
 
@@ -66,10 +62,31 @@ impl Queues {
     fn steal(&mut self, group: usize) {
         let fullest = (0..self.groups.len()).max_by_key(|index| self.groups[*index].splits.len());
         let Some(fullest) = fullest.filter(|fullest| *fullest != group) else { return };
-        let from = &mut self.groups[fullest].splits;
-        let stolen = from.split_off(from.len() / 2);
-        self.groups[group].splits = stolen;
+        let from = &mut self.groups[fullest];
+        let stolen = from.splits.split_off(from.splits.len() / 2);
+        let moved = stolen.iter().map(bytes).sum();
+        from.bytes -= moved;
+        let to = &mut self.groups[group];
+        (to.splits, to.bytes) = (stolen, moved);
     }
+}
+
+/// `items` in runs, one per group, in proportion to the channels.
+fn dealt<T>(items: &[T], channels: &[usize], splits: impl Fn(&[T]) -> Vec<Split>) -> Vec<Queue> {
+    let all: usize = channels.iter().sum();
+    let mut rest = items;
+    let mut done = 0;
+    let deal = |&channels: &usize| {
+        let shares = done..done + channels;
+        done += channels;
+        let count = shares.map(|channel| share(items.len(), all, channel)).sum();
+        let (head, tail) = rest.split_at(count);
+        rest = tail;
+        let splits = splits(head);
+        let bytes = splits.iter().map(bytes).sum();
+        Queue { channels, splits: splits.into(), bytes }
+    };
+    channels.iter().map(deal).collect()
 }
 
 fn bytes(split: &Split) -> u64 {
@@ -78,7 +95,11 @@ fn bytes(split: &Split) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::job::Limits;
+    use crate::run::sizing::Wanted;
 
     fn splits(count: u32) -> Vec<Split> {
         (0..count)
@@ -103,6 +124,34 @@ mod tests {
         let runs: Vec<Vec<u32>> =
             queues.groups.iter().map(|queue| queue.splits.iter().map(|split| split.id).collect()).collect();
         assert_eq!(runs, [vec![0, 1, 2, 3, 4, 5], vec![6, 7, 8]]);
+    }
+
+    #[test]
+    fn a_hundred_tables_at_twenty_channels_are_four_groups_of_five_channels_and_25_tables() {
+        let limits = Limits { jobs: Some(20), ..Limits::default() };
+        // Tables of one to seven splits; ids count through all of them.
+        let tables = (0..100u32).flat_map(|table| std::iter::repeat_n(table, 1 + table as usize % 7));
+        let all: Vec<Split> = tables.zip(splits(1000)).map(|(table, split)| Split { source: table, ..split }).collect();
+        let sizing = Wanted::of(&limits, 2).over(all.len(), None);
+        assert_eq!(sizing.groups, [5, 5, 5, 5]);
+        let mut queues = Queues::new(&all, &sizing.groups);
+        let tables = |queue: &Queue| queue.splits.iter().map(|split| split.source).collect::<BTreeSet<u32>>();
+        let dealt: Vec<BTreeSet<u32>> = queues.groups.iter().map(tables).collect();
+        let expected: Vec<BTreeSet<u32>> = (0..4).map(|group| (25 * group..25 * (group + 1)).collect()).collect();
+        assert_eq!(dealt, expected);
+        let task = queues.take(0, u64::MAX, u64::MAX);
+        assert!(task.iter().all(|split| split.source == 0), "a task never spans two tables");
+    }
+
+    #[test]
+    fn the_kept_bytes_are_those_of_the_splits_left() {
+        let mut queues = Queues::new(&splits(1000), &[5, 5, 3]);
+        for turn in 0..400 {
+            let _ = queues.take(turn % 3, turn as u64 % 90, 0);
+            for queue in &queues.groups {
+                assert_eq!(queue.bytes, queue.splits.iter().map(bytes).sum::<u64>());
+            }
+        }
     }
 
     #[test]

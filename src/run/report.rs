@@ -28,6 +28,8 @@ pub struct PlanReport {
     pub rows: Option<u64>,
     /// Estimated bytes.
     pub bytes: Option<u64>,
+    /// Time that the limits of speed leave to it, in seconds; none without a limit.
+    pub least_seconds: Option<f64>,
     /// Channels and groups, with the arithmetic.
     pub sizing: Sizing,
     /// One entry per column.

@@ -11,7 +11,7 @@ use crate::runner::share;
 /// Channels of one task group, as in DataX.
 pub const GROUP_CHANNELS: usize = 5;
 
-/// More channels than this are refused: each may hold a connection on either side.
+/// No job has more channels than this: each may hold a connection on either side.
 pub const CHANNELS_MAX: usize = 1024;
 
 /// Bytes of a split, between which the goal is chosen.
@@ -19,6 +19,14 @@ const SPLIT_BYTES: std::ops::RangeInclusive<u64> = (8 << 20)..=(64 << 20);
 
 /// Splits per channel that even out differences between them.
 const SPLITS_PER_CHANNEL: u64 = 8;
+
+/// Channels that a job wants, before it is known what there is to move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// How many.
+    pub channels: usize,
+    arithmetic: Vec<String>,
+}
 
 /// Channels and groups of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,28 +40,63 @@ pub struct Sizing {
     pub arithmetic: Vec<String>,
 }
 
-/// Reckons channels and groups of a job from its limits, the cores, and what there is to move.
-///
-/// `splits` bounds the groups: a group without work is not made.
-pub fn size(limits: &Limits, cores: usize, splits: usize) -> Sizing {
-    let (wanted, mut arithmetic) = channels(limits, cores);
-    let channels = wanted.min(splits.max(1));
-    if channels < wanted {
-        arithmetic.push(format!("{splits} splits need no more than {channels} channels"));
+impl Wanted {
+    /// The channels that the limits ask for, else one for each of `cores`.
+    pub fn of(limits: &Limits, cores: usize) -> Self {
+        let (channels, arithmetic) = asked(limits, cores);
+        Self { channels, arithmetic }.at_most(CHANNELS_MAX, |most| format!("a job has no more than {most} channels"))
     }
-    let count = channels.div_ceil(GROUP_CHANNELS);
-    let groups: Vec<usize> = (0..count).map(|group| share(channels, count, group)).collect();
-    arithmetic.push(format!("{channels} channels ÷ {GROUP_CHANNELS} = {count} task groups"));
-    Sizing { channels, groups, arithmetic }
+
+    /// No more than `most`, which a sentence explains where it matters.
+    #[must_use]
+    pub fn at_most(mut self, most: usize, sentence: impl FnOnce(usize) -> String) -> Self {
+        let most = most.max(1);
+        if self.channels > most {
+            self.channels = most;
+            self.arithmetic.push(sentence(most));
+        }
+        self
+    }
+
+    /// The groups, now that the source is cut into `splits` of which `readers` may be read at once.
+    ///
+    /// A channel without work is not made.
+    pub fn over(self, splits: usize, readers: Option<usize>) -> Sizing {
+        let Self { channels, mut arithmetic } = self
+            .at_most(readers.unwrap_or(usize::MAX), |most| {
+                format!("the source lets {} be read at once", counted(most, "split"))
+            })
+            .at_most(splits, |_| match splits {
+                0 | 1 => "1 split needs no more than 1 channel".to_owned(),
+                _ => format!("{splits} splits need no more than {splits} channels"),
+            });
+        let count = channels.div_ceil(GROUP_CHANNELS);
+        let groups: Vec<usize> = (0..count).map(|group| share(channels, count, group)).collect();
+        let (channel, group) = (counted(channels, "channel"), counted(count, "task group"));
+        arithmetic.push(format!("{channel} ÷ {GROUP_CHANNELS} = {group}"));
+        Sizing { channels, groups, arithmetic }
+    }
 }
 
-/// Reckons the channels that the limits ask for, before anything is known of the source.
-pub fn channels(limits: &Limits, cores: usize) -> (usize, Vec<String>) {
+impl Sizing {
+    /// The same for a plan that runs as a whole: `readers` splits are read at once for `writers` writers.
+    #[must_use]
+    pub fn as_one_plan(mut self, readers: usize, writers: usize) -> Self {
+        // Its channels are not dealt to groups.
+        self.arithmetic.pop();
+        self.groups = vec![self.channels];
+        self.arithmetic.push(format!("{}, {}: one plan", counted(writers, "writer"), counted(readers, "reader")));
+        self
+    }
+}
+
+fn asked(limits: &Limits, cores: usize) -> (usize, Vec<String>) {
     let speed = &limits.speed;
     let by = |what: &str, job: Option<u64>, channel: Option<u64>| {
         let (job, channel) = (job?, channel?.max(1));
-        let count = usize::try_from(job / channel).unwrap_or(usize::MAX).clamp(1, CHANNELS_MAX);
-        Some((count, format!("{job} {what}/s ÷ {channel} {what}/s per channel = {count} channels")))
+        let count = usize::try_from(job / channel).unwrap_or(usize::MAX).max(1);
+        let channels = counted(count, "channel");
+        Some((count, format!("{job} {what}/s ÷ {channel} {what}/s per channel = {channels}")))
     };
     let limited: Vec<_> =
         [by("bytes", speed.job_bytes, speed.channel_bytes), by("rows", speed.job_rows, speed.channel_rows)]
@@ -63,18 +106,26 @@ pub fn channels(limits: &Limits, cores: usize) -> (usize, Vec<String>) {
     if let Some(least) = limited.iter().map(|(count, _)| *count).min() {
         let mut arithmetic: Vec<String> = limited.into_iter().map(|(_, sentence)| sentence).collect();
         if arithmetic.len() > 1 {
-            arithmetic.push(format!("the smaller holds: {least} channels"));
+            arithmetic.push(format!("the smaller holds: {}", counted(least, "channel")));
         }
         return (least, arithmetic);
     }
-    match limits.jobs {
-        Some(jobs) => (jobs.clamp(1, CHANNELS_MAX), vec![format!("{jobs} channels were asked for")]),
-        None => (cores.max(1), vec![format!("{cores} cores = {} channels", cores.max(1))]),
+    match limits.jobs.map(|jobs| jobs.max(1)) {
+        Some(1) => (1, vec!["1 channel was asked for".to_owned()]),
+        Some(jobs) => (jobs, vec![format!("{jobs} channels were asked for")]),
+        None => (cores.max(1), vec![format!("{} = {}", counted(cores, "core"), counted(cores.max(1), "channel"))]),
     }
 }
 
-/// Bytes of a split, so that each channel gets several, none of them tiny or huge.
-pub fn split_bytes(source_bytes: Option<u64>, channels: usize) -> u64 {
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Bytes of a split: what the limits say, else such that each channel gets several, none of them tiny or huge.
+pub fn split_bytes(limits: &Limits, source_bytes: Option<u64>, channels: usize) -> u64 {
+    if let Some(bytes) = limits.split_bytes {
+        return bytes.max(1);
+    }
     let Some(bytes) = source_bytes else { return *SPLIT_BYTES.start() };
     (bytes / (channels as u64 * SPLITS_PER_CHANNEL)).clamp(*SPLIT_BYTES.start(), *SPLIT_BYTES.end())
 }
@@ -84,16 +135,12 @@ mod tests {
     use super::*;
     use crate::job::Speed;
 
-    fn limits(jobs: Option<usize>, speed: Speed) -> Limits {
-        Limits { jobs, speed, ..Limits::default() }
+    fn size(limits: &Limits, cores: usize, splits: usize) -> Sizing {
+        Wanted::of(limits, cores).over(splits, None)
     }
 
-    #[test]
-    fn a_hundred_tables_at_twenty_channels_are_four_groups_of_five_channels_and_25_tables() {
-        let sizing = size(&limits(Some(20), Speed::default()), 2, 100);
-        assert_eq!(sizing.groups, [5, 5, 5, 5]);
-        let tables: Vec<usize> = (0..4).map(|group| share(100, sizing.groups.len(), group)).collect();
-        assert_eq!(tables, [25, 25, 25, 25]);
+    fn limits(jobs: Option<usize>, speed: Speed) -> Limits {
+        Limits { jobs, speed, ..Limits::default() }
     }
 
     #[test]
@@ -113,8 +160,37 @@ mod tests {
     }
 
     #[test]
-    fn never_more_channels_than_splits() {
-        assert_eq!(size(&limits(Some(16), Speed::default()), 2, 3).channels, 3);
+    fn never_more_channels_than_splits_or_readers() {
+        let sizing = size(&limits(Some(16), Speed::default()), 2, 3);
+        assert_eq!((sizing.channels, sizing.arithmetic[1].as_str()), (3, "3 splits need no more than 3 channels"));
+        let sizing = size(&limits(Some(2), Speed::default()), 2, 1);
+        assert_eq!(sizing.arithmetic[1], "1 split needs no more than 1 channel");
         assert_eq!(size(&limits(None, Speed::default()), 2, 0).channels, 1);
+        let sizing = Wanted::of(&limits(Some(8), Speed::default()), 2).over(100, Some(3));
+        assert_eq!((sizing.channels, sizing.arithmetic[1].as_str()), (3, "the source lets 3 splits be read at once"));
+    }
+
+    #[test]
+    fn what_bounds_the_channels_is_said() {
+        let sizing = size(&limits(Some(5000), Speed::default()), 2, 100_000);
+        assert_eq!(sizing.channels, CHANNELS_MAX);
+        assert_eq!(sizing.arithmetic[..2], ["5000 channels were asked for", "a job has no more than 1024 channels"]);
+        let wanted = Wanted::of(&limits(Some(64), Speed::default()), 2);
+        let fed = wanted.at_most(32, |most| format!("{most} are fed")).over(100, None);
+        assert_eq!((fed.channels, fed.arithmetic[1].as_str()), (32, "32 are fed"));
+    }
+
+    #[test]
+    fn a_plan_of_one_piece_says_who_reads_and_writes() {
+        let sizing = size(&limits(Some(7), Speed::default()), 2, 100).as_one_plan(7, 1);
+        assert_eq!(sizing.arithmetic, ["7 channels were asked for", "1 writer, 7 readers: one plan"]);
+    }
+
+    #[test]
+    fn a_split_is_as_large_as_asked_for_or_as_its_channels_need() {
+        let asked = Limits { split_bytes: Some(8192), ..Limits::default() };
+        assert_eq!(split_bytes(&asked, Some(1 << 30), 2), 8192);
+        assert_eq!(split_bytes(&Limits::default(), Some(1 << 30), 2), 64 << 20);
+        assert_eq!(split_bytes(&Limits::default(), None, 2), 8 << 20);
     }
 }

@@ -1,9 +1,9 @@
 //! What a job holds between its steps: what was opened, and what was agreed.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use datafusion::physical_plan::ExecutionPlanProperties as _;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
@@ -11,20 +11,22 @@ use crate::attempt::Token;
 use crate::bridge::cpu;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Context as _, Result};
+use crate::flow::heavy::HeavyDoor;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
-use crate::run::budget::{self, Budget};
+use crate::run::budget::{self, Budget, Work};
+use crate::run::fingerprint;
 use crate::run::local::LocalRunner;
 use crate::run::queue::Queues;
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
-use crate::run::sizing::{self, Sizing};
+use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::sink::{Agreement, Receipt, Sink, Tasks, WriteRequest};
-use crate::source::{Split, SplitGoal};
+use crate::source::{Split, SplitGoal, TableShape};
 use crate::state::StateRecord;
 
 /// Names of the ends of a transfer with one source and one sink.
@@ -48,6 +50,7 @@ pub(super) struct Agreed {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) agreement: Agreement,
     pub(super) planned: Planned,
+    pub(super) sizing: Sizing,
 }
 
 /// The endpoint of a place, built and not opened.
@@ -57,38 +60,41 @@ pub(super) fn endpoint(place: &Place) -> Result<Arc<dyn Endpoint>> {
 
 impl Opened {
     /// Opens the source of `job` and cuts it. The target is built and not touched.
-    pub(super) async fn open(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Self> {
+    pub(super) async fn open(job: &Job, between: Between) -> Result<Self> {
         if let Some(threads) = job.limits.threads {
             cpu::set_threads(threads)?;
         }
         let (place, Between { source, target }) = (&job.source, between);
         let token = Token { run: Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 };
-        let (channels, _) = sizing::channels(&job.limits, cores());
-        let request = OpenRequest { objects: vec![place.object.clone()], readers: channels, join: None };
-        let opening = source.open(&request);
-        let session = tokio::select! {
-            () = surroundings.stop.cancelled() => return Err(Error::new(ErrorKind::Cancelled, "the run was stopped")),
-            session = opening => session.at("source", || source.label())?,
-        };
+        // What memory cannot do is said before anybody is asked for anything.
+        let memory_bytes = budget::memory(job.limits.memory_bytes)?;
+        let work = if job.transform.sql.is_some() { Work::Query } else { Work::Rows };
+        let wanted = Wanted::of(&job.limits, cores()).at_most(budget::channels_max(memory_bytes, work), |most| {
+            format!("{most} channels are all that {} of memory feed", size(memory_bytes))
+        });
+        let request = OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: None };
+        let session = source.open(&request).await.at("source", || source.label())?;
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.at("source", || source.label())?;
-        let budget = budget::divide(job.limits.memory_bytes, channels)?;
+        let wanted = for_rows_of(wanted, &shape, memory_bytes);
+        let budget = budget::divide(memory_bytes, wanted.channels, work).paced(&job.limits.speed);
+        let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
         let pipeline = Pipeline::new(Parts {
             endpoint: SOURCE.to_owned(),
             connector: place.connector.clone(),
             label: source.label(),
             object: place.object.clone(),
             source: reader,
-            goal: SplitGoal { split_bytes: sizing::split_bytes(shape.bytes, channels), channels },
+            goal: SplitGoal { split_bytes, channels: wanted.channels },
             shape,
             transform: job.transform.clone(),
-            batch_rows: budget::BATCH_ROWS,
+            batch_rows: budget.batch_rows,
             batch_bytes: budget.batch_bytes,
             memory_bytes: budget.operator_bytes,
             token: token.clone(),
         })?;
         let draft = pipeline.draft().await?;
-        let sizing = sizing::size(&job.limits, cores(), draft.parts);
+        let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
         Ok(Self { target, session, token, source, pipeline, draft, sizing, budget })
     }
 
@@ -103,16 +109,15 @@ impl Opened {
             "mode": job.mode,
             "schema": job.schema,
         });
-        let mut digest = DefaultHasher::new();
-        what.to_string().hash(&mut digest);
-        let fingerprint = format!("{:016x}", digest.finish());
+        let fingerprint = fingerprint::of(job, &self.draft.shape.schema);
         StateRecord::Started { job: what, fingerprint }
     }
 
     /// Asks the target how the rows would land, and plans the transfer.
     pub(super) async fn agree(&self, job: &Job) -> Result<Agreed> {
         let sink = self.target.sink(&job.target.object)?;
-        let tasks = if self.sizing.channels == 1 { Tasks::One } else { Tasks::Many };
+        let writers = self.draft.parts.min(self.sizing.channels);
+        let tasks = if writers <= 1 { Tasks::One } else { Tasks::Many };
         let request = WriteRequest {
             mode: job.mode.clone(),
             schema: job.schema,
@@ -122,34 +127,62 @@ impl Opened {
         let agreement = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label())?;
         let target = Target { endpoint: SINK, sink: &sink, tasks };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
-        Ok(Agreed { sink, agreement, planned })
+        let sizing = self.sized(&planned.transfer);
+        Ok(Agreed { sink, agreement, planned, sizing })
+    }
+
+    /// The sizing of an agreed transfer: where it is one plan, who reads and writes.
+    fn sized(&self, transfer: &Transfer) -> Sizing {
+        if transfer.shape == PlanShape::Rowwise {
+            return self.sizing.clone();
+        }
+        let writers = transfer.root.output_partitioning().partition_count();
+        self.sizing.clone().as_one_plan(self.sizing.channels, writers)
     }
 
     /// The runner of an agreed transfer.
     pub(super) fn runner(&self, agreed: &Agreed, limits: &Limits, surroundings: &Surroundings) -> LocalRunner {
+        let (speed, budget) = (&limits.speed, &self.budget);
+        let heavy = HeavyDoor::new(budget.memory_bytes, budget.batch_bytes);
         let ends = Ends {
             sessions: HashMap::from([(SOURCE.to_owned(), Arc::clone(&self.session))]),
             sinks: HashMap::from([(SINK.to_owned(), Arc::clone(&agreed.sink))]),
             meter: Arc::clone(&surroundings.meter),
-            throttle: Throttle::new(limits.speed.job_bytes, limits.speed.job_rows),
-            lane_bytes: self.budget.lane_bytes,
+            throttle: Throttle::new(speed.job_bytes, speed.job_rows),
+            channel_throttle: Throttle::new(speed.channel_bytes, speed.channel_rows),
+            heavy: match agreed.planned.transfer.shape {
+                PlanShape::Rowwise => heavy.holding(budget.heavy_bytes),
+                PlanShape::Wide => heavy,
+            },
+            lane_bytes: budget.lane_bytes,
         };
         LocalRunner {
-            sizing: self.sizing.clone(),
+            sizing: agreed.sizing.clone(),
             context: self.pipeline.task_context(Arc::new(ends)),
             meter: Arc::clone(&surroundings.meter),
-            stop: surroundings.stop.clone(),
+            // The run may also end its tasks itself, when it has lost its point in time.
+            stop: surroundings.stop.child_token(),
         }
     }
 
-    /// Estimated rows of the transfer.
-    pub(super) fn rows(&self) -> Option<u64> {
-        self.draft.shape.rows
+    /// Estimated rows that will be read: of the splits where all say it, else of the whole; no more than the limit.
+    pub(super) fn rows(&self, job: &Job) -> Option<u64> {
+        let splits = &self.draft.reading.splits;
+        let cut: Option<u64> = splits.iter().map(|split| split.rows).sum();
+        let rows = cut.filter(|_| !splits.is_empty()).or(self.draft.shape.rows);
+        rows.map(|rows| job.transform.limit.map_or(rows, |limit| limit.min(rows)))
+    }
+
+    /// Notes in the meter what is to be moved.
+    pub(super) fn expect(&self, job: &Job, surroundings: &Surroundings) {
+        let splits = &self.draft.reading.splits;
+        let bytes = splits.iter().filter_map(|split| split.bytes).sum();
+        surroundings.meter.expect(splits.len() as u64, self.rows(job).unwrap_or(0), bytes);
     }
 
     /// What `etl plan` says.
-    pub(super) fn report(&self, agreed: &Agreed) -> PlanReport {
-        let Agreed { agreement, planned, .. } = agreed;
+    pub(super) fn report(&self, job: &Job, agreed: &Agreed) -> PlanReport {
+        let Agreed { agreement, planned, sizing, .. } = agreed;
         PlanReport {
             source: self.source.label(),
             target: agreement.label.clone(),
@@ -159,14 +192,15 @@ impl Opened {
             splits: planned.transfer.splits.len(),
             rows: self.draft.shape.rows,
             bytes: self.draft.shape.bytes,
-            sizing: self.sizing.clone(),
+            least_seconds: least_seconds(job, self.draft.shape.rows, self.draft.shape.bytes),
+            sizing: sizing.clone(),
             columns: agreement.columns.iter().map(|plan| ColumnReport::of(plan, &self.draft.shape)).collect(),
             ddl: agreement.ddl.clone(),
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
             notes: agreement.notes.clone(),
-            tasks: task_reports(&planned.transfer, &self.sizing),
+            tasks: task_reports(&planned.transfer, sizing),
         }
     }
 
@@ -179,7 +213,7 @@ impl Opened {
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
-            channels: self.sizing.channels,
+            channels: agreed.sizing.channels,
             meter: surroundings.meter.reading(),
             notes: agreed.agreement.notes.clone(),
         }
@@ -230,6 +264,28 @@ pub(super) fn parsed_as_cast(job: &Job) -> Place {
         }
     }
     place
+}
+
+/// No more channels than can hold one row each, as long as the rows of `shape` are on average.
+fn for_rows_of(wanted: Wanted, shape: &TableShape, memory_bytes: u64) -> Wanted {
+    let (Some(rows), Some(bytes)) = (shape.rows.filter(|rows| *rows > 0), shape.bytes) else { return wanted };
+    let row = bytes / rows;
+    wanted.at_most(budget::channels_of_rows(memory_bytes, row), |most| {
+        let channels = if most == 1 { "1 channel is" } else { &format!("{most} channels are") };
+        format!("rows of about {row} bytes: {channels} all that {} of memory feed", size(memory_bytes))
+    })
+}
+
+/// The time that the limits of speed leave to a job of so many rows and bytes, in seconds.
+fn least_seconds(job: &Job, rows: Option<u64>, bytes: Option<u64>) -> Option<f64> {
+    let speed = &job.limits.speed;
+    let time = |amount: Option<u64>, limit: Option<u64>| Some(amount? as f64 / limit?.max(1) as f64);
+    [time(rows, speed.job_rows), time(bytes, speed.job_bytes)].into_iter().flatten().reduce(f64::max)
+}
+
+/// A size as it is typed.
+fn size(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{} MB", bytes / 1_000_000) }
 }
 
 fn cores() -> usize {

@@ -24,7 +24,7 @@ mod secret;
 mod tests;
 
 pub use name::{default_table, nearest};
-pub use secret::mask;
+pub use secret::{is_secret, mask};
 
 /// The connector of paths.
 pub const FILE: &str = "file";

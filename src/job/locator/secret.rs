@@ -54,6 +54,13 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
     text.split_once('?').map_or((text, None), |(head, query)| (head, Some(query)))
 }
 
+/// Whether the value of the option `key` is hidden.
+pub fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    // `sslkey` names a file, and its name may be needed to find a mistake.
+    key != "sslkey" && SECRET.iter().any(|secret| key.ends_with(secret))
+}
+
 /// What follows `scheme://`.
 fn mask_url(rest: &str) -> String {
     let (head, query) = split_query(rest);

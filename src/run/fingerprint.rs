@@ -1,0 +1,130 @@
+//! The fingerprint of a job: equal for two starts of the same job, on any machine and by any build.
+//!
+//! A resume compares it, so the digest is fixed: FNV-1a over canonical JSON. It holds no secret: locators are masked,
+//! and options that hide something are left out.
+
+use arrow::datatypes::{Schema, SchemaRef};
+use serde_json::{Map, Value as Json, json};
+
+use crate::job::locator::{is_secret, mask};
+use crate::job::{Job, Place};
+
+/// The fingerprint of `job` over a source with these `columns`.
+pub(super) fn of(job: &Job, columns: &SchemaRef) -> String {
+    let what = json!({
+        "source": place(&job.source),
+        "target": place(&job.target),
+        "columns": described(columns),
+        "transform": job.transform,
+        "mode": job.mode,
+        "schema": job.schema,
+        "preSql": job.pre_sql,
+        "postSql": job.post_sql,
+    });
+    format!("{:032x}", digest(canonical(what).to_string().as_bytes()))
+}
+
+fn place(place: &Place) -> Json {
+    let options = place.options.as_object().cloned().unwrap_or_default();
+    let shown = options.into_iter().filter(|(name, _)| !is_secret(name)).map(|(name, value)| {
+        let masked = value.as_str().map(|text| Json::from(mask(text)));
+        (name, masked.unwrap_or(value))
+    });
+    json!({"connector": place.connector, "options": shown.collect::<Map<_, _>>(), "object": place.object})
+}
+
+fn described(columns: &Schema) -> Vec<Json> {
+    let column = |field: &arrow::datatypes::FieldRef| {
+        json!([
+            field.name(),
+            field.data_type().to_string(),
+            field.is_nullable(),
+            field.metadata().get(crate::schema::NATIVE)
+        ])
+    };
+    columns.fields().iter().map(column).collect()
+}
+
+/// `value` with the keys of every object in order.
+fn canonical(value: Json) -> Json {
+    match value {
+        Json::Object(object) => {
+            let mut pairs: Vec<(String, Json)> =
+                object.into_iter().map(|(name, value)| (name, canonical(value))).collect();
+            pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+            Json::Object(pairs.into_iter().collect())
+        }
+        Json::Array(items) => Json::Array(items.into_iter().map(canonical).collect()),
+        other => other,
+    }
+}
+
+/// FNV-1a with 128 bits.
+fn digest(bytes: &[u8]) -> u128 {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    bytes.iter().fold(BASIS, |hash, byte| (hash ^ u128::from(*byte)).wrapping_mul(PRIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+    use crate::endpoint::ObjectRef;
+
+    fn job(options: Json) -> Job {
+        let mut job = Job::new(
+            Place::new("postgres", options, ObjectRef::Table("public.orders".to_owned())),
+            Place::new("sqlite", json!({"url": "sqlite:shop.db"}), ObjectRef::Table("orders".to_owned())),
+        );
+        job.transform.filter = Some("id > 7".to_owned());
+        job
+    }
+
+    fn columns() -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)]))
+    }
+
+    #[test]
+    fn the_digest_is_the_published_one() {
+        assert_eq!(digest(b""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(digest(b"foobar"), 0x343e_1662_793c_64bf_6f0d_3597_ba44_6f18);
+    }
+
+    #[test]
+    fn a_known_job_has_a_known_fingerprint() {
+        let known = of(&job(json!({"url": "postgres://ada@db/shop", "fetch": 5})), &columns());
+        assert_eq!(known, "KNOWN");
+    }
+
+    #[test]
+    fn order_and_secrets_of_options_do_not_matter() {
+        let first = of(&job(json!({"url": "postgres://ada:one@db/shop", "fetch": 5, "password": "one"})), &columns());
+        let second = of(&job(json!({"password": "two", "fetch": 5, "url": "postgres://ada:two@db/shop"})), &columns());
+        assert_eq!(first, second);
+    }
+
+    #[test]
+    fn everything_else_matters() {
+        let options = || json!({"url": "postgres://ada@db/shop"});
+        let base = of(&job(options()), &columns());
+        let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
+        let fewer = Arc::new(columns().project(&[0]).unwrap());
+        others.push(of(&job(options()), &fewer));
+        let changes: [fn(&mut Job); 4] = [
+            |job| job.transform.filter = None,
+            |job| job.pre_sql.push("select 1".to_owned()),
+            |job| job.post_sql.push("select 1".to_owned()),
+            |job| job.mode = crate::sink::WriteMode::Append,
+        ];
+        for change in changes {
+            let mut changed = job(options());
+            change(&mut changed);
+            others.push(of(&changed, &columns()));
+        }
+        assert!(others.iter().all(|other| *other != base), "{others:?}");
+    }
+}
