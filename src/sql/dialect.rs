@@ -128,7 +128,14 @@ impl Dialect for Sqlite {
     }
 
     fn double(&self, value: f64) -> Option<String> {
-        Some(format!("{value:e}"))
+        // SQLite's reading of decimal text is off by the last bit for many numbers with more digits or an exponent.
+        if value == 0.0 {
+            return Some("0.0".to_owned());
+        }
+        let text = value.to_string();
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let safe = (1e-5..=1e15).contains(&value.abs()) && digits.trim_matches('0').len() <= 15;
+        safe.then(|| if text.contains('.') { text } else { format!("{text}.0") })
     }
 
     fn real(&self, _value: f32) -> Option<String> {
@@ -222,6 +229,8 @@ fn quoted_part(inner: &str) -> Option<(NamePart, &str)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn names(typed: &str, dialect: &dyn Dialect) -> Vec<String> {
@@ -251,7 +260,22 @@ mod tests {
         assert_eq!(Sqlite.text("a\0b"), None);
         assert_eq!(Sqlite.integer(i128::from(i64::MIN)).unwrap(), "-9223372036854775808");
         assert_eq!(Sqlite.integer(1 << 63), None);
-        assert_eq!(Sqlite.double(0.1).unwrap(), "1e-1");
+        let doubles = [0.1, -0.0, 1e-5, -2.0, 1e15].map(|value| Sqlite.double(value).unwrap());
+        assert_eq!(doubles, ["0.1", "0.0", "0.00001", "-2.0", "1000000000000000.0"]);
+        assert_eq!([9e-6, 1.1e15, 0.1 + 0.2, 5e-324].map(|value| Sqlite.double(value)), [None, None, None, None]);
         assert_eq!(Postgres.double(1e300).unwrap(), "'1e300'::float8");
+    }
+
+    proptest! {
+        #[test]
+        fn sqlite_reads_doubles_back(units in -1_000_000_000_000_000_i64..1_000_000_000_000_000, places in 0..25, other in any::<f64>()) {
+            let near = format!("{units}e-{places}").parse::<f64>().unwrap();
+            let database = rusqlite::Connection::open_in_memory().unwrap();
+            for value in [near, other] {
+                let Some(text) = Sqlite.double(value) else { continue };
+                let read: f64 = database.query_row(&format!("SELECT {text}"), [], |row| row.get(0)).unwrap();
+                prop_assert!(read.to_bits() == value.to_bits() || (read == 0.0 && value == 0.0), "{}", text);
+            }
+        }
     }
 }

@@ -6,7 +6,6 @@ use arrow::datatypes::DataType;
 use tokio_postgres::{Column as Described, SimpleQueryRow};
 
 use super::connect::Connection;
-use super::errors;
 use super::typemap::{Codec, PgType, Read};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::dialect::{self, Dialect as _};
@@ -20,16 +19,31 @@ pub(super) struct Relation {
     pub(super) oid: u32,
     /// `relkind`: r, p, v, m, f, S.
     pub(super) kind: u8,
-    /// Rows are hidden by policies, which leaf partitions read alone would not apply.
+    /// Policies hide rows of it from this user.
     pub(super) row_security: bool,
     /// The heaps below it, itself included; for a plain table it alone.
     pub(super) leaves: Vec<Leaf>,
+}
+
+impl Relation {
+    /// Rows lie in other tables, partitions or heirs, which are read by their own names.
+    pub(super) fn is_divided(&self) -> bool {
+        self.kind == b'p' || self.leaves.len() > 1
+    }
+
+    /// Policies hide rows of it or of a part of it. Policies count where a query names their table: what is read
+    /// through the whole knows those of the whole only, and a part read alone those of the part.
+    pub(super) fn has_row_security(&self) -> bool {
+        self.row_security || self.leaves.iter().any(|leaf| leaf.row_security)
+    }
 }
 
 /// Something that stores rows.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) sql: String,
+    /// Policies would hide rows of it from this user, were it read by itself.
+    pub(super) row_security: bool,
     /// Pages and rows can be addressed by ctid: the access method is the built-in heap.
     pub(super) heap: bool,
     /// This user may read it by itself.
@@ -79,6 +93,13 @@ pub(super) struct Found {
     pub(super) kind: u8,
     /// The user may read the whole of it, and so lock it.
     pub(super) lockable: bool,
+}
+
+impl Found {
+    /// Whether LOCK TABLE takes it.
+    pub(super) fn can_be_locked(&self) -> bool {
+        self.lockable && matches!(self.kind, b'r' | b'p' | b'v')
+    }
 }
 
 /// Looks the names up.
@@ -158,7 +179,7 @@ pub(super) fn sizes_sql(names: &[&str], version_number: u32) -> String {
         "WITH RECURSIVE tree(root, oid) AS (\
            SELECT w.ord, to_regclass(w.name)::oid FROM unnest(ARRAY[{}]::text[]) WITH ORDINALITY AS w(name, ord) \
            UNION SELECT t.root, i.inhrelid FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid {detached}) \
-         SELECT t.root, c.oid, c.relkind, n.nspname, c.relname, c.relrowsecurity, {method}, \
+         SELECT t.root, c.oid, c.relkind, n.nspname, c.relname, row_security_active(c.oid), {method}, \
            has_table_privilege(c.oid, 'SELECT'), \
            CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) / current_setting('block_size')::int8 END, \
            CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) + \
@@ -193,6 +214,7 @@ pub(super) fn relations(rows: &[SimpleQueryRow]) -> Vec<Relation> {
         if let Some(relation) = relations.last_mut().filter(|_| kind != b'p') {
             relation.leaves.push(Leaf {
                 sql,
+                row_security: row.get(5) == Some("t"),
                 heap: matches!(kind, b'r' | b'm') && row.get(6) == Some("t"),
                 readable: row.get(7) == Some("t"),
                 pages: number(8).unwrap_or_default(),
@@ -216,12 +238,33 @@ pub(super) async fn columns(connection: &Connection, relation: &Relation) -> Res
     );
     let rows = connection.rows(&columns_sql(connection, &head, &format!("obj_description({oid}, 'pg_class')"))).await?;
     let comment = rows.first().and_then(|row| row.get(16)).map(str::to_owned);
-    Ok((read_columns(&rows)?, comment))
+    Ok((read_columns(&rows, is_utf8(connection))?, comment))
 }
 
-/// The columns that a query gives. Preparing it also locks what it reads, to the end of the transaction.
+/// The tables and views of users that a query reads, found by the locks that preparing it takes in a transaction.
+pub(super) async fn query_tables(connection: &Connection, query: &str) -> Result<Vec<Found>> {
+    connection.prepare(query).await.map_err(|source| connection.error(source))?;
+    let rows = connection
+        .rows(
+            "SELECT DISTINCT n.nspname, c.relname, c.relkind, has_table_privilege(c.oid, 'SELECT') \
+             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = current_database() \
+             WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+             AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2",
+        )
+        .await?;
+    let found = |row: &SimpleQueryRow| Found {
+        sql: full_name(row, 0),
+        kind: row.get(2).and_then(|kind| kind.bytes().next()).unwrap_or_default(),
+        lockable: row.get(3) == Some("t"),
+    };
+    Ok(rows.iter().map(found).collect())
+}
+
+/// The columns that a query gives.
 pub(super) async fn query_columns(connection: &Connection, query: &str) -> Result<Vec<Column>> {
-    let statement = connection.prepare(query).await.map_err(errors::error)?;
+    let statement = connection.prepare(query).await.map_err(|source| connection.error(source))?;
     if !statement.params().is_empty() {
         return Err(Error::new(
             ErrorKind::Usage,
@@ -248,7 +291,12 @@ pub(super) async fn query_columns(connection: &Connection, query: &str) -> Resul
         .collect();
     let head = format!("VALUES {}", values.join(", "));
     let rows = connection.rows(&columns_sql(connection, &head, "NULL::text")).await?;
-    read_columns(&rows)
+    read_columns(&rows, is_utf8(connection))
+}
+
+/// Text of the database is in the encoding that Arrow has: its byte order is Arrow's, and it holds every letter.
+pub(super) fn is_utf8(connection: &Connection) -> bool {
+    connection.server().encoding == "UTF8"
 }
 
 /// Everything about the columns of `head`: number, name, type, modifier, not null, collation, comment, key place.
@@ -262,25 +310,32 @@ fn columns_sql(connection: &Connection, head: &str, comment: &str) -> String {
            SELECT num, typid, typmod, 0 FROM col \
            UNION ALL SELECT b.num, t.typbasetype, t.typtypmod, b.depth + 1 \
              FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.oid WHERE t.typtype = 'd'), \
-         bottom AS (SELECT DISTINCT ON (num) * FROM base ORDER BY num, depth DESC) \
+         bottom AS (SELECT DISTINCT ON (num) * FROM base ORDER BY num, depth DESC), \
+         item(num, oid, typmod, depth) AS (\
+           SELECT b.num, t.typelem, b.typmod, 0 FROM bottom b JOIN pg_catalog.pg_type t ON t.oid = b.oid \
+             WHERE t.typcategory = 'A' \
+           UNION ALL SELECT i.num, t.typbasetype, t.typtypmod, i.depth + 1 \
+             FROM item i JOIN pg_catalog.pg_type t ON t.oid = i.oid WHERE t.typtype = 'd'), \
+         element AS (SELECT DISTINCT ON (num) * FROM item ORDER BY num, depth DESC) \
          SELECT c.name, c.not_null, format_type(c.typid, c.typmod), \
-           CASE WHEN b.depth > 0 THEN format_type(b.oid, b.typmod) END, b.oid, b.typmod, t.typtype, e.oid, e.typtype, \
+           CASE WHEN b.depth > 0 THEN format_type(b.oid, b.typmod) END, b.oid, coalesce(i.typmod, b.typmod), t.typtype, \
+           e.oid, e.typtype, \
            quote_ident(n.nspname) || '.' || quote_ident(p.proname), c.comment, c.key, \
-           k.collname, {deterministic}, d.datcollate, {provider}, {comment} \
+           k.collname, {deterministic}, d.datcollate, {provider}, {comment}, e.typdelim \
          FROM col c JOIN bottom b ON b.num = c.num JOIN pg_catalog.pg_type t ON t.oid = b.oid \
-         LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND t.typcategory = 'A' \
+         LEFT JOIN element i ON i.num = c.num LEFT JOIN pg_catalog.pg_type e ON e.oid = i.oid \
          JOIN pg_catalog.pg_proc p ON p.oid = t.typoutput JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
          JOIN pg_catalog.pg_database d ON d.datname = current_database() \
          LEFT JOIN pg_catalog.pg_collation k ON k.oid = c.coll ORDER BY c.num"
     )
 }
 
-fn read_columns(rows: &[SimpleQueryRow]) -> Result<Vec<Column>> {
+fn read_columns(rows: &[SimpleQueryRow], utf8: bool) -> Result<Vec<Column>> {
     let odd = || Error::new(ErrorKind::Unsupported, "the server's catalog is not that of PostgreSQL");
-    rows.iter().map(|row| read_column(row).ok_or_else(odd)).collect()
+    rows.iter().map(|row| read_column(row, utf8).ok_or_else(odd)).collect()
 }
 
-fn read_column(row: &SimpleQueryRow) -> Option<Column> {
+fn read_column(row: &SimpleQueryRow, utf8: bool) -> Option<Column> {
     let text = |at: usize| row.get(at).map(str::to_owned);
     let class = |at: usize| row.get(at).and_then(|class| class.bytes().next());
     let name = text(0)?;
@@ -292,9 +347,10 @@ fn read_column(row: &SimpleQueryRow) -> Option<Column> {
         typmod: row.get(5)?.parse().ok()?,
         class: class(6)?,
         element,
+        delimiter: class(17),
         output: text(9)?,
     };
-    let compares = compares(&pg, Collation::read(row));
+    let compares = compares(&pg, Collation::read(row, utf8));
     Some(Column {
         sql: dialect::Postgres.identifier(&name),
         name,
@@ -310,7 +366,7 @@ fn read_column(row: &SimpleQueryRow) -> Option<Column> {
 /// How text of a column compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Collation {
-    /// Byte by byte.
+    /// Byte by byte, of UTF-8.
     Bytes,
     /// Equal means equal bytes, order is that of a language.
     Language,
@@ -319,14 +375,15 @@ enum Collation {
 }
 
 impl Collation {
-    fn read(row: &SimpleQueryRow) -> Self {
+    fn read(row: &SimpleQueryRow, utf8: bool) -> Self {
         let name = match (row.get(12), row.get(15)) {
             // The database's own; the locale of the C library counts only where that provides it.
             (Some("default"), Some("c")) => row.get(14),
             (name, _) => name,
         };
         match (name, row.get(13)) {
-            (Some("C" | "POSIX" | "ucs_basic"), _) => Self::Bytes,
+            // In another encoding the order of bytes is not that of Arrow, which has them in UTF-8.
+            (Some("C" | "POSIX" | "ucs_basic"), _) if utf8 => Self::Bytes,
             (Some(_), Some("t")) => Self::Language,
             _ => Self::Loose,
         }

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
+mod account;
 mod keywords;
 mod passfile;
 mod secret;
@@ -18,6 +19,7 @@ mod secret;
 mod tests;
 
 use keywords::{KEYWORDS, Settings, keyword};
+pub(super) use passfile::SOCKET_FOLDERS;
 pub(crate) use secret::Secret;
 
 /// A validated connection setting.
@@ -90,7 +92,7 @@ pub(super) enum SslMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RootCert {
     /// `~/.postgresql/root.crt`, when it is there.
-    Default,
+    Default(PathBuf),
     /// The system's own roots: `sslrootcert=system`.
     System,
     File(PathBuf),
@@ -196,24 +198,17 @@ impl Config {
         if let Some(password) = &self.password {
             return Some(password.clone());
         }
-        let path = self.passfile.as_ref().filter(|path| private(path))?;
+        let path = self.passfile.as_ref().filter(|path| passfile::is_private(path))?;
         let text = std::fs::read_to_string(path).ok()?;
-        let name = if host.is_socket() { "localhost" } else { &host.name };
         let port = host.port.to_string();
-        passfile::lookup(&text, [name, &port, &self.dbname, &self.user]).map(Secret::new)
+        passfile::lookup(&text, [passfile::host_name(&host.name), &port, &self.dbname, &self.user]).map(Secret::new)
     }
-}
 
-/// Whether nobody else may read the file; libpq ignores a password file that others can read.
-#[cfg(unix)]
-fn private(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode().trailing_zeros() >= 6)
-}
-
-#[cfg(not(unix))]
-fn private(path: &std::path::Path) -> bool {
-    path.is_file()
+    /// The password file, where it is there and ignored because others may read it.
+    pub(super) fn ignored_passfile(&self) -> Option<&std::path::Path> {
+        let path = self.passfile.as_deref().filter(|_| self.password.is_none())?;
+        (path.exists() && !passfile::is_private(path)).then_some(path)
+    }
 }
 
 /// `connectTimeout` as `connect_timeout`; libpq's own spelling stays as it is.
@@ -277,15 +272,20 @@ fn add_service(settings: &mut Settings, around: &Surroundings<'_>) -> Result<()>
 }
 
 fn home(around: &Surroundings<'_>) -> Option<PathBuf> {
-    (around.variable)("HOME").map(PathBuf::from)
+    (around.variable)("HOME").or_else(|| account::of_process(around).map(|account| account.home)).map(PathBuf::from)
+}
+
+/// The name of the system's user, as the environment or else the system has it.
+fn system_user(around: &Surroundings<'_>) -> Option<String> {
+    let named = (around.variable)("USER").or_else(|| (around.variable)("LOGNAME"));
+    named.or_else(|| account::of_process(around).map(|account| account.name))
 }
 
 fn build(settings: &Settings, around: &Surroundings<'_>) -> Result<Config> {
     refuse(settings)?;
     let text = |name: &str| settings.get(name).cloned();
     let home = home(around);
-    let user = text("user").or_else(|| (around.variable)("USER")).or_else(|| (around.variable)("LOGNAME"));
-    let user = user.ok_or_else(|| {
+    let user = text("user").or_else(|| system_user(around)).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "no user is named").with_hint("write postgres://USER@host/database or set PGUSER")
     })?;
     let ports = ports(settings.get("port").map_or("", String::as_str))?;
@@ -346,7 +346,7 @@ fn choose<T: Copy>(settings: &Settings, name: &'static str, choices: &[(&str, T)
     let Some(given) = settings.get(name) else { return Ok(choices[0].1) };
     choices.iter().find(|(word, _)| word == given).map(|(_, value)| *value).ok_or_else(|| {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        Error::new(ErrorKind::Usage, format!("{given:?} is no {name}"))
+        Error::new(ErrorKind::Usage, format!("{name} has another value than those it can have"))
             .with_hint(format!("use one of {}", words.join(", ")))
     })
 }
@@ -364,7 +364,9 @@ fn ports(list: &str) -> Result<Vec<u16>> {
     let port = |text: &str| match text.trim() {
         "" => Ok(5432),
         text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, format!("{text:?} is no port")).with_hint("ports run from 1 to 65535")
+            // Not repeated: it may be a password that was taken for a port.
+            let error = Error::new(ErrorKind::Usage, "what stands for the port is no number from 1 to 65535");
+            error.with_hint(format!("in a URL, {}", keywords::ESCAPES))
         }),
     };
     list.split(',').map(port).collect()
@@ -395,7 +397,7 @@ fn tls(settings: &Settings, home: Option<&std::path::Path>) -> Result<TlsConfig>
     let path = |name: &str| settings.get(name).map(PathBuf::from);
     let default = |name: &str| home.map(|home| home.join(".postgresql").join(name)).filter(|path| path.exists());
     let root = match settings.get("sslrootcert").map(String::as_str) {
-        None => RootCert::Default,
+        None => RootCert::Default(home.map(|home| home.join(".postgresql/root.crt")).unwrap_or_default()),
         Some("system") => RootCert::System,
         Some(file) => RootCert::File(PathBuf::from(file)),
     };

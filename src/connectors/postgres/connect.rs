@@ -4,20 +4,22 @@
 //! Every transaction begins with [`Server::settings`] instead.
 
 use std::fmt;
-use std::io;
 use std::ops::Deref;
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_postgres::config::{SslMode as WireSsl, SslNegotiation};
 use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::config::{Config, Host, Shuffle, SslMode, TargetSession};
+use super::config::{Config, Host, SOCKET_FOLDERS, Shuffle, TargetSession};
 use super::errors;
-use super::tls;
 use crate::error::{Error, ErrorKind, Result};
+
+mod host;
+mod socket;
 
 /// Longest `application_name` that the server keeps.
 const NAME_BYTES: usize = 63;
@@ -29,12 +31,32 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 pub(super) struct Connection {
     client: Option<Client>,
     task: JoinHandle<()>,
+    /// What the server said when it ended the connection by itself.
+    last_word: LastWord,
     server: Server,
-    tls: Option<MakeRustlsConnect>,
+    way: Way,
+}
+
+/// How the server was reached, for requests beside the connection.
+#[derive(Clone)]
+enum Way {
+    Plain,
+    Tls(MakeRustlsConnect),
+    /// A Unix socket without a file, by its name.
+    Abstract(String),
+}
+
+#[derive(Clone, Default)]
+struct LastWord(Arc<Mutex<Option<Error>>>);
+
+impl LastWord {
+    fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What is at the other end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     /// 150018 for 15.18.
     pub(super) version_number: u32,
@@ -49,12 +71,15 @@ pub(super) struct Server {
     pub(super) encoding: String,
     /// Process that serves this connection.
     pub(super) pid: i32,
+    /// How long the user wants to wait for a lock; zero for ever.
+    pub(super) lock_timeout: Duration,
 }
 
 /// Asks what is at the other end. It must stand up to any version from 9.6.
 const FACTS: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
     pg_is_in_recovery(), current_setting('transaction_read_only'), current_user, current_database(), \
-    current_setting('server_encoding'), pg_backend_pid()";
+    current_setting('server_encoding'), pg_backend_pid(), \
+    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int8";
 
 impl Server {
     /// `SET LOCAL` statements for the start of every transaction: text forms that do not depend on the server's
@@ -84,6 +109,7 @@ impl Server {
             database: row.get(5)?.to_owned(),
             encoding: row.get(6)?.to_owned(),
             pid: row.get(7)?.parse().ok()?,
+            lock_timeout: Duration::from_millis(row.get(8)?.parse().ok()?),
         })
     }
 
@@ -99,6 +125,10 @@ impl Server {
 }
 
 impl Connection {
+    fn new(client: Client, (task, last_word): (JoinHandle<()>, LastWord), way: Way) -> Self {
+        Self { client: Some(client), task, last_word, server: Server::default(), way }
+    }
+
     /// What is at the other end.
     pub(super) fn server(&self) -> &Server {
         &self.server
@@ -106,18 +136,29 @@ impl Connection {
 
     /// Runs statements without parameters in one round trip and gives the rows of the last that had any.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryRow>> {
-        let messages = self.simple_query(sql).await.map_err(errors::error)?;
+        let messages = self.simple_query(sql).await.map_err(|source| self.error(source))?;
         Ok(last_rows(messages))
     }
 
     /// Runs statements without parameters in one round trip.
     pub(super) async fn run(&self, sql: &str) -> Result<()> {
-        self.batch_execute(sql).await.map_err(errors::error)
+        self.batch_execute(sql).await.map_err(|source| self.error(source))
+    }
+
+    /// Our error for a failure on this connection. Where the server ended it before, what it said then is the cause.
+    pub(super) fn error(&self, source: tokio_postgres::Error) -> Error {
+        let last_word = if source.is_closed() { self.last_word() } else { None };
+        last_word.unwrap_or_else(|| errors::error(source))
+    }
+
+    /// What the server said when it ended the connection by itself; said once.
+    pub(super) fn last_word(&self) -> Option<Error> {
+        self.last_word.take()
     }
 
     /// What cancels the statement that runs at the time of the call.
     pub(super) fn canceller(&self) -> Canceller {
-        Canceller { token: self.cancel_token(), tls: self.tls.clone() }
+        Canceller { token: self.cancel_token(), way: self.way.clone() }
     }
 
     /// Closes in order, so that the server logs no broken connection.
@@ -164,16 +205,21 @@ impl fmt::Debug for Connection {
 /// Cancels the running statement of one connection.
 pub(super) struct Canceller {
     token: CancelToken,
-    tls: Option<MakeRustlsConnect>,
+    way: Way,
 }
 
 impl Canceller {
     /// Sends the request. It may come too late: then it does nothing.
     pub(super) async fn cancel(self) {
         let sent = async {
-            match self.tls {
-                Some(tls) => self.token.cancel_query(tls).await,
-                None => self.token.cancel_query(NoTls).await,
+            match self.way {
+                Way::Tls(tls) => drop(self.token.cancel_query(tls).await),
+                Way::Plain => drop(self.token.cancel_query(NoTls).await),
+                Way::Abstract(name) => {
+                    if let Ok(stream) = socket::abstract_stream(&name) {
+                        drop(self.token.cancel_query_raw(stream, NoTls).await);
+                    }
+                }
             }
         };
         let _ = tokio::time::timeout(CLOSE_LIMIT, sent).await;
@@ -202,7 +248,7 @@ pub(super) async fn connect(config: &Config, purpose: &str) -> Result<Connection
     let mut failures: Vec<(Host, Error)> = Vec::new();
     let mut second_best = None;
     for host in hosts {
-        match connect_host(config, &host, &name).await {
+        match host::connect(config, &host, &name).await {
             Ok(connection) if !connection.server.fits(config.target) => {
                 let error =
                     Error::new(ErrorKind::Connection, "the server is not of the wanted kind (target_session_attrs)");
@@ -233,8 +279,7 @@ fn hosts(config: &Config) -> Vec<Host> {
         return config.hosts.clone();
     }
     let port = config.port;
-    let folders = ["/var/run/postgresql", "/tmp"];
-    let socket = folders.into_iter().find(|folder| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists());
+    let socket = SOCKET_FOLDERS.into_iter().find(|folder| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists());
     vec![Host { name: socket.unwrap_or("localhost").to_owned(), address: None, port }]
 }
 
@@ -252,145 +297,19 @@ fn application_name(config: &Config, purpose: &str) -> String {
     format!("{} {}", &base[..base_end], &purpose[..purpose_end]).trim().to_owned()
 }
 
-/// One host, with and without TLS as the mode allows.
-async fn connect_host(config: &Config, host: &Host, name: &str) -> Result<Connection> {
-    let modes: &[WireSsl] = match config.tls.mode {
-        _ if host.is_socket() => &[WireSsl::Disable],
-        SslMode::Disable => &[WireSsl::Disable],
-        SslMode::Allow => &[WireSsl::Disable, WireSsl::Require],
-        SslMode::Prefer => &[WireSsl::Prefer, WireSsl::Disable],
-        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => &[WireSsl::Require],
-    };
-    let mut first: Option<Error> = None;
-    for mode in modes {
-        let attempt = Attempt { config, host, name, mode: *mode };
-        let opened = match config.connect_timeout {
-            Some(limit) => tokio::time::timeout(limit, attempt.open()).await.unwrap_or_else(|_| {
-                let message = format!("{host} did not answer within {} s", limit.as_secs());
-                Err(Error::new(ErrorKind::Timeout, message)
-                    .with_hint("check host, port and firewall, or raise connect_timeout"))
-            }),
-            None => attempt.open().await,
-        };
-        match opened {
-            Ok(connection) => return Ok(connection),
-            // Only a refused login or handshake is worth another try without or with TLS.
-            Err(error) if error.kind() != ErrorKind::Authentication => return Err(first.unwrap_or(error)),
-            Err(error) => drop(first.get_or_insert(error)),
+/// Runs a connection to its end, and keeps what the server says at the end.
+fn drive<F>(mut connection: F) -> (JoinHandle<()>, LastWord)
+where
+    F: Future<Output = Result<(), tokio_postgres::Error>> + Send + Unpin + 'static,
+{
+    let last_word = LastWord::default();
+    let slot = last_word.clone();
+    let task = tokio::spawn(async move {
+        // By reference: the client sees the end when the connection is dropped, and the word is there by then.
+        if let Err(source) = Pin::new(&mut connection).await {
+            *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(errors::error(source));
         }
-    }
-    Err(first.expect("every list of modes has an entry, and each failed"))
-}
-
-struct Attempt<'a> {
-    config: &'a Config,
-    host: &'a Host,
-    name: &'a str,
-    mode: WireSsl,
-}
-
-impl Attempt<'_> {
-    async fn open(&self) -> Result<Connection> {
-        let settings = self.settings();
-        let (client, task, tls) = if self.mode == WireSsl::Disable {
-            let (client, connection) = settings.connect(NoTls).await.map_err(|error| self.error(error))?;
-            (client, tokio::spawn(async move { drop(connection.await) }), None)
-        } else {
-            let tls = tls::connector(&self.config.tls)?;
-            let (client, connection) = settings.connect(tls.clone()).await.map_err(|error| self.error(error))?;
-            (client, tokio::spawn(async move { drop(connection.await) }), Some(tls))
-        };
-        // From here on the drop of the guard ends the task.
-        let server = Server {
-            version_number: 0,
-            version: String::new(),
-            standby: false,
-            read_only: false,
-            user: String::new(),
-            database: String::new(),
-            encoding: String::new(),
-            pid: 0,
-        };
-        let mut connection = Connection { client: Some(client), task, server, tls };
-        let rows = connection.rows(FACTS).await?;
-        connection.server = rows.first().and_then(Server::read).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, "the server does not say what it is").with_hint("is it PostgreSQL?")
-        })?;
-        Ok(connection)
-    }
-
-    fn settings(&self) -> tokio_postgres::Config {
-        let Self { config, host, .. } = self;
-        let mut settings = tokio_postgres::Config::new();
-        settings.host(&host.name).port(host.port).user(&config.user).dbname(&config.dbname);
-        settings.application_name(self.name).ssl_mode(self.mode).channel_binding(config.channel_binding);
-        if let Some(address) = host.address {
-            settings.hostaddr(address);
-        }
-        if let Some(password) = config.password(host) {
-            settings.password(password.reveal());
-        }
-        if let Some(options) = &config.options {
-            settings.options(options);
-        }
-        if config.tls.direct && self.mode == WireSsl::Require {
-            settings.ssl_negotiation(SslNegotiation::Direct);
-        }
-        settings.keepalives(!config.keepalive.off);
-        config.keepalive.idle.map(|idle| settings.keepalives_idle(idle));
-        config.keepalive.interval.map(|interval| settings.keepalives_interval(interval));
-        config.keepalive.count.map(|count| settings.keepalives_retries(count));
-        config.keepalive.user_timeout.map(|limit| settings.tcp_user_timeout(limit));
-        settings
-    }
-
-    fn error(&self, source: tokio_postgres::Error) -> Error {
-        let Self { config, host, .. } = self;
-        if let Some(reply) = source.as_db_error() {
-            let error = errors::server_error(reply);
-            return match error.kind() {
-                ErrorKind::Authentication => error.with_hint(format!(
-                    "check user {:?} and its password (PGPASSWORD, ~/.pgpass, or ${{NAME}} in the URL) and pg_hba.conf",
-                    config.user
-                )),
-                ErrorKind::NotFound => error.with_hint(format!("connect to another database of {host}")),
-                _ => error,
-            };
-        }
-        if let Some(error) = errors::cause::<rustls::Error>(&source) {
-            let message = match error {
-                rustls::Error::InvalidCertificate(reason)
-                    if format!("{reason:?}").contains("UnsupportedCertVersion") =>
-                {
-                    format!(
-                        "the certificate of {host} is of X.509 version 1, which cannot be verified: make one of version 3"
-                    )
-                }
-                error => format!("{host} and we do not come to terms on TLS: {error}"),
-            };
-            return Error::new(ErrorKind::Authentication, message)
-                .with_hint("check sslmode, sslrootcert and the server's certificate")
-                .with_source(source);
-        }
-        let text = std::error::Error::source(&source).map(ToString::to_string).unwrap_or_default();
-        if text == "password missing" {
-            return Error::new(ErrorKind::Authentication, format!("{host} asks for a password and none is given"))
-                .with_hint("set PGPASSWORD, write it into ~/.pgpass, or use ${NAME} in the URL");
-        }
-        if text.contains("does not support TLS") {
-            return Error::new(ErrorKind::Authentication, format!("{host} does not offer TLS"))
-                .with_hint("use sslmode=prefer, or turn ssl on in the server");
-        }
-        let io = errors::cause::<io::Error>(&source).map(io::Error::kind);
-        let message = match io {
-            Some(io::ErrorKind::ConnectionRefused) => format!("{host} refuses the connection"),
-            Some(io::ErrorKind::TimedOut) => format!("{host} did not answer in time"),
-            Some(io::ErrorKind::NotFound) => format!("there is no server socket in {}", host.name),
-            _ if text.contains("lookup") => format!("the host name {:?} is not known", host.name),
-            _ => format!("{host} cannot be reached"),
-        };
-        Error::new(ErrorKind::Connection, message)
-            .with_hint("check host and port, and that the server runs and listens there")
-            .with_source(source)
-    }
+        drop(connection);
+    });
+    (task, last_word)
 }

@@ -48,6 +48,7 @@ pub(super) async fn chunks(
         guard,
         limits,
         buffer: BytesMut::new(),
+        expected: 0,
         next: None,
         first_row: 0,
         state: State::Header,
@@ -116,6 +117,8 @@ struct Copy {
     guard: Guard,
     limits: Limits,
     buffer: BytesMut,
+    /// Bytes of the chunk before, and some more: room that is there from the start is not grown into by copying.
+    expected: usize,
     /// A tuple too large to be copied, which is a chunk of its own.
     next: Option<Bytes>,
     first_row: u64,
@@ -136,6 +139,7 @@ impl Copy {
         if let Some(bytes) = self.next.take() {
             return Ok(Some(self.full(bytes, 1)));
         }
+        self.buffer.reserve(self.expected);
         while self.state != State::Ended && rows < self.limits.rows && self.buffer.len() < self.limits.bytes {
             let message = match self.stream.next().await {
                 Some(Ok(message)) => self.tuple(message)?,
@@ -165,6 +169,7 @@ impl Copy {
             return Ok(None);
         }
         let bytes = self.buffer.split().freeze();
+        self.expected = bytes.len() + bytes.len() / 8;
         Ok(Some(self.full(bytes, rows)))
     }
 

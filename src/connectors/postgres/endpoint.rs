@@ -7,9 +7,8 @@ use async_trait::async_trait;
 use super::catalog::literal;
 use super::config::Config;
 use super::connect::{Connection, connect};
-use super::errors;
 use super::session::PgSession;
-use super::statements;
+use super::statements::{self, Control};
 use super::write::PostgresSink;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
 use crate::error::{Error, ErrorKind, Result};
@@ -17,6 +16,9 @@ use crate::sink::{Agreement, Sink};
 
 /// Targets below this many bytes need no fresh statistics at once.
 const ANALYZE_BYTES: u64 = 1 << 20;
+
+/// "VACUUM cannot run inside a transaction block" and its kin; a COMMIT within a procedure.
+const NEED_OWN_TRANSACTION: [&str; 2] = ["25001", "2D000"];
 
 /// One database.
 #[derive(Debug)]
@@ -140,18 +142,27 @@ async fn facts(connection: &Connection) -> Result<Ping> {
     Ok(Ping { server: format!("PostgreSQL {}", server.version), facts, missing })
 }
 
-/// Runs `sql` in one transaction; what refuses to run in one runs statement by statement.
+/// Runs `sql` in one transaction; what has transactions of its own or refuses to run in one runs statement by
+/// statement.
 async fn execute(connection: &Connection, sql: &str) -> Result<()> {
-    connection.run("BEGIN").await?;
-    let Err(error) = connection.batch_execute(sql).await else {
-        return connection.run("COMMIT").await;
-    };
-    connection.run("ROLLBACK").await?;
-    // "VACUUM cannot run inside a transaction block" and its kin.
-    if error.code().is_none_or(|code| code.code() != "25001") {
-        return Err(errors::error(error));
+    let statements = statements::split(sql);
+    let controls: Vec<Control> = statements.iter().filter_map(|statement| statements::control(statement)).collect();
+    if controls.last() == Some(&Control::Begins) {
+        return Err(Error::new(ErrorKind::Usage, "the last transaction that it begins does not end")
+            .with_hint("add COMMIT, or leave BEGIN out: all of it runs in one transaction then"));
     }
-    for statement in statements::split(sql) {
+    // With a COMMIT in the middle of it, a second run would repeat what is done.
+    if controls.is_empty() {
+        connection.run("BEGIN").await?;
+        let Err(error) = connection.batch_execute(sql).await else {
+            return connection.run("COMMIT").await;
+        };
+        connection.run("ROLLBACK").await?;
+        if error.code().is_none_or(|code| !NEED_OWN_TRANSACTION.contains(&code.code())) {
+            return Err(connection.error(error));
+        }
+    }
+    for statement in statements {
         connection.run(statement).await.map_err(|error| {
             error.with_hint("these statements cannot run in one transaction: those before the failing one are done")
         })?;

@@ -26,6 +26,12 @@ impl fmt::Display for ServerReply {
 
 impl StdError for ServerReply {}
 
+/// The SQLSTATE behind one of our errors.
+pub(super) fn state(error: &Error) -> Option<&str> {
+    let reply = error.source()?.downcast_ref::<ServerReply>()?;
+    Some(&reply.code)
+}
+
 /// The kind of a failure that the server reports under `code`.
 pub(super) fn kind_of(code: &str) -> ErrorKind {
     match code {

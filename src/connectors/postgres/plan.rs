@@ -1,10 +1,12 @@
 //! Which path a read takes, and why: the one place that decides between page ranges, key ranges and one stream.
 
+use std::collections::HashMap;
+
 use serde_json::Value as Json;
 
 use super::catalog::{Column, Relation, literal};
 use super::read::{Table, TableSource, What};
-use super::split::{self, Part, Piece, SMALL_BYTES};
+use super::split::{self, Part, Piece, SMALL_BYTES, Tid};
 use super::typemap::{Codec, Read};
 use crate::error::Result;
 use crate::source::{ReadPlan, Scan, SplitGoal};
@@ -28,16 +30,16 @@ pub(super) async fn plan(source: &TableSource, table: &Table, scan: &Scan, goal:
         }
         What::Relation(_, relation) => Cut { source, table, relation, scan, goal }.pieces(&mut notes).await?,
     };
-    if pieces.len() > 1 {
-        let wanted = pieces.len().min(goal.channels);
-        let (workers, refusal) = source.core.warm_up(wanted).await;
-        if let Some(error) = refusal {
-            let reads =
-                if workers == 0 { "the leader reads alone".to_owned() } else { format!("{workers} of {wanted} read") };
-            notes.push(format!("further connections were refused ({error}): {reads}"));
-        }
+    if let What::Relation(_, relation) = &source.what
+        && relation.has_row_security()
+    {
+        let leader = source.core.leader()?;
+        let user = &leader.server().user;
+        notes.push(format!("row security applies to user {user}: only the rows that its policies show are read"));
     }
-    Ok(ReadPlan { splits: split::splits(pieces), notes, readers: None })
+    source.core.expect(pieces.len().min(goal.channels));
+    let readers = source.core.fewer_than(goal.channels).await;
+    Ok(ReadPlan { splits: split::splits(pieces), notes, readers })
 }
 
 fn whole(rows: Option<u64>, bytes: Option<u64>) -> Piece {
@@ -67,7 +69,7 @@ impl Cut<'_> {
         }
         let version = self.source.core.leader()?.server().version_number;
         if version >= TID_RANGE_SCAN && relation.leaves.iter().any(|leaf| leaf.heap) {
-            let pieces = split::pages(relation, goal);
+            let pieces = split::pages(relation, goal, &self.crowded_rows().await?);
             notes.push(self.arithmetic(&pieces));
             return Ok(pieces);
         }
@@ -102,11 +104,12 @@ impl Cut<'_> {
         if self.source.core.workers() == 0 || goal.channels <= 1 {
             return Some("one reader".to_owned());
         }
-        if leaves.len() > 1 && relation.row_security {
-            return Some("row security of the whole would not hold for its partitions".to_owned());
+        if relation.is_divided() && relation.has_row_security() {
+            return Some("row security of the whole is another than that of its partitions".to_owned());
         }
-        if leaves.len() > 1 && leaves.iter().any(|leaf| !leaf.readable) {
-            return Some("this user may not read all partitions by themselves".to_owned());
+        if leaves.iter().any(|leaf| !leaf.readable) {
+            let what = if relation.is_divided() { "partitions by themselves" } else { "columns" };
+            return Some(format!("this user may not read all {what}, which page ranges need"));
         }
         if bytes < SMALL_BYTES && leaves.iter().all(|leaf| leaf.heap) {
             return Some(format!("{} is small", megabytes(bytes)));
@@ -117,6 +120,18 @@ impl Cut<'_> {
         let rows = split::rows(relation)?;
         let few = scan.limit.is_some_and(|limit| limit < rows / 10);
         (few && scan.filters.is_empty()).then(|| "the limit is a small part of the rows".to_owned())
+    }
+
+    /// The places of all rows in heaps of few pages with long values.
+    async fn crowded_rows(&self) -> Result<HashMap<&str, Vec<Tid>>> {
+        let mut rows = HashMap::new();
+        for leaf in split::crowded(self.relation, self.goal) {
+            let found = self.source.core.leader()?.rows(&format!("SELECT ctid FROM ONLY {}", leaf.sql)).await?;
+            let mut places: Vec<Tid> = found.iter().filter_map(|row| Tid::parse(row.get(0)?)).collect();
+            places.sort_unstable();
+            rows.insert(leaf.sql.as_str(), places);
+        }
+        Ok(rows)
     }
 
     fn arithmetic(&self, pieces: &[Piece]) -> String {

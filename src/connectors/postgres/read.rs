@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
+use datafusion::common::tree_node::TreeNode as _;
 use datafusion::logical_expr::Expr;
+use datafusion::scalar::ScalarValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::OnceCell;
 
@@ -14,6 +16,7 @@ use super::decode::{self, Kind, Layout};
 use super::plan;
 use super::session::Core;
 use super::split::Part;
+use super::statements;
 use super::typemap::{Codec, PgType, Read, Wire, by_oid};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
@@ -52,6 +55,21 @@ pub(super) enum What {
 pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     comment: Option<String>,
+    /// Every letter has a place in the database, so that any text may stand in a condition.
+    utf8: bool,
+}
+
+/// The one statement of a query, without its semicolon.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) when there is none, or more than one.
+pub(super) fn one_statement(query: &str) -> Result<&str> {
+    let wrong = match statements::split(query)[..] {
+        [statement] => return Ok(statement),
+        [] => "the query is empty",
+        _ => "the query is more than one statement",
+    };
+    Err(Error::new(ErrorKind::Usage, wrong).with_hint("write one SELECT").at("query", "of the source"))
 }
 
 impl TableSource {
@@ -61,25 +79,22 @@ impl TableSource {
     }
 
     /// A query in the server's own SQL.
-    pub(super) fn query(core: Arc<Core>, query: &str) -> Self {
-        let query = query.trim().trim_end_matches(';').to_owned();
-        Self { core, what: What::Query(query), columns: OnceCell::new() }
+    pub(super) fn query(core: Arc<Core>, query: &str) -> Result<Self> {
+        let what = What::Query(one_statement(query)?.to_owned());
+        Ok(Self { core, what, columns: OnceCell::new() })
     }
 
     /// The columns, asked for once.
     pub(super) async fn described(&self) -> Result<&Table> {
         let ask = async || -> Result<Table> {
             let leader = self.core.leader()?;
-            match &self.what {
-                What::Relation(name, relation) => {
-                    let (columns, comment) = catalog::columns(&leader, relation).await.at("table", || name)?;
-                    Ok(Table { columns, comment })
-                }
+            let (columns, comment) = match &self.what {
+                What::Relation(name, relation) => catalog::columns(&leader, relation).await.at("table", || name)?,
                 What::Query(query) => {
-                    let columns = catalog::query_columns(&leader, query).await.at("query", || "of the source")?;
-                    Ok(Table { columns, comment: None })
+                    (catalog::query_columns(&leader, query).await.at("query", || "of the source")?, None)
                 }
-            }
+            };
+            Ok(Table { columns, comment, utf8: catalog::is_utf8(&leader) })
         };
         self.columns.get_or_try_init(ask).await
     }
@@ -95,12 +110,7 @@ impl TableSource {
             (What::Query(query), _) => format!("({query}\n) AS etl_query"),
         };
         let mut conditions: Vec<String> = part.condition().into_iter().collect();
-        conditions.extend(
-            scan.filters
-                .iter()
-                .filter_map(|filter| filter::to_sql(filter, table, &dialect::Postgres))
-                .map(|done| done.sql),
-        );
+        conditions.extend(scan.filters.iter().filter_map(|filter| table.translated(filter)).map(|done| done.sql));
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
         let limit = scan.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
@@ -135,6 +145,20 @@ impl Table {
         let column = self.columns.iter().find(|column| column.name == name);
         column.ok_or_else(|| Error::new(ErrorKind::NotFound, "the source has no such column").at("column", name))
     }
+
+    /// A filter as SQL; none when nothing of it can be.
+    fn translated(&self, filter: &Expr) -> Option<filter::Translated> {
+        // A letter that the database's encoding lacks would be an error of the server.
+        let can_be_sent = self.utf8 || !has_foreign_letters(filter);
+        if can_be_sent { filter::to_sql(filter, self, &dialect::Postgres) } else { None }
+    }
+}
+
+/// Whether a text in `filter` has letters beyond ASCII.
+fn has_foreign_letters(filter: &Expr) -> bool {
+    let foreign = |value: &ScalarValue| value.try_as_str().flatten().is_some_and(|text| !text.is_ascii());
+    // Walking an expression fails only where the closure does.
+    filter.exists(|expr| Ok(matches!(expr, Expr::Literal(value, _) if foreign(value)))).unwrap_or(true)
 }
 
 impl filter::Columns for Table {
@@ -147,13 +171,20 @@ impl filter::Columns for Table {
 /// What stands in the SELECT for a column in the form of `field`.
 fn expression(column: &Column, field: &Field) -> Result<String> {
     let Column { sql, pg, .. } = column;
+    // The output functions of enums, ranges and arrays take no domain over them.
+    let value = match &pg.base {
+        Some(base) => format!("({sql}::{base})"),
+        None => sql.clone(),
+    };
     // The output function itself: a cast to text may be another function (`inet`) or cut (`char(n)`).
-    let text = || format!("pg_catalog.textin({}({sql}))", pg.output);
+    let text = || format!("pg_catalog.textin({}({value}))", pg.output);
     let form = field.metadata().get(schema::FORM).map(String::as_str);
     Ok(match (form, pg.codec()) {
         (_, Codec::Scalar(Read::Refused)) => return Err(refused(column)),
         (Some(schema::TEXT), _) | (None, Codec::Scalar(Read::AsText)) => text(),
-        (None, Codec::TextList) => format!("{sql}::text[]"),
+        // By its text for the same reason, which the server then takes apart; `box` and some others part by `;`.
+        (None, Codec::TextList) if pg.delimiter == Some(b',') => format!("{}::text[]", text()),
+        (None, Codec::TextList) => format!("{value}::text[]"),
         _ => sql.clone(),
     })
 }
@@ -220,7 +251,8 @@ impl Source for TableSource {
 
     fn pushdown(&self, _shape: &TableShape, filter: &Expr) -> Pushdown {
         // Before describe nothing is known, and nothing is promised.
-        self.columns.get().map_or(Pushdown::None, |table| filter::pushdown(filter, table, &dialect::Postgres))
+        let translated = self.columns.get().and_then(|table| table.translated(filter));
+        translated.map_or(Pushdown::None, |translated| translated.exactness)
     }
 
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {

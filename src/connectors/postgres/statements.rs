@@ -1,6 +1,48 @@
 //! Cuts SQL text into statements at the semicolons that are not inside quotes or comments.
 
-/// The statements of `sql` without their semicolons; empty ones are left out.
+/// What a statement does to the transaction around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    Begins,
+    Ends,
+}
+
+/// What `statement` does to the transaction around it; none for all others, those on savepoints among them.
+pub(super) fn control(statement: &str) -> Option<Control> {
+    let words: Vec<String> = words(statement).take(3).map(str::to_ascii_lowercase).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["begin", ..] | ["start", "transaction", ..] => Some(Control::Begins),
+        ["rollback", "to", ..] | ["rollback", "work" | "transaction", "to"] => None,
+        ["commit" | "end" | "rollback" | "abort", ..] | ["prepare", "transaction", ..] => Some(Control::Ends),
+        _ => None,
+    }
+}
+
+/// The words at the start of a statement, without the comments between.
+fn words(statement: &str) -> impl Iterator<Item = &str> {
+    let mut rest = statement;
+    std::iter::from_fn(move || {
+        rest = after_blanks(rest);
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let word = &rest[..end];
+        rest = &rest[end..];
+        (!word.is_empty()).then_some(word)
+    })
+}
+
+/// What follows the blanks and comments at the start of `sql`.
+fn after_blanks(mut sql: &str) -> &str {
+    loop {
+        sql = sql.trim_start();
+        if !sql.starts_with("--") && !sql.starts_with("/*") {
+            return sql;
+        }
+        sql = &sql[token(sql, None)..];
+    }
+}
+
+/// The statements of `sql` without their semicolons; empty ones, and those of comments only, are left out.
 pub(super) fn split(sql: &str) -> Vec<&str> {
     let mut statements = Vec::new();
     let (mut start, mut at) = (0, 0);
@@ -13,7 +55,7 @@ pub(super) fn split(sql: &str) -> Vec<&str> {
         at += token(rest, sql[..at].chars().next_back());
     }
     statements.push(&sql[start..]);
-    statements.into_iter().map(str::trim).filter(|statement| !statement.is_empty()).collect()
+    statements.into_iter().map(str::trim).filter(|statement| !after_blanks(statement).is_empty()).collect()
 }
 
 /// Bytes of the token at the start of `rest`: a quoted text or comment as a whole, else one letter.
@@ -77,7 +119,7 @@ fn dollar_tag(rest: &str) -> Option<&str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::split;
+    use super::{Control, control, split};
 
     #[test]
     fn semicolons_that_count() {
@@ -88,11 +130,31 @@ mod tests {
         );
         assert_eq!(split("a -- ; b\n; /* ; /* ; */ ; */ c; x$1$; y"), ["a -- ; b", "/* ; /* ; */ ; */ c", "x$1$", "y"]);
         assert_eq!(split("it''s 'it''s;'"), ["it''s 'it''s;'"]);
+        assert_eq!(split("select 1; -- done"), ["select 1"]);
+        assert_eq!(split("/* a */ -- b\n; ; select 1 -- c"), ["select 1 -- c"]);
+    }
+
+    #[test]
+    fn what_ends_a_transaction() {
+        for statement in
+            ["commit", "END", "Rollback", "abort work", "/* now */ commit and chain", "prepare transaction 'x'"]
+        {
+            assert_eq!(control(statement), Some(Control::Ends), "{statement}");
+        }
+        for statement in ["begin", "START -- now\n transaction", "begin isolation level serializable"] {
+            assert_eq!(control(statement), Some(Control::Begins), "{statement}");
+        }
+        for statement in
+            ["rollback to a", "rollback work to savepoint a", "savepoint a", "commit_all()", "prepare x as select 1"]
+        {
+            assert_eq!(control(statement), None, "{statement}");
+        }
     }
 
     proptest! {
         #[test]
         fn nothing_panics_and_nothing_is_lost(sql in "[a-z;'\"$/*\\-\\\\ \n€]{0,40}") {
+            let _ = control(&sql);
             let kept: usize = split(&sql).iter().map(|part| part.len()).sum();
             prop_assert!(kept <= sql.len());
         }

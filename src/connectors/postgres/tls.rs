@@ -3,7 +3,7 @@
 //! As in libpq, a root file that is there is used even by `require` and `prefer`, which then check the chain as
 //! `verify-ca` does; without one they check nothing. Only `verify-full` compares the name.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -115,10 +115,7 @@ fn verifier(config: &TlsConfig, provider: &Arc<CryptoProvider>) -> Result<Arc<dy
 fn roots(config: &TlsConfig) -> Result<Option<Vec<CertificateDer<'static>>>> {
     let path = match &config.root {
         RootCert::System => return Ok(Some(rustls_native_certs::load_native_certs().certs)),
-        RootCert::File(path) => path.clone(),
-        RootCert::Default => {
-            std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(".postgresql/root.crt")
-        }
+        RootCert::File(path) | RootCert::Default(path) => path.clone(),
     };
     if !path.exists() {
         if config.mode < SslMode::VerifyCa {

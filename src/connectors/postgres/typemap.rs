@@ -186,12 +186,14 @@ pub(super) struct PgType {
     pub(super) base: Option<String>,
     /// OID below all domains.
     pub(super) oid: u32,
-    /// Modifier below all domains; -1 for none.
+    /// Modifier below all domains, for an array that of its element; -1 for none.
     pub(super) typmod: i32,
     /// `typtype` below all domains: b, c, d, e, m, p, r.
     pub(super) class: u8,
-    /// OID of the array's element and its class, where it is an array; the element is not resolved.
+    /// OID of the array's element below all domains and its class, where it is an array.
     pub(super) element: Option<(u32, u8)>,
+    /// What parts the elements in the text of the array.
+    pub(super) delimiter: Option<u8>,
     /// The output function, quoted, schema before it.
     pub(super) output: String,
 }
@@ -395,7 +397,16 @@ mod tests {
     use super::*;
 
     fn plain(oid: u32, typmod: i32) -> PgType {
-        PgType { name: "x".into(), base: None, oid, typmod, class: b'b', element: None, output: String::new() }
+        PgType {
+            name: "x".into(),
+            base: None,
+            oid,
+            typmod,
+            class: b'b',
+            element: None,
+            delimiter: None,
+            output: String::new(),
+        }
     }
 
     #[test]

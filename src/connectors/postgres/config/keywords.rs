@@ -66,11 +66,25 @@ const COMMON: &str = "host, port, dbname, user, password, sslmode, sslrootcert, 
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) when there is none.
 pub(super) fn keyword(name: &str) -> Result<&'static str> {
-    KEYWORDS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known).ok_or_else(|| {
-        Error::new(ErrorKind::Usage, format!("PostgreSQL has no connection setting {name:?}"))
-            .with_hint(format!("use libpq's words, such as {COMMON}"))
-    })
+    known(name).ok_or_else(|| unknown(&format!("{name:?}")))
 }
+
+fn known(name: &str) -> Option<&'static str> {
+    KEYWORDS.iter().find(|(known, _)| *known == name).map(|(known, _)| *known)
+}
+
+/// The error for a setting that does not exist. In a URL or keyword string the word may be a piece of a password that
+/// was not escaped: there it is not repeated.
+fn unknown(which: &str) -> Error {
+    Error::new(ErrorKind::Usage, format!("PostgreSQL has no connection setting {which}"))
+        .with_hint(format!("use libpq's words, such as {COMMON}"))
+}
+
+const OF_THE_URL: &str = "of a name that the URL has";
+const OF_THE_WORDS: &str = "of a name that the connection string has";
+
+/// What to do about a URL that falls apart at the wrong places.
+pub(super) const ESCAPES: &str = "write the signs / ? # @ of a password as %2F %3F %23 %40, or use ${NAME}";
 
 /// Reads a locator: a URI, or a keyword string after `postgres:`, or nothing.
 pub(super) fn parse(text: &str) -> Result<Settings> {
@@ -91,6 +105,10 @@ fn uri(rest: &str) -> Result<Settings> {
     let mut settings = Settings::new();
     let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
     let (authority, dbname) = rest.split_once('/').map_or((rest, None), |(authority, name)| (authority, Some(name)));
+    if login_is_cut(authority, dbname.unwrap_or_default(), query.unwrap_or_default()) {
+        let error = Error::new(ErrorKind::Usage, "the user and password of the URL hold a / or ? as such");
+        return Err(error.with_hint(ESCAPES));
+    }
     let hosts = match authority.rsplit_once('@') {
         Some((login, hosts)) => {
             let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
@@ -110,10 +128,21 @@ fn uri(rest: &str) -> Result<Settings> {
             // What JDBC URLs say.
             ("ssl", "true") => drop(settings.insert("sslmode", "require".to_owned())),
             ("ApplicationName", value) => insert(&mut settings, "application_name", value)?,
-            (name, value) => insert(&mut settings, keyword(name)?, value)?,
+            (name, value) => insert(&mut settings, known(name).ok_or_else(|| unknown(OF_THE_URL))?, value)?,
         }
     }
     Ok(settings)
+}
+
+/// Whether the first `/` or `?` stood within `user:password@`, so that the password would be taken for a database,
+/// port or setting, and shown as such.
+fn login_is_cut(authority: &str, dbname: &str, query: &str) -> bool {
+    let odd_port = |host: &str| {
+        host.split_once(':').is_some_and(|(name, port)| !name.starts_with('[') && port.parse::<u16>().is_err())
+    };
+    let odd_name = |pair: &str| pair.split('=').next().is_some_and(|name| name.contains('@'));
+    let in_query = query.contains('@') && (authority.split(',').any(odd_port) || query.split('&').any(odd_name));
+    !authority.contains('@') && (dbname.contains('@') || in_query)
 }
 
 /// `h1:5432,[::1]:5433,%2Frun` as `host` and `port` lists.
@@ -185,7 +214,7 @@ fn words(text: &str) -> Result<Settings> {
         }
         while chars.next_if(|c| c.is_whitespace()).is_some() {}
         let value = word(&mut chars)?;
-        settings.insert(keyword(&name)?, value);
+        settings.insert(known(&name).ok_or_else(|| unknown(OF_THE_WORDS))?, value);
     }
 }
 

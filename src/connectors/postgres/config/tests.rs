@@ -79,6 +79,8 @@ fn password_file() {
     assert_eq!(passfile::lookup(text, ["h", "5432", "d", "u"]).as_deref(), Some("one"));
     assert_eq!(passfile::lookup(text, ["g", "5432", "d", "u"]).as_deref(), Some("t:wo\\"));
     assert_eq!(passfile::lookup(text, ["g", "5432", "d", "v"]), None);
+    let names = ["db", "/tmp", "/var/run/postgresql/", "/srv/pg", "@own"].map(passfile::host_name);
+    assert_eq!(names, ["db", "localhost", "localhost", "/srv/pg", "@own"]);
 }
 
 #[test]
@@ -98,6 +100,63 @@ fn weak_modes_with_system_roots() {
 fn secrets_do_not_show() {
     let config = parse("postgres://u:hunter2@h/d");
     assert!(!format!("{config:?} {}", config.label()).contains("hunter2"));
+}
+
+#[test]
+fn passwords_with_signs_of_the_url_are_refused_and_not_repeated() {
+    for url in [
+        "postgres://ann:hunter2/x@db/shop",
+        "postgres://ann:1234/hunter2@db/shop",
+        "postgres://ann:hunter2?x@db/shop",
+        "postgres://ann:hunter2?x=y@db/shop",
+        "postgres://ann:1234?hunter2@db/shop",
+        "postgres://ann:hunter2",
+        "postgres://ann:1234?hunter2=1",
+        "postgres://ann:1234?sslmode=hunter2",
+        "postgres:host=h password=a hunter2=b",
+    ] {
+        let error = parse_with(url, &[], &[]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{url}");
+        let shown = format!("{error:?} {error} {}", error.hint().unwrap_or_default());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+    // An @ that is no password's end is taken as it is.
+    assert_eq!(parse("postgres://h/d?user=ann@corp").user, "ann@corp");
+    assert_eq!(parse("postgres://[::1]/d?user=ann@corp").user, "ann@corp");
+}
+
+#[test]
+fn the_system_says_who_runs_it() {
+    let files = [
+        ("/proc/self/status", "Name:\tetl\nUid:\t0\t1001\t0\t0\n"),
+        ("/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nada:x:1001:1001:Ada,,,:/home/ada:/bin/sh\n"),
+        ("/home/ada/.pg_service.conf", "[shop]\nhost=s1\n"),
+    ];
+    let find = |list: &[(&str, &str)], name: &str| {
+        list.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    };
+    let file = |path: &Path| find(&files, path.to_str().unwrap());
+    let around = Surroundings { variable: &|_| None, file: &file };
+    let config = Config::parse_in(&json!({ "url": "postgres:service=shop" }), &around).unwrap();
+    assert_eq!(config.label(), "postgres://ada@s1:5432/ada");
+    let around = Surroundings { variable: &|_| None, file: &|_| None };
+    assert_eq!(Config::parse_in(&json!({ "url": "" }), &around).unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_password_file_that_others_can_read_is_ignored() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "*:*:*:*:secret\n").unwrap();
+    let config = parse(&format!("postgres:host=h user=u passfile={}", file.path().display()));
+    let mode = |mode| std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o600);
+    assert_eq!(config.password(&config.hosts[0]).unwrap().reveal(), "secret");
+    assert_eq!(config.ignored_passfile(), None);
+    mode(0o640);
+    assert_eq!(config.password(&config.hosts[0]), None);
+    assert_eq!(config.ignored_passfile(), Some(file.path()));
 }
 
 proptest! {

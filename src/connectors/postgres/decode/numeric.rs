@@ -103,12 +103,13 @@ fn decimal128(number: Numeric<'_>, scale: i32, limit: i128) -> Option<i128> {
     // The last digit may reach beyond the scale: only with zeros.
     let (factor, tail) = if shift >= 0 {
         let factor = 10_i128.checked_pow(shift as u32)?;
-        (factor.checked_mul(10_000)?, factor.checked_mul(i128::from(last))?)
+        // The factor of the other digits may overflow where there are none.
+        (factor.checked_mul(10_000), factor.checked_mul(i128::from(last))?)
     } else {
         let cut = 10_u16.checked_pow(shift.unsigned_abs()).filter(|cut| *cut <= 1_000)?;
-        (i128::from(10_000 / cut), exact_div(last, cut).map(i128::from)?)
+        (Some(i128::from(10_000 / cut)), exact_div(last, cut).map(i128::from)?)
     };
-    let value = if sum == 0 { tail } else { sum.checked_mul(factor)?.checked_add(tail)? };
+    let value = if sum == 0 { tail } else { sum.checked_mul(factor?)?.checked_add(tail)? };
     let value = if number.sign == NEGATIVE { -value } else { value };
     (-limit < value && value < limit).then_some(value)
 }
@@ -123,12 +124,12 @@ fn decimal256(number: Numeric<'_>, scale: i32, limit: i256) -> Option<i256> {
     let shift = shift(number, scale);
     let (factor, tail) = if shift >= 0 {
         let factor = ten_to(shift as u32)?;
-        (factor.checked_mul(i256::from(10_000))?, factor.checked_mul(i256::from(i32::from(last)))?)
+        (factor.checked_mul(i256::from(10_000)), factor.checked_mul(i256::from(i32::from(last)))?)
     } else {
         let cut = 10_u16.checked_pow(shift.unsigned_abs()).filter(|cut| *cut <= 1_000)?;
-        (i256::from(i32::from(10_000 / cut)), i256::from(i32::from(exact_div(last, cut)?)))
+        (Some(i256::from(i32::from(10_000 / cut))), i256::from(i32::from(exact_div(last, cut)?)))
     };
-    let value = if sum == i256::ZERO { tail } else { sum.checked_mul(factor)?.checked_add(tail)? };
+    let value = if sum == i256::ZERO { tail } else { sum.checked_mul(factor?)?.checked_add(tail)? };
     let value = if number.sign == NEGATIVE { value.checked_neg()? } else { value };
     (value < limit && value.checked_neg()? < limit).then_some(value)
 }

@@ -60,6 +60,7 @@ fn form(read: Read, bounds: i32) -> DataType {
         typmod: bounds,
         class: b'b',
         element: None,
+        delimiter: None,
         output: String::new(),
     };
     pg.arrow()
@@ -91,6 +92,14 @@ fn decimals() {
     }
     assert_eq!(error(number(0, 0x1234, 0, &[1])).kind(), ErrorKind::Corrupt);
     assert_eq!(error(number(0, 0, 0, &[10_000])).kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn decimals_at_the_limit_of_their_scale() {
+    // 1 in numeric(38,35) is 10^35: the next group of digits would stand beyond the decimal.
+    let wire = tuples(&[number(0, 0, 35, &[1])]);
+    let batch = decode(&layout(Kind::Scalar(Read::Numeric), DataType::Decimal128(38, 35)), &wire).unwrap();
+    assert_eq!(batch.column(0).as_primitive::<Decimal128Type>().value(0), 10_i128.pow(35));
 }
 
 #[test]
@@ -194,25 +203,87 @@ proptest! {
     }
 
     #[test]
-    fn both_decimals_and_the_text_agree(value in any::<i64>(), scale in 0_u16..12) {
-        // Built by hand from decimal text: groups of four around the point.
-        let digits = format!("{:0>width$}", value.unsigned_abs(), width = usize::from(scale) + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - usize::from(scale));
-        let whole_width = whole.len().div_ceil(4) * 4;
-        let fraction_width = fraction.len().div_ceil(4) * 4;
-        let padded = format!("{whole:0>whole_width$}{fraction:0<fraction_width$}");
-        let groups: Vec<u16> = padded.as_bytes().chunks(4).map(|group| std::str::from_utf8(group).unwrap().parse().unwrap()).collect();
-        let sign = if value < 0 { 0x4000 } else { 0 };
-        let wire = tuples(&[number((whole_width / 4) as i16 - 1, sign, scale, &groups)]);
+    fn both_decimals_and_the_text_agree(digits in "[0-9]{1,38}", negative in any::<bool>(), scale in 0_usize..=38) {
+        let number = Written::new(&digits, negative, scale);
         let kind = Kind::Scalar(Read::Numeric);
-        let narrow = decode(&layout(kind, DataType::Decimal128(38, scale as i8)), &wire).unwrap();
-        prop_assert_eq!(narrow.column(0).as_primitive::<Decimal128Type>().value(0), i128::from(value));
-        let wide = decode(&layout(kind, DataType::Decimal256(76, scale as i8)), &wire).unwrap();
+        let narrow = decode(&layout(kind, DataType::Decimal128(38, scale as i8)), &number.wire()).unwrap();
+        let expected: i128 = number.digits.parse().unwrap();
+        prop_assert_eq!(narrow.column(0).as_primitive::<Decimal128Type>().value(0), expected);
+        let wide = decode(&layout(kind, DataType::Decimal256(76, scale as i8)), &number.wire()).unwrap();
         let wide = wide.column(0).as_primitive::<arrow::datatypes::Decimal256Type>().value(0);
-        prop_assert_eq!(wide.to_string(), value.to_string());
-        let text = decode(&layout(kind, DataType::Utf8), &wire).unwrap();
-        let expected = if scale == 0 { whole.to_owned() } else { format!("{whole}.{fraction}") };
-        let expected = if value < 0 { format!("-{expected}") } else { expected };
-        prop_assert_eq!(text.column(0).as_string::<i32>().value(0), expected);
+        prop_assert_eq!(wide.to_string(), expected.to_string());
+        let text = decode(&layout(kind, DataType::Utf8), &number.wire()).unwrap();
+        prop_assert_eq!(text.column(0).as_string::<i32>().value(0), number.text());
+    }
+
+    #[test]
+    fn wide_decimals_reach_to_their_limits(digits in "[0-9]{1,76}", negative in any::<bool>(), scale in 0_usize..=76) {
+        let number = Written::new(&digits, negative, scale);
+        let layout = layout(Kind::Scalar(Read::Numeric), DataType::Decimal256(76, scale as i8));
+        let wide = decode(&layout, &number.wire()).unwrap();
+        let wide = wide.column(0).as_primitive::<arrow::datatypes::Decimal256Type>().value(0);
+        prop_assert_eq!(wide.to_string(), number.plain());
+    }
+}
+
+/// A number as decimal text, and as the server sends it.
+struct Written {
+    /// All digits, the last `scale` of them behind the point.
+    digits: String,
+    negative: bool,
+    scale: usize,
+}
+
+impl Written {
+    fn new(digits: &str, negative: bool, scale: usize) -> Self {
+        let negative = negative && digits.bytes().any(|digit| digit != b'0');
+        let sign = if negative { "-" } else { "" };
+        Self { digits: format!("{sign}{digits}"), negative, scale }
+    }
+
+    /// Without sign and zeros at the start, but with a digit before the point.
+    fn parts(&self) -> (String, String) {
+        let digits = self.digits.trim_start_matches(['-', '0']);
+        let padded = format!("{digits:0>width$}", width = self.scale + 1);
+        let (whole, fraction) = padded.split_at(padded.len() - self.scale);
+        (whole.to_owned(), fraction.to_owned())
+    }
+
+    /// The whole number of units of the last place.
+    fn plain(&self) -> String {
+        let digits = self.digits.trim_start_matches(['-', '0']);
+        match digits {
+            "" => "0".to_owned(),
+            digits => format!("{}{digits}", if self.negative { "-" } else { "" }),
+        }
+    }
+
+    fn text(&self) -> String {
+        let (whole, fraction) = self.parts();
+        let point = if self.scale == 0 { "" } else { "." };
+        format!("{}{whole}{point}{fraction}", if self.negative { "-" } else { "" })
+    }
+
+    /// Groups of four around the point, without zero groups at both ends, as PostgreSQL strips them.
+    fn wire(&self) -> Chunk {
+        let (whole, fraction) = self.parts();
+        let (before, behind) = (whole.len().div_ceil(4) * 4, fraction.len().div_ceil(4) * 4);
+        let padded = format!("{whole:0>before$}{fraction:0<behind$}");
+        let group = |four: &[u8]| std::str::from_utf8(four).unwrap().parse::<u16>().unwrap();
+        let mut groups: Vec<u16> = padded.as_bytes().chunks(4).map(group).collect();
+        let mut weight = (before / 4) as i16 - 1;
+        while groups.first() == Some(&0) {
+            groups.remove(0);
+            weight -= 1;
+        }
+        while groups.last() == Some(&0) {
+            groups.pop();
+        }
+        tuples(&[number(
+            if groups.is_empty() { 0 } else { weight },
+            if self.negative { 0x4000 } else { 0 },
+            self.scale as u16,
+            &groups,
+        )])
     }
 }
