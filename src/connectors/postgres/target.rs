@@ -128,6 +128,8 @@ pub(super) struct Resolved {
     pub(super) scalar: u32,
     /// Modifier, -1 for none.
     pub(super) modifier: i32,
+    /// Whether the modifier is part of the type: that of a domain under an array.
+    pub(super) fixed: bool,
     /// How its values are laid out.
     pub(super) layout: Layout,
 }
@@ -191,16 +193,17 @@ impl Catalog {
             entry = found(oid);
         }
         let Some(entry) = entry else {
-            return Resolved { oid, scalar: oid, modifier, layout: layout(oid, 'b') };
+            return Resolved { oid, scalar: oid, modifier, fixed: false, layout: layout(oid, 'b') };
         };
         if entry.array && entry.element != 0 && !VECTORS.contains(&oid) {
             let element = self.resolve(entry.element, modifier);
             // The array carries the OID of its element as declared, a domain included; the modifier is the domain's.
             let layout = Layout::Array { oid: entry.element, element: Box::new(element.layout) };
-            return Resolved { oid, scalar: element.scalar, modifier: element.modifier, layout };
+            let fixed = element.oid != entry.element;
+            return Resolved { oid, scalar: element.scalar, modifier: element.modifier, fixed, layout };
         }
         let layout = if entry.textual { Layout::Text } else { layout(oid, entry.class) };
-        Resolved { oid, scalar: oid, modifier, layout }
+        Resolved { oid, scalar: oid, modifier, fixed: false, layout }
     }
 }
 

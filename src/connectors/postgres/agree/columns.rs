@@ -180,7 +180,7 @@ fn new_column(catalog: &Catalog, field: &Field) -> Result<ddl::NewColumn> {
 fn resolve(catalog: &Catalog, name: &str) -> Resolved {
     let resolved = catalog.named(name, -1);
     let Some(mut resolved) = resolved else {
-        return Resolved { oid: 25, scalar: 25, modifier: -1, layout: Layout::Text };
+        return Resolved { oid: 25, scalar: 25, modifier: -1, fixed: false, layout: Layout::Text };
     };
     if let Some(modifier) = fate::modifier(resolved.scalar, name) {
         resolved.modifier = modifier;
@@ -240,8 +240,7 @@ fn wire_form(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
     let form = native.metadata().get(schema::FORM).map(String::as_str);
     form == Some(schema::WIRE) && native_oid(catalog, native) == Some(place.oid) && {
         // The elements of an array are not looked into: its modifiers must already hold.
-        let check = fate::check(place, offered_type(native));
-        check == Check::None || !matches!(place.layout, Layout::Array { .. })
+        check_of(catalog, native, place) == Check::None || !matches!(place.layout, Layout::Array { .. })
     }
 }
 
@@ -255,6 +254,14 @@ fn native_text(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool
 /// The OID in the target of the type below `native`'s domains.
 fn native_oid(catalog: &Catalog, native: &Field) -> Option<u32> {
     catalog.named(offered_type(native)?, -1).map(|resolved| resolved.oid)
+}
+
+/// What must be looked at in values of `field` before the server rounds or cuts them.
+fn check_of(catalog: &Catalog, field: &Field, place: &Resolved) -> Check {
+    if place.fixed && native_oid(catalog, field) == Some(place.oid) {
+        return Check::None;
+    }
+    fate::check(place, schema::native_of(field, PRODUCT).and(offered_type(field)))
 }
 
 /// The name of the offered type below its domains, with its modifiers.
@@ -335,7 +342,7 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
     let nullable = !place.not_null;
     let wire = wire_form(catalog, offer, resolved) && (format == Format::Binary || wire_readable(&layout));
     if let (Some(native), true) = (offer.native, wire || native_text(catalog, offer, resolved)) {
-        let check = fate::check(resolved, offered_type(native));
+        let check = check_of(catalog, native, resolved);
         let fate = if check == Check::None { ColumnFate::Exact } else { ColumnFate::Lossy };
         let note = (check != Check::None).then(|| format!("a value that does not fit {} is refused", place.shown));
         let field = native.clone().with_name(*name).with_nullable(nullable);
@@ -354,8 +361,7 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
     if !possible(offer.arrow, &field) {
         return Err(no_way(from, place.shown));
     }
-    let check = fate::check(resolved, schema::native_of(offer.arrow, PRODUCT).and(offered_type(offer.arrow)));
-    let check = fate::left(check, from, field.data_type());
+    let check = fate::left(check_of(catalog, offer.arrow, resolved), from, field.data_type());
     let (fate, note) = if check == Check::None && native_oid(catalog, offer.arrow) == Some(resolved.oid) {
         (ColumnFate::Exact, None)
     } else {
