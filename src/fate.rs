@@ -135,6 +135,8 @@ fn temporal_fate(from: &DataType, to: &DataType) -> Option<ColumnFate> {
         | (T::Interval(IntervalUnit::MonthDayNano), T::Interval(_)) => false,
         (T::Time32(from) | T::Time64(from), T::Time32(to) | T::Time64(to)) => from < to,
         (T::Duration(from), T::Duration(to)) => from < to && *to != TimeUnit::Nanosecond,
+        // An interval counts nanoseconds: it holds 292 years of them.
+        (T::Duration(from), T::Interval(IntervalUnit::MonthDayNano)) => *from == TimeUnit::Nanosecond,
         _ => return None,
     };
     Some(if fits { ColumnFate::Widened } else { ColumnFate::Lossy })
@@ -174,7 +176,8 @@ fn nested(from: &DataType, to: &DataType) -> Option<ColumnFate> {
     }
 }
 
-fn element(data_type: &DataType) -> Option<&Field> {
+/// The field of a list's elements.
+pub(crate) fn element(data_type: &DataType) -> Option<&Field> {
     use DataType as T;
     match data_type {
         T::List(field)
@@ -325,6 +328,10 @@ mod tests {
             (utc(TimeUnit::Microsecond), oslo, Some(Exact)),
             (T::Time32(TimeUnit::Second), T::Time64(TimeUnit::Microsecond), Some(Widened)),
             (T::Date32, T::Int32, None),
+            (T::Date32, utc(TimeUnit::Microsecond), None),
+            (T::Duration(TimeUnit::Nanosecond), T::Interval(IntervalUnit::MonthDayNano), Some(Widened)),
+            (T::Duration(TimeUnit::Second), T::Interval(IntervalUnit::MonthDayNano), Some(Lossy)),
+            (T::Duration(TimeUnit::Second), T::Interval(IntervalUnit::DayTime), None),
             (list(T::Int32), list(T::Int64), Some(Widened)),
             (list(T::Int64), list(T::Utf8), Some(Stringified)),
             (list(T::Int64), T::Utf8, None),

@@ -2,7 +2,11 @@
 //! What the database holds is asked of `psql`.
 
 mod faults;
+mod killed;
+mod locks;
+mod lost;
 mod modes;
+mod raw;
 mod replace;
 mod types;
 

@@ -1,18 +1,17 @@
-//! Statements that make tables: the target when it is missing, and the hidden stage beside it.
+//! Statements that make and fill the target; those of the hidden table beside it are in `stage.rs`.
 
 use serde::{Deserialize, Serialize};
 
 use super::agree::{Detail, Emptying, Path};
 use super::name::{Name, identifier, identifiers, literal};
 use super::typemap;
-use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::TableShape;
 use crate::sql::ddl;
 use crate::sql::dialect::Postgres;
 
 /// Bytes of a name that the server keeps; the rest it would cut with no more than a notice.
-const NAME_BYTES: usize = 63;
+pub(super) const NAME_BYTES: usize = 63;
 
 /// A table that is to be made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,87 +100,36 @@ impl NewTable {
     }
 }
 
-/// What stands beside a target while a token is written: names that carry the token, so that no run meets another's.
-#[derive(Clone, Debug)]
-pub(super) struct Stage {
-    /// The hidden table.
-    pub(super) table: Name,
-    /// Which splits are in it.
-    pub(super) done: Name,
-    /// `application_name` of those who write into it.
-    pub(super) writer: String,
-}
-
-impl Stage {
-    /// The stage of `token` for `target`.
-    pub(super) fn of(target: &Name, token: &Token) -> Self {
-        let hash = hash(&format!("{token} {}", target.quoted()));
-        Self {
-            table: target.beside(&format!("etl_stage_{hash:016x}")),
-            done: target.beside(&format!("etl_stage_{hash:016x}_done")),
-            writer: format!("etl_write_{hash:016x}"),
-        }
-    }
-
-    /// The table that attempt `id` makes for itself inside its own transaction.
-    pub(super) fn own(target: &Name, id: &str) -> Name {
-        target.beside(&format!("etl_own_{:016x}", hash(&format!("{id} {}", target.quoted()))))
-    }
-
-    /// Statements that make the stage. Doing them again changes nothing.
-    pub(super) fn create(&self, detail: &Detail, token: &Token) -> String {
-        let table = self.table.quoted();
-        let target = detail.target.quoted();
-        let kind = if detail.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
-        let create = match (&detail.create, detail.path) {
-            (Some(new), _) => new.create(&format!("IF NOT EXISTS {table}")),
-            (None, Path::Swap) => {
-                format!("CREATE {kind} IF NOT EXISTS {table} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
-            }
-            (None, _) => {
-                let columns = detail.column_list();
-                format!("CREATE {kind} IF NOT EXISTS {table} AS SELECT {columns} FROM {target} WITH NO DATA")
-            }
-        };
-        format!(
-            "{create}; COMMENT ON TABLE {table} IS {}; CREATE {kind} IF NOT EXISTS {} \
-             (part text PRIMARY KEY, attempt text NOT NULL, rows bigint NOT NULL)",
-            literal(&format!("rows of the unfinished etl run {token}")),
-            self.done.quoted()
-        )
-    }
-
-    /// The statement that removes it.
-    pub(super) fn drop(&self) -> String {
-        format!("DROP TABLE IF EXISTS {}, {}", self.table.quoted(), self.done.quoted())
-    }
-}
-
-/// FNV-1a: the same in every build and process, which the standard hasher does not promise.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 impl Detail {
     /// The columns that are written, quoted.
     pub(super) fn column_list(&self) -> String {
         identifiers(self.columns.iter().map(|column| column.name.as_str()))
     }
 
-    /// Empties the target and inserts the rows of `stage`, as one or two statements.
+    /// The target where only its own rows are meant, not those of tables that inherit from it.
+    pub(super) fn alone(&self) -> String {
+        format!("{}{}", if self.only { "ONLY " } else { "" }, self.target.quoted())
+    }
+
+    /// Empties the target by TRUNCATE.
+    pub(super) fn truncate(&self) -> String {
+        format!("TRUNCATE {}", self.alone())
+    }
+
+    /// Inserts the rows of `stage`; unless the target is empty already, it is emptied by the same statement.
     pub(super) fn refill(&self, emptying: Emptying, stage: &Name) -> String {
         let (target, columns, stage) = (self.target.quoted(), self.column_list(), stage.quoted());
         let insert = format!("INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {stage}");
-        match emptying {
-            Emptying::Keep => insert,
-            Emptying::Truncate => format!("TRUNCATE {target}; {insert}"),
-            // One statement: foreign keys that refer to old rows are checked at its end, against the new ones. The count
-            // makes the rows go before the first one comes.
-            Emptying::Delete => format!(
-                "SET CONSTRAINTS ALL DEFERRED; WITH gone AS (DELETE FROM {target} RETURNING 1) {insert} \
-                 WHERE (SELECT count(*) FROM gone) >= 0"
-            ),
+        if emptying != Emptying::Delete {
+            return insert;
         }
+        // One statement: foreign keys that refer to old rows are checked at its end, against the new ones. The count
+        // makes the rows go before the first one comes.
+        format!(
+            "SET CONSTRAINTS ALL DEFERRED; WITH gone AS (DELETE FROM {} RETURNING 1) {insert} \
+             WHERE (SELECT count(*) FROM gone) >= 0",
+            self.alone()
+        )
     }
 }
 
@@ -203,10 +151,13 @@ pub(super) fn shown(detail: &Detail) -> Vec<String> {
             }
             statements.extend(new.finish(&target));
         }
-        (None, Path::Held(Emptying::Truncate)) => statements.push(format!("TRUNCATE {target}")),
+        (None, Path::Held(Emptying::Truncate)) => statements.push(detail.truncate()),
         (None, Path::Refill(emptying)) => {
             let columns = detail.column_list();
             statements.push(format!("CREATE TABLE {} AS SELECT {columns} FROM {target} WITH NO DATA", stage.quoted()));
+            if emptying == Emptying::Truncate {
+                statements.push(detail.truncate());
+            }
             statements.push(detail.refill(emptying, &stage));
             statements.push(format!("DROP TABLE {}", stage.quoted()));
         }
@@ -225,13 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_fit_the_server() {
-        let target = Name { schema: Some("s".into()), table: "t".repeat(63) };
-        let token = Token { run: "r".repeat(99), transfer: 1, sink: 2, epoch: 3 };
-        let stage = Stage::of(&target, &token);
-        assert!(stage.done.table.len() <= NAME_BYTES);
-        assert_eq!(stage.table, Stage::of(&target, &token).table);
-        assert_ne!(stage.table, Stage::of(&target, &Token { epoch: 4, ..token }).table);
+    fn names_that_the_server_would_cut_are_refused() {
         assert!(check_name(&"ü".repeat(32), "table").is_err());
         assert!(check_name(&"ü".repeat(31), "table").is_ok());
     }

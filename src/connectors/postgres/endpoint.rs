@@ -173,6 +173,8 @@ async fn execute(connection: &Connection, sql: &str) -> Result<()> {
 /// Fresh statistics for the targets that have grown to some size.
 async fn analyze(connection: &Connection, transfers: &[Agreement]) -> Result<()> {
     for agreement in transfers {
+        // Old marks do no harm; this user may not even have the right to remove them.
+        let _ = super::agree::tidy(connection, agreement).await;
         let label = &agreement.label;
         let rows = connection.rows(&format!("SELECT pg_table_size(to_regclass({}))", literal(label))).await?;
         let bytes = rows.first().and_then(|row| row.get(0)?.parse::<u64>().ok()).unwrap_or_default();

@@ -93,12 +93,24 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
         error = error.with_hint(hint);
     }
     let place = reply.where_().and_then(copy_place);
-    match place {
-        Some((line, Some(column))) => error = error.at("column", column).at("row", rows_before + line),
-        Some((line, None)) => error = error.at("row", rows_before + line),
-        None => {}
+    let column = reply.column().or_else(|| reply.detail().and_then(|detail| key_columns(code, detail)));
+    if let Some(column) = place.and_then(|(_, column)| column).or(column) {
+        error = error.at("column", column);
     }
-    error
+    match place {
+        Some((line, _)) => error.at("row", rows_before + line),
+        None => error,
+    }
+}
+
+/// The columns in a detail such as `Key (id, name)=(1, x) already exists.`, never the values behind them. Other details
+/// may have such a text within a value.
+fn key_columns<'a>(code: &str, detail: &'a str) -> Option<&'a str> {
+    if !matches!(code, "23503" | "23505" | "23P01") {
+        return None;
+    }
+    let (before, _) = detail.split_once(")=(")?;
+    before.split_once('(').map(|(_, columns)| columns)
 }
 
 /// Line and column in a context such as `COPY t, line 3, column amount: "x"`; lines count from 1 within the COPY.
@@ -130,6 +142,10 @@ fn advice(code: &SqlState) -> Option<&'static str> {
     match code.code() {
         "53300" => Some("the server has no connection left: lower --jobs or raise its max_connections"),
         "55P03" => Some("another session holds a lock: try again when it is done"),
+        "23502" => Some("leave such rows out with --where, or fill the column with --set"),
+        "23503" => Some("copy the rows that it refers to first, or leave such rows out with --where"),
+        "23505" => Some("leave out rows that are there already, or use --mode truncate or replace"),
+        "23514" | "23P01" => Some("leave such rows out with --where, or change them with --set"),
         "42501" => Some("ask for the privilege or connect as another user"),
         "57P03" => Some("the server is starting or stopping: try again in a moment"),
         "40001" => Some("on a standby, raise max_standby_streaming_delay or set hot_standby_feedback; else try again"),
@@ -178,6 +194,14 @@ mod tests {
             r#"invalid input syntax for type integer: "…""#
         );
         assert_eq!(blanked(r#"value "a"b" is out of range"#), r#"value "…" is out of range"#);
+    }
+
+    #[test]
+    fn columns_of_a_key_without_its_values() {
+        let unique = r#"Key (id, "a b")=(1, )=() already exists."#;
+        assert_eq!(key_columns("23505", unique), Some(r#"id, "a b""#));
+        assert_eq!(key_columns("23503", "Key (parent)=(7) is not present in table \"p\"."), Some("parent"));
+        assert_eq!(key_columns("23514", "Failing row contains (1, (secret)=(x))."), None);
     }
 
     #[test]

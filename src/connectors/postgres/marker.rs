@@ -54,35 +54,52 @@ impl Marker {
         Guarantee::AtLeastOnce
     }
 
-    /// Makes the table when it was missing.
-    pub(super) async fn ensure(&self, connection: &Connection) -> Result<()> {
-        let Some(make) = &self.make else { return Ok(()) };
-        match connection.run(make).await {
-            // Another run made it at the same moment.
-            Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Constraint) => {
-                connection.run(make).await
+    /// Sets the mark of `token` in the open transaction, in which the table is made when it is missing. A second mark
+    /// for the same token fails.
+    pub(super) async fn set(&self, connection: &Connection, token: &Token) -> Result<()> {
+        let Some(table) = &self.table else { return Ok(()) };
+        if let Some(make) = &self.make {
+            let made = connection.run(&format!("SAVEPOINT etl_marker; {make}; RELEASE SAVEPOINT etl_marker")).await;
+            match made {
+                // Another run made it at the same moment.
+                Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Constraint) => {
+                    connection.run("ROLLBACK TO SAVEPOINT etl_marker").await?;
+                }
+                made => made?,
             }
-            result => result,
+        }
+        connection.run(&format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))).await
+    }
+
+    /// Whether `token` is committed. Asked under the lock of its commit, so that none is under way.
+    pub(super) async fn stands(&self, connection: &Connection, token: &Token) -> Result<bool> {
+        let Some(table) = &self.table else { return Ok(false) };
+        if self.make.is_some() {
+            let there = connection.rows(&format!("SELECT to_regclass({})", literal(table))).await?;
+            if there.first().is_none_or(|row| row.get(0).is_none()) {
+                return Ok(false);
+            }
+        }
+        let token = literal(&token.to_string());
+        Ok(!connection.rows(&format!("SELECT 1 FROM {table} WHERE token = {token}")).await?.is_empty())
+    }
+
+    /// Whether there is a place to ask in.
+    pub(super) fn is_kept(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Where `token` can be looked for, in words.
+    pub(super) fn place(&self, token: &Token) -> String {
+        match &self.table {
+            Some(table) => format!("look for the token {token} in {table}: the rows are in the target if it is there"),
+            None => "look into the target whether the rows are there".to_owned(),
         }
     }
 
-    /// The statement that sets the mark; a second one for the same token fails.
-    pub(super) fn set(&self, token: &Token) -> String {
-        let Some(table) = &self.table else { return String::new() };
-        format!(
-            "DELETE FROM {table} WHERE committed_at < now() - interval '{KEPT}'; INSERT INTO {table} (token) VALUES ({});",
-            literal(&token.to_string())
-        )
-    }
-
-    /// Whether `token` is committed. Waits for a commit that is under way.
-    pub(super) async fn stands(&self, connection: &Connection, token: &Token) -> Result<bool> {
-        let Some(table) = &self.table else { return Ok(false) };
-        // An insert meets the row of a transaction that has not ended, which a SELECT would not see.
-        let token = literal(&token.to_string());
-        let sql = format!(
-            "BEGIN; INSERT INTO {table} (token) VALUES ({token}) ON CONFLICT DO NOTHING RETURNING token; ROLLBACK"
-        );
-        Ok(connection.rows(&sql).await?.is_empty())
+    /// Removes marks that nobody will ask for any more.
+    pub(super) async fn tidy(&self, connection: &Connection) -> Result<()> {
+        let Some(table) = &self.table else { return Ok(()) };
+        connection.run(&format!("DELETE FROM {table} WHERE committed_at < now() - interval '{KEPT}'")).await
     }
 }

@@ -1,18 +1,21 @@
-//! Makes staged rows visible in one transaction, and sweeps what was staged and not wanted.
+//! Makes what was written visible. Everything but the COMMIT is done here, in an open transaction; the answer to that may
+//! be lost (see `write/verdict.rs`).
 
-use tokio_postgres::SimpleQueryMessage;
-
-use super::agree::{Detail, Path};
+use super::agree::{Detail, Emptying, Path};
 use super::connect::Connection;
-use super::ddl::Stage;
-use super::errors;
 use super::name::{Name, identifier, literal};
+use super::patience::{self, BEFORE_COMMIT, affected};
+use super::stage::Stage;
+use super::target::Catalog;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
 
 /// Generates the statements that put a stage in the place of its target.
 const SWAP: &str = include_str!("swap.sql");
+
+/// Compares a target with the stage that was made after it.
+const DEFINITION: &str = include_str!("definition.sql");
 
 /// Longest wait for the end of a writer that was told to go.
 const SWEEP_LIMIT: &str = "30s";
@@ -25,79 +28,147 @@ pub(super) fn parts(splits: &[u32], task: u32) -> Vec<String> {
     splits.iter().map(|split| format!("split {split}")).collect()
 }
 
-/// Publishes the stage of `token` with exactly `receipts`.
+/// Opens a transaction and readies the stage of `token`, with exactly `receipts`, for its COMMIT. `false` when the token
+/// is committed already: then, as after an error, no transaction is open.
 pub(super) async fn staged(
     connection: &Connection,
     detail: &Detail,
     token: &Token,
     receipts: &[Receipt],
-) -> Result<()> {
-    detail.marker.ensure(connection).await?;
-    if detail.marker.stands(connection, token).await? {
-        return Ok(());
-    }
-    let stage = Stage::of(&detail.target, token);
-    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
-    // An attempt that nobody waits for any more would keep the stage locked.
-    connection.run(&dismissal(&stage)).await?;
-    check_done(connection, &stage, receipts, rows).await?;
-    let outcome = transaction(connection, detail, token, (&stage, rows)).await;
-    if outcome.is_err() {
+) -> Result<bool> {
+    let ready = ready(connection, detail, token, receipts).await;
+    if !matches!(ready, Ok(true)) {
         // The first error counts; a broken connection has rolled back by itself.
         let _ = connection.run("ROLLBACK").await;
     }
-    outcome
+    ready
 }
 
-async fn transaction(
-    connection: &Connection,
-    detail: &Detail,
-    token: &Token,
-    (stage, rows): (&Stage, u64),
-) -> Result<()> {
-    let begin = format!("BEGIN; {}", connection.server().settings());
+async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<bool> {
+    let stage = Stage::of(&detail.target, token);
+    // An attempt that nobody waits for any more would keep the stage locked.
+    connection.run(&stage.dismissal()).await?;
+    let settings = connection.server().settings();
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {}; {}",
+        literal(&format!("{}_publish", stage.writer)),
+        commit_lock(&stage)
+    );
+    patience::run(connection, &begin).await?;
+    if detail.marker.stands(connection, token).await? {
+        return Ok(false);
+    }
+    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+    check_done(connection, &stage, receipts, rows).await?;
     let table = stage.table.quoted();
-    let statements = match (&detail.create, detail.path) {
+    match (&detail.create, detail.path) {
         (Some(new), _) => {
-            let target = detail.target.quoted();
-            let mut statements = vec![
-                format!("COMMENT ON TABLE {table} IS NULL"),
-                format!("ALTER TABLE {table} RENAME TO {}", identifier(&detail.target.table)),
-            ];
-            statements.extend(new.finish(&target));
-            format!("{begin}{}", statements.join("; "))
+            let rename = format!(
+                "COMMENT ON TABLE {table} IS NULL; ALTER TABLE {table} RENAME TO {}; ",
+                identifier(&detail.target.table)
+            );
+            patience::run(connection, &(rename + &new.finish(&detail.target.quoted()).join("; "))).await?;
         }
-        (None, Path::Swap) => {
-            let sql = SWAP
-                .replace("$OLD", &literal(&detail.target.quoted()))
-                .replace("$STAGE", &literal(&table))
-                .replace("$TEMPORARY", &literal(&stage.table.table));
-            // In the same transaction, so that the definition is the one that is carried over.
-            let lock = format!("{begin}LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE; {sql}", detail.target.quoted());
-            let rows = connection.rows(&lock).await?;
-            let statements: Vec<&str> = rows.iter().filter_map(|row| row.get(0)).collect();
-            statements.join("; ")
-        }
+        (None, Path::Swap) => swap(connection, detail, &stage).await?,
         (None, Path::Refill(emptying)) => {
-            let sql = format!("{begin}{}", detail.refill(emptying, &stage.table));
-            let inserted = affected(connection, &sql).await?;
-            check_rows(inserted, rows)?;
-            format!("DROP TABLE {table}")
+            refill(connection, detail, &stage, emptying, rows).await?;
+            connection.run(&format!("DROP TABLE {table}")).await?;
         }
         (None, _) => return Err(Error::new(ErrorKind::Internal, "this agreement has no stage")),
-    };
-    let sql = format!("{statements}; DROP TABLE {}; {} COMMIT", stage.done.quoted(), detail.marker.set(token));
-    connection.run(&sql).await
+    }
+    connection.run(&format!("DROP TABLE {}", stage.done.quoted())).await?;
+    detail.marker.set(connection, token).await?;
+    Ok(true)
 }
 
-/// Runs `sql` and gives the count of its last statement.
-pub(super) async fn affected(connection: &Connection, sql: &str) -> Result<u64> {
-    let messages = connection.simple_query(sql).await.map_err(errors::error)?;
-    let count = |message: &SimpleQueryMessage| match message {
-        SimpleQueryMessage::CommandComplete(count) => Some(*count),
-        _ => None,
+/// Waits for another commit of the same token, and makes who asks for its outcome wait for this one.
+pub(super) fn commit_lock(stage: &Stage) -> String {
+    format!("SELECT pg_advisory_xact_lock({})", stage.commit_lock)
+}
+
+/// Puts the stage in the target's place, but for the COMMIT.
+async fn swap(connection: &Connection, detail: &Detail, stage: &Stage) -> Result<()> {
+    let old = &detail.target;
+    // In the same transaction, so that the definition is the one that is carried over.
+    let weak = format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", old.quoted());
+    patience::lock(connection, &weak, old, BEFORE_COMMIT).await?;
+    let sql = SWAP
+        .replace("$OLD", &literal(&old.quoted()))
+        .replace("$STAGE", &literal(&stage.table.quoted()))
+        .replace("$TEMPORARY", &literal(&stage.table.table));
+    let rows = connection.rows(&sql).await?;
+    let statements = |before: bool| {
+        let wanted = if before { "t" } else { "f" };
+        let texts: Vec<&str> =
+            rows.iter().filter(|row| row.get(0) == Some(wanted)).filter_map(|row| row.get(1)).collect();
+        texts.join("; ")
     };
-    Ok(messages.iter().rev().find_map(count).unwrap_or(0))
+    // Indexes take long: the target is read on while they are built.
+    patience::run(connection, &statements(true)).await?;
+    let strong = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", old.quoted());
+    patience::lock(connection, &strong, old, BEFORE_COMMIT).await?;
+    refuse_changes(connection, detail, stage).await?;
+    patience::run(connection, &statements(false)).await
+}
+
+/// Empties the target where that is wanted, and inserts the rows of the stage.
+async fn refill(connection: &Connection, detail: &Detail, stage: &Stage, emptying: Emptying, rows: u64) -> Result<()> {
+    if emptying == Emptying::Truncate {
+        patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_COMMIT).await?;
+    } else {
+        keep_others_out(connection, detail, BEFORE_COMMIT).await?;
+    }
+    refuse_changes(connection, detail, stage).await?;
+    let inserted = affected(connection, &detail.refill(emptying, &stage.table)).await?;
+    check_rows(inserted, rows)
+}
+
+/// Locks the target as far as the mode asks for: against changes of its definition, and where it must be empty, against
+/// other writers, before it is looked at.
+pub(super) async fn keep_others_out(connection: &Connection, detail: &Detail, waits: usize) -> Result<()> {
+    if detail.lockable {
+        let mode = if detail.must_be_empty { "SHARE ROW EXCLUSIVE" } else { "ROW EXCLUSIVE" };
+        let lock = format!("LOCK TABLE {} IN {mode} MODE", detail.alone());
+        patience::lock(connection, &lock, &detail.target, waits).await?;
+    }
+    if detail.must_be_empty {
+        refuse_rows(connection, &detail.target).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a target that has rows.
+///
+/// # Errors
+/// [`AlreadyExists`](ErrorKind::AlreadyExists).
+pub(super) async fn refuse_rows(connection: &Connection, target: &Name) -> Result<()> {
+    let sql = format!("SELECT 1 FROM {} LIMIT 1", target.quoted());
+    if connection.rows(&sql).await?.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::AlreadyExists, format!("{} exists and has rows", target.quoted())))
+}
+
+/// Refuses a target that was changed since the agreement, so that nothing of the change is lost.
+async fn refuse_changes(connection: &Connection, detail: &Detail, stage: &Stage) -> Result<()> {
+    let whole = detail.path == Path::Swap;
+    let sql = DEFINITION
+        .replace("$OLD", &literal(&detail.target.quoted()))
+        .replace("$STAGE", &literal(&stage.table.quoted()))
+        .replace("$WHOLE", if whole { "true" } else { "false" });
+    let rows = connection.rows(&sql).await?;
+    let mut change = rows.first().and_then(|row| row.get(0)).map(str::to_owned);
+    if whole && change.is_none() {
+        let catalog = Catalog::read(connection, &detail.target, &[]).await?;
+        change = match catalog.table {
+            Some(table) => table.in_the_way().next().map(str::to_owned),
+            None => Some("its name".to_owned()),
+        };
+    }
+    let Some(change) = change else { return Ok(()) };
+    let message = format!("the table was changed while it was being copied: {change} is not as it was");
+    Err(Error::new(ErrorKind::Schema, message)
+        .with_hint("start the copy anew: it is planned for the table as it is then"))
 }
 
 /// Refuses a count of the server that is not what was sent.
@@ -134,34 +205,28 @@ async fn check_done(connection: &Connection, stage: &Stage, receipts: &[Receipt]
 
 /// Ends the writers of `stage` that are still there and removes it.
 pub(super) async fn sweep(connection: &Connection, stage: &Stage, path: Path) -> Result<()> {
-    let mut sql = dismissal(stage);
+    let mut sql = stage.dismissal();
     if path.stages() {
         sql = format!("{sql}; BEGIN; SET LOCAL lock_timeout = '{SWEEP_LIMIT}'; {}; COMMIT", stage.drop());
     }
-    let swept = connection.run(&sql).await;
+    let swept = patience::run(connection, &sql).await;
     if swept.is_err() {
         let _ = connection.run("ROLLBACK").await;
     }
     swept
 }
 
-/// Ends the server processes of writers of `stage` that are in a transaction.
-fn dismissal(stage: &Stage) -> String {
-    format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {} \
-         AND pid <> pg_backend_pid() AND datname = current_database() AND usename = current_user",
-        literal(&stage.writer)
-    )
-}
-
-/// Publishes what one open transaction wrote: into the target, or into its own table `own`.
-pub(super) fn held(detail: &Detail, own: &Name, token: &Token) -> String {
-    let mut statements = Vec::new();
-    if let Some(new) = &detail.create {
-        statements.push(format!("ALTER TABLE {} RENAME TO {}", own.quoted(), identifier(&detail.target.table)));
-        statements.extend(new.finish(&detail.target.quoted()));
+/// Readies what the open transaction of an attempt wrote, into the target or into its own table `own`, for its COMMIT.
+/// `false` when the token is committed already.
+pub(super) async fn held(connection: &Connection, detail: &Detail, own: &Name, token: &Token) -> Result<bool> {
+    patience::run(connection, &commit_lock(&Stage::of(&detail.target, token))).await?;
+    if detail.marker.stands(connection, token).await? {
+        return Ok(false);
     }
-    statements.push(detail.marker.set(token));
-    statements.push("COMMIT".to_owned());
-    statements.join("; ")
+    if let Some(new) = &detail.create {
+        let rename = format!("ALTER TABLE {} RENAME TO {}; ", own.quoted(), identifier(&detail.target.table));
+        patience::run(connection, &(rename + &new.finish(&detail.target.quoted()).join("; "))).await?;
+    }
+    detail.marker.set(connection, token).await?;
+    Ok(true)
 }

@@ -22,9 +22,10 @@ attributes AS (
 ),
 identities AS (
   SELECT s.oid, format('%I.%I', n.nspname, s.relname) AS shown, s.relname, s.relacl, s.relowner,
-    pg_get_serial_sequence(new.shown, a.attname) AS fresh
+    pg_get_serial_sequence(new.shown, a.attname) AS fresh, q.seqincrement > 0 AS ascends
   FROM attributes a CROSS JOIN new
   JOIN pg_class s ON s.oid = pg_get_serial_sequence((SELECT shown FROM old), a.attname)::regclass
+  JOIN pg_sequence q ON q.seqrelid = s.oid
   JOIN pg_namespace n ON n.oid = s.relnamespace WHERE a.attidentity <> ''
 ),
 grants AS (
@@ -66,8 +67,7 @@ statements (phase, place, sql) AS (
       CASE i.contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, i.temporary,
       CASE WHEN i.condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' WHEN i.condeferrable THEN ' DEFERRABLE' ELSE '' END)
   FROM indexes i, new WHERE i.contype IN ('p', 'u')
-  UNION ALL
-  SELECT 20, '', format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', shown) FROM old
+  -- From 20 on the target is locked.
   UNION ALL
   SELECT 30, '', format('ALTER TABLE %s OWNER TO %I', new.shown, pg_get_userbyid(old.relowner)) FROM old, new
     WHERE old.relowner <> new.relowner
@@ -85,7 +85,11 @@ statements (phase, place, sql) AS (
       (SELECT string_agg(format('%I=%L', o.option_name, o.option_value), ', ') FROM pg_options_to_table(a.attoptions) o))
   FROM attributes a, new WHERE a.attoptions IS NOT NULL
   UNION ALL
-  SELECT 40, i.shown, format('SELECT setval(%L, last_value, is_called) FROM %s', i.fresh, i.shown) FROM identities i
+  -- Rows that brought no value took theirs from the new sequence: whichever is further along counts.
+  SELECT 40, i.shown, format('SELECT setval(%L, last_value, is_called) FROM (SELECT * FROM ('
+      'SELECT last_value, is_called FROM %s UNION ALL SELECT last_value, is_called FROM %s) both_of_them '
+      'ORDER BY last_value %s, is_called DESC LIMIT 1) furthest',
+      i.fresh, i.shown, i.fresh, CASE WHEN i.ascends THEN 'DESC' ELSE 'ASC' END) FROM identities i
   UNION ALL
   -- Sequences of serial columns move on to the new table.
   SELECT 41, s.relname::text, format('ALTER SEQUENCE %I.%I OWNED BY %s.%I', n.nspname, s.relname, new.shown, a.attname)
@@ -116,4 +120,4 @@ statements (phase, place, sql) AS (
       obj_description(i.constraint_oid, 'pg_constraint'))
   FROM indexes i, old WHERE obj_description(i.constraint_oid, 'pg_constraint') IS NOT NULL
 )
-SELECT sql FROM statements ORDER BY phase, place
+SELECT phase < 20, sql FROM statements ORDER BY phase, place

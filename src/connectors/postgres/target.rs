@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::connect::Connection;
 use super::encode::Layout;
@@ -12,6 +12,9 @@ use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
 
 const QUERY: &str = include_str!("target.sql");
+
+/// `int2vector` and `oidvector` call themselves arrays and have a text form of their own.
+const VECTORS: [u32; 2] = [22, 30];
 
 /// The answer.
 #[derive(Debug, Deserialize)]
@@ -23,6 +26,8 @@ pub(super) struct Catalog {
     pub(super) schema: Option<String>,
     /// Whether tables may be created in the target's schema.
     pub(super) may_create: bool,
+    /// Whether some publication sends on every table, new ones too.
+    pub(super) all_published: bool,
     /// Where the marker of a commit may stand.
     pub(super) marker: MarkerRights,
     /// OIDs of the type names that were asked for; none for a type that is not there.
@@ -50,6 +55,10 @@ pub(super) struct Table {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) may_insert: bool,
+    /// Whether this user may keep other writers out.
+    pub(super) may_lock: bool,
+    /// Whether a copy is reading it now: very likely this one.
+    pub(super) read_here: bool,
     pub(super) columns: Vec<TableColumn>,
     /// Other objects that depend on it.
     pub(super) dependents: Vec<String>,
@@ -57,8 +66,21 @@ pub(super) struct Table {
     pub(super) odd: Vec<String>,
     pub(super) published: bool,
     pub(super) triggers: bool,
+    /// Whether a foreign key of its own refers to it.
+    pub(super) refers_to_itself: bool,
+    pub(super) checks: Vec<Constraint>,
     /// Foreign keys of other tables that refer to it.
     pub(super) referenced: Vec<Reference>,
+}
+
+/// A check that the target makes of its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Constraint {
+    pub(super) name: String,
+    /// `CHECK (…)`
+    pub(super) definition: String,
+    /// The columns that it looks at.
+    pub(super) columns: Vec<String>,
 }
 
 /// A foreign key of another table.
@@ -106,19 +128,30 @@ pub(super) struct Resolved {
     pub(super) scalar: u32,
     /// Modifier, -1 for none.
     pub(super) modifier: i32,
+    /// Whether the modifier is part of the type: that of a domain under an array.
+    pub(super) fixed: bool,
     /// How its values are laid out.
     pub(super) layout: Layout,
+}
+
+impl Table {
+    /// Why another table cannot take its place.
+    pub(super) fn in_the_way(&self) -> impl Iterator<Item = &str> {
+        let published = self.published.then_some("its publication");
+        self.dependents.iter().chain(&self.odd).map(String::as_str).chain(published)
+    }
 }
 
 impl Catalog {
     /// Asks for `name` and for the types in `type_names`.
     pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String]) -> Result<Self> {
         let types: Vec<String> = type_names.iter().map(|name| literal(name)).collect();
-        let published = if connection.server().version_number >= 100_000 {
-            "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)"
-        } else {
-            "false"
-        };
+        let version = connection.server().version_number;
+        let since = |first: u32, condition: &'static str| if version >= first { condition } else { "false" };
+        let published =
+            "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)";
+        let method =
+            "relam <> (SELECT m.oid FROM pg_am m WHERE m.amname = current_setting('default_table_access_method'))";
         let schema = name.schema.as_deref().map_or_else(
             || "quote_ident(current_schema())".to_owned(),
             |schema| format!("quote_ident({})", literal(schema)),
@@ -127,8 +160,10 @@ impl Catalog {
             .replace("$TYPES", &format!("ARRAY[{}]", types.join(", ")))
             .replace("$NAME", &literal(&name.quoted()))
             .replace("$SCHEMA", &schema)
-            .replace("$PUBLISHED", published);
-        if connection.server().version_number < 120_000 {
+            .replace("$PUBLISHED", since(100_000, published))
+            .replace("$ALL_PUBLISHED", since(100_000, "EXISTS (SELECT FROM pg_publication WHERE puballtables)"))
+            .replace("$METHOD", since(120_000, method));
+        if version < 120_000 {
             sql = sql.replace("attgenerated <> ''", "false");
         }
         let rows = connection.rows(&sql).await?;
@@ -158,17 +193,17 @@ impl Catalog {
             entry = found(oid);
         }
         let Some(entry) = entry else {
-            return Resolved { oid, scalar: oid, modifier, layout: layout(oid, 'b') };
+            return Resolved { oid, scalar: oid, modifier, fixed: false, layout: layout(oid, 'b') };
         };
-        if entry.array && entry.element != 0 {
+        if entry.array && entry.element != 0 && !VECTORS.contains(&oid) {
             let element = self.resolve(entry.element, modifier);
-            let scalar = element.scalar;
-            // The array carries the OID of its element as declared, a domain included.
+            // The array carries the OID of its element as declared, a domain included; the modifier is the domain's.
             let layout = Layout::Array { oid: entry.element, element: Box::new(element.layout) };
-            return Resolved { oid, scalar, modifier, layout };
+            let fixed = element.oid != entry.element;
+            return Resolved { oid, scalar: element.scalar, modifier: element.modifier, fixed, layout };
         }
         let layout = if entry.textual { Layout::Text } else { layout(oid, entry.class) };
-        Resolved { oid, scalar: oid, modifier, layout }
+        Resolved { oid, scalar: oid, modifier, fixed: false, layout }
     }
 }
 

@@ -1,5 +1,5 @@
 -- What a write must know of its target, in one row of JSON. $NAME is the quoted target as a literal, $TYPES an array of
--- type names as a literal.
+-- type names as a literal; the other words are conditions that differ between versions of the server.
 WITH RECURSIVE
 target AS (
   SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($NAME)
@@ -47,6 +47,9 @@ odd AS (
     CASE WHEN relreplident <> 'd' THEN 'its replica identity' END,
     CASE WHEN reloftype <> 0 THEN 'its row type' END,
     CASE WHEN relkind <> 'r' THEN 'its kind' END,
+    CASE WHEN reltablespace <> 0 OR EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+      WHERE i.indrelid = target.oid AND c.reltablespace <> 0) THEN 'its tablespace' END,
+    CASE WHEN relkind = 'r' AND $METHOD THEN 'its access method' END,
     CASE WHEN relpersistence = 't' THEN 'its session' END,
     CASE WHEN EXISTS (SELECT FROM pg_inherits i WHERE target.oid IN (i.inhrelid, i.inhparent)) THEN 'inheritance' END,
     CASE WHEN EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal) THEN 'its triggers' END,
@@ -63,11 +66,14 @@ odd AS (
 )
 SELECT json_build_object(
   'schema', current_schema(),
+  'allPublished', $ALL_PUBLISHED,
   'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),
   'marker', json_build_object(
     'table', CASE WHEN to_regclass('etl.commits') IS NOT NULL
-      THEN has_schema_privilege('etl', 'USAGE') AND has_table_privilege('etl.commits', 'SELECT, INSERT, DELETE') END,
-    'schema', CASE WHEN to_regnamespace('etl') IS NOT NULL THEN has_schema_privilege('etl', 'USAGE, CREATE') END,
+      THEN has_schema_privilege('etl', 'USAGE') AND has_table_privilege('etl.commits', 'SELECT')
+        AND has_table_privilege('etl.commits', 'INSERT') END,
+    'schema', CASE WHEN to_regnamespace('etl') IS NOT NULL
+      THEN has_schema_privilege('etl', 'USAGE') AND has_schema_privilege('etl', 'CREATE') END,
     'database', has_database_privilege(current_database(), 'CREATE')),
   'names', (SELECT coalesce(json_object_agg(name, oid::bigint), '{}') FROM named),
   'types', (SELECT coalesce(json_agg(json_build_object(
@@ -79,6 +85,11 @@ SELECT json_build_object(
   'table', (SELECT json_build_object(
       'oid', oid::bigint, 'kind', relkind, 'persistence', relpersistence, 'schema', nspname, 'name', relname,
       'mayInsert', has_table_privilege(oid, 'INSERT'),
+      'mayLock', relkind IN ('r', 'p') AND has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE'),
+      'readHere', EXISTS (
+        SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database()
+          AND a.application_name ~ ' (leader|reader)$'),
       'columns', (SELECT coalesce(json_agg(json_build_object(
           'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
           'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (
@@ -88,6 +99,13 @@ SELECT json_build_object(
       'odd', (SELECT coalesce(json_agg(what), '[]') FROM odd WHERE what IS NOT NULL),
       'published', $PUBLISHED,
       'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal),
+      'refersToItself', EXISTS (
+        SELECT FROM pg_constraint k WHERE k.conrelid = target.oid AND k.confrelid = target.oid AND k.contype = 'f'),
+      'checks', (SELECT coalesce(json_agg(json_build_object(
+          'name', k.conname, 'definition', pg_get_constraintdef(k.oid), 'columns', (
+            SELECT coalesce(json_agg(a.attname), '[]') FROM attribute a WHERE a.attnum = ANY (k.conkey)))
+          ORDER BY k.conname), '[]')
+        FROM pg_constraint k WHERE k.conrelid = target.oid AND k.contype = 'c' AND NOT 0 = ANY (k.conkey)),
       'referenced', (SELECT coalesce(json_agg(json_build_object(
           'table', k.conrelid::regclass::text, 'action', k.confdeltype)), '[]')
         FROM pg_constraint k WHERE k.confrelid = target.oid AND k.contype = 'f' AND k.conrelid <> target.oid)

@@ -88,7 +88,8 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     row(19, "name", 1003, Read::Text, Wire::Portable),
     row(20, "int8", 1016, Read::Int8, Wire::Portable),
     row(21, "int2", 1005, Read::Int2, Wire::Portable),
-    row(22, "int2vector", 1006, Read::AsText, Wire::Portable),
+    // The server does not take the wire form of an empty vector.
+    row(22, "int2vector", 1006, Read::AsText, Wire::Local),
     row(23, "int4", 1007, Read::Int4, Wire::Portable),
     row(24, "regproc", 1008, Read::AsText, Wire::Local),
     row(25, "text", 1009, Read::Text, Wire::Portable),
@@ -96,7 +97,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     row(27, "tid", 1010, Read::Refused, Wire::Local),
     row(28, "xid", 1011, Read::Refused, Wire::Local),
     row(29, "cid", 1012, Read::Refused, Wire::Local),
-    row(30, "oidvector", 1013, Read::AsText, Wire::Portable),
+    row(30, "oidvector", 1013, Read::AsText, Wire::Local),
     row(114, "json", 199, Read::Json, Wire::Portable),
     row(142, "xml", 143, Read::AsText, Wire::Portable),
     row(194, "pg_node_tree", 0, Read::AsText, Wire::Local),

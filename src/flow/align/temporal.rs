@@ -20,6 +20,7 @@ pub(super) fn kernel(from: &DataType, to: &DataType) -> Option<Kernel> {
     use DataType as T;
     match (from, to) {
         (T::Interval(from), T::Interval(to)) => return interval(*from, *to),
+        (T::Duration(unit), T::Interval(IntervalUnit::MonthDayNano)) => return Some(elapsed(*unit, to)),
         (T::Timestamp(_, zone), T::Timestamp(_, other)) if zone.is_some() != other.is_some() => return None,
         // By way of the date, so that a time of day is seen.
         (T::Timestamp(_, None), T::Date64) => {
@@ -127,6 +128,22 @@ where
         T::Time32(TimeUnit::Second) => ranged::<I, Time32SecondType>(to, ratio, bounds, Reason::Time),
         T::Time32(_) => ranged::<I, Time32MillisecondType>(to, ratio, bounds, Reason::Time),
         _ => ranged::<I, Int64Type>(&T::Int64, ratio, bounds, Reason::Time).then(relabelled(to)),
+    }
+}
+
+/// A duration is an interval without months and days: those have no fixed length.
+fn elapsed(unit: TimeUnit, to: &DataType) -> Kernel {
+    fn of<I: ArrowPrimitiveType<Native = i64>>(to: &DataType, factor: i64) -> Kernel {
+        primitive::<I, IntervalMonthDayNanoType>(to, Reason::Time, move |value| {
+            let nanos = value.checked_mul(factor);
+            (IntervalMonthDayNano::new(0, 0, nanos.unwrap_or_default()), nanos.is_some())
+        })
+    }
+    match unit {
+        TimeUnit::Second => of::<DurationSecondType>(to, 1_000_000_000),
+        TimeUnit::Millisecond => of::<DurationMillisecondType>(to, 1_000_000),
+        TimeUnit::Microsecond => of::<DurationMicrosecondType>(to, 1_000),
+        TimeUnit::Nanosecond => of::<DurationNanosecondType>(to, 1),
     }
 }
 

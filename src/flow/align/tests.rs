@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, DictionaryArray,
-    FixedSizeBinaryArray, Float32Array, Float64Array, Int32Array, Int64Array, LargeStringArray, ListArray, RecordBatch,
-    StringArray, StringViewArray, StructArray, TimestampMicrosecondArray, TimestampNanosecondArray,
-    TimestampSecondArray, UInt64Array,
+    DurationSecondArray, FixedSizeBinaryArray, Float32Array, Float64Array, Int32Array, Int64Array,
+    IntervalMonthDayNanoArray, LargeStringArray, ListArray, RecordBatch, StringArray, StringViewArray, StructArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray, TimestampSecondArray, UInt64Array,
 };
 use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field, Fields, Int32Type, IntervalUnit, Schema, SchemaRef, TimeUnit, i256};
+use arrow::datatypes::{
+    DataType, Field, Fields, Int32Type, IntervalMonthDayNano, IntervalUnit, Schema, SchemaRef, TimeUnit, i256,
+};
 use proptest::prelude::*;
 
 use super::{Aligner, Kernel, Misfits, Reason, Unaligned, kernel};
@@ -154,6 +156,14 @@ fn times_lose_no_part() {
     let utc = TimestampMicrosecondArray::from(vec![5]).with_timezone("UTC");
     let oslo = TimestampMicrosecondArray::from(vec![5]).with_timezone("Europe/Oslo");
     fits(utc, zone("Europe/Oslo", TimeUnit::Microsecond), oslo);
+    let interval = DataType::Interval(IntervalUnit::MonthDayNano);
+    let days = IntervalMonthDayNano::new(0, 0, -3 * 86_400_000_000_000);
+    fits(
+        DurationSecondArray::from(vec![Some(-3 * 86_400), None]),
+        interval.clone(),
+        IntervalMonthDayNanoArray::from(vec![Some(days), None]),
+    );
+    assert_eq!(misfits(DurationSecondArray::from(vec![1, i64::MAX]), interval), [1]);
 }
 
 #[test]

@@ -80,9 +80,15 @@ async fn a_refused_row_is_named_without_its_values() {
             let said = format!("{error:?} {:?}", error.hint());
             assert!(said.contains(constraint) && said.contains(&format!("\"{table}\"")), "{said}");
             assert!(!said.contains("secret") && !said.contains("4711"), "{said}");
-            if let (Some(row), Tasks::One) = (row, tasks) {
+            // A unique index is not built before all rows are there.
+            let early = tasks == Tasks::One || constraint.ends_with("check");
+            if *constraint != "c_name_check" {
+                assert!(said.contains("column id"), "{said}");
+            }
+            assert!(error.hint().is_some_and(|hint| hint.contains("--")), "{said}");
+            if let Some(row) = row.filter(|_| early) {
                 let frame = error.frames().iter().find(|frame| frame.what == "row");
-                assert_eq!(frame.map(|frame| frame.which.as_str()), Some(*row), "{said}");
+                assert_eq!(frame.map(|frame| frame.which.as_str()), Some(row), "{said}");
             }
             assert_eq!(psql(&url, &format!("select count(*) from {table}")), "0");
         }

@@ -128,6 +128,9 @@ const VALUES: &[(&str, &[&str])] = &[
     ("macaddr8", &["08:00:2b:01:02:03:04:05"]),
     ("point", &["(1.5,-2)"]),
     ("line", &["{1,2,3}"]),
+    ("lseg", &["[(0,0),(1.5,-1)]"]),
+    ("box", &["(1,1),(0,0)"]),
+    ("path", &["[(0,0),(1,1)]", "((0,0),(1,1))"]),
     ("polygon", &["((0,0),(1,1),(1,0))"]),
     ("circle", &["<(0,0),1>"]),
     ("tsvector", &["'a':1A 'b c':2"]),
@@ -138,6 +141,12 @@ const VALUES: &[(&str, &[&str])] = &[
     ("pg_lsn", &["16/B374D848"]),
     ("jsonpath", &["$.\"a\"[*]?(@ > 1)"]),
     ("regclass", &["pg_class"]),
+    ("int2vector", &["1 2 3", ""]),
+    ("oidvector", &["4294967295 0"]),
+    ("refcursor", &["a cursor"]),
+    ("txid_snapshot", &["10:20:10,14"]),
+    ("macaddr8[]", &["{08:00:2b:01:02:03:04:05,NULL}"]),
+    ("name[]", &["{a,NULL}", "{{a,b},{c,d}}", "[0:1]={a,b}"]),
     ("int4[]", &["{}", "{1,NULL,3}", "{{1,2},{3,4}}", "[0:1]={1,2}"]),
     ("text[]", &["{\"\",\"a,b\",NULL,\"null\",\"{\"}", "{\"q\\\\\"\\\\\\\\\"}"]),
     ("numeric[]", &["{NaN,1.50,NULL}"]),
@@ -150,6 +159,7 @@ const VALUES: &[(&str, &[&str])] = &[
     ("positive", &["1", "2147483647"]),
     ("cents", &["1.25", "0.10"]),
     ("positive[]", &["{1,2}"]),
+    ("cents[]", &["{1.25,NULL}"]),
     ("floatrange", &["[1.5,2.5)"]),
 ];
 
@@ -191,7 +201,7 @@ fn same(url: &str, to: &str) {
 async fn every_type_goes_through_by_wire() {
     let url = postgres();
     // What has a text form only would make the whole table text.
-    let textual = ["regclass", "mood[]", "positive[]", "floatrange"];
+    let textual = ["regclass", "mood[]", "positive[]", "cents[]", "floatrange", "int2vector", "oidvector"];
     let types: Vec<_> = VALUES.iter().filter(|(name, _)| !textual.contains(name)).copied().collect();
     make(&url, &types);
     let agreement = transfer(&url, "s", "t", WriteMode::Create).await.unwrap();
@@ -219,6 +229,7 @@ async fn every_type_goes_through_beside_types_with_text_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_would_round_or_cut_is_refused() {
     let url = postgres();
+    psql(&url, "create domain cents as numeric(9,2)");
     let cases = [
         ("numeric", "numeric(5,2)", "12.345", "12.340"),
         ("numeric(10,4)", "numeric(5,2)", "12.3450", "12.3400"),
@@ -230,6 +241,14 @@ async fn what_the_server_would_round_or_cut_is_refused() {
         ("text", "varchar(3)", "abc ", "äöü"),
         ("varchar(9)", "varchar(3)", "abc ", "abc"),
         ("numeric[]", "numeric(5,2)[]", "{1.005}", "{1.00}"),
+        ("numeric[]", "cents[]", "{1.005}", "{1.00}"),
+        ("int8", "numeric(5,-2)", "1234", "1200"),
+        ("numeric", "numeric(5,-2)", "1200.5", "1200"),
+        ("text", "char(3)", "abc ", "abc"),
+        ("timetz", "timetz(3)", "12:00:00.1234+02", "12:00:00.123+02"),
+        ("text", "timetz(3)", "12:00:00.1234+02", "12:00:00.123+02"),
+        ("text", "numeric(5,2)[]", "{1.00,2.005}", "{1.00,2.50}"),
+        ("text", "varchar(2)[]", "{ab,abc}", "{ab,a}"),
         ("text", "name", "0123456789012345678901234567890123456789012345678901234567890123", "short"),
     ];
     for (at, (from, to, bad, good)) in cases.into_iter().enumerate() {
@@ -299,4 +318,63 @@ async fn types_of_arrow_and_what_becomes_of_them() {
     let types: Vec<&T> = agreement.target.fields().iter().map(|field| field.data_type()).collect();
     assert_eq!(types[..3], [&T::Int64, &T::Decimal128(4, 1), &T::Utf8]);
     assert_eq!(agreement.detail["format"], "text");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_of_the_same_kind_loses_nothing() {
+    use arrow::datatypes::{DataType as T, TimeUnit};
+    let url = postgres();
+    psql(
+        &url,
+        "create table s (id int primary key, a interval(3), b interval year to month, c char(3), d numeric(5,-2),
+           e \"char\"[], f name[], g varchar(3)[]);
+         insert into s values (1, '1.5 s', '14 mons', 'a', 1200, '{a}', '{{a},{b}}', '{abc}')",
+    );
+    for mode in [WriteMode::Create, WriteMode::Append] {
+        psql(&url, "create table if not exists t (like s)");
+        let agreement = transfer(&url, "s", "t", mode).await.unwrap();
+        for plan in &agreement.columns {
+            assert_eq!(plan.fate, ColumnFate::Exact, "{plan:?}");
+        }
+    }
+    let fields = vec![
+        Field::new("a", T::UInt64, true),
+        Field::new("b", T::Decimal128(38, 2), true),
+        Field::new("c", T::Timestamp(TimeUnit::Millisecond, None), true),
+    ];
+    let shape = arrow_etl::source::TableShape::of(Arc::new(Schema::new(fields)));
+    psql(&url, "create table u (a numeric(20,0), b numeric(38,2), c timestamp(3))");
+    let agreement = sink(&url, "u").agree(&shape, &request(WriteMode::Append, Tasks::One)).await.unwrap();
+    let fates: Vec<ColumnFate> = agreement.columns.iter().map(|plan| plan.fate).collect();
+    assert_eq!(fates, [ColumnFate::Widened, ColumnFate::Exact, ColumnFate::Widened]);
+}
+
+#[tokio::test]
+async fn what_no_cast_leads_to_is_refused_in_the_plan() {
+    use arrow::datatypes::{DataType as T, TimeUnit};
+    let url = postgres();
+    psql(&url, "create table t (a timestamptz, b timestamp, c interval, d interval(0)[])");
+    let zoned = T::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    for (name, data_type) in [("a", T::Date32), ("b", zoned), ("d", T::Utf8)] {
+        let shape = arrow_etl::source::TableShape::of(Arc::new(Schema::new(vec![Field::new(name, data_type, true)])));
+        let request = arrow_etl::sink::WriteRequest {
+            schema: arrow_etl::sink::SchemaPolicy::Ignore,
+            ..request(WriteMode::Append, Tasks::One)
+        };
+        let error = sink(&url, "t").agree(&shape, &request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Schema, "{name}");
+        assert!(error.to_string().contains("no way into"), "{error}");
+    }
+    let elapsed = Field::new("c", T::Duration(TimeUnit::Microsecond), true);
+    let shape = arrow_etl::source::TableShape::of(Arc::new(Schema::new(vec![elapsed.clone()])));
+    let agreement = sink(&url, "x").agree(&shape, &request(WriteMode::Create, Tasks::One)).await.unwrap();
+    assert!(arrow_etl::fate::possible(&elapsed, agreement.target.field(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_that_take_no_values_become_text() {
+    let url = postgres();
+    psql(&url, "create view d as select 1 as id, adbin as v from pg_attrdef limit 1");
+    let agreement = transfer(&url, "d", "t", WriteMode::Create).await.unwrap();
+    assert_eq!(agreement.columns[1].target_type, "text");
 }

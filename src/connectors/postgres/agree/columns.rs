@@ -13,9 +13,21 @@ use super::super::target::{Catalog, Resolved, Table, TableColumn};
 use super::super::typemap::{self, BASE, PRODUCT};
 use super::fate;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fate::{is_text, possible};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::{Encoding, TableShape};
+
+/// Types of which the server takes no values, in any form: their text is kept.
+const WITHOUT_INPUT: [&str; 7] = [
+    "pg_node_tree",
+    "pg_ndistinct",
+    "pg_dependencies",
+    "pg_mcv_list",
+    "pg_brin_bloom_summary",
+    "pg_brin_minmax_multi_summary",
+    "gtsvector",
+];
 
 /// The columns as they will be copied.
 pub(super) struct Matched {
@@ -149,7 +161,7 @@ pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape) -> Result<(Matc
 /// The type of a new column: its own where the server has it, below its domain else, and what its Arrow type asks for.
 fn new_column(catalog: &Catalog, field: &Field) -> Result<ddl::NewColumn> {
     let native = schema::native_of(field, PRODUCT);
-    let known = |name: &&str| catalog.named(name, -1).is_some();
+    let known = |name: &&str| catalog.named(name, -1).is_some() && !WITHOUT_INPUT.contains(name);
     let sql_type = match native.filter(known).or_else(|| base_of(field).filter(known)) {
         Some(name) => name.to_owned(),
         // Its own type is not there: its text is kept.
@@ -168,7 +180,7 @@ fn new_column(catalog: &Catalog, field: &Field) -> Result<ddl::NewColumn> {
 fn resolve(catalog: &Catalog, name: &str) -> Resolved {
     let resolved = catalog.named(name, -1);
     let Some(mut resolved) = resolved else {
-        return Resolved { oid: 25, scalar: 25, modifier: -1, layout: Layout::Text };
+        return Resolved { oid: 25, scalar: 25, modifier: -1, fixed: false, layout: Layout::Text };
     };
     if let Some(modifier) = fate::modifier(resolved.scalar, name) {
         resolved.modifier = modifier;
@@ -228,8 +240,7 @@ fn wire_form(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
     let form = native.metadata().get(schema::FORM).map(String::as_str);
     form == Some(schema::WIRE) && native_oid(catalog, native) == Some(place.oid) && {
         // The elements of an array are not looked into: its modifiers must already hold.
-        let check = fate::check(place, offered_type(native));
-        check == Check::None || !matches!(place.layout, Layout::Array { .. })
+        check_of(catalog, native, place) == Check::None || !matches!(place.layout, Layout::Array { .. })
     }
 }
 
@@ -245,13 +256,17 @@ fn native_oid(catalog: &Catalog, native: &Field) -> Option<u32> {
     catalog.named(offered_type(native)?, -1).map(|resolved| resolved.oid)
 }
 
+/// What must be looked at in values of `field` before the server rounds or cuts them.
+fn check_of(catalog: &Catalog, field: &Field, place: &Resolved) -> Check {
+    if place.fixed && native_oid(catalog, field) == Some(place.oid) {
+        return Check::None;
+    }
+    fate::check(place, schema::native_of(field, PRODUCT).and(offered_type(field)))
+}
+
 /// The name of the offered type below its domains, with its modifiers.
 fn offered_type(native: &Field) -> Option<&str> {
     base_of(native).or_else(|| schema::native_of(native, PRODUCT))
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 impl Matched {
@@ -327,7 +342,7 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
     let nullable = !place.not_null;
     let wire = wire_form(catalog, offer, resolved) && (format == Format::Binary || wire_readable(&layout));
     if let (Some(native), true) = (offer.native, wire || native_text(catalog, offer, resolved)) {
-        let check = fate::check(resolved, offered_type(native));
+        let check = check_of(catalog, native, resolved);
         let fate = if check == Check::None { ColumnFate::Exact } else { ColumnFate::Lossy };
         let note = (check != Check::None).then(|| format!("a value that does not fit {} is refused", place.shown));
         let field = native.clone().with_name(*name).with_nullable(nullable);
@@ -335,16 +350,7 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
         return Ok(Chosen { field, column, form: Form::Native, fate, note });
     }
     let from = offer.arrow.data_type();
-    let wanted = fate::arrow_for(resolved, from).ok_or_else(|| {
-        Error::new(ErrorKind::Schema, format!("values of the type {from} have no way into {}", place.shown))
-            .with_hint("convert the column with --set or --cast, or leave it out with --drop")
-    })?;
-    let check = fate::check(resolved, schema::native_of(offer.arrow, PRODUCT).and(offered_type(offer.arrow)));
-    let (fate, note) = if check == Check::None && native_oid(catalog, offer.arrow) == Some(resolved.oid) {
-        (ColumnFate::Exact, None)
-    } else {
-        fate::of(offer.arrow, &wanted, resolved, check)
-    };
+    let wanted = fate::arrow_for(resolved, from).ok_or_else(|| no_way(from, place.shown))?;
     let mut field = Field::new(*name, wanted, nullable);
     for key in [schema::EXTENSION, schema::NATIVE] {
         let kept = offer.arrow.metadata().get(key).filter(|_| field.data_type() == from);
@@ -352,6 +358,20 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
             field = schema::with_metadata(field, key, value);
         }
     }
+    if !possible(offer.arrow, &field) {
+        return Err(no_way(from, place.shown));
+    }
+    let check = fate::left(check_of(catalog, offer.arrow, resolved), from, field.data_type());
+    let (fate, note) = if check == Check::None && native_oid(catalog, offer.arrow) == Some(resolved.oid) {
+        (ColumnFate::Exact, None)
+    } else {
+        fate::of(offer.arrow, &field, resolved, check)
+    };
     let column = Column { name: (*name).to_owned(), layout, wire: false, check };
     Ok(Chosen { field, column, form: Form::Arrow, fate, note })
+}
+
+fn no_way(from: &DataType, shown: &str) -> Error {
+    Error::new(ErrorKind::Schema, format!("values of the type {from} have no way into {shown}"))
+        .with_hint("convert the column with --set or --cast, or leave it out with --drop")
 }

@@ -6,6 +6,8 @@ use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataT
 
 use super::super::encode::{Check, Layout};
 use super::super::target::Resolved;
+use super::super::typemap::PRODUCT;
+use crate::fate::{self, element, is_text, plain};
 use crate::schema;
 use crate::sink::ColumnFate;
 
@@ -24,8 +26,21 @@ const JSONB: u32 = 3802;
 /// Bytes that a `name` keeps.
 const NAME_BYTES: u32 = 63;
 
-/// The modifier of the type `oid` that stands in parentheses in its name, packed as the catalog has it.
+/// Fields of an interval in its modifier, above the 16 bits of its digits.
+const MONTH: i32 = 1 << 1;
+const YEAR: i32 = 1 << 2;
+const DAY: i32 = 1 << 3;
+const HOUR: i32 = 1 << 10;
+const MINUTE: i32 = 1 << 11;
+const SECOND: i32 = 1 << 12;
+const ALL_FIELDS: i32 = 0x7fff;
+const ALL_DIGITS: i32 = 0xffff;
+
+/// The modifier of the type `oid` that stands in its name, packed as the catalog has it.
 pub(super) fn modifier(oid: u32, name: &str) -> Option<i32> {
+    if oid == INTERVAL {
+        return interval_modifier(name.trim_end_matches("[]"));
+    }
     let inner = name.split_once('(')?.1.split_once(')')?.0;
     let numbers: Option<Vec<i32>> = inner.split(',').map(|number| number.trim().parse().ok()).collect();
     match (oid, numbers?.as_slice()) {
@@ -37,6 +52,34 @@ pub(super) fn modifier(oid: u32, name: &str) -> Option<i32> {
     }
 }
 
+/// `interval(3)`, `interval year to month`, `interval day to second(3)`.
+fn interval_modifier(name: &str) -> Option<i32> {
+    let rest = name.strip_prefix("interval")?;
+    let (words, digits) = match rest.split_once('(') {
+        Some((words, digits)) => (words, digits.split_once(')')?.0.trim().parse().ok()?),
+        None => (rest, ALL_DIGITS),
+    };
+    let fields = match words.trim() {
+        "" if digits == ALL_DIGITS => return None,
+        "" => ALL_FIELDS,
+        "year" => YEAR,
+        "month" => MONTH,
+        "day" => DAY,
+        "hour" => HOUR,
+        "minute" => MINUTE,
+        "second" => SECOND,
+        "year to month" => YEAR | MONTH,
+        "day to hour" => DAY | HOUR,
+        "day to minute" => DAY | HOUR | MINUTE,
+        "day to second" => DAY | HOUR | MINUTE | SECOND,
+        "hour to minute" => HOUR | MINUTE,
+        "hour to second" => HOUR | MINUTE | SECOND,
+        "minute to second" => MINUTE | SECOND,
+        _ => return None,
+    };
+    Some((fields << 16) | digits)
+}
+
 /// Precision and scale in a modifier of numeric.
 fn precision(modifier: i32) -> Option<(i32, i32)> {
     let packed = modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
@@ -46,7 +89,8 @@ fn precision(modifier: i32) -> Option<(i32, i32)> {
 /// What must be looked at in values of the type named `from` (none: any value) before the server rounds or cuts them.
 pub(super) fn check(place: &Resolved, from: Option<&str>) -> Check {
     if place.scalar == NAME {
-        return if from == Some("name") { Check::None } else { Check::Bytes(NAME_BYTES) };
+        let same = from.is_some_and(|name| name.trim_end_matches("[]") == "name");
+        return if same { Check::None } else { Check::Bytes(NAME_BYTES) };
     }
     if place.modifier < 0 {
         return Check::None;
@@ -58,30 +102,58 @@ pub(super) fn check(place: &Resolved, from: Option<&str>) -> Check {
             (Some((_, scale)), _) => Check::Fraction(scale),
             (None, _) => Check::None,
         },
-        VARCHAR if given.is_some_and(|given| given <= place.modifier) => Check::None,
-        VARCHAR => Check::Characters((place.modifier - 4).max(0) as u32),
+        VARCHAR | BPCHAR if given.is_some_and(|given| given <= place.modifier) => Check::None,
+        // Blanks at the end of such a text mean nothing, and only they are cut.
+        BPCHAR if from.is_some_and(is_padded) => Check::None,
+        VARCHAR | BPCHAR => Check::Characters((place.modifier - 4).max(0) as u32),
         TIME | TIMETZ | TIMESTAMP | TIMESTAMPTZ if given.is_some_and(|given| given <= place.modifier) => Check::None,
         TIME | TIMETZ | TIMESTAMP | TIMESTAMPTZ => match place.modifier {
             0..=5 => Check::Micros(10_i64.pow(6 - place.modifier as u32)),
             _ => Check::None,
         },
+        INTERVAL if given == Some(place.modifier) => Check::None,
         INTERVAL => interval(place.modifier),
         _ => Check::None,
     }
 }
 
+/// Whether the type of this name fills its texts up with blanks.
+fn is_padded(name: &str) -> bool {
+    let plain = name.split('(').next().unwrap_or(name).trim_end_matches("[]");
+    matches!(plain, "character" | "bpchar")
+}
+
+/// What is left of `check` for values of `from` that the engine has cast to `to`.
+pub(super) fn left(check: Check, from: &DataType, to: &DataType) -> Check {
+    use TimeUnit::{Millisecond, Second};
+    let unit = match leaf(from) {
+        DataType::Timestamp(Second, _) | DataType::Time32(Second) => 1_000_000,
+        DataType::Timestamp(Millisecond, _) | DataType::Time32(Millisecond) => 1_000,
+        _ => 1,
+    };
+    match (check, leaf(to)) {
+        (Check::Fraction(most), DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale))
+            if i32::from(*scale) <= most =>
+        {
+            Check::None
+        }
+        (Check::Micros(step), _) if unit % step == 0 => Check::None,
+        (check, _) => check,
+    }
+}
+
+/// The type of the values themselves: below encodings and lists.
+fn leaf(data_type: &DataType) -> &DataType {
+    let values = plain(data_type);
+    element(values).map_or(values, |item| leaf(item.data_type()))
+}
+
 /// The fields that an interval with this modifier keeps: a mask of fields above, digits of the second below.
 fn interval(modifier: i32) -> Check {
-    const MONTH: i32 = 1 << 1;
-    const YEAR: i32 = 1 << 2;
-    const DAY: i32 = 1 << 3;
-    const HOUR: i32 = 1 << 10;
-    const MINUTE: i32 = 1 << 11;
-    const SECOND: i32 = 1 << 12;
-    let (fields, digits) = ((modifier >> 16) & 0x7fff, modifier & 0xffff);
+    let (fields, digits) = ((modifier >> 16) & ALL_FIELDS, modifier & ALL_DIGITS);
     let second = if digits < 6 { 10_i64.pow(6 - digits as u32) } else { 1 };
     let (months, days, micros) = match fields {
-        0x7fff => (1, true, second),
+        ALL_FIELDS => (1, true, second),
         _ if fields & SECOND != 0 => (1, true, second),
         _ if fields & MINUTE != 0 => (1, true, 60_000_000),
         _ if fields & HOUR != 0 => (1, true, 3_600_000_000),
@@ -104,17 +176,19 @@ pub(super) fn arrow_for(place: &Resolved, from: &DataType) -> Option<DataType> {
     let text = is_text(from);
     let nested = matches!(from, DataType::Struct(_) | DataType::Map(..) | DataType::Union(..)) || is_list(from);
     Some(match &place.layout {
-        Layout::Array { element, .. } if is_list(from) => {
-            let item = item_of(from)?;
+        Layout::Array { element: inner, .. } if is_list(from) => {
+            let item = element(from)?;
             // Lists of lists are the further dimensions of one array.
-            let inner = if is_list(item.data_type()) {
+            let item = if is_list(item.data_type()) {
                 arrow_for(place, item.data_type())?
             } else {
-                let scalar = Resolved { oid: place.scalar, layout: (**element).clone(), ..place.clone() };
+                let scalar = Resolved { oid: place.scalar, layout: (**inner).clone(), ..place.clone() };
                 arrow_for(&scalar, item.data_type())?
             };
-            DataType::List(Arc::new(Field::new("item", inner, true)))
+            DataType::List(Arc::new(Field::new("item", item, true)))
         }
+        // Which fields an interval has cannot be told from its text.
+        Layout::Array { .. } if text && place.scalar == INTERVAL && place.modifier >= 0 => return None,
         Layout::Array { .. } if text => from.clone(),
         Layout::Array { .. } => return None,
         _ if nested => return None,
@@ -176,32 +250,27 @@ fn numeric(modifier: i32, from: &DataType) -> Option<DataType> {
 }
 
 /// Fate of values of `from` that the engine casts to `to` for `place`, and a note where it is not plain.
-pub(super) fn of(from: &Field, to: &DataType, place: &Resolved, check: Check) -> (ColumnFate, Option<String>) {
+pub(super) fn of(from: &Field, to: &Field, place: &Resolved, check: Check) -> (ColumnFate, Option<String>) {
     let note = |text: &str| Some(text.to_owned());
     let text_target = matches!(place.scalar, TEXT | VARCHAR | BPCHAR | NAME);
-    let data_type = value_type(from.data_type());
-    if text_target && !is_text(data_type) && !is_list(data_type) && *data_type != DataType::Null {
-        return (ColumnFate::Stringified, None);
-    }
-    if text_target && schema::native_of(from, super::super::typemap::PRODUCT).is_some_and(|native| !textual(native)) {
-        return (ColumnFate::Stringified, None);
-    }
+    let native = schema::native_of(from, PRODUCT);
     if check != Check::None {
         return (ColumnFate::Lossy, note("a value that does not fit the type is refused"));
     }
-    if is_text(data_type) && !text_target {
+    if text_target && native.is_some_and(|native| !textual(native)) {
+        return (ColumnFate::Stringified, None);
+    }
+    if is_text(leaf(from.data_type())) && !text_target {
         return match place.layout {
             Layout::Text if schema::is_json(from) => (ColumnFate::Exact, None),
-            Layout::Jsonb if schema::native_of(from, super::super::typemap::PRODUCT) == Some("jsonb") => {
-                (ColumnFate::Exact, None)
-            }
+            Layout::Jsonb if native == Some("jsonb") => (ColumnFate::Exact, None),
             _ if place.scalar == JSONB && schema::is_json(from) => {
                 (ColumnFate::Lossy, note("jsonb keeps neither blanks nor the order of keys nor doubled keys"))
             }
             _ => (ColumnFate::Lossy, note("read from text; what does not parse is refused")),
         };
     }
-    (movement(data_type, to), None)
+    (fate::fate(from, to), None)
 }
 
 /// Whether a type of PostgreSQL is text by nature.
@@ -210,88 +279,21 @@ fn textual(native: &str) -> bool {
     ["text", "character varying", "character", "name", "\"char\"", "bpchar"].contains(&plain)
 }
 
-/// What a cast between two Arrow types does to values.
-fn movement(from: &DataType, to: &DataType) -> ColumnFate {
-    use DataType as T;
-    if from == to || *from == T::Null {
-        return ColumnFate::Exact;
-    }
-    let widened = match (from, to) {
-        (T::List(from) | T::LargeList(from) | T::FixedSizeList(from, _), T::List(to)) => {
-            return movement(from.data_type(), to.data_type());
-        }
-        (T::Utf8 | T::LargeUtf8 | T::Utf8View, T::Utf8 | T::LargeUtf8 | T::Utf8View)
-        | (
-            T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_),
-            T::Binary | T::LargeBinary | T::BinaryView,
-        ) => return ColumnFate::Exact,
-        (T::Float16, T::Float32 | T::Float64)
-        | (T::Float32, T::Float64)
-        | (T::Date32 | T::Date64, T::Timestamp(..))
-        | (T::Time32(_), T::Time64(_))
-        | (T::Interval(IntervalUnit::YearMonth | IntervalUnit::DayTime), T::Interval(_)) => true,
-        (T::Timestamp(TimeUnit::Second | TimeUnit::Millisecond, from), T::Timestamp(_, to)) => from == to,
-        (_, T::Float64) => digits(from).is_some_and(|(whole, fraction)| whole <= 15 && fraction == 0),
-        (_, T::Float32) => digits(from).is_some_and(|(whole, fraction)| whole <= 6 && fraction == 0),
-        _ => match (digits(from), room(to)) {
-            (Some(from), Some(to)) => from.0 <= to.0 && from.1 <= to.1,
-            _ => false,
-        },
-    };
-    if widened { ColumnFate::Widened } else { ColumnFate::Lossy }
-}
-
-/// Digits before and after the point that values of a type may have.
-fn digits(data_type: &DataType) -> Option<(i32, i32)> {
-    use DataType as T;
-    Some(match data_type {
-        T::Int8 | T::UInt8 => (3, 0),
-        T::Int16 | T::UInt16 => (5, 0),
-        T::Int32 | T::UInt32 => (10, 0),
-        T::Int64 => (19, 0),
-        T::UInt64 => (20, 0),
-        T::Decimal32(p, s) | T::Decimal64(p, s) | T::Decimal128(p, s) | T::Decimal256(p, s) => {
-            (i32::from(*p) - i32::from(*s), i32::from(*s))
-        }
-        _ => return None,
-    })
-}
-
-/// Digits before and after the point that a type surely holds.
-fn room(data_type: &DataType) -> Option<(i32, i32)> {
-    use DataType as T;
-    Some(match data_type {
-        T::Int16 => (4, 0),
-        // An unsigned 16 bits number has five digits, an unsigned 32 bits one ten.
-        T::Int32 => (9, 0),
-        T::Int64 => (18, 0),
-        _ => return digits(data_type).filter(|_| matches!(data_type, T::Decimal128(..) | T::Decimal256(..))),
-    })
-}
-
-fn value_type(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Dictionary(_, value) => value,
-        DataType::RunEndEncoded(_, values) => values.data_type(),
-        other => other,
-    }
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-}
-
 fn is_list(data_type: &DataType) -> bool {
-    item_of(data_type).is_some()
+    element(data_type).is_some()
 }
 
-fn item_of(data_type: &DataType) -> Option<&Field> {
-    match data_type {
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::FixedSizeList(item, _)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item) => Some(item),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modifiers_stand_in_names() {
+        assert_eq!(modifier(NUMERIC, "numeric(5,-2)").and_then(precision), Some((5, -2)));
+        assert_eq!(modifier(VARCHAR, "character varying(7)[]"), Some(11));
+        assert_eq!(modifier(INTERVAL, "interval"), None);
+        assert_eq!(modifier(INTERVAL, "interval(3)[]"), Some((ALL_FIELDS << 16) | 3));
+        assert_eq!(modifier(INTERVAL, "interval year to month"), Some(((YEAR | MONTH) << 16) | ALL_DIGITS));
+        assert_eq!(modifier(INTERVAL, "interval minute to second(0)"), Some((MINUTE | SECOND) << 16));
     }
 }

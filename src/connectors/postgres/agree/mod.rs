@@ -14,7 +14,8 @@ use super::ddl;
 use super::encode::{Column, Format};
 use super::marker::Marker;
 use super::name::Name;
-use super::target::{Catalog, Table};
+use super::publish::refuse_rows;
+use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
@@ -43,6 +44,16 @@ pub(super) struct Detail {
     pub(super) marker: Marker,
     /// Whether the stage stays out of the log: as its target does, or so that no publication sends it on.
     pub(super) unlogged: bool,
+    /// Whether the target may have children that statements on it must not reach.
+    pub(super) only: bool,
+    /// Whether the target can be locked against other writers.
+    pub(super) lockable: bool,
+    /// Whether rows that are there when the new ones become visible are refused.
+    pub(super) must_be_empty: bool,
+    /// Whether a COPY may be ended and begun anew without the target noticing.
+    pub(super) cut: bool,
+    /// Checks of the target that the stage can make as well.
+    pub(super) checks: Vec<Constraint>,
     /// The encoding that can be passed through, when there is one.
     pub(super) raw: Option<Encoding>,
 }
@@ -92,7 +103,12 @@ pub(super) async fn agree(
                 "GRANT CREATE ON SCHEMA … TO this user; an append or truncate with --jobs 1 needs no table beside",
             ));
     }
-    finish(&catalog, draft, label)
+    finish(&catalog, draft, request)
+}
+
+/// Removes marks of commits that nobody will ask for any more.
+pub(super) async fn tidy(connection: &Connection, agreement: &Agreement) -> Result<()> {
+    Detail::of(agreement)?.marker.tidy(connection).await
 }
 
 /// Everything that was decided, before it is written down.
@@ -103,34 +119,40 @@ struct Draft {
     create: Option<ddl::NewTable>,
 }
 
-fn finish(catalog: &Catalog, draft: Draft, label: String) -> Result<Agreement> {
+fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agreement> {
     let Draft { target, matched, path, create } = draft;
-    let unlogged = catalog.table.as_ref().is_some_and(|table| table.published || table.persistence == 'u');
+    let table = catalog.table.as_ref();
+    let is = |what: fn(&Table) -> bool| table.is_some_and(what);
     let marker = Marker::choose(&catalog.marker, catalog.may_create, &target);
     let mut notes = path.notes;
     if matched.format == Format::Text {
         notes.push("a column has a type with a text form only: the COPY is in text format".to_owned());
     }
+    if path.path == Path::NewStaged && catalog.all_published {
+        notes.push("a publication for all tables sees the hidden table, too, before it gets its name".to_owned());
+    }
     let guarantee = marker.guarantee(&mut notes);
-    let mut detail = Detail {
+    let checks = table.map(|table| writable(&table.checks, &matched.copied)).unwrap_or_default();
+    let detail = Detail {
         target,
         path: path.path,
+        raw: matched.raw.filter(|_| matched.format == Format::Binary),
         format: matched.format,
         columns: matched.copied,
         create,
         marker,
-        unlogged,
-        raw: matched.raw,
+        unlogged: is(|table| table.published || table.persistence == 'u'),
+        only: is(|table| table.kind == 'r'),
+        lockable: is(|table| table.may_lock),
+        must_be_empty: table.is_some() && request.mode == WriteMode::Create,
+        cut: path.path.stages() || !is(|table| table.triggers || table.refers_to_itself),
+        checks,
     };
-    if detail.format == Format::Text {
-        detail.raw = None;
-    }
-    let statements = ddl::shown(&detail);
     Ok(Agreement {
-        label,
+        label: detail.target.quoted(),
         target: matched.target,
         columns: matched.plans,
-        ddl: statements,
+        ddl: ddl::shown(&detail),
         writers: if detail.path.held() { Writers::One } else { Writers::Any },
         publish: if detail.path.held() { Publish::Held } else { Publish::AtOnce },
         guarantee,
@@ -138,6 +160,12 @@ fn finish(catalog: &Catalog, draft: Draft, label: String) -> Result<Agreement> {
         notes,
         detail: serde_json::to_value(&detail)?,
     })
+}
+
+/// The checks that look only at columns that are written.
+fn writable(checks: &[Constraint], copied: &[Column]) -> Vec<Constraint> {
+    let written = |name: &String| copied.iter().any(|column| column.name == *name);
+    checks.iter().filter(|check| check.columns.iter().all(written)).cloned().collect()
 }
 
 /// The target with its schema, which must exist.
@@ -166,12 +194,4 @@ fn check_target(table: &Table, label: &str) -> Result<()> {
         _ => "no table",
     };
     Err(Error::new(ErrorKind::Unsupported, format!("{label} is {what}: rows go into tables only")))
-}
-
-async fn refuse_rows(connection: &Connection, target: &Name) -> Result<()> {
-    let sql = format!("SELECT 1 FROM {} LIMIT 1", target.quoted());
-    if connection.rows(&sql).await?.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::AlreadyExists, format!("{} exists and has rows", target.quoted())))
 }

@@ -68,22 +68,25 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
     let mut notes = Vec::new();
     let path = match request.mode {
         WriteMode::Truncate => match emptying(table)? {
-            Emptying::Truncate if one => {
+            Emptying::Truncate if one && !table.read_here => {
                 notes.push("the table is locked from the first row to the commit".to_owned());
                 Path::Held(Emptying::Truncate)
             }
-            emptying => Path::Refill(emptying),
+            emptying => {
+                if one && table.read_here {
+                    notes.push("the table is being read, so that it can only be emptied when that is done".to_owned());
+                }
+                Path::Refill(emptying)
+            }
         },
         WriteMode::Replace => {
-            let reasons: Vec<&str> = table.dependents.iter().chain(&table.odd).map(String::as_str).collect();
-            if reasons.is_empty() && !table.published {
+            let reasons: Vec<&str> = table.in_the_way().collect();
+            if reasons.is_empty() {
                 notes.push(
                     "a new table takes the place of the old one, with its indexes, constraints and grants".to_owned(),
                 );
                 Path::Swap
             } else {
-                let published = table.published.then_some("its publication");
-                let reasons: Vec<&str> = reasons.into_iter().chain(published).collect();
                 notes.push(format!(
                     "the table is emptied and refilled in one transaction, not exchanged, because of {}",
                     reasons.join(", ")
@@ -113,8 +116,11 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
 
 /// How `table` can be emptied without touching others.
 fn emptying(table: &Table) -> Result<Emptying> {
-    if let Some(key) = table.referenced.iter().find(|key| matches!(key.action, 'c' | 'n' | 'd')) {
-        let message = format!("emptying it would change rows of {}, whose foreign key refers to it", key.table);
+    if let Some(key) = table.referenced.iter().find(|key| matches!(key.action, 'c' | 'n' | 'd' | 'r')) {
+        let message = match key.action {
+            'r' => format!("it cannot be emptied: a foreign key of {} restricts the deletion of its rows", key.table),
+            _ => format!("emptying it would change rows of {}, whose foreign key refers to it", key.table),
+        };
         return Err(Error::new(ErrorKind::Constraint, message).with_hint(
             "drop that foreign key before (--pre-sql) and make it again after (--post-sql), or use --mode append",
         ));

@@ -7,7 +7,7 @@ use arrow::datatypes::{ArrowPrimitiveType, Int64Type};
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::numeric::fraction_digits;
+use super::numeric::{self, fraction_digits};
 
 /// The limit that the target's type sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,9 +63,66 @@ pub(super) fn wire(check: Check, value: &[u8]) -> Option<String> {
     }
 }
 
-/// Why a number with `digits` after the point does not fit.
+/// Why the value that `text` spells does not fit; none when it does, or when the server will refuse it anyway.
+pub(super) fn spelled(check: Check, text: &str) -> Option<String> {
+    match check {
+        Check::None => None,
+        Check::Fraction(_) => {
+            let mut value = Vec::new();
+            numeric::put_text(text, &mut value).then(|| wire(check, &value)).flatten()
+        }
+        Check::Characters(most) => characters(text, most),
+        Check::Bytes(most) => bytes(text.len(), most),
+        Check::Micros(step) => {
+            let kept = 6 - step.checked_ilog10().unwrap_or(0) as usize;
+            finer(text, kept).then(|| "the time is finer than the column keeps".to_owned())
+        }
+        Check::Interval { .. } => Some("the fields of an interval cannot be told from its text".to_owned()),
+    }
+}
+
+/// Whether a fraction in `text` has more than `kept` digits that count.
+fn finer(text: &str, kept: usize) -> bool {
+    text.split('.').skip(1).any(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit);
+        digits.skip(kept).any(|digit| digit != b'0')
+    })
+}
+
+/// Calls `each` with every element of the array that `text` spells, but for NULLs, until it gives something.
+pub(super) fn spelled_elements(text: &str, mut each: impl FnMut(&str) -> Option<String>) -> Option<String> {
+    let mut element = String::new();
+    let (mut quoted, mut was_quoted) = (false, false);
+    // Bounds may stand before the first brace.
+    let mut chars = text.get(text.find('{')?..)?.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => element.extend(chars.next()),
+            '"' => (quoted, was_quoted) = (!quoted, true),
+            '{' | ',' | '}' if !quoted => {
+                let value = if was_quoted { element.as_str() } else { element.trim_ascii() };
+                let counts = was_quoted || !(value.is_empty() || value.eq_ignore_ascii_case("null"));
+                if let Some(why) = counts.then(|| each(value)).flatten() {
+                    return Some(why);
+                }
+                element.clear();
+                was_quoted = false;
+            }
+            char => element.push(char),
+        }
+    }
+    None
+}
+
+/// Why a number with `digits` after the point, or so many zeros before it, does not fit.
 pub(super) fn fraction(digits: i32, most: i32) -> Option<String> {
-    (digits > most).then(|| format!("the number has {digits} digits after the point, the column keeps {most}"))
+    if digits <= most {
+        return None;
+    }
+    Some(match u32::try_from(-most) {
+        Ok(zeros @ 1..) => format!("the number does not end in {zeros} zeros, to which the column rounds"),
+        _ => format!("the number has {digits} digits after the point, the column keeps {most}"),
+    })
 }
 
 /// Why `text` is too long.

@@ -1,5 +1,7 @@
 //! One column of a batch into binary cells: by the target's layout and the array's Arrow type.
 
+use std::fmt::Write as _;
+
 use arrow::array::{Array, ArrayRef, AsArray as _, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{
@@ -10,12 +12,7 @@ use arrow::datatypes::{
 
 use super::cells::{Cells, Encoded, fixed, variable};
 use super::check::{self, Check};
-use super::{Column, Layout, Refusal, list, numeric};
-
-/// Days from 1970 to 2000.
-const EPOCH_DAYS: i32 = 10_957;
-/// Microseconds from 1970 to 2000.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
+use super::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Refusal, list, numeric};
 
 type Prepared = Result<Box<dyn Cells>, Refusal>;
 
@@ -78,6 +75,7 @@ where
 
 fn bytes(array: &ArrayRef, prefix: &'static [u8]) -> Prepared {
     let nulls = array.nulls();
+    refuse_giants(array)?;
     Ok(match array.data_type() {
         DataType::Utf8 => variable(nulls, prefix, array.as_string::<i32>().clone()),
         DataType::LargeUtf8 => variable(nulls, prefix, array.as_string::<i64>().clone()),
@@ -88,6 +86,25 @@ fn bytes(array: &ArrayRef, prefix: &'static [u8]) -> Prepared {
         DataType::FixedSizeBinary(_) => variable(nulls, prefix, array.as_fixed_size_binary().clone()),
         other => return Err(unfit(other)),
     })
+}
+
+/// Refuses values whose length has no place before them in the COPY; the server takes no more than half of that.
+fn refuse_giants(array: &ArrayRef) -> Result<(), Refusal> {
+    const MOST: usize = 1 << 30;
+    let why =
+        |length: usize| (length > MOST).then(|| "the value is longer than the 1 GB that a field holds".to_owned());
+    match array.data_type() {
+        DataType::LargeUtf8 if array.as_string::<i64>().value_data().len() > MOST => {
+            check::rows(array, |row| why(array.as_string::<i64>().value(row).len()))
+        }
+        DataType::LargeBinary if array.as_binary::<i64>().value_data().len() > MOST => {
+            check::rows(array, |row| why(array.as_binary::<i64>().value(row).len()))
+        }
+        // The first four bytes of a view are its length.
+        DataType::Utf8View => check::rows(array, |row| why(array.as_string_view().views()[row] as u32 as usize)),
+        DataType::BinaryView => check::rows(array, |row| why(array.as_binary_view().views()[row] as u32 as usize)),
+        _ => Ok(()),
+    }
 }
 
 /// Calls `each` with the text of every row that is not NULL.
@@ -195,11 +212,13 @@ fn number(check: Check, array: &ArrayRef) -> Prepared {
         }
         DataType::Float64 => {
             let values = array.as_primitive::<Float64Type>().values().clone();
-            each_number(array, &mut out, |row, out| put_float(values[row], out));
+            let mut text = String::new();
+            each_number(array, &mut out, |row, out| put_float(values[row], &mut text, out));
         }
         DataType::Float32 => {
             let values = array.as_primitive::<Float32Type>().values().clone();
-            each_number(array, &mut out, |row, out| put_float(values[row], out));
+            let mut text = String::new();
+            each_number(array, &mut out, |row, out| put_float(values[row], &mut text, out));
         }
         _ => number_text(array, &mut out)?,
     }
@@ -209,9 +228,10 @@ fn number(check: Check, array: &ArrayRef) -> Prepared {
     Ok(variable(array.nulls(), &[], out))
 }
 
-/// The shortest digits that read back as the same float.
-fn put_float(value: impl std::fmt::LowerExp, out: &mut Vec<u8>) {
-    let put = numeric::put_text(&format!("{value:e}"), out);
+/// The shortest digits that read back as the same float; `text` is scratch.
+fn put_float(value: impl std::fmt::LowerExp, text: &mut String, out: &mut Vec<u8>) {
+    text.clear();
+    let put = write!(text, "{value:e}").is_ok() && numeric::put_text(text, out);
     debug_assert!(put, "every float is a number that the server knows");
 }
 

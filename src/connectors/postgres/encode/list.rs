@@ -51,9 +51,10 @@ impl Levels {
         Self { lists, elements }
     }
 
-    /// The dimensions of `row` and the range of its elements.
-    fn shape(&self, row: usize) -> Result<(Vec<usize>, Range<usize>), &'static str> {
-        let mut dimensions = Vec::with_capacity(self.lists.len());
+    /// The dimensions of `row`, how many they are, and the range of its elements.
+    fn shape(&self, row: usize) -> Result<([usize; MOST_DIMENSIONS], usize, Range<usize>), &'static str> {
+        let mut dimensions = [0; MOST_DIMENSIONS];
+        let mut count = 0;
         let mut range = row..row + 1;
         for list in &self.lists {
             if list.nulls.as_ref().is_some_and(|nulls| range.clone().any(|at| nulls.is_null(at))) {
@@ -65,16 +66,17 @@ impl Levels {
             if range.clone().any(|at| length(at) != first) {
                 return Err("the inner lists differ in length: an array of the server is rectangular");
             }
-            dimensions.push(first);
+            dimensions[count] = first;
+            count += 1;
             range = offsets[range.start]..offsets[range.end];
             if first == 0 {
                 break;
             }
         }
-        match dimensions.as_slice() {
-            [0] => Ok((Vec::new(), range.start..range.start)),
+        match dimensions[..count] {
+            [0] => Ok((dimensions, 0, range.start..range.start)),
             [.., 0] => Err("a list of empty lists has no form as an array of the server"),
-            _ => Ok((dimensions, range)),
+            _ => Ok((dimensions, count, range)),
         }
     }
 }
@@ -94,14 +96,14 @@ pub(super) fn prepare(oid: u32, layout: &Layout, check: Check, array: &ListArray
     let mut cursors = Vec::new();
     for row in 0..array.len() {
         if array.is_valid(row) {
-            let (dimensions, range) = levels.shape(row).map_err(|why| Refusal::new(row, why))?;
+            let (dimensions, count, range) = levels.shape(row).map_err(|why| Refusal::new(row, why))?;
             let nulls = levels.elements.nulls().filter(|nulls| range.clone().any(|at| nulls.is_null(at)));
             let mut word = |value: i32| out.bytes.extend_from_slice(&value.to_be_bytes());
-            word(dimensions.len() as i32);
+            word(count as i32);
             word(i32::from(nulls.is_some()));
             word(oid as i32);
-            for length in dimensions {
-                word(length as i32);
+            for length in &dimensions[..count] {
+                word(*length as i32);
                 word(1);
             }
             let start = out.bytes.len();

@@ -24,6 +24,12 @@ pub(super) use self::wire_text::readable as wire_readable;
 use self::cells::Cells;
 use crate::error::{Error, ErrorKind, Result};
 
+/// Days from 1970 to 2000.
+const EPOCH_DAYS: i32 = 10_957;
+
+/// Microseconds from 1970 to 2000.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
 /// Bytes of a block: a row more ends it. Small enough for the cache, large enough for the socket.
 const BLOCK_BYTES: usize = 256 << 10;
 

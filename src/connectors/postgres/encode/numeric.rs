@@ -170,16 +170,17 @@ fn put_digits(digits: impl Iterator<Item = u8>, top: i32, (negative, scale): (bo
         return false;
     }
     let sign = if negative && count > 0 { NEGATIVE } else { 0 };
-    let mut fresh = Vec::with_capacity(8);
-    header(&mut fresh, count, if count == 0 { 0 } else { weight }, sign, scale);
-    out[start..start + 8].copy_from_slice(&fresh);
+    let words = head(count, if count == 0 { 0 } else { weight }, sign, scale);
+    out[start..start + 8].copy_from_slice(words.as_flattened());
     true
 }
 
 fn header(out: &mut Vec<u8>, groups: usize, weight: i32, sign: u16, scale: i32) {
-    for word in [groups as u16, weight as u16, sign, scale as u16] {
-        out.extend_from_slice(&word.to_be_bytes());
-    }
+    out.extend_from_slice(head(groups, weight, sign, scale).as_flattened());
+}
+
+fn head(groups: usize, weight: i32, sign: u16, scale: i32) -> [[u8; 2]; 4] {
+    [groups as u16, weight as u16, sign, scale as u16].map(u16::to_be_bytes)
 }
 
 /// The parts of a wire numeric: groups, weight, sign, digits after the point.
@@ -189,20 +190,19 @@ fn parts(wire: &[u8]) -> Option<(impl DoubleEndedIterator<Item = u16>, i32, u16,
     Some((groups, i32::from(word(2)? as i16), word(4)?, i32::from(word(6)?)))
 }
 
-/// How many digits after the point a wire numeric really needs; 0 for NaN and infinities, none when it is damaged.
+/// How many digits after the point a wire numeric really needs, negative for zeros before it: -2 for 1200. The least
+/// number for 0, NaN and infinities, which are the same under any rounding; none when it is damaged.
 pub(super) fn fraction_digits(wire: &[u8]) -> Option<i32> {
     let (groups, weight, sign, _) = parts(wire)?;
     if sign & NAN == NAN {
-        return Some(0);
+        return Some(i32::MIN);
     }
-    let mut position = weight;
-    let mut digits = 0;
-    for group in groups {
-        if group != 0 && position < 0 {
+    let mut digits = i32::MIN;
+    for (position, group) in groups.enumerate() {
+        if group != 0 {
             let zeros = [1000, 100, 10].iter().position(|power| group % power == 0).map_or(0, |at| 3 - at as i32);
-            digits = -position * 4 - zeros;
+            digits = (position as i32 - weight) * 4 - zeros;
         }
-        position -= 1;
     }
     Some(digits)
 }

@@ -166,6 +166,40 @@ fn lists_that_are_no_arrays_are_refused() {
 }
 
 #[test]
+fn texts_of_limited_types_are_looked_into() {
+    let refused = |check, layout: Layout, text: &str| {
+        let column = Column { wire: false, ..column(layout, check) };
+        encode(Format::Text, vec![column], &[Arc::new(StringArray::from(vec![text]))]).is_err()
+    };
+    let array = |element| Layout::Array { oid: 0, element: Box::new(element) };
+    for (text, wrong) in [
+        ("{1.00,2.5,NULL}", false),
+        ("[0:1]={1,\"2.25\"}", false),
+        ("{}", false),
+        ("{{1.00},{2.005}}", true),
+        ("{\"1.005\"}", true),
+        ("not an array", false),
+    ] {
+        assert_eq!(refused(Check::Fraction(2), array(Layout::Numeric), text), wrong, "{text}");
+    }
+    assert!(refused(Check::Characters(2), array(Layout::Text), r#"{ab,"a,b"}"#));
+    assert!(!refused(Check::Characters(3), array(Layout::Text), r#"{ab,"a,b","\"\\"}"#));
+    for (text, wrong) in [("12:00:00+02", false), ("12:00:00.1230+02", false), ("12:00:00.1234-08:30", true)] {
+        assert_eq!(refused(Check::Micros(1000), Layout::Other, text), wrong, "{text}");
+    }
+}
+
+#[test]
+fn numbers_that_are_rounded_before_the_point() {
+    for (text, least) in [("1200", -2), ("30000", -4), ("10203", 0), ("0", i32::MIN), ("NaN", i32::MIN), ("0.0500", 2)]
+    {
+        let mut wire = Vec::new();
+        assert!(numeric::put_text(text, &mut wire));
+        assert_eq!(numeric::fraction_digits(&wire), Some(least), "{text}");
+    }
+}
+
+#[test]
 fn values_that_the_server_would_change_are_refused() {
     let refused = |check, layout: Layout, array: ArrayRef| {
         let wire = *array.data_type() == DataType::Binary;

@@ -12,13 +12,8 @@ use arrow::datatypes::{
 };
 
 use super::cells::{Cells, Encoded, bare};
-use super::check::Check;
-use super::{Column, Layout, Refusal, column, wire_text};
-
-/// Days from 1970 to 2000.
-const EPOCH_DAYS: i32 = 10_957;
-/// Microseconds from 1970 to 2000.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
+use super::check::{self, Check};
+use super::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Refusal, column, wire_text};
 
 /// Appends the text of a row that is not NULL; a message when it has none.
 type Render<'a> = Box<dyn Fn(usize, &mut String) -> Result<(), &'static str> + 'a>;
@@ -26,8 +21,7 @@ type Render<'a> = Box<dyn Fn(usize, &mut String) -> Result<(), &'static str> + '
 /// Text cells of `array`, each with `end` after it.
 pub(super) fn prepare(column: &Column, array: &ArrayRef, end: u8) -> Result<Box<dyn Cells>, Refusal> {
     if column.check != Check::None {
-        // The same checks as in binary; its cells are not needed.
-        column::prepare(column, array)?;
+        checked(column, array)?;
     }
     let render = if column.wire { wire(&column.layout, array)? } else { value(array)? };
     let mut out = Encoded::with_capacity(array.len(), 16);
@@ -44,6 +38,33 @@ pub(super) fn prepare(column: &Column, array: &ArrayRef, end: u8) -> Result<Box<
         out.end();
     }
     Ok(bare(out))
+}
+
+/// The same checks as in binary; what only the server can parse is judged by its text.
+fn checked(column: &Column, array: &ArrayRef) -> Result<(), Refusal> {
+    let why = |text: &str| check::spelled(column.check, text);
+    match (&column.layout, array.data_type()) {
+        (Layout::Other, _) => spelled(array, &why),
+        (Layout::Array { element, .. }, DataType::List(_)) if **element == Layout::Other => spelled(array, &why),
+        (Layout::Array { .. }, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) => {
+            spelled(array, &|text: &str| check::spelled_elements(text, why))
+        }
+        // The cells are not needed.
+        _ => column::prepare(column, array).map(drop),
+    }
+}
+
+/// Refuses the first row with a text that `why` refuses, in lists any of theirs.
+fn spelled(array: &ArrayRef, why: &dyn Fn(&str) -> Option<String>) -> Result<(), Refusal> {
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let offsets = list.value_offsets();
+        let (start, end) = (offsets[0] as usize, offsets[offsets.len() - 1] as usize);
+        return spelled(&list.values().slice(start, end - start), why).map_err(|refusal| {
+            let owner = offsets.partition_point(|&offset| offset as usize <= start + refusal.row);
+            Refusal::new(owner.saturating_sub(1), refusal.message)
+        });
+    }
+    column::each_text(array, |row, text| why(text).map_or(Ok(()), |message| Err(Refusal::new(row, message))))
 }
 
 fn escape(text: &[u8], out: &mut Vec<u8>) {

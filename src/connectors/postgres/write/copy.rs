@@ -1,6 +1,7 @@
 //! One attempt of one task: a transaction with one COPY after another into the target or its stage.
 //!
-//! A COPY is ended and begun anew every so many bytes: the driver hears of a refused row only at the end of a COPY.
+//! A COPY is ended and begun anew every so many bytes, because the driver hears of a refused row only at its end; not
+//! where the target would notice, because it checks or fires something at the end of each statement.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,12 +15,13 @@ use tokio_postgres::CopyInSink;
 
 use super::super::agree::Detail;
 use super::super::connect::Connection;
-use super::super::ddl::Stage;
 use super::super::encode::{Encoder, Format};
 use super::super::errors;
 use super::super::name::{Name, literal};
-use super::super::publish::{self, affected, check_rows};
-use super::{Shared, opening};
+use super::super::patience::{self, affected};
+use super::super::publish::{self, check_rows};
+use super::super::stage::Stage;
+use super::Shared;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -56,7 +58,7 @@ impl CopyWriter {
     pub(super) async fn open(shared: Arc<Shared>, detail: Detail, attempt: &Attempt) -> Result<Self> {
         let connection = shared.connection().await?;
         if detail.path.held() {
-            replace_elders(&shared, attempt, connection.server().pid).await?;
+            replace_elders(&shared, &detail, attempt).await?;
         }
         let into = into(&detail, attempt);
         let columns = if detail.columns.is_empty() { String::new() } else { format!(" ({})", detail.column_list()) };
@@ -78,8 +80,7 @@ impl CopyWriter {
             ended_bytes: 0,
             detail,
         };
-        let opening = opening(&connection, &writer.detail, attempt);
-        connection.run(&opening).await?;
+        super::open(&connection, &writer.detail, attempt).await?;
         writer.connection = Some(connection);
         writer.begin_copy().await?;
         Ok(writer)
@@ -113,7 +114,16 @@ impl CopyWriter {
         Ok(())
     }
 
-    /// Sends what waits, and ends and begins the COPY when it is time.
+    /// Ends and begins the COPY when it is time.
+    async fn renew_copy(&mut self) -> Result<()> {
+        if !self.detail.cut || self.bytes - self.ended_bytes < COPY_BYTES {
+            return Ok(());
+        }
+        self.end_copy().await?;
+        self.begin_copy().await
+    }
+
+    /// Sends `blocks` within the COPY.
     async fn send(&mut self, blocks: Vec<Bytes>) -> Result<()> {
         for block in blocks {
             self.bytes += block.len() as u64;
@@ -134,10 +144,7 @@ impl CopyWriter {
         let encode = cpu::run(move || encoder.encode(&batch, before));
         let (sent, ready) = futures::join!(self.send(waiting), encode);
         sent?;
-        if self.bytes - self.ended_bytes >= COPY_BYTES {
-            self.end_copy().await?;
-            self.begin_copy().await?;
-        }
+        self.renew_copy().await?;
         let blocks = ready??;
         self.rows += rows;
         if blocks.iter().map(Bytes::len).sum::<usize>() <= OVERLAP_BYTES {
@@ -145,6 +152,12 @@ impl CopyWriter {
             return Ok(());
         }
         self.send(blocks).await
+    }
+
+    async fn take_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
+        self.rows += rows;
+        self.send(vec![bytes]).await?;
+        self.renew_copy().await
     }
 
     async fn finish(&mut self) -> Result<Receipt> {
@@ -178,7 +191,7 @@ impl CopyWriter {
             format!("INSERT INTO {done} (part, attempt, rows) VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
         let fresh = affected(connection, &insert).await?;
         if fresh == keys.len() as u64 {
-            connection.run("COMMIT").await?;
+            patience::run(connection, "COMMIT").await?;
             return Ok(self.rows);
         }
         let sql = format!("ROLLBACK; SELECT sum(rows) FROM {done} WHERE part IN ({})", keys.join(", "));
@@ -209,8 +222,7 @@ impl Writer for CopyWriter {
     }
 
     async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
-        self.rows += rows;
-        let result = self.send(vec![bytes]).await;
+        let result = self.take_raw(bytes, rows).await;
         self.settled(result)
     }
 
@@ -235,14 +247,15 @@ fn into(detail: &Detail, attempt: &Attempt) -> Name {
 }
 
 /// Rolls back earlier attempts of the same task: their locks and unique keys would make this one wait for ever.
-async fn replace_elders(shared: &Shared, attempt: &Attempt, pid: i32) -> Result<()> {
-    let elder = shared.registry.open(attempt, pid);
+async fn replace_elders(shared: &Shared, detail: &Detail, attempt: &Attempt) -> Result<()> {
+    let writer = Stage::of(&detail.target, &attempt.token).writer_of(attempt);
+    let elder = shared.registry.open(attempt, writer);
     for connection in elder.held {
         // A connection that is broken has rolled back by itself.
         let _ = connection.run("ROLLBACK").await;
     }
-    for pid in elder.pids {
-        shared.run(&format!("SELECT pg_terminate_backend({pid})")).await?;
+    for writer in elder.writers {
+        shared.run(&Stage::dismissal_of(&writer)).await?;
     }
     Ok(())
 }

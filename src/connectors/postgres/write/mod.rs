@@ -5,19 +5,22 @@
 
 mod copy;
 mod registry;
+mod verdict;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use self::copy::CopyWriter;
-use self::registry::Registry;
+use self::registry::{Commit, Registry};
+use self::verdict::{Verdict, unknown};
 use super::agree::{self, Detail, Emptying, Path};
 use super::config::Config;
 use super::connect::{Connection, connect};
-use super::ddl::Stage;
 use super::name::{Name, literal};
+use super::patience::{self, BEFORE_WRITING};
 use super::publish;
+use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -61,7 +64,7 @@ impl Shared {
     /// Runs `sql` on a connection of its own.
     async fn run(&self, sql: &str) -> Result<()> {
         let connection = self.connection().await?;
-        connection.run(sql).await?;
+        patience::run(&connection, sql).await?;
         self.registry.put_back(connection);
         Ok(())
     }
@@ -78,11 +81,10 @@ impl Sink for PostgresSink {
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let detail = Detail::of(agreement)?;
-        if detail.path.held() {
+        if detail.path.held() || self.shared.registry.is_leased(token) {
             return Ok(());
         }
-        let sql = Stage::of(&detail.target, token).create(&detail, token);
-        self.shared.run(&sql).await.at("table", || &agreement.label)
+        self.shared.stage(&detail, token).await.at("table", || &agreement.label)
     }
 
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
@@ -92,38 +94,37 @@ impl Sink for PostgresSink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.shared.registry.committed(token) {
+        if self.shared.registry.commit(token) == Some(Commit::Done) {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
         let committed = if detail.path.held() {
             self.commit_held(&detail, token, receipts).await
         } else {
-            let connection = self.shared.connection().await?;
-            let committed = publish::staged(&connection, &detail, token, receipts).await;
-            if committed.is_ok() {
-                self.shared.registry.put_back(connection);
-            }
-            committed
+            self.commit_staged(&detail, token, receipts).await
         };
         committed.map_err(|error| taken(error, &detail)).at("table", || &agreement.label)?;
         self.shared.registry.settle(token);
-        for connection in self.shared.registry.forget(token) {
-            connection.close().await;
-        }
+        self.shared.let_go(token).await;
         Ok(())
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.shared.registry.committed(token) {
-            return Ok(());
-        }
         let detail = Detail::of(agreement)?;
-        for connection in self.shared.registry.forget(token) {
-            // A connection that is broken has rolled back by itself.
-            let _ = connection.run("ROLLBACK").await;
-            connection.close().await;
+        match self.shared.registry.commit(token) {
+            // What nobody can be sure of must not be swept: it may be all that there is of the rows.
+            Some(Commit::Done | Commit::Doubtful) => return Ok(()),
+            Some(Commit::Begun) => match self.shared.verdict(&detail, token).await {
+                Verdict::Committed => {
+                    self.shared.registry.settle(token);
+                    return Ok(());
+                }
+                Verdict::RolledBack => {}
+                Verdict::Unknown => return Err(unknown(&detail, token).at("table", &agreement.label)),
+            },
+            None => {}
         }
+        self.shared.let_go(token).await;
         let connection = self.shared.connection().await?;
         let stage = Stage::of(&detail.target, token);
         publish::sweep(&connection, &stage, detail.path).await.at("table", || &agreement.label)?;
@@ -136,7 +137,62 @@ impl Sink for PostgresSink {
     }
 }
 
+impl Shared {
+    /// Makes the stage of `token` and holds it; removes those of earlier runs that nobody holds any more.
+    async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
+        let stage = Stage::of(&detail.target, token);
+        let lease = connect(&self.config, "write").await?;
+        stage::hold(&lease, &stage).await?;
+        let connection = self.connection().await?;
+        stage::sweep_orphans(&connection, &detail.target).await?;
+        patience::run(&connection, &stage.create(detail, token)).await?;
+        self.registry.put_back(connection);
+        self.registry.lease(token, lease);
+        Ok(())
+    }
+
+    /// Ends what this process still holds open for `token`.
+    async fn let_go(&self, token: &Token) {
+        for connection in self.registry.forget(token) {
+            // A connection that is broken has rolled back by itself.
+            let _ = connection.run("ROLLBACK").await;
+            connection.close().await;
+        }
+        if let Some(lease) = self.registry.release(token) {
+            lease.close().await;
+        }
+    }
+
+    /// Sends the COMMIT and finds out what became of it.
+    async fn conclude(&self, connection: Connection, detail: &Detail, token: &Token) -> Result<()> {
+        self.registry.begin(token);
+        let outcome = match patience::run(&connection, "COMMIT").await {
+            Ok(()) => {
+                self.registry.put_back(connection);
+                return Ok(());
+            }
+            Err(error) => {
+                drop(connection);
+                self.outcome(detail, token, error).await
+            }
+        };
+        if outcome.is_err() && self.registry.commit(token) == Some(Commit::Begun) {
+            self.registry.rolled_back(token);
+        }
+        outcome
+    }
+}
+
 impl PostgresSink {
+    async fn commit_staged(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+        let connection = self.shared.connection().await?;
+        if publish::staged(&connection, detail, token, receipts).await? {
+            return self.shared.conclude(connection, detail, token).await;
+        }
+        self.shared.registry.put_back(connection);
+        Ok(())
+    }
+
     async fn commit_held(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let held = match receipts {
             [] => Some(self.held_without_rows(detail, token).await?),
@@ -146,50 +202,45 @@ impl PostgresSink {
                 return Err(Error::new(ErrorKind::Internal, message));
             }
         };
-        let control = self.shared.connection().await?;
         let Some((connection, attempt)) = held else {
-            let stands = detail.marker.ensure(&control).await.is_ok() && detail.marker.stands(&control, token).await?;
-            let lost = || {
-                Error::new(ErrorKind::Connection, "the transaction that held the rows is gone")
-                    .with_hint("run the copy again")
-            };
-            return if stands { Ok(()) } else { Err(lost()) };
+            // An earlier call may have committed it.
+            let gone = Error::new(ErrorKind::Connection, "the transaction that held the rows is gone");
+            return self.shared.outcome(detail, token, gone.with_hint("run the copy again")).await;
         };
-        detail.marker.ensure(&control).await?;
         let own = Stage::own(&detail.target, &attempt);
-        match connection.run(&publish::held(detail, &own, token)).await {
-            Ok(()) => {
-                self.shared.registry.put_back(connection);
-                self.shared.registry.put_back(control);
-                Ok(())
-            }
-            // The answer may be lost, or an earlier call may have set the mark.
-            Err(error) => {
-                drop(connection);
-                if detail.marker.stands(&control, token).await.unwrap_or(false) { Ok(()) } else { Err(error) }
-            }
+        if publish::held(&connection, detail, &own, token).await? {
+            return self.shared.conclude(connection, detail, token).await;
         }
+        Ok(())
     }
 
     /// A transaction as a writer without rows would leave it.
     async fn held_without_rows(&self, detail: &Detail, token: &Token) -> Result<(Connection, String)> {
         let attempt = Attempt::new(token.clone(), 0, Vec::new());
         let connection = self.shared.connection().await?;
-        connection.run(&opening(&connection, detail, &attempt)).await?;
+        open(&connection, detail, &attempt).await?;
         Ok((connection, attempt.id))
     }
 }
 
-/// The statements that open the transaction of `attempt`, up to its COPY.
-fn opening(connection: &Connection, detail: &Detail, attempt: &Attempt) -> String {
+/// Opens the transaction of `attempt`, up to its COPY.
+async fn open(connection: &Connection, detail: &Detail, attempt: &Attempt) -> Result<()> {
     let settings = connection.server().settings();
-    let writer = Stage::of(&detail.target, &attempt.token).writer;
-    let first = match (detail.path, &detail.create) {
+    let writer = Stage::of(&detail.target, &attempt.token).writer_of(attempt);
+    let own = match (detail.path, &detail.create) {
         (Path::NewHeld, Some(new)) => new.create(&Stage::own(&detail.target, &attempt.id).quoted()),
-        (Path::Held(Emptying::Truncate), _) => format!("TRUNCATE {}", detail.target.quoted()),
         _ => String::new(),
     };
-    format!("BEGIN; {settings}SET LOCAL application_name = {}; {first}", literal(&writer))
+    let name = literal(&writer);
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {name}; {own}");
+    patience::run(connection, &begin).await?;
+    match detail.path {
+        Path::Held(Emptying::Truncate) => {
+            patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_WRITING).await
+        }
+        Path::Held(_) if detail.must_be_empty => publish::keep_others_out(connection, detail, BEFORE_WRITING).await,
+        _ => Ok(()),
+    }
 }
 
 /// A new table whose name somebody else took in the meantime.

@@ -1,6 +1,6 @@
 //! What a sink keeps between calls: idle connections, transactions that wait for their commit, writers at work.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::connect::Connection;
@@ -18,7 +18,18 @@ struct State {
     idle: Vec<Connection>,
     held: Vec<Held>,
     open: Vec<Open>,
-    committed: HashSet<Token>,
+    leases: HashMap<Token, Connection>,
+    commits: HashMap<Token, Commit>,
+}
+
+/// How far the commit of a token has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Commit {
+    /// The COMMIT may have been sent, and nothing is known of its answer.
+    Begun,
+    /// Nobody can say what became of it, and this was told.
+    Doubtful,
+    Done,
 }
 
 /// A transaction that was flushed and waits for its commit.
@@ -34,7 +45,8 @@ struct Held {
 struct Open {
     token: Token,
     attempt: String,
-    pid: i32,
+    /// Its `application_name`.
+    writer: String,
 }
 
 /// What stands in the way of a new attempt: a transaction that is held open has one task.
@@ -42,8 +54,8 @@ struct Open {
 pub(super) struct Elder {
     /// Transactions to roll back.
     pub(super) held: Vec<Connection>,
-    /// Server processes to end.
-    pub(super) pids: Vec<i32>,
+    /// Writers to end.
+    pub(super) writers: Vec<String>,
 }
 
 impl Registry {
@@ -67,16 +79,16 @@ impl Registry {
     }
 
     /// Notes a writer, and gives the earlier attempts under its token, which it replaces.
-    pub(super) fn open(&self, attempt: &Attempt, pid: i32) -> Elder {
+    pub(super) fn open(&self, attempt: &Attempt, writer: String) -> Elder {
         let mut state = self.state();
         let mut elder = Elder::default();
         let (same, rest) = state.held.drain(..).partition(|held| held.token == attempt.token);
         state.held = rest;
         elder.held = Vec::into_iter(same).map(|held: Held| held.connection).collect();
-        let same = |open: &&Open| open.token == attempt.token;
-        elder.pids = state.open.iter().filter(same).map(|open| open.pid).collect();
-        state.open.retain(|open| !same(&open));
-        state.open.push(Open { token: attempt.token.clone(), attempt: attempt.id.clone(), pid });
+        let (same, rest) = state.open.drain(..).partition(|open| open.token == attempt.token);
+        state.open = rest;
+        elder.writers = Vec::into_iter(same).map(|open: Open| open.writer).collect();
+        state.open.push(Open { token: attempt.token.clone(), attempt: attempt.id.clone(), writer });
         elder
     }
 
@@ -107,11 +119,43 @@ impl Registry {
         of_token.into_iter().map(|held| held.connection).collect()
     }
 
-    pub(super) fn settle(&self, token: &Token) {
-        self.state().committed.insert(token.clone());
+    /// Keeps what holds the stage of `token`.
+    pub(super) fn lease(&self, token: &Token, connection: Connection) {
+        self.state().leases.insert(token.clone(), connection);
     }
 
-    pub(super) fn committed(&self, token: &Token) -> bool {
-        self.state().committed.contains(token)
+    /// Whether this process holds the stage of `token`.
+    pub(super) fn is_leased(&self, token: &Token) -> bool {
+        self.state().leases.get(token).is_some_and(|connection| !connection.is_closed())
+    }
+
+    /// Takes out what holds the stage of `token`.
+    pub(super) fn release(&self, token: &Token) -> Option<Connection> {
+        self.state().leases.remove(token)
+    }
+
+    /// Notes that a COMMIT is about to be sent.
+    pub(super) fn begin(&self, token: &Token) {
+        self.state().commits.insert(token.clone(), Commit::Begun);
+    }
+
+    /// Notes that nothing of `token` was committed.
+    pub(super) fn rolled_back(&self, token: &Token) {
+        self.state().commits.remove(token);
+    }
+
+    /// Notes that nobody can say whether `token` was committed.
+    pub(super) fn doubt(&self, token: &Token) {
+        self.state().commits.insert(token.clone(), Commit::Doubtful);
+    }
+
+    /// Notes that `token` is committed.
+    pub(super) fn settle(&self, token: &Token) {
+        self.state().commits.insert(token.clone(), Commit::Done);
+    }
+
+    /// How far the commit of `token` has come; none when it has not begun.
+    pub(super) fn commit(&self, token: &Token) -> Option<Commit> {
+        self.state().commits.get(token).copied()
     }
 }

@@ -1,0 +1,180 @@
+//! What stands beside a target while a token is written, who holds it, and the sweep of what nobody holds any more.
+//!
+//! The connection that made a stage keeps a lock on its name for as long as the run lives. The server gives the lock
+//! back when the process is gone, however it ended; the next run on the same target then removes the stage.
+
+use super::agree::{Detail, Path};
+use super::connect::Connection;
+use super::name::{Name, identifier, literal};
+use super::patience;
+use crate::attempt::{Attempt, Token};
+use crate::error::Result;
+
+/// Names that carry the token, so that no run meets another's.
+#[derive(Clone, Debug)]
+pub(super) struct Stage {
+    /// The hidden table.
+    pub(super) table: Name,
+    /// Which splits are in it.
+    pub(super) done: Name,
+    /// `application_name` of those who write into it, or its beginning.
+    pub(super) writer: String,
+    /// The lock that is held from the commit's first statement to its end.
+    pub(super) commit_lock: i64,
+    /// The lock that is held while the run lives.
+    lease: i64,
+}
+
+impl Stage {
+    /// The stage of `token` for `target`.
+    pub(super) fn of(target: &Name, token: &Token) -> Self {
+        let run = hash(&format!("{token} {}", target.quoted()));
+        let table = format!("{}{run:016x}", prefix(target));
+        Self {
+            done: target.beside(&format!("{table}_done")),
+            table: target.beside(&table),
+            writer: format!("etl_write_{run:016x}"),
+            commit_lock: hash(&format!("commit {run:016x}")) as i64,
+            lease: run as i64,
+        }
+    }
+
+    /// The table that attempt `id` makes for itself inside its own transaction.
+    pub(super) fn own(target: &Name, id: &str) -> Name {
+        target.beside(&format!("etl_own_{:016x}", hash(&format!("{id} {}", target.quoted()))))
+    }
+
+    /// `application_name` of one attempt.
+    pub(super) fn writer_of(&self, attempt: &Attempt) -> String {
+        format!("{}_{:08x}", self.writer, hash(&attempt.id) as u32)
+    }
+
+    /// Statements that make the stage. Doing them again changes nothing.
+    pub(super) fn create(&self, detail: &Detail, token: &Token) -> String {
+        let table = self.table.quoted();
+        let target = detail.target.quoted();
+        let kind = if detail.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
+        let create = match (&detail.create, detail.path) {
+            (Some(new), _) => new.create(&format!("IF NOT EXISTS {table}")),
+            (None, Path::Swap) => {
+                format!("CREATE {kind} IF NOT EXISTS {table} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
+            }
+            (None, _) => {
+                let columns = detail.column_list();
+                format!(
+                    "CREATE {kind} IF NOT EXISTS {table} AS SELECT {columns} FROM {target} WITH NO DATA{}",
+                    self.checks(detail)
+                )
+            }
+        };
+        format!(
+            "{create}; COMMENT ON TABLE {table} IS {}; CREATE {kind} IF NOT EXISTS {} \
+             (part text PRIMARY KEY, attempt text NOT NULL, rows bigint NOT NULL)",
+            literal(&format!("rows of the unfinished etl run {token}")),
+            self.done.quoted()
+        )
+    }
+
+    /// The target's checks, so that a row that it will refuse is refused while it can still be named.
+    fn checks(&self, detail: &Detail) -> String {
+        let table = self.table.quoted();
+        let check = |check: &super::target::Constraint| {
+            let name = identifier(&check.name);
+            format!(
+                "; ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}; ALTER TABLE {table} ADD CONSTRAINT {name} {}",
+                check.definition
+            )
+        };
+        detail.checks.iter().map(check).collect()
+    }
+
+    /// The statement that removes it.
+    pub(super) fn drop(&self) -> String {
+        format!("DROP TABLE IF EXISTS {}, {}", self.table.quoted(), self.done.quoted())
+    }
+
+    /// Ends the server processes of those who write into it, or publish it.
+    pub(super) fn dismissal(&self) -> String {
+        dismissal(&format!("application_name LIKE {}", literal(&format!("{}%", self.writer.replace('_', "\\_")))))
+    }
+
+    /// Ends the server processes of the attempt that wrote as `writer`.
+    pub(super) fn dismissal_of(writer: &str) -> String {
+        dismissal(&format!("application_name = {}", literal(writer)))
+    }
+}
+
+fn dismissal(condition: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {condition} \
+         AND pid <> pg_backend_pid() AND datname = current_database() AND usename = session_user"
+    )
+}
+
+/// How the names of all stages for `target` begin.
+fn prefix(target: &Name) -> String {
+    format!("etl_stage_{:08x}_", hash(&target.quoted()) as u32)
+}
+
+/// FNV-1a: the same in every build and process, which the standard hasher does not promise.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Holds the lease of `stage` on `connection`, in a transaction that stays open; behind a pooler, too, it is ours.
+/// Where another connection has it already, that one goes on to hold it.
+pub(super) async fn hold(connection: &Connection, stage: &Stage) -> Result<()> {
+    let settings = connection.server().settings();
+    patience::run(connection, &format!("BEGIN; {settings}SELECT pg_try_advisory_xact_lock({})", stage.lease)).await
+}
+
+/// Removes stages of earlier runs on `target` whose process is gone. What cannot be removed stays for the next run.
+pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Result<()> {
+    let prefix = prefix(target);
+    let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
+    let sql = format!(
+        "SELECT DISTINCT substr(c.relname, {}, 16) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {schema} AND c.relkind = 'r' AND c.relname ~ '^{prefix}[0-9a-f]{{16}}(_done)?$'",
+        prefix.len() + 1
+    );
+    for row in connection.rows(&sql).await? {
+        let run = row.get(0).and_then(|run| u64::from_str_radix(run, 16).ok());
+        if let Some(run) = run
+            && sweep_orphan(connection, target, run).await.is_err()
+        {
+            connection.run("ROLLBACK").await?;
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_orphan(connection: &Connection, target: &Name, run: u64) -> Result<()> {
+    let sql = format!("BEGIN; SET LOCAL lock_timeout = '3s'; SELECT pg_try_advisory_xact_lock({})", run as i64);
+    let free = connection.rows(&sql).await?.first().is_some_and(|row| row.get(0) == Some("t"));
+    let drop = if free {
+        let table = format!("{}{run:016x}", prefix(target));
+        let done = target.beside(&format!("{table}_done"));
+        format!("DROP TABLE IF EXISTS {}, {}; ", target.beside(&table).quoted(), done.quoted())
+    } else {
+        String::new()
+    };
+    patience::run(connection, &format!("{drop}COMMIT")).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connectors::postgres::ddl::NAME_BYTES;
+
+    #[test]
+    fn names_fit_the_server() {
+        let target = Name { schema: Some("s".into()), table: "t".repeat(63) };
+        let token = Token { run: "r".repeat(99), transfer: 1, sink: 2, epoch: 3 };
+        let stage = Stage::of(&target, &token);
+        assert!(stage.done.table.len() <= NAME_BYTES);
+        assert!(stage.table.table.starts_with(&prefix(&target)));
+        assert!(stage.writer_of(&Attempt::new(token.clone(), 0, Vec::new())).len() <= NAME_BYTES);
+        assert_eq!(stage.table, Stage::of(&target, &token).table);
+        assert_ne!(stage.table, Stage::of(&target, &Token { epoch: 4, ..token }).table);
+    }
+}

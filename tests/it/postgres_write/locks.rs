@@ -1,0 +1,148 @@
+//! Locks that others hold, and what others do to the target between agreement and commit.
+
+use arrow_etl::endpoint::{ObjectRef, OpenRequest};
+use arrow_etl::error::ErrorKind;
+use arrow_etl::sink::{Publish, Receipt, Sink, Tasks, WriteMode};
+use serde_json::json;
+use tokio_postgres::NoTls;
+
+use super::{LEFT, batch, request, shape, sink, task, token};
+use crate::server::{postgres, psql};
+
+/// A session with `sql` in an open transaction.
+async fn session(url: &str, sql: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("set application_name = 'report'; begin; {sql}")).await.unwrap();
+    client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_in_use_is_not_emptied_and_its_user_is_named() {
+    let url = postgres();
+    psql(&url, "create table t (id int, name text); insert into t values (7, 'old')");
+    let reader = session(&url, "select * from t").await;
+    let rows = batch(&[(1, Some("one"))]);
+    let sink = sink(&url, "t");
+    let agreement = sink.agree(&shape(&rows), &request(WriteMode::Truncate, Tasks::One)).await.unwrap();
+    assert_eq!(agreement.publish, Publish::Held);
+    let error = task(&*sink, &agreement, &token(), (0, &rows)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    assert!(error.to_string().contains("in use by report"), "{error}");
+    drop(reader);
+    assert_eq!(psql(&url, "select * from t"), "7|old");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_emptied_into_itself() {
+    let url = postgres();
+    psql(&url, "create table t (id int not null, name text); insert into t values (1, 'one'), (2, null)");
+    let endpoint = arrow_etl::connectors::find("postgres").unwrap().endpoint(&json!({ "url": url })).unwrap();
+    let open = OpenRequest { objects: vec![ObjectRef::Table("t".into())], readers: 1, join: None };
+    let reading = endpoint.open(&open).await.unwrap();
+    let rows = batch(&[(1, Some("one")), (2, None)]);
+    let sink = sink(&url, "t");
+    let agreement = sink.agree(&shape(&rows), &request(WriteMode::Truncate, Tasks::One)).await.unwrap();
+    assert_eq!(agreement.publish, Publish::AtOnce);
+    let token = token();
+    sink.prepare(&agreement, &token).await.unwrap();
+    let receipt = task(&*sink, &agreement, &token, (0, &rows)).await.unwrap();
+    reading.close().await.unwrap();
+    sink.commit(&agreement, &token, &[receipt]).await.unwrap();
+    assert_eq!(psql(&url, "select * from t order by id"), "1|one\n2|");
+    assert_eq!(psql(&url, LEFT), "");
+}
+
+/// Writes a row in `mode` by `tasks`, with `sql` done by somebody else before the writer opens and `late` before the
+/// commit.
+async fn disturbed(
+    url: &str,
+    (mode, tasks): (WriteMode, Tasks),
+    sql: &str,
+    late: &str,
+) -> arrow_etl::error::Result<()> {
+    let rows = batch(&[(1, Some("one"))]);
+    let sink = sink(url, "t");
+    let agreement = sink.agree(&shape(&rows), &request(mode, tasks)).await?;
+    let token = token();
+    let outcome = async {
+        sink.prepare(&agreement, &token).await?;
+        psql(url, sql);
+        let receipt: Receipt = task(&*sink, &agreement, &token, (0, &rows)).await?;
+        psql(url, late);
+        sink.commit(&agreement, &token, &[receipt]).await
+    };
+    let outcome = outcome.await;
+    if outcome.is_err() {
+        sink.abort(&agreement, &token).await?;
+        assert_eq!(psql(url, LEFT), "");
+    }
+    outcome
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_meanwhile_are_refused_by_create() {
+    for tasks in [Tasks::One, Tasks::Many] {
+        let url = postgres();
+        psql(&url, "create table t (id int, name text)");
+        let insert = "insert into t values (9, 'other')";
+        let error = disturbed(&url, (WriteMode::Create, tasks), insert, "").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists, "{error:?}");
+        assert_eq!(psql(&url, "select * from t"), "9|other");
+        // A commit that failed leaves not even a place for its mark.
+        assert_eq!(psql(&url, "select count(*) from pg_namespace where nspname = 'etl'"), "0");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_table_is_not_lost_by_an_exchange() {
+    let changes = [
+        ("alter table t add more int default 5", "columns"),
+        ("alter table t alter name set default 'x'", "columns"),
+        ("alter table t add check (id < 100)", "checks"),
+        (
+            "create function f() returns trigger language plpgsql as 'begin return new; end';
+            create trigger g before insert on t for each row execute function f()",
+            "trigger",
+        ),
+        ("create view v as select * from t", "view"),
+        ("alter table t enable row level security", "row level security"),
+        ("create table child (id int references t)", "child"),
+    ];
+    for (sql, word) in changes {
+        let url = postgres();
+        psql(&url, "create table t (id int primary key, name text); insert into t values (7, 'old')");
+        let error = disturbed(&url, (WriteMode::Replace, Tasks::Many), "", sql).await.expect_err(sql);
+        assert_eq!(error.kind(), ErrorKind::Schema, "{sql}: {error:?}");
+        assert!(error.to_string().contains(word), "{sql}: {error}");
+        assert_eq!(psql(&url, "select id, name from t"), "7|old", "{sql}");
+    }
+    let url = postgres();
+    psql(&url, "create table t (id int, name text)");
+    let narrower = "alter table t alter name type varchar(3)";
+    let error = disturbed(&url, (WriteMode::Append, Tasks::Many), "", narrower).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema, "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_marker_is_made_by_two_at_once() {
+    let url = postgres();
+    psql(&url, "create table one (id int, name text); create table two (id int, name text)");
+    let rows = batch(&[(1, Some("one"))]);
+    let mut ready = Vec::new();
+    for table in ["one", "two"] {
+        let sink = sink(&url, table);
+        let agreement = sink.agree(&shape(&rows), &request(WriteMode::Append, Tasks::One)).await.unwrap();
+        let token = token();
+        let receipt = task(&*sink, &agreement, &token, (0, &rows)).await.unwrap();
+        ready.push((sink, agreement, token, receipt));
+    }
+    let commit = |at: usize| {
+        let (sink, agreement, token, receipt) = &ready[at];
+        sink.commit(agreement, token, std::slice::from_ref(receipt))
+    };
+    let (one, two) = tokio::join!(commit(0), commit(1));
+    one.unwrap();
+    two.unwrap();
+    assert_eq!(psql(&url, "select count(*) from etl.commits"), "2");
+}
