@@ -69,8 +69,16 @@ const NUMERIC_TYPMOD: i32 = ((38 << 16) | 10) + 4;
 fn built_in(name: &str) -> Result<PgType> {
     let entry = BUILT_IN.iter().find(|entry| entry.name == name).ok_or_else(|| unknown(name))?;
     let typmod = if name == "numeric" { NUMERIC_TYPMOD } else { -1 };
-    let name = name.to_owned();
-    Ok(PgType { name, base: None, oid: entry.oid, typmod, class: b'b', element: None, output: String::new() })
+    Ok(PgType {
+        name: name.to_owned(),
+        base: None,
+        oid: entry.oid,
+        typmod,
+        class: b'b',
+        element: None,
+        delimiter: None,
+        output: String::new(),
+    })
 }
 
 fn unknown(name: &str) -> Error {

@@ -29,6 +29,7 @@ pub mod postgres {
                 typmod: i32::from(bytes.first().copied().unwrap_or(0)) << 16 | 6,
                 class: b'b',
                 element: None,
+                delimiter: None,
                 output: String::new(),
             };
             let typemap::Codec::Scalar(read) = pg.codec() else { continue };
