@@ -13,8 +13,7 @@ pub struct TableShape {
     /// The columns in their Arrow form. Field metadata may carry [`NATIVE`](crate::schema::NATIVE).
     #[serde(with = "wire::schema")]
     pub schema: SchemaRef,
-    /// Per column the native form, where the source offers one: what carries values that the Arrow form cannot. Such a
-    /// column can be had in its [`TEXT`](crate::schema::TEXT) form, too.
+    /// Per column the native form, where the source offers one: what carries values that the Arrow form cannot.
     #[serde(with = "wire::optional_fields")]
     pub native: Vec<Option<FieldRef>>,
     /// Columns of the primary key, in key order.

@@ -20,7 +20,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
             .with_hint("leave --output json out"));
     }
     let interrupt = Interrupt::listen()?;
-    let state = record::open().await.map_err(|error| note(&talk, &format!("this run is not recorded: {error}"))).ok();
+    let state = record::open().await.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok();
     let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state };
     let between = run::Between::of(&job)?;
     let (from, to) = (between.source.label(), between.target.label());
@@ -34,7 +34,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     summary.source = place::source_label(&from, &job.source.object);
     summary.target = place::target_label(&to, &summary.target);
     if talk.progress == Progress::Json {
-        summary.notes.iter().for_each(|text| note(&talk, text));
+        summary.notes.iter().for_each(|text| note(talk, text));
         printer::event("finished", &summary.meter);
     }
     match talk {
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
 }
 
 /// Tells what the user should know, beside the result.
-fn note(talk: &Talk, text: &str) {
+fn note(talk: Talk, text: &str) {
     match talk {
         Talk { level: Level::Quiet, .. } => {}
         Talk { progress: Progress::Json, .. } => printer::event("note", &json!({ "text": text })),

@@ -60,8 +60,9 @@ impl fmt::Debug for Locator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Locator")
             .field("connector", &self.connector)
-            .field("label", &self.label())
+            .field("url", &self.shown_url())
             .field("options", &self.options.iter().map(|(key, _)| key).collect::<Vec<_>>())
+            .field("object", &self.object)
             .finish()
     }
 }
@@ -303,12 +304,15 @@ impl Locator {
 
     /// The locator without passwords, for messages.
     pub fn label(&self) -> String {
-        // A path holds none, and its letters mean nothing: `day=2024-01-02/` is a folder.
-        let place = if matches!(self.connector, FILE | SQLITE) { self.url.clone() } else { mask(&self.url) };
         match &self.object {
-            Some(object) => format!("{place}#{object}"),
-            None => place,
+            Some(object) => format!("{}#{object}", self.shown_url()),
+            None => self.shown_url(),
         }
+    }
+
+    /// A path holds no password, and its letters mean nothing: `day=2024-01-02/` is a folder.
+    fn shown_url(&self) -> String {
+        if matches!(self.connector, FILE | SQLITE) { self.url.clone() } else { mask(&self.url) }
     }
 
     fn exists(&self, lookup: &dyn Lookup) -> bool {

@@ -25,8 +25,8 @@ const SHOWN: [&str; 18] = [
     "sf",
 ];
 
-/// Keys whose values are surely secret: the key itself may be seen.
-const SECRET: [&str; 8] = ["password", "sslpassword", "passwd", "pass", "pwd", "secret", "token", "key"];
+/// Keys whose values are surely secret end in one of these: the key itself may be seen.
+const SECRET: [&str; 7] = ["password", "passwd", "pass", "pwd", "secret", "token", "key"];
 
 /// What a hidden value looks like.
 const MASK: &str = "***";
@@ -98,10 +98,17 @@ fn mask_query(query: Option<&str>) -> String {
 fn mask_pair(pair: &str) -> String {
     let Some((key, value)) = pair.split_once('=') else { return MASK.to_owned() };
     match percent_decode(key).as_str() {
-        key if SECRET.contains(&key) => format!("{key}={MASK}"),
         key if SHOWN.contains(&key) && !value.contains('@') => format!("{key}={value}"),
+        key if is_secret(key) && key.chars().all(|c| c.is_ascii_lowercase() || c == '_') => format!("{key}={MASK}"),
         _ => MASK.to_owned(),
     }
+}
+
+/// Whether the value of the option `key` is hidden.
+pub fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    // `sslkey` names a file, and its name may be needed to find a mistake.
+    key != "sslkey" && SECRET.iter().any(|secret| key.ends_with(secret))
 }
 
 /// libpq's keyword string: `key = value` parted by blanks, a value perhaps in single quotes.
