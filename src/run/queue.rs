@@ -72,6 +72,12 @@ impl Queues {
     }
 }
 
+/// Bytes of a task, at least: what the target asks for, but no more than leaves each channel its share.
+pub(super) fn least_bytes(splits: &[Split], channels: usize, wanted: Option<u64>) -> u64 {
+    let all: u64 = splits.iter().map(bytes).sum();
+    wanted.unwrap_or(0).min(all / channels.max(1) as u64)
+}
+
 fn bytes(split: &Split) -> u64 {
     split.bytes.unwrap_or(UNKNOWN_BYTES).max(1)
 }
@@ -111,6 +117,16 @@ mod tests {
         assert_eq!(ids(&queues.take(0, 30, 0)), [0, 1, 2]);
         assert_eq!(ids(&queues.take(0, 1, 0)), [3]);
         assert_eq!(ids(&queues.take(0, 1, 25)), [4, 5]);
+    }
+
+    #[test]
+    fn large_tasks_leave_no_channel_idle() {
+        let all = splits(8);
+        assert_eq!(least_bytes(&all, 2, Some(1 << 30)), 40);
+        assert_eq!(least_bytes(&all, 2, Some(25)), 25);
+        assert_eq!(least_bytes(&all, 2, None), 0);
+        let mut queues = Queues::new(&all, &[2]);
+        assert_eq!([queues.take(0, 0, 40).len(), queues.take(0, 0, 40).len()], [4, 4]);
     }
 
     #[test]
