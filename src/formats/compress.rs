@@ -3,11 +3,12 @@
 //! What is written is a row of complete gzip members or zstd frames, so that compressing goes in parallel and files
 //! are joined byte by byte. Parquet and Arrow IPC compress inside themselves and do not come here when written.
 
-use std::io::Read;
-use std::io::Write as _;
+use std::fmt;
+use std::io::{self, BufRead, Read, Write as _};
 
 use serde::{Deserialize, Serialize};
 
+use super::extension::COMPRESSIONS;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Raw bytes that are worth a gzip member or zstd frame of their own.
@@ -17,6 +18,9 @@ pub const FRAME_BYTES: usize = 4 << 20;
 pub const MAGIC_BYTES: usize = 4;
 
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// The largest window of a zstd frame, as `zstd --long=31` writes it. Memory for it is taken only when a frame asks.
+const WINDOW_LOG_MAX: u32 = 31;
 
 /// How a whole file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +47,7 @@ impl Compression {
 
     /// What the last extension of a file name says.
     pub fn of_extension(extension: &str) -> Option<Self> {
-        match extension.to_ascii_lowercase().as_str() {
-            "gz" | "gzip" => Some(Self::Gzip),
-            "zst" | "zstd" => Some(Self::Zstd),
-            _ => None,
-        }
+        COMPRESSIONS.iter().find(|(known, _)| extension.eq_ignore_ascii_case(known)).map(|(_, found)| *found)
     }
 
     /// The extension, with its dot; empty for none.
@@ -62,20 +62,83 @@ impl Compression {
 
 /// The plain bytes of `inner`. Errors of the reader go through [`damage`].
 pub fn reader<R: Read + Send + 'static>(compression: Compression, inner: R) -> Result<Box<dyn Read + Send>> {
-    let buffered = std::io::BufReader::with_capacity(BUFFER_BYTES, inner);
+    let buffered = io::BufReader::with_capacity(BUFFER_BYTES, inner);
     Ok(match compression {
         Compression::None => Box::new(buffered),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
-        Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(buffered)?),
+        Compression::Gzip => Box::new(Whole(Members(next_member(buffered)?))),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
+            decoder.window_log_max(WINDOW_LOG_MAX)?;
+            Box::new(Whole(decoder))
+        }
     })
 }
 
+/// The members of a gzip file, one after the other; none when all are read.
+struct Members<R>(Option<flate2::bufread::GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = self.0.as_mut() {
+            let bytes = member.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() {
+                return Ok(bytes);
+            }
+            if let Some(ended) = self.0.take() {
+                self.0 = next_member(ended.into_inner())?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The member that begins next. Zeros before it, or before the end, are padding of tapes and block devices.
+fn next_member<R: BufRead>(mut inner: R) -> io::Result<Option<flate2::bufread::GzDecoder<R>>> {
+    loop {
+        let bytes = inner.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let more = zeros < bytes.len();
+        inner.consume(zeros);
+        if more {
+            return Ok(Some(flate2::bufread::GzDecoder::new(inner)));
+        }
+    }
+}
+
+/// Data that end too early as an error of their own: readers of Arrow take an unexpected end for the end of a stream.
+struct Whole<R>(R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::InvalidData, EndsEarly),
+            _ => source,
+        })
+    }
+}
+
+/// Compressed data are cut off.
+#[derive(Debug)]
+struct EndsEarly;
+
+impl fmt::Display for EndsEarly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unexpected end of the compressed data")
+    }
+}
+
+impl std::error::Error for EndsEarly {}
+
 /// What an error of a [`reader`] means: damage of the data, unless the system reported it.
-pub fn damage(source: std::io::Error) -> Error {
+pub fn damage(source: io::Error) -> Error {
     if source.raw_os_error().is_some() {
         return source.into();
     }
-    let cut = source.kind() == std::io::ErrorKind::UnexpectedEof || source.to_string().contains("incomplete frame");
+    let cut =
+        source.kind() == io::ErrorKind::UnexpectedEof || source.get_ref().is_some_and(|inner| inner.is::<EndsEarly>());
     let message = if cut { "the compressed data end too early" } else { "the compressed data are damaged" };
     Error::new(ErrorKind::Corrupt, message).with_hint("get the file anew from where it came from").with_source(source)
 }
@@ -112,6 +175,34 @@ mod tests {
             assert_eq!(Compression::detect(&bytes), compression);
             assert_eq!(plain(compression, bytes).unwrap(), b"one,two");
         }
+    }
+
+    #[test]
+    fn zeros_behind_a_gzip_member_are_padding_and_other_bytes_are_damage() {
+        let one = frame(Compression::Gzip, None, b"one,".to_vec()).unwrap();
+        let two = frame(Compression::Gzip, None, b"two".to_vec()).unwrap();
+        let zeros = vec![0; 2 * BUFFER_BYTES];
+        let padded = [one.as_slice(), &zeros, &two, &[0; 3]].concat();
+        assert_eq!(plain(Compression::Gzip, padded).unwrap(), b"one,two");
+        let followed = [one.as_slice(), b"words"].concat();
+        assert_eq!(plain(Compression::Gzip, followed).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn zstd_windows_may_be_as_long_as_the_program_makes_them() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.window_log(28).unwrap();
+        encoder.include_contentsize(false).unwrap();
+        encoder.write_all(b"far and wide").unwrap();
+        assert_eq!(plain(Compression::Zstd, encoder.finish().unwrap()).unwrap(), b"far and wide");
+    }
+
+    #[test]
+    fn an_end_too_early_is_no_unexpected_end_of_file() {
+        let whole = frame(Compression::Gzip, None, vec![7; 100_000]).unwrap();
+        let mut reader = reader(Compression::Gzip, std::io::Cursor::new(whole[..whole.len() - 9].to_vec())).unwrap();
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -1,9 +1,15 @@
 //! Arrow IPC: files (with a footer, read in any order) and streams, to batches and back.
 //!
 //! Works on bytes and readers handed in, opens nothing. Dictionaries, views and runs come out plain.
+//!
+//! The end marker of a stream is optional, so a stream that is cut off just behind a batch looks whole; one that is cut
+//! anywhere else is damage.
+
+mod join;
 
 use std::io::Read;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::parquet::file::reader::ChunkReader;
 use arrow::array::RecordBatch;
@@ -18,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use super::plain;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use join::Joiner;
+
 /// First bytes of an IPC file, and its last.
 pub const MAGIC: &[u8] = b"ARROW1";
 
@@ -28,6 +36,9 @@ pub const STREAM_MAGIC: &[u8] = &[0xff, 0xff, 0xff, 0xff];
 pub const FEATHER_1_MAGIC: &[u8] = b"FEA1";
 
 const TRAILER_BYTES: usize = 10;
+
+/// A message takes a multiple of this many bytes.
+const MESSAGE_BYTES: u64 = 8;
 
 /// How buffers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,8 +142,23 @@ impl Decoder {
 
 /// The batches of an IPC stream, one after the other.
 pub struct Stream {
-    reader: StreamReader<Box<dyn Read + Send>>,
+    reader: StreamReader<Counted>,
     schema: SchemaRef,
+    read: Arc<AtomicU64>,
+}
+
+/// Counts the bytes that were read.
+struct Counted {
+    inner: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let bytes = self.inner.read(buffer)?;
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
 }
 
 impl std::fmt::Debug for Stream {
@@ -147,9 +173,10 @@ impl Stream {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) for a stream that is cut off or damaged.
     pub fn open(reader: Box<dyn Read + Send>) -> Result<Self> {
-        let reader = StreamReader::try_new(reader, None).map_err(damage)?;
+        let read = Arc::new(AtomicU64::new(0));
+        let reader = StreamReader::try_new(Counted { inner: reader, read: Arc::clone(&read) }, None).map_err(damage)?;
         let schema = plain::schema(&reader.schema())?;
-        Ok(Self { reader, schema })
+        Ok(Self { reader, schema, read })
     }
 
     /// All columns, in plain types.
@@ -160,6 +187,8 @@ impl Stream {
     /// The next batch, in the columns of `schema`. Blocks.
     pub fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         match self.reader.next() {
+            // The reader takes an end within the length of a message for the end of the stream.
+            None if self.read.load(Ordering::Relaxed) % MESSAGE_BYTES != 0 => Err(truncated()),
             None => Ok(None),
             Some(batch) => plain::select(&batch.map_err(damage)?, schema).map(Some),
         }
@@ -258,6 +287,10 @@ fn cut_off() -> Error {
         .with_hint("get the file anew, or read it as a stream with format=arrows")
 }
 
+fn truncated() -> Error {
+    Error::new(ErrorKind::Corrupt, "the Arrow stream ends within a batch").with_hint("get the stream anew")
+}
+
 fn damaged() -> Error {
     Error::new(ErrorKind::Corrupt, "the Arrow data are damaged")
 }
@@ -343,10 +376,53 @@ mod tests {
             assert_eq!(File::open(&bytes.slice(..cut)).unwrap_err().kind(), ErrorKind::Corrupt);
         }
         let bytes = write(Kind::Stream, Codec::None);
-        let cut = bytes.slice(..bytes.len() - 40);
-        let mut stream = Stream::open(Box::new(std::io::Cursor::new(cut))).unwrap();
+        // Within the last batch, within the length of a message, and in the middle of the end marker.
+        let second = bytes.len() - 8;
+        for cut in [bytes.len() - 40, second + 1, second + 4, second + 7] {
+            let mut stream = Stream::open(Box::new(std::io::Cursor::new(bytes.slice(..cut)))).unwrap();
+            let schema = Arc::clone(stream.schema());
+            let all: Result<Vec<_>> = std::iter::from_fn(|| stream.next_batch(&schema).transpose()).collect();
+            assert_eq!(all.unwrap_err().kind(), ErrorKind::Corrupt, "{cut} of {} bytes", bytes.len());
+        }
+        // The end marker itself is optional.
+        let mut stream = Stream::open(Box::new(std::io::Cursor::new(bytes.slice(..second)))).unwrap();
         let schema = Arc::clone(stream.schema());
-        stream.next_batch(&schema).unwrap();
-        assert_eq!(stream.next_batch(&schema).unwrap_err().kind(), ErrorKind::Corrupt);
+        let all: Result<Vec<_>> = std::iter::from_fn(|| stream.next_batch(&schema).transpose()).collect();
+        assert_eq!(all.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn joined_messages_are_read_like_those_of_one_file() {
+        let plain = |start| plain::select(&batch(start), &plain::schema(&batch(0).schema()).unwrap()).unwrap();
+        let schema = plain(0).schema();
+        for kind in [Kind::File, Kind::Stream] {
+            let (mut joiner, mut all) = Joiner::new(kind, &schema).unwrap();
+            for start in [0, 3] {
+                let mut encoder = Encoder::new(kind, &schema, Codec::Zstd).unwrap();
+                let mut part = encoder.take();
+                let header = part.len() as u64;
+                encoder.encode(&plain(start)).unwrap();
+                encoder.finish().unwrap();
+                part.extend(encoder.take());
+                let part = Bytes::from(part);
+                let ranges = match kind {
+                    Kind::File => joiner.file(&part).unwrap(),
+                    Kind::Stream => joiner.stream(&part, header).unwrap(),
+                };
+                ranges.iter().for_each(|range| all.extend_from_slice(&part[range.start as usize..range.end as usize]));
+            }
+            all.extend(joiner.finish());
+            let all = Bytes::from(all);
+            let batches: Vec<RecordBatch> = if kind == Kind::File {
+                let file = File::open(&all).unwrap();
+                assert!(file.is_joinable(&schema));
+                let decoder = file.decoder(&all, &schema).unwrap();
+                (0..2).map(|index| decoder.decode(&file.batch(&all, index).unwrap()).unwrap()).collect()
+            } else {
+                let mut stream = Stream::open(Box::new(std::io::Cursor::new(all))).unwrap();
+                std::iter::from_fn(|| stream.next_batch(&schema).unwrap()).collect()
+            };
+            assert_eq!(batches, [plain(0), plain(3)]);
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod compress;
 pub mod csv;
+pub mod extension;
 pub mod ipc;
 pub mod json;
 pub mod parquet;
@@ -17,6 +18,7 @@ pub mod value;
 mod block;
 mod guess;
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use arrow::array::RecordBatch;
@@ -28,6 +30,9 @@ use split::ChunkScan;
 
 /// Bytes of the head of a file that are worth giving to [`RecordFormat::infer`].
 pub const SAMPLE_BYTES: usize = 4 << 20;
+
+/// Bytes of the head of a file in which a header most often ends, for [`RecordFormat::start`].
+pub const HEADER_BYTES: usize = 64 << 10;
 
 /// Records that are looked at to find the types of columns.
 pub const SAMPLE_ROWS: usize = 10_000;
@@ -140,6 +145,8 @@ pub struct Start {
     pub line: u64,
     /// Whether the file may be cut with [`RecordFormat::scan_chunk`].
     pub splittable: bool,
+    /// Whether records may be added behind the last one: not behind the bracket that closes an array.
+    pub extendable: bool,
 }
 
 /// How the records of a file are laid out.
@@ -148,6 +155,13 @@ pub struct Start {
 pub struct Layout {
     /// The columns, in the order of the file; for JSON all keys that are known.
     pub columns: Vec<String>,
+}
+
+impl Layout {
+    /// Where each column stands, by its name.
+    fn places(&self) -> HashMap<&str, usize> {
+        self.columns.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect()
+    }
 }
 
 /// Columns and types, from the head of a file.

@@ -2,6 +2,7 @@
 //!
 //! Columnar files may hold any of them; what follows in the program sees one form per type. Values stay the same.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, RecordBatch, RecordBatchOptions};
@@ -32,14 +33,21 @@ pub fn schema(schema: &Schema) -> Result<SchemaRef> {
 /// [`Resource`](ErrorKind::Resource) when a column of one batch does not fit 32-bit offsets.
 pub fn select(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    let column = |field: &FieldRef| {
-        let column = batch.column_by_name(field.name()).ok_or_else(|| missing(field))?;
+    let given = batch.schema_ref().fields();
+    let mut places: Option<HashMap<&str, usize>> = None;
+    let column = |(index, field): (usize, &FieldRef)| {
+        // Most often a column stands where it is wanted.
+        let there = given.get(index).is_some_and(|there| there.name() == field.name());
+        let by_name = || given.iter().enumerate().map(|(place, field)| (field.name().as_str(), place)).collect();
+        let place =
+            if there { Some(index) } else { places.get_or_insert_with(by_name).get(field.name().as_str()).copied() };
+        let column = batch.column(place.ok_or_else(|| missing(field))?);
         if column.data_type() == field.data_type() {
             return Ok(Arc::clone(column));
         }
         cast_with_options(column, field.data_type(), &options).at("column", || field.name())
     };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

@@ -19,7 +19,7 @@ use crate::flow::meter::Meter;
 use crate::plan::error::from_datafusion;
 use crate::plan::tasks::assign;
 use crate::plan::write::receipts;
-use crate::run::queue::Queues;
+use crate::run::queue::{self, Queues};
 use crate::run::sizing::Sizing;
 use crate::run::stopped;
 use crate::runner::{PlanShape, RunEvents, Runner, Task, Transfer};
@@ -86,7 +86,7 @@ impl LocalRunner {
             context: Arc::clone(&self.context),
             queues: Mutex::new(Queues::new(&left, &self.sizing.groups)),
             next_task: AtomicU32::new(next_task),
-            least_bytes: transfer.task_bytes.unwrap_or(0),
+            least_bytes: queue::least_bytes(&left, self.sizing.channels, transfer.task_bytes),
             alive: alive.clone(),
         });
         let channels = self.sizing.groups.iter().enumerate();

@@ -31,7 +31,7 @@ impl Queues {
     pub(super) fn new(splits: &[Split], channels: &[usize]) -> Self {
         let sources: Vec<&[Split]> = splits.chunk_by(|one, next| one.source == next.source).collect();
         if sources.len() >= channels.len() && sources.len() > 1 {
-            return Self { groups: dealt(&sources, channels, |run| run.concat()) };
+            return Self { groups: dealt(&sources, channels, <[&[Split]]>::concat) };
         }
         Self { groups: dealt(splits, channels, <[Split]>::to_vec) }
     }
@@ -87,6 +87,12 @@ fn dealt<T>(items: &[T], channels: &[usize], splits: impl Fn(&[T]) -> Vec<Split>
         Queue { channels, splits: splits.into(), bytes }
     };
     channels.iter().map(deal).collect()
+}
+
+/// Bytes of a task, at least: what the target asks for, but no more than leaves each channel its share.
+pub(super) fn least_bytes(splits: &[Split], channels: usize, wanted: Option<u64>) -> u64 {
+    let all: u64 = splits.iter().map(bytes).sum();
+    wanted.unwrap_or(0).min(all / channels.max(1) as u64)
 }
 
 fn bytes(split: &Split) -> u64 {
@@ -160,6 +166,16 @@ mod tests {
         assert_eq!(ids(&queues.take(0, 30, 0)), [0, 1, 2]);
         assert_eq!(ids(&queues.take(0, 1, 0)), [3]);
         assert_eq!(ids(&queues.take(0, 1, 25)), [4, 5]);
+    }
+
+    #[test]
+    fn large_tasks_leave_no_channel_idle() {
+        let all = splits(8);
+        assert_eq!(least_bytes(&all, 2, Some(1 << 30)), 40);
+        assert_eq!(least_bytes(&all, 2, Some(25)), 25);
+        assert_eq!(least_bytes(&all, 2, None), 0);
+        let mut queues = Queues::new(&all, &[2]);
+        assert_eq!([queues.take(0, 0, 40).len(), queues.take(0, 0, 40).len()], [4, 4]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
 use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
 use crate::run::local::LocalRunner;
-use crate::run::queue::Queues;
+use crate::run::queue::{self, Queues};
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::{Between, Surroundings};
@@ -233,10 +233,11 @@ fn task_reports(transfer: &Transfer, sizing: &Sizing) -> Vec<TaskReport> {
         return vec![report(0, 0, &transfer.splits)];
     }
     let mut queues = Queues::new(&transfer.splits, &sizing.groups);
+    let least_bytes = queue::least_bytes(&transfer.splits, sizing.channels, transfer.task_bytes);
     let mut tasks = Vec::new();
     let mut group = 0;
     loop {
-        let splits = queues.take(group, 0, transfer.task_bytes.unwrap_or(0));
+        let splits = queues.take(group, 0, least_bytes);
         if splits.is_empty() {
             return tasks;
         }

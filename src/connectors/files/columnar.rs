@@ -7,7 +7,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt as _, stream};
 
-use super::input::{Chunks, Footer, Input};
+use super::chunks::Chunks;
+use super::gate::{Gate, Held};
+use super::input::{Footer, Input};
 use super::prune;
 use super::read::Piece;
 use crate::bridge::{blocking, cpu};
@@ -15,8 +17,14 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::{ipc, parquet, plain};
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
-/// Stored bytes of a row group that are read ahead into memory; larger ones are read page by page.
-const FETCH_BYTES: u64 = 48 << 20;
+/// Stored bytes of a row group that are read ahead into memory, at most; larger ones are read page by page.
+const FETCH_BYTES: usize = 48 << 20;
+
+/// The same in batches' worth of bytes, which are fewer where there is little memory.
+const FETCH_BATCHES: usize = 8;
+
+/// Batches' worth of bytes that a stream of Arrow batches holds.
+const HELD_BATCHES: usize = 4;
 
 /// The splits of one file: row groups or batches, small ones together. Blocks.
 pub(super) fn plan(
@@ -114,7 +122,7 @@ pub(super) fn read_groups(inputs: Arc<Vec<Input>>, file: usize, mut groups: Vec<
                     (reader, batch)
                 })
                 .await?;
-                if let Some(batch) = batch.at("file", || &state.inputs[state.file].name)? {
+                if let Some(batch) = state.explained(batch)? {
                     state.left = state.left.map(|left| left.saturating_sub(batch.num_rows() as u64));
                     state.current = Some(reader);
                     return Ok(Some((batch, state)));
@@ -128,6 +136,15 @@ pub(super) fn read_groups(inputs: Arc<Vec<Input>>, file: usize, mut groups: Vec<
 }
 
 impl Groups {
+    /// An error with its file, and with what the system said.
+    fn explained<T>(&self, result: Result<T>) -> Result<T> {
+        let result = result.map_err(|error| match &self.chunks {
+            Some(chunks) => chunks.cause(error),
+            None => error,
+        });
+        result.at("file", || &self.inputs[self.file].name)
+    }
+
     /// Fetches a row group and opens its reader. Blocks.
     fn open(mut self, group: usize) -> Result<Self> {
         let input = &self.inputs[self.file];
@@ -148,13 +165,15 @@ impl Groups {
             limit: self.left,
             threads: cpu::threads(),
         };
-        let fetched = if footer.size(group, schema).stored <= FETCH_BYTES {
+        let most = FETCH_BYTES.min(FETCH_BATCHES * self.scan.batch_bytes) as u64;
+        let fetched = if footer.size(group, schema).stored <= most {
             chunks.fetch(&footer.ranges(group, schema)).at("file", place)?
         } else {
             chunks.clone()
         };
-        self.current = Some(footer.read(&fetched, &scan).at("file", place)?);
+        let reader = footer.read(&fetched, &scan);
         self.chunks = Some(chunks);
+        self.current = Some(self.explained(reader)?);
         Ok(self)
     }
 }
@@ -168,22 +187,26 @@ pub(super) fn read_batches(
 ) -> Result<BatchStream> {
     let name = inputs[file].name.clone();
     let schema = Arc::clone(&scan.schema);
+    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes);
     let fetched = blocking::stream("arrow-read", move |outlet| {
         let input = &inputs[file];
         let Footer::Arrow(footer) = input.footer()? else {
             return Err(Error::new(ErrorKind::Internal, "the split is not one of Arrow"));
         };
         let chunks = input.open_file()?;
-        let decoder = Arc::new(footer.decoder(&chunks, &schema)?);
-        for index in range {
-            if !outlet.send((Arc::clone(&decoder), footer.batch(&chunks, index)?)) {
+        let caused = |error| chunks.cause(error);
+        let decoder = Arc::new(footer.decoder(&chunks, &schema).map_err(caused)?);
+        for (index, bytes) in footer.batch_bytes().enumerate().take(range.end).skip(range.start) {
+            let mut held = Held::default();
+            gate.grow(&mut held, usize::try_from(bytes).unwrap_or(usize::MAX))?;
+            if !outlet.send((Arc::clone(&decoder), footer.batch(&chunks, index).map_err(caused)?, held)) {
                 break;
             }
         }
         Ok(())
     })?;
     let batches = fetched.then(|fetched| async move {
-        let (decoder, batch) = fetched?;
+        let (decoder, batch, _held) = fetched?;
         cpu::run(move || decoder.decode(&batch)).await?
     });
     Ok(cut(batches.boxed(), name, scan))
@@ -193,16 +216,23 @@ pub(super) fn read_batches(
 pub(super) fn read_stream(inputs: Arc<Vec<Input>>, file: usize, scan: &Scan) -> Result<BatchStream> {
     let name = inputs[file].name.clone();
     let schema: SchemaRef = Arc::clone(&scan.schema);
+    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes);
     let batches = blocking::stream("arrow-read", move |outlet| {
         let mut stream = ipc::Stream::open(inputs[file].open_stream()?)?;
-        while let Some(batch) = stream.next_batch(&schema)? {
-            if !outlet.send(batch) {
-                break;
+        // How large the next batch is shows when it is read: it is taken to be like the one before.
+        let mut bytes = 0;
+        loop {
+            let mut held = Held::default();
+            gate.grow(&mut held, bytes)?;
+            let Some(batch) = stream.next_batch(&schema)? else { return Ok(()) };
+            bytes = plain::byte_count(&batch);
+            if !outlet.send((batch, held)) {
+                return Ok(());
             }
         }
-        Ok(())
     })?;
-    Ok(cut(batches, name, scan))
+    let batches = batches.map(|batch| batch.map(|(batch, _held)| batch));
+    Ok(cut(batches.boxed(), name, scan))
 }
 
 /// `batches` in the sizes that the scan asks for, up to its limit; errors name the file.

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::connector::OptionDoc;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
+use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
 use crate::formats::{RecordFormat, Typing, ipc, parquet, value};
 
@@ -27,82 +28,18 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     ),
     option("level", "integer", "", "effort of the compression"),
     option("header", "boolean", "true", "whether the first CSV record names the columns"),
-    option("delimiter", "string", ",", "the character between CSV fields"),
+    option("delimiter", "string", "by format", "the character between fields: a comma in CSV, a tab in TSV"),
     option("quote", "string", "\"", "the character around CSV fields; empty for none"),
     option("null", "string", "", "the unquoted CSV text that means NULL"),
     option("casts", "object", "", "column to type: how the text of a column is parsed"),
     option("allStrings", "boolean", "false", "every column of a text file is text"),
     option("fileBytes", "bytes", "256MB", "size of the part files in a target folder"),
     option("rowGroupRows", "integer", "1048576", "rows of a Parquet row group, at most"),
-    option("rowGroupBytes", "bytes", "64MB", "memory that a Parquet row group takes while it is built"),
+    option("rowGroupBytes", "bytes", "64MB", "memory that a Parquet row group takes while it is built, at most"),
 ];
 
 const fn option(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> OptionDoc {
     OptionDoc { name, kind, default, meaning }
-}
-
-/// What one file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Format {
-    Csv,
-    Tsv,
-    Jsonl,
-    Parquet,
-    Arrow,
-    Arrows,
-}
-
-impl Format {
-    /// What the file name says: format and compression by its last extensions.
-    pub(super) fn of_path(path: &Path) -> (Option<Self>, Option<Compression>) {
-        let extension = |path: &Path| path.extension().and_then(|text| text.to_str()).map(str::to_ascii_lowercase);
-        let compression = extension(path).as_deref().and_then(Compression::of_extension);
-        let inner = if compression.is_some() { path.with_extension("") } else { path.to_owned() };
-        let format = extension(&inner).and_then(|word| Self::of_extension(&word));
-        (format, compression)
-    }
-
-    fn of_extension(word: &str) -> Option<Self> {
-        Some(match word {
-            "csv" => Self::Csv,
-            "tsv" | "tab" => Self::Tsv,
-            "jsonl" | "ndjson" | "json" => Self::Jsonl,
-            "parquet" | "pq" => Self::Parquet,
-            "arrow" | "ipc" | "feather" => Self::Arrow,
-            "arrows" | "stream" => Self::Arrows,
-            _ => return None,
-        })
-    }
-
-    /// The extension of files that are written, without a dot.
-    pub(super) fn extension(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Tsv => "tsv",
-            Self::Jsonl => "jsonl",
-            Self::Parquet => "parquet",
-            Self::Arrow => "arrow",
-            Self::Arrows => "arrows",
-        }
-    }
-
-    /// Its name in messages.
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Csv => "CSV",
-            Self::Tsv => "TSV",
-            Self::Jsonl => "JSON lines",
-            Self::Parquet => "Parquet",
-            Self::Arrow => "Arrow IPC",
-            Self::Arrows => "an Arrow IPC stream",
-        }
-    }
-
-    /// Whether it is text records one after the other.
-    pub(super) fn is_records(self) -> bool {
-        matches!(self, Self::Csv | Self::Tsv | Self::Jsonl)
-    }
 }
 
 /// Where the files are.
@@ -122,6 +59,10 @@ pub(super) struct Config {
     pub(super) compression: Option<String>,
     pub(super) level: Option<i32>,
     csv: CsvOptions,
+    /// The delimiter that was named; else it is that of the format.
+    delimiter: Option<u8>,
+    /// An option that only formats with delimiters have, where one was given.
+    delimited: Option<&'static str>,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -166,14 +107,18 @@ impl Config {
             .map(|(column, text)| Ok(Arc::new(value::parse_type(text).at("column", || column)?.with_name(column))));
         let typing = Typing { all_strings: raw.all_strings, casts: casts.collect::<Result<_>>()? };
         let defaults = CsvOptions::default();
+        let delimiter = match raw.delimiter.as_deref() {
+            Some("\\t" | "tab") => Some(b'\t'),
+            given => given.map(|text| single("delimiter", text)).transpose()?,
+        };
+        let given = [
+            ("header", raw.header.is_some()),
+            ("delimiter", raw.delimiter.is_some()),
+            ("quote", raw.quote.is_some()),
+            ("null", raw.null.is_some()),
+        ];
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
-            delimiter: match raw.delimiter.as_deref() {
-                None if format == Some(Format::Tsv) => b'\t',
-                None => defaults.delimiter,
-                Some("\\t" | "tab") => b'\t',
-                Some(text) => single("delimiter", text)?,
-            },
             quote: match raw.quote.as_deref() {
                 None => defaults.quote,
                 Some("" | "none") => None,
@@ -181,6 +126,7 @@ impl Config {
             },
             null: raw.null.unwrap_or(defaults.null),
             typing,
+            ..defaults
         };
         if let Some(word) = raw.compression.as_deref() {
             parse_compression(word)?;
@@ -196,6 +142,8 @@ impl Config {
             compression: raw.compression,
             level: raw.level,
             csv,
+            delimiter,
+            delimited: given.into_iter().find_map(|(name, given)| given.then_some(name)),
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -214,11 +162,20 @@ impl Config {
         if format == Format::Jsonl {
             return Ok(Arc::new(JsonLines::new(self.csv.typing.clone())));
         }
-        let mut options = self.csv.clone();
-        if format == Format::Tsv && options.delimiter == b',' {
-            options.delimiter = b'\t';
-        }
+        let usual = if format == Format::Tsv { b'\t' } else { b',' };
+        let options = CsvOptions { delimiter: self.delimiter.unwrap_or(usual), ..self.csv.clone() };
         Ok(Arc::new(Csv::new(options)?))
+    }
+
+    /// An error when an option was given that files of `format` do not have.
+    pub(super) fn check(&self, format: Format) -> Result<()> {
+        match self.delimited.filter(|_| !format.is_delimited()) {
+            None => Ok(()),
+            Some(option) => {
+                let message = format!("the option {option} is for CSV and TSV, and this is {}", format.title());
+                Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
+            }
+        }
     }
 
     /// Whether CSV files have a header.
@@ -228,7 +185,7 @@ impl Config {
 
     /// How whole files are compressed when written: the option, else the extension.
     pub(super) fn outer_compression(&self, path: Option<&Path>) -> Result<Compression> {
-        let by_name = path.and_then(|path| Format::of_path(path).1).unwrap_or(Compression::None);
+        let by_name = path.and_then(|path| extension::of_path(path).1).unwrap_or(Compression::None);
         match self.compression.as_deref() {
             None => Ok(by_name),
             Some("none") => Ok(Compression::None),
@@ -291,7 +248,7 @@ fn parse_place(url: &str) -> Result<Place> {
 }
 
 fn parse_format(word: &str) -> Result<Format> {
-    Format::of_extension(&word.to_ascii_lowercase()).ok_or_else(|| {
+    Format::of_extension(word).ok_or_else(|| {
         usage(format!("there is no format {word:?}")).with_hint("use csv, tsv, jsonl, parquet, arrow or arrows")
     })
 }
@@ -328,14 +285,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_come_from_the_last_extensions() {
-        let of = |path: &str| Format::of_path(Path::new(path));
-        assert_eq!(of("a.csv"), (Some(Format::Csv), None));
-        assert_eq!(of("a.b.JSONL.GZ"), (Some(Format::Jsonl), Some(Compression::Gzip)));
-        assert_eq!(of("a.parquet.zst"), (Some(Format::Parquet), Some(Compression::Zstd)));
-        assert_eq!(of("a.gz"), (None, Some(Compression::Gzip)));
-        assert_eq!(of(".csv"), (None, None));
-        assert_eq!(of("data"), (None, None));
+    fn a_delimiter_that_is_named_holds_in_every_format() {
+        let separated = |options: Json, format: Format| {
+            let schema = arrow::datatypes::Schema::new(vec![
+                arrow::datatypes::Field::new("a", arrow::datatypes::DataType::Utf8, true),
+                arrow::datatypes::Field::new("b", arrow::datatypes::DataType::Utf8, true),
+            ]);
+            let records = Config::parse(&options).unwrap().records(format).unwrap();
+            String::from_utf8(records.header(&Arc::new(schema)).unwrap()).unwrap()
+        };
+        assert_eq!(separated(json!({"url": "t"}), Format::Tsv), "a\tb\n");
+        assert_eq!(separated(json!({"url": "t", "delimiter": ","}), Format::Tsv), "a,b\n");
+        assert_eq!(separated(json!({"url": "t", "format": "tsv", "delimiter": ","}), Format::Tsv), "a,b\n");
+        assert_eq!(separated(json!({"url": "t"}), Format::Csv), "a,b\n");
+        let config = Config::parse(&json!({"url": "t", "null": "-"})).unwrap();
+        assert_eq!(config.check(Format::Parquet).unwrap_err().kind(), ErrorKind::Usage);
+        assert!(config.check(Format::Tsv).is_ok());
     }
 
     #[test]

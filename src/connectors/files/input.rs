@@ -1,23 +1,29 @@
-//! What is read: finding files, telling what they hold, pinning them, opening them. All of it blocks.
+//! What is read: telling what files hold, pinning them, opening them. All of it blocks.
 
 use std::fs;
 use std::io::{Cursor, Read, Seek as _, SeekFrom};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ::parquet::file::reader::{ChunkReader, Length};
-use bytes::Bytes;
+use ::parquet::file::reader::ChunkReader as _;
+use serde::{Deserialize, Serialize};
 
-use super::config::{Config, Format, Place, literal_path};
+use super::chunks::Chunks;
+use super::config::{Config, Place};
+use super::find::find;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression};
-use crate::formats::{Extent, SAMPLE_BYTES, Start, ipc, parquet};
+use crate::formats::extension::{self, Format};
+use crate::formats::{Extent, Start, ipc, parquet};
 
 /// First bytes that tell what a file holds.
 const SNIFF_BYTES: usize = 512;
 
 const BUFFER_BYTES: usize = 128 << 10;
+
+/// A record may have this many bytes; offsets of a batch are 32-bit.
+pub(super) const RECORD_BYTES: usize = 1 << 30;
 
 /// One file, as it was when the session opened.
 pub(super) struct Input {
@@ -45,14 +51,14 @@ enum Data {
     /// A regular file, which can be opened again.
     Path(PathBuf, Stamp),
     /// A copy without a name, of what cannot be read in any order where it stands.
-    Spooled(Arc<fs::File>),
+    Spooled(Chunks),
     /// What can be read only once.
     Pipe(Mutex<Option<Box<dyn Read + Send>>>),
 }
 
-/// What must not change while a file is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+/// What must not change while a file is read, or between the agreement and the commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -60,7 +66,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &fs::Metadata) -> Self {
+    pub(super) fn of(metadata: &fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -76,74 +82,13 @@ impl std::fmt::Debug for Input {
     }
 }
 
-/// The files that `path` names: itself, those of a folder, or those of a glob; sorted.
-pub(super) fn find(path: &str) -> Result<Vec<PathBuf>> {
-    let Some(literal) = literal_path(path) else { return find_glob(path) };
-    let metadata = fs::metadata(&literal).at("file", || path)?;
-    if !metadata.is_dir() {
-        return Ok(vec![literal]);
-    }
-    let mut files = data_files(&literal)?;
-    files.sort();
-    if files.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, "the folder holds no file of a known format")
-            .at("folder", path)
-            .with_hint("known are .csv .tsv .jsonl .parquet .arrow .arrows, also with .gz or .zst; or name a glob"));
-    }
-    Ok(files)
-}
-
-/// The visible files of a known format in a folder, in no order.
-pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).at("folder", || folder.display())? {
-        let path = entry.at("folder", || folder.display())?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && Format::of_path(&path).0.is_some() && path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(files)
-}
-
-fn find_glob(pattern: &str) -> Result<Vec<PathBuf>> {
-    let options =
-        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    let matches = glob::glob_with(pattern, options)
-        .map_err(|source| Error::new(ErrorKind::Usage, "the glob is wrong").with_source(source).at("glob", pattern))?;
-    let mut files = Vec::new();
-    for path in matches {
-        let path = path.map_err(|source| Error::from(std::io::Error::from(source)).at("glob", pattern))?;
-        if !path.is_dir() {
-            files.push(path);
-        }
-    }
-    files.sort();
-    if files.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, "no file matches").at("glob", pattern));
-    }
-    Ok(files)
-}
-
-/// Lines for a ping.
-pub(super) fn facts(place: &Place) -> Result<Vec<String>> {
-    let Place::Path(path) = place else { return Ok(vec!["standard input or output".to_owned()]) };
-    let files = find(path)?;
-    let mut bytes = 0;
-    for file in &files {
-        let metadata = fs::metadata(file).at("file", || file.display())?;
-        fs::File::open(file).at("file", || file.display())?;
-        bytes += metadata.len();
-    }
-    let noun = if files.len() == 1 { "file" } else { "files" };
-    Ok(vec![format!("{} {noun}, {bytes} bytes", files.len())])
-}
-
 /// Finds and pins all files of a place.
 pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
     let inputs = match &config.place {
         Place::Standard => vec![open_pipe(config, "standard input", None, Box::new(std::io::stdin()))?],
-        Place::Path(path) => find(path)?.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?,
+        Place::Path(path) => {
+            find(path, config.format)?.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?
+        }
     };
     let first = inputs.first().ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no file"))?;
     let same = |input: &&Input| input.format != first.format;
@@ -152,6 +97,7 @@ pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
             format!("{} holds {}, but {} {}", first.name, first.format.title(), other.name, other.format.title());
         return Err(Error::new(ErrorKind::Usage, message).with_hint("choose the files of one format with a glob"));
     }
+    config.check(first.format)?;
     Ok(inputs)
 }
 
@@ -164,7 +110,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         if metadata.is_dir() {
             return Err(Error::new(ErrorKind::Usage, "it is a folder"));
         }
-        let by_name = Format::of_path(path).0;
+        let by_name = extension::of_path(path).0;
         let kind = metadata.file_type();
         if kind.is_fifo() || kind.is_char_device() || kind.is_socket() {
             return open_pipe(config, &name, by_name, Box::new(file));
@@ -182,7 +128,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         file.seek(SeekFrom::Start(0))?;
         let spooled = matches!(format, Format::Parquet | Format::Arrow) && compression != Compression::None;
         let data = if spooled {
-            Data::Spooled(Arc::new(spool(compress::reader(compression, file)?)?))
+            Data::Spooled(Chunks::of(spool(compress::reader(compression, file)?)?)?)
         } else {
             Data::Path(path.to_owned(), Stamp::of(&metadata))
         };
@@ -201,7 +147,7 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
         let format = tell(config.format.or(by_name), &head, Sniff::Text)?;
         let whole = Box::new(Cursor::new(head).chain(plain));
         let data = if matches!(format, Format::Parquet | Format::Arrow) {
-            Data::Spooled(Arc::new(spool(whole)?))
+            Data::Spooled(Chunks::of(spool(whole)?)?)
         } else {
             Data::Pipe(Mutex::new(Some(whole)))
         };
@@ -264,6 +210,14 @@ impl Input {
         Self { name: name.to_owned(), format, compression, bytes, data, start, footer }
     }
 
+    /// What the file was when it was pinned; none for what is no file.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        match &self.data {
+            Data::Path(_, stamp) => Some(*stamp),
+            Data::Spooled(_) | Data::Pipe(_) => None,
+        }
+    }
+
     /// Whether it can be read from any place, again and again.
     pub(super) fn is_plain(&self) -> bool {
         matches!(self.data, Data::Path(..)) && self.compression == Compression::None
@@ -271,13 +225,11 @@ impl Input {
 
     /// The file itself, for reading in any order.
     pub(super) fn open_file(&self) -> Result<Chunks> {
-        let file = match &self.data {
-            Data::Path(path, stamp) => Arc::new(open_pinned(path, *stamp)?),
-            Data::Spooled(file) => Arc::clone(file),
-            Data::Pipe(_) => return Err(Error::new(ErrorKind::Internal, "a pipe has no places")),
-        };
-        let bytes = file.metadata()?.len();
-        Ok(Chunks { file, bytes, fetched: None })
+        match &self.data {
+            Data::Path(path, stamp) => Chunks::of(open_pinned(path, *stamp)?),
+            Data::Spooled(chunks) => Ok(chunks.clone()),
+            Data::Pipe(_) => Err(Error::new(ErrorKind::Internal, "a pipe has no places")),
+        }
     }
 
     /// The plain bytes from the start on. A pipe gives them once.
@@ -292,11 +244,27 @@ impl Input {
         }
     }
 
-    /// The first plain bytes, enough to infer columns. They stay readable.
-    pub(super) fn head(&self) -> Result<(Vec<u8>, Extent)> {
+    /// What `look` finds in the first plain bytes, of which `bytes` most often are enough. While it says that the first
+    /// record does not end within them, it gets more, up to the longest record there may be. They stay readable.
+    pub(super) fn look<T>(&self, bytes: usize, look: impl Fn(&[u8], Extent) -> Result<T>) -> Result<T> {
+        let mut wanted = bytes;
+        loop {
+            let (head, extent) = self.head(wanted)?;
+            match look(&head, extent) {
+                Err(error)
+                    if error.kind() == ErrorKind::Resource && extent == Extent::Head && wanted < RECORD_BYTES =>
+                {
+                    wanted = wanted.saturating_mul(2);
+                }
+                found => return found,
+            }
+        }
+    }
+
+    fn head(&self, bytes: usize) -> Result<(Vec<u8>, Extent)> {
         let mut stream = self.open_stream()?;
-        let head = read_head(&mut stream, SAMPLE_BYTES + 1).map_err(compress::damage)?;
-        let extent = if head.len() > SAMPLE_BYTES { Extent::Head } else { Extent::Whole };
+        let head = read_head(&mut stream, bytes + 1).map_err(compress::damage)?;
+        let extent = if head.len() > bytes { Extent::Head } else { Extent::Whole };
         if let Data::Pipe(pipe) = &self.data {
             let whole = Box::new(Cursor::new(head.clone()).chain(stream));
             *pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
@@ -319,8 +287,8 @@ impl Input {
         }
         let chunks = self.open_file()?;
         let footer = match self.format {
-            Format::Parquet => Footer::Parquet(parquet::File::open(&chunks)?),
-            _ => Footer::Arrow(ipc::File::open(&chunks)?),
+            Format::Parquet => Footer::Parquet(parquet::File::open(&chunks).map_err(|error| chunks.cause(error))?),
+            _ => Footer::Arrow(ipc::File::open(&chunks).map_err(|error| chunks.cause(error))?),
         };
         Ok(self.footer.get_or_init(|| footer))
     }
@@ -368,91 +336,6 @@ fn spool(mut reader: Box<dyn Read + Send>) -> Result<fs::File> {
             return Ok(file);
         }
         std::io::Write::write_all(&mut file, &buffer[..bytes]).at("folder", place)?;
-    }
-}
-
-/// A file that is read from many threads at once, each from its own place.
-#[derive(Clone, Debug)]
-pub(super) struct Chunks {
-    file: Arc<fs::File>,
-    bytes: u64,
-    /// Bytes fetched beforehand, ascending.
-    fetched: Option<Arc<Vec<(u64, Bytes)>>>,
-}
-
-impl Chunks {
-    /// A file of our own, which nobody else changes.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let file = Arc::new(fs::File::open(path).at("file", || path.display())?);
-        let bytes = file.metadata()?.len();
-        Ok(Self { file, bytes, fetched: None })
-    }
-
-    /// The same file with `ranges` (ascending) in memory, so that decoding them waits for no disk.
-    pub(super) fn fetch(&self, ranges: &[std::ops::Range<u64>]) -> std::io::Result<Self> {
-        let read = |range: &std::ops::Range<u64>| {
-            let end = range.end.min(self.bytes);
-            Ok((range.start, self.read_at(range.start, end.saturating_sub(range.start) as usize)?))
-        };
-        let fetched = ranges.iter().map(read).collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Self { fetched: Some(Arc::new(fetched)), ..self.clone() })
-    }
-
-    /// `length` bytes from `offset` on.
-    pub(super) fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
-        if let Some(bytes) = self.in_memory(offset).filter(|bytes| bytes.len() >= length) {
-            return Ok(bytes.slice(..length));
-        }
-        if offset.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes.into())
-    }
-
-    fn in_memory(&self, offset: u64) -> Option<Bytes> {
-        let fetched = self.fetched.as_ref()?;
-        let index = fetched.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
-        let (start, bytes) = &fetched[index];
-        let skip = usize::try_from(offset - start).ok().filter(|skip| *skip < bytes.len())?;
-        Some(bytes.slice(skip..))
-    }
-}
-
-impl Length for Chunks {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-}
-
-impl ChunkReader for Chunks {
-    type T = Box<dyn Read + Send>;
-
-    fn get_read(&self, start: u64) -> ::parquet::errors::Result<Self::T> {
-        if let Some(bytes) = self.in_memory(start) {
-            return Ok(Box::new(Cursor::new(bytes)));
-        }
-        let place = FilePlace { file: Arc::clone(&self.file), offset: start };
-        Ok(Box::new(std::io::BufReader::with_capacity(BUFFER_BYTES, place)))
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> ::parquet::errors::Result<Bytes> {
-        Ok(self.read_at(start, length)?)
-    }
-}
-
-/// Reads on from one place, without the shared position of the file.
-struct FilePlace {
-    file: Arc<fs::File>,
-    offset: u64,
-}
-
-impl Read for FilePlace {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let bytes = self.file.read_at(buffer, self.offset)?;
-        self.offset += bytes as u64;
-        Ok(bytes)
     }
 }
 

@@ -1,19 +1,20 @@
 //! Making what is published out of the parts: one file joined in the order of the source, or the files of a folder.
 //!
-//! Text, gzip members and zstd frames are joined byte by byte, Parquet by its column chunks, Arrow by its batches. A
+//! Text, gzip members and zstd frames are joined byte by byte, Parquet by its column chunks, Arrow by its messages. A
 //! single part is renamed. All of it blocks, and may be done again after it was interrupted.
 
 use std::fs;
 use std::io::{BufWriter, Read, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::config::Format;
-use super::input::Chunks;
-use super::stage::{Encoding, Landing, Mode, Part, Shape, Stage};
+use super::chunks::Chunks;
+use super::landing::{Encoding, Landing, Mode, Shape};
+use super::stage::{Part, Stage};
 use super::write::{self, Output};
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression};
+use crate::formats::extension::Format;
 use crate::formats::{ipc, parquet, plain};
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -22,15 +23,56 @@ const BUFFER_BYTES: usize = 256 << 10;
 pub(super) fn single(stage: &Stage, landing: &Landing, parts: &[Part], target: &Path) -> Result<()> {
     let name = target.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the target has no file name"))?;
     let ready = stage.ready(name);
-    let old = (landing.mode == Mode::Append && target.exists()).then_some(target);
+    let old = landing.old_file.map(|_| target);
     match (old, parts) {
         (None, []) => empty(stage, landing, &ready),
         (None, [part]) => rename(&stage.part(&part.name), &ready),
+        (None, [first, rest @ ..]) if landing.format.is_records() => {
+            if !ready.exists() {
+                lengthen(stage, first, rest).at("file", || target.display())?;
+            }
+            rename(&stage.part(&first.name), &ready)
+        }
         (old, parts) => {
             let draft = stage.part("joined");
             join(stage, landing, (old, parts), &draft).at("file", || target.display())?;
             rename(&draft, &ready)
         }
+    }
+}
+
+/// Adds `rest` to the file of `first`, and removes each part once its bytes are durable there: the data are on the disk
+/// once and not twice. What an earlier try had added is kept.
+fn lengthen(stage: &Stage, first: &Part, rest: &[Part]) -> Result<()> {
+    let mut length = first.bytes;
+    let mut out = fs::File::options().write(true).open(stage.part(&first.name)).map_err(gone)?;
+    for part in rest {
+        let path = stage.part(&part.name);
+        let added = part.bytes - part.header;
+        match fs::File::open(&path) {
+            Ok(mut from) => {
+                out.set_len(length)?;
+                out.seek(SeekFrom::Start(length))?;
+                from.seek(SeekFrom::Start(part.header))?;
+                // From file to file the system copies without coming through this process.
+                std::io::copy(&mut from, &mut out)?;
+                out.sync_data()?;
+                fs::remove_file(&path)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && out.metadata()?.len() >= length + added => {}
+            Err(error) => return Err(gone(error).at("file", path.display())),
+        }
+        length += added;
+    }
+    Ok(out.sync_all()?)
+}
+
+fn gone(source: std::io::Error) -> Error {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::new(ErrorKind::NotFound, "a part that was written is gone").with_source(source)
+        }
+        _ => source.into(),
     }
 }
 
@@ -62,11 +104,7 @@ fn empty(stage: &Stage, landing: &Landing, path: &Path) -> Result<()> {
 fn rename(from: &Path, to: &Path) -> Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && to.exists() => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::new(ErrorKind::NotFound, "a part that was written is gone").with_source(error))
-                .at("file", || from.display())
-        }
-        result => result.at("file", || from.display()),
+        result => result.map_err(gone).at("file", || from.display()),
     }
 }
 
@@ -77,7 +115,7 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
     match &landing.encoding {
         Encoding::Records { compression, level } => join_records((old, &paths), (*compression, *level), out)?,
         Encoding::Parquet(settings) => join_parquet(landing, settings, (old, &paths), out)?,
-        Encoding::Arrow(codec) => join_arrow(landing, *codec, (old, &paths), out)?,
+        Encoding::Arrow(codec) => join_arrow(stage, landing, *codec, (old, &paths), out)?,
     }
     sync(draft)
 }
@@ -148,38 +186,100 @@ fn join_parquet(
 }
 
 fn join_arrow(
+    stage: &Stage,
     landing: &Landing,
     codec: ipc::Codec,
     (old, parts): (Option<&Path>, &[(PathBuf, u64)]),
     mut out: BufWriter<fs::File>,
 ) -> Result<()> {
     let kind = if landing.format == Format::Arrow { ipc::Kind::File } else { ipc::Kind::Stream };
+    let rewritten = old.map(|old| rewrite_arrow(stage, landing, (kind, codec), old)).transpose()?;
+    let (mut joiner, start) = ipc::Joiner::new(kind, &landing.schema)?;
+    out.write_all(&start)?;
+    for (path, header) in rewritten.iter().chain(parts) {
+        let ranges = match kind {
+            ipc::Kind::File => joiner.file(&Chunks::open(path)?)?,
+            ipc::Kind::Stream => joiner.stream(&Chunks::open(path)?, *header)?,
+        };
+        let mut from = fs::File::open(path)?;
+        for range in ranges {
+            from.seek(SeekFrom::Start(range.start))?;
+            std::io::copy(&mut Read::by_ref(&mut from).take(range.end - range.start), &mut out)?;
+        }
+    }
+    out.write_all(&joiner.finish())?;
+    Ok(out.flush()?)
+}
+
+/// The old file with messages that may stand beside ours, and the bytes of its header: the file itself, or a copy in
+/// the stage where it is laid out differently.
+fn rewrite_arrow(
+    stage: &Stage,
+    landing: &Landing,
+    (kind, codec): (ipc::Kind, ipc::Codec),
+    old: &Path,
+) -> Result<(PathBuf, u64)> {
+    if kind == ipc::Kind::File && ipc::File::open(&Chunks::open(old)?)?.is_joinable(&landing.schema) {
+        return Ok((old.to_owned(), 0));
+    }
+    let path = stage.part("rewritten");
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, fs::File::create(&path)?);
     let mut encoder = ipc::Encoder::new(kind, &landing.schema, codec)?;
-    for path in old.into_iter().chain(parts.iter().map(|(path, _)| path.as_path())) {
-        if landing.format == Format::Arrow {
-            let chunks = Chunks::open(path)?;
-            let file = ipc::File::open(&chunks)?;
-            let decoder = file.decoder(&chunks, file.schema())?;
-            for index in 0..file.batch_bytes().count() {
-                let batch = decoder.decode(&file.batch(&chunks, index)?)?;
-                encoder.encode(&plain::select(&batch, &landing.schema)?)?;
-                out.write_all(&encoder.take())?;
-            }
-        } else {
-            let reader = compress::reader(Compression::None, fs::File::open(path)?)?;
-            let mut stream = ipc::Stream::open(reader)?;
-            while let Some(batch) = stream.next_batch(&landing.schema)? {
-                encoder.encode(&batch)?;
-                out.write_all(&encoder.take())?;
-            }
+    let start = encoder.take();
+    out.write_all(&start)?;
+    if kind == ipc::Kind::File {
+        let chunks = Chunks::open(old)?;
+        let file = ipc::File::open(&chunks)?;
+        let decoder = file.decoder(&chunks, file.schema())?;
+        for index in 0..file.batch_bytes().count() {
+            let batch = decoder.decode(&file.batch(&chunks, index)?)?;
+            encoder.encode(&plain::select(&batch, &landing.schema)?)?;
+            out.write_all(&encoder.take())?;
+        }
+    } else {
+        let mut stream = ipc::Stream::open(compress::reader(Compression::None, fs::File::open(old)?)?)?;
+        while let Some(batch) = stream.next_batch(&landing.schema)? {
+            encoder.encode(&batch)?;
+            out.write_all(&encoder.take())?;
         }
     }
     encoder.finish()?;
     out.write_all(&encoder.take())?;
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok((path, start.len() as u64))
 }
 
 /// Makes the bytes of a file durable.
 pub(super) fn sync(path: &Path) -> Result<()> {
     Ok(fs::File::open(path)?.sync_all()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(stage: &Stage, name: &str, text: &str) -> Part {
+        fs::write(stage.part(name), text).unwrap();
+        Part { name: name.to_owned(), rows: 1, bytes: text.len() as u64, header: 2 }
+    }
+
+    #[test]
+    fn a_join_of_text_goes_on_where_it_was_interrupted() {
+        let folder = tempfile::tempdir().unwrap();
+        let stage = Stage::named(folder.path(), "t");
+        fs::create_dir(&stage.folder).unwrap();
+        let first = part(&stage, "1", "h\none\n");
+        let rest = [part(&stage, "2", "h\ntwo\n"), part(&stage, "3", "h\nthree\n"), part(&stage, "4", "h\n")];
+        // The second part was added and removed, of the third only a piece was added.
+        fs::write(stage.part("1"), "h\none\ntwo\nth").unwrap();
+        fs::remove_file(stage.part("2")).unwrap();
+        for _ in 0..2 {
+            lengthen(&stage, &first, &rest).unwrap();
+            assert_eq!(fs::read_to_string(stage.part("1")).unwrap(), "h\none\ntwo\nthree\n");
+            assert!(!stage.part("3").exists());
+        }
+        let (alone, lost) = (part(&stage, "5", "h\nfive\n"), part(&stage, "6", "h\nsix\n"));
+        fs::remove_file(stage.part("6")).unwrap();
+        assert_eq!(lengthen(&stage, &alone, &[lost]).unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

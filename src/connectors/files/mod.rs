@@ -1,8 +1,9 @@
 //! Local files: CSV, TSV, JSON lines, Parquet and Arrow IPC, plain or compressed; paths, globs, folders and pipes.
 //!
-//! `config` is what the user says, `input` finds files and pins them, `session` and `read` make splits and batches of
-//! them, `sink`, `write` and `stage` write parts into a hidden folder and publish them at commit. The bytes
-//! themselves are the business of `formats`.
+//! `config` is what the user says, `find` and `input` find files and pin them, `session` and `read` make splits and
+//! batches of them, `sink`, `write` and `stage` write parts into a hidden folder and publish them at commit, `leftover`
+//! settles what dead runs left. The bytes themselves are the business of `formats`. The `README.md` of this folder
+//! tells the ways of a file.
 
 use std::sync::Arc;
 
@@ -15,10 +16,16 @@ use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
 
+mod chunks;
 mod columnar;
+mod columns;
 mod config;
+mod find;
+mod gate;
 mod input;
 mod join;
+mod landing;
+mod leftover;
 mod prune;
 mod read;
 mod session;
@@ -69,7 +76,8 @@ impl Endpoint for FileEndpoint {
         let Place::Path(path) = self.config.place.clone() else { return Ok(vec![ObjectRef::Whole]) };
         let pattern = glob::Pattern::new(if pattern.is_empty() { "*" } else { pattern })
             .map_err(|source| Error::new(ErrorKind::Usage, "the pattern of file names is wrong").with_source(source))?;
-        let found = blocking::run("files-list", move || input::find(&path)).await?;
+        let format = self.config.format;
+        let found = blocking::run("files-list", move || find::find(&path, format)).await?;
         let matching = found.into_iter().filter_map(|path| {
             let name = path.file_name()?.to_string_lossy();
             pattern.matches(&name).then(|| ObjectRef::Table(path.to_string_lossy().into_owned()))
@@ -78,8 +86,8 @@ impl Endpoint for FileEndpoint {
     }
 
     async fn ping(&self) -> Result<Ping> {
-        let place = self.config.place.clone();
-        let facts = blocking::run("files-ping", move || input::facts(&place)).await?;
+        let (place, format) = (self.config.place.clone(), self.config.format);
+        let facts = blocking::run("files-ping", move || find::facts(&place, format)).await?;
         Ok(Ping { server: "local files".to_owned(), facts, missing: Vec::new() })
     }
 

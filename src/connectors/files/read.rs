@@ -9,26 +9,27 @@ use datafusion::logical_expr::Expr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::config::{Config, Format};
+use super::config::Config;
 use super::input::{Footer, Input};
 use super::{columnar, prune, text};
 use crate::attempt::Attempt;
 use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::{Layout, RecordFormat, ipc};
+use crate::formats::extension::Format;
+use crate::formats::{HEADER_BYTES, Layout, RecordFormat, SAMPLE_BYTES, ipc};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// Files of a set whose types are looked at.
 const SAMPLE_FILES: usize = 8;
 
-/// All files of a session as one object.
-#[derive(Debug)]
+/// All files of a session as one object. A clone shares what is learned of their columns.
+#[derive(Clone, Debug)]
 pub(super) struct FileSource {
     pub(super) inputs: Arc<Vec<Input>>,
     /// The codec, where the files are records.
     pub(super) records: Option<Arc<dyn RecordFormat>>,
     /// The columns of the set, for files that do not name their own.
-    pub(super) layout: OnceLock<Layout>,
+    pub(super) layout: Arc<OnceLock<Layout>>,
 }
 
 /// What a split is, in its detail.
@@ -55,10 +56,26 @@ impl Piece {
         }
     }
 
-    /// A split of it; the id is given at the end.
+    /// A split of it; the id and the place are given at the end.
     pub(super) fn split(&self, rows: Option<u64>, bytes: Option<u64>) -> Split {
         let detail = serde_json::to_value(self).unwrap_or(Json::Null);
         Split { id: 0, source: 0, rows, bytes, place: None, detail }
+    }
+
+    /// Where it lies, for plans and errors.
+    fn place(&self, inputs: &[Input]) -> Option<String> {
+        let name = &inputs.get(self.file())?.name;
+        let counted = |what: (&str, &str), from: usize, to: usize| match to - from {
+            0 => format!("{} {from} of {name}", what.0),
+            _ => format!("{} {from} to {to} of {name}", what.1),
+        };
+        Some(match self {
+            Self::Groups { groups, .. } => counted(("row group", "row groups"), *groups.first()?, *groups.last()?),
+            Self::Batches { from, to, .. } => counted(("batch", "batches"), *from, to.saturating_sub(1).max(*from)),
+            Self::Records { line, .. } if inputs.len() == 1 => format!("from line {line} on"),
+            Self::Records { line, .. } => format!("{name} from line {line} on"),
+            Self::Stream { .. } => name.clone(),
+        })
     }
 }
 
@@ -66,30 +83,21 @@ impl FileSource {
     pub(super) fn new(config: &Config, inputs: Arc<Vec<Input>>) -> Result<Self> {
         let format = inputs.first().map(|input| input.format);
         let records = format.filter(|format| format.is_records()).map(|format| config.records(format)).transpose()?;
-        Ok(Self { inputs, records, layout: OnceLock::new() })
+        Ok(Self { inputs, records, layout: Arc::default() })
     }
 
     pub(super) fn input(&self, file: usize) -> Result<&Input> {
         self.inputs.get(file).ok_or_else(|| Error::new(ErrorKind::Internal, "the split names a file that is not there"))
     }
 
-    /// How often `work` is done on a thread that may block, with this source.
+    /// Does `work` on a thread that may block, with this source.
     async fn blocking<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&Self) -> Result<T> + Send + 'static,
     {
-        let layout = self.layout.clone();
-        let own = Self { inputs: Arc::clone(&self.inputs), records: self.records.clone(), layout };
-        let (result, layout) = blocking::run("files-read", move || {
-            let result = work(&own)?;
-            Ok((result, own.layout))
-        })
-        .await?;
-        if let Some(layout) = layout.into_inner() {
-            self.layout.get_or_init(|| layout);
-        }
-        Ok(result)
+        let own = self.clone();
+        blocking::run("files-read", move || work(&own)).await
     }
 
     /// The columns of all files. Blocks.
@@ -144,6 +152,7 @@ impl FileSource {
         for (id, split) in plan.splits.iter_mut().enumerate() {
             split.id =
                 u32::try_from(id).map_err(|_| Error::new(ErrorKind::Unsupported, "there are too many splits"))?;
+            split.place = Piece::deserialize(&split.detail).ok().and_then(|piece| piece.place(&self.inputs));
         }
         let files = self.inputs.len();
         plan.notes
@@ -181,8 +190,8 @@ impl Source for FileSource {
             }
             (Piece::Stream { file }, None) => columnar::read_stream(Arc::clone(&self.inputs), *file, scan),
             (Piece::Records { .. } | Piece::Stream { .. }, Some(_)) => {
-                if input.start.get().is_none() && input.is_plain() {
-                    // A split of an earlier process: the file is looked at anew.
+                if self.layout.get().is_none() {
+                    // A split of an earlier process: the files are looked at anew.
                     self.blocking(Self::columns).await?;
                 }
                 text::read(self, &piece, scan)
@@ -197,13 +206,13 @@ impl Source for FileSource {
 
 /// The columns of a file of records; none for an empty one, and for one behind the sample that does not say.
 fn record_columns(records: &dyn RecordFormat, input: &Input, index: usize) -> Result<Option<SchemaRef>> {
-    let (head, extent) = input.head()?;
     if index < SAMPLE_FILES {
-        let inferred = records.infer(&head, extent)?;
+        let inferred = input.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent))?;
         input.start.get_or_init(|| inferred.start);
         return Ok((!inferred.schema.fields().is_empty()).then_some(inferred.schema));
     }
-    let start = records.start(&head, extent)?;
+    // Only the header counts.
+    let start = input.look(HEADER_BYTES, |head, extent| records.start(head, extent))?;
     let start = input.start.get_or_init(|| start);
     let untyped = |name: &String| Field::new(name, DataType::Null, true);
     let schema = |layout: &Layout| Arc::new(Schema::new(layout.columns.iter().map(untyped).collect::<Vec<_>>()));

@@ -15,15 +15,17 @@ use crate::source::Source;
 /// The pinned files of one endpoint.
 #[derive(Debug)]
 struct FileSession {
-    config: Arc<Config>,
     inputs: Arc<Vec<Input>>,
+    /// The one source: what it learns of its columns, every reader of the session knows.
+    source: FileSource,
 }
 
 /// Finds and pins the files.
 pub(super) async fn open(config: Arc<Config>) -> Result<Arc<dyn Session>> {
     let place = Arc::clone(&config);
     let inputs = Arc::new(blocking::run("files-open", move || input::open_all(&place)).await?);
-    Ok(Arc::new(FileSession { config, inputs }))
+    let source = FileSource::new(&config, Arc::clone(&inputs))?;
+    Ok(Arc::new(FileSession { inputs, source }))
 }
 
 #[async_trait]
@@ -34,7 +36,7 @@ impl Session for FileSession {
 
     fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
         super::whole(object)?;
-        Ok(Arc::new(FileSource::new(&self.config, Arc::clone(&self.inputs))?))
+        Ok(Arc::new(self.source.clone()))
     }
 
     async fn check(&self) -> Result<()> {

@@ -2,84 +2,36 @@
 //!
 //! ```text
 //! .etl-TOKEN.stage/            made by prepare, gone after commit or abort
+//!     owner                    whose target it is; locked while its run is alive
 //!     part-TASK-ATTEMPT-N      what writers made; only those in receipts count
 //!     ready/NAME               what will be published, under its final name
+//!     moving                   names of a folder that are being published
+//!     old/NAME                 files of a folder that were replaced
 //! .etl-TOKEN.done              the marker: `ready` is complete and durable, publishing has begun
 //! ```
-//! Committed means: there is a marker, and nothing is left in `ready`. A commit that was interrupted goes on where it
-//! stopped. The marker stays until the endpoint is finished, so that committing twice is told from losing parts.
-//! All of it blocks.
+//! Committed means: there is a marker, and nothing is left in `ready` (or its one file is the target already). From
+//! there on nothing can fail any more, what is left to do is to sweep. Before, everything can be taken back. The marker
+//! stays until the endpoint is finished, so that committing twice is told from losing parts. What a process that died
+//! leaves behind is the business of [`super::leftover`]. All of it blocks.
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
-use super::config::Format;
+use super::input::Stamp;
 use super::join;
+use super::landing::{Landing, Mode, Shape, parent_of};
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::compress::Compression;
-use crate::formats::{RecordFormat, ipc, parquet};
+use crate::formats::RecordFormat;
 use crate::sink::{Agreement, Receipt};
-use crate::wire;
 
-/// Where and how the rows land; the detail of an agreement.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Landing {
-    pub(super) shape: Shape,
-    pub(super) mode: Mode,
-    pub(super) format: Format,
-    pub(super) encoding: Encoding,
-    /// Bytes of a part file in a folder.
-    pub(super) file_bytes: u64,
-    /// The columns of a file, which may be more than those that come; the rest is NULL.
-    #[serde(with = "wire::schema")]
-    pub(super) schema: SchemaRef,
-    /// The Parquet file that rows are appended to: parts are laid out as it is.
-    pub(super) layout_of: Option<PathBuf>,
-}
-
-/// What the target is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Shape {
-    /// One file, joined from the parts.
-    Single(PathBuf),
-    /// A folder that is not there yet.
-    NewFolder(PathBuf),
-    /// A folder that is there.
-    Folder(PathBuf),
-    /// A pipe; none for standard output.
-    Pipe(Option<PathBuf>),
-}
-
-/// What happens to what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Mode {
-    Create,
-    Replace,
-    Append,
-}
-
-/// How the bytes of a file are made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Encoding {
-    /// CSV, TSV, JSON lines, as a whole compressed.
-    Records {
-        compression: Compression,
-        level: Option<i32>,
-    },
-    Parquet(parquet::Settings),
-    Arrow(ipc::Codec),
-}
+/// Parts may hold what only the owner may see, whatever the target will be.
+const PRIVATE: u32 = 0o700;
 
 /// One part, in the detail of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,10 +48,12 @@ pub(super) struct Part {
 /// What the marker says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Marker {
-    target: PathBuf,
+pub(super) struct Marker {
+    /// The id of the agreement.
+    pub(super) agreement: String,
+    pub(super) shape: Shape,
     /// Files of the target that go when the new ones are there.
-    old: Vec<PathBuf>,
+    pub(super) old: Vec<PathBuf>,
 }
 
 /// The stage of one token.
@@ -107,61 +61,58 @@ struct Marker {
 pub(super) struct Stage {
     /// Holds the stage and the marker.
     parent: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     ready: PathBuf,
-    marker: PathBuf,
+    pub(super) marker: PathBuf,
     /// The codec, where files are records.
     pub(super) records: Option<Arc<dyn RecordFormat>>,
 }
 
 impl Landing {
-    /// That of an agreement.
-    pub(super) fn of(agreement: &Agreement) -> Result<Self> {
-        Self::deserialize(&agreement.detail)
-            .map_err(|source| Error::new(ErrorKind::Internal, "the agreement is not one of files").with_source(source))
-    }
-
-    fn target(&self) -> Option<&Path> {
-        match &self.shape {
-            Shape::Single(path) | Shape::NewFolder(path) | Shape::Folder(path) => Some(path),
-            Shape::Pipe(_) => None,
-        }
-    }
-
     /// The stage of `token`; none for a pipe.
     pub(super) fn stage(&self, records: Option<Arc<dyn RecordFormat>>, token: &Token) -> Option<Stage> {
-        let parent = self.parent()?;
+        let parent = self.shape.stage_parent()?;
         let token: String = token.to_string().chars().map(|c| if c == '/' { '_' } else { c }).collect();
-        let folder = parent.join(format!(".etl-{token}.stage"));
-        let marker = parent.join(format!(".etl-{token}.done"));
-        Some(Stage { ready: folder.join("ready"), parent, folder, marker, records })
+        Some(Stage { records, ..Stage::named(&parent, &token) })
     }
-
-    fn parent(&self) -> Option<PathBuf> {
-        match &self.shape {
-            Shape::Single(path) | Shape::NewFolder(path) => Some(parent_of(path)),
-            Shape::Folder(path) => Some(path.clone()),
-            Shape::Pipe(_) => None,
-        }
-    }
-}
-
-/// The folder of `path`.
-pub(super) fn parent_of(path: &Path) -> PathBuf {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.map_or_else(|| PathBuf::from("."), Path::to_owned)
 }
 
 impl Stage {
-    /// Makes the folder.
-    pub(super) fn prepare(&self) -> Result<()> {
+    /// The stage of a token, as it stands in file names.
+    pub(super) fn named(parent: &Path, token: &str) -> Self {
+        let folder = parent.join(format!(".etl-{token}.stage"));
+        let marker = parent.join(format!(".etl-{token}.done"));
+        Self { ready: folder.join("ready"), parent: parent.to_owned(), folder, marker, records: None }
+    }
+
+    /// Makes the folder. What comes back is held as long as the run is alive.
+    pub(super) fn prepare(&self, landing: &Landing) -> Result<Option<fs::File>> {
         if self.marker.exists() {
-            return Ok(());
+            return Ok(None);
         }
-        match fs::create_dir(&self.folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            result => result.at("folder", || self.parent.display()),
+        if self.folder.exists() {
+            let owner = fs::File::open(self.owner()).at("folder", || self.folder.display())?;
+            return Ok(owner.try_lock().is_ok().then_some(owner));
         }
+        // Made under another name, so that nobody sees it without its lock.
+        let draft = self.folder.with_extension("new");
+        remove_folder(&draft)?;
+        let make = || {
+            fs::DirBuilder::new().mode(PRIVATE).create(&draft)?;
+            let target = serde_json::to_vec(&landing.shape).map_err(|source| internal().with_source(source))?;
+            let mut owner = fs::File::create(draft.join("owner"))?;
+            owner.write_all(&target)?;
+            // A file system without locks cannot tell the dead from the living: there everybody is alive.
+            let held = owner.try_lock().is_ok();
+            fs::rename(&draft, &self.folder)?;
+            Ok(held.then_some(owner))
+        };
+        make().map_err(|error: Error| error.at("folder", self.parent.display()))
+    }
+
+    /// The file that is locked while the run is alive.
+    pub(super) fn owner(&self) -> PathBuf {
+        self.folder.join("owner")
     }
 
     /// The path of a part.
@@ -169,15 +120,21 @@ impl Stage {
         self.folder.join(name)
     }
 
-    /// Makes the parts of `receipts` visible.
-    pub(super) fn commit(&self, landing: &Landing, token: &Token, receipts: &[Receipt]) -> Result<()> {
+    /// Makes the parts of `receipts` visible. What comes back, the marker, is held as long as the run is alive.
+    pub(super) fn commit(&self, landing: &Landing, token: &Token, receipts: &[Receipt]) -> Result<Option<fs::File>> {
         if let Some(marker) = self.read_marker()? {
-            if !self.ready.exists() {
-                return self.sweep(&marker);
+            if !self.is_committed(&marker)? {
+                let _turn = turn_of(landing)?;
+                self.publish(landing)?;
             }
-            return self.publish(landing, &marker);
+            self.sweep(&marker);
+            return Ok(None);
         }
-        let target = landing.target().ok_or_else(|| Error::new(ErrorKind::Internal, "a pipe has no stage"))?;
+        if !self.folder.exists() {
+            let gone = Error::new(ErrorKind::NotFound, "the stage of this run is gone");
+            return Err(gone.at("folder", self.folder.display()));
+        }
+        let _turn = turn_of(landing)?;
         let parts = parts_in_order(receipts)?;
         fs::create_dir_all(&self.ready).at("folder", || self.folder.display())?;
         match &landing.shape {
@@ -185,25 +142,23 @@ impl Stage {
             _ => join::folder(self, landing, &parts, token)?,
         }
         sync_folder(&self.ready)?;
-        let old = match (&landing.shape, landing.mode) {
-            (Shape::Folder(path), Mode::Replace) => super::input::data_files(path)?,
-            _ => Vec::new(),
-        };
-        let marker = Marker { target: target.to_owned(), old };
-        self.write_marker(&marker)?;
-        self.publish(landing, &marker)
+        let old = landing.old_files.clone();
+        let marker = Marker { agreement: landing.id.clone(), shape: landing.shape.clone(), old };
+        let held = self.write_marker(&marker)?;
+        self.publish(landing)?;
+        self.sweep(&marker);
+        Ok(held)
     }
 
     /// Removes what was staged, unless it is committed.
-    pub(super) fn abort(&self, landing: &Landing) -> Result<()> {
+    pub(super) fn abort(&self) -> Result<()> {
         if let Some(marker) = self.read_marker()? {
-            if !self.ready.exists() {
-                return self.sweep(&marker);
+            if self.is_committed(&marker)? {
+                self.sweep(&marker);
+                return Ok(());
             }
-            match &landing.shape {
-                Shape::Folder(path) => self.take_back(path)?,
-                Shape::Single(path) => self.unlink(path)?,
-                Shape::NewFolder(_) | Shape::Pipe(_) => {}
+            if let Shape::Folder(folder) = &marker.shape {
+                self.take_back(folder)?;
             }
             remove_file(&self.marker)?;
         }
@@ -215,11 +170,24 @@ impl Stage {
         self.ready.join(name)
     }
 
-    fn publish(&self, landing: &Landing, marker: &Marker) -> Result<()> {
+    /// Whether what the marker stands for is published.
+    pub(super) fn is_committed(&self, marker: &Marker) -> Result<bool> {
+        if !self.ready.exists() {
+            return Ok(true);
+        }
+        let waiting = names(&self.ready)?;
+        Ok(match &marker.shape {
+            Shape::Single(path) => waiting.iter().all(|name| same_file(&self.ready.join(name), path).unwrap_or(false)),
+            _ => waiting.is_empty(),
+        })
+    }
+
+    /// Gives what is ready its final names. When it returns without an error, the rows are committed.
+    fn publish(&self, landing: &Landing) -> Result<()> {
         match &landing.shape {
             Shape::Single(path) => {
                 for name in names(&self.ready)? {
-                    place(&self.ready.join(name), path, landing.mode).at("file", || path.display())?;
+                    place(&self.ready.join(name), path, landing).at("file", || path.display())?;
                 }
             }
             Shape::NewFolder(path) => {
@@ -234,16 +202,17 @@ impl Stage {
                 self.note_moving()?;
                 for name in names(&self.ready)? {
                     let target = path.join(&name);
-                    place(&self.ready.join(&name), &target, Mode::Create).at("file", || target.display())?;
+                    link(&self.ready.join(&name), &target).at("file", || target.display())?;
                 }
+                self.set_aside(&landing.old_files)?;
+                remove_folder(&self.ready)?;
             }
             Shape::Pipe(_) => {}
         }
-        remove_folder(&self.ready)?;
-        self.sweep(marker)
+        Ok(())
     }
 
-    /// The names that are about to be moved, so that an abort in the midst can take them back.
+    /// The names that are about to be given, so that they can be taken back.
     fn note_moving(&self) -> Result<()> {
         let list = self.folder.join("moving");
         if list.exists() {
@@ -251,59 +220,94 @@ impl Stage {
         }
         let names: Vec<String> = names(&self.ready)?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
         let text = serde_json::to_vec(&names).map_err(|source| internal().with_source(source))?;
-        write_durably(&list, &text)
+        write_durably(&list, &text).map(drop)
     }
 
-    /// Takes back a file that has its final name already, and that of the stage still.
-    fn unlink(&self, target: &Path) -> Result<()> {
-        for name in names(&self.ready)? {
-            if same_file(&self.ready.join(name), target).unwrap_or(false) {
-                remove_file(target)?;
-            }
+    /// Moves old files of a folder out of sight; they are there until all is done.
+    fn set_aside(&self, old: &[PathBuf]) -> Result<()> {
+        let aside = self.folder.join("old");
+        if !old.is_empty() {
+            fs::create_dir_all(&aside).at("folder", || self.folder.display())?;
+        }
+        for path in old {
+            let Some(name) = path.file_name() else { continue };
+            missing_is_fine(fs::rename(path, aside.join(name))).at("file", || path.display())?;
         }
         Ok(())
     }
 
+    /// Makes a folder what it was before publishing began.
     fn take_back(&self, folder: &Path) -> Result<()> {
+        for (aside, path) in self.set_aside_of(folder)? {
+            if path.exists() {
+                return Err(already_there().at("file", path.display()));
+            }
+            fs::rename(&aside, &path).at("file", || path.display())?;
+        }
+        self.moving(folder)?.iter().try_for_each(|path| remove_file(path))
+    }
+
+    /// The new files of a folder that may be there already.
+    pub(super) fn moving(&self, folder: &Path) -> Result<Vec<PathBuf>> {
         let list = match fs::read(self.folder.join("moving")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             list => list.at("folder", || self.folder.display())?,
         };
         let names: Vec<String> = serde_json::from_slice(&list).map_err(|source| internal().with_source(source))?;
-        names.iter().try_for_each(|name| remove_file(&folder.join(name)))
+        Ok(names.iter().map(|name| folder.join(name)).collect())
     }
 
-    /// What comes after publishing.
-    fn sweep(&self, marker: &Marker) -> Result<()> {
-        marker.old.iter().try_for_each(|path| remove_file(path))?;
-        remove_folder(&self.folder)?;
-        sync_folder(&parent_of(&marker.target))?;
-        sync_folder(&self.parent)
+    /// The old files of a folder that were moved out of sight, and where they were.
+    pub(super) fn set_aside_of(&self, folder: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        let aside = self.folder.join("old");
+        if !aside.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(names(&aside)?.iter().map(|name| (aside.join(name), folder.join(name))).collect())
     }
 
-    fn read_marker(&self) -> Result<Option<Marker>> {
+    /// What comes after publishing. The rows are committed: what cannot be done here fails nothing, and the next run on
+    /// this target does it.
+    fn sweep(&self, marker: &Marker) {
+        let _ = self.set_aside(self.doomed(marker));
+        let _ = remove_folder(&self.folder);
+        let _ = marker.shape.target().map(|target| sync_folder(&parent_of(target)));
+        let _ = sync_folder(&self.parent);
+    }
+
+    /// Old files of a folder that are still to go although the new ones are there: only where names are given by moving,
+    /// and the move of the old ones was interrupted.
+    pub(super) fn doomed<'a>(&self, marker: &'a Marker) -> &'a [PathBuf] {
+        if self.ready.exists() { &marker.old } else { &[] }
+    }
+
+    pub(super) fn read_marker(&self) -> Result<Option<Marker>> {
         read_marker(&self.marker)
     }
 
-    fn write_marker(&self, marker: &Marker) -> Result<()> {
+    fn write_marker(&self, marker: &Marker) -> Result<Option<fs::File>> {
         let text = serde_json::to_vec(marker).map_err(|source| internal().with_source(source))?;
-        // Written beside and renamed: a marker is whole or not there.
+        // Written beside and renamed: a marker is whole and locked, or not there.
         let draft = self.folder.join("marker");
-        write_durably(&draft, &text)?;
+        let file = write_durably(&draft, &text)?;
+        let held = file.try_lock().is_ok();
         fs::rename(&draft, &self.marker).at("file", || self.marker.display())?;
-        sync_folder(&self.parent)
+        sync_folder(&self.parent)?;
+        Ok(held.then_some(file))
     }
 }
 
-/// Removes the markers of commits into the target of `agreement`.
+/// Removes the marker of the commit of `agreement`.
 pub(super) fn forget(agreement: &Agreement) -> Result<()> {
     let landing = Landing::of(agreement)?;
-    let (Some(parent), Some(target)) = (landing.parent(), landing.target()) else { return Ok(()) };
+    let Some(parent) = landing.shape.stage_parent() else { return Ok(()) };
     for name in names(&parent)? {
         let text = name.to_string_lossy();
         let path = parent.join(&name);
         let marked = text.starts_with(".etl-") && text.ends_with(".done");
-        if marked && read_marker(&path)?.is_some_and(|marker| marker.target == target) {
+        // One that cannot be read is somebody else's.
+        if marked && read_marker(&path).is_ok_and(|marker| marker.is_some_and(|marker| marker.agreement == landing.id))
+        {
             remove_file(&path)?;
         }
     }
@@ -323,23 +327,71 @@ fn parts_in_order(receipts: &[Receipt]) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// Gives `from` the name `to`. Without replacing, a file that is there is refused, unless it is the same one.
-fn place(from: &Path, to: &Path, mode: Mode) -> Result<()> {
-    if mode != Mode::Create {
-        return Ok(fs::rename(from, to)?);
+/// The turn of appending to a file: held, nobody else appends, and the file is the one that was agreed on.
+fn turn_of(landing: &Landing) -> Result<Option<fs::File>> {
+    let (Shape::Single(path), Mode::Append, Some(stamp)) = (&landing.shape, landing.mode, landing.old_file) else {
+        return Ok(None);
+    };
+    let file = fs::File::open(path).at("file", || path.display())?;
+    // A file system without locks has the look at the stamp alone.
+    if let Err(fs::TryLockError::WouldBlock) = file.try_lock() {
+        return Err(Error::new(ErrorKind::Transient, "another run appends to this file at this moment")
+            .at("file", path.display())
+            .with_hint("start again when it has ended"));
     }
-    match fs::hard_link(from, to) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            if !same_file(from, to)? {
-                return Err(already_there());
-            }
-        }
-        // Some file systems have no hard links: then a look before must do.
-        Err(_) if !to.exists() => return Ok(fs::rename(from, to)?),
+    unchanged(path, stamp).at("file", || path.display())?;
+    Ok(Some(file))
+}
+
+fn unchanged(path: &Path, stamp: Stamp) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if Stamp::of(&metadata) == stamp => Ok(()),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Err(Error::new(ErrorKind::Io, "the file was changed while rows were copied to be appended to it")
+            .with_hint("start again when nobody else writes into it")),
+    }
+}
+
+/// Gives `from` the name of the target. What is there is overwritten only where the mode says so.
+fn place(from: &Path, to: &Path, landing: &Landing) -> Result<()> {
+    match (landing.mode, landing.old_file) {
+        (Mode::Create, _) | (Mode::Append, None) => return link(from, to),
+        (Mode::Append, Some(stamp)) => unchanged(to, stamp)?,
+        (Mode::Replace, _) => {}
+    }
+    match fs::metadata(to) {
+        Ok(old) => fs::set_permissions(from, old.permissions())?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(fs::remove_file(from)?)
+    Ok(fs::rename(from, to)?)
+}
+
+/// Gives `from` a second name. What is there is refused, unless it is the same file.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    match fs::hard_link(from, to) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            if same_file(from, to)? {
+                Ok(())
+            } else {
+                Err(already_there())
+            }
+        }
+        // Where there are no hard links, a look before must do.
+        Err(error) if has_no_links(&error) => match fs::symlink_metadata(to) {
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => Ok(fs::rename(from, to)?),
+            _ => Err(already_there()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the file system says that it has no hard links: EPERM, EOPNOTSUPP or ENOSYS.
+fn has_no_links(error: &std::io::Error) -> bool {
+    const EPERM: i32 = 1;
+    const EOPNOTSUPP: i32 = 95;
+    matches!(error.raw_os_error(), Some(EPERM | EOPNOTSUPP)) || error.kind() == std::io::ErrorKind::Unsupported
 }
 
 fn same_file(left: &Path, right: &Path) -> std::io::Result<bool> {
@@ -364,16 +416,17 @@ fn read_marker(path: &Path) -> Result<Option<Marker>> {
     }
 }
 
-fn write_durably(path: &Path, text: &[u8]) -> Result<()> {
+fn write_durably(path: &Path, text: &[u8]) -> Result<fs::File> {
     let write = || {
         let mut file = fs::File::create(path)?;
         file.write_all(text)?;
-        file.sync_all()
+        file.sync_all()?;
+        Ok::<_, std::io::Error>(file)
     };
     write().at("file", || path.display())
 }
 
-fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
+pub(super) fn names(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
     let entries = fs::read_dir(folder).at("folder", || folder.display())?;
     let mut names = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>()?;
     names.sort();
@@ -385,11 +438,11 @@ pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     fs::File::open(folder).and_then(|folder| folder.sync_all()).at("folder", || folder.display())
 }
 
-fn remove_file(path: &Path) -> Result<()> {
+pub(super) fn remove_file(path: &Path) -> Result<()> {
     missing_is_fine(fs::remove_file(path)).at("file", || path.display())
 }
 
-fn remove_folder(path: &Path) -> Result<()> {
+pub(super) fn remove_folder(path: &Path) -> Result<()> {
     missing_is_fine(fs::remove_dir_all(path)).at("folder", || path.display())
 }
 

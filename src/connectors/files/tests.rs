@@ -1,5 +1,8 @@
 //! Files to files, through the calls of the contract in the order of the engine.
 
+mod commits;
+mod sources;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -15,7 +18,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::attempt::{Attempt, Token};
-use crate::sink::{Publish, Receipt, SchemaPolicy, Tasks, WriteMode, WriteRequest, Writers};
+use crate::sink::{Publish, Receipt, WriteMode, WriteRequest, Writers};
 use crate::source::{ReadPlan, Scan, Source, SplitGoal, TableShape};
 
 fn endpoint(options: Json) -> Result<Arc<dyn Endpoint>> {

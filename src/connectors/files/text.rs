@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use rayon::prelude::*;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::chunks::Chunks;
 use super::columnar::cut;
-use super::input::{Chunks, Input};
+use super::gate::{Gate, Held};
+use super::input::{Input, RECORD_BYTES};
 use super::read::{FileSource, Piece};
 use crate::bridge::{blocking, cpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::split::{RecordStart, stitch};
-use crate::formats::{self, Layout, RecordFormat, RecordScanner, Start, compress};
+use crate::formats::{self, HEADER_BYTES, Layout, RecordFormat, RecordScanner, Start, compress};
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
 /// Bytes of a piece, about. Small enough to stay in the caches of a core.
@@ -28,8 +29,8 @@ const READ_BYTES: usize = 256 << 10;
 /// Bytes of a chunk that is scanned for record ends.
 const CHUNK_BYTES: u64 = 4 << 20;
 
-/// A record may have this many bytes; offsets of a batch are 32-bit.
-const RECORD_BYTES: usize = 1 << 30;
+/// Batches' worth of bytes that a stream holds in pieces that are read and not yet taken as a batch.
+const HELD_BATCHES: usize = 4;
 
 /// The splits of one file: one, or byte ranges at record starts. Blocks, and scans the whole of a large file.
 pub(super) fn plan(
@@ -97,17 +98,19 @@ pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan) -> Result<Ba
     // A file that names its own columns may have them in an order of its own.
     let own = input.start.get().and_then(|start| start.layout.clone());
     let layout = Arc::new(own.unwrap_or(layout));
-    let (inputs, reading, target) =
-        (Arc::clone(&source.inputs), piece.clone(), PIECE_BYTES.min(scan.batch_bytes.max(1)));
+    let (inputs, reading) = (Arc::clone(&source.inputs), piece.clone());
+    let target = PIECE_BYTES.min(scan.batch_bytes.max(1));
+    let at_once = cpu::threads() + 1;
+    let gate = Gate::new((2 * at_once * target).min(HELD_BATCHES * scan.batch_bytes.max(target)));
     let scanned = Arc::clone(&records);
     let pieces = blocking::stream("records-read", move |outlet| {
         let input = &inputs[reading.file()];
         let (reader, line) = open(scanned.as_ref(), input, &reading)?;
-        let mut cutter = Cutter { reader, scanner: scanned.scanner(), line, target };
+        let mut cutter = Cutter { reader, scanner: scanned.scanner(), line, target, gate };
         cutter.run(outlet)
     })?;
     let decoder = Decoder { records, layout, schema: Arc::clone(&scan.schema) };
-    Ok(cut(decode(pieces.boxed(), decoder), name, scan))
+    Ok(cut(decode(pieces.boxed(), at_once, decoder), name, scan))
 }
 
 #[derive(Clone)]
@@ -117,40 +120,29 @@ struct Decoder {
     schema: arrow::datatypes::SchemaRef,
 }
 
-/// Whole records and the line of the first.
+/// Whole records, the line of the first, and what of the gate they hold.
 struct Bytes {
     bytes: Vec<u8>,
     line: u64,
+    held: Held,
 }
 
-/// Decodes pieces on the pool: as many at once as it has threads and one more, and a bounded number of bytes; a piece
-/// larger than that goes alone.
-fn decode(pieces: futures::stream::BoxStream<'static, Result<Bytes>>, decoder: Decoder) -> BatchStream {
-    let at_once = cpu::threads() + 1;
-    let budget = at_once * 2 * PIECE_BYTES;
-    let free = Arc::new(Semaphore::new(budget));
-    let admitted = pieces.then(move |piece| {
-        let free = Arc::clone(&free);
-        async move {
-            let piece = piece?;
-            let bytes = u32::try_from(piece.bytes.len().clamp(1, budget)).unwrap_or(u32::MAX);
-            let permit = free.acquire_many_owned(bytes).await;
-            permit.map(|permit| (piece, permit)).map_err(|_| Error::new(ErrorKind::Internal, "a gate was closed"))
-        }
-    });
-    let batches = admitted.map(move |admitted: Result<(Bytes, OwnedSemaphorePermit)>| {
+/// Decodes pieces on the pool: as many at once as it has threads and one more. They hold their bytes of the gate until
+/// their batch is taken.
+fn decode(pieces: futures::stream::BoxStream<'static, Result<Bytes>>, at_once: usize, decoder: Decoder) -> BatchStream {
+    let batches = pieces.map(move |piece| {
         let decoder = decoder.clone();
         async move {
-            let (piece, permit) = admitted?;
+            let Bytes { bytes, line, held } = piece?;
             let batch = cpu::run(move || {
-                let whole = formats::Piece { bytes: &piece.bytes, first_line: piece.line };
+                let whole = formats::Piece { bytes: &bytes, first_line: line };
                 decoder.records.decode(&whole, &decoder.layout, &decoder.schema)
             })
             .await??;
-            Ok((batch, permit))
+            Ok((batch, held))
         }
     });
-    batches.buffered(at_once).map(|decoded| decoded.map(|(batch, _permit)| batch)).boxed()
+    batches.buffered(at_once).map(|decoded| decoded.map(|(batch, _held)| batch)).boxed()
 }
 
 /// Cuts a stream of bytes into pieces of whole records.
@@ -159,15 +151,19 @@ struct Cutter {
     scanner: Box<dyn RecordScanner>,
     line: u64,
     target: usize,
+    gate: Gate,
 }
 
 impl Cutter {
     fn run(&mut self, outlet: &blocking::Outlet<Bytes>) -> Result<()> {
+        let mut held = Held::default();
+        self.gate.grow(&mut held, self.target)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(self.target + READ_BYTES);
         // The last record end in the buffer, and the line ends before it.
         let (mut whole, mut lines) = (0, 0);
         loop {
             let known = buffer.len();
+            self.gate.grow(&mut held, known)?;
             let read = self.fill(&mut buffer)?;
             if read == 0 {
                 break;
@@ -180,9 +176,11 @@ impl Cutter {
                 let mut rest = Vec::with_capacity((buffer.len() - whole + READ_BYTES).max(self.target + READ_BYTES));
                 rest.extend_from_slice(&buffer[whole..]);
                 buffer.truncate(whole);
-                if !outlet.send(Bytes { bytes: std::mem::replace(&mut buffer, rest), line: self.line }) {
+                let (bytes, held_by_it) = (std::mem::replace(&mut buffer, rest), std::mem::take(&mut held));
+                if !outlet.send(Bytes { bytes, line: self.line, held: held_by_it }) {
                     return Ok(());
                 }
+                self.gate.grow(&mut held, self.target)?;
                 self.line += lines;
                 (whole, lines) = (0, 0);
             }
@@ -194,7 +192,7 @@ impl Cutter {
         }
         self.scanner.finish()?;
         if !buffer.is_empty() {
-            outlet.send(Bytes { bytes: buffer, line: self.line });
+            outlet.send(Bytes { bytes: buffer, line: self.line, held });
         }
         Ok(())
     }
@@ -223,8 +221,7 @@ fn start_of<'a>(records: &dyn RecordFormat, input: &'a Input) -> Result<&'a Star
     if let Some(start) = input.start.get() {
         return Ok(start);
     }
-    let (head, extent) = input.head()?;
-    let start = records.start(&head, extent)?;
+    let start = input.look(HEADER_BYTES, |head, extent| records.start(head, extent))?;
     Ok(input.start.get_or_init(|| start))
 }
 

@@ -1,5 +1,6 @@
 //! The writer of one task attempt: batches are gathered, encoded on the pool, and written into part files.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
@@ -9,18 +10,18 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
 use rayon::prelude::*;
 
-use super::config::Format;
-use super::stage::{Encoding, Landing, Part, Shape, Stage};
+use super::landing::{Encoding, Landing, Shape};
+use super::stage::{Part, Stage};
 use super::{join, stage};
 use crate::attempt::{Attempt, Token};
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression, FRAME_BYTES};
+use crate::formats::extension::Format;
 use crate::formats::{RecordFormat, ipc, parquet, plain};
 use crate::sink::{Receipt, Writer};
 
-/// Arrow bytes and rows that are gathered before they are encoded together.
-const GATHER_BYTES: usize = 8 << 20;
+/// Rows that are gathered before they are encoded together; their bytes are the landing's.
 const GATHER_ROWS: usize = 64 << 10;
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -51,6 +52,8 @@ pub(super) struct RecordOutput {
 /// Arrow IPC messages.
 pub(super) struct ArrowOutput {
     encoder: ipc::Encoder,
+    /// Bytes before the first batch.
+    header: u64,
     written: u64,
     out: Sink,
 }
@@ -84,7 +87,12 @@ impl Output {
             }
             Encoding::Arrow(codec) => {
                 let kind = if landing.format == Format::Arrow { ipc::Kind::File } else { ipc::Kind::Stream };
-                Self::Arrow(ArrowOutput { encoder: ipc::Encoder::new(kind, &landing.schema, *codec)?, written: 0, out })
+                let mut encoder = ipc::Encoder::new(kind, &landing.schema, *codec)?;
+                let mut out = out;
+                let start = encoder.take();
+                out.write_all(&start)?;
+                let bytes = start.len() as u64;
+                Self::Arrow(ArrowOutput { encoder, header: bytes, written: bytes, out })
             }
         })
     }
@@ -144,7 +152,7 @@ impl Output {
             }
             Self::Arrow(mut output) => {
                 output.out.flush()?;
-                Ok((bytes, 0))
+                Ok((bytes, output.header))
             }
         }
     }
@@ -153,7 +161,9 @@ impl Output {
 impl RecordOutput {
     fn encode(&mut self, batches: &[RecordBatch]) -> Result<()> {
         let encode = |batch: &RecordBatch| {
-            let mut bytes = Vec::with_capacity(plain::byte_count(batch));
+            // With room for delimiters and some quotes, so that long texts are not moved to larger places.
+            let (rows, raw) = (batch.num_rows(), plain::byte_count(batch));
+            let mut bytes = Vec::with_capacity(raw + raw / 16 + rows * (2 * batch.num_columns() + 1));
             self.records.encode(batch, &mut bytes).map(|()| bytes)
         };
         let encoded = batches.par_iter().map(encode).collect::<Result<Vec<_>>>()?;
@@ -163,7 +173,11 @@ impl RecordOutput {
         }
         let mut frames = Vec::new();
         for bytes in encoded {
-            self.rest.extend_from_slice(&bytes);
+            if self.rest.is_empty() {
+                self.rest = bytes;
+            } else {
+                self.rest.extend_from_slice(&bytes);
+            }
             if self.rest.len() >= FRAME_BYTES {
                 frames.push(std::mem::take(&mut self.rest));
             }
@@ -266,8 +280,7 @@ impl FileWriter {
             Ok((open, bytes))
         })
         .await?;
-        let in_folder = matches!(self.landing.shape, Shape::NewFolder(_) | Shape::Folder(_));
-        if in_folder && bytes >= self.landing.file_bytes {
+        if self.landing.shape.is_folder() && bytes >= self.landing.file_bytes {
             return self.close(open).await;
         }
         self.open = Some(open);
@@ -320,7 +333,7 @@ impl Writer for FileWriter {
         self.gathered_rows += batch.num_rows();
         self.gathered_bytes += plain::byte_count(&batch);
         self.gathered.push(batch);
-        if self.gathered_bytes >= GATHER_BYTES || self.gathered_rows >= GATHER_ROWS {
+        if self.gathered_bytes >= self.landing.gather_bytes || self.gathered_rows >= GATHER_ROWS {
             self.drain().await?;
         }
         Ok(())
@@ -361,8 +374,10 @@ fn sink(landing: &Landing, stage: Option<&Stage>, name: &str) -> Result<Sink> {
 
 /// `batch` with all columns of the file: those that nothing fills are NULL.
 fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let there = batch.schema_ref().fields().iter().zip(batch.columns());
+    let there: HashMap<&str, &ArrayRef> = there.map(|(field, column)| (field.name().as_str(), column)).collect();
     let column = |field: &FieldRef| -> ArrayRef {
-        let given = batch.column_by_name(field.name()).map(Arc::clone);
+        let given = there.get(field.name().as_str()).map(|column| Arc::clone(column));
         given.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
     };
     let columns = if batch.schema_ref().fields().len() == schema.fields().len() {

@@ -18,11 +18,11 @@ pub(super) fn decode(
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
     let records = records(options, piece, Width::Exactly(layout.columns.len()), usize::MAX)?;
+    let places = layout.places();
     let column = |field: &FieldRef| {
-        let index =
-            layout.columns.iter().position(|column| column == field.name()).ok_or_else(|| {
-                Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name())
-            })?;
+        let index = *places
+            .get(field.name().as_str())
+            .ok_or_else(|| Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()))?;
         decode_column(options, piece, &Column::new(options, piece, &records, index), field)
     };
     let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect::<Result<_>>()?;

@@ -138,16 +138,41 @@ impl<'a> Style<'a> {
                 Error::new(ErrorKind::Value, message).with_hint("set a quote, or another null text or delimiter")
             );
         };
-        let text = out.split_off(start);
-        out.push(quote);
-        let mut rest = text.as_slice();
-        while let Some(at) = memchr::memchr(quote, rest) {
-            out.extend_from_slice(&rest[..=at]);
-            out.push(quote);
-            rest = &rest[at + 1..];
-        }
-        out.extend_from_slice(rest);
-        out.push(quote);
+        quote_in_place(out, start, quote);
         Ok(())
+    }
+}
+
+/// Puts quotes around the text from `start` on and doubles those within, from the back to the front: a long text is
+/// not copied a second time.
+fn quote_in_place(out: &mut Vec<u8>, start: usize, quote: u8) {
+    let mut read = out.len();
+    let inner = memchr::memchr_iter(quote, &out[start..]).count();
+    out.resize(read + inner + 2, quote);
+    let mut write = out.len() - 1;
+    while let Some(at) = memchr::memrchr(quote, &out[start..read]).filter(|_| write > read + 1) {
+        let from = start + at;
+        out.copy_within(from..read, write - (read - from));
+        write -= read - from + 1;
+        out[write] = quote;
+        read = from;
+    }
+    out.copy_within(start..read, start + 1);
+    out[start] = quote;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_are_added_in_place() {
+        for text in ["", "a", "\"", "\"\"", "a\"b", "\"a", "a\"", "é, \"x\" and \"\"y\"", "no quote, a comma"] {
+            let mut out = b"before".to_vec();
+            out.extend_from_slice(text.as_bytes());
+            quote_in_place(&mut out, 6, b'"');
+            let expected = format!("before\"{}\"", text.replace('"', "\"\""));
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{text:?}");
+        }
     }
 }

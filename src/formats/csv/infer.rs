@@ -25,7 +25,7 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
     let mark = if head.starts_with(MARK) { MARK.len() } else { 0 };
     let piece = Piece { bytes: &head[mark..], first_line: 1 };
     if piece.bytes.is_empty() {
-        return Ok(Start { layout: None, data_start: mark, line: 1, splittable: true });
+        return Ok(Start { layout: None, data_start: mark, line: 1, splittable: true, extendable: true });
     }
     if extent == Extent::Head && Scanner::new(options.quote).feed(piece.bytes).is_none() {
         return Err(endless(head.len()));
@@ -33,13 +33,19 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
     let first = records(options, &piece, Width::First, 1)?;
     if !options.header {
         let columns = (1..=first.width).map(|number| format!("c{number}")).collect();
-        return Ok(Start { layout: Some(Layout { columns }), data_start: mark, line: 1, splittable: true });
+        return Ok(Start {
+            layout: Some(Layout { columns }),
+            data_start: mark,
+            line: 1,
+            splittable: true,
+            extendable: true,
+        });
     }
     let columns = names(options, &piece, first.width)?;
     let feed = piece.bytes[..first.end].ends_with(b"\r") && piece.bytes.get(first.end) == Some(&b'\n');
     let end = first.end + usize::from(feed);
     let line = if end == piece.bytes.len() && !piece.bytes.ends_with(b"\n") { 2 } else { line(&piece, end) };
-    Ok(Start { layout: Some(Layout { columns }), data_start: mark + end, line, splittable: true })
+    Ok(Start { layout: Some(Layout { columns }), data_start: mark + end, line, splittable: true, extendable: true })
 }
 
 fn names(options: &CsvOptions, piece: &Piece<'_>, width: usize) -> Result<Vec<String>> {

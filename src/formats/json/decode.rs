@@ -18,10 +18,11 @@ pub(super) fn decode(typing: &Typing, piece: &Piece<'_>, layout: &Layout, schema
         let message = "a record, or a piece of records, is longer than 4 GiB";
         return Err(Error::new(ErrorKind::Resource, message).at("line", piece.first_line));
     }
-    if let Some(field) = schema.fields().iter().find(|field| !layout.columns.contains(field.name())) {
+    let places = layout.places();
+    if let Some(field) = schema.fields().iter().find(|field| !places.contains_key(field.name().as_str())) {
         return Err(Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()));
     }
-    let mut members = Members::new(piece, layout, schema);
+    let mut members = Members::new(piece, (layout, places), schema);
     walk(piece, &mut members)?;
     let column = |(slot, field): (usize, &FieldRef)| decode_column(typing, piece, &members, slot, field);
     let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(column).collect::<Result<_>>()?;
@@ -59,13 +60,19 @@ struct Members<'p> {
 }
 
 impl<'p> Members<'p> {
-    fn new(piece: &Piece<'p>, layout: &'p Layout, schema: &SchemaRef) -> Self {
+    fn new(piece: &Piece<'p>, (layout, index): (&'p Layout, HashMap<&'p str, usize>), schema: &SchemaRef) -> Self {
         let names = layout.columns.as_slice();
+        let mut slots = vec![None; names.len()];
+        for (slot, field) in schema.fields().iter().enumerate() {
+            if let Some(place) = index.get(field.name().as_str()) {
+                slots[*place] = Some(slot);
+            }
+        }
         Self {
             bytes: piece.bytes,
             names,
-            index: names.iter().enumerate().map(|(index, name)| (name.as_str(), index)).collect(),
-            slots: names.iter().map(|name| schema.index_of(name).ok()).collect(),
+            index,
+            slots,
             seen: vec![0; names.len()],
             next: 0,
             width: schema.fields().len(),

@@ -125,21 +125,33 @@ fn escape(out: &mut Vec<u8>, start: usize) {
     if !out[start..].iter().fold(false, |found, byte| found | special(*byte)) {
         return;
     }
-    let text = out.split_off(start);
-    for byte in text {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..0x20 => {
-                const DIGITS: &[u8; 16] = b"0123456789abcdef";
-                let [high, low] = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-            }
-            byte => out.push(byte),
+    // From the back to the front, in place: a long text is not copied a second time.
+    let mut read = out.len();
+    let more: usize = out[start..].iter().map(|byte| escaped(*byte).1 - 1).sum();
+    out.resize(read + more, 0);
+    let mut write = out.len();
+    while read < write {
+        read -= 1;
+        let (text, length) = escaped(out[read]);
+        write -= length;
+        out[write..write + length].copy_from_slice(&text[..length]);
+    }
+}
+
+/// A byte within a string, and how many bytes of it count.
+fn escaped(byte: u8) -> ([u8; 6], usize) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let short = |letter: u8| ([b'\\', letter, 0, 0, 0, 0], 2);
+    match byte {
+        b'"' | b'\\' => short(byte),
+        b'\n' => short(b'n'),
+        b'\r' => short(b'r'),
+        b'\t' => short(b't'),
+        0..0x20 => {
+            let [high, low] = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            ([b'\\', b'u', b'0', b'0', high, low], 6)
         }
+        byte => ([byte, 0, 0, 0, 0, 0], 1),
     }
 }
 

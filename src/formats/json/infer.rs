@@ -22,8 +22,8 @@ pub(super) fn start(head: &[u8]) -> Result<Start> {
             .with_hint("convert the file to UTF-8, for example with iconv"));
     }
     let data_start = if head.starts_with(MARK) { MARK.len() } else { 0 };
-    let splittable = !is_array(&head[data_start..]);
-    Ok(Start { layout: None, data_start, line: 1, splittable })
+    let lines = !is_array(&head[data_start..]);
+    Ok(Start { layout: None, data_start, line: 1, splittable: lines, extendable: lines })
 }
 
 /// [`start`], and the columns in the order in which their keys first stand.

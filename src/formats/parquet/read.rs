@@ -1,5 +1,6 @@
 //! Reading: the footer, the sizes and bounds of row groups, and their rows.
 
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use ::parquet::file::metadata::RowGroupMetaData;
 use ::parquet::file::reader::ChunkReader;
 use ::parquet::schema::types::SchemaDescriptor;
 use arrow::array::{ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType};
 use rayon::prelude::*;
 
 use super::{damage, types};
@@ -22,6 +23,9 @@ use crate::formats::plain;
 
 /// Row groups below this decoded size are not worth several threads.
 const PARALLEL_BYTES: u64 = 8 << 20;
+
+/// Rows of a first batch that shows how long texts are.
+const PROBE_ROWS: usize = 64;
 
 /// The footer of one file.
 #[derive(Clone, Debug)]
@@ -176,20 +180,58 @@ impl File {
     pub fn read<R: ChunkReader + Clone + 'static>(&self, chunks: &R, scan: &GroupScan) -> Result<GroupReader> {
         let size = self.size(scan.group, &scan.schema);
         let row_bytes = (size.decoded / size.rows.max(1)).max(1);
-        let step = (scan.batch_bytes as u64 / row_bytes).clamp(1, scan.batch_rows.max(1) as u64) as usize;
+        let average = (scan.batch_bytes as u64 / row_bytes).clamp(1, scan.batch_rows.max(1) as u64) as usize;
+        // Where the footer does not say how long texts are, a few rows show it.
+        let step = if self.knows_lengths(scan) { average } else { average.min(PROBE_ROWS) };
+        let roots = self.lanes(scan, size)?;
         let rows = scan.limit.map_or(size.rows, |limit| limit.min(size.rows));
+        let (file, chunks, asked) = (self.clone(), chunks.clone(), scan.clone());
+        let open = move |done: u64, step: usize| file.open_lanes(&chunks, &asked, &roots, done..rows, step);
+        let lanes = open(0, step)?;
+        let reader = GroupReader {
+            open: Box::new(open),
+            lanes,
+            schema: Arc::clone(&scan.schema),
+            places: Vec::new(),
+            step,
+            batch: (scan.batch_rows.max(1), scan.batch_bytes.max(1)),
+            done: 0,
+            rows,
+        };
+        Ok(reader)
+    }
+
+    /// Readers of the rows `range` of a row group, in steps of so many, one for each list of root columns.
+    fn open_lanes<R: ChunkReader + Clone + 'static>(
+        &self,
+        chunks: &R,
+        scan: &GroupScan,
+        roots: &[Vec<usize>],
+        range: Range<u64>,
+        step: usize,
+    ) -> Result<Lanes> {
         let open = |metadata: &ArrowReaderMetadata, roots: Vec<usize>| {
             let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks.clone(), metadata.clone())
                 .with_row_groups(vec![scan.group])
                 .with_projection(ProjectionMask::roots(self.metadata.parquet_schema(), roots))
                 .with_batch_size(step)
-                .with_limit(rows as usize);
+                .with_limit((range.end - range.start) as usize);
+            let reader = if range.start > 0 { reader.with_offset(range.start as usize) } else { reader };
             reader.build().map_err(damage)
         };
-        let lanes = self.lanes(scan, size)?;
-        let lanes = lanes.into_iter().map(|roots| open(&self.metadata, roots)).collect::<Result<Vec<_>>>()?;
+        let columns = roots.iter().map(|roots| open(&self.metadata, roots.clone())).collect::<Result<Vec<_>>>()?;
         let times = self.times(scan).map(|(metadata, roots)| open(metadata, roots)).transpose()?;
-        Ok(GroupReader { lanes, times, schema: Arc::clone(&scan.schema), step, rows_left: rows })
+        Ok(Lanes { columns, times })
+    }
+
+    /// Whether the footer says how many bytes the wanted texts have once they are decoded.
+    fn knows_lengths(&self, scan: &GroupScan) -> bool {
+        let wanted = self.wanted(&scan.schema);
+        self.group(scan.group).columns().iter().enumerate().all(|(leaf, chunk)| {
+            chunk.column_type() != Physical::BYTE_ARRAY
+                || !wanted[self.root_of(leaf)]
+                || chunk.unencoded_byte_array_data_bytes().is_some()
+        })
     }
 
     /// The wanted columns of 96-bit times, and the metadata that reads them in microseconds.
@@ -204,10 +246,13 @@ impl File {
 
     /// The wanted root columns, dealt to lanes of about the same size.
     fn lanes(&self, scan: &GroupScan, size: GroupSize) -> Result<Vec<Vec<usize>>> {
-        let index = |field: &arrow::datatypes::FieldRef| {
-            self.schema
-                .index_of(field.name())
-                .map_err(|_| Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()))
+        let known = self.schema.fields().iter().enumerate();
+        let known: HashMap<&str, usize> = known.map(|(root, field)| (field.name().as_str(), root)).collect();
+        let index = |field: &FieldRef| {
+            known
+                .get(field.name().as_str())
+                .copied()
+                .ok_or_else(|| Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()))
         };
         let mut roots = scan.schema.fields().iter().map(index).collect::<Result<Vec<_>>>()?;
         let lanes = if size.decoded < PARALLEL_BYTES { 1 } else { scan.threads.clamp(1, roots.len().max(1)) };
@@ -243,51 +288,111 @@ impl File {
 
     /// Per root column of the file, whether `schema` has it.
     fn wanted(&self, schema: &SchemaRef) -> Vec<bool> {
-        self.schema.fields().iter().map(|field| schema.index_of(field.name()).is_ok()).collect()
+        let names: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+        self.schema.fields().iter().map(|field| names.contains(field.name().as_str())).collect()
     }
 }
 
 /// The rows of one row group. Several lanes hold some columns each and go in step.
+///
+/// How many rows make a batch is first reckoned from the average of the footer, then from what was decoded: when rows
+/// turn out longer, the lanes are opened anew behind the rows that were given, in smaller steps.
 pub struct GroupReader {
-    lanes: Vec<ParquetRecordBatchReader>,
+    /// Opens the lanes behind so many rows, in steps of so many.
+    open: Box<dyn Fn(u64, usize) -> Result<Lanes> + Send>,
+    lanes: Lanes,
+    schema: SchemaRef,
+    /// Lane and place of each column; empty before the first batch.
+    places: Vec<(usize, usize)>,
+    /// Rows of the next batch.
+    step: usize,
+    /// Rows of a batch at most, and bytes about.
+    batch: (usize, usize),
+    /// Rows given so far.
+    done: u64,
+    /// Rows to be given.
+    rows: u64,
+}
+
+/// What decodes some columns each, in step.
+struct Lanes {
+    columns: Vec<ParquetRecordBatchReader>,
     /// The 96-bit times once more, in microseconds.
     times: Option<ParquetRecordBatchReader>,
-    schema: SchemaRef,
-    step: usize,
-    rows_left: u64,
 }
 
 impl std::fmt::Debug for GroupReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GroupReader").field("rows_left", &self.rows_left).finish_non_exhaustive()
+        f.debug_struct("GroupReader").field("done", &self.done).field("rows", &self.rows).finish_non_exhaustive()
     }
 }
 
 impl GroupReader {
     /// The next batch. Processor work: call it on the pool.
     pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        let rows = (self.step as u64).min(self.rows_left);
-        if rows == 0 {
-            return Ok(None);
+        loop {
+            let rows = (self.step as u64).min(self.rows - self.done);
+            if rows == 0 {
+                return Ok(None);
+            }
+            match self.next_rows(rows) {
+                Err(error) if rows > 1 && error.kind() == ErrorKind::Resource => self.reopen(rows as usize / 2)?,
+                Err(error) => return Err(error),
+                Ok(batch) => {
+                    self.done += rows;
+                    self.adapt(&batch)?;
+                    return Ok(Some(batch));
+                }
+            }
         }
-        self.rows_left -= rows;
-        let parts = match self.lanes.as_mut_slice() {
+    }
+
+    fn next_rows(&mut self, rows: u64) -> Result<RecordBatch> {
+        let parts = match self.lanes.columns.as_mut_slice() {
             [] => Vec::new(),
             [lane] => vec![next_part(lane, rows)?],
             lanes => lanes.par_iter_mut().map(|lane| next_part(lane, rows)).collect::<Result<Vec<_>>>()?,
         };
-        let columns = self.schema.fields().iter().map(|field| {
-            let column = parts.iter().find_map(|part| part.column_by_name(field.name()));
-            let column = column.ok_or_else(|| Error::new(ErrorKind::Internal, "a column was not decoded"))?;
-            in_type(column, field.data_type())
-        });
+        if self.places.is_empty() {
+            self.places = places(&self.schema, &parts)?;
+        }
+        let columns = self.schema.fields().iter().zip(&self.places);
+        let columns = columns.map(|(field, (lane, place))| in_type(parts[*lane].column(*place), field.data_type()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        if let Some(times) = &mut self.times {
+        if let Some(times) = &mut self.lanes.times {
             check_times(&next_part(times, rows)?, &parts)?;
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
-        Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?))
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
+
+    /// Takes fewer rows at once when those of `batch` were long, more after a probe that showed short ones.
+    fn adapt(&mut self, batch: &RecordBatch) -> Result<()> {
+        let (most, bytes) = self.batch;
+        let measured = plain::byte_count(batch).max(1);
+        let fitting = (batch.num_rows() as u128 * bytes as u128 / measured as u128).clamp(1, most as u128) as usize;
+        let longer = measured > 2 * bytes && fitting < self.step;
+        let probed = self.done == PROBE_ROWS as u64 && fitting > 2 * self.step;
+        if (longer || probed) && self.done < self.rows { self.reopen(fitting) } else { Ok(()) }
+    }
+
+    fn reopen(&mut self, step: usize) -> Result<()> {
+        self.step = step;
+        self.lanes = (self.open)(self.done, step)?;
+        Ok(())
+    }
+}
+
+/// In which part each column of `schema` is, and at which place in it.
+fn places(schema: &SchemaRef, parts: &[RecordBatch]) -> Result<Vec<(usize, usize)>> {
+    let mut found = HashMap::new();
+    for (lane, part) in parts.iter().enumerate() {
+        let fields = part.schema_ref().fields().iter().enumerate();
+        found.extend(fields.map(|(place, field)| (field.name().as_str(), (lane, place))));
+    }
+    let place = |field: &FieldRef| found.get(field.name().as_str()).copied();
+    let missing = || Error::new(ErrorKind::Internal, "a column was not decoded");
+    schema.fields().iter().map(|field| place(field).ok_or_else(missing)).collect()
 }
 
 /// 96-bit times that 64 bits of nanoseconds cannot hold wrap around without a word; in microseconds they do not.
@@ -312,6 +417,10 @@ fn check_times(micros: &RecordBatch, parts: &[RecordBatch]) -> Result<()> {
 fn next_part(lane: &mut ParquetRecordBatchReader, rows: u64) -> Result<RecordBatch> {
     let cut = || Error::new(ErrorKind::Corrupt, "a row group has fewer rows than the footer says");
     let batch = lane.next().ok_or_else(cut)?.map_err(|source| {
+        // The library says this with words alone.
+        if source.to_string().contains("index overflow") {
+            return Error::new(ErrorKind::Resource, "the texts of one batch exceed 2 GiB").with_source(source);
+        }
         Error::new(ErrorKind::Corrupt, "a row group of the Parquet file cannot be decoded").with_source(source)
     })?;
     if batch.num_rows() as u64 == rows { Ok(batch) } else { Err(cut()) }

@@ -157,6 +157,31 @@ fn joined_parts_are_one_file_with_the_rows_in_order() {
 }
 
 #[test]
+fn batches_shrink_when_rows_turn_out_longer_than_their_average() {
+    let long = "x".repeat(10_000);
+    let texts = |row: usize| if row < 900 { "short" } else { long.as_str() };
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..1000).map(texts)));
+    let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(0..1000));
+    let whole = RecordBatch::try_from_iter([("id", ids), ("text", texts)]).unwrap();
+    let bytes = write(std::slice::from_ref(&whole)).unwrap();
+    let file = File::open(&bytes).unwrap();
+    let limit = 100_000;
+    let scan = GroupScan {
+        group: 0,
+        schema: file.schema().clone(),
+        batch_rows: 1000,
+        batch_bytes: limit,
+        limit: None,
+        threads: 2,
+    };
+    let mut reader = file.read(&bytes, &scan).unwrap();
+    let batches: Vec<RecordBatch> = std::iter::from_fn(|| reader.next_batch().unwrap()).collect();
+    let large = batches.iter().filter(|batch| crate::formats::plain::byte_count(batch) > 2 * limit).count();
+    assert!(large <= 1, "{large} batches are too large");
+    assert_eq!(arrow::compute::concat_batches(file.schema(), &batches).unwrap().columns(), whole.columns());
+}
+
+#[test]
 fn a_cut_file_is_damage_and_never_a_panic() {
     let bytes = write(&[mixed(500)]).unwrap();
     for cut in [0, 3, 4, 11, bytes.len() / 2, bytes.len() - 1] {

@@ -23,6 +23,10 @@ use crate::formats::plain;
 /// Arrow bytes of a row group per encoded byte, at most: keeps row groups small for those who decode them.
 const DECODED_RATIO: usize = 8;
 
+/// Bytes of one column of a row group from which on a dictionary is worth its own memory, some 80 kB before the first
+/// value. Of a thousand columns each has fewer.
+const DICTIONARY_BYTES: usize = 128 << 10;
+
 /// How pages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,7 +64,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn properties(&self) -> Result<WriterProperties> {
+    fn properties(&self, columns: usize) -> Result<WriterProperties> {
         let refused =
             |source| Error::new(ErrorKind::Usage, "this compression level is not possible").with_source(source);
         let compression = match (self.codec, self.level) {
@@ -75,6 +79,7 @@ impl Settings {
         let sorting: Option<Vec<SortingColumn>> = None;
         Ok(WriterProperties::builder()
             .set_compression(compression)
+            .set_dictionary_enabled(self.row_group.bytes / columns.max(1) >= DICTIONARY_BYTES)
             .set_created_by(concat!("arrow-etl ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_sorting_columns(sorting)
             .build())
@@ -89,7 +94,9 @@ pub(super) fn open<W: Write + Send>(
     layout: Option<SchemaDescriptor>,
 ) -> Result<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory)> {
     let layout = layout.map_or_else(|| types::parquet_schema(schema), Ok)?;
-    let options = ArrowWriterOptions::new().with_properties(settings.properties()?).with_parquet_schema(layout);
+    let options = ArrowWriterOptions::new()
+        .with_properties(settings.properties(layout.num_columns())?)
+        .with_parquet_schema(layout);
     let writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options).map_err(damage)?;
     writer.into_serialized_writer().map_err(damage)
 }

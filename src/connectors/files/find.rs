@@ -1,0 +1,102 @@
+//! Which files a path, a folder or a glob names. All of it blocks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::config::{Place, literal_path};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::extension::{self, Format};
+
+/// The files that `path` names: itself, those of a folder, or those of a glob; sorted. Of a folder with files of
+/// several formats those of `format` are meant.
+pub(super) fn find(path: &str, format: Option<Format>) -> Result<Vec<PathBuf>> {
+    let Some(literal) = literal_path(path) else { return find_glob(path) };
+    let metadata = fs::metadata(&literal).at("file", || path)?;
+    if !metadata.is_dir() {
+        return Ok(vec![literal]);
+    }
+    let mut files = data_files(&literal)?;
+    files.retain(|file| format.is_none() || format_of(file) == format);
+    files.sort();
+    if files.is_empty() {
+        let message = match format {
+            Some(format) => format!("the folder holds no file of {}", format.title()),
+            None => "the folder holds no file of a known format".to_owned(),
+        };
+        return Err(Error::new(ErrorKind::NotFound, message)
+            .at("folder", path)
+            .with_hint("known are .csv .tsv .jsonl .parquet .arrow .arrows, also with .gz or .zst; or name a glob"));
+    }
+    Ok(files)
+}
+
+/// The visible files of a known format in a folder, in no order.
+pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).at("folder", || folder.display())? {
+        let path = entry.at("folder", || folder.display())?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && format_of(&path).is_some() && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// What the name of a file says that it holds.
+pub(super) fn format_of(path: &Path) -> Option<Format> {
+    extension::of_path(path).0
+}
+
+/// The one format that all of `files` have by their names; none without files.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) when there are several: nobody can tell which one is meant.
+pub(super) fn common_format(files: &[PathBuf]) -> Result<Option<Format>> {
+    let Some(first) = files.iter().min() else { return Ok(None) };
+    let format = format_of(first);
+    match files.iter().filter(|file| format_of(file) != format).min() {
+        None => Ok(format),
+        Some(other) => {
+            let name =
+                |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let message =
+                format!("the folder holds files of several formats, such as {} and {}", name(first), name(other));
+            Err(Error::new(ErrorKind::Usage, message)
+                .with_hint("keep the files of each format in a folder of their own"))
+        }
+    }
+}
+
+fn find_glob(pattern: &str) -> Result<Vec<PathBuf>> {
+    let options =
+        glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let matches = glob::glob_with(pattern, options)
+        .map_err(|source| Error::new(ErrorKind::Usage, "the glob is wrong").with_source(source).at("glob", pattern))?;
+    let mut files = Vec::new();
+    for path in matches {
+        let path = path.map_err(|source| Error::from(std::io::Error::from(source)).at("glob", pattern))?;
+        if !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "no file matches").at("glob", pattern));
+    }
+    Ok(files)
+}
+
+/// Lines for a ping.
+pub(super) fn facts(place: &Place, format: Option<Format>) -> Result<Vec<String>> {
+    let Place::Path(path) = place else { return Ok(vec!["standard input or output".to_owned()]) };
+    let files = find(path, format)?;
+    let mut bytes = 0;
+    for file in &files {
+        let metadata = fs::metadata(file).at("file", || file.display())?;
+        fs::File::open(file).at("file", || file.display())?;
+        bytes += metadata.len();
+    }
+    let noun = if files.len() == 1 { "file" } else { "files" };
+    Ok(vec![format!("{} {noun}, {bytes} bytes", files.len())])
+}

@@ -1,0 +1,120 @@
+//! The formats of files, and what file names say of them: the one list of extensions.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::compress::Compression;
+
+/// Every extension that names a format, in lower case and without a dot; the first of each format is the one that
+/// written files get.
+pub const FORMATS: &[(&str, Format)] = &[
+    ("csv", Format::Csv),
+    ("tsv", Format::Tsv),
+    ("tab", Format::Tsv),
+    ("jsonl", Format::Jsonl),
+    ("ndjson", Format::Jsonl),
+    ("json", Format::Jsonl),
+    ("parquet", Format::Parquet),
+    ("pq", Format::Parquet),
+    ("arrow", Format::Arrow),
+    ("ipc", Format::Arrow),
+    ("feather", Format::Arrow),
+    ("arrows", Format::Arrows),
+];
+
+/// Every extension that names a compression around a whole file.
+pub const COMPRESSIONS: &[(&str, Compression)] =
+    &[("gz", Compression::Gzip), ("gzip", Compression::Gzip), ("zst", Compression::Zstd), ("zstd", Compression::Zstd)];
+
+/// What one file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Format {
+    /// Records with commas between fields.
+    Csv,
+    /// Records with tabs between fields.
+    Tsv,
+    /// One JSON object per line, or one array of objects.
+    Jsonl,
+    /// Parquet.
+    Parquet,
+    /// An Arrow IPC file.
+    Arrow,
+    /// An Arrow IPC stream.
+    Arrows,
+}
+
+impl Format {
+    /// The format that an extension or a word of the user names.
+    pub fn of_extension(word: &str) -> Option<Self> {
+        FORMATS.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map(|(_, format)| *format)
+    }
+
+    /// The extension of files that are written, without a dot.
+    pub fn extension(self) -> &'static str {
+        FORMATS.iter().find(|(_, format)| *format == self).map_or("", |(extension, _)| *extension)
+    }
+
+    /// Its name in messages.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Tsv => "TSV",
+            Self::Jsonl => "JSON lines",
+            Self::Parquet => "Parquet",
+            Self::Arrow => "Arrow IPC",
+            Self::Arrows => "an Arrow IPC stream",
+        }
+    }
+
+    /// Whether it is text records one after the other.
+    pub fn is_records(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv | Self::Jsonl)
+    }
+
+    /// Whether it has fields with delimiters between them.
+    pub fn is_delimited(self) -> bool {
+        matches!(self, Self::Csv | Self::Tsv)
+    }
+}
+
+/// What a file name says by its last extensions: the format, and the compression around it.
+pub fn of_path(path: &Path) -> (Option<Format>, Option<Compression>) {
+    let extension = |path: &Path| path.extension().and_then(|text| text.to_str()).map(str::to_owned);
+    let compression = extension(path).as_deref().and_then(Compression::of_extension);
+    let inner = if compression.is_some() { path.with_extension("") } else { path.to_owned() };
+    (extension(&inner).as_deref().and_then(Format::of_extension), compression)
+}
+
+/// Whether an extension says something of what a file holds, and is no part of its name.
+pub fn is_known(extension: &str) -> bool {
+    Format::of_extension(extension).is_some() || Compression::of_extension(extension).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_come_from_the_last_extensions() {
+        let of = |path: &str| of_path(Path::new(path));
+        assert_eq!(of("a.csv"), (Some(Format::Csv), None));
+        assert_eq!(of("a.b.JSONL.GZ"), (Some(Format::Jsonl), Some(Compression::Gzip)));
+        assert_eq!(of("a.parquet.zst"), (Some(Format::Parquet), Some(Compression::Zstd)));
+        assert_eq!(of("a.gz"), (None, Some(Compression::Gzip)));
+        assert_eq!(of(".csv"), (None, None));
+        assert_eq!(of("data"), (None, None));
+        assert_eq!(of("readme.txt"), (None, None));
+    }
+
+    #[test]
+    fn every_format_has_the_extension_that_names_it() {
+        for (word, format) in FORMATS {
+            assert_eq!(Format::of_extension(word), Some(*format));
+            assert_eq!(Format::of_extension(format.extension()), Some(*format));
+            assert!(is_known(word));
+        }
+        assert!(is_known("ZST") && !is_known("db"));
+    }
+}
