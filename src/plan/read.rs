@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{Array as _, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
@@ -114,7 +115,8 @@ impl ExecutionPlan for ReadExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        // The order of splits says nothing of that of rows; with `true` a sort by the first column is put below.
+        vec![false]
     }
 
     fn apply_expressions(
@@ -145,7 +147,9 @@ impl ExecutionPlan for ReadExec {
         let rows = self.leaf.execute(partition, context)?;
         let (sender, receiver) = lane(ends.lane_bytes, &ends.meter);
         let throttle = ends.channel_throttle.another();
-        let reader = Reader { spec: Arc::clone(&self.spec), source, ends, throttle, schema: self.schema() };
+        let alive = Arc::clone(&ends.readers).try_read_owned().ok();
+        let reader =
+            Reader { spec: Arc::clone(&self.spec), source, ends, throttle, schema: self.schema(), _alive: alive };
         let filling = SpawnedTask::spawn(reader.fill(rows, sender));
         let batches = stream::unfold((receiver, Some(filling)), next).map_err(to_datafusion);
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
@@ -175,6 +179,8 @@ struct Reader {
     ends: Arc<Ends>,
     throttle: Throttle,
     schema: SchemaRef,
+    /// A reader that was told to end may still hold a read of the source: the runner waits for it.
+    _alive: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl Reader {
@@ -238,7 +244,11 @@ impl Reader {
 
 /// Rows and bytes of a batch of columns or of one raw frame.
 fn measure(batch: &RecordBatch, raw: bool) -> (u64, u64) {
-    let bytes = batch.get_array_memory_size() as u64;
+    // Of the slice: many batches may share one buffer.
+    let sizes = batch.columns().iter().map(|column| {
+        column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size()) as u64
+    });
+    let bytes = sizes.sum();
     let rows = if raw { frame(batch).map_or(0, |(_, rows)| rows) } else { batch.num_rows() as u64 };
     (rows, bytes)
 }

@@ -31,7 +31,7 @@ impl Queues {
     pub(super) fn new(splits: &[Split], channels: &[usize]) -> Self {
         let sources: Vec<&[Split]> = splits.chunk_by(|one, next| one.source == next.source).collect();
         if sources.len() >= channels.len() && sources.len() > 1 {
-            return Self { groups: dealt(&sources, channels, |run| run.concat()) };
+            return Self { groups: dealt(&sources, channels, <[&[Split]]>::concat) };
         }
         Self { groups: dealt(splits, channels, <[Split]>::to_vec) }
     }

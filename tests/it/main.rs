@@ -18,5 +18,6 @@ mod files;
 mod layering;
 mod postgres_read;
 mod postgres_write;
+mod run;
 mod server;
 mod sqlite;
