@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::endpoint::{ObjectRef, Session};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +31,8 @@ pub struct Ends {
     pub heavy: HeavyDoor,
     /// Bytes that may wait between a reader and its writer.
     pub lane_bytes: usize,
+    /// Shared by every reader that is alive: who gets it for itself knows that none is left.
+    pub readers: Arc<RwLock<()>>,
 }
 
 impl Ends {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt64Array};
+use arrow::array::{Array as _, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt64Array};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit};
 
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
@@ -120,7 +120,8 @@ impl ExecutionPlan for ReadExec {
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
+        // The order of splits says nothing of that of rows; with `true` a sort by the first column is put below.
+        vec![false]
     }
 
     fn apply_expressions(
@@ -151,6 +152,7 @@ impl ExecutionPlan for ReadExec {
         let (reads, trail) = (Reads::of(&context), trail::upward(&context));
         let rows = self.leaf.execute(partition, context)?;
         let throttle = ends.channel_throttle.another();
+        let alive = Arc::clone(&ends.readers).try_read_owned().ok();
         let reader = Reader {
             spec: Arc::clone(&self.spec),
             source,
@@ -159,6 +161,7 @@ impl ExecutionPlan for ReadExec {
             throttle,
             schema: self.schema(),
             origins: Arc::default(),
+            _alive: alive,
         };
         let reading = Reading { trail, state: State::Waiting(Box::new((reader, rows))) };
         let batches = stream::unfold(reading, Reading::next).map_err(to_datafusion);
@@ -223,6 +226,8 @@ struct Reader {
     throttle: Throttle,
     schema: SchemaRef,
     origins: Arc<Trail>,
+    /// A reader that was told to end may still hold a read of the source: the runner waits for it.
+    _alive: Option<OwnedRwLockReadGuard<()>>,
 }
 
 impl Reader {

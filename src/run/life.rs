@@ -34,6 +34,8 @@ pub(super) struct Life<'a> {
     opened: &'a Opened,
     surroundings: &'a Surroundings,
     log: Log<'a>,
+    check_every: Duration,
+    sweep_time: Duration,
 }
 
 /// What was committed.
@@ -45,7 +47,7 @@ struct Committed {
 impl<'a> Life<'a> {
     pub(super) fn new(job: &'a Job, opened: &'a Opened, surroundings: &'a Surroundings) -> Self {
         let log = Log { state: surroundings.state.as_deref(), run: &opened.token.run };
-        Self { job, opened, surroundings, log }
+        Self { job, opened, surroundings, log, check_every: CHECK_EVERY, sweep_time: SWEEP_TIME }
     }
 
     /// From the first record to the last.
@@ -57,7 +59,7 @@ impl<'a> Life<'a> {
             }
             Err(error) => {
                 // The failure itself is what the user must see, whatever session and log say to it.
-                let _ = timeout(SWEEP_TIME, self.opened.session.close()).await;
+                let _ = timeout(self.sweep_time, self.opened.session.close()).await;
                 let _ = self.log.append(&StateRecord::Aborted { reason: error.to_string() }).await;
                 Err(error)
             }
@@ -98,7 +100,7 @@ impl<'a> Life<'a> {
         self.opened.expect(self.job, self.surroundings);
         match self.written(&agreed).await {
             Ok(receipts) => Ok(Committed { agreed, receipts }),
-            Err(error) => Err(swept(self.opened, &agreed, begun(error)).await),
+            Err(error) => Err(self.swept(&agreed, begun(error)).await),
         }
     }
 
@@ -119,12 +121,21 @@ impl<'a> Life<'a> {
         Ok(receipts)
     }
 
+    /// Sweeps what was staged. A failure to do so is told beside the one that led here.
+    async fn swept(&self, agreed: &Agreed, error: Error) -> Error {
+        match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
+            Ok(Ok(())) => error,
+            Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
+            Err(_) => error.at("what was staged was not removed within", format!("{} s", self.sweep_time.as_secs())),
+        }
+    }
+
     /// Runs the tasks, and ends them when the source's point in time is lost.
     async fn run(&self, runner: &LocalRunner, agreed: &Agreed) -> Result<Vec<Receipt>> {
         let mut running = pin!(runner.run(&agreed.planned.transfer, &[], &self.log));
         tokio::select! {
             receipts = &mut running => receipts,
-            error = lost(&*self.opened.session) => {
+            error = lost(&*self.opened.session, self.check_every) => {
                 // Waits until no task holds a writer any more.
                 runner.stop.cancel();
                 let _ = running.await;
@@ -156,21 +167,12 @@ impl<'a> Life<'a> {
 }
 
 /// Resolves when the session has lost its point in time.
-async fn lost(session: &dyn Session) -> Error {
+async fn lost(session: &dyn Session, check_every: Duration) -> Error {
     loop {
-        sleep(CHECK_EVERY).await;
+        sleep(check_every).await;
         if let Err(error) = session.check().await {
             return error;
         }
-    }
-}
-
-/// Sweeps what was staged. A failure to do so is told beside the one that led here.
-async fn swept(opened: &Opened, agreed: &Agreed, error: Error) -> Error {
-    match timeout(SWEEP_TIME, agreed.sink.abort(&agreed.agreement, &opened.token)).await {
-        Ok(Ok(())) => error,
-        Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
-        Err(_) => error.at("what was staged was not removed within", format!("{} s", SWEEP_TIME.as_secs())),
     }
 }
 
@@ -208,5 +210,60 @@ impl Log<'_> {
 impl RunEvents for Log<'_> {
     async fn wrote(&self, receipt: &Receipt) -> Result<()> {
         self.append(&StateRecord::Wrote { transfer: 0, receipt: receipt.clone() }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use super::*;
+    use crate::endpoint::ObjectRef;
+    use crate::job::Place;
+    use crate::run::Between;
+    use crate::testing::faults::{Fault, Faults, Point};
+    use crate::testing::memory::Memory;
+
+    const SOON: Duration = Duration::from_millis(5);
+
+    /// Runs a copy of ten rows between tables in memory, both of which have `faults`, with short times.
+    async fn failing(faults: Faults) -> (Error, Memory) {
+        let (source, target) = (Memory::new(), Memory::new());
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+        source.insert("t", RecordBatch::try_from_iter([("id", ids)]).unwrap(), 5);
+        let between =
+            Between { source: faults.endpoint(source.endpoint()), target: faults.endpoint(target.endpoint()) };
+        let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
+        let (job, surroundings) = (Job::new(place(), place()), Surroundings::default());
+        let opened = Opened::open(&job, between).await.unwrap();
+        let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
+        (life.live().await.unwrap_err(), target)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lost_point_in_time_ends_the_tasks_at_once() {
+        let faults = Faults::new().each(Point::Flush, Fault::Hang);
+        let (error, target) = failing(faults.each(Point::Check, Fault::Fail(ErrorKind::Transient))).await;
+        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+        assert_eq!((target.staged(), target.counts().open_writers, target.counts().aborts), (0, 0, 1));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn sweeping_and_closing_that_hang_are_given_up() {
+        let faults = Faults::new().each(Point::Flush, Fault::Fail(ErrorKind::Constraint));
+        let faults = faults.each(Point::Abort, Fault::Hang).each(Point::Close, Fault::Hang);
+        let (error, _) = failing(faults).await;
+        assert_eq!(error.kind(), ErrorKind::Constraint);
+        assert!(error.to_string().starts_with("what was staged was not removed within 0 s: "), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failure_to_sweep_is_told_beside_the_first() {
+        let faults = Faults::new().each(Point::Commit, Fault::Fail(ErrorKind::Constraint));
+        let (error, _) = failing(faults.each(Point::Abort, Fault::Fail(ErrorKind::Io))).await;
+        assert_eq!(error.kind(), ErrorKind::Constraint);
+        assert!(error.to_string().starts_with("what was staged could not be removed (a fault at Abort"), "{error}");
     }
 }

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datafusion::execution::TaskContext;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
 use futures::TryStreamExt as _;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Meter;
+use crate::plan::context::Ends;
 use crate::plan::error::from_datafusion;
 use crate::plan::tasks::assign;
 use crate::plan::write::receipts;
@@ -28,6 +31,9 @@ use crate::source::Split;
 
 /// How long a channel should work on one task.
 const TASK_TIME: Duration = Duration::from_secs(3);
+
+/// How long the end of a run waits for readers that were told to end.
+const END_TIME: Duration = Duration::from_secs(30);
 
 /// Runs tasks on this process's tokio runtime. Dropping a run ends all its tasks.
 #[derive(Clone, Debug)]
@@ -59,9 +65,13 @@ impl Runner for LocalRunner {
                 result = running => result,
             }
         };
-        // Tasks that were told to end may still hold a writer: the stage is swept after they are gone.
+        // Tasks that were told to end may still hold a writer: the stage is swept after they are gone. So may their
+        // readers hold a read of the session, which is closed next.
         drop(alive);
         gone.recv().await;
+        let ends = Ends::of(&self.context)?;
+        // A driver that does not let go within this time is left to the end of the program.
+        let _ = timeout(END_TIME, ends.readers.write()).await;
         result
     }
 }
@@ -126,10 +136,11 @@ impl LocalRunner {
 
     /// All partitions run together, one task each.
     async fn run_wide(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+        // A copy of its own: operators keep their running inputs in themselves, and these must end with the run.
+        let root = reset_plan_states(Arc::clone(&transfer.root)).map_err(from_datafusion)?;
         let mut running = JoinSet::new();
-        for partition in 0..transfer.root.output_partitioning().partition_count() {
-            let root = Arc::clone(&transfer.root);
-            running.spawn(run_partition(root, partition, Arc::clone(&self.context), alive.clone()));
+        for partition in 0..root.output_partitioning().partition_count() {
+            running.spawn(run_partition(Arc::clone(&root), partition, Arc::clone(&self.context), alive.clone()));
         }
         let mut all = Vec::new();
         while !running.is_empty() {

@@ -72,8 +72,9 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
 /// Runs `job` to its end. On an error the target is as it was, but for what pre-SQL did; an error after the commit says
 /// that the data are committed.
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
-    let opened = surroundings.or_stop(Opened::open(job, between)).await?;
-    Life::new(job, &opened, surroundings).live().await
+    // Boxed: both hold all that a run holds.
+    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between))).await?;
+    Box::pin(Life::new(job, &opened, surroundings).live()).await
 }
 
 impl Surroundings {

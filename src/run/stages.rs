@@ -155,6 +155,7 @@ impl Opened {
                 PlanShape::Wide => heavy,
             },
             lane_bytes: budget.lane_bytes,
+            readers: Arc::default(),
         };
         LocalRunner {
             sizing: agreed.sizing.clone(),

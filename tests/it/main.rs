@@ -25,5 +25,6 @@ mod postgres_read;
 mod postgres_source;
 mod postgres_write;
 mod program;
+mod run;
 mod server;
 mod sqlite;

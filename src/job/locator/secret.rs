@@ -104,13 +104,6 @@ fn mask_pair(pair: &str) -> String {
     }
 }
 
-/// Whether the value of the option `key` is hidden.
-pub fn is_secret(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
-    // `sslkey` names a file, and its name may be needed to find a mistake.
-    key != "sslkey" && SECRET.iter().any(|secret| key.ends_with(secret))
-}
-
 /// libpq's keyword string: `key = value` parted by blanks, a value perhaps in single quotes.
 fn mask_words(text: &str) -> String {
     let mut words = Vec::new();
