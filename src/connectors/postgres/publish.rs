@@ -1,7 +1,7 @@
 //! Makes what was written visible. Everything but the COMMIT is done here, in an open transaction; the answer to that may
 //! be lost (see `write/verdict.rs`).
 
-use super::agree::{Detail, Emptying, Path};
+use super::agree::{Detail, Emptying, Lock, Path};
 use super::connect::Connection;
 use super::name::{Name, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, affected};
@@ -126,8 +126,11 @@ async fn refill(connection: &Connection, detail: &Detail, stage: &Stage, emptyin
 /// Locks the target as far as the mode asks for: against changes of its definition, and where it must be empty, against
 /// other writers, before it is looked at.
 pub(super) async fn keep_others_out(connection: &Connection, detail: &Detail, waits: usize) -> Result<()> {
-    if detail.lockable {
-        let mode = if detail.must_be_empty { "SHARE ROW EXCLUSIVE" } else { "ROW EXCLUSIVE" };
+    let mode = detail.lock.map(|lock| match lock {
+        Lock::Definition => "ROW EXCLUSIVE",
+        Lock::Rows => "SHARE ROW EXCLUSIVE",
+    });
+    if let Some(mode) = mode {
         let lock = format!("LOCK TABLE {} IN {mode} MODE", detail.alone());
         patience::lock(connection, &lock, &detail.target, waits).await?;
     }

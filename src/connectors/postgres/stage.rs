@@ -125,7 +125,9 @@ fn hash(text: &str) -> u64 {
 /// Where another connection has it already, that one goes on to hold it.
 pub(super) async fn hold(connection: &Connection, stage: &Stage) -> Result<()> {
     let settings = connection.server().settings();
-    patience::run(connection, &format!("BEGIN; {settings}SELECT pg_try_advisory_xact_lock({})", stage.lease)).await
+    // At this level an idle transaction keeps no snapshot, which would hold up the clearing of dead rows.
+    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}");
+    patience::run(connection, &format!("{begin}SELECT pg_try_advisory_xact_lock({})", stage.lease)).await
 }
 
 /// Removes stages of earlier runs on `target` whose process is gone. What cannot be removed stays for the next run.

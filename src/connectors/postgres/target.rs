@@ -54,11 +54,7 @@ pub(super) struct Table {
     pub(super) persistence: char,
     pub(super) schema: String,
     pub(super) name: String,
-    pub(super) may_insert: bool,
-    /// Whether this user may keep other writers out.
-    pub(super) may_lock: bool,
-    /// Whether a copy is reading it now: very likely this one.
-    pub(super) read_here: bool,
+    pub(super) access: Access,
     pub(super) columns: Vec<TableColumn>,
     /// Other objects that depend on it.
     pub(super) dependents: Vec<String>,
@@ -71,6 +67,17 @@ pub(super) struct Table {
     pub(super) checks: Vec<Constraint>,
     /// Foreign keys of other tables that refer to it.
     pub(super) referenced: Vec<Reference>,
+}
+
+/// What this user may do with the target, and who is at it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Access {
+    pub(super) insert: bool,
+    /// Other writers may be kept out.
+    pub(super) lock: bool,
+    /// A copy is reading it now: very likely this one.
+    pub(super) read_here: bool,
 }
 
 /// A check that the target makes of its rows.

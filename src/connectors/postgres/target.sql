@@ -84,12 +84,13 @@ SELECT json_build_object(
     FROM needed JOIN pg_type t ON t.oid = needed.oid LEFT JOIN pg_proc p ON p.oid = t.typreceive),
   'table', (SELECT json_build_object(
       'oid', oid::bigint, 'kind', relkind, 'persistence', relpersistence, 'schema', nspname, 'name', relname,
-      'mayInsert', has_table_privilege(oid, 'INSERT'),
-      'mayLock', relkind IN ('r', 'p') AND has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE'),
-      'readHere', EXISTS (
-        SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-        WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database()
-          AND a.application_name ~ ' (leader|reader)$'),
+      'access', json_build_object(
+        'insert', has_table_privilege(oid, 'INSERT'),
+        'lock', has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE'),
+        'readHere', EXISTS (
+          SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+          WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database()
+            AND a.application_name ~ ' (leader|reader)$')),
       'columns', (SELECT coalesce(json_agg(json_build_object(
           'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
           'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (

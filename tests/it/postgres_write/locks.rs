@@ -2,7 +2,7 @@
 
 use arrow_etl::endpoint::{ObjectRef, OpenRequest};
 use arrow_etl::error::ErrorKind;
-use arrow_etl::sink::{Publish, Receipt, Sink, Tasks, WriteMode};
+use arrow_etl::sink::{Publish, Receipt, Tasks, WriteMode};
 use serde_json::json;
 use tokio_postgres::NoTls;
 

@@ -46,16 +46,36 @@ pub(super) struct Detail {
     pub(super) unlogged: bool,
     /// Whether the target may have children that statements on it must not reach.
     pub(super) only: bool,
-    /// Whether the target can be locked against other writers.
-    pub(super) lockable: bool,
+    /// The lock under which rows go into the target; none where it takes no lock.
+    pub(super) lock: Option<Lock>,
     /// Whether rows that are there when the new ones become visible are refused.
     pub(super) must_be_empty: bool,
-    /// Whether a COPY may be ended and begun anew without the target noticing.
-    pub(super) cut: bool,
+    /// Whether a long COPY is cut.
+    pub(super) length: CopyLength,
     /// Checks of the target that the stage can make as well.
     pub(super) checks: Vec<Constraint>,
     /// The encoding that can be passed through, when there is one.
     pub(super) raw: Option<Encoding>,
+}
+
+/// What may happen beside us between the look at a target and the COMMIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Lock {
+    /// Others may write rows, but not change the definition.
+    Definition,
+    /// Others may only read.
+    Rows,
+}
+
+/// How long one COPY is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum CopyLength {
+    /// It is ended and begun anew, so that a refused row is heard of early.
+    Cut,
+    /// As long as the task: the target fires or checks something at the end of each statement.
+    Whole,
 }
 
 impl Detail {
@@ -132,6 +152,8 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
         notes.push("a publication for all tables sees the hidden table, too, before it gets its name".to_owned());
     }
     let guarantee = marker.guarantee(&mut notes);
+    let must_be_empty = table.is_some() && request.mode == WriteMode::Create;
+    let cut = path.path.stages() || !is(|table| table.triggers || table.refers_to_itself);
     let checks = table.map(|table| writable(&table.checks, &matched.copied)).unwrap_or_default();
     let detail = Detail {
         target,
@@ -143,9 +165,9 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
         marker,
         unlogged: is(|table| table.published || table.persistence == 'u'),
         only: is(|table| table.kind == 'r'),
-        lockable: is(|table| table.may_lock),
-        must_be_empty: table.is_some() && request.mode == WriteMode::Create,
-        cut: path.path.stages() || !is(|table| table.triggers || table.refers_to_itself),
+        lock: table.filter(|table| matches!(table.kind, 'r' | 'p')).map(|table| lock(table, must_be_empty)),
+        must_be_empty,
+        length: if cut { CopyLength::Cut } else { CopyLength::Whole },
         checks,
     };
     Ok(Agreement {
@@ -160,6 +182,11 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
         notes,
         detail: serde_json::to_value(&detail)?,
     })
+}
+
+/// A user who may only insert cannot keep other writers out.
+fn lock(table: &Table, must_be_empty: bool) -> Lock {
+    if must_be_empty && table.access.lock { Lock::Rows } else { Lock::Definition }
 }
 
 /// The checks that look only at columns that are written.
@@ -182,7 +209,7 @@ fn settle_name(name: &Name, catalog: &Catalog) -> Result<Name> {
 
 fn check_target(table: &Table, label: &str) -> Result<()> {
     let what = match table.kind {
-        'r' | 'p' | 'f' if table.may_insert => return Ok(()),
+        'r' | 'p' | 'f' if table.access.insert => return Ok(()),
         'r' | 'p' | 'f' => {
             return Err(Error::new(ErrorKind::Permission, format!("this user may not insert into {label}"))
                 .with_hint("GRANT INSERT ON the table TO this user"));

@@ -68,12 +68,12 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
     let mut notes = Vec::new();
     let path = match request.mode {
         WriteMode::Truncate => match emptying(table)? {
-            Emptying::Truncate if one && !table.read_here => {
+            Emptying::Truncate if one && !table.access.read_here => {
                 notes.push("the table is locked from the first row to the commit".to_owned());
                 Path::Held(Emptying::Truncate)
             }
             emptying => {
-                if one && table.read_here {
+                if one && table.access.read_here {
                     notes.push("the table is being read, so that it can only be emptied when that is done".to_owned());
                 }
                 Path::Refill(emptying)

@@ -13,7 +13,7 @@ use futures::SinkExt as _;
 use serde_json::Value as Json;
 use tokio_postgres::CopyInSink;
 
-use super::super::agree::Detail;
+use super::super::agree::{CopyLength, Detail};
 use super::super::connect::Connection;
 use super::super::encode::{Encoder, Format};
 use super::super::errors;
@@ -116,7 +116,7 @@ impl CopyWriter {
 
     /// Ends and begins the COPY when it is time.
     async fn renew_copy(&mut self) -> Result<()> {
-        if !self.detail.cut || self.bytes - self.ended_bytes < COPY_BYTES {
+        if self.detail.length == CopyLength::Whole || self.bytes - self.ended_bytes < COPY_BYTES {
             return Ok(());
         }
         self.end_copy().await?;
