@@ -64,7 +64,7 @@ impl CopyCodec {
 }
 
 /// `numeric(38,10)`, as `pg_attribute.atttypmod` has it.
-const NUMERIC_TYPMOD: i32 = ((38 << 16) | 10) + 4;
+const NUMERIC_TYPMOD: i32 = (38 << 16) + 10 + 4;
 
 fn built_in(name: &str) -> Result<PgType> {
     let entry = BUILT_IN.iter().find(|entry| entry.name == name).ok_or_else(|| unknown(name))?;
