@@ -321,7 +321,8 @@ fn commands_in(line: &str) -> Vec<&str> {
         let (before, words) = code.split_once("etl ")?;
         (before.is_empty() || before.ends_with("| ")).then(|| words.split(" | ").next().unwrap())
     });
-    let is_form = |words: &str| ["SRC", "LOCATOR", "NAME", "SHELL", "…"].iter().any(|form| words.contains(form));
+    let is_form =
+        |words: &str| ["SRC", "LOCATOR", "NAME", "SHELL", "--help", "…"].iter().any(|form| words.contains(form));
     words.filter(|words| words.trim().contains(' ') && !is_form(words)).collect()
 }
 
