@@ -99,7 +99,7 @@ mod tests {
         let double: ArrayRef = Arc::new(Float64Array::from(vec![f64::NAN, 1.5]));
         let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&[0_u8, 255][..], &[]]));
         let batch = RecordBatch::try_from_iter([("d", double), ("b", bytes)]).unwrap();
-        assert_eq!(text(&batch.schema(), &[batch.clone()]).unwrap(), "d    b\nNaN  \\x00ff\n1.5  \\x\n");
+        assert_eq!(text(&batch.schema(), std::slice::from_ref(&batch)).unwrap(), "d    b\nNaN  \\x00ff\n1.5  \\x\n");
         let json = "{\"d\":\"NaN\",\"b\":\"\\\\x00ff\"}\n{\"d\":1.5,\"b\":\"\\\\x\"}\n";
         assert_eq!(lines(&[batch]).unwrap(), json);
     }

@@ -249,7 +249,7 @@ fn a_plan_says_what_a_copy_would_do() {
     let text = program::etl(path, &[&["plan"], &words[..]].concat()).stdout;
     let part =
         |head: &str| text.lines().find(|line| line.starts_with(head)).unwrap_or_else(|| panic!("no {head}: {text}"));
-    assert!(part("source ").ends_with("sqlite:shop.db#t") && part("target ").contains("t"));
+    assert!(part("source ").ends_with("sqlite:shop.db#t") && part("target ").contains("public"));
     assert!(part("estimate ").contains("split"));
     for head in ["reading ", "source does ", "channels ", "operators ", "writing ", "runs ", "columns"] {
         part(head);
@@ -321,7 +321,8 @@ fn commands_in(line: &str) -> Vec<&str> {
         let (before, words) = code.split_once("etl ")?;
         (before.is_empty() || before.ends_with("| ")).then(|| words.split(" | ").next().unwrap())
     });
-    let is_form = |words: &str| ["SRC", "LOCATOR", "NAME", "SHELL", "…"].iter().any(|form| words.contains(form));
+    let is_form =
+        |words: &str| ["SRC", "LOCATOR", "NAME", "SHELL", "--help", "…"].iter().any(|form| words.contains(form));
     words.filter(|words| words.trim().contains(' ') && !is_form(words)).collect()
 }
 

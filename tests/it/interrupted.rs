@@ -21,17 +21,22 @@ struct MidCopy {
 impl MidCopy {
     fn start(folder: &Path, words: &[&str]) -> Self {
         let words = [&["copy", ROWS], words, &SLOWLY].concat();
-        let mut child = command(folder, &words).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let child = command(folder, &words).stderr(Stdio::piped()).spawn().unwrap();
+        let mut copy = Self::of(child);
         loop {
             let mut line = String::new();
-            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "{words:?} ended by itself");
+            assert_ne!(copy.stderr.read_line(&mut line).unwrap(), 0, "{words:?} ended by itself");
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
             if event["event"] == "progress" && event["rowsRead"].as_u64().unwrap() > 0 {
-                return Self { child, stderr };
+                return copy;
             }
             assert_ne!(event["event"], "failed", "{line}");
         }
+    }
+
+    fn of(mut child: Child) -> Self {
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        Self { child, stderr }
     }
 
     /// Sends it `signal`, and gives the exit code, none where the signal itself ended it, and the last event.
@@ -74,19 +79,12 @@ fn an_end_changes_nothing(words: &[&str], prepare: impl Fn(&Path), rows: &str) {
         let before = files(folder.path());
         let (code, event) = MidCopy::start(folder.path(), words).end(signal);
         let after = files(folder.path());
-        match signal {
-            "-KILL" => {
-                assert_eq!(code, None, "{words:?}");
-                assert_eq!(visible(after), visible(before), "{words:?}");
-            }
-            _ => {
-                assert_eq!(
-                    (code, &event["event"], &event["exitCode"]),
-                    (Some(5), &"failed".into(), &5.into()),
-                    "{event}"
-                );
-                assert_eq!(after, before, "{words:?}");
-            }
+        if signal == "-KILL" {
+            assert_eq!(code, None, "{words:?}");
+            assert_eq!(visible(after), visible(before), "{words:?}");
+        } else {
+            assert_eq!((code, &event["event"], &event["exitCode"]), (Some(5), &"failed".into(), &5.into()), "{event}");
+            assert_eq!(after, before, "{words:?}");
         }
         copied(folder.path(), &[&["gen:id:seq,note:text(10..30)?rows=100"], words].concat());
         copied(folder.path(), &[words[0], "counted.db#t"]);
