@@ -97,5 +97,6 @@ pub(super) fn facts(place: &Place, format: Option<Format>) -> Result<Vec<String>
         fs::File::open(file).at("file", || file.display())?;
         bytes += metadata.len();
     }
-    Ok(vec![format!("{} files, {bytes} bytes", files.len())])
+    let noun = if files.len() == 1 { "file" } else { "files" };
+    Ok(vec![format!("{} {noun}, {bytes} bytes", files.len())])
 }

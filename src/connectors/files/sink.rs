@@ -263,7 +263,7 @@ fn format_of(config: &Config, shape: &Shape, files: &[PathBuf]) -> Result<Format
     config.format.or(by_name).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "the name of the target does not say its format")
             .at("file", config.label())
-            .with_hint("say format=csv, tsv, jsonl, parquet, arrow or arrows")
+            .with_hint("say --to-format csv, tsv, jsonl, parquet, arrow or arrows")
     })
 }
 
