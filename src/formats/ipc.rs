@@ -189,7 +189,11 @@ impl Stream {
         match self.reader.next() {
             // The reader takes an end within the length of a message for the end of the stream.
             None if self.read.load(Ordering::Relaxed) % MESSAGE_BYTES != 0 => Err(truncated()),
-            None => Ok(None),
+            None => {
+                // Behind the last message a compressed file has its checksum, which is looked at only when it is read.
+                std::io::copy(self.reader.get_mut(), &mut std::io::sink()).map_err(super::compress::damage)?;
+                Ok(None)
+            }
             Some(batch) => plain::select(&batch.map_err(damage)?, schema).map(Some),
         }
     }

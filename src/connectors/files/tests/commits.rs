@@ -74,8 +74,8 @@ async fn two_appends_at_once_lose_no_row() {
     let from = open(at(folder, "b.csv")).await.unwrap();
     for name in ["t.csv", "t.csv.gz", "t.parquet", "t.arrow"] {
         copy(at(folder, "a.csv"), at(folder, name), WriteMode::Create, name).await.unwrap();
-        let first = Copy::run(&from, at(folder, name), WriteMode::Append, "first").await.unwrap();
-        let second = Copy::run(&from, at(folder, name), WriteMode::Append, "second").await.unwrap();
+        let first = Copy::run(&from, at(folder, name), WriteMode::Append, &format!("{name}-first")).await.unwrap();
+        let second = Copy::run(&from, at(folder, name), WriteMode::Append, &format!("{name}-second")).await.unwrap();
         let turn = fs::File::open(folder.join(name)).unwrap();
         turn.lock().unwrap();
         let waiting = first.commit().await.unwrap_err();
@@ -89,8 +89,8 @@ async fn two_appends_at_once_lose_no_row() {
         assert_eq!(ids(&rows(at(folder, name)).await.unwrap()), (0..2500).collect::<Vec<_>>(), "{name}");
 
         let new = format!("new-{name}");
-        let first = Copy::run(&from, at(folder, &new), WriteMode::Append, "third").await.unwrap();
-        let second = Copy::run(&from, at(folder, &new), WriteMode::Append, "fourth").await.unwrap();
+        let first = Copy::run(&from, at(folder, &new), WriteMode::Append, &format!("{name}-third")).await.unwrap();
+        let second = Copy::run(&from, at(folder, &new), WriteMode::Append, &format!("{name}-fourth")).await.unwrap();
         first.commit().await.unwrap();
         assert_eq!(second.commit().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
         second.abort().await.unwrap();
@@ -224,7 +224,8 @@ async fn a_writer_holds_what_it_was_given_and_tasks_are_large_only_for_folders()
     write_sources(folder);
     let from = open(at(folder, "a.csv")).await.unwrap();
     let agree = async |target: &str, memory_bytes: u64| {
-        let sink = endpoint(at(folder, target)).unwrap().sink(&ObjectRef::Whole).unwrap();
+        let options = json!({"url": at(folder, target), "rowGroupBytes": 64 << 20, "fileBytes": 1000});
+        let sink = endpoint(options).unwrap().sink(&ObjectRef::Whole).unwrap();
         let request = WriteRequest { memory_bytes, ..WriteRequest::new(WriteMode::Create) };
         sink.agree(&from.shape, &request).await.unwrap()
     };
@@ -237,5 +238,5 @@ async fn a_writer_holds_what_it_was_given_and_tasks_are_large_only_for_folders()
     for single in ["t.csv", "t.jsonl.gz", "t.parquet", "t.arrows"] {
         assert_eq!(agree(single, 1 << 30).await.task_bytes, None, "{single}");
     }
-    assert_eq!(agree("new/", 1 << 30).await.task_bytes, Some(256 << 20));
+    assert_eq!(agree("new/", 1 << 30).await.task_bytes, Some(1000));
 }
