@@ -246,8 +246,15 @@ proptest! {
         let mut shown = Vec::new();
         prop_assert!(numeric::wire_to_text(&wire, &mut shown));
         prop_assert_eq!(String::from_utf8(shown).unwrap(), text.clone());
-        let digits = text.split_once('.').map_or(0, |(_, fraction)| fraction.trim_end_matches('0').len());
-        prop_assert_eq!(numeric::fraction_digits(&wire), Some(digits as i32));
+        // Zeros at the end of a whole number are digits that it could do without: 1200 fits numeric(5,-2).
+        let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let zeros = |digits: &str| (digits.len() - digits.trim_end_matches('0').len()) as i32;
+        let digits = match fraction.len() as i32 - zeros(fraction) {
+            0 if value == 0 => i32::MIN,
+            0 => -zeros(whole),
+            digits => digits,
+        };
+        prop_assert_eq!(numeric::fraction_digits(&wire), Some(digits));
     }
 
     #[test]
