@@ -11,7 +11,8 @@ use crate::object::Step;
 use crate::shape::Split;
 use crate::sink::{Agreement, Receipt};
 
-/// Keeps the records of runs. A record is durable when `append` returns; records of a run keep their order.
+/// Keeps the records of runs, in their order. A record outlives the process when `append` returns. It outlives a power
+/// cut too if later steps rest on it; `Started`, `Aborted` and `Finished` may wait for the next one that does.
 #[async_trait]
 pub trait StateLog: Debug + Send + Sync {
     /// All records of `run`, oldest first.

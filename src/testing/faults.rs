@@ -17,6 +17,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::logical_expr::Expr;
+use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 
 use crate::attempt::{Attempt, Token};
@@ -44,7 +45,7 @@ pub enum Point {
     Plan,
     /// [`Source::read`] and [`Source::read_raw`].
     Read,
-    /// Each batch of a stream that was read.
+    /// Each batch, or each piece of raw bytes, of a stream that was read.
     Batch,
     /// [`Sink::agree`].
     Agree,
@@ -158,6 +159,17 @@ impl Faults {
     }
 }
 
+impl Faults {
+    /// `items`, each with what goes wrong with it.
+    fn items<T: Send + 'static>(&self, items: BoxStream<'static, Result<T>>) -> BoxStream<'static, Result<T>> {
+        let faulty = stream::unfold((items, self.clone()), |(mut items, faults)| async move {
+            let item = faults.at(Point::Batch, async { items.next().await.transpose() }).await.transpose()?;
+            Some((item, (items, faults)))
+        });
+        faulty.boxed()
+    }
+}
+
 #[derive(Debug)]
 struct FaultyEndpoint {
     inner: Arc<dyn Endpoint>,
@@ -231,17 +243,14 @@ impl Source for FaultySource {
     }
     async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
         let batches = self.faults.at(Point::Read, self.inner.read(scan, split, attempt)).await?;
-        let faulty = stream::unfold((batches, self.faults.clone()), |(mut batches, faults)| async move {
-            let batch = faults.at(Point::Batch, async { batches.next().await.transpose() }).await.transpose()?;
-            Some((batch, (batches, faults)))
-        });
-        Ok(faulty.boxed())
+        Ok(self.faults.items(batches))
     }
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {
         self.inner.encoding(scan)
     }
     async fn read_raw(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<RawStream> {
-        self.faults.at(Point::Read, self.inner.read_raw(scan, split, attempt)).await
+        let frames = self.faults.at(Point::Read, self.inner.read_raw(scan, split, attempt)).await?;
+        Ok(self.faults.items(frames))
     }
 }
 
@@ -289,5 +298,51 @@ impl Writer for FaultyWriter {
     }
     async fn flush(&mut self, token: &Token) -> Result<Receipt> {
         self.faults.at(Point::Flush, self.inner.flush(token)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Schema;
+    use futures::TryStreamExt as _;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Three pieces of raw bytes.
+    #[derive(Debug)]
+    struct Raw;
+
+    #[async_trait]
+    impl Source for Raw {
+        async fn describe(&self) -> Result<TableShape> {
+            Ok(TableShape::of(Arc::new(Schema::empty())))
+        }
+        fn pushdown(&self, _: &TableShape, _: &Expr) -> Pushdown {
+            Pushdown::None
+        }
+        async fn plan(&self, _: &Scan, _: &SplitGoal) -> Result<ReadPlan> {
+            Ok(ReadPlan::default())
+        }
+        async fn read(&self, _: &Scan, _: &Split, _: &Attempt) -> Result<BatchStream> {
+            Ok(stream::empty().boxed())
+        }
+        async fn read_raw(&self, _: &Scan, _: &Split, _: &Attempt) -> Result<RawStream> {
+            Ok(stream::iter((0..3).map(|rows| Ok((Bytes::from_static(b"x"), rows)))).boxed())
+        }
+    }
+
+    #[tokio::test]
+    async fn raw_bytes_have_faults_too() {
+        let faults = Faults::new().nth(Point::Batch, 2, Fault::Fail(ErrorKind::Connection));
+        let source = faults.source(Arc::new(Raw));
+        let schema = source.describe().await.unwrap().schema;
+        let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 1, batch_bytes: 1 };
+        let split = Split { id: 0, source: 0, rows: None, bytes: None, place: None, detail: json!(null) };
+        let token = Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
+        let mut frames = source.read_raw(&scan, &split, &Attempt::new(token, 0, vec![0])).await.unwrap();
+        assert!(frames.try_next().await.unwrap().is_some());
+        assert_eq!(frames.try_next().await.unwrap_err().kind(), ErrorKind::Connection);
+        assert!(frames.try_next().await.unwrap().is_some());
     }
 }

@@ -6,6 +6,8 @@ use arrow::datatypes::{DataType, Field, IntervalUnit, Schema};
 use arrow_etl::connectors;
 use arrow_etl::endpoint::{Endpoint, ObjectRef};
 use arrow_etl::error::Result;
+use arrow_etl::run::state::SqliteStateLog;
+use arrow_etl::state::StateLog;
 use arrow_etl::testing::conformance::{self, Fixture, Target};
 use arrow_etl::testing::generate::{self, Limits};
 use arrow_etl::testing::memory::Memory;
@@ -43,6 +45,18 @@ async fn memory() {
     passes(&InMemory).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn state_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let report = conformance::check_state_log(|| async {
+        let log: Arc<dyn StateLog> = Arc::new(SqliteStateLog::open(&path).await?);
+        Ok(log)
+    })
+    .await;
+    assert!(report.passed(), "{report}");
+}
+
 /// `null:` keeps nothing: only the calls are checked.
 #[derive(Debug)]
 struct Null;
@@ -50,7 +64,7 @@ struct Null;
 #[async_trait]
 impl Fixture for Null {
     async fn target(&self) -> Result<Target> {
-        Ok(Target::new(endpoint("null", &json!({"url": "null:"}))?, ObjectRef::Whole))
+        Target::opened_by(|| endpoint("null", &json!({"url": "null:"})), ObjectRef::Whole)
     }
     fn reader(&self, _target: &Target, _schema: &Schema) -> Result<Option<Arc<dyn Endpoint>>> {
         Ok(None)
@@ -81,7 +95,15 @@ struct Postgres;
 #[async_trait]
 impl Fixture for Postgres {
     async fn target(&self) -> Result<Target> {
-        Ok(Target::new(endpoint("postgres", &json!({"url": crate::server::postgres()}))?, table()))
+        let url = crate::server::postgres();
+        Target::opened_by(move || endpoint("postgres", &json!({"url": url})), table())
+    }
+
+    async fn debris(&self, target: &Target) -> Result<Vec<String>> {
+        // The table of marks belongs to no run.
+        let sql = "select schemaname || '.' || tablename from pg_tables \
+                   where schemaname not in ('pg_catalog', 'information_schema', 'etl') and tablename <> 'conformance'";
+        Ok(crate::server::psql(&target.endpoint.label(), sql).lines().map(str::to_owned).collect())
     }
 
     fn fields(&self) -> Vec<Field> {
@@ -129,9 +151,8 @@ impl Files {
 impl Fixture for Files {
     async fn target(&self) -> Result<Target> {
         let folder = tempfile::tempdir()?;
-        let path = folder.path().join(format!("conformance.{}", self.extension));
-        let endpoint = endpoint("file", &json!({"url": path.display().to_string()}))?;
-        Ok(Target::new(endpoint, ObjectRef::Whole).keeping(folder))
+        let url = folder.path().join(format!("conformance.{}", self.extension)).display().to_string();
+        Ok(Target::opened_by(move || endpoint("file", &json!({"url": url})), ObjectRef::Whole)?.keeping(folder))
     }
     fn reader(&self, target: &Target, schema: &Schema) -> Result<Option<Arc<dyn Endpoint>>> {
         if self.typed {

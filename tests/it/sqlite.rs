@@ -3,14 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field};
 use arrow::util::pretty::pretty_format_batches;
 use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::connectors;
-use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest};
+use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Session};
 use arrow_etl::error::Result;
+use arrow_etl::run::state::SqliteStateLog;
 use arrow_etl::sink::{Tasks, WriteMode, WriteRequest};
-use arrow_etl::source::{Scan, SplitGoal};
+use arrow_etl::source::{Scan, Source, Split, SplitGoal};
+use arrow_etl::state::{StateLog as _, StateRecord};
 use arrow_etl::testing::conformance::{self, Fixture, Target};
 use arrow_etl::testing::generate::{self, Limits};
 use async_trait::async_trait;
@@ -41,7 +44,25 @@ impl Fixture for Sqlite {
         if let Some(sql) = self.before {
             sqlite3(&path, sql);
         }
-        Ok(Target::new(endpoint(&path), table("conformance")).keeping(folder))
+        Ok(Target::opened_by(move || Ok(endpoint(&path)), table("conformance"))?.keeping(folder))
+    }
+
+    async fn debris(&self, target: &Target) -> Result<Vec<String>> {
+        let label = target.endpoint.label();
+        let path = Path::new(label.strip_prefix("sqlite:").unwrap());
+        // A log in WAL mode stays as long as a connection is ending.
+        let own = ["conformance.db", "conformance.db-wal", "conformance.db-shm"];
+        let entries = std::fs::read_dir(path.parent().unwrap())?;
+        let mut debris = Vec::new();
+        for entry in entries {
+            debris.push(entry?.file_name().into_string().unwrap());
+        }
+        debris.retain(|name| !own.contains(&name.as_str()));
+        if path.exists() {
+            let sql = "select name from sqlite_schema where type = 'table' and name not in ('other', 'conformance')";
+            debris.extend(sqlite3(path, sql).lines().map(str::to_owned));
+        }
+        Ok(debris)
     }
 
     fn fields(&self) -> Vec<Field> {
@@ -92,7 +113,8 @@ async fn copy(from: (&Path, ObjectRef), to: (&Path, &str), mode: WriteMode) -> R
         batch_bytes: 1 << 20,
     };
     let plan = source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels: 2 }).await?;
-    let sink = endpoint(to.0).sink(&table(to.1))?;
+    let target = endpoint(to.0);
+    let sink = target.sink(&table(to.1))?;
     let request = WriteRequest { tasks: Tasks::One, ..WriteRequest::new(mode) };
     let agreement = sink.agree(&shape, &request).await?;
     let token = Token { run: uuid::Uuid::now_v7().to_string(), transfer: 0, sink: 0, epoch: 0 };
@@ -106,8 +128,9 @@ async fn copy(from: (&Path, ObjectRef), to: (&Path, &str), mode: WriteMode) -> R
         }
     }
     let receipt = writer.flush(&token).await?;
+    session.close().await?;
     sink.commit(&agreement, &token, &[receipt]).await?;
-    session.close().await
+    target.finish(&[agreement]).await
 }
 
 /// One statement per fact that the two sides must agree on.
@@ -181,4 +204,110 @@ async fn what_is_shown_is_what_the_client_shows() {
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join("|"))
         .collect();
     assert_eq!(shown.join("\n"), sqlite3(&path, "select * from t"));
+}
+
+/// More than eight megabytes, so that several readers come: one table with row ids, one with another integer key.
+const LARGE: &str = "
+    create table t (id integer primary key, v text, w text);
+    create table k (id int primary key, v text, w text) without rowid;
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < 50000)
+    insert into t select i, printf('%0100d', i), i from n;
+    insert into k select * from t;";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_tables_are_read_by_several_readers() {
+    for journal in ["delete", "wal"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.db");
+        sqlite3(&path, &format!("pragma journal_mode = {journal}; {LARGE}"));
+        for name in ["t", "k"] {
+            let report = conformance::check_source(endpoint(&path), table(name)).await;
+            assert!(report.passed(), "{journal}, {name}: {report}");
+            let reading = Reading::of(&path, name).await;
+            let places: Vec<_> = reading.splits.iter().filter_map(|split| split.place.as_deref()).collect();
+            let word = if name == "t" { "row ids " } else { "\"id\" " };
+            assert!(places.len() > 2 && places.iter().all(|place| place.starts_with(word)), "{places:?}");
+        }
+    }
+}
+
+/// An open table with several readers, cut into splits.
+struct Reading {
+    session: Arc<dyn Session>,
+    source: Arc<dyn Source>,
+    scan: Scan,
+    splits: Vec<Split>,
+}
+
+impl Reading {
+    async fn of(path: &Path, name: &str) -> Self {
+        let request = OpenRequest { objects: vec![table(name)], readers: 4, join: None };
+        let session = endpoint(path).open(&request).await.unwrap();
+        let source = session.source(&table(name)).unwrap();
+        let schema = source.describe().await.unwrap().schema;
+        let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 };
+        let splits = source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels: 4 }).await.unwrap().splits;
+        Self { session, source, scan, splits }
+    }
+
+    async fn split(&self, split: &Split) -> Vec<RecordBatch> {
+        let token = Token { run: "r".into(), transfer: 0, sink: 0, epoch: 0 };
+        let attempt = Attempt::new(token, 0, vec![split.id]);
+        let stream = self.source.read(&self.scan, split, &attempt).await.unwrap();
+        stream.try_collect().await.unwrap()
+    }
+
+    /// All rows, the splits read at once.
+    async fn rows(&self) -> Vec<RecordBatch> {
+        futures::future::join_all(self.splits.iter().map(|split| self.split(split))).await.concat()
+    }
+}
+
+/// Whether `sqlite3` gets through with `sql`.
+fn tried(path: &Path, sql: &str) -> bool {
+    std::process::Command::new("sqlite3")
+        .args(["-batch", "-bail"])
+        .arg(path)
+        .arg(sql)
+        .output()
+        .unwrap()
+        .status
+        .success()
+}
+
+/// Locks of this process must hold against another one, however often the file is opened here meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_cannot_change_what_is_read() {
+    for journal in ["delete", "wal"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.db");
+        sqlite3(&path, &format!("pragma journal_mode = {journal}; {LARGE}"));
+        let reading = Reading::of(&path, "t").await;
+        endpoint(&path).ping().await.unwrap();
+        // With a write-ahead log the writer gets through, and the log must stay while it is read.
+        let wrote = tried(&path, "update t set v = 'new', w = 'new'; vacuum");
+        assert!(journal == "wal" || !wrote);
+        tried(&path, "pragma wal_checkpoint(truncate); select count(*) from t");
+        let batches = reading.rows().await;
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 50_000);
+        let old = |batch: &RecordBatch| batch.column(1).as_string::<i32>().iter().all(|v| v.unwrap().len() == 100);
+        assert!(batches.iter().all(old), "{journal}: rows of two points in time");
+        reading.session.close().await.unwrap();
+        assert!(tried(&path, "delete from t"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_does_not_take_the_state_log_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let first = SqliteStateLog::open(&path).await.unwrap();
+    first.append("first", &StateRecord::Finished { rows: 1 }).await.unwrap();
+    let second = SqliteStateLog::open(&path).await.unwrap();
+    // A last connection that closes would remove the write-ahead log under those that are open.
+    sqlite3(&path, "insert into record (run, body) values ('other', '{\"record\":\"finished\",\"rows\":2}')");
+    first.append("first", &StateRecord::Finished { rows: 3 }).await.unwrap();
+    second.append("second", &StateRecord::Finished { rows: 4 }).await.unwrap();
+    assert_eq!(sqlite3(&path, "select run from record order by id"), "first\nother\nfirst\nsecond");
+    assert_eq!(second.runs().await.unwrap(), ["first", "other", "second"]);
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::failed;
+use super::marker;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::dialect::{Dialect as _, Sqlite, split_name};
@@ -53,6 +54,11 @@ impl Relation {
         let mut key: Vec<&Column> = self.columns.iter().filter(|column| column.key > 0).collect();
         key.sort_by_key(|column| column.key);
         key.into_iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// Whether a row may have NULL in its primary key, as SQLite alone allows.
+    pub(super) fn has_null_keys(&self) -> bool {
+        self.columns.iter().any(|column| column.key > 0 && !column.not_null)
     }
 
     /// What stands after FROM.
@@ -109,14 +115,14 @@ fn abridged(names: &[String]) -> String {
     list
 }
 
-/// Tables and views whose name matches the glob `pattern`, without SQLite's own.
+/// Tables and views whose name matches the glob `pattern`, without SQLite's own and that of our marks.
 pub(super) fn tables(connection: &Connection, pattern: &str) -> Result<Vec<String>> {
     let sql = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name GLOB ?1 \
-               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> ?2 \
                AND name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') \
                ORDER BY name";
     let mut statement = connection.prepare(sql).map_err(failed)?;
-    let names = statement.query_map([pattern], |row| row.get(0)).map_err(failed)?;
+    let names = statement.query_map([pattern, marker::TABLE], |row| row.get(0)).map_err(failed)?;
     names.collect::<Result<_, _>>().map_err(failed)
 }
 

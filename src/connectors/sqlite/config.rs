@@ -75,13 +75,14 @@ impl Config {
         connect(&self.path, flags, self.busy_timeout).map_err(|error| self.place(error))
     }
 
-    /// Says what is wrong with the path better than SQLite's one code for all.
+    /// Says what is wrong with the path better than SQLite's one code for all. It does not open the file: closing it
+    /// would end every lock that this process holds on it.
     fn look_at_file(&self) -> Result<()> {
         let metadata = std::fs::metadata(&self.path).map_err(|error| self.place(error.into()))?;
         if metadata.is_dir() {
             return Err(self.place(Error::new(ErrorKind::Usage, "this is a directory, not a database file")));
         }
-        std::fs::File::open(&self.path).map(drop).map_err(|error| self.place(error.into()))
+        Ok(())
     }
 
     /// `error` with the file that it concerns.

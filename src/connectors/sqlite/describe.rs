@@ -55,6 +55,9 @@ pub(super) fn describe(connection: &Connection, relation: Relation) -> Result<De
         if let Some(key) = integer_key(&described.relation) {
             described.stock = spread::survey(connection, &from, &key)?;
         }
+        if let Some(stock) = &mut described.stock {
+            stock.cap(file_bytes(connection)? / sample.stored_bytes_per_row());
+        }
         if let Some(stock) = &described.stock {
             described.rows = Some(stock.rows());
             for low in stock.points(SPREAD_POINTS) {
@@ -69,6 +72,14 @@ pub(super) fn describe(connection: &Connection, relation: Relation) -> Result<De
     described.has_values = sample.columns.iter().map(|column| column.values > 0).collect();
     described.kinds = sample.columns.iter().map(ColumnSample::kind).collect();
     Ok(described)
+}
+
+/// Bytes of the database, with what its log holds beyond the file.
+fn file_bytes(connection: &Connection) -> Result<u64> {
+    let number = |pragma: &str| {
+        connection.query_row(&format!("PRAGMA main.{pragma}"), [], |row| row.get::<_, u64>(0)).map_err(failed)
+    };
+    Ok(number("page_count")?.saturating_mul(number("page_size")?))
 }
 
 /// The column, quoted, whose integers order the rows of a table: the row id, or the whole key of a WITHOUT ROWID table.
@@ -89,6 +100,8 @@ struct Sample {
     columns: Vec<ColumnSample>,
     rows: usize,
     bytes: usize,
+    /// Bytes in the file, at least.
+    stored_bytes: usize,
 }
 
 /// Of one column: how many values each kind accepts.
@@ -105,7 +118,13 @@ impl Sample {
             let proposed = proposed(&column.declared);
             ColumnSample { accepted: vec![0; proposed.len() + NATURAL.len()], proposed, values: 0 }
         };
-        Self { columns: relation.columns.iter().map(column).collect(), rows: 0, bytes: 0 }
+        Self { columns: relation.columns.iter().map(column).collect(), rows: 0, bytes: 0, stored_bytes: 0 }
+    }
+
+    fn stored_bytes_per_row(&self) -> u64 {
+        // A row takes a few bytes for itself: its place on the page, its length, its id.
+        const ROW_BYTES: usize = 5;
+        (self.stored_bytes / self.rows.max(1) + ROW_BYTES) as u64
     }
 
     fn full(&self) -> bool {
@@ -121,6 +140,7 @@ impl Sample {
             for (place, column) in self.columns.iter_mut().enumerate() {
                 let value = row.get_ref(place).map_err(failed)?;
                 self.bytes += bytes(value);
+                self.stored_bytes += stored_bytes(value);
                 column.judge(value);
             }
         }
@@ -133,6 +153,16 @@ fn bytes(value: ValueRef<'_>) -> usize {
         ValueRef::Null => 1,
         ValueRef::Integer(_) | ValueRef::Real(_) => 9,
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => 2 + bytes.len(),
+    }
+}
+
+/// What `value` takes in the file, at least: one byte for its type, and itself.
+fn stored_bytes(value: ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Null | ValueRef::Integer(0 | 1) => 1,
+        ValueRef::Integer(value) => 1 + (65 - value.unsigned_abs().leading_zeros() as usize).div_ceil(8),
+        ValueRef::Real(_) => 2,
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => 1 + bytes.len(),
     }
 }
 
@@ -240,6 +270,18 @@ mod tests {
             kinds(&format!("{table}{rows}")),
             [Kind::Int64, Kind::Float64, Kind::Text, Kind::Blob, Kind::Mixed, Kind::Mixed]
         );
+    }
+
+    #[test]
+    fn rows_are_never_more_than_the_file_holds() {
+        let connection = Connection::open_in_memory().unwrap();
+        let ddl = "create table t (id integer primary key, v text);
+            with recursive n(i) as (select 0 union all select i + 1 from n where i < 99999)
+            insert into t select i / 100 << 48 | i % 100, printf('%0200d', i) from n;";
+        connection.execute_batch(ddl).unwrap();
+        let relation = relation(&connection, &ObjectRef::Table("t".into())).unwrap();
+        let rows = describe(&connection, relation).unwrap().rows.unwrap();
+        assert!((90_000..130_000).contains(&rows), "{rows}");
     }
 
     #[test]

@@ -28,6 +28,13 @@ pub(super) struct Encoder<'a> {
     affinity: Affinity,
 }
 
+/// Room for the texts of values, kept from value to value.
+#[derive(Default)]
+pub(super) struct Scratch {
+    text: String,
+    digits: String,
+}
+
 enum Values<'a> {
     Boolean(&'a BooleanArray),
     Int16(&'a PrimitiveArray<Int16Type>),
@@ -98,11 +105,12 @@ impl<'a> Encoder<'a> {
         statement: &mut Statement<'_>,
         index: usize,
         row: usize,
-        text: &mut String,
+        scratch: &mut Scratch,
     ) -> Result<()> {
         if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return statement.raw_bind_parameter(index, Null).map_err(failed);
         }
+        let text = &mut scratch.text;
         text.clear();
         let bound = match &self.values {
             Values::Boolean(values) => statement.raw_bind_parameter(index, values.value(row)),
@@ -112,12 +120,12 @@ impl<'a> Encoder<'a> {
             Values::Float32(values) => statement.raw_bind_parameter(index, number(values.value(row).into())?),
             Values::Float64(values) => statement.raw_bind_parameter(index, number(values.value(row))?),
             Values::Decimal128(values) => {
-                let digits = values.value(row).to_string();
-                return self.bind_decimal(statement, index, (&digits, values.scale()), text);
+                scratch.decimal(&values.value(row), values.scale());
+                return self.bind_decimal(statement, index, scratch);
             }
             Values::Decimal256(values) => {
-                let digits = values.value(row).to_string();
-                return self.bind_decimal(statement, index, (&digits, values.scale()), text);
+                scratch.decimal(&values.value(row), values.scale());
+                return self.bind_decimal(statement, index, scratch);
             }
             Values::Date(values) => {
                 within(write_date(text, values.value(row)))?;
@@ -153,14 +161,8 @@ impl<'a> Encoder<'a> {
     }
 
     /// As text where the column keeps text, else as the number that reads back as the same decimal.
-    fn bind_decimal(
-        &self,
-        statement: &mut Statement<'_>,
-        index: usize,
-        (digits, scale): (&str, i8),
-        text: &mut String,
-    ) -> Result<()> {
-        write_decimal(text, digits, scale);
+    fn bind_decimal(&self, statement: &mut Statement<'_>, index: usize, scratch: &mut Scratch) -> Result<()> {
+        let Scratch { text, digits: back } = scratch;
         if !self.affinity.turns_text_into_numbers() {
             return statement.raw_bind_parameter(index, text.as_str()).map_err(failed);
         }
@@ -169,7 +171,7 @@ impl<'a> Encoder<'a> {
             return statement.raw_bind_parameter(index, whole).map_err(failed);
         }
         let double: f64 = plain.parse().unwrap_or(f64::NAN);
-        let mut back = String::new();
+        back.clear();
         // Writing to a string cannot fail.
         let _ = write!(back, "{double}");
         if back != plain {
@@ -177,6 +179,17 @@ impl<'a> Encoder<'a> {
                 .with_hint("declare the column DECIMAL_TEXT(p,s) or TEXT, which keep every digit"));
         }
         statement.raw_bind_parameter(index, double).map_err(failed)
+    }
+}
+
+impl Scratch {
+    /// Writes the decimal of the integer `value` at `scale` into the text.
+    fn decimal(&mut self, value: &impl std::fmt::Display, scale: i8) {
+        self.digits.clear();
+        self.text.clear();
+        // Writing to a string cannot fail.
+        let _ = write!(self.digits, "{value}");
+        write_decimal(&mut self.text, &self.digits, scale);
     }
 }
 

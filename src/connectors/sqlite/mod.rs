@@ -4,12 +4,16 @@
 //! `describe` and `typemap`; values that do not fit are errors with table, column and row id, never coerced.
 
 mod agree;
+mod building;
 mod catalog;
 mod config;
 mod decode;
 mod describe;
 mod encode;
 mod error;
+mod keys;
+mod load;
+mod marker;
 mod read;
 mod session;
 mod spread;
@@ -55,7 +59,7 @@ impl Connector for Sqlite {
     }
 
     fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
-        Ok(Arc::new(SqliteEndpoint { config: Config::parse(options)?, stages: write::Stages::default() }))
+        Ok(Arc::new(SqliteEndpoint { config: Config::parse(options)?, stages: Arc::default() }))
     }
 
     fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
@@ -69,7 +73,7 @@ impl Connector for Sqlite {
 #[derive(Debug)]
 struct SqliteEndpoint {
     config: Config,
-    stages: write::Stages,
+    stages: Arc<write::Stages>,
 }
 
 impl SqliteEndpoint {
@@ -119,7 +123,21 @@ impl Endpoint for SqliteEndpoint {
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
-        Ok(())
+        let tokens = self.stages.marked();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let marked = tokens.clone();
+        let forget = move |config: &Config| marker::forget(&mut config.open_to_write()?, &marked);
+        match self.run("sqlite-finish", forget).await {
+            // The data are there, and the marks do no harm: they go with those of a later run.
+            Err(error) if error.kind() == ErrorKind::Transient => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.stages.unmark(&tokens);
+                Ok(())
+            }
+        }
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {

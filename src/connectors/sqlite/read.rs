@@ -75,9 +75,10 @@ impl Source for SqliteSource {
         let fields: Vec<Field> =
             columns.map(|(column, kind)| kind.field(&column.name, &column.declared, !column.not_null)).collect();
         Ok(TableShape {
-            key: described.relation.key(),
+            // Where SQLite lets NULL into a key, no other database would take its rows.
+            key: if described.relation.has_null_keys() { Vec::new() } else { described.relation.key() },
             rows: described.rows,
-            bytes: described.rows.map(|rows| rows * described.row_bytes),
+            bytes: described.rows.map(|rows| rows.saturating_mul(described.row_bytes)),
             ..TableShape::of(Arc::new(Schema::new(fields)))
         })
     }
@@ -90,13 +91,19 @@ impl Source for SqliteSource {
         let described = self.described().await?;
         let mut notes = self.pool.notes.clone();
         notes.extend(mixed_columns(described));
+        if described.relation.has_null_keys() {
+            let note =
+                "the primary key is not passed on: its columns may hold NULL, for they are not declared NOT NULL";
+            notes.push(note.to_owned());
+        }
         let ranges = ranges(described, scan, goal, self.pool.readers(), &mut notes);
         let share = |total: Option<u64>| total.map(|total| total / ranges.len() as u64);
         let rows = share(described.rows);
         let split = |(id, range): (usize, &KeyRange)| {
             let detail = serde_json::to_value(Detail { range: *range })?;
-            let bytes = rows.map(|rows| rows * described.row_bytes);
-            Ok(Split { id: id as u32, source: 0, rows, bytes, place: None, detail })
+            let bytes = rows.map(|rows| rows.saturating_mul(described.row_bytes));
+            let place = described.stock.as_ref().and_then(|stock| place(range, &described.relation.shape, &stock.key));
+            Ok(Split { id: id as u32, source: 0, rows, bytes, place, detail })
         };
         let splits = ranges.iter().enumerate().map(split).collect::<Result<_>>()?;
         Ok(ReadPlan { splits, notes, readers: None })
@@ -150,7 +157,7 @@ fn ranges(
     if scan.limit.is_some_and(|limit| limit < LEAST_SPLIT_ROWS) {
         return whole(notes, "few rows are wanted");
     }
-    let bytes = rows * described.row_bytes;
+    let bytes = rows.saturating_mul(described.row_bytes);
     let by_size = bytes.div_ceil(goal.split_bytes.max(1)).max(goal.channels as u64);
     let wanted = by_size.min(rows / LEAST_SPLIT_ROWS).clamp(1, MOST_SPLITS);
     let ranges = stock.ranges(wanted as usize);
@@ -162,6 +169,17 @@ fn ranges(
         goal.split_bytes
     ));
     ranges
+}
+
+/// Where `range` lies, in words; none for the whole table.
+fn place(range: &KeyRange, shape: &Shape, key: &str) -> Option<String> {
+    let what = if matches!(shape, Shape::Rowid { .. }) { "row ids" } else { key };
+    match (range.low, range.high) {
+        (None, None) => None,
+        (None, Some(high)) => Some(format!("{what} below {high}")),
+        (Some(low), None) => Some(format!("{what} from {low} on")),
+        (Some(low), Some(high)) => Some(format!("{what} {low} to {}", high - 1)),
+    }
 }
 
 fn mixed_columns(described: &Described) -> Option<String> {

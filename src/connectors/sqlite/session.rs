@@ -7,11 +7,12 @@
 //! ```
 //!
 //! Nobody can commit while the guard is there, so all readers see the same commit. One reader needs no guard.
-//! Every connection lives on a thread of its own.
+//! Every connection lives on a thread of its own. Whoever commits into a file that is also read closes the session
+//! first: with a rollback journal its readers stand in the way.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, InterruptHandle};
@@ -20,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::config::Config;
 use super::error::failed;
 use super::read::SqliteSource;
-use crate::bridge::blocking::{self, Worker};
+use crate::bridge::blocking::{self, Ended, Worker};
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -30,26 +31,28 @@ const SMALL_FILE_BYTES: u64 = 8 << 20;
 /// More readers than this only wait for each other.
 const MOST_READERS: usize = 64;
 
-/// Sessions of this process, so that a commit into a file that is also read can end their locks.
-static OPEN: LazyLock<Mutex<Vec<Weak<Pool>>>> = LazyLock::new(|| Mutex::new(Vec::new()));
-
 /// The readers of one session.
 pub(super) struct Pool {
     config: Config,
-    path: PathBuf,
-    idle: Mutex<Vec<Worker<Connection>>>,
+    idle: Mutex<Vec<Reader>>,
     free: Arc<Semaphore>,
-    interrupts: Vec<InterruptHandle>,
+    readers: usize,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
     /// Whether text is stored as UTF-8, so that its byte order is Arrow's.
     pub(super) is_utf8: bool,
 }
 
-/// One reader, given back when dropped.
+/// A connection in its transaction, on its thread.
+struct Reader {
+    worker: Worker<Connection>,
+    interrupt: InterruptHandle,
+}
+
+/// One reader, given back when dropped. A statement that still runs then is stopped.
 pub(super) struct Lease {
     pool: Arc<Pool>,
-    worker: Option<Worker<Connection>>,
+    reader: Option<Reader>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -61,7 +64,7 @@ struct Opened {
 
 impl Pool {
     pub(super) fn readers(&self) -> usize {
-        self.interrupts.len()
+        self.readers
     }
 
     pub(super) fn place(&self, error: Error) -> Error {
@@ -72,70 +75,61 @@ impl Pool {
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         let closed = || Error::new(ErrorKind::Internal, "the point in time of this database was given up already");
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
-        let worker = self.idle().pop().ok_or_else(closed)?;
-        Ok(Lease { pool: Arc::clone(self), worker: Some(worker), _permit: permit })
+        let reader = self.idle().pop().ok_or_else(closed)?;
+        Ok(Lease { pool: Arc::clone(self), reader: Some(reader), _permit: permit })
     }
 
-    /// Ends the transactions of all readers that are idle, and gives no reader out any more.
-    async fn release(&self) -> Result<()> {
+    /// Ends the transactions of all readers that are idle, and gives no reader out any more. When it returns, their
+    /// locks are gone.
+    async fn release(&self) {
         self.free.close();
-        let workers = std::mem::take(&mut *self.idle());
-        for worker in workers {
-            worker.call(|connection| connection.execute_batch("ROLLBACK").map_err(failed)).await?;
+        let readers = std::mem::take(&mut *self.idle());
+        let ending: Vec<(Ended, InterruptHandle)> = readers.into_iter().map(Reader::end).collect();
+        for (ended, interrupt) in ending {
+            blocking::insist(ended.wait(), || interrupt.interrupt()).await;
         }
-        Ok(())
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Worker<Connection>>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("path", &self.path).field("readers", &self.readers()).finish_non_exhaustive()
+        f.debug_struct("Pool").field("config", &self.config).field("readers", &self.readers).finish_non_exhaustive()
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        // Whoever still runs a long statement has no reader any more.
-        self.interrupts.iter().for_each(InterruptHandle::interrupt);
+impl Reader {
+    fn start(connection: Connection) -> Result<Self> {
+        let interrupt = connection.get_interrupt_handle();
+        Ok(Self { worker: Worker::start("sqlite-read", connection)?, interrupt })
+    }
+
+    /// Ends the thread, and with it the transaction, once nothing runs on it; says when it has.
+    fn end(self) -> (Ended, InterruptHandle) {
+        (self.worker.ended(), self.interrupt)
     }
 }
 
 impl Lease {
     pub(super) fn worker(&self) -> &Worker<Connection> {
-        self.worker.as_ref().expect("a lease holds its worker until it is dropped")
+        &self.reader.as_ref().expect("a lease holds its reader until it is dropped").worker
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(worker) = self.worker.take().filter(|_| !self.pool.free.is_closed()) {
-            self.pool.idle().push(worker);
+        let Some(reader) = self.reader.take() else { return };
+        // Nobody wants what it may still be computing. With nothing under way this does nothing.
+        reader.interrupt.interrupt();
+        let mut idle = self.pool.idle();
+        // Asked under the lock: a session that closes now either finds the reader or is seen to be closed.
+        if !self.pool.free.is_closed() {
+            idle.push(reader);
         }
     }
-}
-
-/// Ends the point in time of every session of this process on the file at `path`, where no row is being read.
-///
-/// A commit in rollback-journal mode needs that when source and target are one file: by then all rows are read.
-pub(super) async fn release_readers(path: &Path) -> Result<()> {
-    let path = canonical(path);
-    let pools: Vec<Arc<Pool>> = {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|pool| pool.strong_count() > 0);
-        open.iter().filter_map(Weak::upgrade).filter(|pool| pool.path == path).collect()
-    };
-    for pool in pools {
-        pool.release().await?;
-    }
-    Ok(())
-}
-
-fn canonical(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The open point in time of one file.
@@ -158,20 +152,16 @@ impl SqliteSession {
             open_readers(&settings, wanted, needed).map_err(|error| placed(&settings, error))
         })
         .await?;
-        let interrupts: Vec<_> = opened.readers.iter().map(Connection::get_interrupt_handle).collect();
-        let workers: Result<Vec<_>> =
-            opened.readers.into_iter().map(|reader| Worker::start("sqlite-read", reader)).collect();
-        let pool = Arc::new(Pool {
+        let readers = opened.readers.into_iter().map(Reader::start).collect::<Result<Vec<_>>>()?;
+        let pool = Pool {
             config: config.clone(),
-            path: canonical(&config.path),
-            idle: Mutex::new(workers?),
-            free: Arc::new(Semaphore::new(interrupts.len())),
-            interrupts,
+            free: Arc::new(Semaphore::new(readers.len())),
+            readers: readers.len(),
+            idle: Mutex::new(readers),
             notes: opened.notes,
             is_utf8: opened.is_utf8,
-        });
-        OPEN.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&pool));
-        Ok(Self { pool, sources: Mutex::default() })
+        };
+        Ok(Self { pool: Arc::new(pool), sources: Mutex::default() })
     }
 }
 
@@ -260,6 +250,7 @@ impl Session for SqliteSession {
     }
 
     async fn close(&self) -> Result<()> {
-        self.pool.release().await
+        self.pool.release().await;
+        Ok(())
     }
 }

@@ -1,29 +1,32 @@
 //! The open transaction of one commit: tables made or emptied, rows of attempts behind savepoints, then all or nothing.
 //!
 //! ```text
-//! BEGIN IMMEDIATE, DDL | SAVEPOINT of attempt 1, rows | SAVEPOINT of attempt 2, rows | ... | indexes, checks, COMMIT
+//! BEGIN IMMEDIATE, DDL | SAVEPOINT of attempt 1, rows | SAVEPOINT of attempt 2, rows | ... | indexes, checks, mark, COMMIT
 //! ```
 //!
 //! An attempt that was not flushed is rolled back when the next one begins. A second attempt of a task whose first one
 //! was flushed goes to a temporary database: the commit says which of the two counts. This lives on one worker thread.
+//!
+//! With a rollback journal, readers keep a transaction that outgrows its cache from writing into the file. Where
+//! somebody reads such a file when the copy begins (a copy within one file does), all rows go to temporary databases
+//! first, and the target is touched by the commit alone: by then our own readers are gone.
+
+use std::time::Duration;
 
 use arrow::array::{Array as _, RecordBatch};
-use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ffi};
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, quoted};
 use super::encode::Encoder;
 use super::error::failed;
+use super::load::{Insert, Rows, still_open};
 use super::typemap::Affinity;
+use super::{keys, marker};
+use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
-
-/// Parameters of one statement; SQLite's own limit.
-const MOST_PARAMETERS: usize = 32_766;
-/// Rows of one statement: measured, more gain nothing.
-const STATEMENT_ROWS: usize = 16;
 
 /// The table of an attempt that is kept aside.
 const ASIDE: &str = "aside";
@@ -59,11 +62,28 @@ pub(super) struct Stage {
     connection: Connection,
     detail: Detail,
     affinities: Vec<Affinity>,
+    into_target: Insert,
+    into_aside: Insert,
+    /// How long the commit waits for others.
+    busy_timeout: Duration,
+    /// Whether readers stand in the way, so that the target is touched by the commit alone.
+    is_read: bool,
     /// Indexes that were dropped for the load.
     indexes: Vec<String>,
-    /// Rows with broken references before the load, when the table was emptied.
-    orphans: Option<u64>,
     attempts: Vec<AttemptRows>,
+    phase: Phase,
+}
+
+/// How far a stage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Writers may come.
+    Loading,
+    /// The transaction is being made to hold exactly what is to be committed; it stays like this when that fails.
+    Settling,
+    /// It holds that: COMMIT may be tried, and tried again.
+    Settled,
+    Committed,
 }
 
 /// The rows of one attempt.
@@ -90,37 +110,60 @@ impl AttemptRows {
 
 impl Stage {
     /// Begins the transaction on `connection` and makes the target ready for rows.
-    pub(super) fn begin(connection: Connection, detail: Detail) -> Result<Self> {
-        let affinities = detail.declared.iter().map(|declared| Affinity::of(declared)).collect();
+    pub(super) fn begin(connection: Connection, detail: Detail, busy_timeout: Duration) -> Result<Self> {
         // What is emptied and refilled may be referred to meanwhile: its references are checked at the end.
-        let keys = if detail.before == Before::Empty { "OFF" } else { "ON" };
-        connection
-            .execute_batch(&format!("PRAGMA foreign_keys = {keys}; PRAGMA cache_size = -32000; BEGIN IMMEDIATE"))
-            .map_err(failed)?;
-        let mut stage =
-            Self { connection, detail, affinities, indexes: Vec::new(), orphans: None, attempts: Vec::new() };
-        stage.prepare()?;
+        let foreign_keys = if detail.before == Before::Empty { "OFF" } else { "ON" };
+        let settings = format!("PRAGMA foreign_keys = {foreign_keys}; PRAGMA cache_size = -32000");
+        connection.execute_batch(&settings).map_err(failed)?;
+        let is_read = has_readers(&connection)?;
+        connection.busy_timeout(busy_timeout).map_err(failed)?;
+        connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
+        // A full cache that cannot be written because of a reader grows: waiting for each page would be of no use.
+        connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+        let mut stage = Self {
+            affinities: detail.declared.iter().map(|declared| Affinity::of(declared)).collect(),
+            into_target: Insert::new(&quoted(&detail.table), &detail.columns),
+            into_aside: Insert::new(ASIDE, &detail.columns),
+            connection,
+            detail,
+            busy_timeout,
+            is_read,
+            indexes: Vec::new(),
+            attempts: Vec::new(),
+            phase: Phase::Loading,
+        };
+        stage.refuse_rows()?;
+        if !stage.is_read {
+            stage.make_ready()?;
+        }
         Ok(stage)
     }
 
-    fn prepare(&mut self) -> Result<()> {
+    fn refuse_rows(&self) -> Result<()> {
+        if self.detail.create.is_some() || self.detail.before != Before::Refuse {
+            return Ok(());
+        }
+        let sql = format!("SELECT 1 FROM {}", quoted(&self.detail.table));
+        let filled = self.connection.prepare(&sql).and_then(|mut all| all.exists([])).map_err(failed)?;
+        if filled { Err(has_rows(&self.detail.table)) } else { Ok(()) }
+    }
+
+    /// Makes the table, or empties it.
+    fn make_ready(&mut self) -> Result<()> {
         if let Some(create) = &self.detail.create {
             return self.connection.execute_batch(create).map_err(failed);
         }
-        let table = quoted(&self.detail.table);
-        match self.detail.before {
-            Before::Keep => Ok(()),
-            Before::Refuse => {
-                let sql = format!("SELECT 1 FROM {table}");
-                let filled = self.connection.prepare(&sql).and_then(|mut all| all.exists([])).map_err(failed)?;
-                if filled { Err(has_rows(&self.detail.table)) } else { Ok(()) }
-            }
-            Before::Empty => {
-                self.orphans = Some(self.count_orphans()?);
-                self.drop_indexes()?;
-                self.connection.execute(&format!("DELETE FROM {table}"), []).map_err(failed).map(drop)
-            }
+        let table = &self.detail.table;
+        if self.detail.before == Before::Empty {
+            keys::note_orphans(&self.connection, table)?;
+            self.drop_indexes()?;
+            let delete = format!("DELETE FROM {}", quoted(&self.detail.table));
+            return self.connection.execute(&delete, []).map_err(failed).map(drop);
         }
+        if keys::refers_to_itself(&self.connection, table)? {
+            self.connection.execute_batch("PRAGMA defer_foreign_keys = ON").map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Drops the indexes that only serve speed; they are made anew over the loaded rows, which is faster.
@@ -139,30 +182,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Rows of the target and of tables that refer to it whose reference leads nowhere.
-    fn count_orphans(&self) -> Result<u64> {
-        let sql = "SELECT DISTINCT m.name FROM main.sqlite_schema AS m, pragma_foreign_key_list(m.name, 'main') AS f \
-                   WHERE m.type = 'table' AND (f.\"table\" = ?1 COLLATE NOCASE OR m.name = ?1)";
-        let mut statement = self.connection.prepare(sql).map_err(failed)?;
-        let names = statement.query_map([&self.detail.table], |row| row.get::<_, String>(0)).map_err(failed)?;
-        let mut orphans = 0;
-        for name in names {
-            let name = name.map_err(failed)?;
-            let sql = "SELECT count(*) FROM pragma_foreign_key_check(?1, 'main')";
-            let count: u64 = self.connection.query_row(sql, [name], |row| row.get(0)).map_err(failed)?;
-            orphans += count;
-        }
-        Ok(orphans)
-    }
-
     /// Opens `attempt` of `task`; one that was open and not flushed is rolled back.
     pub(super) fn open(&mut self, attempt: &str, task: u32) -> Result<()> {
-        self.still_open()?;
+        self.still_loading()?;
         self.forget_unflushed()?;
         let again = self.attempts.iter().any(|other| other.task == task || other.is_aside());
-        let place = if again { Place::Aside(self.temporary()?) } else { Place::Target };
+        let place = if again || self.is_read { Place::Aside(self.temporary()?) } else { Place::Target };
         let rows = AttemptRows { id: attempt.to_owned(), task, rows: 0, flushed: false, place };
-        if !again {
+        if !rows.is_aside() {
             self.connection.execute_batch(&format!("SAVEPOINT {}", savepoint(&rows))).map_err(failed)?;
         }
         self.attempts.push(rows);
@@ -179,23 +206,19 @@ impl Stage {
 
     /// Inserts the rows of `batch` for `attempt`, which must be the one opened last.
     pub(super) fn insert(&mut self, attempt: &str, batch: &RecordBatch) -> Result<()> {
-        self.still_open()?;
+        self.still_loading()?;
         let superseded = || Error::new(ErrorKind::Internal, "this writer was given up when another one was opened");
         let rows = self.attempts.last().filter(|last| last.id == attempt && !last.flushed).ok_or_else(superseded)?;
         let before = rows.rows;
-        refuse_nulls(batch, before).map_err(|error| error.at("table", &self.detail.table))?;
-        let (connection, into) = match &rows.place {
-            Place::Target => (&self.connection, quoted(&self.detail.table)),
-            Place::Aside(connection) => (connection, ASIDE.to_owned()),
+        let (connection, insert) = match &rows.place {
+            Place::Target => (&self.connection, &self.into_target),
+            Place::Aside(connection) => (connection, &self.into_aside),
         };
-        let encoders: Vec<Encoder<'_>> = batch
-            .columns()
-            .iter()
-            .zip(&self.affinities)
-            .map(|(array, affinity)| Encoder::new(array, *affinity))
-            .collect::<Result<_>>()?;
-        let load = Load { connection, into, columns: &self.detail.columns, encoders };
-        load.all(batch.num_rows(), before).map_err(|error| error.at("table", &self.detail.table))?;
+        let columns = batch.columns().iter().zip(&self.affinities);
+        let encoders = columns.map(|(array, affinity)| Encoder::new(array, *affinity)).collect::<Result<_>>()?;
+        refuse_nulls(batch, before)
+            .and_then(|()| insert.all(connection, &Rows { encoders, count: batch.num_rows(), before }))
+            .map_err(|error| error.at("table", &self.detail.table))?;
         if let Some(rows) = self.attempts.last_mut() {
             rows.rows += batch.num_rows() as u64;
         }
@@ -204,18 +227,18 @@ impl Stage {
 
     /// Settles `attempt` and says how many rows it has.
     pub(super) fn flush(&mut self, attempt: &str) -> Result<u64> {
+        self.still_loading()?;
         let gone = || Error::new(ErrorKind::Internal, "this writer was given up when another one was opened");
         let rows = self.attempts.iter_mut().find(|rows| rows.id == attempt).ok_or_else(gone)?;
         rows.flushed = true;
         Ok(rows.rows)
     }
 
-    /// A full disk ends a transaction by itself: what came after it would be visible at once.
-    fn still_open(&self) -> Result<()> {
-        if self.connection.is_autocommit() {
-            return Err(Error::new(ErrorKind::Io, "SQLite has rolled the transaction back after an earlier failure"));
+    fn still_loading(&self) -> Result<()> {
+        if self.phase != Phase::Loading {
+            return Err(Error::new(ErrorKind::Internal, "this transaction takes no more rows: its commit has begun"));
         }
-        Ok(())
+        still_open(&self.connection)
     }
 
     fn forget_unflushed(&mut self) -> Result<()> {
@@ -234,83 +257,100 @@ impl Stage {
         self.connection.execute_batch(&sql).map_err(failed)
     }
 
-    /// Leaves exactly the rows of the `wanted` attempts in the target, and makes it whole again.
-    pub(super) fn settle(&mut self, wanted: &[&str]) -> Result<()> {
-        self.still_open()?;
-        self.forget_unflushed()?;
-        let is_wanted = |rows: &AttemptRows| wanted.contains(&rows.id.as_str());
-        if wanted.iter().any(|id| self.attempts.iter().all(|rows| rows.id != *id)) {
-            let message = "a receipt names rows that this transaction does not hold";
-            return Err(Error::new(ErrorKind::Internal, message));
+    /// Leaves exactly the rows of the `wanted` attempts in the target, makes it whole again and marks it with `token`.
+    /// Once that is done, a second call does nothing.
+    pub(super) fn settle(&mut self, wanted: &[String], token: &Token) -> Result<()> {
+        match self.phase {
+            Phase::Settled | Phase::Committed => return Ok(()),
+            Phase::Settling => return Err(Error::new(ErrorKind::Internal, "an earlier commit of these rows failed")),
+            Phase::Loading => {}
         }
-        let in_target: Vec<&AttemptRows> = self.attempts.iter().filter(|rows| !rows.is_aside()).collect();
-        if let Some(first) = in_target.iter().position(|rows| !is_wanted(rows)) {
-            if in_target[first..].iter().any(|rows| is_wanted(rows)) {
-                let message = "rows of a task that was written twice lie before those of others";
-                return Err(Error::new(ErrorKind::Transient, message).with_hint("run the copy again"));
-            }
-            self.undo(in_target[first])?;
+        self.still_loading()?;
+        self.phase = Phase::Settling;
+        self.keep_only(wanted)?;
+        if self.is_read {
+            self.make_ready()?;
         }
-        for rows in self.attempts.iter().filter(|rows| is_wanted(rows)) {
-            if let Place::Aside(connection) = &rows.place {
-                self.fetch(connection)?;
+        for rows in self.attempts.iter().filter(|rows| wanted.contains(&rows.id)) {
+            if let Place::Aside(aside) = &rows.place {
+                let sql = format!("SELECT {} FROM {ASIDE}", identifiers(&Sqlite, &self.detail.columns));
+                let fetched = aside.prepare(&sql).map_err(failed);
+                fetched
+                    .and_then(|select| self.into_target.fetch(&self.connection, select))
+                    .map_err(|error| error.at("table", &self.detail.table))?;
             }
         }
         self.attempts.clear();
         for index in self.indexes.drain(..) {
             self.connection.execute_batch(&index).map_err(failed)?;
         }
-        match self.orphans.take() {
-            Some(before) if self.count_orphans()? > before => {
-                let message = "after the copy there would be rows that refer to rows which are no longer there";
-                Err(Error::new(ErrorKind::Constraint, message)
-                    .with_hint("PRAGMA foreign_key_check lists those that are there now"))
-            }
-            _ => Ok(()),
+        if self.detail.create.is_none() && self.detail.before == Before::Empty {
+            keys::refuse_new_orphans(&self.connection, &self.detail.table)?;
         }
+        still_open(&self.connection)?;
+        marker::set(&self.connection, token)?;
+        self.phase = Phase::Settled;
+        Ok(())
     }
 
-    /// Copies the rows of an attempt that were kept aside into the target.
-    fn fetch(&self, aside: &Connection) -> Result<()> {
-        let columns = identifiers(&Sqlite, &self.detail.columns);
-        let marks = vec!["?"; self.detail.columns.len()].join(",");
-        let sql = format!("INSERT OR ABORT INTO {} ({columns}) VALUES ({marks})", quoted(&self.detail.table));
-        let mut insert = self.connection.prepare(&sql).map_err(failed)?;
-        let mut select = aside.prepare(&format!("SELECT {columns} FROM {ASIDE}")).map_err(failed)?;
-        let mut rows = select.query([]).map_err(failed)?;
-        let mut place = 0_u64;
-        while let Some(row) = rows.next().map_err(failed)? {
-            place += 1;
-            for column in 0..self.detail.columns.len() {
-                let value = ToSqlOutput::Borrowed(row.get_ref(column).map_err(failed)?);
-                insert.raw_bind_parameter(column + 1, value).map_err(failed)?;
-            }
-            let stored = insert.raw_execute().map_err(|error| failed(error).at("row", place))?;
-            every_row(stored, 1)?;
+    /// Takes out of the target what no receipt names.
+    fn keep_only(&mut self, wanted: &[String]) -> Result<()> {
+        self.forget_unflushed()?;
+        let is_wanted = |rows: &AttemptRows| wanted.contains(&rows.id);
+        if wanted.iter().any(|id| self.attempts.iter().all(|rows| rows.id != *id)) {
+            let message = "a receipt names rows that this transaction does not hold";
+            return Err(Error::new(ErrorKind::Internal, message));
         }
-        Ok(())
+        let in_target: Vec<&AttemptRows> = self.attempts.iter().filter(|rows| !rows.is_aside()).collect();
+        let Some(first) = in_target.iter().position(|rows| !is_wanted(rows)) else { return Ok(()) };
+        if in_target[first..].iter().any(|rows| is_wanted(rows)) {
+            let message = "rows of a task that was written twice lie before those of others";
+            return Err(Error::new(ErrorKind::Transient, message).with_hint("run the copy again"));
+        }
+        self.undo(in_target[first])
     }
 
     /// Makes what [`Stage::settle`] left visible. A lock in the way leaves the transaction open: call again.
     pub(super) fn commit(&mut self) -> Result<()> {
+        match self.phase {
+            Phase::Committed => return Ok(()),
+            Phase::Settled => still_open(&self.connection)?,
+            _ => return Err(Error::new(ErrorKind::Internal, "these rows were not settled before their commit")),
+        }
+        self.connection.busy_timeout(self.busy_timeout).map_err(failed)?;
         match self.connection.execute_batch("COMMIT") {
-            Ok(()) => Ok(()),
-            Err(error) if is_foreign_key(&error) => {
-                Err(Error::new(ErrorKind::Constraint, "the target refuses the rows: FOREIGN KEY constraint failed"))
+            Ok(()) => {
+                self.phase = Phase::Committed;
+                Ok(())
             }
+            Err(error) if is_foreign_key(&error) => Err(keys::broken(&self.connection, &self.detail.table)),
             Err(error) => Err(failed(error)),
         }
     }
 
-    /// Whether the file keeps a rollback journal, so that readers stand in the way of a commit.
-    pub(super) fn is_wal(&self) -> bool {
-        let mode = self.connection.query_row("PRAGMA main.journal_mode", [], |row| row.get::<_, String>(0));
-        mode.is_ok_and(|mode| mode == "wal")
-    }
-
     /// Ends the transaction and the connection, and keeps what was committed.
     pub(super) fn close(self) -> Result<()> {
+        drop(self.attempts);
         self.connection.close().map_err(|(_, error)| failed(error))
+    }
+
+    /// Stops the statement that runs, from another thread.
+    pub(super) fn interrupt_handle(&self) -> rusqlite::InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+}
+
+/// Whether somebody reads the file whose readers stand in the way of a writer: one with a rollback journal.
+fn has_readers(connection: &Connection) -> Result<bool> {
+    let mode = connection.query_row("PRAGMA main.journal_mode", [], |row| row.get::<_, String>(0)).map_err(failed)?;
+    if ["wal", "memory", "off"].contains(&mode.as_str()) {
+        return Ok(false);
+    }
+    connection.busy_timeout(Duration::ZERO).map_err(failed)?;
+    match connection.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").map_err(failed) {
+        Err(error) if error.kind() == ErrorKind::Transient => Ok(true),
+        // What else is wrong is told by the transaction itself.
+        _ => Ok(false),
     }
 }
 
@@ -323,20 +363,8 @@ fn is_foreign_key(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
-fn is_refusal(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code & 0xff == ffi::SQLITE_CONSTRAINT)
-}
-
 fn savepoint(rows: &AttemptRows) -> String {
     Sqlite.identifier(&format!("etl_{}", rows.id))
-}
-
-/// A trigger may drop a row without an error.
-fn every_row(stored: usize, wanted: usize) -> Result<()> {
-    if stored == wanted {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Constraint, "a trigger of the target drops rows that are inserted"))
 }
 
 /// NULL where a column takes none: an INTEGER PRIMARY KEY would number the row by itself.
@@ -350,58 +378,6 @@ fn refuse_nulls(batch: &RecordBatch, before: u64) -> Result<()> {
         return Err(error.at("column", field.name()).at("row", before + row as u64 + 1));
     }
     Ok(())
-}
-
-/// The rows of one batch on their way into a table.
-struct Load<'a> {
-    connection: &'a Connection,
-    /// The table, quoted.
-    into: String,
-    columns: &'a [String],
-    encoders: Vec<Encoder<'a>>,
-}
-
-impl Load<'_> {
-    fn all(&self, count: usize, before: u64) -> Result<()> {
-        let per_statement = (MOST_PARAMETERS / self.columns.len().max(1)).clamp(1, STATEMENT_ROWS);
-        let mut text = String::new();
-        let mut start = 0;
-        while start < count {
-            let rows = if count - start >= per_statement { per_statement } else { 1 };
-            self.some(start, rows, before, &mut text)?;
-            start += rows;
-        }
-        Ok(())
-    }
-
-    /// Inserts `rows` rows from `start` by one statement, and finds the one that is refused.
-    fn some(&self, start: usize, rows: usize, before: u64, text: &mut String) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(&self.sql(rows)).map_err(failed)?;
-        let mut index = 1;
-        for row in start..start + rows {
-            for (encoder, column) in self.encoders.iter().zip(self.columns) {
-                encoder
-                    .bind(&mut statement, index, row, text)
-                    .map_err(|error| error.at("column", column).at("row", before + row as u64 + 1))?;
-                index += 1;
-            }
-        }
-        match statement.raw_execute() {
-            Ok(stored) => every_row(stored, rows),
-            Err(error) if rows > 1 && is_refusal(&error) => {
-                // The statement left nothing behind: one row at a time tells which it was.
-                (start..start + rows).try_for_each(|row| self.some(row, 1, before, text))
-            }
-            Err(error) => Err(failed(error).at("row", before + start as u64 + 1)),
-        }
-    }
-
-    /// `OR ABORT`, because a constraint of the table may say that refused rows are to be ignored or replaced.
-    fn sql(&self, rows: usize) -> String {
-        let marks = vec!["?"; self.columns.len()].join(",");
-        let tuples = vec![format!("({marks})"); rows].join(",");
-        format!("INSERT OR ABORT INTO {} ({}) VALUES {tuples}", self.into, identifiers(&Sqlite, self.columns))
-    }
 }
 
 /// Whether the target has any row. Used before anything is locked.

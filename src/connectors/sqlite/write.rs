@@ -1,53 +1,116 @@
 //! The sink of one table: one transaction in an existing database, a new file built beside its name.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use rusqlite::OpenFlags;
+use rusqlite::InterruptHandle;
 use serde_json::Value as Json;
 
 use super::agree::{File, Target, agree};
+use super::building::{self, Building, folder};
 use super::catalog;
-use super::config::{Config, connect};
+use super::config::Config;
 use super::describe::describe;
-use super::error::failed;
-use super::session::{placed, release_readers};
+use super::marker;
+use super::session::placed;
 use super::stage::{Detail, Stage, is_filled};
 use crate::attempt::{Attempt, Token};
-use crate::bridge::blocking::{self, Worker};
+use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
 
-/// The open transactions of an endpoint, by token. A token stays when it was committed, so that it is not again.
-pub(super) type Stages = Arc<Mutex<HashMap<Token, State>>>;
+/// How often a new file is made again because another run swept it before it was locked.
+const BUILD_ATTEMPTS: usize = 3;
+
+/// What became of the tokens of an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Stages(Mutex<HashMap<Token, State>>);
 
 /// What became of a token.
 #[derive(Clone, Debug)]
-pub(super) enum State {
-    Open(Arc<Held>),
-    Committed,
+enum State {
+    /// Open while somebody holds it: the sink that prepared it, or a writer of it. Its lock is gone when it has ended.
+    Open(Weak<Held>, Ended),
+    /// `marked` until its mark in the target was taken away.
+    Committed { marked: bool },
 }
 
 /// One open transaction and where it will be visible.
-#[derive(Debug)]
-pub(super) struct Held {
+struct Held {
     worker: Worker<Option<Stage>>,
+    interrupt: InterruptHandle,
     /// The file that is built; none for a transaction in the target itself.
-    building: Option<Building>,
+    building: Option<Arc<Building>>,
 }
 
-/// A file under a hidden name, removed when dropped.
-#[derive(Debug)]
-struct Building(PathBuf);
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("worker", &self.worker).field("building", &self.building).finish_non_exhaustive()
+    }
+}
 
-impl Drop for Building {
+impl Drop for Held {
     fn drop(&mut self) {
-        // It is not there when it was published or never made; nobody could do anything about another failure.
-        let _ = std::fs::remove_file(&self.0);
+        // Nobody wants its rows any more. The thread is not waited for: it ends when its statement has.
+        self.interrupt.interrupt();
+        if let Some(building) = &self.building {
+            building.remove();
+        }
+    }
+}
+
+impl Stages {
+    fn all(&self) -> MutexGuard<'_, HashMap<Token, State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_committed(&self, token: &Token) -> bool {
+        matches!(self.all().get(token), Some(State::Committed { .. }))
+    }
+
+    /// The open transaction of `token`.
+    fn held(&self, token: &Token) -> Option<Arc<Held>> {
+        match self.all().get(token) {
+            Some(State::Open(held, _)) => held.upgrade(),
+            _ => None,
+        }
+    }
+
+    fn set(&self, token: &Token, state: State) {
+        self.all().insert(token.clone(), state);
+    }
+
+    /// Forgets the transactions that nobody holds any more, and waits until their locks are gone.
+    async fn bury(&self) {
+        let mut dead = Vec::new();
+        self.all().retain(|_, state| match state {
+            State::Open(held, ended) if held.strong_count() == 0 => {
+                dead.push(ended.clone());
+                false
+            }
+            _ => true,
+        });
+        for ended in dead {
+            ended.wait().await;
+        }
+    }
+
+    /// The tokens whose marks still stand in the target.
+    pub(super) fn marked(&self) -> Vec<Token> {
+        let all = self.all();
+        let marked = all.iter().filter(|(_, state)| matches!(state, State::Committed { marked: true }));
+        marked.map(|(token, _)| token.clone()).collect()
+    }
+
+    pub(super) fn unmark(&self, tokens: &[Token]) {
+        for token in tokens {
+            self.set(token, State::Committed { marked: false });
+        }
     }
 }
 
@@ -56,24 +119,32 @@ impl Drop for Building {
 pub(super) struct SqliteSink {
     config: Config,
     typed: String,
-    stages: Stages,
+    stages: Arc<Stages>,
+    /// The transactions that this sink prepared: they end with it.
+    own: Mutex<HashMap<Token, Arc<Held>>>,
 }
 
 impl SqliteSink {
-    pub(super) fn new(config: Config, typed: String, stages: Stages) -> Self {
-        Self { config, typed, stages }
+    pub(super) fn new(config: Config, typed: String, stages: Arc<Stages>) -> Self {
+        Self { config, typed, stages, own: Mutex::default() }
     }
 
-    fn stages(&self) -> MutexGuard<'_, HashMap<Token, State>> {
-        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn state(&self, token: &Token) -> Option<State> {
-        self.stages().get(token).cloned()
+    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Held>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self, error: Error) -> Error {
         placed(&self.config, error)
+    }
+
+    /// Whether the target says that `token` is committed: by a process that is gone, or by a call whose answer was lost.
+    async fn is_marked(&self, token: &Token) -> Result<bool> {
+        let (config, token) = (self.config.clone(), token.clone());
+        blocking::run("sqlite-mark", move || {
+            Ok(config.path.exists() && marker::stands(&config.open_to_read()?, &token)?)
+        })
+        .await
+        .map_err(|error| self.place(error))
     }
 }
 
@@ -90,20 +161,25 @@ impl Sink for SqliteSink {
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.state(token).is_some() {
+        self.stages.bury().await;
+        if self.stages.is_committed(token) || self.stages.held(token).is_some() {
             return Ok(());
         }
         let detail: Detail = serde_json::from_value(agreement.detail.clone())?;
-        let config = self.config.clone();
-        let opened = blocking::run("sqlite-begin", move || begin(&config, detail)).await;
+        let (config, of) = (self.config.clone(), token.clone());
+        let opened = blocking::run("sqlite-begin", move || begin(&config, &detail, &of)).await;
         let (stage, building) = opened.map_err(|error| self.place(error))?;
+        let interrupt = stage.interrupt_handle();
         let worker = Worker::start("sqlite-write", Some(stage))?;
-        self.stages().insert(token.clone(), State::Open(Arc::new(Held { worker, building })));
+        let ended = worker.ended();
+        let held = Arc::new(Held { worker, interrupt, building: building.map(Arc::new) });
+        self.stages.set(token, State::Open(Arc::downgrade(&held), ended));
+        self.own().insert(token.clone(), held);
         Ok(())
     }
 
     async fn writer(&self, _agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let Some(State::Open(held)) = self.state(&attempt.token) else {
+        let Some(held) = self.stages.held(&attempt.token) else {
             let message = "the transaction of this run is not open in this process";
             return Err(self.place(Error::new(ErrorKind::Internal, message)));
         };
@@ -113,32 +189,37 @@ impl Sink for SqliteSink {
     }
 
     async fn commit(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        let held = match self.state(token) {
-            Some(State::Committed) => return Ok(()),
-            Some(State::Open(held)) => held,
-            None => {
-                let message = "the transaction of this run is not open in this process: none of its rows were kept";
-                return Err(self.place(Error::new(ErrorKind::Internal, message)));
+        if self.stages.is_committed(token) {
+            return Ok(());
+        }
+        let Some(held) = self.stages.held(token) else {
+            self.stages.bury().await;
+            if self.is_marked(token).await? {
+                return Ok(());
             }
+            let message = "the transaction of this run is not open in this process: none of its rows were kept";
+            return Err(self.place(Error::new(ErrorKind::Internal, message)));
         };
         let wanted: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
-        let committed = held.commit(&self.config, wanted).await;
-        committed.map_err(|error| self.place(error))?;
-        self.stages().insert(token.clone(), State::Committed);
+        held.commit(token.clone(), wanted).await.map_err(|error| self.place(error))?;
+        self.stages.set(token, State::Committed { marked: true });
+        self.own().remove(token);
         Ok(())
     }
 
     async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
-        if let Some(State::Open(held)) = self.state(token) {
-            // Closing the connection rolls back; the file that was built goes with the last holder.
-            let close = |stage: &mut Option<Stage>| {
-                *stage = None;
-                Ok(())
-            };
-            held.worker.call(close).await?;
-            self.stages().remove(token);
+        if self.stages.is_committed(token) {
+            return Ok(());
         }
-        Ok(())
+        self.own().remove(token);
+        if let Some(held) = self.stages.held(token) {
+            held.abort().await?;
+        }
+        self.stages.bury().await;
+        self.stages.all().remove(token);
+        let (config, token) = (self.config.clone(), token.clone());
+        let discard = blocking::run("sqlite-abort", move || building::discard(&config.path, &token));
+        discard.await.map_err(|error| self.place(error))
     }
 }
 
@@ -151,18 +232,27 @@ impl Held {
         self.worker.call(move |stage| work(stage.as_mut().ok_or_else(over)?)).await
     }
 
-    async fn commit(&self, config: &Config, wanted: Vec<String>) -> Result<()> {
-        let settle = move |stage: &mut Stage| stage.settle(&wanted.iter().map(String::as_str).collect::<Vec<_>>());
-        self.on_stage(settle).await?;
-        if self.building.is_none() && !self.on_stage(|stage| Ok(stage.is_wal())).await? {
-            // With a rollback journal our own readers of this file would stand in the way, and have read all.
-            release_readers(&config.path).await?;
-        }
-        self.on_stage(Stage::commit).await?;
-        self.worker.call(|stage| stage.take().map_or(Ok(()), Stage::close)).await?;
-        if let Some(Building(path)) = &self.building {
-            let (from, to) = (path.clone(), config.path.clone());
-            blocking::run("sqlite-publish", move || publish(&from, &to)).await?;
+    async fn commit(&self, token: Token, wanted: Vec<String>) -> Result<()> {
+        let building = self.building.clone();
+        let commit = move |stage: &mut Stage| {
+            stage.settle(&wanted, &token)?;
+            stage.commit()?;
+            building.map_or(Ok(()), |building| building.publish())
+        };
+        self.on_stage(commit).await?;
+        self.worker.call(|stage| stage.take().map_or(Ok(()), Stage::close)).await
+    }
+
+    /// Rolls back, also when writers are still there, and removes the file that was built.
+    async fn abort(&self) -> Result<()> {
+        // Closing the connection rolls back.
+        let close = self.worker.call(|stage| {
+            *stage = None;
+            Ok(())
+        });
+        blocking::insist(close, || self.interrupt.interrupt()).await?;
+        if let Some(building) = &self.building {
+            building.remove();
         }
         Ok(())
     }
@@ -179,7 +269,7 @@ struct SqliteWriter {
 #[async_trait]
 impl Writer for SqliteWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.bytes += crate::schema::batch_bytes(&batch) as u64;
+        self.bytes += batch_bytes(&batch) as u64;
         let id = self.attempt.id.clone();
         let inserted = self.held.on_stage(move |stage| stage.insert(&id, &batch)).await;
         inserted.map_err(|error| placed(&self.config, error))
@@ -215,41 +305,19 @@ fn writable_folder(path: &Path) -> Result<()> {
     Err(error.with_hint(format!("make it: mkdir -p '{}'", folder.display())))
 }
 
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// Begins the transaction, in the target or in a new file beside it.
-fn begin(config: &Config, detail: Detail) -> Result<(Stage, Option<Building>)> {
+/// Begins the transaction of `token`, in the target or in a new file beside it.
+fn begin(config: &Config, detail: &Detail, token: &Token) -> Result<(Stage, Option<Building>)> {
+    building::sweep(&config.path);
     if config.path.exists() {
-        return Ok((Stage::begin(config.open_to_write()?, detail)?, None));
+        let stage = Stage::begin(config.open_to_write()?, detail.clone(), config.busy_timeout)?;
+        return Ok((stage, None));
     }
-    let name = config.path.file_name().unwrap_or_default().to_string_lossy();
-    let hidden = format!(".{name}.{}.etl", uuid::Uuid::now_v7().simple());
-    let building = Building(folder(&config.path).join(hidden));
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let connection = connect(&building.0, flags, config.busy_timeout)?;
-    // Nobody sees this file before it is complete and on disk; the journal in memory serves savepoints alone.
-    let pragmas = "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE";
-    connection.execute_batch(pragmas).map_err(failed)?;
-    Ok((Stage::begin(connection, detail)?, Some(building)))
-}
-
-/// Gives the finished file its name, never over another one, and makes both durable.
-fn publish(from: &Path, to: &Path) -> Result<()> {
-    std::fs::File::open(from)?.sync_all()?;
-    match std::fs::hard_link(from, to) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let message = "the database file was made by somebody else while this copy ran";
-            return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint("run the copy again to write into it"));
+    for _ in 0..BUILD_ATTEMPTS {
+        let (connection, building) = Building::begin(config, token)?;
+        let stage = Stage::begin(connection, detail.clone(), config.busy_timeout)?;
+        if building.is_there() {
+            return Ok((stage, Some(building)));
         }
-        // Some file systems have no links: the name was free a moment ago.
-        Err(_) => std::fs::rename(from, to)?,
     }
-    std::fs::File::open(folder(to))?.sync_all()?;
-    Ok(())
+    Err(Error::new(ErrorKind::Transient, "another run removes the file that is being built").with_hint("try again"))
 }

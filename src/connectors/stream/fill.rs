@@ -75,8 +75,9 @@ impl Dice {
 
     fn wide(&mut self, range: &RangeInclusive<i128>) -> i128 {
         let wide = u128::from(self.next()) << 64 | u128::from(self.next());
-        // The widest range is 2 * 10^38, well below 2^128.
-        range.start() + (wide % (range.end() - range.start() + 1) as u128) as i128
+        // The widest range is 2 * 10^38: below 2^128, but beyond 2^127.
+        let span = range.end().wrapping_sub(*range.start()).cast_unsigned();
+        range.start().wrapping_add_unsigned(wide % (span + 1))
     }
 }
 

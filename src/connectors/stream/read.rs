@@ -96,7 +96,7 @@ impl Source for Columns {
                 source: 0,
                 rows: Some(to - from),
                 bytes: Some((to - from).saturating_mul(self.width().0)),
-                place: None,
+                place: Some(format!("rows {} to {to}", from + 1)),
                 detail: serde_json::to_value(RowRange { from, to })?,
             })
         };
@@ -146,7 +146,7 @@ impl Source for TpchTable {
                 source: 0,
                 rows: Some(rows / parts),
                 bytes: Some((rows / parts).saturating_mul(self.table.width)),
-                place: None,
+                place: Some(format!("part {} of {parts}", at + 1)),
                 detail: serde_json::to_value(PartOf { part: at as i32 + 1, parts: parts as i32 })?,
             })
         };

@@ -198,3 +198,12 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+#[tokio::test]
+async fn the_widest_decimals_are_made() {
+    let limit = 10_i128.pow(38);
+    let (rows, _) = table(json!({"url": "gen:a:decimal(38,0)?rows=1000"}), 1, 1000).await;
+    let values = rows.column(0).as_primitive::<Decimal128Type>().values();
+    assert!(values.iter().all(|value| (1 - limit..limit).contains(value)));
+    assert!(values.iter().any(|value| *value < -limit / 2) && values.iter().any(|value| *value > limit / 2));
+}

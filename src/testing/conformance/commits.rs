@@ -1,15 +1,105 @@
 //! Checks of a sink's life cycle: nothing is visible before commit, nothing is lost or doubled by repeating, by
-//! a lost attempt, or by the end of the process. Dropping everything without a call is that end.
+//! a lost attempt, or by the end of the process. Dropping everything without a call is that end; who comes after it
+//! has an endpoint of its own.
 
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use futures::future::BoxFuture;
 
-use super::drive::{Run, expect_nothing, expect_visible, load, numbered};
+use super::drive::{Run, expect_no_debris, expect_nothing, expect_visible, load, numbered};
 use super::{Fixture, Target, expect};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Receipt, Tasks, WriteMode, Writer};
 
 async fn start(target: &Target, mode: WriteMode, tasks: Tasks) -> Result<Run> {
     Run::start(target, &numbered(0..1)?.schema(), mode, tasks).await
+}
+
+/// One way of writing, onto a table that has rows unless they would be refused.
+struct Scene<'a> {
+    fixture: &'a dyn Fixture,
+    target: Target,
+    mode: WriteMode,
+    tasks: Tasks,
+}
+
+impl Scene<'_> {
+    async fn start(&self) -> Result<Run> {
+        start(&self.target, self.mode.clone(), self.tasks).await
+    }
+
+    /// How many tasks a run has.
+    fn task_count(&self, run: &Run) -> u32 {
+        if self.tasks == Tasks::Many && run.many() { 2 } else { 1 }
+    }
+
+    /// Fails unless the target is as it was.
+    async fn unchanged(&self) -> Result<()> {
+        if self.mode == WriteMode::Create {
+            return expect_nothing(self.fixture, &self.target).await;
+        }
+        expect_visible(self.fixture, &self.target, &old()?).await
+    }
+
+    /// Fails unless the target is what `rows` make of it.
+    async fn holds(&self, rows: &RecordBatch) -> Result<()> {
+        let all = match self.mode {
+            WriteMode::Append => concat_batches(&rows.schema(), [&old()?, rows])?,
+            _ => rows.clone(),
+        };
+        expect_visible(self.fixture, &self.target, &all).await
+    }
+
+    /// A process that comes after the one of `dead` finds the target as it was, writes, and sweeps by what the log holds.
+    async fn goes_on_after(&self, dead: Run) -> Result<()> {
+        let (agreement, token) = (dead.agreement.clone(), dead.token.clone());
+        drop(dead);
+        self.unchanged().await?;
+        let rows = new()?;
+        load(&self.target, &rows, self.mode.clone()).await?;
+        self.holds(&rows).await?;
+        self.target.elsewhere()?.sink(&self.target.object)?.abort(&agreement, &token).await?;
+        self.holds(&rows).await?;
+        expect_no_debris(self.fixture, &self.target).await
+    }
+
+    /// Commits what the second attempt wrote, or aborts when it was refused; either way no row is there twice.
+    async fn settle(&self, run: &Run, second: Result<Receipt>, rows: &RecordBatch) -> Result<()> {
+        if let Ok(receipt) = second {
+            run.commit(&[receipt]).await?;
+            self.target.endpoint.finish(std::slice::from_ref(&run.agreement)).await?;
+            self.holds(rows).await
+        } else {
+            run.abort().await?;
+            self.unchanged().await
+        }
+    }
+}
+
+/// The rows that are there before.
+fn old() -> Result<RecordBatch> {
+    numbered(1000..1010)
+}
+
+/// The rows of a second run.
+fn new() -> Result<RecordBatch> {
+    numbered(50..60)
+}
+
+/// Runs `check` in every mode, with one task and with several.
+async fn each_way(fixture: &dyn Fixture, check: for<'a> fn(&'a Scene<'a>) -> BoxFuture<'a, Result<()>>) -> Result<()> {
+    for mode in fixture.modes() {
+        for tasks in [Tasks::One, Tasks::Many] {
+            let target = fixture.target().await?;
+            if mode != WriteMode::Create {
+                load(&target, &old()?, WriteMode::Create).await?;
+            }
+            let scene = Scene { fixture, target, mode: mode.clone(), tasks };
+            let checked = check(&scene).await;
+            checked.map_err(|error| error.at("tasks", format!("{tasks:?}")).at("mode", format!("{mode:?}")))?;
+        }
+    }
+    Ok(())
 }
 
 /// Four tasks of a hundred rows: at once where the sink allows it, each in two batches.
@@ -71,7 +161,8 @@ async fn mode_of(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
         (WriteMode::Truncate | WriteMode::Replace, Ok(())) => numbered(10..15)?,
         (_, Ok(())) => numbered(0..15)?,
     };
-    expect_visible(fixture, &target, &expected).await
+    expect_visible(fixture, &target, &expected).await?;
+    expect_no_debris(fixture, &target).await
 }
 
 /// The answer of a commit is lost: the second one changes nothing. Another run does.
@@ -83,8 +174,10 @@ pub(super) async fn commit_twice(fixture: &dyn Fixture) -> Result<()> {
     run.commit(&receipts).await?;
     run.commit(&receipts).await?;
     // Also by a process that knows nothing but the records.
-    target.endpoint.sink(&target.object)?.commit(&run.agreement, &run.token, &receipts).await?;
+    target.elsewhere()?.sink(&target.object)?.commit(&run.agreement, &run.token, &receipts).await?;
     expect_visible(fixture, &target, &rows).await?;
+    target.endpoint.finish(std::slice::from_ref(&run.agreement)).await?;
+    expect_no_debris(fixture, &target).await?;
 
     if fixture.modes().contains(&WriteMode::Append) {
         load(&target, &rows, WriteMode::Append).await?;
@@ -95,19 +188,25 @@ pub(super) async fn commit_twice(fixture: &dyn Fixture) -> Result<()> {
 
 /// Abort sweeps what was flushed, as often as it is called; after a commit it does nothing.
 pub(super) async fn abort_twice(fixture: &dyn Fixture) -> Result<()> {
-    let target = fixture.target().await?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
-    drop(run.task(0, &numbered(0..10)?).await?);
-    run.abort().await?;
-    run.abort().await?;
-    expect_nothing(fixture, &target).await?;
+    each_way(fixture, |scene| Box::pin(abort_twice_in(scene))).await
+}
 
-    let rows = numbered(20..30)?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+async fn abort_twice_in(scene: &Scene<'_>) -> Result<()> {
+    let run = scene.start().await?;
+    for task in 0..scene.task_count(&run) {
+        drop(run.task(task, &numbered(0..10)?).await?);
+    }
+    run.abort().await?;
+    run.abort().await?;
+    scene.unchanged().await?;
+    expect_no_debris(scene.fixture, &scene.target).await?;
+
+    let rows = new()?;
+    let run = scene.start().await?;
     let receipt = run.task(0, &rows).await?;
     run.commit(&[receipt]).await?;
     run.abort().await?;
-    expect_visible(fixture, &target, &rows).await
+    scene.holds(&rows).await
 }
 
 /// The answer of a prepare is lost, before and after rows were flushed.
@@ -117,39 +216,50 @@ pub(super) async fn prepare_twice(fixture: &dyn Fixture) -> Result<()> {
     let run = start(&target, WriteMode::Create, Tasks::Many).await?;
     run.sink.prepare(&run.agreement, &run.token).await?;
     let receipt = run.task(0, &rows).await?;
+    run.sink.prepare(&run.agreement, &run.token).await?;
     run.commit(&[receipt]).await?;
     expect_visible(fixture, &target, &rows).await
 }
 
 /// An attempt is dropped in the middle, another one does the task.
 pub(super) async fn attempt_after_lost(fixture: &dyn Fixture) -> Result<()> {
-    let target = fixture.target().await?;
+    each_way(fixture, |scene| Box::pin(attempt_after_lost_in(scene))).await
+}
+
+async fn attempt_after_lost_in(scene: &Scene<'_>) -> Result<()> {
     let rows = numbered(0..10)?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let run = scene.start().await?;
     let mut lost = run.writer(0).await?;
     run.write(&mut lost, &numbered(100..110)?).await?;
     drop(lost);
-    let receipt = run.task(0, &rows).await?;
-    run.commit(&[receipt]).await?;
-    expect_visible(fixture, &target, &rows).await
+    let second = run.task(0, &rows).await?;
+    scene.settle(&run, Ok(second), &rows).await?;
+    expect_no_debris(scene.fixture, &scene.target).await
 }
 
 /// The receipt of an attempt is lost, another attempt does the task: its rows are there once. A sink may refuse
 /// the second attempt; then nothing is there.
 pub(super) async fn attempt_after_flushed(fixture: &dyn Fixture) -> Result<()> {
-    let target = fixture.target().await?;
+    each_way(fixture, |scene| Box::pin(attempt_after_flushed_in(scene))).await
+}
+
+async fn attempt_after_flushed_in(scene: &Scene<'_>) -> Result<()> {
     let rows = numbered(0..10)?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let run = scene.start().await?;
     drop(run.task(0, &rows).await?);
     let second = run.task(0, &rows).await;
-    settle(fixture, &target, &run, second).await
+    scene.settle(&run, second, &rows).await?;
+    expect_no_debris(scene.fixture, &scene.target).await
 }
 
 /// Two attempts of one task are open at once, the older one is a zombie that never flushes.
 pub(super) async fn attempts_at_once(fixture: &dyn Fixture) -> Result<()> {
-    let target = fixture.target().await?;
+    each_way(fixture, |scene| Box::pin(attempts_at_once_in(scene))).await
+}
+
+async fn attempts_at_once_in(scene: &Scene<'_>) -> Result<()> {
     let rows = numbered(0..10)?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
+    let run = scene.start().await?;
     if !run.many() {
         return run.abort().await;
     }
@@ -157,52 +267,41 @@ pub(super) async fn attempts_at_once(fixture: &dyn Fixture) -> Result<()> {
     run.write(&mut zombie, &rows).await?;
     let second = run.task(0, &rows).await;
     let committed = second.is_ok();
-    settle(fixture, &target, &run, second).await?;
+    scene.settle(&run, second, &rows).await?;
     // Whether this is refused or goes to nowhere is the sink's matter.
     drop(zombie.flush(&run.token).await);
     drop(zombie);
     run.abort().await?;
-    if committed { expect_visible(fixture, &target, &rows).await } else { expect_nothing(fixture, &target).await }
-}
-
-/// Commits what the second attempt wrote, or aborts when it was refused; either way no row is there twice.
-async fn settle(fixture: &dyn Fixture, target: &Target, run: &Run, second: Result<Receipt>) -> Result<()> {
-    if let Ok(receipt) = second {
-        run.commit(&[receipt]).await?;
-        expect_visible(fixture, target, &numbered(0..10)?).await
-    } else {
-        run.abort().await?;
-        expect_nothing(fixture, target).await
-    }
+    if committed { scene.holds(&rows).await } else { scene.unchanged().await }
 }
 
 /// The process ends while a writer writes: nothing is there, and a new run works.
 pub(super) async fn killed_before_flush(fixture: &dyn Fixture) -> Result<()> {
-    let target = fixture.target().await?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
-    let mut writer = run.writer(0).await?;
-    run.write(&mut writer, &numbered(0..10)?).await?;
-    drop(writer);
-    drop(run);
-    new_run_works(fixture, &target).await
+    each_way(fixture, |scene| Box::pin(killed_before_flush_in(scene))).await
+}
+
+async fn killed_before_flush_in(scene: &Scene<'_>) -> Result<()> {
+    let run = scene.start().await?;
+    let mut writers = Vec::new();
+    for task in 0..scene.task_count(&run) {
+        let mut writer = run.writer(task).await?;
+        run.write(&mut writer, &numbered(0..10)?).await?;
+        writers.push(writer);
+    }
+    drop(writers);
+    scene.goes_on_after(run).await
 }
 
 /// The process ends between flush and commit: nothing is there, and a new run works.
 pub(super) async fn killed_after_flush(fixture: &dyn Fixture) -> Result<()> {
-    let target = fixture.target().await?;
-    let run = start(&target, WriteMode::Create, Tasks::Many).await?;
-    drop(run.task(0, &numbered(0..10)?).await?);
-    let (agreement, token) = (run.agreement.clone(), run.token.clone());
-    drop(run);
-    new_run_works(fixture, &target).await?;
-    // A later process sweeps by what the log holds, and does not touch what others have committed.
-    target.endpoint.sink(&target.object)?.abort(&agreement, &token).await?;
-    expect_visible(fixture, &target, &numbered(50..60)?).await
+    each_way(fixture, |scene| Box::pin(killed_after_flush_in(scene))).await
 }
 
-async fn new_run_works(fixture: &dyn Fixture, target: &Target) -> Result<()> {
-    expect_nothing(fixture, target).await?;
-    let rows = numbered(50..60)?;
-    load(target, &rows, WriteMode::Create).await?;
-    expect_visible(fixture, target, &rows).await
+async fn killed_after_flush_in(scene: &Scene<'_>) -> Result<()> {
+    let run = scene.start().await?;
+    for task in 0..scene.task_count(&run) {
+        let from = i64::from(task) * 10;
+        drop(run.task(task, &numbered(from..from + 10)?).await?);
+    }
+    scene.goes_on_after(run).await
 }

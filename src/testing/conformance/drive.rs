@@ -25,7 +25,16 @@ pub(super) struct Run {
 impl Run {
     /// Agrees and prepares.
     pub(super) async fn start(target: &Target, schema: &SchemaRef, mode: WriteMode, tasks: Tasks) -> Result<Self> {
-        let sink = target.endpoint.sink(&target.object)?;
+        Self::start_in(&target.endpoint, target, (schema, mode, tasks)).await
+    }
+
+    /// The same by the process that has `endpoint`.
+    async fn start_in(
+        endpoint: &Arc<dyn Endpoint>,
+        target: &Target,
+        (schema, mode, tasks): (&SchemaRef, WriteMode, Tasks),
+    ) -> Result<Self> {
+        let sink = endpoint.sink(&target.object)?;
         let request = WriteRequest { tasks, ..WriteRequest::new(mode) };
         let agreement = sink.agree(&TableShape::of(Arc::clone(schema)), &request).await?;
         // An agreement is plain data: it reaches writers of other processes as text.
@@ -75,12 +84,19 @@ impl Run {
     }
 }
 
-/// Writes all of `batch` in one task and commits.
+/// Writes all of `batch` in one task and commits, in a process of its own.
 pub(super) async fn load(target: &Target, batch: &RecordBatch, mode: WriteMode) -> Result<()> {
-    let run = Run::start(target, &batch.schema(), mode, Tasks::One).await?;
+    let endpoint = target.elsewhere()?;
+    let run = Run::start_in(&endpoint, target, (&batch.schema(), mode, Tasks::One)).await?;
     let receipt = run.task(0, batch).await?;
     run.commit(&[receipt]).await?;
-    target.endpoint.finish(std::slice::from_ref(&run.agreement)).await
+    endpoint.finish(std::slice::from_ref(&run.agreement)).await
+}
+
+/// Fails if runs left anything beside the object. All have ended.
+pub(super) async fn expect_no_debris(fixture: &dyn Fixture, target: &Target) -> Result<()> {
+    let debris = fixture.debris(target).await?;
+    expect(debris.is_empty(), || format!("runs that have ended left {}", debris.join(", ")))
 }
 
 /// A token that no other run has.
@@ -88,9 +104,11 @@ pub(super) fn new_token() -> Token {
     Token { run: uuid::Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 }
 }
 
-/// An open source with its shape.
+/// An open source with its shape. Splits are read through sources of their own, as tasks of other processes do that
+/// know nothing but the scan and the split.
 pub(super) struct Reading {
     session: Arc<dyn Session>,
+    object: ObjectRef,
     pub(super) source: Arc<dyn Source>,
     pub(super) shape: TableShape,
 }
@@ -102,7 +120,7 @@ impl Reading {
         let session = endpoint.open(&request).await?;
         let source = session.source(object)?;
         let shape = source.describe().await?;
-        Ok(Self { session, source, shape })
+        Ok(Self { session, object: object.clone(), source, shape })
     }
 
     /// A scan of all columns.
@@ -123,7 +141,8 @@ impl Reading {
     /// The batches of one split.
     pub(super) async fn split(&self, scan: &Scan, split: &Split) -> Result<Vec<RecordBatch>> {
         let attempt = Attempt::new(new_token(), split.id, vec![split.id]);
-        let batches: Vec<RecordBatch> = self.source.read(scan, split, &attempt).await?.try_collect().await?;
+        let source = self.session.source(&self.object)?;
+        let batches: Vec<RecordBatch> = source.read(scan, split, &attempt).await?.try_collect().await?;
         for batch in &batches {
             let same = batch.schema_ref().fields() == scan.schema.fields();
             expect(same, || "a batch has another schema than the scan".to_owned())?;

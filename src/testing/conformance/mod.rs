@@ -28,6 +28,7 @@
 mod commits;
 mod drive;
 mod reads;
+mod state;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -47,6 +48,8 @@ use super::generate::Limits;
 use crate::endpoint::{Endpoint, ObjectRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::WriteMode;
+
+pub use state::check_state_log;
 
 /// One connector as the suite sees it.
 #[async_trait]
@@ -88,6 +91,12 @@ pub trait Fixture: Debug + Send + Sync {
         1000
     }
 
+    /// What runs left in the place of `target` beside its object: hidden files, tables of a stage. Looked at when
+    /// all runs have ended, each by a commit, by an abort, or by its death and an abort of a later process.
+    async fn debris(&self, _target: &Target) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Bytes of the longest value.
     fn longest(&self) -> usize {
         50 << 20
@@ -101,17 +110,44 @@ pub struct Target {
     pub endpoint: Arc<dyn Endpoint>,
     /// The object in it.
     pub object: ObjectRef,
+    /// Opens it anew.
+    again: Option<Again>,
     /// What has to live as long: a temporary folder.
     keep: Vec<Box<dyn Keep>>,
+}
+
+struct Again(Box<dyn Fn() -> Result<Arc<dyn Endpoint>> + Send + Sync>);
+
+impl Debug for Again {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Again")
+    }
 }
 
 trait Keep: Any + Debug + Send + Sync {}
 impl<T: Any + Debug + Send + Sync> Keep for T {}
 
 impl Target {
-    /// `object` of `endpoint`.
+    /// `object` of `endpoint`, which stands for another process too: fit where an endpoint remembers nothing.
     pub fn new(endpoint: Arc<dyn Endpoint>, object: ObjectRef) -> Self {
-        Self { endpoint, object, keep: Vec::new() }
+        Self { endpoint, object, again: None, keep: Vec::new() }
+    }
+
+    /// `object` of the endpoint that `open` builds. Each process that the suite plays has one of its own.
+    pub fn opened_by<F>(open: F, object: ObjectRef) -> Result<Self>
+    where
+        F: Fn() -> Result<Arc<dyn Endpoint>> + Send + Sync + 'static,
+    {
+        let endpoint = open()?;
+        Ok(Self { again: Some(Again(Box::new(open))), ..Self::new(endpoint, object) })
+    }
+
+    /// The same place through an endpoint of its own, as another process has it.
+    pub fn elsewhere(&self) -> Result<Arc<dyn Endpoint>> {
+        match &self.again {
+            Some(Again(open)) => open(),
+            None => Ok(Arc::clone(&self.endpoint)),
+        }
     }
 
     /// Keeps `guard` until the check is over.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, RecordBatch};
 use arrow::datatypes::Schema;
 
 use super::drive::{Reading, ids, load, numbered};
@@ -98,12 +98,20 @@ pub(super) async fn batches_of(endpoint: &Arc<dyn Endpoint>, object: &ObjectRef)
         (scan.batch_rows, scan.batch_bytes) = (batch_rows, batch_bytes);
         let plan = reading.plan(&scan).await?;
         for split in &plan.splits {
-            let most = reading.split(&scan, split).await?.iter().map(RecordBatch::num_rows).max().unwrap_or(0);
-            expect(most <= batch_rows, || format!("a batch of {most} rows where {batch_rows} are wanted"))?;
-            // A row of these tables has at least eight bytes, one of the estimate may be off by a factor.
-            let fitting = batch_bytes / 8 * 4;
-            expect(most <= fitting, || format!("a batch of {most} rows where {batch_bytes} bytes are wanted"))?;
+            for batch in reading.split(&scan, split).await? {
+                let (rows, bytes) = (batch.num_rows(), byte_count(&batch)?);
+                expect(rows <= batch_rows, || format!("a batch of {rows} rows where {batch_rows} are wanted"))?;
+                // The row that reaches the limit is in, and what a row takes may be an estimate.
+                let most = 2 * batch_bytes;
+                expect(bytes <= most, || format!("a batch of {bytes} bytes where {batch_bytes} are wanted"))?;
+            }
         }
     }
     reading.close().await
+}
+
+/// Bytes of the rows of `batch` alone, which may be a slice.
+fn byte_count(batch: &RecordBatch) -> Result<usize> {
+    let sizes = batch.columns().iter().map(|column| Ok(column.to_data().get_slice_memory_size()?));
+    sizes.sum()
 }

@@ -14,7 +14,7 @@ use super::{Fixture, Target, check};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, Step};
 use crate::error::Result;
-use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Receipt, Sink, WriteMode, WriteRequest, Writer};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::testing::generate;
 use crate::testing::memory::Memory;
@@ -36,6 +36,14 @@ enum Defect {
     LargeBatches,
     /// The columns come in the order of the table.
     OwnColumns,
+    /// A batch is closed at four times the bytes.
+    WideBatches,
+    /// A source reads splits that it has cut itself alone.
+    NeedsPlan,
+    /// Abort sweeps nothing.
+    KeepsStage,
+    /// A table that is to be emptied is empty before the commit.
+    EmptiesEarly,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +52,8 @@ struct Broken {
     memory: Memory,
     reads: Arc<AtomicUsize>,
     flushed: Arc<std::sync::Mutex<Vec<RecordBatch>>>,
+    /// The tables of the last target.
+    latest: Arc<std::sync::Mutex<Memory>>,
 }
 
 impl Broken {
@@ -58,6 +68,7 @@ impl Broken {
 impl Fixture for Broken {
     async fn target(&self) -> Result<Target> {
         let fresh = Self { memory: Memory::new(), reads: Arc::default(), flushed: Arc::default(), ..self.clone() };
+        *self.latest.lock().unwrap() = fresh.memory.clone();
         Ok(Target::new(Arc::new(fresh), ObjectRef::Table("t".to_owned())))
     }
     fn fields(&self) -> Vec<Field> {
@@ -65,6 +76,10 @@ impl Fixture for Broken {
     }
     fn longest(&self) -> usize {
         1 << 20
+    }
+    async fn debris(&self, _target: &Target) -> Result<Vec<String>> {
+        let staged = self.latest.lock().unwrap().staged();
+        Ok((0..staged).map(|_| "rows of an attempt".to_owned()).collect())
     }
 }
 
@@ -106,7 +121,8 @@ impl Session for BrokenSession {
         self.inner.snapshot()
     }
     fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
-        Ok(Arc::new(BrokenSource { inner: self.inner.source(object)?, broken: self.broken.clone() }))
+        let inner = self.inner.source(object)?;
+        Ok(Arc::new(BrokenSource { inner, broken: self.broken.clone(), planned: AtomicUsize::new(0) }))
     }
     async fn check(&self) -> Result<()> {
         self.inner.check().await
@@ -120,6 +136,7 @@ impl Session for BrokenSession {
 struct BrokenSource {
     inner: Arc<dyn Source>,
     broken: Broken,
+    planned: AtomicUsize,
 }
 
 #[async_trait]
@@ -131,6 +148,7 @@ impl Source for BrokenSource {
         self.inner.pushdown(shape, filter)
     }
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        self.planned.fetch_add(1, Ordering::SeqCst);
         self.inner.plan(scan, goal).await
     }
     async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
@@ -139,6 +157,8 @@ impl Source for BrokenSource {
             Defect::ReadsOnce if self.broken.reads.fetch_add(1, Ordering::SeqCst) >= 3 => {
                 return Ok(stream::empty().boxed());
             }
+            Defect::NeedsPlan if self.planned.load(Ordering::SeqCst) == 0 => return Ok(stream::empty().boxed()),
+            Defect::WideBatches => scan.batch_bytes *= 4,
             Defect::LargeBatches => (scan.batch_rows, scan.batch_bytes) = (usize::MAX, usize::MAX),
             Defect::OwnColumns => {
                 let all = self.inner.describe().await?.schema;
@@ -162,6 +182,11 @@ impl Sink for BrokenSink {
         self.inner.agree(incoming, request).await
     }
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        if let (Defect::EmptiesEarly, Some(table)) = (self.broken.defect, self.broken.memory.table("t"))
+            && serde_json::from_value::<WriteMode>(agreement.detail.clone())? == WriteMode::Truncate
+        {
+            self.broken.memory.insert("t", RecordBatch::new_empty(table.schema), 7);
+        }
         self.inner.prepare(agreement, token).await
     }
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
@@ -181,6 +206,9 @@ impl Sink for BrokenSink {
         Ok(())
     }
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        if self.broken.defect == Defect::KeepsStage {
+            return Ok(());
+        }
         self.inner.abort(agreement, token).await
     }
 }
@@ -220,7 +248,7 @@ fn emptied(batch: &RecordBatch) -> RecordBatch {
 
 #[tokio::test]
 async fn defects_are_found() {
-    let cases: [(Defect, &[&str]); 8] = [
+    let cases: [(Defect, &[&str]); 12] = [
         (Defect::None, &[]),
         (Defect::CommitsAgain, &["commit twice"]),
         (Defect::VisibleAtFlush, &["several writers", "abort twice", "killed after flush"]),
@@ -229,9 +257,19 @@ async fn defects_are_found() {
         (Defect::ReadsOnce, &["split read twice"]),
         (Defect::LargeBatches, &["batch limits"]),
         (Defect::OwnColumns, &["some columns"]),
+        (Defect::WideBatches, &["batch limits"]),
+        (Defect::NeedsPlan, &["split read twice"]),
+        (Defect::KeepsStage, &["abort twice", "killed after flush"]),
+        (Defect::EmptiesEarly, &["abort twice", "killed before flush"]),
     ];
     for (defect, expected) in cases {
-        let broken = Broken { defect, memory: Memory::new(), reads: Arc::default(), flushed: Arc::default() };
+        let broken = Broken {
+            defect,
+            memory: Memory::new(),
+            reads: Arc::default(),
+            flushed: Arc::default(),
+            latest: Arc::default(),
+        };
         let report = check(&broken).await;
         let failed: Vec<_> = report.failed.iter().map(|(name, _)| *name).collect();
         assert!(expected.iter().all(|name| failed.contains(name)), "{defect:?}: {report}");

@@ -86,9 +86,10 @@ pub(super) async fn wide(fixture: &dyn Fixture) -> Result<()> {
 /// One text and, where it has them, one byte string of the greatest length, between short ones.
 pub(super) async fn long(fixture: &dyn Fixture) -> Result<()> {
     let length = fixture.longest();
-    // Ends in the middle of nothing: no power of two, with characters of several bytes across any border.
-    let text: String =
-        "0123456789 abcdefghijklmnopqrstuvwxyz é中😀 \"',\\\n".chars().cycle().take(length / 2).collect();
+    // Characters of several bytes lie across any border.
+    let piece = "0123456789 abcdefghijklmnopqrstuvwxyz é中😀 \"',\\\n";
+    let mut text = piece.repeat(length / piece.len());
+    text.push_str(&"x".repeat(length - text.len()));
     let texts = StringArray::from(vec![Some("short"), Some(text.as_str()), None, Some("")]);
     let mut fields = vec![Field::new("id", DataType::Int64, false), Field::new("text", DataType::Utf8, true)];
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(0..4)), Arc::new(texts)];

@@ -1,5 +1,6 @@
 //! The connector through its contract, on files of its own.
 
+mod ending;
 mod reading;
 mod writing;
 

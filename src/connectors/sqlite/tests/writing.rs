@@ -9,58 +9,65 @@ use crate::error::ErrorKind;
 use crate::schema::{EXTENSION, EXTENSION_JSON, with_metadata};
 use crate::sink::{Agreement, ColumnFate, Receipt, SchemaPolicy, Sink, Tasks, WriteMode, WriteRequest, Writer};
 
-fn request(mode: WriteMode) -> WriteRequest {
+pub(super) fn request(mode: WriteMode) -> WriteRequest {
     WriteRequest { tasks: Tasks::One, ..WriteRequest::new(mode) }
 }
 
-fn batch(ids: &[i64], names: &[Option<&str>]) -> RecordBatch {
+pub(super) fn batch(ids: &[i64], names: &[Option<&str>]) -> RecordBatch {
     let schema = Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, true)]);
     let columns: Vec<ArrayRef> =
         vec![Arc::new(Int64Array::from(ids.to_vec())), Arc::new(StringArray::from(names.to_vec()))];
     RecordBatch::try_new(Arc::new(schema), columns).unwrap()
 }
 
-fn shape(batch: &RecordBatch) -> TableShape {
+pub(super) fn shape(batch: &RecordBatch) -> TableShape {
     TableShape { key: vec!["id".into()], ..TableShape::of(batch.schema()) }
 }
 
 /// One sink that has agreed and prepared.
-struct Writing {
-    sink: Arc<dyn Sink>,
-    agreement: Agreement,
-    token: Token,
+pub(super) struct Writing {
+    endpoint: Arc<dyn Endpoint>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) agreement: Agreement,
+    pub(super) token: Token,
 }
 
 impl Writing {
-    async fn begin(folder: &Folder, mode: WriteMode, shape: &TableShape) -> Result<Self> {
-        let sink = folder.endpoint().sink(&table("t"))?;
+    pub(super) async fn begin(folder: &Folder, mode: WriteMode, shape: &TableShape) -> Result<Self> {
+        Self::into(&folder.endpoint(), mode, shape).await
+    }
+
+    pub(super) async fn into(endpoint: &Arc<dyn Endpoint>, mode: WriteMode, shape: &TableShape) -> Result<Self> {
+        let endpoint = Arc::clone(endpoint);
+        let sink = endpoint.sink(&table("t"))?;
         let agreement = sink.agree(shape, &request(mode)).await?;
         let token = token(&uuid::Uuid::now_v7().to_string());
         sink.prepare(&agreement, &token).await?;
         sink.prepare(&agreement, &token).await?;
-        Ok(Self { sink, agreement, token })
+        Ok(Self { endpoint, sink, agreement, token })
     }
 
-    async fn writer(&self, task: u32) -> Box<dyn Writer> {
+    pub(super) async fn writer(&self, task: u32) -> Box<dyn Writer> {
         self.sink.writer(&self.agreement, &Attempt::new(self.token.clone(), task, vec![task])).await.unwrap()
     }
 
-    async fn task(&self, task: u32, batch: RecordBatch) -> Result<Receipt> {
+    pub(super) async fn task(&self, task: u32, batch: RecordBatch) -> Result<Receipt> {
         let mut writer = self.writer(task).await;
         writer.write(batch).await?;
         writer.flush(&self.token).await
     }
 
-    async fn commit(&self, receipts: &[Receipt]) -> Result<()> {
-        self.sink.commit(&self.agreement, &self.token, receipts).await
+    pub(super) async fn commit(&self, receipts: &[Receipt]) -> Result<()> {
+        self.sink.commit(&self.agreement, &self.token, receipts).await?;
+        self.endpoint.finish(std::slice::from_ref(&self.agreement)).await
     }
 
-    async fn abort(&self) {
+    pub(super) async fn abort(&self) {
         self.sink.abort(&self.agreement, &self.token).await.unwrap();
     }
 }
 
-async fn copy(folder: &Folder, mode: WriteMode, batch: RecordBatch) -> Result<()> {
+pub(super) async fn copy(folder: &Folder, mode: WriteMode, batch: RecordBatch) -> Result<()> {
     let writing = Writing::begin(folder, mode, &shape(&batch)).await?;
     match writing.task(0, batch).await {
         Ok(receipt) => {
@@ -77,7 +84,7 @@ async fn copy(folder: &Folder, mode: WriteMode, batch: RecordBatch) -> Result<()
     }
 }
 
-fn text(folder: &Folder, sql: &str) -> String {
+pub(super) fn text(folder: &Folder, sql: &str) -> String {
     let connection = folder.connection();
     let mut statement = connection.prepare(sql).unwrap();
     let count = statement.column_count();
@@ -226,8 +233,8 @@ async fn a_copy_within_one_file_commits() {
         }
         let receipt = writer.flush(&writing.token).await.unwrap();
         assert_eq!(receipt.rows, 2);
-        writing.commit(&[receipt]).await.unwrap();
         reading.session.close().await.unwrap();
+        writing.commit(&[receipt]).await.unwrap();
         assert_eq!(text(&folder, "select * from t"), "1|a\n2|NULL");
     }
 }

@@ -1,0 +1,160 @@
+//! Rows of a batch on their way into a table, by bound inserts of many rows, and which row was refused.
+
+use std::ops::Range;
+
+use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, Statement, ffi};
+
+use super::encode::{Encoder, Scratch};
+use super::error::failed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::ddl::identifiers;
+use crate::sql::dialect::Sqlite;
+
+/// Parameters of one statement; SQLite's own limit.
+const MOST_PARAMETERS: usize = 32_766;
+/// Rows of one statement: measured, more gain nothing.
+const STATEMENT_ROWS: usize = 16;
+
+/// The statements that fill one table.
+pub(super) struct Insert {
+    columns: Vec<String>,
+    one: String,
+    many: String,
+    many_rows: usize,
+}
+
+/// The rows of one batch.
+pub(super) struct Rows<'a> {
+    pub(super) encoders: Vec<Encoder<'a>>,
+    pub(super) count: usize,
+    /// Rows of the attempt before this batch.
+    pub(super) before: u64,
+}
+
+/// What became of a statement.
+enum Put {
+    Stored,
+    Failed(rusqlite::Error),
+}
+
+impl Insert {
+    /// Statements that fill `columns` of the table `into`, which is quoted.
+    pub(super) fn new(into: &str, columns: &[String]) -> Self {
+        let many_rows = (MOST_PARAMETERS / columns.len().max(1)).clamp(1, STATEMENT_ROWS);
+        let tuple = format!("({})", vec!["?"; columns.len()].join(","));
+        // `OR ABORT`, because a constraint of the table may say that refused rows are to be ignored or replaced.
+        let sql = |rows: usize| {
+            let tuples = vec![tuple.as_str(); rows].join(",");
+            format!("INSERT OR ABORT INTO {into} ({}) VALUES {tuples}", identifiers(&Sqlite, columns))
+        };
+        Self { one: sql(1), many: sql(many_rows), many_rows, columns: columns.to_vec() }
+    }
+
+    /// Inserts all of `rows`, in the transaction that is open.
+    pub(super) fn all(&self, connection: &Connection, rows: &Rows<'_>) -> Result<()> {
+        let mut one = connection.prepare_cached(&self.one).map_err(failed)?;
+        let mut many = connection.prepare_cached(&self.many).map_err(failed)?;
+        let mut scratch = Scratch::default();
+        let mut start = 0;
+        while start < rows.count {
+            still_open(connection)?;
+            let whole = rows.count - start >= self.many_rows;
+            let (statement, count) = if whole { (&mut many, self.many_rows) } else { (&mut one, 1) };
+            let range = start..start + count;
+            if let Put::Failed(error) = self.put(statement, rows, range.clone(), &mut scratch)? {
+                let left_nothing = is_refusal(&error) && !connection.is_autocommit();
+                if count > 1 && left_nothing {
+                    self.find_refused(&mut one, rows, range.clone(), &mut scratch)?;
+                }
+                return Err(within(failed(error), rows.before, &range));
+            }
+            start += count;
+        }
+        Ok(())
+    }
+
+    /// One row at a time tells which of `range` is refused: that is the error.
+    fn find_refused(
+        &self,
+        one: &mut Statement<'_>,
+        rows: &Rows<'_>,
+        range: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        for row in range {
+            if let Put::Failed(error) = self.put(one, rows, row..row + 1, scratch)? {
+                return Err(within(failed(error), rows.before, &(row..row + 1)));
+            }
+        }
+        Ok(())
+    }
+
+    fn put(
+        &self,
+        statement: &mut Statement<'_>,
+        rows: &Rows<'_>,
+        range: Range<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<Put> {
+        let count = range.len();
+        let mut index = 1;
+        for row in range {
+            for (encoder, column) in rows.encoders.iter().zip(&self.columns) {
+                encoder
+                    .bind(statement, index, row, scratch)
+                    .map_err(|error| error.at("column", column).at("row", rows.before + row as u64 + 1))?;
+                index += 1;
+            }
+        }
+        match statement.raw_execute() {
+            Ok(stored) => every_row(stored, count).map(|()| Put::Stored),
+            Err(error) => Ok(Put::Failed(error)),
+        }
+    }
+
+    /// Inserts what the statement `select` gives on another connection: the same columns, as they are stored there.
+    pub(super) fn fetch(&self, connection: &Connection, mut select: Statement<'_>) -> Result<()> {
+        let mut one = connection.prepare_cached(&self.one).map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
+        let mut place = 0_u64;
+        while let Some(row) = rows.next().map_err(failed)? {
+            place += 1;
+            for column in 0..self.columns.len() {
+                let value = ToSqlOutput::Borrowed(row.get_ref(column).map_err(failed)?);
+                one.raw_bind_parameter(column + 1, value).map_err(failed)?;
+            }
+            let stored = one.raw_execute().map_err(|error| failed(error).at("row", place))?;
+            every_row(stored, 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// A full disk, or a trigger, may end a transaction by itself: what came after it would be visible at once.
+pub(super) fn still_open(connection: &Connection) -> Result<()> {
+    if connection.is_autocommit() {
+        return Err(Error::new(ErrorKind::Io, "SQLite has rolled the transaction back after an earlier failure"));
+    }
+    Ok(())
+}
+
+fn is_refusal(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code & 0xff == ffi::SQLITE_CONSTRAINT)
+}
+
+fn within(error: Error, before: u64, range: &Range<usize>) -> Error {
+    let first = before + range.start as u64 + 1;
+    match range.len() {
+        1 => error.at("row", first),
+        count => error.at("rows", format!("{first} to {}", first + count as u64 - 1)),
+    }
+}
+
+/// A trigger may drop a row without an error.
+fn every_row(stored: usize, wanted: usize) -> Result<()> {
+    if stored == wanted {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Constraint, "a trigger of the target drops rows that are inserted"))
+}

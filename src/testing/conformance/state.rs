@@ -1,0 +1,130 @@
+//! Checks of a state log: nothing is lost, reordered or mixed up, also by several processes at once.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use serde_json::{Value as Json, json};
+
+use super::drive::new_token;
+use super::{Report, expect};
+use crate::attempt::Attempt;
+use crate::endpoint::Step;
+use crate::error::{Error, Result};
+use crate::sink::{Agreement, Guarantee, Publish, Receipt, Writers};
+use crate::source::Split;
+use crate::state::{StateLog, StateRecord};
+
+/// Runs that append at once, and records of each.
+const RUNS: usize = 4;
+const RECORDS: u64 = 20;
+
+/// Runs the checks of a state log. `open` gives the same log each time, as another process would open it; it is empty
+/// at first.
+pub async fn check_state_log<Open, Opening>(open: Open) -> Report
+where
+    Open: Fn() -> Opening,
+    Opening: Future<Output = Result<Arc<dyn StateLog>>>,
+{
+    let mut report = Report { checks: 3, failed: Vec::new() };
+    let mut note = |name, result: Result<()>| report.failed.extend(result.err().map(|error| (name, error)));
+    note("an empty log", empty(&open).await);
+    note("one process after another", reopened(&open).await);
+    note("several processes at once", at_once(&open).await);
+    report
+}
+
+async fn empty<Opening>(open: &impl Fn() -> Opening) -> Result<()>
+where
+    Opening: Future<Output = Result<Arc<dyn StateLog>>>,
+{
+    let log = open().await?;
+    let runs = log.runs().await?;
+    expect(runs.is_empty(), || format!("an empty log has {} runs", runs.len()))?;
+    let records = log.read("none").await?;
+    expect(records.is_empty(), || format!("a run that is not there has {} records", records.len()))
+}
+
+/// Every kind of record comes back as it was and in its order; runs are kept apart and listed oldest first.
+async fn reopened<Opening>(open: &impl Fn() -> Opening) -> Result<()>
+where
+    Opening: Future<Output = Result<Arc<dyn StateLog>>>,
+{
+    let written = records();
+    let (first, second) = ("z: the older run", "a: the newer 'run'");
+    for record in &written {
+        let log = open().await?;
+        log.append(first, record).await?;
+        log.append(second, &StateRecord::Finished { rows: u64::from(u32::MAX) }).await?;
+    }
+    let log = open().await?;
+    let read = log.read(first).await?;
+    expect(shown(&read)? == shown(&written)?, || "the records of a run changed, or their order did".to_owned())?;
+    let others = log.read(second).await?.len();
+    expect(others == written.len(), || format!("of {} records of another run {others} are there", written.len()))?;
+    let runs = log.runs().await?;
+    expect(runs == [first, second], || format!("the log lists the runs {runs:?}"))
+}
+
+/// Each run has its own handle, and all append at once.
+async fn at_once<Opening>(open: &impl Fn() -> Opening) -> Result<()>
+where
+    Opening: Future<Output = Result<Arc<dyn StateLog>>>,
+{
+    let run = |number: usize| format!("at once {number}");
+    let append = async |number: usize| {
+        let log = open().await?;
+        for rows in 0..RECORDS {
+            log.append(&run(number), &StateRecord::Finished { rows }).await?;
+        }
+        Ok::<(), Error>(())
+    };
+    futures::future::try_join_all((0..RUNS).map(append)).await?;
+    let log = open().await?;
+    for number in 0..RUNS {
+        let rows = |record: &StateRecord| if let StateRecord::Finished { rows } = record { Some(*rows) } else { None };
+        let read: Vec<Option<u64>> = log.read(&run(number)).await?.iter().map(rows).collect();
+        let same = read.iter().copied().eq((0..RECORDS).map(Some));
+        expect(same, || format!("the records of run {number} are {read:?}"))?;
+    }
+    Ok(())
+}
+
+/// One record of each kind.
+fn records() -> Vec<StateRecord> {
+    let split = Split {
+        id: 7,
+        source: 0,
+        rows: Some(5),
+        bytes: None,
+        place: Some("row ids 1 to 5".to_owned()),
+        detail: json!({"low": i64::MIN, "text": "é\u{1F600}\"\n"}),
+    };
+    let agreement = Agreement {
+        label: "t".to_owned(),
+        target: Arc::new(Schema::empty()),
+        columns: Vec::new(),
+        ddl: Vec::new(),
+        writers: Writers::One,
+        publish: Publish::Held,
+        guarantee: Guarantee::ExactlyOnce,
+        task_bytes: None,
+        notes: Vec::new(),
+        detail: Json::Null,
+    };
+    let receipt = Receipt::of(&Attempt::new(new_token(), 0, vec![7]), 5, 50, json!([1, "part"]));
+    vec![
+        StateRecord::Started { job: json!({"source": "memory:a"}), fingerprint: "f".to_owned() },
+        StateRecord::Step { step: Step::PreSql },
+        StateRecord::Planned { transfer: 0, splits: vec![split], agreements: vec![agreement] },
+        StateRecord::Wrote { transfer: 0, receipt },
+        StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: Some(json!({"lsn": "0/1"})) },
+        StateRecord::Step { step: Step::PostSql },
+        StateRecord::Aborted { reason: "as asked for".to_owned() },
+        StateRecord::Finished { rows: 5 },
+    ]
+}
+
+fn shown(records: &[StateRecord]) -> Result<Vec<String>> {
+    Ok(records.iter().map(serde_json::to_string).collect::<Result<_, _>>()?)
+}
