@@ -10,6 +10,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::schema::batch_bytes;
 
 /// `schema` with plain types; names, nullability and metadata stay.
 ///
@@ -55,14 +56,9 @@ pub fn select(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 /// `batch` in slices of at most `rows` rows and about `bytes` bytes.
 pub fn cut(batch: &RecordBatch, rows: usize, bytes: usize) -> Vec<RecordBatch> {
     let total = batch.num_rows();
-    let by_bytes = (bytes.max(1) as u128 * total as u128 / byte_count(batch).max(1) as u128) as usize;
+    let by_bytes = (bytes.max(1) as u128 * total as u128 / batch_bytes(batch).max(1) as u128) as usize;
     let step = rows.min(by_bytes).max(1);
     (0..total).step_by(step).map(|start| batch.slice(start, step.min(total - start))).collect()
-}
-
-/// Bytes of the rows of `batch` alone: of a slice, not of the arrays that it shows a part of.
-pub fn byte_count(batch: &RecordBatch) -> usize {
-    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
 
 fn missing(field: &Field) -> Error {

@@ -15,6 +15,7 @@ use super::read::Piece;
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::{ipc, parquet, plain};
+use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
 /// Stored bytes of a row group that are read ahead into memory, at most; larger ones are read page by page.
@@ -225,7 +226,7 @@ pub(super) fn read_stream(inputs: Arc<Vec<Input>>, file: usize, scan: &Scan) -> 
             let mut held = Held::default();
             gate.grow(&mut held, bytes)?;
             let Some(batch) = stream.next_batch(&schema)? else { return Ok(()) };
-            bytes = plain::byte_count(&batch);
+            bytes = batch_bytes(&batch);
             if !outlet.send((batch, held)) {
                 return Ok(());
             }

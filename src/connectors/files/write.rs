@@ -18,7 +18,8 @@ use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression, FRAME_BYTES};
 use crate::formats::extension::Format;
-use crate::formats::{RecordFormat, ipc, parquet, plain};
+use crate::formats::{RecordFormat, ipc, parquet};
+use crate::schema::batch_bytes;
 use crate::sink::{Receipt, Writer};
 
 /// Rows that are gathered before they are encoded together; their bytes are the landing's.
@@ -162,7 +163,7 @@ impl RecordOutput {
     fn encode(&mut self, batches: &[RecordBatch]) -> Result<()> {
         let encode = |batch: &RecordBatch| {
             // With room for delimiters and some quotes, so that long texts are not moved to larger places.
-            let (rows, raw) = (batch.num_rows(), plain::byte_count(batch));
+            let (rows, raw) = (batch.num_rows(), batch_bytes(batch));
             let mut bytes = Vec::with_capacity(raw + raw / 16 + rows * (2 * batch.num_columns() + 1));
             self.records.encode(batch, &mut bytes).map(|()| bytes)
         };
@@ -331,7 +332,7 @@ impl FileWriter {
 impl Writer for FileWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.gathered_rows += batch.num_rows();
-        self.gathered_bytes += plain::byte_count(&batch);
+        self.gathered_bytes += batch_bytes(&batch);
         self.gathered.push(batch);
         if self.gathered_bytes >= self.landing.gather_bytes || self.gathered_rows >= GATHER_ROWS {
             self.drain().await?;

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use super::{damage, types};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain;
+use crate::schema::batch_bytes;
 
 /// Row groups below this decoded size are not worth several threads.
 const PARALLEL_BYTES: u64 = 8 << 20;
@@ -369,7 +370,7 @@ impl GroupReader {
     /// Takes fewer rows at once when those of `batch` were long, more after a probe that showed short ones.
     fn adapt(&mut self, batch: &RecordBatch) -> Result<()> {
         let (most, bytes) = self.batch;
-        let measured = plain::byte_count(batch).max(1);
+        let measured = batch_bytes(batch).max(1);
         let fitting = (batch.num_rows() as u128 * bytes as u128 / measured as u128).clamp(1, most as u128) as usize;
         let longer = measured > 2 * bytes && fitting < self.step;
         let probed = self.done == PROBE_ROWS as u64 && fitting > 2 * self.step;

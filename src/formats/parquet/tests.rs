@@ -176,7 +176,7 @@ fn batches_shrink_when_rows_turn_out_longer_than_their_average() {
     };
     let mut reader = file.read(&bytes, &scan).unwrap();
     let batches: Vec<RecordBatch> = std::iter::from_fn(|| reader.next_batch().unwrap()).collect();
-    let large = batches.iter().filter(|batch| crate::formats::plain::byte_count(batch) > 2 * limit).count();
+    let large = batches.iter().filter(|batch| crate::schema::batch_bytes(batch) > 2 * limit).count();
     assert!(large <= 1, "{large} batches are too large");
     assert_eq!(arrow::compute::concat_batches(file.schema(), &batches).unwrap().columns(), whole.columns());
 }

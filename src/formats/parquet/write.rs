@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{damage, types};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::plain;
+use crate::schema::batch_bytes;
 
 /// Arrow bytes of a row group per encoded byte, at most: keeps row groups small for those who decode them.
 const DECODED_RATIO: usize = 8;
@@ -156,7 +156,7 @@ impl<W: Write + Send> Encoder<W> {
             .enumerate()
             .try_for_each(|(index, column)| batches.iter().try_for_each(|batch| column.encode(batch.column(index))))?;
         self.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        self.decoded_bytes += batches.iter().map(plain::byte_count).sum::<usize>();
+        self.decoded_bytes += batches.iter().map(batch_bytes).sum::<usize>();
         let held: usize = self.columns.iter().map(Column::memory_size).sum();
         Ok(self.rows >= self.limit.rows
             || held >= self.limit.bytes
