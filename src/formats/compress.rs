@@ -137,8 +137,8 @@ pub fn damage(source: io::Error) -> Error {
     if source.raw_os_error().is_some() {
         return source.into();
     }
-    let cut =
-        source.kind() == io::ErrorKind::UnexpectedEof || source.get_ref().is_some_and(|inner| inner.is::<EndsEarly>());
+    let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<EndsEarly>());
+    let cut = source.kind() == io::ErrorKind::UnexpectedEof || inner.is_some();
     let message = if cut { "the compressed data end too early" } else { "the compressed data are damaged" };
     Error::new(ErrorKind::Corrupt, message).with_hint("get the file anew from where it came from").with_source(source)
 }

@@ -188,7 +188,7 @@ impl Stream {
     pub fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
         match self.reader.next() {
             // The reader takes an end within the length of a message for the end of the stream.
-            None if self.read.load(Ordering::Relaxed) % MESSAGE_BYTES != 0 => Err(truncated()),
+            None if !self.read.load(Ordering::Relaxed).is_multiple_of(MESSAGE_BYTES) => Err(truncated()),
             None => {
                 // Behind the last message a compressed file has its checksum, which is looked at only when it is read.
                 std::io::copy(self.reader.get_mut(), &mut std::io::sink()).map_err(super::compress::damage)?;
@@ -411,7 +411,7 @@ mod tests {
                 let part = Bytes::from(part);
                 let ranges = match kind {
                     Kind::File => joiner.file(&part).unwrap(),
-                    Kind::Stream => joiner.stream(&part, header).unwrap(),
+                    Kind::Stream => std::iter::once(joiner.stream(&part, header).unwrap()).collect(),
                 };
                 ranges.iter().for_each(|range| all.extend_from_slice(&part[range.start as usize..range.end as usize]));
             }

@@ -199,7 +199,7 @@ fn join_arrow(
     for (path, header) in rewritten.iter().chain(parts) {
         let ranges = match kind {
             ipc::Kind::File => joiner.file(&Chunks::open(path)?)?,
-            ipc::Kind::Stream => joiner.stream(&Chunks::open(path)?, *header)?,
+            ipc::Kind::Stream => std::iter::once(joiner.stream(&Chunks::open(path)?, *header)?).collect(),
         };
         let mut from = fs::File::open(path)?;
         for range in ranges {

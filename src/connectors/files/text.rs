@@ -121,7 +121,7 @@ struct Decoder {
 }
 
 /// Whole records, the line of the first, and what of the gate they hold.
-struct Bytes {
+struct Records {
     bytes: Vec<u8>,
     line: u64,
     held: Held,
@@ -129,11 +129,11 @@ struct Bytes {
 
 /// Decodes pieces on the pool: as many at once as it has threads and one more. They hold their bytes of the gate until
 /// their batch is taken.
-fn decode(pieces: futures::stream::BoxStream<'static, Result<Bytes>>, at_once: usize, decoder: Decoder) -> BatchStream {
+fn decode(pieces: futures::stream::BoxStream<'static, Result<Records>>, at_once: usize, decoder: Decoder) -> BatchStream {
     let batches = pieces.map(move |piece| {
         let decoder = decoder.clone();
         async move {
-            let Bytes { bytes, line, held } = piece?;
+            let Records { bytes, line, held } = piece?;
             let batch = cpu::run(move || {
                 let whole = formats::Piece { bytes: &bytes, first_line: line };
                 decoder.records.decode(&whole, &decoder.layout, &decoder.schema)
@@ -155,7 +155,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn run(&mut self, outlet: &blocking::Outlet<Bytes>) -> Result<()> {
+    fn run(&mut self, outlet: &blocking::Outlet<Records>) -> Result<()> {
         let mut held = Held::default();
         self.gate.grow(&mut held, self.target)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(self.target + READ_BYTES);
@@ -177,7 +177,7 @@ impl Cutter {
                 rest.extend_from_slice(&buffer[whole..]);
                 buffer.truncate(whole);
                 let (bytes, held_by_it) = (std::mem::replace(&mut buffer, rest), std::mem::take(&mut held));
-                if !outlet.send(Bytes { bytes, line: self.line, held: held_by_it }) {
+                if !outlet.send(Records { bytes, line: self.line, held: held_by_it }) {
                     return Ok(());
                 }
                 self.gate.grow(&mut held, self.target)?;
@@ -192,7 +192,7 @@ impl Cutter {
         }
         self.scanner.finish()?;
         if !buffer.is_empty() {
-            outlet.send(Bytes { bytes: buffer, line: self.line, held });
+            outlet.send(Records { bytes: buffer, line: self.line, held });
         }
         Ok(())
     }

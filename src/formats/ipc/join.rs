@@ -52,11 +52,11 @@ impl Joiner {
     }
 
     /// Where the batches of a stream of our own stand, whose schema takes `header` bytes.
-    pub fn stream<R: Length>(&mut self, part: &R, header: u64) -> Result<Vec<Range<u64>>> {
+    pub fn stream<R: Length>(&mut self, part: &R, header: u64) -> Result<Range<u64>> {
         let end = part.len().checked_sub(END.len() as u64).filter(|end| *end >= header);
         let end = end.ok_or_else(|| Error::new(ErrorKind::Corrupt, "a part ends too early"))?;
         self.offset += end - header;
-        Ok(vec![header..end])
+        Ok(header..end)
     }
 
     /// The last bytes.
@@ -94,7 +94,7 @@ impl File {
     /// Whether its batches may stand as they are in a file of `schema`: stored in just these columns, and aligned.
     pub fn is_joinable(&self, schema: &SchemaRef) -> bool {
         let aligned = |block: &Block| {
-            place(block).is_some_and(|(offset, bytes)| offset % ALIGNMENT == 0 && bytes as u64 % ALIGNMENT == 0)
+            place(block).is_some_and(|(offset, bytes)| offset.is_multiple_of(ALIGNMENT) && (bytes as u64).is_multiple_of(ALIGNMENT))
         };
         self.stored.fields() == schema.fields()
             && self.version == MetadataVersion::V5
