@@ -9,17 +9,12 @@ use super::settings::{self, text_of};
 use crate::connectors::{self, CONNECTORS};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::extension::{self, Format};
 use crate::job::Place;
 use crate::job::locator::{self, FILE, Locator, Lookup};
 
 /// Connectors whose endpoint itself names what is meant: they need no `#object`.
 const WHOLE: [&str; 2] = [FILE, "stream"];
-
-/// Extensions that name a format or what is like one.
-const FORMATS: [&str; 13] =
-    ["csv", "tsv", "tab", "txt", "json", "jsonl", "ndjson", "parquet", "pq", "arrow", "arrows", "ipc", "feather"];
-/// Extensions that name a compression.
-const COMPRESSIONS: [&str; 4] = ["gz", "gzip", "zst", "zstd"];
 
 /// This machine: its environment, its files, the connectors of this build.
 #[derive(Debug)]
@@ -43,7 +38,7 @@ impl Lookup for Machine {
     }
 
     fn is_extension(&self, word: &str) -> bool {
-        FORMATS.iter().chain(&COMPRESSIONS).any(|known| word.eq_ignore_ascii_case(known))
+        extension::is_known(word)
     }
 }
 
@@ -261,18 +256,15 @@ fn delimited_options(files: &FileArgs) -> Map<String, Json> {
 
 /// Whether it is a file with delimiters: by its format, its extension, or for want of both.
 fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
-    locator.connector() == FILE
-        && format_of(locator, format).is_none_or(|format| matches!(format, "csv" | "tsv" | "tab" | "txt"))
+    locator.connector() == FILE && format_of(locator, format).is_none_or(Format::is_delimited)
 }
 
-/// The format named by flag, option or extension; none when nothing tells.
-fn format_of<'a>(locator: &'a Locator, flag: Option<&'a str>) -> Option<&'a str> {
-    let known = |part: &str| FORMATS.into_iter().find(|known| part.eq_ignore_ascii_case(known));
-    let named = flag.or_else(|| locator.option("format"));
-    named.map(|name| known(name).unwrap_or(name)).or_else(|| {
-        let name = locator.url().rsplit('/').next()?;
-        name.rsplit('.').take(2).find_map(known)
-    })
+/// The format named by flag, option or extension; none when nothing tells, or the word names none, which is told later.
+fn format_of(locator: &Locator, flag: Option<&str>) -> Option<Format> {
+    match flag.or_else(|| locator.option("format")) {
+        Some(named) => Format::of_extension(named),
+        None => extension::of_path(Path::new(locator.url())).0,
+    }
 }
 
 #[cfg(test)]

@@ -42,8 +42,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// What of a part is open to those above connectors: the list of connectors, never a product; the text forms of
-/// values and the JSON that programs are shown, never another file format.
-const DOORS: &[(&str, &[&str])] = &[("connectors", LIST), ("formats", &["value", "json"])];
+/// values, what file names say, and the JSON that programs are shown, never another file format.
+const DOORS: &[(&str, &[&str])] = &[("connectors", LIST), ("formats", &["value", "json", "extension"])];
 const LIST: &[&str] = &["find", "CONNECTORS"];
 
 /// Codecs, grammars and state records build without DataFusion, so that they can be fuzzed and read alone. Nor does
