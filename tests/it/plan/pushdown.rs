@@ -5,7 +5,6 @@ use std::path::Path;
 use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Float64Array};
 use arrow_etl::connectors;
 use arrow_etl::endpoint::Endpoint;
-use arrow_etl::job::Toggle;
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -146,7 +145,7 @@ async fn parquet(path: &Path) {
     let pick = |row: usize, count: usize| (row * 7 + row / count) % count;
     let texts = [Some("Ada"), Some("ada"), Some(""), None, Some("zoë"), Some("b")];
     let floats = [Some(0.0), Some(-0.0), Some(1.5), None, Some(f64::NAN), Some(-f64::NAN), Some(f64::INFINITY)];
-    let decimals = [Some(150), Some(151), Some(0), Some(-1), None, Some(9_999_999_999)];
+    let decimals = [Some(150), Some(151), Some(0), Some(-1), None, Some(9_999_999_999_i64)];
     let columns: [(&str, ArrayRef); 6] = [
         ("id", Arc::new(Int64Array::from_iter_values(0..rows as i64))),
         ("t", Arc::new((0..rows).map(|row| texts[pick(row, 6)]).collect::<StringArray>())),
