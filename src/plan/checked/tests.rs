@@ -267,6 +267,8 @@ fn a_filter_and_its_projection_are_one_operator_that_travels() {
         let shown = displayable(plan.as_ref()).indent(false).to_string();
         assert_eq!(shown.matches("Exec").count(), 2, "{shown}");
         let rowwise = plan.downcast_ref::<RowwiseExec>().unwrap();
+        // The filter copies the columns that are still needed, not the one that it looks at itself.
+        assert!(format!("{rowwise:?}").contains("kept: Some([0, 2])"), "{rowwise:?}");
         let codec = DefaultPhysicalExtensionCodec {};
         let bytes = rowwise.to_bytes(&codec).unwrap();
         let input = Arc::clone(plan.children()[0]);

@@ -5,7 +5,6 @@ use std::path::Path;
 use arrow::array::{BooleanArray, Date32Array, Decimal128Array, Float64Array};
 use arrow_etl::connectors;
 use arrow_etl::endpoint::Endpoint;
-use arrow_etl::job::Toggle;
 use serde_json::{Value as Json, json};
 
 use super::*;
