@@ -129,7 +129,11 @@ struct Records {
 
 /// Decodes pieces on the pool: as many at once as it has threads and one more. They hold their bytes of the gate until
 /// their batch is taken.
-fn decode(pieces: futures::stream::BoxStream<'static, Result<Records>>, at_once: usize, decoder: Decoder) -> BatchStream {
+fn decode(
+    pieces: futures::stream::BoxStream<'static, Result<Records>>,
+    at_once: usize,
+    decoder: Decoder,
+) -> BatchStream {
     let batches = pieces.map(move |piece| {
         let decoder = decoder.clone();
         async move {

@@ -94,7 +94,9 @@ impl File {
     /// Whether its batches may stand as they are in a file of `schema`: stored in just these columns, and aligned.
     pub fn is_joinable(&self, schema: &SchemaRef) -> bool {
         let aligned = |block: &Block| {
-            place(block).is_some_and(|(offset, bytes)| offset.is_multiple_of(ALIGNMENT) && (bytes as u64).is_multiple_of(ALIGNMENT))
+            place(block).is_some_and(|(offset, bytes)| {
+                offset.is_multiple_of(ALIGNMENT) && (bytes as u64).is_multiple_of(ALIGNMENT)
+            })
         };
         self.stored.fields() == schema.fields()
             && self.version == MetadataVersion::V5
