@@ -321,8 +321,11 @@ fn commands_in(line: &str) -> Vec<&str> {
         let (before, words) = code.split_once("etl ")?;
         (before.is_empty() || before.ends_with("| ")).then(|| words.split(" | ").next().unwrap())
     });
-    let is_form =
-        |words: &str| ["SRC", "LOCATOR", "NAME", "SHELL", "--help", "…"].iter().any(|form| words.contains(form));
+    let is_form = |words: &str| {
+        // Where a flag stands right behind the command, a sentence tells of that flag.
+        let of_flag = words.split_whitespace().nth(1).is_some_and(|word| word.starts_with("--"));
+        of_flag || ["SRC", "LOCATOR", "NAME", "SHELL", "…"].iter().any(|form| words.contains(form))
+    };
     words.filter(|words| words.trim().contains(' ') && !is_form(words)).collect()
 }
 
