@@ -20,7 +20,10 @@ async fn main() -> Result<()> {
     // Row by row, in this order whatever the order here: filter, set, cast, rename, select.
     show(Transform {
         filter: Some("category = 'noble gas' AND melts_celsius IS NOT NULL".to_owned()),
-        set: pairs(&[("kelvin", "melts_celsius + 273.15"), ("century", "(discovered + 99) / 100")]),
+        set: pairs(&[
+            ("kelvin", "melts_celsius + CAST(273.15 AS decimal(8,2))"),
+            ("century", "(discovered + 99) / 100"),
+        ]),
         // A column of the file itself is parsed as the cast says: these numbers have two digits behind the point or fewer.
         cast: pairs(&[("melts_celsius", "decimal(8,2)"), ("century", "smallint")]),
         rename: pairs(&[("symbol", "element")]),
@@ -29,7 +32,7 @@ async fn main() -> Result<()> {
     })
     .await?;
     // All rows together.
-    let sql = "SELECT category, count(*) AS elements, min(melts_celsius) AS coldest FROM src
+    let sql = "SELECT category, count(*) AS elements, min(CAST(melts_celsius AS decimal(8,2))) AS coldest FROM src
                GROUP BY category ORDER BY elements DESC, category";
     show(Transform { sql: Some(sql.to_owned()), limit: Some(4), ..Transform::default() }).await
 }

@@ -2,6 +2,7 @@
 
 pub mod align;
 pub mod channel;
+pub mod compact;
 pub mod heavy;
 pub mod meter;
 pub mod throttle;

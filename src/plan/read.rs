@@ -26,6 +26,7 @@ use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
+use crate::flow::compact::compact;
 use crate::flow::throttle::Throttle;
 use crate::plan::context::{Ends, Reads};
 use crate::plan::error::{from_datafusion, to_datafusion};
@@ -155,6 +156,7 @@ impl ExecutionPlan for ReadExec {
         let alive = Arc::clone(&ends.readers).try_read_owned().ok();
         let reader = Reader {
             spec: Arc::clone(&self.spec),
+            is_kept: trail.is_none() && self.spec.encoding.is_none(),
             source,
             ends,
             reads,
@@ -220,6 +222,8 @@ impl Reading {
 /// Fills a lane with the batches of some splits.
 struct Reader {
     spec: Arc<ReadSpec>,
+    /// Whether operators above may keep its batches.
+    is_kept: bool,
     source: Arc<dyn Source>,
     ends: Arc<Ends>,
     reads: Reads,
@@ -282,6 +286,7 @@ impl Reader {
             tokio::join!(self.throttle.pass(bytes, rows), self.ends.throttle.pass(bytes, rows));
             self.ends.meter.read(rows, bytes);
             let batch = self.declared(batch)?;
+            let batch = if self.is_kept { compact(batch).await? } else { batch };
             self.origins.push(Origin::new(name, done));
             done += rows;
             if !sender.send_heavy(Ok(batch), bytes as usize, heavy).await {

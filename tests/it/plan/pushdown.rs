@@ -101,7 +101,7 @@ fn values(odd: &[&str]) -> String {
     let flags = ["true", "false", "null"];
     let row = |id: usize| {
         let pick = |list: &[&'static str]| list[(id * 7 + id / list.len()) % list.len()];
-        let float = floats[(id * 5 + id / 3) % floats.len()];
+        let float = floats[(id * 3 + id / 8) % floats.len()];
         format!("({id}, {}, {}, {float}, {}, {})", pick(&texts), pick(&decimals), pick(&dates), pick(&flags))
     };
     (0..60).map(row).collect::<Vec<_>>().join(", ")
