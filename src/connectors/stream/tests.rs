@@ -15,7 +15,7 @@ use crate::attempt::{Attempt, Token};
 use crate::connector::Connector as _;
 use crate::endpoint::{ObjectRef, OpenRequest};
 use crate::error::{ErrorKind, Result};
-use crate::sink::{SchemaPolicy, Tasks, WriteMode, WriteRequest};
+use crate::sink::{WriteMode, WriteRequest};
 use crate::source::{Encoding, Scan, Source, Split, SplitGoal, TableShape};
 
 fn token() -> Token {
