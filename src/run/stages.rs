@@ -11,7 +11,7 @@ use crate::attempt::Token;
 use crate::bridge::cpu;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place};
@@ -25,6 +25,7 @@ use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
+use crate::schema::RESERVED;
 use crate::sink::{Agreement, Receipt, Sink, Tasks, WriteRequest};
 use crate::source::{Split, SplitGoal, TableShape};
 use crate::state::StateRecord;
@@ -75,7 +76,7 @@ impl Opened {
         let request = OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: None };
         let session = source.open(&request).await.at("source", || source.label())?;
         let reader = session.source(&place.object)?;
-        let shape = reader.describe().await.at("source", || source.label())?;
+        let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
         let wanted = for_rows_of(wanted, &shape, memory_bytes);
         let budget = budget::divide(memory_bytes, wanted.channels, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
@@ -244,6 +245,16 @@ fn task_reports(transfer: &Transfer, sizing: &Sizing) -> Vec<TaskReport> {
         }
         tasks.push(report(tasks.len(), group, &splits));
         group = (group + 1) % sizing.groups.len();
+    }
+}
+
+/// Columns of change feeds have names that no other column may have.
+fn without_reserved(shape: TableShape) -> Result<TableShape> {
+    match shape.schema.fields().iter().find(|field| RESERVED.contains(&field.name().as_str())) {
+        Some(field) => Err(Error::new(ErrorKind::Unsupported, "this name is reserved for change feeds")
+            .with_hint("read the column under another name by --query, or rename it in the source")
+            .at("column", field.name())),
+        None => Ok(shape),
     }
 }
 

@@ -351,3 +351,12 @@ fn the_readme_names_every_flag() {
     }
     assert_eq!(flags(table), known);
 }
+
+#[test]
+fn columns_with_the_names_of_change_feeds_are_refused() {
+    for name in arrow_etl::schema::RESERVED {
+        let ended = etl(&["copy", &format!("gen:{name}:int?rows=1"), "null:"]);
+        assert_ne!(ended.code, 0);
+        assert!(ended.stderr.contains(&format!("column {name}: this name is reserved")), "{}", ended.stderr);
+    }
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt as _, stream};
+use tokio::sync::Semaphore;
 
 use super::chunks::Chunks;
 use super::gate::{Gate, Held};
@@ -23,6 +24,9 @@ const FETCH_BYTES: usize = 48 << 20;
 
 /// The same in batches' worth of bytes, which are fewer where there is little memory.
 const FETCH_BATCHES: usize = 8;
+
+/// Batches' worth of bytes from which on a row is long.
+const LONG_BATCHES: usize = 4;
 
 /// Batches' worth of bytes that a stream of Arrow batches holds.
 const HELD_BATCHES: usize = 4;
@@ -108,21 +112,33 @@ struct Groups {
     left: Option<u64>,
     chunks: Option<Chunks>,
     current: Option<parquet::GroupReader>,
+    /// Whether its rows are long.
+    long: bool,
+    /// Whose turn it is to decode long rows.
+    turn: Arc<Semaphore>,
 }
 
 /// Streams row groups of a Parquet file.
-pub(super) fn read_groups(inputs: Arc<Vec<Input>>, file: usize, mut groups: Vec<usize>, scan: &Scan) -> BatchStream {
+pub(super) fn read_groups(
+    (inputs, turn): (Arc<Vec<Input>>, Arc<Semaphore>),
+    file: usize,
+    mut groups: Vec<usize>,
+    scan: &Scan,
+) -> BatchStream {
     groups.reverse();
     let left = limit_of(scan);
-    let state = Groups { inputs, file, scan: scan.clone(), waiting: groups, left, chunks: None, current: None };
+    let (scan, waiting) = (scan.clone(), groups);
+    let state = Groups { inputs, file, scan, waiting, left, chunks: None, current: None, long: false, turn };
     let stream = stream::try_unfold(state, |mut state| async move {
         loop {
             if let Some(mut reader) = state.current.take() {
+                let turn = if state.long { Some(state.turn.acquire().await) } else { None };
                 let (reader, batch) = cpu::run(move || {
                     let batch = reader.next_batch();
                     (reader, batch)
                 })
                 .await?;
+                drop(turn);
                 if let Some(batch) = state.explained(batch)? {
                     state.left = state.left.map(|left| left.saturating_sub(batch.num_rows() as u64));
                     state.current = Some(reader);
@@ -167,7 +183,9 @@ impl Groups {
             threads: cpu::threads(),
         };
         let most = FETCH_BYTES.min(FETCH_BATCHES * self.scan.batch_bytes) as u64;
-        let fetched = if footer.size(group, schema).stored <= most {
+        let size = footer.size(group, schema);
+        self.long = size.decoded / size.rows.max(1) > (LONG_BATCHES * self.scan.batch_bytes) as u64;
+        let fetched = if size.stored <= most {
             chunks.fetch(&footer.ranges(group, schema)).at("file", place)?
         } else {
             chunks.clone()

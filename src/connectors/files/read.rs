@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use tokio::sync::Semaphore;
 
 use super::config::Config;
 use super::input::{Footer, Input};
@@ -30,6 +31,8 @@ pub(super) struct FileSource {
     pub(super) records: Option<Arc<dyn RecordFormat>>,
     /// The columns of the set, for files that do not name their own.
     pub(super) layout: Arc<OnceLock<Layout>>,
+    /// Long rows of Parquet are decoded one after the other: each is in memory several times while it is.
+    turn: Arc<Semaphore>,
 }
 
 /// What a split is, in its detail.
@@ -83,7 +86,7 @@ impl FileSource {
     pub(super) fn new(config: &Config, inputs: Arc<Vec<Input>>) -> Result<Self> {
         let format = inputs.first().map(|input| input.format);
         let records = format.filter(|format| format.is_records()).map(|format| config.records(format)).transpose()?;
-        Ok(Self { inputs, records, layout: Arc::default() })
+        Ok(Self { inputs, records, layout: Arc::default(), turn: Arc::new(Semaphore::new(1)) })
     }
 
     pub(super) fn input(&self, file: usize) -> Result<&Input> {
@@ -183,7 +186,8 @@ impl Source for FileSource {
         let input = self.input(piece.file())?;
         match (&piece, &self.records) {
             (Piece::Groups { file, groups }, _) => {
-                Ok(columnar::read_groups(Arc::clone(&self.inputs), *file, groups.clone(), scan))
+                let (inputs, turn) = (Arc::clone(&self.inputs), Arc::clone(&self.turn));
+                Ok(columnar::read_groups((inputs, turn), *file, groups.clone(), scan))
             }
             (Piece::Batches { file, from, to }, _) => {
                 columnar::read_batches(Arc::clone(&self.inputs), *file, *from..*to, scan)

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 use super::columns::{Existing, Forms};
 use super::config::{Config, Place, literal_path};
@@ -36,11 +37,13 @@ pub(super) struct FileSink {
     config: Arc<Config>,
     /// Locks that say that the runs of this sink are alive. Dropping the sink, or the death of the process, frees them.
     alive: Mutex<Vec<fs::File>>,
+    /// Long rows are encoded one after the other: each is in memory several times while it is.
+    turn: Arc<Semaphore>,
 }
 
 impl FileSink {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, alive: Mutex::default() }
+        Self { config, alive: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
     fn records(&self, landing: &Landing) -> Result<Option<Arc<dyn RecordFormat>>> {
@@ -73,7 +76,7 @@ impl Sink for FileSink {
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let landing = Landing::of(agreement)?;
         let records = self.records(&landing)?;
-        Ok(Box::new(FileWriter::new(landing, records, attempt)))
+        Ok(Box::new(FileWriter::new(landing, records, attempt, Arc::clone(&self.turn))))
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

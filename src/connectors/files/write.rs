@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
 use rayon::prelude::*;
+use tokio::sync::Semaphore;
 
 use super::landing::{Encoding, Landing, Shape};
 use super::stage::{Part, Stage};
@@ -24,6 +25,9 @@ use crate::sink::{Receipt, Writer};
 
 /// Rows that are gathered before they are encoded together; their bytes are the landing's.
 const GATHER_ROWS: usize = 64 << 10;
+
+/// What is gathered at once is long from so many times the usual on.
+const LONG_GATHERS: usize = 2;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -233,6 +237,8 @@ pub(super) struct FileWriter {
     open: Option<Open>,
     parts: Vec<Part>,
     rows: u64,
+    /// Whose turn it is to encode long rows.
+    turn: Arc<Semaphore>,
 }
 
 /// The part that is being written.
@@ -243,7 +249,12 @@ struct Open {
 }
 
 impl FileWriter {
-    pub(super) fn new(landing: Landing, records: Option<Arc<dyn RecordFormat>>, attempt: &Attempt) -> Self {
+    pub(super) fn new(
+        landing: Landing,
+        records: Option<Arc<dyn RecordFormat>>,
+        attempt: &Attempt,
+        turn: Arc<Semaphore>,
+    ) -> Self {
         Self {
             stage: landing.stage(records.clone(), &attempt.token),
             landing: Arc::new(landing),
@@ -255,6 +266,7 @@ impl FileWriter {
             open: None,
             parts: Vec::new(),
             rows: 0,
+            turn,
         }
     }
 
@@ -262,10 +274,13 @@ impl FileWriter {
     async fn drain(&mut self) -> Result<()> {
         let batches = std::mem::take(&mut self.gathered);
         let rows = std::mem::take(&mut self.gathered_rows) as u64;
-        self.gathered_bytes = 0;
+        let bytes = std::mem::take(&mut self.gathered_bytes);
         if batches.is_empty() {
             return Ok(());
         }
+        let long = bytes > LONG_GATHERS * self.landing.gather_bytes;
+        let turn = Arc::clone(&self.turn);
+        let _turn = if long { Some(turn.acquire().await) } else { None };
         let mut open = self.take_open().await?;
         let schema = Arc::clone(&self.landing.schema);
         open = cpu::run(move || {

@@ -372,6 +372,10 @@ impl GroupReader {
         let (most, bytes) = self.batch;
         let measured = batch_bytes(batch).max(1);
         let fitting = (batch.num_rows() as u128 * bytes as u128 / measured as u128).clamp(1, most as u128) as usize;
+        if self.done == self.rows {
+            // The last page is not kept while the batch is on its way.
+            self.lanes = Lanes { columns: Vec::new(), times: None };
+        }
         let longer = measured > 2 * bytes && fitting < self.step;
         let probed = self.done == PROBE_ROWS as u64 && fitting > 2 * self.step;
         if (longer || probed) && self.done < self.rows { self.reopen(fitting) } else { Ok(()) }
