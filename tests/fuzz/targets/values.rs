@@ -8,8 +8,20 @@ use arrow_etl_fuzz::formats::{Extent, Piece, RecordFormat, Typing};
 use libfuzzer_sys::fuzz_target;
 
 const TYPES: [&str; 14] = [
-    "smallint", "int", "bigint", "decimal(12,2)", "decimal(50,10)", "real", "double", "boolean", "date", "time",
-    "timestamp", "timestamptz", "interval", "bytea",
+    "smallint",
+    "int",
+    "bigint",
+    "decimal(12,2)",
+    "decimal(50,10)",
+    "real",
+    "double",
+    "boolean",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "bytea",
 ];
 
 // A text that is taken as a value and printed gives the same value when it is read again.
