@@ -138,8 +138,6 @@ impl Pipeline {
         let mut config = SessionConfig::new()
             .with_target_partitions(parts.goal.channels)
             .with_batch_size(parts.batch_rows)
-            // Each sort of each channel sets this aside: all together no more than a quarter.
-            .with_sort_spill_reservation_bytes(parts.memory_bytes / (4 * parts.goal.channels.max(1)))
             .with_round_robin_repartition(false)
             // Each partition of a sort sets so much aside for its merge; all of them together take a quarter.
             .with_sort_spill_reservation_bytes(parts.memory_bytes / (4 * parts.goal.channels.max(1)))
