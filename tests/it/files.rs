@@ -2,6 +2,7 @@
 //!
 //! Single files of every format are among the fixtures of the suite itself.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -112,7 +113,7 @@ fn write_source(folder: &Path) {
             2 => format!("\"a, \"\"b\"\" é\n{id}\""),
             _ => format!("name {id}"),
         };
-        text.push_str(&format!("{id},{}.5,{name},2024-01-{:02}\n", id * 3, id % 28 + 1));
+        writeln!(text, "{id},{}.5,{name},2024-01-{:02}", id * 3, id % 28 + 1).unwrap();
     }
     std::fs::write(folder.join("a.csv"), text).unwrap();
 }

@@ -16,7 +16,7 @@ use arrow_etl::run::{Between, Surroundings, copy, plan};
 use arrow_etl::testing::memory::Memory;
 
 /// Long past what any of these copies takes: a plan that waits for itself fails here instead of for ever.
-const HANGS: Duration = Duration::from_secs(300);
+const HANGS: Duration = Duration::from_mins(5);
 
 fn job(transform: Transform) -> Job {
     let place = |name: &str| Place::new("memory", serde_json::Value::Null, ObjectRef::Table(name.to_owned()));
