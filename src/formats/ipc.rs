@@ -413,7 +413,9 @@ mod tests {
                     Kind::File => joiner.file(&part).unwrap(),
                     Kind::Stream => std::iter::once(joiner.stream(&part, header).unwrap()).collect(),
                 };
-                ranges.iter().for_each(|range| all.extend_from_slice(&part[range.start as usize..range.end as usize]));
+                for range in &ranges {
+                    all.extend_from_slice(&part[range.start as usize..range.end as usize]);
+                }
             }
             all.extend(joiner.finish());
             let all = Bytes::from(all);

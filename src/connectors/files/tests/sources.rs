@@ -71,7 +71,7 @@ async fn long_values_between_short_ones_stay_in_their_places() {
         let scan = Scan { batch_bytes: 4096, ..scan_of(&opened.shape) };
         assert_eq!(read_all(&opened, &scan, &goal(1 << 30)).await.unwrap().1.columns(), all.columns(), "{name}");
     }
-    assert_eq!(fs::read_to_string(folder.join("t.csv")).unwrap(), text.replace("\"a \"\"", "\"a \"\""));
+    assert_eq!(fs::read_to_string(folder.join("t.csv")).unwrap(), text);
 }
 
 #[tokio::test]

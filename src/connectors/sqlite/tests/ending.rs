@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::sink::WriteMode;
 
 /// What takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 async fn in_time<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, work).await.expect("this hangs")
