@@ -168,7 +168,7 @@ pub(super) struct FileArgs {
     /// Format of SRC: csv, tsv, jsonl, parquet, arrow, arrows [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) from_format: Option<String>,
-    /// CSV has a line of column names [default]
+    /// CSV has a line of column names (the default)
     #[arg(long, overrides_with = "no_header")]
     pub(super) header: bool,
     /// CSV has no line of column names: they are c1, c2, …

@@ -1,5 +1,5 @@
 //! `ReadExec`: split rows in, batches out. Each partition reads its splits one after the other, from its first poll on, and
-//! each split under a grant of [`Reads`], so that there are never more open reads than channels.
+//! each split under a grant of `Reads`, so that there are never more open reads than channels.
 
 use std::fmt;
 use std::sync::Arc;
