@@ -2,7 +2,7 @@
 //!
 //! Keys are columns; a key that an object lacks, and `null`, are NULL; a key that stands twice, or that no object of the
 //! sample had, is an error. Numbers keep the digits of the file until they are typed. Objects, arrays and columns of
-//! different things are JSON columns, which hold the text as it stands in the file. What is written: see [`mod@encode`].
+//! different things are JSON columns, which hold the text as it stands in the file. What is written: see `encode.rs`.
 
 mod decode;
 mod encode;
