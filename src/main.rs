@@ -2,13 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use arrow_etl::bridge::ffi;
 use arrow_etl::cli;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long freed memory is kept for the next who asks.
+const KEPT: Duration = Duration::from_millis(10);
+
 fn main() -> ExitCode {
+    ffi::give_memory_back(KEPT);
     cli::watch_for_defects();
     // Arguments first: help, version and mistakes need no threads.
     let invocation = match cli::parse(std::env::args_os()) {

@@ -1,4 +1,5 @@
-//! Doors out of async Rust over Arrow 59: to the processor pool and to drivers that block.
+//! Doors out of async Rust over Arrow 59: to the processor pool, to drivers that block, and to C.
 
 pub mod blocking;
 pub mod cpu;
+pub mod ffi;

@@ -88,10 +88,15 @@ impl ReadExec {
     }
 }
 
+/// Columns that a plan names; of more it tells the number.
+const SHOWN_COLUMNS: usize = 20;
+
 impl DisplayAs for ReadExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns: Vec<&str> = self.spec.scan.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        write!(f, "ReadExec: {} {}, columns=[{}]", self.spec.connector, self.spec.object, columns.join(", "))?;
+        let fields = self.spec.scan.schema.fields();
+        let named: Vec<&str> = fields.iter().take(SHOWN_COLUMNS).map(|field| field.name().as_str()).collect();
+        let more = if fields.len() > named.len() { format!(", … {} in all", fields.len()) } else { String::new() };
+        write!(f, "ReadExec: {} {}, columns=[{}{more}]", self.spec.connector, self.spec.object, named.join(", "))?;
         if let Some(encoding) = &self.spec.encoding {
             write!(f, ", raw={}", encoding.name)?;
         }

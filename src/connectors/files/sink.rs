@@ -26,10 +26,14 @@ use crate::sink::{Agreement, Guarantee, Publish, Receipt, Sink, WriteMode, Write
 use crate::source::TableShape;
 
 /// Arrow bytes that a writer gathers before it encodes them together, between these.
-const GATHER_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(8 << 20);
+const GATHER_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 20);
 
-/// Parts of a writer's memory: one for what is gathered, one for its encoded form, two for a row group.
-const MEMORY_PARTS: u64 = 4;
+/// Parts of a writer's memory: one for what is gathered, one for its encoded form, three for a row group, and three that
+/// encoders hold beside what they count.
+const MEMORY_PARTS: u64 = 8;
+
+/// Those of a row group.
+const ROW_GROUP_PARTS: u64 = 3;
 
 /// A file or folder that is written.
 #[derive(Debug)]
@@ -109,7 +113,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     }
     let memory = request.memory_bytes / MEMORY_PARTS;
     if let Encoding::Parquet(settings) = &mut encoding {
-        let most = usize::try_from(2 * memory).unwrap_or(usize::MAX).max(1 << 20);
+        let most = usize::try_from(ROW_GROUP_PARTS * memory).unwrap_or(usize::MAX).max(1 << 20);
         settings.row_group.bytes = settings.row_group.bytes.min(most);
     }
     let existing = old.as_ref().map(|old| existing(config, old, &incoming.schema)).transpose()?;

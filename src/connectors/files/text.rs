@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use rayon::prelude::*;
 
 use super::chunks::Chunks;
@@ -128,7 +128,7 @@ struct Records {
 }
 
 /// Decodes pieces on the pool: as many at once as it has threads and one more. They hold their bytes of the gate until
-/// their batch is taken.
+/// the batch after theirs is asked for: what was taken may still wait for its turn to go on.
 fn decode(
     pieces: futures::stream::BoxStream<'static, Result<Records>>,
     at_once: usize,
@@ -146,7 +146,14 @@ fn decode(
             Ok((batch, held))
         }
     });
-    batches.buffered(at_once).map(|decoded| decoded.map(|(batch, _held)| batch)).boxed()
+    let state = (batches.buffered(at_once).boxed(), Held::default());
+    let batches = stream::unfold(state, |(mut batches, held)| async move {
+        drop(held);
+        let (batch, held) =
+            batches.next().await?.map_or_else(|error| (Err(error), Held::default()), |(batch, held)| (Ok(batch), held));
+        Some((batch, (batches, held)))
+    });
+    batches.boxed()
 }
 
 /// Cuts a stream of bytes into pieces of whole records.

@@ -4,6 +4,7 @@
 //! nothing. Columns of one row group are decoded and encoded in parallel on the pool that the caller runs on.
 
 mod join;
+mod pages;
 mod read;
 mod types;
 mod write;

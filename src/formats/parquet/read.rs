@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use ::parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowGroups as _, RowSelection, RowSelector,
 };
+use ::parquet::arrow::{ProjectionMask, parquet_to_arrow_field_levels};
 use ::parquet::basic::Type as Physical;
 use ::parquet::file::metadata::RowGroupMetaData;
 use ::parquet::file::reader::ChunkReader;
@@ -17,6 +17,7 @@ use arrow::array::{ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType};
 use rayon::prelude::*;
 
+use super::pages::Group;
 use super::{damage, types};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain;
@@ -211,14 +212,17 @@ impl File {
         range: Range<u64>,
         step: usize,
     ) -> Result<Lanes> {
+        let chunks = Arc::new(chunks.clone());
         let open = |metadata: &ArrowReaderMetadata, roots: Vec<usize>| {
-            let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks.clone(), metadata.clone())
-                .with_row_groups(vec![scan.group])
-                .with_projection(ProjectionMask::roots(self.metadata.parquet_schema(), roots))
-                .with_batch_size(step)
-                .with_limit((range.end - range.start) as usize);
-            let reader = if range.start > 0 { reader.with_offset(range.start as usize) } else { reader };
-            reader.build().map_err(damage)
+            let schema = self.metadata.parquet_schema();
+            let (wanted, types) = (ProjectionMask::roots(schema, roots), metadata.schema().fields());
+            let levels = parquet_to_arrow_field_levels(schema, wanted, Some(types)).map_err(damage)?;
+            let group =
+                Group { reader: Arc::clone(&chunks), metadata: Arc::clone(metadata.metadata()), index: scan.group };
+            let (skipped, wanted) = (range.start as usize, (range.end - range.start) as usize);
+            let selected = vec![RowSelector::skip(skipped), RowSelector::select(wanted)];
+            let part = (wanted < group.num_rows()).then(|| RowSelection::from(selected));
+            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, step, part).map_err(damage)
         };
         let columns = roots.iter().map(|roots| open(&self.metadata, roots.clone())).collect::<Result<Vec<_>>>()?;
         let times = self.times(scan).map(|(metadata, roots)| open(metadata, roots)).transpose()?;

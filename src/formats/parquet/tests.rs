@@ -157,6 +157,31 @@ fn joined_parts_are_one_file_with_the_rows_in_order() {
 }
 
 #[test]
+fn long_rows_have_neither_dictionary_nor_bounds_and_join_with_others() {
+    let texts =
+        |text: &str| RecordBatch::try_from_iter([("t", Arc::new(StringArray::from(vec![text; 2])) as ArrayRef)]);
+    let (short, long) = (texts("short").unwrap(), texts(&"x".repeat(2 << 20)).unwrap());
+    let mut encoder = Encoder::new(Vec::new(), &short.schema(), &settings(), None).unwrap();
+    for batch in [&short, &long, &short] {
+        encoder.encode(std::slice::from_ref(batch)).unwrap();
+        encoder.close_group().unwrap();
+        encoder.write_group().unwrap();
+    }
+    let part = Bytes::from(encoder.finish().unwrap());
+    let mut joiner = Joiner::new(Vec::new(), &short.schema(), &settings(), None).unwrap();
+    for _ in 0..2 {
+        joiner.append(&part).unwrap();
+    }
+    let whole = Bytes::from(joiner.finish().unwrap());
+    let all = [&short, &long, &short, &short, &long, &short];
+    assert_eq!(read(&whole, &["t"], 2).unwrap(), arrow::compute::concat_batches(&short.schema(), all).unwrap());
+    let file = File::open(&whole).unwrap();
+    for (group, batch) in all.into_iter().enumerate() {
+        assert_eq!(file.bounds(group, "t").is_some_and(|bounds| bounds.min.is_valid(0)), batch == &short, "{group}");
+    }
+}
+
+#[test]
 fn batches_shrink_when_rows_turn_out_longer_than_their_average() {
     let long = "x".repeat(10_000);
     let texts = |row: usize| if row < 900 { "short" } else { long.as_str() };

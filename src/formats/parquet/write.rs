@@ -8,7 +8,7 @@ use ::parquet::arrow::arrow_writer::{
 };
 use ::parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use ::parquet::file::metadata::SortingColumn;
-use ::parquet::file::properties::WriterProperties;
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::SchemaDescriptor;
 use arrow::array::{ArrayRef, RecordBatch};
@@ -26,6 +26,13 @@ const DECODED_RATIO: usize = 8;
 /// Bytes of one column of a row group from which on a dictionary is worth its own memory, some 80 kB before the first
 /// value. Of a thousand columns each has fewer.
 const DICTIONARY_BYTES: usize = 128 << 10;
+
+/// Bytes of a row from which on its values go through a column writer as they are: a dictionary, and the least and the
+/// greatest value of a page, would keep three more copies of each.
+const LONG_ROW_BYTES: usize = 1 << 20;
+
+/// A row group of long rows ends at this part of the usual bytes: what was encoded is not to wait for one more row.
+const LONG_ROWS_SHARE: usize = 4;
 
 /// How pages are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +71,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    fn properties(&self, columns: usize) -> Result<WriterProperties> {
+    fn properties(&self, columns: usize) -> Result<WriterPropertiesBuilder> {
         let refused =
             |source| Error::new(ErrorKind::Usage, "this compression level is not possible").with_source(source);
         let compression = match (self.codec, self.level) {
@@ -81,8 +88,7 @@ impl Settings {
             .set_compression(compression)
             .set_dictionary_enabled(self.row_group.bytes / columns.max(1) >= DICTIONARY_BYTES)
             .set_created_by(concat!("arrow-etl ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_sorting_columns(sorting)
-            .build())
+            .set_sorting_columns(sorting))
     }
 }
 
@@ -95,7 +101,7 @@ pub(super) fn open<W: Write + Send>(
 ) -> Result<(SerializedFileWriter<W>, ArrowRowGroupWriterFactory)> {
     let layout = layout.map_or_else(|| types::parquet_schema(schema), Ok)?;
     let options = ArrowWriterOptions::new()
-        .with_properties(settings.properties(layout.num_columns())?)
+        .with_properties(settings.properties(layout.num_columns())?.build())
         .with_parquet_schema(layout);
     let writer = ArrowWriter::try_new_with_options(out, Arc::clone(schema), options).map_err(damage)?;
     writer.into_serialized_writer().map_err(damage)
@@ -106,8 +112,13 @@ pub struct Encoder<W: Write + Send> {
     schema: SchemaRef,
     limit: RowGroupLimit,
     factory: ArrowRowGroupWriterFactory,
+    /// Makes the columns of a row group of long rows.
+    long: ArrowRowGroupWriterFactory,
     file: SerializedFileWriter<W>,
+    /// Empty before the first row of a row group.
     columns: Vec<Column>,
+    /// Whether the rows of the row group are long.
+    long_rows: bool,
     rows: usize,
     decoded_bytes: usize,
     groups: usize,
@@ -130,34 +141,45 @@ impl<W: Write + Send> Encoder<W> {
     /// An encoder of a file of `schema`, in the Parquet schema `layout` where one is given. Writes the magic.
     pub fn new(out: W, schema: &SchemaRef, settings: &Settings, layout: Option<SchemaDescriptor>) -> Result<Self> {
         let (file, factory) = open(out, schema, settings, layout)?;
-        let mut encoder = Self {
+        // A type that cannot be written shows here, not in the midst of the rows.
+        factory.create_column_writers(0).map_err(unsupported)?;
+        let plain = settings.properties(file.schema_descr().num_columns())?;
+        let plain = plain.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
+        let long =
+            SerializedFileWriter::new(std::io::sink(), file.schema_descr().root_schema_ptr(), Arc::new(plain.build()));
+        Ok(Self {
+            long: ArrowRowGroupWriterFactory::new(&long.map_err(damage)?, Arc::clone(schema)),
             schema: Arc::clone(schema),
             limit: settings.row_group,
             factory,
             file,
             columns: Vec::new(),
+            long_rows: false,
             rows: 0,
             decoded_bytes: 0,
             groups: 0,
             closed: Vec::new(),
-        };
-        // A type that cannot be written shows here, not in the midst of the rows.
-        encoder.columns = encoder.open_columns()?;
-        Ok(encoder)
+        })
     }
 
     /// Encodes the rows of `batches`, every column on its own thread. True: the row group is full, close it.
     pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<bool> {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let bytes = batches.iter().map(batch_bytes).sum::<usize>();
         if self.columns.is_empty() {
-            self.columns = self.open_columns()?;
+            self.long_rows = bytes >= rows.saturating_mul(LONG_ROW_BYTES);
+            self.columns = self.open_columns(if self.long_rows { &self.long } else { &self.factory })?;
         }
         self.columns
             .par_iter_mut()
             .enumerate()
             .try_for_each(|(index, column)| batches.iter().try_for_each(|batch| column.encode(batch.column(index))))?;
-        self.rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        self.decoded_bytes += batches.iter().map(batch_bytes).sum::<usize>();
+        self.rows += rows;
+        self.decoded_bytes += bytes;
         let held: usize = self.columns.iter().map(Column::memory_size).sum();
+        if self.long_rows && held >= self.limit.bytes / LONG_ROWS_SHARE {
+            return Ok(true);
+        }
         Ok(self.rows >= self.limit.rows
             || held >= self.limit.bytes
             || self.decoded_bytes >= self.limit.bytes.saturating_mul(DECODED_RATIO))
@@ -199,8 +221,8 @@ impl<W: Write + Send> Encoder<W> {
         self.file.into_inner().map_err(output)
     }
 
-    fn open_columns(&self) -> Result<Vec<Column>> {
-        let mut writers = self.factory.create_column_writers(self.groups).map_err(unsupported)?.into_iter();
+    fn open_columns(&self, factory: &ArrowRowGroupWriterFactory) -> Result<Vec<Column>> {
+        let mut writers = factory.create_column_writers(self.groups).map_err(unsupported)?.into_iter();
         let layout = self.file.schema_descr();
         let mut counts = vec![0; self.schema.fields().len()];
         for leaf in 0..layout.num_columns() {
