@@ -27,6 +27,11 @@ pub trait Endpoint: Debug + Send + Sync {
     /// Opens the one point in time that all reads of a job share.
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>>;
 
+    /// Opens what the first write will need, such as a login, while others are at work. Changes nothing.
+    async fn reach(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Runs SQL of the user in a transaction of its own.
     async fn execute(&self, step: Step, sql: &str) -> Result<()>;
 

@@ -60,8 +60,15 @@ pub(super) fn endpoint(place: &Place) -> Result<Arc<dyn Endpoint>> {
 }
 
 impl Opened {
-    /// Opens the source of `job` and cuts it. The target is built and not touched.
+    /// Opens the source of `job` and cuts it. The target is reached meanwhile and not touched: one that is not there is
+    /// heard of before anything is moved.
     pub(super) async fn open(job: &Job, between: Between) -> Result<Self> {
+        let target = Arc::clone(&between.target);
+        let reached = async { target.reach().await.at("target", || target.label()) };
+        Ok(futures::try_join!(Box::pin(Self::cut(job, between)), reached)?.0)
+    }
+
+    async fn cut(job: &Job, between: Between) -> Result<Self> {
         if let Some(threads) = job.limits.threads {
             cpu::set_threads(threads)?;
         }

@@ -31,6 +31,8 @@ use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, 
 pub enum Point {
     /// [`Endpoint::open`].
     Open,
+    /// [`Endpoint::reach`].
+    Reach,
     /// [`Endpoint::execute`].
     Execute,
     /// [`Endpoint::finish`].
@@ -190,6 +192,9 @@ impl Endpoint for FaultyEndpoint {
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
         let inner = self.faults.at(Point::Open, self.inner.open(request)).await?;
         Ok(Arc::new(FaultySession { inner, faults: self.faults.clone() }))
+    }
+    async fn reach(&self) -> Result<()> {
+        self.faults.at(Point::Reach, self.inner.reach()).await
     }
     async fn execute(&self, step: Step, sql: &str) -> Result<()> {
         self.faults.at(Point::Execute, self.inner.execute(step, sql)).await

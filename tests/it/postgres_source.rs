@@ -89,7 +89,8 @@ fn row_security_of_partitions_is_that_of_the_whole() {
             let open = open(&login.url, &ObjectRef::Table(name.into()), 2).await.unwrap();
             let scan = scan(&open.shape);
             let plan = open.plan(&scan, 64 * 1024, 2).await;
-            assert!(noted(&plan, "row security applies to user"), "{name}: {:?}", plan.notes);
+            let own_policies = matches!(name, "q" | "s");
+            assert_eq!(noted(&plan, "row security applies to user"), own_policies, "{name}: {:?}", plan.notes);
             // Only what lies in one table may be cut.
             assert_eq!(plan.splits.len() > 1, name == "s", "{name}: {:?}", plan.notes);
             let found = ids(&open.read(&scan, &plan, 2).await.unwrap());

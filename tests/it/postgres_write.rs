@@ -15,17 +15,20 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_etl::attempt::{Attempt, Token};
-use arrow_etl::endpoint::ObjectRef;
+use arrow_etl::endpoint::{Endpoint, ObjectRef};
 use arrow_etl::error::Result;
 use arrow_etl::sink::{Agreement, Receipt, Sink, Tasks, WriteMode, WriteRequest};
 use arrow_etl::source::TableShape;
 use serde_json::json;
 
+/// The database at `url`.
+fn endpoint(url: &str) -> Arc<dyn Endpoint> {
+    arrow_etl::connectors::find("postgres").unwrap().endpoint(&json!({ "url": url })).unwrap()
+}
+
 /// A sink of `table` in the database at `url`.
 fn sink(url: &str, table: &str) -> Arc<dyn Sink> {
-    let connector = arrow_etl::connectors::find("postgres").unwrap();
-    let endpoint = connector.endpoint(&json!({ "url": url })).unwrap();
-    endpoint.sink(&ObjectRef::Table(table.to_owned())).unwrap()
+    endpoint(url).sink(&ObjectRef::Table(table.to_owned())).unwrap()
 }
 
 fn request(mode: WriteMode, tasks: Tasks) -> WriteRequest {

@@ -14,6 +14,7 @@ mod catalog;
 pub mod codec;
 mod config;
 mod connect;
+mod connections;
 mod copy;
 mod ddl;
 mod decode;
@@ -57,7 +58,7 @@ impl Connector for Postgres {
     }
 
     fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
-        Ok(Arc::new(endpoint::PgEndpoint { config: config::Config::parse(options)? }))
+        Ok(Arc::new(endpoint::PgEndpoint::new(config::Config::parse(options)?)))
     }
 
     fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {

@@ -107,6 +107,9 @@ async fn swap(connection: &Connection, detail: &Detail, stage: &Stage) -> Result
     patience::run(connection, &statements(true)).await?;
     let strong = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", old.quoted());
     patience::lock(connection, &strong, old, BEFORE_COMMIT).await?;
+    if detail.must_be_empty {
+        refuse_rows(connection, old).await?;
+    }
     refuse_changes(connection, detail, stage).await?;
     patience::run(connection, &statements(false)).await
 }

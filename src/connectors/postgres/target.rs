@@ -1,9 +1,9 @@
-//! What a write must know of its target, read in one round trip: columns, types, dependents, rights.
-//!
-//! The query is `target.sql`; it answers with one row of JSON, so that nothing has to be prepared or looked up before.
+//! What a write must know of its target: rights and types (`schema.sql`), and where it is there, columns and dependents
+//! (`target.sql`). Each answers with one row of JSON, so that nothing has to be prepared or looked up before.
 
 use std::collections::HashMap;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::connect::Connection;
@@ -11,7 +11,8 @@ use super::encode::Layout;
 use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
 
-const QUERY: &str = include_str!("target.sql");
+const SCHEMA: &str = include_str!("schema.sql");
+const TARGET: &str = include_str!("target.sql");
 
 /// `int2vector` and `oidvector` call themselves arrays and have a text form of their own.
 const VECTORS: [u32; 2] = [22, 30];
@@ -20,7 +21,9 @@ const VECTORS: [u32; 2] = [22, 30];
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Catalog {
+    there: bool,
     /// The target, when it is there.
+    #[serde(skip)]
     pub(super) table: Option<Table>,
     /// Where a table without a schema is made; none when no schema of the search path exists.
     pub(super) schema: Option<String>,
@@ -142,6 +145,20 @@ pub(super) struct Resolved {
 }
 
 impl Table {
+    /// Asks for the table `name` of a server of `version`.
+    fn query(name: &Name, version: u32) -> String {
+        let since = |first: u32, condition: &'static str| if version >= first { condition } else { "false" };
+        let published =
+            "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)";
+        let method =
+            "relam <> (SELECT m.oid FROM pg_am m WHERE m.amname = current_setting('default_table_access_method'))";
+        TARGET
+            .replace("$NAME", &literal(&name.quoted()))
+            .replace("$PUBLISHED", since(100_000, published))
+            .replace("$METHOD", since(120_000, method))
+            .replace("attgenerated <> ''", since(120_000, "attgenerated <> ''"))
+    }
+
     /// Why another table cannot take its place.
     pub(super) fn in_the_way(&self) -> impl Iterator<Item = &str> {
         let published = self.published.then_some("its publication");
@@ -152,32 +169,24 @@ impl Table {
 impl Catalog {
     /// Asks for `name` and for the types in `type_names`.
     pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String]) -> Result<Self> {
-        let types: Vec<String> = type_names.iter().map(|name| literal(name)).collect();
         let version = connection.server().version_number;
-        let since = |first: u32, condition: &'static str| if version >= first { condition } else { "false" };
-        let published =
-            "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)";
-        let method =
-            "relam <> (SELECT m.oid FROM pg_am m WHERE m.amname = current_setting('default_table_access_method'))";
+        let types: Vec<String> = type_names.iter().map(|name| literal(name)).collect();
         let schema = name.schema.as_deref().map_or_else(
             || "quote_ident(current_schema())".to_owned(),
             |schema| format!("quote_ident({})", literal(schema)),
         );
-        let mut sql = QUERY
+        let all_published = "EXISTS (SELECT FROM pg_publication WHERE puballtables)";
+        let sql = SCHEMA
             .replace("$TYPES", &format!("ARRAY[{}]", types.join(", ")))
             .replace("$NAME", &literal(&name.quoted()))
             .replace("$SCHEMA", &schema)
-            .replace("$PUBLISHED", since(100_000, published))
-            .replace("$ALL_PUBLISHED", since(100_000, "EXISTS (SELECT FROM pg_publication WHERE puballtables)"))
-            .replace("$METHOD", since(120_000, method));
-        if version < 120_000 {
-            sql = sql.replace("attgenerated <> ''", "false");
+            .replace("$ALL_PUBLISHED", if version >= 100_000 { all_published } else { "false" });
+        let mut catalog: Self = answer(connection, &sql).await?.ok_or_else(|| not_understood(None))?;
+        if catalog.there {
+            // It may have been dropped at this moment.
+            catalog.table = answer(connection, &Table::query(name, version)).await?;
         }
-        let rows = connection.rows(&sql).await?;
-        let text = rows.first().and_then(|row| row.get(0)).unwrap_or_default();
-        serde_json::from_str(text).map_err(|source| {
-            Error::new(ErrorKind::Internal, "the catalog of the server is not as expected").with_source(source)
-        })
+        Ok(catalog)
     }
 
     /// The type that the server knows as `name`, with modifier `modifier`.
@@ -211,6 +220,21 @@ impl Catalog {
         }
         let layout = if entry.textual { Layout::Text } else { layout(oid, entry.class) };
         Resolved { oid, scalar: oid, modifier, fixed: false, layout }
+    }
+}
+
+/// The one row of JSON that `sql` gives; none where there is no row.
+async fn answer<T: DeserializeOwned>(connection: &Connection, sql: &str) -> Result<Option<T>> {
+    let rows = connection.rows(sql).await?;
+    let text = rows.first().and_then(|row| row.get(0));
+    text.map(|text| serde_json::from_str(text).map_err(|source| not_understood(Some(source)))).transpose()
+}
+
+fn not_understood(source: Option<serde_json::Error>) -> Error {
+    let error = Error::new(ErrorKind::Internal, "the catalog of the server is not as expected");
+    match source {
+        Some(source) => error.with_source(source),
+        None => error,
     }
 }
 

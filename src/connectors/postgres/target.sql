@@ -1,6 +1,6 @@
--- What a write must know of its target, in one row of JSON. $NAME is the quoted target as a literal, $TYPES an array of
--- type names as a literal; the other words are conditions that differ between versions of the server.
-WITH RECURSIVE
+-- What a write must know of a target that is there, in one row of JSON. $NAME is the quoted target as a literal; the other
+-- words are conditions that differ between versions of the server.
+WITH
 target AS (
   SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($NAME)
 ),
@@ -8,16 +8,6 @@ attribute AS (
   SELECT a.*, d.oid AS default_oid FROM pg_attribute a
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   WHERE a.attrelid = (SELECT oid FROM target) AND a.attnum > 0 AND NOT a.attisdropped
-),
-named AS (
-  SELECT name, to_regtype(name)::oid AS oid FROM unnest($TYPES::text[]) AS name
-),
-needed (oid) AS (
-  SELECT atttypid FROM attribute
-  UNION SELECT oid FROM named WHERE oid IS NOT NULL
-  UNION SELECT next.oid FROM needed JOIN pg_type t ON t.oid = needed.oid,
-    LATERAL (VALUES (t.typbasetype), (CASE WHEN t.typlen = -1 THEN t.typelem ELSE 0 END)) AS next (oid)
-    WHERE next.oid <> 0
 ),
 dependent AS (
   -- What would be lost or stand in the way if another table took the target's place.
@@ -65,50 +55,31 @@ odd AS (
   ]) AS what FROM target
 )
 SELECT json_build_object(
-  'schema', current_schema(),
-  'allPublished', $ALL_PUBLISHED,
-  'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),
-  'marker', json_build_object(
-    'table', CASE WHEN to_regclass('etl.commits') IS NOT NULL
-      THEN has_schema_privilege('etl', 'USAGE') AND has_table_privilege('etl.commits', 'SELECT')
-        AND has_table_privilege('etl.commits', 'INSERT') END,
-    'schema', CASE WHEN to_regnamespace('etl') IS NOT NULL
-      THEN has_schema_privilege('etl', 'USAGE') AND has_schema_privilege('etl', 'CREATE') END,
-    'database', has_database_privilege(current_database(), 'CREATE')),
-  'names', (SELECT coalesce(json_object_agg(name, oid::bigint), '{}') FROM named),
-  'types', (SELECT coalesce(json_agg(json_build_object(
-      'oid', t.oid::bigint, 'class', t.typtype, 'base', t.typbasetype::bigint, 'modifier', t.typtypmod,
-      'category', t.typcategory, 'element', CASE WHEN t.typlen = -1 THEN t.typelem::bigint ELSE 0 END,
-      'array', t.typcategory = 'A',
-      'textual', coalesce(p.prosrc = 'textrecv', false))), '[]')
-    FROM needed JOIN pg_type t ON t.oid = needed.oid LEFT JOIN pg_proc p ON p.oid = t.typreceive),
-  'table', (SELECT json_build_object(
-      'oid', oid::bigint, 'kind', relkind, 'persistence', relpersistence, 'schema', nspname, 'name', relname,
-      'access', json_build_object(
-        'insert', has_table_privilege(oid, 'INSERT'),
-        'lock', has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE'),
-        'readHere', EXISTS (
-          SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-          WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database()
-            AND a.application_name ~ ' (leader|reader)$')),
-      'columns', (SELECT coalesce(json_agg(json_build_object(
-          'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
-          'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (
-            SELECT FROM pg_type t WHERE t.oid = atttypid AND t.typdefault IS NOT NULL),
-          'generated', attgenerated <> '') ORDER BY attnum), '[]') FROM attribute),
-      'dependents', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM dependent),
-      'odd', (SELECT coalesce(json_agg(what), '[]') FROM odd WHERE what IS NOT NULL),
-      'published', $PUBLISHED,
-      'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal),
-      'refersToItself', EXISTS (
-        SELECT FROM pg_constraint k WHERE k.conrelid = target.oid AND k.confrelid = target.oid AND k.contype = 'f'),
-      'checks', (SELECT coalesce(json_agg(json_build_object(
-          'name', k.conname, 'definition', pg_get_constraintdef(k.oid), 'columns', (
-            SELECT coalesce(json_agg(a.attname), '[]') FROM attribute a WHERE a.attnum = ANY (k.conkey)))
-          ORDER BY k.conname), '[]')
-        FROM pg_constraint k WHERE k.conrelid = target.oid AND k.contype = 'c' AND NOT 0 = ANY (k.conkey)),
-      'referenced', (SELECT coalesce(json_agg(json_build_object(
-          'table', k.conrelid::regclass::text, 'action', k.confdeltype)), '[]')
-        FROM pg_constraint k WHERE k.confrelid = target.oid AND k.contype = 'f' AND k.conrelid <> target.oid)
-    ) FROM target)
-)::text
+  'oid', oid::bigint, 'kind', relkind, 'persistence', relpersistence, 'schema', nspname, 'name', relname,
+  'access', json_build_object(
+    'insert', has_table_privilege(oid, 'INSERT'),
+    'lock', has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE'),
+    'readHere', EXISTS (
+      SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database()
+        AND a.application_name ~ ' (leader|reader)$')),
+  'columns', (SELECT coalesce(json_agg(json_build_object(
+      'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
+      'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (
+        SELECT FROM pg_type t WHERE t.oid = atttypid AND t.typdefault IS NOT NULL),
+      'generated', attgenerated <> '') ORDER BY attnum), '[]') FROM attribute),
+  'dependents', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM dependent),
+  'odd', (SELECT coalesce(json_agg(what), '[]') FROM odd WHERE what IS NOT NULL),
+  'published', $PUBLISHED,
+  'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal),
+  'refersToItself', EXISTS (
+    SELECT FROM pg_constraint k WHERE k.conrelid = target.oid AND k.confrelid = target.oid AND k.contype = 'f'),
+  'checks', (SELECT coalesce(json_agg(json_build_object(
+      'name', k.conname, 'definition', pg_get_constraintdef(k.oid), 'columns', (
+        SELECT coalesce(json_agg(a.attname), '[]') FROM attribute a WHERE a.attnum = ANY (k.conkey)))
+      ORDER BY k.conname), '[]')
+    FROM pg_constraint k WHERE k.conrelid = target.oid AND k.contype = 'c' AND NOT 0 = ANY (k.conkey)),
+  'referenced', (SELECT coalesce(json_agg(json_build_object(
+      'table', k.conrelid::regclass::text, 'action', k.confdeltype)), '[]')
+    FROM pg_constraint k WHERE k.confrelid = target.oid AND k.contype = 'f' AND k.conrelid <> target.oid)
+)::text FROM target

@@ -1,10 +1,11 @@
 //! Create, append, truncate and replace, by one task and by many.
 
 use arrow_etl::attempt::Attempt;
+use arrow_etl::endpoint::ObjectRef;
 use arrow_etl::error::ErrorKind;
 use arrow_etl::sink::{Publish, SchemaPolicy, Tasks, WriteMode, WriteRequest};
 
-use super::{LEFT, batch, copy, fitted, request, shape, sink, task, token};
+use super::{LEFT, batch, copy, endpoint, fitted, request, shape, sink, task, token};
 use crate::server::{postgres, psql};
 
 const BOTH: [Tasks; 2] = [Tasks::One, Tasks::Many];
@@ -38,13 +39,41 @@ async fn create_refuses_rows_and_takes_an_empty_table() {
         let url = postgres();
         psql(&url, "create table t (id int not null, name text default 'x', more int default 7)");
         let rows = batch(&[(1, Some("one"))]);
-        copy(&*sink(&url, "t"), &shape(&rows), &request(WriteMode::Create, tasks), &[rows.clone()]).await.unwrap();
+        let done = copy(&*sink(&url, "t"), &shape(&rows), &request(WriteMode::Create, tasks), &[rows.clone()]).await;
+        // Rows of several tasks are written once: into the table that takes its place.
+        let exchanged = done.unwrap().notes.iter().any(|note| note.contains("a new one takes its place"));
+        assert_eq!(exchanged, tasks == Tasks::Many);
         assert_eq!(psql(&url, "select * from t"), "1|one|7");
         let again = copy(&*sink(&url, "t"), &shape(&rows), &request(WriteMode::Create, tasks), &[rows]).await;
         assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(psql(&url, "select * from t"), "1|one|7");
         assert_eq!(psql(&url, LEFT), "");
     }
+}
+
+#[tokio::test]
+async fn statistics_are_gathered_where_autovacuum_does_not() {
+    let url = postgres();
+    psql(&url, "create table t (id int not null, name text) with (autovacuum_enabled = off)");
+    let endpoint = endpoint(&url);
+    let sink = endpoint.sink(&ObjectRef::Table("t".to_owned())).unwrap();
+    let long = "x".repeat(700);
+    let rows: Vec<(i32, Option<&str>)> = (0..2000).map(|id| (id, Some(long.as_str()))).collect();
+    let rows = batch(&rows);
+    let agreement = copy(&*sink, &shape(&rows), &request(WriteMode::Append, Tasks::One), &[rows]).await.unwrap();
+    assert_eq!(psql(&url, "select count(*) from pg_stats where tablename = 't'"), "0");
+    endpoint.finish(&[agreement]).await.unwrap();
+    assert_eq!(psql(&url, "select count(*) from pg_stats where tablename = 't'"), "2");
+}
+
+#[tokio::test]
+async fn an_empty_table_that_others_depend_on_is_filled_and_not_exchanged() {
+    let url = postgres();
+    psql(&url, "create table t (id int not null, name text); create view v as select * from t");
+    let rows = batch(&[(1, Some("one"))]);
+    copy(&*sink(&url, "t"), &shape(&rows), &request(WriteMode::Create, Tasks::Many), &[rows]).await.unwrap();
+    assert_eq!(psql(&url, "select * from v"), "1|one");
+    assert_eq!(psql(&url, LEFT), "");
 }
 
 #[tokio::test]

@@ -95,6 +95,13 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
             }
         }
         _ if one => Path::Held(Emptying::Keep),
+        // Nobody misses the rows of an empty table: another one can take its place, and no row is written twice.
+        WriteMode::Create if table.in_the_way().next().is_none() => {
+            notes.push(
+                "the table is empty: a new one takes its place, with its indexes, constraints and grants".to_owned(),
+            );
+            Path::Swap
+        }
         _ => Path::Refill(Emptying::Keep),
     };
     if let Path::Refill(emptying) = path {

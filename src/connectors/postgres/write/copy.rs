@@ -56,7 +56,7 @@ pub(super) struct CopyWriter {
 impl CopyWriter {
     /// Opens the transaction and its first COPY.
     pub(super) async fn open(shared: Arc<Shared>, detail: Detail, attempt: &Attempt) -> Result<Self> {
-        let connection = shared.connection().await?;
+        let connection = shared.connections.take().await?;
         if detail.path.held() {
             replace_elders(&shared, &detail, attempt).await?;
         }
@@ -170,7 +170,7 @@ impl CopyWriter {
             self.shared.registry.hold(&self.attempt, connection);
         } else {
             self.rows = self.settle(&connection).await?;
-            self.shared.registry.put_back(connection);
+            self.shared.connections.put_back(connection);
         }
         Ok(Receipt::of(&self.attempt, self.rows, self.bytes, Json::Null))
     }
@@ -255,7 +255,7 @@ async fn replace_elders(shared: &Shared, detail: &Detail, attempt: &Attempt) -> 
         let _ = connection.run("ROLLBACK").await;
     }
     for writer in elder.writers {
-        shared.run(&Stage::dismissal_of(&writer)).await?;
+        shared.connections.run(&Stage::dismissal_of(&writer)).await?;
     }
     Ok(())
 }

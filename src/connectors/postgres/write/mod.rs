@@ -15,8 +15,8 @@ use self::copy::CopyWriter;
 use self::registry::{Commit, Registry};
 use self::verdict::{Verdict, unknown};
 use super::agree::{self, Detail, Emptying, Path};
-use super::config::Config;
-use super::connect::{Connection, connect};
+use super::connect::Connection;
+use super::connections::Connections;
 use super::name::{Name, literal};
 use super::patience::{self, BEFORE_WRITING};
 use super::publish;
@@ -37,7 +37,7 @@ pub(super) struct PostgresSink {
 /// What the sink and its writers have in common.
 #[derive(Debug)]
 struct Shared {
-    config: Config,
+    connections: Arc<Connections>,
     registry: Registry,
 }
 
@@ -46,36 +46,18 @@ impl PostgresSink {
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) when `object` names no table.
-    pub(super) fn of(config: Config, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+    pub(super) fn of(connections: Arc<Connections>, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
         let name = Name::of(object)?;
-        Ok(Arc::new(Self { shared: Arc::new(Shared { config, registry: Registry::default() }), name }))
-    }
-}
-
-impl Shared {
-    /// An idle connection, or a new one.
-    async fn connection(&self) -> Result<Connection> {
-        match self.registry.idle() {
-            Some(connection) => Ok(connection),
-            None => connect(&self.config, "write").await,
-        }
-    }
-
-    /// Runs `sql` on a connection of its own.
-    async fn run(&self, sql: &str) -> Result<()> {
-        let connection = self.connection().await?;
-        patience::run(&connection, sql).await?;
-        self.registry.put_back(connection);
-        Ok(())
+        Ok(Arc::new(Self { shared: Arc::new(Shared { connections, registry: Registry::default() }), name }))
     }
 }
 
 #[async_trait]
 impl Sink for PostgresSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        let connection = self.shared.connection().await?;
+        let connection = self.shared.connections.take().await?;
         let agreement = agree::agree(&connection, &self.name, incoming, request).await?;
-        self.shared.registry.put_back(connection);
+        self.shared.connections.put_back(connection);
         Ok(agreement)
     }
 
@@ -125,10 +107,10 @@ impl Sink for PostgresSink {
             None => {}
         }
         self.shared.let_go(token).await;
-        let connection = self.shared.connection().await?;
+        let connection = self.shared.connections.take().await?;
         let stage = Stage::of(&detail.target, token);
         publish::sweep(&connection, &stage, detail.path).await.at("table", || &agreement.label)?;
-        self.shared.registry.put_back(connection);
+        self.shared.connections.put_back(connection);
         Ok(())
     }
 
@@ -141,12 +123,12 @@ impl Shared {
     /// Makes the stage of `token` and holds it; removes those of earlier runs that nobody holds any more.
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
         let stage = Stage::of(&detail.target, token);
-        let lease = connect(&self.config, "write").await?;
+        let lease = self.connections.open().await?;
         stage::hold(&lease, &stage).await?;
-        let connection = self.connection().await?;
+        let connection = self.connections.take().await?;
         stage::sweep_orphans(&connection, &detail.target).await?;
         patience::run(&connection, &stage.create(detail, token)).await?;
-        self.registry.put_back(connection);
+        self.connections.put_back(connection);
         self.registry.lease(token, lease);
         Ok(())
     }
@@ -168,7 +150,7 @@ impl Shared {
         self.registry.begin(token);
         let outcome = match patience::run(&connection, "COMMIT").await {
             Ok(()) => {
-                self.registry.put_back(connection);
+                self.connections.put_back(connection);
                 return Ok(());
             }
             Err(error) => {
@@ -185,11 +167,11 @@ impl Shared {
 
 impl PostgresSink {
     async fn commit_staged(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        let connection = self.shared.connection().await?;
+        let connection = self.shared.connections.take().await?;
         if publish::staged(&connection, detail, token, receipts).await? {
             return self.shared.conclude(connection, detail, token).await;
         }
-        self.shared.registry.put_back(connection);
+        self.shared.connections.put_back(connection);
         Ok(())
     }
 
@@ -217,7 +199,7 @@ impl PostgresSink {
     /// A transaction as a writer without rows would leave it.
     async fn held_without_rows(&self, detail: &Detail, token: &Token) -> Result<(Connection, String)> {
         let attempt = Attempt::new(token.clone(), 0, Vec::new());
-        let connection = self.shared.connection().await?;
+        let connection = self.shared.connections.take().await?;
         open(&connection, detail, &attempt).await?;
         Ok((connection, attempt.id))
     }

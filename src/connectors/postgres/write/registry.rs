@@ -1,4 +1,4 @@
-//! What a sink keeps between calls: idle connections, transactions that wait for their commit, writers at work.
+//! What a sink keeps between calls: transactions that wait for their commit, writers at work.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,16 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::super::connect::Connection;
 use crate::attempt::{Attempt, Token};
 
-/// Idle connections that are kept; more are closed.
-const IDLE: usize = 16;
-
 /// Never awaits with its lock held.
 #[derive(Debug, Default)]
 pub(super) struct Registry(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    idle: Vec<Connection>,
     held: Vec<Held>,
     open: Vec<Open>,
     leases: HashMap<Token, Connection>,
@@ -62,20 +58,6 @@ impl Registry {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing here panics with the lock held; if it did, the lists are still lists.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn idle(&self) -> Option<Connection> {
-        let mut state = self.state();
-        state.idle.retain(|connection| !connection.is_closed());
-        state.idle.pop()
-    }
-
-    /// Keeps a connection that has no transaction open.
-    pub(super) fn put_back(&self, connection: Connection) {
-        let mut state = self.state();
-        if state.idle.len() < IDLE {
-            state.idle.push(connection);
-        }
     }
 
     /// Notes a writer, and gives the earlier attempts under its token, which it replaces.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::super::agree::Detail;
-use super::super::connect::{Connection, connect};
+use super::super::connect::Connection;
 use super::super::patience;
 use super::super::publish;
 use super::super::stage::Stage;
@@ -42,7 +42,7 @@ impl Shared {
         }
         for pause in PAUSES {
             tokio::time::sleep(pause).await;
-            let Ok(connection) = connect(&self.config, "write").await else { continue };
+            let Ok(connection) = self.connections.open().await else { continue };
             if let Ok(stands) = asked(&connection, detail, token).await {
                 connection.close().await;
                 return if stands { Verdict::Committed } else { Verdict::RolledBack };
