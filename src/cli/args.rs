@@ -5,7 +5,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::size::{Bytes, Rate};
+use super::size::{Bytes, Pause, Rate};
 
 const LOCATORS: &str = "\
 Locators:
@@ -208,6 +208,12 @@ pub(super) struct LimitArgs {
     /// Memory for rows in flight, 64MiB at least [default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<Bytes>,
+    /// Further attempts of a task after a failure that may pass, such as a lost connection [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub(super) retry: Option<u32>,
+    /// The longest pause before one: '60s', '500ms' [default: 60s]
+    #[arg(long, value_name = "TIME")]
+    pub(super) retry_max: Option<Pause>,
     /// Speed of the whole copy: '50MB/s' or '100k rows/s'; one of each may be given
     #[arg(long, value_name = "SPEED")]
     pub(super) limit_rate: Vec<Rate>,

@@ -202,6 +202,7 @@ mod tests {
             bytes_read: rows * 100,
             rows_written: rows,
             bytes_done: 0,
+            retries: 0,
             waited_seconds: waited,
         }
     }

@@ -98,6 +98,8 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
         jobs: args.jobs.map(|jobs| jobs as usize),
         threads: args.threads.map(|threads| threads as usize),
         memory_bytes: args.memory.map(|memory| memory.0),
+        retries: args.retry,
+        retry_max_milliseconds: args.retry_max.map(|pause| pause.0),
         split_bytes: None,
         speed,
     })

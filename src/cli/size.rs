@@ -1,4 +1,4 @@
-//! Sizes and speeds as flags: `64MB`, `1GiB`, `50MB/s`, `100k rows/s`. The grammar is that of `formats::value::size`.
+//! Sizes, speeds and times as flags: `64MB`, `1GiB`, `50MB/s`, `100k rows/s`, `60s`. The grammar is that of `formats::value::size`.
 
 use std::str::FromStr;
 
@@ -7,6 +7,10 @@ use crate::formats::value::size;
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u64);
+
+/// A time in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pause(pub(super) u64);
 
 /// A speed limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,20 @@ impl FromStr for Bytes {
 
     fn from_str(text: &str) -> Result<Self, String> {
         size::bytes(text).map(Self).ok_or_else(|| format!("'{text}' is no size: write 64MB, 1GiB or 500k"))
+    }
+}
+
+impl FromStr for Pause {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+        let pause = units.into_iter().find_map(|(unit, factor)| {
+            let number: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+            number.checked_mul(factor).map(Self)
+        });
+        pause.ok_or_else(|| format!("'{text}' is no time: write 60s, 500ms or 5m"))
     }
 }
 
@@ -54,6 +72,16 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_has_a_unit() {
+        for (text, milliseconds) in [("500ms", 500), ("60s", 60_000), ("5 m", 300_000), ("1h", 3_600_000)] {
+            assert_eq!(text.parse(), Ok(Pause(milliseconds)), "{text}");
+        }
+        for wrong in ["", "60", "s", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h"] {
+            assert!(wrong.parse::<Pause>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn speeds_are_in_bytes_or_rows() {
         assert_eq!("50MB/s".parse(), Ok(Rate::Bytes(50_000_000)));
         assert_eq!("1 MiB/s".parse(), Ok(Rate::Bytes(1 << 20)));
@@ -67,7 +95,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_them_panic(text in ".{0,12}") {
-            let _ = (text.parse::<Bytes>(), text.parse::<Rate>());
+            let _ = (text.parse::<Bytes>(), text.parse::<Rate>(), text.parse::<Pause>());
         }
     }
 }

@@ -17,6 +17,7 @@ pub struct Meter {
     bytes_read: AtomicU64,
     rows_written: AtomicU64,
     bytes_done: AtomicU64,
+    retries: AtomicU64,
     waited: [AtomicU64; 3],
 }
 
@@ -54,6 +55,8 @@ pub struct Reading {
     pub rows_written: u64,
     /// Estimated source bytes of the splits done.
     pub bytes_done: u64,
+    /// How often a task was begun anew. Rows of attempts that failed are counted, too.
+    pub retries: u64,
     /// Time that channels spent waiting for reader, transform and writer, in seconds.
     pub waited_seconds: [f64; 3],
 }
@@ -71,6 +74,7 @@ impl Default for Meter {
             bytes_read: zero(),
             rows_written: zero(),
             bytes_done: zero(),
+            retries: zero(),
             waited: [zero(), zero(), zero()],
         }
     }
@@ -101,6 +105,11 @@ impl Meter {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// A task is begun anew.
+    pub fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A channel waited for `part`.
     pub fn waited(&self, part: Part, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -120,6 +129,7 @@ impl Meter {
             bytes_read: load(&self.bytes_read),
             rows_written: load(&self.rows_written),
             bytes_done: load(&self.bytes_done),
+            retries: load(&self.retries),
             waited_seconds: [0, 1, 2].map(|part| load(&self.waited[part]) as f64 / 1e9),
         }
     }

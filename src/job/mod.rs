@@ -121,6 +121,10 @@ pub struct Limits {
     pub threads: Option<usize>,
     /// Memory for data in flight, in bytes.
     pub memory_bytes: Option<u64>,
+    /// Further attempts of a task after a failure that may pass.
+    pub retries: Option<u32>,
+    /// The longest pause before one.
+    pub retry_max_milliseconds: Option<u64>,
     /// Bytes of a split, about; none chooses them by the size of the source.
     pub split_bytes: Option<u64>,
     /// Speed.

@@ -23,6 +23,7 @@ use crate::plan::error::from_datafusion;
 use crate::plan::tasks::assign;
 use crate::plan::write::receipts;
 use crate::run::queue::{self, Queues};
+use crate::run::retry::Renewal;
 use crate::run::sizing::Sizing;
 use crate::run::stopped;
 use crate::runner::{PlanShape, RunEvents, Runner, Task, Transfer};
@@ -44,6 +45,8 @@ pub struct LocalRunner {
     pub context: Arc<TaskContext>,
     /// Counts what is done.
     pub meter: Arc<Meter>,
+    /// Begins tasks anew.
+    pub renewal: Renewal,
     /// Ends the run from outside.
     pub stop: CancellationToken,
 }
@@ -122,10 +125,17 @@ impl LocalRunner {
             let bytes = splits.iter().filter_map(|split| split.bytes).sum();
             let start = Instant::now();
             let plan = shared.plan(&splits)?;
-            // On a task of the runtime, so that channels run on different threads.
-            let mut task = JoinSet::new();
-            task.spawn(run_partition(plan, 0, Arc::clone(&shared.context), shared.alive.clone()));
-            for receipt in joined(&mut task).await? {
+            let mut failed = 0;
+            let receipts = loop {
+                // On a task of the runtime, so that channels run on different threads.
+                let mut task = JoinSet::new();
+                task.spawn(run_partition(Arc::clone(&plan), 0, Arc::clone(&shared.context), shared.alive.clone()));
+                match joined(&mut task).await {
+                    Ok(receipts) => break receipts,
+                    Err(error) => self.renewal.after(error, &mut failed, &self.meter).await?,
+                }
+            };
+            for receipt in receipts {
                 events.wrote(&receipt).await?;
                 all.push(receipt);
             }
@@ -134,9 +144,24 @@ impl LocalRunner {
         }
     }
 
-    /// All partitions run together, one task each.
+    /// All partitions run together, one task each. Only one alone is begun anew: which rows another gets, and has
+    /// written, may differ from attempt to attempt.
     async fn run_wide(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
-        // A copy of its own: operators keep their running inputs in themselves, and these must end with the run.
+        let mut failed = 0;
+        let all = loop {
+            match self.run_whole(transfer, alive, events).await {
+                Ok(receipts) => break receipts,
+                Err(error) if transfer.root.output_partitioning().partition_count() > 1 => return Err(error),
+                Err(error) => self.renewal.after(error, &mut failed, &self.meter).await?,
+            }
+        };
+        let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();
+        self.meter.settled(transfer.splits.len() as u64, bytes);
+        Ok(all)
+    }
+
+    async fn run_whole(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+        // A copy of its own: operators keep their running inputs in themselves, and these must end with the attempt.
         let root = reset_plan_states(Arc::clone(&transfer.root)).map_err(from_datafusion)?;
         let mut running = JoinSet::new();
         for partition in 0..root.output_partitioning().partition_count() {
@@ -149,8 +174,6 @@ impl LocalRunner {
                 all.push(receipt);
             }
         }
-        let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();
-        self.meter.settled(transfer.splits.len() as u64, bytes);
         Ok(all)
     }
 }

@@ -11,6 +11,7 @@ mod life;
 pub mod local;
 mod queue;
 pub mod report;
+pub mod retry;
 pub mod sizing;
 mod stages;
 pub mod state;

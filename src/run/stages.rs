@@ -22,6 +22,7 @@ use crate::run::fingerprint;
 use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
+use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
@@ -169,6 +170,7 @@ impl Opened {
             sizing: agreed.sizing.clone(),
             context: self.pipeline.task_context(Arc::new(ends)),
             meter: Arc::clone(&surroundings.meter),
+            renewal: Renewal::new(limits, &self.session, (&agreed.sink, &agreed.agreement), &self.token),
             // The run may also end its tasks itself, when it has lost its point in time.
             stop: surroundings.stop.child_token(),
         }
@@ -215,6 +217,12 @@ impl Opened {
 
     /// What a finished run says.
     pub(super) fn summary(&self, agreed: &Agreed, receipts: &[Receipt], surroundings: &Surroundings) -> Summary {
+        let (meter, mut notes) = (surroundings.meter.reading(), agreed.agreement.notes.clone());
+        match meter.retries {
+            0 => {}
+            1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
+            count => notes.push(format!("tasks were begun anew {count} times after failures that passed")),
+        }
         Summary {
             run: self.token.run.clone(),
             source: self.source.label(),
@@ -223,8 +231,8 @@ impl Opened {
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
             channels: agreed.sizing.channels,
-            meter: surroundings.meter.reading(),
-            notes: agreed.agreement.notes.clone(),
+            meter,
+            notes,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod commit;
 mod large;
 mod limits;
+mod retry;
 mod stop;
 
 use std::sync::{Arc, Mutex};

@@ -37,6 +37,40 @@ const WRITING: &str = "select count(*) from pg_stat_activity where datname = cur
 const CONNECTED: &str = "select count(*) from pg_stat_activity where datname = current_database() \
                          and application_name like 'etl%'";
 
+/// Names of connections that the copy can lose and go on.
+const LOST: [&str; 2] = ["etl_write%", "%reader"];
+
+#[test]
+fn a_copy_goes_on_when_its_connections_are_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    for (mode, jobs) in [("append", "1"), ("append", "2"), ("replace", "2"), ("create", "2")] {
+        let url = postgres();
+        psql(&url, "create table source as select g as id, repeat('x', 200) as name from generate_series(1, 40000) g");
+        if mode != "create" {
+            psql(&url, "create table t (id int primary key, name text); insert into t values (0, 'old')");
+        }
+        let mut child = etl(&url, folder.path(), &["--mode", mode, "--jobs", jobs, "--limit-rate", "4MB/s"]);
+        for name in LOST {
+            // One reader alone is the source's point in time.
+            if jobs == "1" && name != LOST[0] {
+                continue;
+            }
+            let those = format!(
+                "from pg_stat_activity where datname = current_database() and application_name like '{name}' and pid in \
+                 (select pid from pg_stat_activity where query ilike 'copy%')"
+            );
+            until(&url, &format!("select count(*) {those}"), |count| count != "0");
+            psql(&url, &format!("select pg_terminate_backend(pid) {those}"));
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        assert!(child.wait().unwrap().success(), "{mode} {jobs}");
+        let old = i64::from(mode == "append");
+        let expected = format!("{}|{}|{}", 40_000 + old, 40_000 + old, 40_000_i64 * 40_001 / 2);
+        assert_eq!(psql(&url, "select count(*), count(distinct id), sum(id) from t"), expected, "{mode} {jobs}");
+        assert_eq!(psql(&url, LEFT), "", "{mode} {jobs}");
+    }
+}
+
 #[test]
 fn a_killed_copy_leaves_the_target_and_the_next_one_sweeps() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,6 +21,7 @@ async fn stop_at(faults: &Faults, point: Point, stop: &CancellationToken) {
 async fn a_stop_ends_a_run_wherever_it_hangs() {
     let points = [
         Point::Open,
+        Point::Reach,
         Point::Describe,
         Point::Plan,
         Point::Execute,
@@ -48,7 +49,7 @@ async fn a_stop_ends_a_run_wherever_it_hangs() {
         assert_eq!((rows(&target), target.staged()), (None, 0), "{point:?}");
         assert_eq!((source.counts().open_reads, target.counts().open_writers), (0, 0), "{point:?}");
         assert!(!journal.has("committed") && !journal.has("finished"), "{point:?}");
-        let before_the_run = [Point::Open, Point::Describe, Point::Plan].contains(&point);
+        let before_the_run = [Point::Open, Point::Reach, Point::Describe, Point::Plan].contains(&point);
         assert_eq!(journal.has("aborted"), !before_the_run, "{point:?}");
     }
 }

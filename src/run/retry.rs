@@ -1,0 +1,131 @@
+//! When a task is begun anew, and what must still hold then.
+//!
+//! Only failures that may pass are worth another attempt, and only where an attempt leaves nothing visible behind. The
+//! source must still be at its point in time; the target is prepared again, since a server that was started anew has
+//! forgotten who holds the stage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::attempt::Token;
+use crate::endpoint::Session;
+use crate::error::{self, Error, ErrorKind, Result};
+use crate::flow::meter::Meter;
+use crate::job::Limits;
+use crate::sink::{Agreement, Publish, Sink};
+
+/// Further attempts of a task when nothing is said.
+const AGAIN: u32 = 3;
+
+/// The longest pause before one when nothing is said.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The pause before the first of them; each further one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a task is begun anew, and after which pauses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Retry {
+    again: u32,
+    pause_max: Duration,
+}
+
+impl Retry {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            again: limits.retries.unwrap_or(AGAIN),
+            pause_max: limits.retry_max_milliseconds.map_or(PAUSE_MAX, Duration::from_millis),
+        }
+    }
+
+    /// The pause after the `failed`th attempt, from 1, shortened to between a half and the whole by `chance` in `0..=255`, so
+    /// that channels which failed together do not come back together; none when no further attempt is due.
+    fn pause(self, failed: u32, kind: ErrorKind, chance: u8) -> Option<Duration> {
+        if failed > self.again || !error::retry(kind) {
+            return None;
+        }
+        let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX));
+        Some(doubled.min(self.pause_max).mul_f64(0.5 + f64::from(chance) / 510.0))
+    }
+}
+
+/// What a further attempt needs.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    retry: Retry,
+    session: Arc<dyn Session>,
+    sink: Arc<dyn Sink>,
+    agreement: Agreement,
+    token: Token,
+}
+
+impl Renewal {
+    /// Further attempts under `limits`; none where what an attempt wrote is visible at once.
+    pub fn new(
+        limits: &Limits,
+        session: &Arc<dyn Session>,
+        (sink, agreement): (&Arc<dyn Sink>, &Agreement),
+        token: &Token,
+    ) -> Self {
+        let mut retry = Retry::of(limits);
+        if agreement.publish == Publish::PerTask {
+            retry.again = 0;
+        }
+        Self {
+            retry,
+            session: Arc::clone(session),
+            sink: Arc::clone(sink),
+            agreement: agreement.clone(),
+            token: token.clone(),
+        }
+    }
+
+    /// Waits until a task that has failed `failed` times, now with `error`, may be begun anew, and counts this failure. The
+    /// error comes back when it does not pass, or came too often.
+    pub(super) async fn after(&self, mut error: Error, failed: &mut u32, meter: &Meter) -> Result<()> {
+        loop {
+            *failed += 1;
+            // The last byte of a new id is as good as random.
+            let [.., chance] = *uuid::Uuid::now_v7().as_bytes();
+            let Some(pause) = self.retry.pause(*failed, error.kind(), chance) else {
+                return Err(if *failed > 1 { error.at("attempt", format!("{failed} of {failed}")) } else { error });
+            };
+            meter.retried();
+            sleep(pause).await;
+            // What fails for want of its point in time fails again.
+            self.session.check().await?;
+            match self.sink.prepare(&self.agreement, &self.token).await {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again.at("target", &self.agreement.label),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn pauses_double_up_to_their_limit_and_end() {
+        let retry = Retry { again: 4, pause_max: 5 * SECOND };
+        let pauses = (1..=5).map(|failed| retry.pause(failed, ErrorKind::Connection, 255));
+        let seconds = [Some(1), Some(2), Some(4), Some(5), None];
+        assert!(pauses.eq(seconds.map(|pause| pause.map(Duration::from_secs))));
+        assert_eq!(retry.pause(2, ErrorKind::Timeout, 0), Some(SECOND), "half of it at least");
+        assert_eq!(Retry { again: u32::MAX, ..retry }.pause(u32::MAX, ErrorKind::Transient, 255), Some(5 * SECOND));
+    }
+
+    #[test]
+    fn what_does_not_pass_is_not_tried_again() {
+        let retry = Retry::of(&Limits::default());
+        assert_eq!(retry, Retry { again: AGAIN, pause_max: PAUSE_MAX });
+        for kind in [ErrorKind::Constraint, ErrorKind::Value, ErrorKind::Internal, ErrorKind::Cancelled] {
+            assert_eq!(retry.pause(1, kind, 255), None, "{kind:?}");
+        }
+    }
+}
