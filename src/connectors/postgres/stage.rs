@@ -98,6 +98,16 @@ impl Stage {
         dismissal(&format!("application_name LIKE {}", literal(&format!("{}%", self.writer.replace('_', "\\_")))))
     }
 
+    /// Ends the server processes of attempts under the same token that the one of `writer` waits for.
+    pub(super) fn dismissal_of_elders(&self, writer: &str) -> String {
+        let blocking = format!(
+            "SELECT unnest(pg_blocking_pids(own.pid)) FROM pg_stat_activity own \
+             WHERE own.datname = current_database() AND own.application_name = {}",
+            literal(writer)
+        );
+        format!("{} AND pid IN ({blocking})", self.dismissal())
+    }
+
     /// Ends the server processes of the attempt that wrote as `writer`.
     pub(super) fn dismissal_of(writer: &str) -> String {
         dismissal(&format!("application_name = {}", literal(writer)))

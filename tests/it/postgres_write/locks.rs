@@ -18,6 +18,34 @@ async fn session(url: &str, sql: &str) -> tokio_postgres::Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_attempt_that_does_not_end_is_ended() {
+    let url = postgres();
+    let (rows, sink, token) = (batch(&[(1, Some("one"))]), sink(&url, "t"), token());
+    let agreement = sink.agree(&shape(&rows), &request(WriteMode::Create, Tasks::Many)).await.unwrap();
+    sink.prepare(&agreement, &token).await.unwrap();
+    let stage = psql(&url, "select relname from pg_class where relname ~ '^etl_stage_[0-9a-f]{8}_[0-9a-f]{16}$'");
+    let run = stage.rsplit('_').next().unwrap();
+    // It wrote its rows, and the machine of its process is cut off.
+    let elder = session(
+        &url,
+        &format!(
+            "set application_name = 'etl_write_{run}_elder'; insert into {stage} values (1, 'one'); \
+             insert into {stage}_done values ('split 0', 'elder', 1)"
+        ),
+    )
+    .await;
+    // Somebody else's session is left alone, whatever it holds.
+    let other = session(&url, &format!("select * from {stage}")).await;
+    let receipt = task(&*sink, &agreement, &token, (0, &rows)).await.unwrap();
+    assert_eq!(receipt.rows, 1);
+    assert!(elder.simple_query("select 1").await.is_err());
+    other.batch_execute("rollback").await.unwrap();
+    sink.commit(&agreement, &token, &[receipt]).await.unwrap();
+    assert_eq!(psql(&url, "select * from t"), "1|one");
+    assert_eq!(psql(&url, LEFT), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_in_use_is_not_emptied_and_its_user_is_named() {
     let url = postgres();
     psql(&url, "create table t (id int, name text); insert into t values (7, 'old')");

@@ -3,8 +3,9 @@
 //! A COPY is ended and begun anew every so many bytes, because the driver hears of a refused row only at its end; not
 //! where the target would notice, because it checks or fires something at the end of each statement.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -29,6 +30,9 @@ use crate::sink::{Receipt, Writer};
 
 /// Bytes after which a COPY is ended, so that a refused row is heard of.
 const COPY_BYTES: u64 = 64 << 20;
+
+/// How long an earlier attempt at the same splits is waited for before it is ended.
+const ELDER_TIME: Duration = Duration::from_secs(3);
 
 /// Encoded bytes that may wait while the next batch is encoded; more are sent before.
 const OVERLAP_BYTES: usize = 4 << 20;
@@ -189,7 +193,7 @@ impl CopyWriter {
             .collect();
         let insert =
             format!("INSERT INTO {done} (part, attempt, rows) VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
-        let fresh = affected(connection, &insert).await?;
+        let fresh = self.noted(connection, &insert).await?;
         if fresh == keys.len() as u64 {
             patience::run(connection, "COMMIT").await?;
             return Ok(self.rows);
@@ -200,6 +204,22 @@ impl CopyWriter {
         match stands {
             Some(stands) if fresh == 0 => Ok(stands),
             _ => Err(Error::new(ErrorKind::Internal, "another task wrote a part of these splits before")),
+        }
+    }
+
+    /// Runs the INSERT of the progress rows. It waits for an earlier attempt at the same splits that has not ended: one
+    /// whose connection is lost, without the server knowing it, is ended by its name.
+    async fn noted(&self, connection: &Connection, insert: &str) -> Result<u64> {
+        let stage = Stage::of(&self.detail.target, &self.attempt.token);
+        let mut noted = pin!(affected(connection, insert));
+        loop {
+            match tokio::time::timeout(ELDER_TIME, &mut noted).await {
+                Ok(fresh) => return fresh,
+                Err(_) => {
+                    let elders = stage.dismissal_of_elders(&stage.writer_of(&self.attempt));
+                    self.shared.connections.run(&elders).await?;
+                }
+            }
         }
     }
 
