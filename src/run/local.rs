@@ -23,7 +23,7 @@ use crate::plan::error::from_datafusion;
 use crate::plan::tasks::assign;
 use crate::plan::write::receipts;
 use crate::run::queue::{self, Queues};
-use crate::run::retry::Renewal;
+use crate::run::retry::{Failures, Renewal};
 use crate::run::sizing::Sizing;
 use crate::run::stopped;
 use crate::runner::{PlanShape, RunEvents, Runner, Task, Transfer};
@@ -125,14 +125,14 @@ impl LocalRunner {
             let bytes = splits.iter().filter_map(|split| split.bytes).sum();
             let start = Instant::now();
             let plan = shared.plan(&splits)?;
-            let mut failed = 0;
+            let mut failures = Failures::default();
             let receipts = loop {
                 // On a task of the runtime, so that channels run on different threads.
                 let mut task = JoinSet::new();
                 task.spawn(run_partition(Arc::clone(&plan), 0, Arc::clone(&shared.context), shared.alive.clone()));
                 match joined(&mut task).await {
                     Ok(receipts) => break receipts,
-                    Err(error) => self.renewal.after(error, &mut failed, &self.meter).await?,
+                    Err(error) => self.renewal.after(error, &mut failures, &self.meter).await?,
                 }
             };
             for receipt in receipts {
@@ -147,12 +147,12 @@ impl LocalRunner {
     /// All partitions run together, one task each. Only one alone is begun anew: which rows another gets, and has
     /// written, may differ from attempt to attempt.
     async fn run_wide(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
-        let mut failed = 0;
+        let mut failures = Failures::default();
         let all = loop {
             match self.run_whole(transfer, alive, events).await {
                 Ok(receipts) => break receipts,
                 Err(error) if transfer.root.output_partitioning().partition_count() > 1 => return Err(error),
-                Err(error) => self.renewal.after(error, &mut failed, &self.meter).await?,
+                Err(error) => self.renewal.after(error, &mut failures, &self.meter).await?,
             }
         };
         let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();

@@ -82,24 +82,43 @@ impl Renewal {
         }
     }
 
-    /// Waits until a task that has failed `failed` times, now with `error`, may be begun anew, and counts this failure. The
-    /// error comes back when it does not pass, or came too often.
-    pub(super) async fn after(&self, mut error: Error, failed: &mut u32, meter: &Meter) -> Result<()> {
+    /// Waits until a task that failed with `error` may be begun anew, and counts the failure. The error comes back, with
+    /// the one before it, when it does not pass or came too often.
+    pub(super) async fn after(&self, mut error: Error, failures: &mut Failures, meter: &Meter) -> Result<()> {
         loop {
-            *failed += 1;
+            failures.count += 1;
             // The last byte of a new id is as good as random.
             let [.., chance] = *uuid::Uuid::now_v7().as_bytes();
-            let Some(pause) = self.retry.pause(*failed, error.kind(), chance) else {
-                return Err(if *failed > 1 { error.at("attempt", format!("{failed} of {failed}")) } else { error });
+            let Some(pause) = self.retry.pause(failures.count, error.kind(), chance) else {
+                return Err(failures.told_with(error));
             };
+            failures.last = Some(error.to_string());
             meter.retried();
             sleep(pause).await;
             // What fails for want of its point in time fails again.
-            self.session.check().await?;
+            self.session.check().await.map_err(|lost| failures.told_with(lost))?;
             match self.sink.prepare(&self.agreement, &self.token).await {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again.at("target", &self.agreement.label),
             }
+        }
+    }
+}
+
+/// The failures of one task so far.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    count: u32,
+    last: Option<String>,
+}
+
+impl Failures {
+    /// `error`, which ends the task, and the failure after which that was tried.
+    fn told_with(&self, error: Error) -> Error {
+        match &self.last {
+            Some(last) if *last == error.to_string() => error.at("attempt", format!("{0} of {0}", self.count)),
+            Some(last) => error.at("after", format!("another failure ({last})")),
+            None => error,
         }
     }
 }

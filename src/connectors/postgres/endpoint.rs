@@ -194,7 +194,7 @@ async fn execute(connection: &Connection, sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether the table $NAME waits in vain for autovacuum, which gathers statistics within a minute of a load.
+/// Whether the table $NAME waits in vain for autovacuum, which gathers statistics when a tenth of the rows has changed.
 const LEFT_ALONE: &str = "SELECT current_setting('autovacuum') = 'off' OR current_setting('track_counts') = 'off' \
     OR EXISTS (SELECT FROM pg_class c, pg_options_to_table(c.reloptions) o WHERE c.oid = to_regclass($NAME) \
     AND o.option_name = 'autovacuum_enabled' AND NOT o.option_value::bool), pg_table_size(to_regclass($NAME))";

@@ -75,6 +75,12 @@ impl Stage {
         )
     }
 
+    /// The statement that gives a row where all of it is there.
+    pub(super) fn lookup(&self) -> String {
+        let there = |table: &Name| format!("to_regclass({}) IS NOT NULL", literal(&table.quoted()));
+        format!("SELECT 1 WHERE {} AND {}", there(&self.table), there(&self.done))
+    }
+
     /// The target's checks, so that a row that it will refuse is refused while it can still be named.
     fn checks(&self, detail: &Detail) -> String {
         let table = self.table.quoted();

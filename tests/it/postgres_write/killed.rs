@@ -60,7 +60,8 @@ fn a_copy_goes_on_when_its_connections_are_ended() {
                  (select pid from pg_stat_activity where query ilike 'copy%')"
             );
             until(&url, &format!("select count(*) {those}"), |count| count != "0");
-            psql(&url, &format!("select pg_terminate_backend(pid) {those}"));
+            let ended = psql(&url, &format!("select pg_terminate_backend(pid) {those}"));
+            assert!(ended.contains('t'), "{mode} {jobs}: {name}");
             std::thread::sleep(Duration::from_millis(300));
         }
         assert!(child.wait().unwrap().success(), "{mode} {jobs}");

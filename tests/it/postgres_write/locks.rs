@@ -1,5 +1,6 @@
 //! Locks that others hold, and what others do to the target between agreement and commit.
 
+use arrow_etl::attempt::Attempt;
 use arrow_etl::endpoint::{ObjectRef, OpenRequest};
 use arrow_etl::error::ErrorKind;
 use arrow_etl::sink::{Publish, Receipt, Tasks, WriteMode};
@@ -15,6 +16,27 @@ async fn session(url: &str, sql: &str) -> tokio_postgres::Client {
     tokio::spawn(connection);
     client.batch_execute(&format!("set application_name = 'report'; begin; {sql}")).await.unwrap();
     client
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_attempt_that_failed_is_ended_before_the_next() {
+    let url = postgres();
+    psql(&url, "create table t (id int primary key, name text)");
+    let (rows, sink, token) = (batch(&[(1, Some("one"))]), sink(&url, "t"), token());
+    let agreement = sink.agree(&shape(&rows), &request(WriteMode::Append, Tasks::One)).await.unwrap();
+    sink.prepare(&agreement, &token).await.unwrap();
+    let first = Attempt::new(token.clone(), 0, vec![0]);
+    let writer = sink.writer(&agreement, &first).await.unwrap();
+    let of_first = "select application_name from pg_stat_activity where datname = current_database() \
+                    and application_name like 'etl\\_write\\_%'";
+    let name = psql(&url, of_first);
+    drop(writer);
+    // The server has not heard of its end: the session of the same name still holds its row.
+    let elder = session(&url, &format!("set application_name = '{name}'; insert into t values (1, 'elder')")).await;
+    let receipt = task(&*sink, &agreement, &token, (0, &rows)).await.unwrap();
+    assert!(elder.simple_query("select 1").await.is_err());
+    sink.commit(&agreement, &token, &[receipt]).await.unwrap();
+    assert_eq!(psql(&url, "select * from t"), "1|one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,7 +41,7 @@ async fn create_refuses_rows_and_takes_an_empty_table() {
         let rows = batch(&[(1, Some("one"))]);
         let done = copy(&*sink(&url, "t"), &shape(&rows), &request(WriteMode::Create, tasks), &[rows.clone()]).await;
         // Rows of several tasks are written once: into the table that takes its place.
-        let exchanged = done.unwrap().notes.iter().any(|note| note.contains("a new one takes its place"));
+        let exchanged = done.unwrap().notes.iter().any(|note| note.contains("at the end a new one takes its place"));
         assert_eq!(exchanged, tasks == Tasks::Many);
         assert_eq!(psql(&url, "select * from t"), "1|one|7");
         let again = copy(&*sink(&url, "t"), &shape(&rows), &request(WriteMode::Create, tasks), &[rows]).await;

@@ -69,7 +69,10 @@ async fn without_its_point_in_time_nothing_is_read_again() {
     let faults = Faults::new().each(Point::Read, Fault::Fail(ErrorKind::Connection));
     let faults = faults.each(Point::Check, Fault::Fail(ErrorKind::Timeout));
     let (result, _) = copied(&faults, None, Some("select id from src order by id limit 3")).await;
-    assert_eq!((result.unwrap_err().kind(), faults.calls(Point::Check)), (ErrorKind::Timeout, 1));
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), faults.calls(Point::Check)), (ErrorKind::Timeout, 1));
+    // What led to the question is told, too.
+    assert!(error.to_string().contains("a fault at Check") && error.to_string().contains("a fault at Read"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

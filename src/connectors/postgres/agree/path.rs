@@ -98,7 +98,8 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
         // Nobody misses the rows of an empty table: another one can take its place, and no row is written twice.
         WriteMode::Create if table.in_the_way().next().is_none() => {
             notes.push(
-                "the table is empty: a new one takes its place, with its indexes, constraints and grants".to_owned(),
+                "the table is empty: at the end a new one takes its place, with its indexes, constraints and grants"
+                    .to_owned(),
             );
             Path::Swap
         }

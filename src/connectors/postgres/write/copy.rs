@@ -217,7 +217,8 @@ impl CopyWriter {
                 Ok(fresh) => return fresh,
                 Err(_) => {
                     let elders = stage.dismissal_of_elders(&stage.writer_of(&self.attempt));
-                    self.shared.connections.run(&elders).await?;
+                    // It is asked again; the INSERT may get through without.
+                    let _ = self.shared.connections.run(&elders).await;
                 }
             }
         }
@@ -252,12 +253,6 @@ impl Writer for CopyWriter {
     }
 }
 
-impl Drop for CopyWriter {
-    fn drop(&mut self) {
-        self.shared.registry.close(&self.attempt);
-    }
-}
-
 /// The table that the rows of `attempt` go into.
 fn into(detail: &Detail, attempt: &Attempt) -> Name {
     if detail.path == super::Path::NewHeld {
@@ -266,7 +261,8 @@ fn into(detail: &Detail, attempt: &Attempt) -> Name {
     if detail.path.stages() { Stage::of(&detail.target, &attempt.token).table } else { detail.target.clone() }
 }
 
-/// Rolls back earlier attempts of the same task: their locks and unique keys would make this one wait for ever.
+/// Rolls back earlier attempts of the same task, and ends those that failed without the server hearing of it: their locks
+/// and unique keys would make this one wait for ever.
 async fn replace_elders(shared: &Shared, detail: &Detail, attempt: &Attempt) -> Result<()> {
     let writer = Stage::of(&detail.target, &attempt.token).writer_of(attempt);
     let elder = shared.registry.open(attempt, writer);

@@ -39,6 +39,8 @@ pub(super) struct PostgresSink {
 struct Shared {
     connections: Arc<Connections>,
     registry: Registry,
+    /// Who has it makes a stage.
+    staging: tokio::sync::Mutex<()>,
 }
 
 impl PostgresSink {
@@ -48,7 +50,14 @@ impl PostgresSink {
     /// [`Usage`](ErrorKind::Usage) when `object` names no table.
     pub(super) fn of(connections: Arc<Connections>, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
         let name = Name::of(object)?;
-        Ok(Arc::new(Self { shared: Arc::new(Shared { connections, registry: Registry::default() }), name }))
+        Ok(Arc::new(Self {
+            shared: Arc::new(Shared {
+                connections,
+                registry: Registry::default(),
+                staging: tokio::sync::Mutex::default(),
+            }),
+            name,
+        }))
     }
 }
 
@@ -63,7 +72,12 @@ impl Sink for PostgresSink {
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let detail = Detail::of(agreement)?;
-        if detail.path.held() || self.shared.registry.is_leased(token) {
+        if detail.path.held() {
+            return Ok(());
+        }
+        // Several tasks may be begun anew at once.
+        let _alone = self.shared.staging.lock().await;
+        if self.shared.registry.is_leased(token) {
             return Ok(());
         }
         self.shared.stage(&detail, token).await.at("table", || &agreement.label)
@@ -120,14 +134,21 @@ impl Sink for PostgresSink {
 }
 
 impl Shared {
-    /// Makes the stage of `token` and holds it; removes those of earlier runs that nobody holds any more.
+    /// Makes the stage of `token` and holds it; removes those of earlier runs that nobody holds any more. One that is there
+    /// is held again and left as it is: tasks may be writing into it.
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
         let stage = Stage::of(&detail.target, token);
         let lease = self.connections.open().await?;
         stage::hold(&lease, &stage).await?;
         let connection = self.connections.take().await?;
         stage::sweep_orphans(&connection, &detail.target).await?;
-        patience::run(&connection, &stage.create(detail, token)).await?;
+        if connection.rows(&stage.lookup()).await?.is_empty() {
+            if self.registry.was_leased(token) {
+                let message = "the table that held the rows before the commit is gone";
+                return Err(Error::new(ErrorKind::NotFound, message).with_hint("run the copy again"));
+            }
+            patience::run(&connection, &stage.create(detail, token)).await?;
+        }
         self.connections.put_back(connection);
         self.registry.lease(token, lease);
         Ok(())

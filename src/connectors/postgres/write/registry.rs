@@ -36,7 +36,7 @@ struct Held {
     connection: Connection,
 }
 
-/// A writer of a transaction that will be held.
+/// A writer of a transaction that will be held: at work, or failed.
 #[derive(Debug)]
 struct Open {
     token: Token,
@@ -74,7 +74,7 @@ impl Registry {
         elder
     }
 
-    /// Forgets a writer that is gone.
+    /// Forgets a writer whose transaction is held.
     pub(super) fn close(&self, attempt: &Attempt) {
         self.state().open.retain(|open| open.attempt != attempt.id);
     }
@@ -93,11 +93,12 @@ impl Registry {
         Some((held.connection, held.attempt))
     }
 
-    /// Takes out all transactions that are held for `token`.
+    /// Takes out all transactions that are held for `token`, and forgets its writers.
     pub(super) fn forget(&self, token: &Token) -> Vec<Connection> {
         let mut state = self.state();
         let (of_token, rest): (Vec<Held>, Vec<Held>) = state.held.drain(..).partition(|held| held.token == *token);
         state.held = rest;
+        state.open.retain(|open| open.token != *token);
         of_token.into_iter().map(|held| held.connection).collect()
     }
 
@@ -109,6 +110,11 @@ impl Registry {
     /// Whether this process holds the stage of `token`.
     pub(super) fn is_leased(&self, token: &Token) -> bool {
         self.state().leases.get(token).is_some_and(|connection| !connection.is_closed())
+    }
+
+    /// Whether this process ever held the stage of `token`.
+    pub(super) fn was_leased(&self, token: &Token) -> bool {
+        self.state().leases.contains_key(token)
     }
 
     /// Takes out what holds the stage of `token`.
