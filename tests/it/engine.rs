@@ -219,7 +219,9 @@ async fn a_failure_anywhere_leaves_nothing_behind() {
             true => Between { source: faults.endpoint(source.endpoint()), target: target.endpoint() },
             false => Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()) },
         };
-        let error = copy(&job(), between, &Surroundings::default()).await.unwrap_err();
+        let mut job = job();
+        job.limits.retries = Some(0);
+        let error = copy(&job, between, &Surroundings::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connection, "{point:?}: {error:?}");
         assert!(target.table("dst").is_none(), "{point:?}");
         assert_eq!(target.staged(), 0, "{point:?}");
