@@ -20,7 +20,7 @@ use crate::sink::{Agreement, Publish, Sink};
 const AGAIN: u32 = 3;
 
 /// The longest pause before one when nothing is said.
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// The pause before the first of them; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

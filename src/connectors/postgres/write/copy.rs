@@ -213,14 +213,12 @@ impl CopyWriter {
         let stage = Stage::of(&self.detail.target, &self.attempt.token);
         let mut noted = pin!(affected(connection, insert));
         loop {
-            match tokio::time::timeout(ELDER_TIME, &mut noted).await {
-                Ok(fresh) => return fresh,
-                Err(_) => {
-                    let elders = stage.dismissal_of_elders(&stage.writer_of(&self.attempt));
-                    // It is asked again; the INSERT may get through without.
-                    let _ = self.shared.connections.run(&elders).await;
-                }
+            if let Ok(fresh) = tokio::time::timeout(ELDER_TIME, &mut noted).await {
+                return fresh;
             }
+            let elders = stage.dismissal_of_elders(&stage.writer_of(&self.attempt));
+            // It is asked again; the INSERT may get through without.
+            let _ = self.shared.connections.run(&elders).await;
         }
     }
 
