@@ -10,11 +10,11 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
@@ -24,6 +24,8 @@ use crate::state::{StateLog, StateRecord};
 const LAYOUT: i64 = 1;
 /// How long an append waits for those of other processes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two tries where `SQLite` itself does not wait.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Pages of the write-ahead log that are carried over into the file: it is read whole when the log is opened.
 const LOG_PAGES: u32 = 200;
 
@@ -164,8 +166,7 @@ fn layout(connection: &Connection) -> Result<i64> {
 
 /// Makes the tables, unless another process has done it meanwhile.
 fn create(connection: &mut Connection) -> Result<()> {
-    // Where there is no shared memory, as on some network file systems, the journal stays as it is.
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(failed)?;
+    use_write_ahead_log(connection)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
     if layout(&transaction)? == 0 {
         let taken: bool = transaction
@@ -177,6 +178,21 @@ fn create(connection: &mut Connection) -> Result<()> {
         transaction.execute_batch(TABLES).map_err(failed)?;
     }
     transaction.commit().map_err(failed)
+}
+
+/// Where there is no shared memory, as on some network file systems, the journal stays as it is.
+///
+/// `SQLite` does not wait here when another connection is at the same change, since both would wait for ever: this does.
+fn use_write_ahead_log(connection: &Connection) -> Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < deadline => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            done => return done.map_err(failed),
+        }
+    }
 }
 
 fn texts(connection: &Connection, sql: &str, parameters: &[&String]) -> Result<Vec<String>> {
@@ -192,14 +208,15 @@ fn parse(body: &str) -> Result<StateRecord> {
 }
 
 fn failed(error: rusqlite::Error) -> Error {
-    use rusqlite::ErrorCode as Code;
     let (kind, message) = match error.sqlite_error_code() {
-        Some(Code::NotADatabase | Code::DatabaseCorrupt) => (ErrorKind::Corrupt, "the file is no state log"),
-        Some(Code::ReadOnly | Code::CannotOpen | Code::PermissionDenied) => {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => (ErrorKind::Corrupt, "the file is no state log"),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             (ErrorKind::Permission, "the file cannot be written")
         }
-        Some(Code::DatabaseBusy | Code::DatabaseLocked) => (ErrorKind::Transient, "another process keeps the file"),
-        Some(Code::DiskFull) => (ErrorKind::Resource, "the disk is full"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (ErrorKind::Transient, "another process keeps the file")
+        }
+        Some(ErrorCode::DiskFull) => (ErrorKind::Resource, "the disk is full"),
         _ => (ErrorKind::Io, "reading or writing it failed"),
     };
     Error::new(kind, message).with_source(error)

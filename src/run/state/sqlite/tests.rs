@@ -85,6 +85,25 @@ async fn runs_append_at_once() {
     assert_eq!(log.runs().await.unwrap().len(), 4);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn a_new_log_is_opened_by_many_at_once() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let runs = (0..8).map(|run: u64| {
+            let path = path.clone();
+            tokio::spawn(async move {
+                let log = SqliteStateLog::open(&path).await.unwrap();
+                log.append(&run.to_string(), &StateRecord::Finished { rows: run }).await.unwrap();
+            })
+        });
+        for run in runs.collect::<Vec<_>>() {
+            run.await.unwrap();
+        }
+        assert_eq!(SqliteStateLog::open(&path).await.unwrap().runs().await.unwrap().len(), 8);
+    }
+}
+
 #[tokio::test]
 async fn a_process_that_died_in_an_append_leaves_the_records_before() {
     let folder = tempfile::tempdir().unwrap();
