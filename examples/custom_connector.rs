@@ -10,12 +10,12 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::pretty::pretty_format_batches;
 use arrow_etl::attempt::{Attempt, Token};
-use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, Step};
+use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use arrow_etl::error::{Error, ErrorKind, Result};
 use arrow_etl::job::{Job, Place};
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
 };
 use arrow_etl::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use async_trait::async_trait;
@@ -49,7 +49,7 @@ impl Endpoint for Squares {
         Ok(Arc::new(Timeless))
     }
 
-    async fn execute(&self, _: Step, _: &str) -> Result<()> {
+    async fn execute(&self, _: &StepToken, _: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "squares answer no SQL"))
     }
 
@@ -164,6 +164,7 @@ impl Sink for Print {
             writers: Writers::Any,
             publish: Publish::AtOnce,
             guarantee: Guarantee::AtLeastOnce,
+            kept: Kept::Nothing,
             task_bytes: None,
             notes: Vec::new(),
             detail: Json::Null,

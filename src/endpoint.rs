@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::sink::{Agreement, Sink};
 use crate::source::Source;
 
-pub use crate::object::{ObjectRef, Step};
+pub use crate::object::{ObjectRef, Snapshot, SnapshotId, Step, StepToken};
 
 /// Where data live. Cheap to clone behind its `Arc`; nothing is open before a call.
 #[async_trait]
@@ -32,8 +32,13 @@ pub trait Endpoint: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Runs SQL of the user in a transaction of its own.
-    async fn execute(&self, step: Step, sql: &str) -> Result<()>;
+    /// Runs SQL of the user in a transaction of its own, and notes `step` with it where that can be done.
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()>;
+
+    /// Whether `step`, which an earlier process began, was executed; none where nobody can tell.
+    async fn executed(&self, _step: &StepToken) -> Result<Option<bool>> {
+        Ok(None)
+    }
 
     /// Called once after all transfers into this endpoint have committed: statistics, sequences.
     async fn finish(&self, transfers: &[Agreement]) -> Result<()>;
@@ -64,22 +69,6 @@ pub struct OpenRequest {
     pub readers: usize,
     /// A point in time that somebody else holds open.
     pub join: Option<SnapshotId>,
-}
-
-/// The name of a point in time that other processes can join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotId(pub String);
-
-/// Who can see the point in time of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Snapshot {
-    /// Any process that joins by the id.
-    Shared(SnapshotId),
-    /// This process only.
-    Private,
-    /// There is none: reads may see different points in time.
-    None,
 }
 
 /// The open point in time of one endpoint, shared by all reads of a job. Dropping it releases everything.

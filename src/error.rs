@@ -30,6 +30,8 @@ pub enum ErrorKind {
     Connection,
     /// Something took longer than its limit.
     Timeout,
+    /// Another run is at the same.
+    Busy,
     /// A deadlock, a serialization failure, a server that is starting: the same again may work.
     Transient,
     /// Source and target do not fit each other.

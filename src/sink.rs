@@ -29,6 +29,12 @@ pub trait Sink: Debug + Send + Sync {
     /// Opens the writer of one attempt of a task. At most as many are open at once as `agreement.writers` allows.
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>>;
 
+    /// What of `token`, whose process is gone, is still there. Ends what is left of that process. `logged` are the
+    /// receipts that its log has; the target may hold more of them, or fewer.
+    async fn progress(&self, _agreement: &Agreement, _token: &Token, _logged: &[Receipt]) -> Result<Progress> {
+        Ok(Progress::Kept(Vec::new()))
+    }
+
     /// Makes exactly `receipts` visible, at once. Idempotent on `token`.
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()>;
 
@@ -141,6 +147,9 @@ pub struct Agreement {
     pub publish: Publish,
     /// What is promised.
     pub guarantee: Guarantee,
+    /// What of it another process finds when this one is gone.
+    #[serde(default)]
+    pub kept: Kept,
     /// Bytes that one task should carry, where small tasks cost (one part file each).
     pub task_bytes: Option<u64>,
     /// What the user should know, one sentence each, for the plan.
@@ -217,6 +226,28 @@ pub enum Publish {
     AtOnce,
     /// Task by task, as the user asked.
     PerTask,
+}
+
+/// What of an interrupted run another process finds in the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Kept {
+    /// Every task that had its receipt.
+    Tasks,
+    /// Only whether it was committed.
+    Commit,
+    /// Nothing.
+    #[default]
+    Nothing,
+}
+
+/// Answer of [`Sink::progress`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Progress {
+    /// All of it is visible.
+    Committed,
+    /// What these receipts say is still there, staged.
+    Kept(Vec<Receipt>),
 }
 
 /// What is promised for a run that ended, and for one that was interrupted.

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::error::Result;
-use crate::object::Step;
+use crate::object::{Snapshot, Step};
 use crate::shape::Split;
 use crate::sink::{Agreement, Receipt};
 
 /// Keeps the records of runs, in their order. A record outlives the process when `append` returns. It outlives a power
-/// cut too if later steps rest on it; `Started`, `Aborted` and `Finished` may wait for the next one that does.
+/// cut too if later steps rest on it; `Started`, `Held`, `Aborted` and `Finished` may wait for the next one that does.
 #[async_trait]
 pub trait StateLog: Debug + Send + Sync {
     /// All records of `run`, oldest first.
@@ -22,7 +22,58 @@ pub trait StateLog: Debug + Send + Sync {
     async fn append(&self, run: &str, record: &StateRecord) -> Result<()>;
 
     /// The runs in the log, oldest first.
-    async fn runs(&self) -> Result<Vec<String>>;
+    async fn runs(&self) -> Result<Vec<RunEntry>>;
+
+    /// Takes the lease of `job` for `run`, or renews it: for so long nobody else has it.
+    ///
+    /// # Errors
+    /// [`Busy`](crate::error::ErrorKind::Busy), naming the other, when another run that may be alive has it.
+    async fn lease(&self, job: &str, run: &str) -> Result<()>;
+
+    /// Gives the lease of `job` back, if `run` has it.
+    async fn release(&self, job: &str, run: &str) -> Result<()>;
+
+    /// Who has leases: runs that are alive, and those that ended without giving theirs back.
+    async fn holders(&self) -> Result<Vec<Holder>>;
+
+    /// Removes all records of `run`.
+    async fn forget(&self, run: &str) -> Result<()>;
+}
+
+/// A run in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunEntry {
+    /// Its id.
+    pub run: String,
+    /// When its first record was written, in UTC: `2026-11-25 19:45:24.123`.
+    pub began: String,
+    /// When its last one was.
+    pub last: String,
+}
+
+/// Who has a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// Of which job.
+    pub job: String,
+    /// Which run.
+    pub run: String,
+    /// The process, for people: `process 4711 on db1`.
+    pub process: String,
+    /// What is known of it.
+    pub life: Life,
+}
+
+/// Whether a process still works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Life {
+    /// It may.
+    Alive,
+    /// It has ended, or has not been heard of for long.
+    Gone,
 }
 
 /// One step in the life of a run. Secrets in it are references, never values.
@@ -36,10 +87,12 @@ pub enum StateRecord {
         /// Digest over source, target, columns and transform.
         fingerprint: String,
     },
-    /// A transfer was cut into splits and agreed on.
+    /// A transfer was cut into splits and agreed on. What was written before this record does not count any more.
     Planned {
         /// Which transfer.
         transfer: u32,
+        /// The point in time that the splits belong to.
+        snapshot: Snapshot,
         /// Its splits.
         splits: Vec<Split>,
         /// One per sink.
@@ -52,10 +105,26 @@ pub enum StateRecord {
         /// What it wrote.
         receipt: Receipt,
     },
+    /// A task is held by the target in a transaction that ends with this process.
+    Held {
+        /// Which transfer.
+        transfer: u32,
+        /// What it wrote.
+        receipt: Receipt,
+    },
+    /// SQL of the user is about to be run.
+    StepBegun {
+        /// Before or after.
+        step: Step,
+        /// Which of them, from 0.
+        index: u32,
+    },
     /// SQL of the user was run.
     Step {
-        /// Which.
+        /// Before or after.
         step: Step,
+        /// Which of them, from 0.
+        index: u32,
     },
     /// An epoch is visible.
     Committed {

@@ -35,6 +35,21 @@ Modes:
 
 A copy that fails or is interrupted leaves the target as it was.";
 
+const SNAPSHOT_EXAMPLES: &str = "\
+Example:
+  etl snapshot hold 'postgres://ada@db/shop#orders' > id &
+  etl copy 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' --snapshot \"$(cat id)\" --resume
+
+The table is locked against being rewritten or dropped, and dead rows pile up, for as long as it is held.";
+
+const JOBS_EXAMPLES: &str = "\
+Examples:
+  etl jobs
+  etl jobs show 019a2144
+  etl jobs clean 019a2144
+
+An interrupted copy goes on with the same command and --resume.";
+
 /// Moves tables between databases and files.
 #[derive(Debug, Parser)]
 #[command(name = "etl", version, max_term_width = 120, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -59,6 +74,12 @@ pub(super) enum Command {
     Count(CountArgs),
     /// Reach LOCATOR and say what it is and what is missing
     Ping(PingArgs),
+    /// Hold a point in time of SRC, which copies join by --snapshot
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+    /// List the runs of this user, show one, or give one up
+    #[command(after_help = JOBS_EXAMPLES)]
+    Jobs(JobsArgs),
     /// List the connectors, or the options of one
     Connectors(ConnectorsArgs),
     /// Print the completions of a shell
@@ -80,6 +101,9 @@ pub(super) struct CopyArgs {
     pub(super) target: String,
     #[command(flatten)]
     pub(super) from: SourceArgs,
+    /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
+    #[arg(long, value_name = "ID", help_heading = "Source")]
+    pub(super) snapshot: Option<String>,
     #[command(flatten)]
     pub(super) into: TargetArgs,
     #[command(flatten)]
@@ -124,6 +148,9 @@ pub(super) struct TargetArgs {
     /// SQL to run on DST once after success; @FILE; may be repeated
     #[arg(long, value_name = "SQL")]
     pub(super) post_sql: Vec<String>,
+    /// Go on with the run of this very job that was interrupted, where there is one
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) resume: bool,
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
@@ -292,6 +319,52 @@ pub(super) struct PingArgs {
     pub(super) locator: String,
     #[command(flatten)]
     pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SnapshotCommand {
+    /// Print the id of a new point in time on stdout, and hold it until Ctrl-C
+    #[command(after_help = SNAPSHOT_EXAMPLES)]
+    Hold {
+        /// Place to read
+        #[arg(value_name = "SRC")]
+        source: String,
+        #[command(flatten)]
+        from: SourceArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct JobsArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<JobsCommand>,
+    /// List all runs, not the last 20 alone
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// Show what is known of one run
+    Show {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "RUN")]
+        run: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Forget runs: those named, with what they staged in their targets; else all that ended
+    Clean {
+        /// Their ids, or the beginnings of them
+        #[arg(value_name = "RUN")]
+        runs: Vec<String>,
+        /// Leave in the target what an interrupted run staged there
+        #[arg(long)]
+        records_only: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -6,22 +6,29 @@ use serde_json::json;
 
 use super::args::{CopyArgs, Output, Progress};
 use super::interrupt::Interrupt;
-use super::settings::{self, CopySettings, Level, Talk};
+use super::settings::{self, CopySettings, Level, Resume, Talk};
 use super::{amount, place, printer, progress, record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::{Meter, Reading};
+use crate::job::Job;
 use crate::run::report::Summary;
+use crate::run::resume::{self, Unfinished};
 use crate::run::{self, Surroundings};
+use crate::state::StateLog;
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
-    let CopySettings { job, talk, to_stdout } = settings::copy(args)?;
+    let CopySettings { job, talk, to_stdout, resume } = settings::copy(args)?;
     if to_stdout && talk.output == Output::Json {
         return Err(Error::new(ErrorKind::Usage, "stdout cannot hold both the rows and --output json")
             .with_hint("leave --output json out"));
     }
     let interrupt = Interrupt::listen()?;
     let state = record::open().await.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok();
-    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state };
+    let resume = match &state {
+        Some(state) => interrupted(&job, &**state, resume, talk).await?,
+        None => None,
+    };
+    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume };
     let between = run::Between::of(&job)?;
     let (from, to) = (between.source.label(), between.target.label());
     let copying = run::copy(&job, between, &surroundings);
@@ -43,6 +50,27 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
         _ => printer::talk(&text(&summary, talk.level)),
     }
     Ok(())
+}
+
+/// The interrupted run that is gone on with. Where there is one and that is not wanted, the user is told.
+async fn interrupted(job: &Job, state: &dyn StateLog, wanted: Resume, talk: Talk) -> Result<Option<Unfinished>> {
+    let found = resume::unfinished(job, state).await?;
+    match (&found, wanted) {
+        (Some(run), Resume::Wanted) => note(talk, &format!("going on with run {}", run.run)),
+        (None, Resume::Wanted) => {
+            resume::refuse_changed(job, state).await?;
+            note(talk, "no run of this job was interrupted: this one begins anew");
+        }
+        (Some(run), Resume::Unwanted) => {
+            note(
+                talk,
+                &format!("run {} of this job was interrupted; this one begins anew (--resume goes on)", run.run),
+            );
+            return Ok(None);
+        }
+        (None, Resume::Unwanted) => {}
+    }
+    Ok(found)
 }
 
 /// Tells what the user should know, beside the result.

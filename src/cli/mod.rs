@@ -12,6 +12,7 @@ mod count;
 mod defect;
 mod head;
 mod interrupt;
+mod jobs;
 mod ping;
 mod place;
 mod plan;
@@ -21,6 +22,7 @@ mod record;
 mod schema;
 mod settings;
 mod size;
+mod snapshot;
 mod table;
 
 use std::ffi::OsString;
@@ -29,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, Result, exit_code};
-use args::{Cli, Command, Output, Progress};
+use args::{Cli, Command, Output, Progress, SnapshotCommand};
 pub use defect::watch_for_defects;
 
 /// A command line that parsed.
@@ -62,6 +64,8 @@ pub async fn run(invocation: Invocation) -> ExitCode {
         Command::Head(args) => head::run(&args).await,
         Command::Count(args) => count::run(&args).await,
         Command::Ping(args) => ping::run(&args).await,
+        Command::Snapshot(SnapshotCommand::Hold { source, from }) => snapshot::hold(&source, &from).await,
+        Command::Jobs(args) => jobs::run(&args).await,
         Command::Connectors(args) => connectors::run(&args),
         Command::Completions { shell } => completions::run(shell),
     };

@@ -6,6 +6,7 @@ use super::{amount, place, printer, settings, table};
 use crate::error::Result;
 use crate::run;
 use crate::run::report::{ColumnReport, PlanReport};
+use crate::run::resume::{Resume, ResumeGrade};
 use crate::sink::{ColumnFate, Guarantee, Publish, Writers};
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
@@ -42,6 +43,7 @@ fn text(report: &PlanReport) -> String {
     part("channels", &report.sizing.arithmetic);
     part("operators", &report.operators);
     part("writing", &[writing(report)]);
+    part("resume", &[resume(&report.resume)]);
     part("runs", &report.ddl);
     part("note", &report.notes);
     out.push_str("\ncolumns\n");
@@ -78,6 +80,14 @@ fn writing(report: &PlanReport) -> String {
         Guarantee::ExactlyOnce => "every row exactly once",
     };
     format!("{writers}; {publish}; {guarantee}")
+}
+
+fn resume(resume: &Resume) -> String {
+    let grade = match resume.grade {
+        ResumeGrade::Exact => "exact",
+        ResumeGrade::Restart => "begins again",
+    };
+    format!("{grade}: {}", resume.reason)
 }
 
 fn column(column: &ColumnReport) -> Vec<String> {

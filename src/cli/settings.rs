@@ -5,6 +5,7 @@ use std::fs;
 use super::args::{CopyArgs, LimitArgs, Mode, Output, Progress, Schema, TalkArgs, TransformArgs};
 use super::place;
 use super::size::Rate;
+use crate::endpoint::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
 use crate::sink::{SchemaPolicy, WriteMode};
@@ -16,6 +17,14 @@ pub(super) struct CopySettings {
     pub(super) talk: Talk,
     /// Whether the target is stdout, so that nothing else may be printed there.
     pub(super) to_stdout: bool,
+    pub(super) resume: Resume,
+}
+
+/// Whether an interrupted run of the job is gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    Wanted,
+    Unwanted,
 }
 
 /// How to talk about it.
@@ -50,6 +59,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     let (source, target) = place::copy_places((&source, &target), (&args.files, &args.to_files))?;
     let job = Job {
         source,
+        snapshot: args.snapshot.clone().map(SnapshotId),
         target,
         transform,
         mode: mode(args.into.mode),
@@ -61,7 +71,8 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         limits: limits(&args.limits)?,
     };
-    Ok(CopySettings { job, talk: talk(&args.talk), to_stdout })
+    let resume = if args.into.resume { Resume::Wanted } else { Resume::Unwanted };
+    Ok(CopySettings { job, talk: talk(&args.talk), to_stdout, resume })
 }
 
 fn mode(mode: Mode) -> WriteMode {

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::object::ObjectRef;
+use crate::object::{ObjectRef, SnapshotId};
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// One transfer from one place to another.
@@ -16,6 +16,9 @@ use crate::sink::{SchemaPolicy, WriteMode};
 pub struct Job {
     /// Where rows come from.
     pub source: Place,
+    /// The point in time of the source, where somebody else holds it open.
+    #[serde(default)]
+    pub snapshot: Option<SnapshotId>,
     /// Where rows go.
     pub target: Place,
     /// What happens to them on the way.
@@ -37,6 +40,7 @@ impl Job {
     pub fn new(source: Place, target: Place) -> Self {
         Self {
             source,
+            snapshot: None,
             target,
             transform: Transform::default(),
             mode: WriteMode::Create,

@@ -6,21 +6,49 @@
 use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
-use crate::job::locator::{is_secret, mask};
+use crate::job::locator::{FILE, SQLITE, is_secret, mask};
 use crate::job::{Job, Place};
 
 /// The fingerprint of `job` over a source with these `columns`.
 pub(super) fn of(job: &Job, columns: &SchemaRef) -> String {
-    let what = json!({
+    let mut what = described(job);
+    what["columns"] = Json::from(columns_of(columns));
+    digest_of(what)
+}
+
+/// The same without the columns, which are known only when the source is open, and with the folder in which names of
+/// files begin.
+pub(super) fn identity(job: &Job) -> String {
+    let mut what = described(job);
+    what["folder"] = Json::from(folder(job));
+    digest_of(what)
+}
+
+/// The current folder, where a place of `job` is a file named from there.
+pub(super) fn folder(job: &Job) -> Option<String> {
+    let from_here = |place: &Place| {
+        let url = place.options["url"].as_str().unwrap_or_default();
+        let path = url.split_once(':').map_or(url, |(_, path)| path);
+        [FILE, SQLITE].contains(&place.connector.as_str()) && !path.starts_with('/')
+    };
+    let here = || std::env::current_dir().ok().map(|folder| folder.display().to_string());
+    if from_here(&job.source) || from_here(&job.target) { here() } else { None }
+}
+
+/// What makes `job` what it is, without secrets.
+pub(super) fn described(job: &Job) -> Json {
+    json!({
         "source": place(&job.source),
         "target": place(&job.target),
-        "columns": described(columns),
         "transform": job.transform,
         "mode": job.mode,
         "schema": job.schema,
         "preSql": job.pre_sql,
         "postSql": job.post_sql,
-    });
+    })
+}
+
+fn digest_of(what: Json) -> String {
     format!("{:032x}", digest(canonical(what).to_string().as_bytes()))
 }
 
@@ -33,7 +61,7 @@ fn place(place: &Place) -> Json {
     json!({"connector": place.connector, "options": shown.collect::<Map<_, _>>(), "object": place.object})
 }
 
-fn described(columns: &Schema) -> Vec<Json> {
+fn columns_of(columns: &Schema) -> Vec<Json> {
     let column = |field: &arrow::datatypes::FieldRef| {
         json!([
             field.name(),

@@ -4,22 +4,29 @@
 //! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check → commit ║ Committed → finish → post-SQL → Finished
 //!           └──── a failure or a stop: sweep the stage, Aborted ───────────────────╨── a failure: "the data are committed" ──
 //! ```
+//!
+//! A run whose process died is gone on with by another one: it asks the target what is there, and goes on behind that.
 
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
-use super::{Surroundings, stopped};
+use super::{Surroundings, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::Job;
+use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
-use crate::run::stages::{Agreed, Opened};
-use crate::runner::{RunEvents, Runner as _};
-use crate::sink::Receipt;
+use crate::run::resume::same_point;
+use crate::run::stages::{Agreed, Committed, Opened};
+use crate::run::steps::Steps;
+use crate::runner::{PlanShape, RunEvents, Runner as _};
+use crate::sink::{Agreement, Kept, Progress, Receipt};
 use crate::state::{StateLog, StateRecord};
 
 /// How often a run asks whether its point in time is still there.
@@ -34,87 +41,204 @@ pub(super) struct Life<'a> {
     opened: &'a Opened,
     surroundings: &'a Surroundings,
     log: Log<'a>,
+    lease: OnceCell<Lease>,
     check_every: Duration,
     sweep_time: Duration,
 }
 
-/// What was committed.
-struct Committed {
-    agreed: Agreed,
-    receipts: Vec<Receipt>,
+/// What an earlier process of the run left.
+enum Past {
+    /// Nothing, or nothing that was of use.
+    Nothing { note: Option<String> },
+    /// The stage of this agreement, with the tasks of these receipts.
+    Staged { agreement: Agreement, receipts: Vec<Receipt> },
+    /// All of it.
+    Committed(Committed),
 }
 
 impl<'a> Life<'a> {
     pub(super) fn new(job: &'a Job, opened: &'a Opened, surroundings: &'a Surroundings) -> Self {
-        let log = Log { state: surroundings.state.as_deref(), run: &opened.token.run };
-        Self { job, opened, surroundings, log, check_every: CHECK_EVERY, sweep_time: SWEEP_TIME }
+        let log = Log { state: surroundings.state.as_deref(), run: &opened.token.run, kept: OnceLock::new() };
+        let (check_every, sweep_time) = (CHECK_EVERY, SWEEP_TIME);
+        Self { job, opened, surroundings, log, lease: OnceCell::new(), check_every, sweep_time }
     }
 
     /// From the first record to the last.
     pub(super) async fn live(&self) -> Result<Summary> {
-        self.surroundings.or_stop(self.log.append(&self.opened.started(self.job))).await?;
+        let resumed = self.surroundings.resume.as_ref();
+        if resumed.is_some() || !self.job.pre_sql.is_empty() {
+            self.surroundings.or_stop(self.hold(Kept::Commit)).await?;
+        }
+        if resumed.is_none() {
+            self.surroundings.or_stop(self.log.append(&self.opened.started(self.job))).await?;
+        }
         match self.committed().await {
             Ok(committed) => {
                 self.completed(&committed).await.map_err(|error| begun(error).at("the data are", "committed"))
             }
-            Err(error) => {
+            Err(Failure { error, left }) => {
                 // The failure itself is what the user must see, whatever session and log say to it.
                 let _ = timeout(self.sweep_time, self.opened.session.close()).await;
-                let _ = self.log.append(&StateRecord::Aborted { reason: error.to_string() }).await;
+                if left == Left::Nothing {
+                    let _ = self.log.append(&StateRecord::Aborted { reason: error.to_string() }).await;
+                    self.release().await;
+                }
                 Err(error)
             }
         }
     }
 
+    /// Takes the lease of the job, once. What leaves nothing behind may be done by many at once: there it is the run's own.
+    async fn hold(&self, kept: Kept) -> Result<()> {
+        let Some(state) = &self.surroundings.state else { return Ok(()) };
+        let run = &self.opened.token.run;
+        let job = if kept == Kept::Nothing { run.clone() } else { fingerprint::identity(self.job) };
+        let take = || Lease::take(state, job.clone(), run);
+        self.lease.get_or_try_init(take).await.map(drop)
+    }
+
+    async fn release(&self) {
+        if let Some(lease) = self.lease.get() {
+            lease.release().await;
+        }
+    }
+
     /// Everything up to the commit. What pre-SQL did stays after a failure, and the error says so.
-    async fn committed(&self) -> Result<Committed> {
+    async fn committed(&self) -> Result<Committed, Failure> {
+        let past = self.past().await?;
+        if let Past::Committed(committed) = past {
+            return Ok(committed);
+        }
         let mut ran = 0;
         let result = match self.pre_sql(&mut ran).await {
-            Ok(()) => self.moved().await,
-            Err(error) => Err(error),
+            Ok(()) => self.moved(past).await,
+            Err(error) => Err(error.into()),
         };
-        result.map_err(|error| match ran {
-            0 => error,
-            _ => begun(error).at("after pre-SQL,", "whose changes stay"),
+        result.map_err(|failure| match ran {
+            0 => failure,
+            _ => Failure { error: begun(failure.error).at("after pre-SQL,", "whose changes stay"), ..failure },
         })
+    }
+
+    /// What is left of the run that is gone on with. What is of no use is removed.
+    async fn past(&self) -> Result<Past> {
+        let plan = self.surroundings.resume.as_ref().and_then(|resumed| Some((resumed, resumed.planned.as_ref()?)));
+        let Some((resumed, plan)) = plan else { return Ok(Past::Nothing { note: None }) };
+        let (token, agreement) = (&self.opened.token, &plan.agreement);
+        let sink = self.opened.target.sink(&self.job.target.object)?;
+        let committed = |receipts: &[Receipt], note: &str| {
+            let (agreement, receipts) = (agreement.clone(), receipts.to_vec());
+            Past::Committed(Committed { agreement, receipts, channels: 0, note: Some(note.to_owned()) })
+        };
+        if resumed.committed {
+            return Ok(committed(&resumed.wrote, "the rows were committed before; what comes after was done now"));
+        }
+        let kept = match self.surroundings.or_stop(sink.progress(agreement, token, &resumed.wrote)).await? {
+            Progress::Committed => {
+                return Ok(committed(&resumed.wrote, "the rows were committed when it was interrupted"));
+            }
+            Progress::Kept(kept) => kept,
+        };
+        let same = same_point(&plan.snapshot, &self.opened.session.snapshot());
+        if same && agreement.kept == Kept::Tasks {
+            return Ok(Past::Staged { agreement: agreement.clone(), receipts: kept });
+        }
+        self.surroundings.or_stop(sink.abort(agreement, token)).await?;
+        let note = match (agreement.kept, same) {
+            (Kept::Tasks, _) => "it was begun again: the source is not at the point in time of the interrupted run",
+            _ => "it was begun again: the target keeps nothing of an interrupted copy",
+        };
+        Ok(Past::Nothing { note: Some(note.to_owned()) })
     }
 
     async fn pre_sql(&self, ran: &mut usize) -> Result<()> {
         for (index, sql) in self.job.pre_sql.iter().enumerate() {
-            let executed = self.surroundings.or_stop(self.opened.target.execute(Step::PreSql, sql)).await;
+            let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
             // A statement that was given up may have been executed all the same.
             let lost = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Connection);
             *ran += usize::from(executed.as_ref().err().is_none_or(lost));
-            executed.map_err(begun).at("pre-SQL", || index + 1)?;
-            self.surroundings.or_stop(self.log.append(&StateRecord::Step { step: Step::PreSql })).await?;
+            executed.at("pre-SQL", || index + 1)?;
+            let done = StateRecord::Step { step: Step::PreSql, index: index as u32 };
+            self.surroundings.or_stop(self.log.append(&done)).await?;
         }
         Ok(())
     }
 
+    fn steps(&self) -> Steps<'_> {
+        Steps {
+            endpoint: &*self.opened.target,
+            surroundings: self.surroundings,
+            log: &self.log,
+            resumed: self.surroundings.resume.as_ref(),
+        }
+    }
+
     /// From the agreement to the commit.
-    async fn moved(&self) -> Result<Committed> {
-        let agreed = self.surroundings.or_stop(self.opened.agree(self.job)).await?;
-        let splits = agreed.planned.transfer.splits.clone();
-        let planned = StateRecord::Planned { transfer: 0, splits, agreements: vec![agreed.agreement.clone()] };
-        self.surroundings.or_stop(self.log.append(&planned)).await?;
-        self.opened.expect(self.job, self.surroundings);
-        match self.written(&agreed).await {
-            Ok(receipts) => Ok(Committed { agreed, receipts }),
+    async fn moved(&self, past: Past) -> Result<Committed, Failure> {
+        let (agreed, done, note) = match past {
+            Past::Staged { agreement, receipts } => self.staged(agreement, receipts).await?,
+            Past::Nothing { note } => (self.agreed().await?, Vec::new(), note),
+            Past::Committed(committed) => return Ok(committed),
+        };
+        let _ = self.log.kept.set(agreed.agreement.kept);
+        self.opened.expect(self.job, self.surroundings, &done);
+        match self.written(&agreed, done).await {
+            Ok(receipts) => {
+                let channels = agreed.sizing.channels;
+                Ok(Committed { agreement: agreed.agreement, receipts, channels, note })
+            }
             Err(error) => Err(self.swept(&agreed, begun(error)).await),
         }
     }
 
-    /// Prepares the stage, runs the tasks and commits.
-    async fn written(&self, agreed: &Agreed) -> Result<Vec<Receipt>> {
+    /// The agreement of a stage that is there, with what is in it.
+    async fn staged(
+        &self,
+        agreement: Agreement,
+        receipts: Vec<Receipt>,
+    ) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
+        let sink = self.opened.target.sink(&self.job.target.object)?;
+        let agreed = self.surroundings.or_stop(self.opened.planned(sink, agreement)).await?;
+        if agreed.planned.transfer.shape == PlanShape::Wide {
+            self.surroundings.or_stop(agreed.sink.abort(&agreed.agreement, &self.opened.token)).await?;
+            let note = "it was begun again: all rows are needed together";
+            return Ok((self.agreed().await?, Vec::new(), Some(note.to_owned())));
+        }
+        let splits = agreed.planned.transfer.splits.len();
+        let there: usize = receipts.iter().map(|receipt| receipt.splits.len()).sum();
+        let note = format!("{there} of {splits} splits were there from before it was interrupted");
+        Ok((agreed, receipts, Some(note)))
+    }
+
+    /// A new agreement, under the lease of the job.
+    async fn agreed(&self) -> Result<Agreed> {
+        let agreed = self.surroundings.or_stop(self.opened.agree(self.job)).await?;
+        self.surroundings.or_stop(self.hold(agreed.agreement.kept)).await?;
+        let planned = StateRecord::Planned {
+            transfer: 0,
+            snapshot: self.opened.session.snapshot(),
+            splits: agreed.planned.transfer.splits.clone(),
+            agreements: vec![agreed.agreement.clone()],
+        };
+        self.surroundings.or_stop(self.log.append(&planned)).await?;
+        Ok(agreed)
+    }
+
+    /// Prepares the stage, runs the tasks that are not `done` and commits.
+    async fn written(&self, agreed: &Agreed, done: Vec<Receipt>) -> Result<Vec<Receipt>> {
         let (sink, session) = (&agreed.sink, &self.opened.session);
         self.surroundings.or_stop(sink.prepare(&agreed.agreement, &self.opened.token)).await?;
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
-        let receipts = self.run(&runner, agreed).await?;
+        let mut receipts = self.run(&runner, agreed, &done).await?;
+        receipts.extend(done);
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
+        }
+        if let Some(lease) = self.lease.get().filter(|lease| lease.is_lost()) {
+            return Err(lease.lost().await);
         }
         let committed = sink.commit(&agreed.agreement, &self.opened.token, &receipts).await;
         committed.map_err(unanswered).at("step", || "commit")?;
@@ -122,47 +246,75 @@ impl<'a> Life<'a> {
     }
 
     /// Sweeps what was staged. A failure to do so is told beside the one that led here.
-    async fn swept(&self, agreed: &Agreed, error: Error) -> Error {
-        match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
-            Ok(Ok(())) => error,
+    async fn swept(&self, agreed: &Agreed, error: Error) -> Failure {
+        let error = match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
+            Ok(Ok(())) => return error.into(),
             Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
             Err(_) => error.at("what was staged was not removed within", format!("{} s", self.sweep_time.as_secs())),
-        }
+        };
+        Failure { error, left: Left::Stage }
     }
 
-    /// Runs the tasks, and ends them when the source's point in time is lost.
-    async fn run(&self, runner: &LocalRunner, agreed: &Agreed) -> Result<Vec<Receipt>> {
-        let mut running = pin!(runner.run(&agreed.planned.transfer, &[], &self.log));
-        tokio::select! {
-            receipts = &mut running => receipts,
-            error = lost(&*self.opened.session, self.check_every) => {
-                // Waits until no task holds a writer any more.
-                runner.stop.cancel();
-                let _ = running.await;
-                Err(error)
+    /// Runs the tasks, and ends them when the source's point in time or the lease is lost.
+    async fn run(&self, runner: &LocalRunner, agreed: &Agreed, done: &[Receipt]) -> Result<Vec<Receipt>> {
+        let mut running = pin!(runner.run(&agreed.planned.transfer, done, &self.log));
+        let overtaken = async {
+            match self.lease.get() {
+                Some(lease) => lease.lost().await,
+                None => std::future::pending().await,
             }
-        }
+        };
+        let error = tokio::select! {
+            receipts = &mut running => return receipts,
+            error = lost(&*self.opened.session, self.check_every) => error,
+            error = overtaken => error,
+        };
+        // Waits until no task holds a writer any more.
+        runner.stop.cancel();
+        let _ = running.await;
+        Err(error)
     }
 
     /// All that follows the commit. The log alone keeps nothing from being done.
     async fn completed(&self, committed: &Committed) -> Result<Summary> {
-        let Committed { agreed, receipts } = committed;
         let token = &self.opened.token;
         let (transfer, sink, epoch) = (token.transfer, token.sink, token.epoch);
         let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position: None }).await;
-        let finished = self.opened.target.finish(std::slice::from_ref(&agreed.agreement)).await;
+        let finished = self.opened.target.finish(std::slice::from_ref(&committed.agreement)).await;
         finished.at("step", || "finishing the target")?;
         for (index, sql) in self.job.post_sql.iter().enumerate() {
-            let executed = self.surroundings.or_stop(self.opened.target.execute(Step::PostSql, sql)).await;
+            let executed = self.steps().run(&token.run, (Step::PostSql, index as u32), sql).await;
             executed.at("post-SQL", || index + 1)?;
-            logged = logged.and(self.log.append(&StateRecord::Step { step: Step::PostSql }).await);
+            let done = StateRecord::Step { step: Step::PostSql, index: index as u32 };
+            logged = logged.and(self.log.append(&done).await);
         }
-        let mut summary = self.opened.summary(agreed, receipts, self.surroundings);
+        let mut summary = self.opened.summary(committed, self.surroundings);
         logged.and(self.log.append(&StateRecord::Finished { rows: summary.rows }).await)?;
+        self.release().await;
         if self.surroundings.stop.is_cancelled() {
             summary.notes.push("it was to stop when its commit had begun, so it was finished".to_owned());
         }
         Ok(summary)
+    }
+}
+
+/// Why a run ended before its commit.
+struct Failure {
+    error: Error,
+    left: Left,
+}
+
+/// What it left in the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// It could not be removed: the run can be gone on with.
+    Stage,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, left: Left::Nothing }
     }
 }
 
@@ -177,7 +329,7 @@ async fn lost(session: &dyn Session, check_every: Duration) -> Error {
 }
 
 /// A run that has begun to change something did not fail by bad usage.
-fn begun(error: Error) -> Error {
+pub(super) fn begun(error: Error) -> Error {
     if error.kind() == ErrorKind::Usage { error.as_kind(ErrorKind::Step) } else { error }
 }
 
@@ -192,13 +344,15 @@ fn unanswered(error: Error) -> Error {
 }
 
 /// The log of one run.
-struct Log<'a> {
+pub(super) struct Log<'a> {
     state: Option<&'a dyn StateLog>,
     run: &'a str,
+    /// What the target keeps, once that is agreed on.
+    kept: OnceLock<Kept>,
 }
 
 impl Log<'_> {
-    async fn append(&self, record: &StateRecord) -> Result<()> {
+    pub(super) async fn append(&self, record: &StateRecord) -> Result<()> {
         match self.state {
             Some(state) => state.append(self.run, record).await,
             None => Ok(()),
@@ -209,7 +363,11 @@ impl Log<'_> {
 #[async_trait]
 impl RunEvents for Log<'_> {
     async fn wrote(&self, receipt: &Receipt) -> Result<()> {
-        self.append(&StateRecord::Wrote { transfer: 0, receipt: receipt.clone() }).await
+        let (transfer, receipt) = (0, receipt.clone());
+        let outlives = self.kept.get() == Some(&Kept::Tasks);
+        let record =
+            if outlives { StateRecord::Wrote { transfer, receipt } } else { StateRecord::Held { transfer, receipt } };
+        self.append(&record).await
     }
 }
 
@@ -237,7 +395,7 @@ mod tests {
             Between { source: faults.endpoint(source.endpoint()), target: faults.endpoint(target.endpoint()) };
         let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
         let (job, surroundings) = (Job::new(place(), place()), Surroundings::default());
-        let opened = Opened::open(&job, between).await.unwrap();
+        let opened = Opened::open(&job, between, None).await.unwrap();
         let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
         (life.live().await.unwrap_err(), target)
     }

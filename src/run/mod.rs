@@ -6,15 +6,20 @@
 
 pub mod budget;
 mod fingerprint;
+mod hold;
 mod inspect;
+pub mod jobs;
+mod lease;
 mod life;
 pub mod local;
 mod queue;
 pub mod report;
+pub mod resume;
 pub mod retry;
 pub mod sizing;
 mod stages;
 pub mod state;
+mod steps;
 
 use std::sync::Arc;
 
@@ -26,9 +31,11 @@ use crate::flow::meter::Meter;
 use crate::job::Job;
 use crate::run::life::Life;
 use crate::run::report::{PlanReport, Summary};
+use crate::run::resume::Unfinished;
 use crate::run::stages::{Opened, endpoint, parsed_as_cast};
 use crate::state::StateLog;
 
+pub use hold::{Held, hold};
 pub use inspect::{count, describe, head, ping};
 
 /// What a run needs from its surroundings.
@@ -40,6 +47,8 @@ pub struct Surroundings {
     pub stop: CancellationToken,
     /// Where the run is recorded; none keeps no record.
     pub state: Option<Arc<dyn StateLog>>,
+    /// The run to go on with, from the same log; none begins a new one.
+    pub resume: Option<Unfinished>,
 }
 
 /// The two endpoints of a job, built and not opened.
@@ -60,7 +69,7 @@ impl Between {
 
 /// Plans `job` without changing anything. Pre-SQL is not run: what it would change is not seen.
 pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
-    let opened = Opened::open(job, between).await?;
+    let opened = Opened::open(job, between, None).await?;
     let agreed = opened.agree(job).await;
     opened.session.close().await?;
     let mut report = opened.report(job, &agreed?);
@@ -74,7 +83,7 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
 /// that the data are committed.
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
     // Boxed: both hold all that a run holds.
-    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between))).await?;
+    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between, surroundings.resume.as_ref()))).await?;
     Box::pin(Life::new(job, &opened, surroundings).live()).await
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::flow::meter::Reading;
+use crate::run::resume::Resume;
 use crate::run::sizing::Sizing;
 use crate::schema::NATIVE;
 use crate::sink::{ColumnPlan, Guarantee, Publish, Writers};
@@ -42,6 +43,8 @@ pub struct PlanReport {
     pub publish: Publish,
     /// What is promised.
     pub guarantee: Guarantee,
+    /// How an interrupted run goes on.
+    pub resume: Resume,
     /// What the user should know, one sentence each.
     pub notes: Vec<String>,
     /// Every task as it would be cut without measured speed.

@@ -1,10 +1,10 @@
 //! What a job holds between its steps: what was opened, and what was agreed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlanProperties as _;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::attempt::Token;
@@ -22,6 +22,7 @@ use crate::run::fingerprint;
 use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
+use crate::run::resume::{self, Unfinished, same_point};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::{Between, Surroundings};
@@ -55,6 +56,15 @@ pub(super) struct Agreed {
     pub(super) sizing: Sizing,
 }
 
+/// What was committed.
+pub(super) struct Committed {
+    pub(super) agreement: Agreement,
+    pub(super) receipts: Vec<Receipt>,
+    pub(super) channels: usize,
+    /// How it came about, where that was not in one go.
+    pub(super) note: Option<String>,
+}
+
 /// The endpoint of a place, built and not opened.
 pub(super) fn endpoint(place: &Place) -> Result<Arc<dyn Endpoint>> {
     connectors::find(&place.connector)?.endpoint(&place.options)
@@ -63,25 +73,29 @@ pub(super) fn endpoint(place: &Place) -> Result<Arc<dyn Endpoint>> {
 impl Opened {
     /// Opens the source of `job` and cuts it. The target is reached meanwhile and not touched: one that is not there is
     /// heard of before anything is moved.
-    pub(super) async fn open(job: &Job, between: Between) -> Result<Self> {
+    ///
+    /// A run that is gone on with keeps its id, and its splits where the source is as it was.
+    pub(super) async fn open(job: &Job, between: Between, resume: Option<&Unfinished>) -> Result<Self> {
         let target = Arc::clone(&between.target);
         let reached = async { target.reach().await.at("target", || target.label()) };
-        Ok(futures::try_join!(Box::pin(Self::cut(job, between)), reached)?.0)
+        Ok(futures::try_join!(Box::pin(Self::cut(job, between, resume)), reached)?.0)
     }
 
-    async fn cut(job: &Job, between: Between) -> Result<Self> {
+    async fn cut(job: &Job, between: Between, resume: Option<&Unfinished>) -> Result<Self> {
         if let Some(threads) = job.limits.threads {
             cpu::set_threads(threads)?;
         }
         let (place, Between { source, target }) = (&job.source, between);
-        let token = Token { run: Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 };
+        let run = resume.map_or_else(|| Uuid::now_v7().simple().to_string(), |unfinished| unfinished.run.clone());
+        let token = Token { run, transfer: 0, sink: 0, epoch: 0 };
         // What memory cannot do is said before anybody is asked for anything.
         let memory_bytes = budget::memory(job.limits.memory_bytes)?;
         let work = if job.transform.sql.is_some() { Work::Query } else { Work::Rows };
         let wanted = Wanted::of(&job.limits, cores()).at_most(budget::channels_max(memory_bytes, work), |most| {
             format!("{most} channels are all that {} of memory feed", size(memory_bytes))
         });
-        let request = OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: None };
+        let request =
+            OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: job.snapshot.clone() };
         let session = source.open(&request).await.at("source", || source.label())?;
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
@@ -102,22 +116,25 @@ impl Opened {
             memory_bytes: budget.operator_bytes,
             token: token.clone(),
         })?;
-        let draft = pipeline.draft().await?;
+        let mut draft = pipeline.draft().await?;
+        if let Some(unfinished) = resume {
+            unfinished.refuse_other(&fingerprint::of(job, &draft.shape.schema))?;
+            if let Some(plan) =
+                unfinished.planned.as_ref().filter(|plan| same_point(&plan.snapshot, &session.snapshot()))
+            {
+                draft.reading.splits.clone_from(&plan.splits);
+            }
+        }
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
         Ok(Self { target, session, token, source, pipeline, draft, sizing, budget })
     }
 
     /// The first record of the run.
     pub(super) fn started(&self, job: &Job) -> StateRecord {
-        let what = json!({
-            "source": self.source.label(),
-            "target": self.target.label(),
-            "sourceObject": job.source.object,
-            "targetObject": job.target.object,
-            "transform": job.transform,
-            "mode": job.mode,
-            "schema": job.schema,
-        });
+        let mut what = fingerprint::described(job);
+        what["folder"] = Json::from(fingerprint::folder(job));
+        what["sourceLabel"] = Json::from(self.source.label());
+        what["targetLabel"] = Json::from(self.target.label());
         let fingerprint = fingerprint::of(job, &self.draft.shape.schema);
         StateRecord::Started { job: what, fingerprint }
     }
@@ -125,19 +142,26 @@ impl Opened {
     /// Asks the target how the rows would land, and plans the transfer.
     pub(super) async fn agree(&self, job: &Job) -> Result<Agreed> {
         let sink = self.target.sink(&job.target.object)?;
-        let writers = self.draft.parts.min(self.sizing.channels);
-        let tasks = if writers <= 1 { Tasks::One } else { Tasks::Many };
         let request = WriteRequest {
             mode: job.mode.clone(),
             schema: job.schema,
-            tasks,
+            tasks: self.tasks(),
             memory_bytes: self.budget.writer_bytes as u64,
         };
         let agreement = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label())?;
-        let target = Target { endpoint: SINK, sink: &sink, tasks };
+        self.planned(sink, agreement).await
+    }
+
+    /// Plans the transfer as `agreement` has it.
+    pub(super) async fn planned(&self, sink: Arc<dyn Sink>, agreement: Agreement) -> Result<Agreed> {
+        let target = Target { endpoint: SINK, sink: &sink, tasks: self.tasks() };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
         let sizing = self.sized(&planned.transfer);
         Ok(Agreed { sink, agreement, planned, sizing })
+    }
+
+    fn tasks(&self) -> Tasks {
+        if self.draft.parts.min(self.sizing.channels) <= 1 { Tasks::One } else { Tasks::Many }
     }
 
     /// The sizing of an agreed transfer: where it is one plan, who reads and writes.
@@ -184,11 +208,13 @@ impl Opened {
         rows.map(|rows| job.transform.limit.map_or(rows, |limit| limit.min(rows)))
     }
 
-    /// Notes in the meter what is to be moved.
-    pub(super) fn expect(&self, job: &Job, surroundings: &Surroundings) {
-        let splits = &self.draft.reading.splits;
-        let bytes = splits.iter().filter_map(|split| split.bytes).sum();
-        surroundings.meter.expect(splits.len() as u64, self.rows(job).unwrap_or(0), bytes);
+    /// Notes in the meter what is to be moved; what is `done` is not moved again.
+    pub(super) fn expect(&self, job: &Job, surroundings: &Surroundings, done: &[Receipt]) {
+        let settled: HashSet<u32> = done.iter().flat_map(|receipt| receipt.splits.iter().copied()).collect();
+        let splits = self.draft.reading.splits.iter().filter(|split| !settled.contains(&split.id));
+        let (count, bytes) = splits.fold((0, 0), |(count, bytes), split| (count + 1, bytes + split.bytes.unwrap_or(0)));
+        let there: u64 = done.iter().map(|receipt| receipt.rows).sum();
+        surroundings.meter.expect(count, self.rows(job).unwrap_or(0).saturating_sub(there), bytes);
     }
 
     /// What `etl plan` says.
@@ -210,14 +236,22 @@ impl Opened {
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
+            resume: resume::grade(
+                &self.session.snapshot(),
+                job.snapshot.as_ref(),
+                planned.transfer.shape,
+                agreement.kept,
+            ),
             notes: agreement.notes.clone(),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
 
     /// What a finished run says.
-    pub(super) fn summary(&self, agreed: &Agreed, receipts: &[Receipt], surroundings: &Surroundings) -> Summary {
-        let (meter, mut notes) = (surroundings.meter.reading(), agreed.agreement.notes.clone());
+    pub(super) fn summary(&self, committed: &Committed, surroundings: &Surroundings) -> Summary {
+        let Committed { agreement, receipts, .. } = committed;
+        let (meter, mut notes) = (surroundings.meter.reading(), agreement.notes.clone());
+        notes.extend(committed.note.clone());
         match meter.retries {
             0 => {}
             1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
@@ -226,11 +260,11 @@ impl Opened {
         Summary {
             run: self.token.run.clone(),
             source: self.source.label(),
-            target: agreed.agreement.label.clone(),
+            target: agreement.label.clone(),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
-            channels: agreed.sizing.channels,
+            channels: committed.channels,
             meter,
             notes,
         }

@@ -21,9 +21,9 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
 
 use crate::attempt::{Attempt, Token};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// A call at which something can go wrong.
@@ -59,6 +59,8 @@ pub enum Point {
     Write,
     /// [`Writer::flush`].
     Flush,
+    /// [`Sink::progress`].
+    Progress,
     /// [`Sink::commit`].
     Commit,
     /// [`Sink::abort`].
@@ -196,8 +198,11 @@ impl Endpoint for FaultyEndpoint {
     async fn reach(&self) -> Result<()> {
         self.faults.at(Point::Reach, self.inner.reach()).await
     }
-    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         self.faults.at(Point::Execute, self.inner.execute(step, sql)).await
+    }
+    async fn executed(&self, step: &StepToken) -> Result<Option<bool>> {
+        self.inner.executed(step).await
     }
     async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
         self.faults.at(Point::Finish, self.inner.finish(transfers)).await
@@ -276,6 +281,9 @@ impl Sink for FaultySink {
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let inner = self.faults.at(Point::Writer, self.inner.writer(agreement, attempt)).await?;
         Ok(Box::new(FaultyWriter { inner, faults: self.faults.clone() }))
+    }
+    async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        self.faults.at(Point::Progress, self.inner.progress(agreement, token, logged)).await
     }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         self.faults.at(Point::Commit, self.inner.commit(agreement, token, receipts)).await

@@ -9,7 +9,7 @@ use arrow::datatypes::{
 };
 use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::connectors;
-use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Session, Snapshot, Step};
+use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Session, Snapshot};
 use arrow_etl::error::{ErrorKind, Result};
 use arrow_etl::schema;
 use arrow_etl::source::Pushdown::{Exact, None as Nothing};
@@ -655,38 +655,6 @@ fn plain_errors() {
     assert_eq!(kind(url.clone(), ObjectRef::Query("select 1 as a; select 2 as a".into())).0, ErrorKind::Usage);
     assert_eq!(kind(url.clone(), ObjectRef::Query(" -- nothing\n;".into())).0, ErrorKind::Usage);
     assert_eq!(kind(url, ObjectRef::Query("select nothing from orders".into())).0, ErrorKind::NotFound);
-}
-
-#[test]
-fn lists_pings_and_runs_sql() {
-    let url = postgres();
-    psql(
-        &url,
-        "create schema s; create table s.b (i int); create table \"A b\" (i int); create view s.v as select 1 as x",
-    );
-    runtime().block_on(async {
-        let endpoint = endpoint(&url);
-        let names = async |pattern: &str| -> Vec<String> {
-            endpoint.list(pattern).await.unwrap().iter().map(ToString::to_string).collect()
-        };
-        assert_eq!(names("s.*").await, ["s.b", "s.v"]);
-        assert_eq!(names("*").await, ["public.\"A b\""]);
-        assert!(names("nothing.*").await.is_empty());
-        let ping = endpoint.ping().await.unwrap();
-        assert!(ping.server.starts_with("PostgreSQL "));
-        assert!(ping.missing.is_empty(), "{:?}", ping.missing);
-
-        endpoint.execute(Step::PreSql, "insert into s.b values (1); insert into s.b values (2)").await.unwrap();
-        let error = endpoint.execute(Step::PreSql, "insert into s.b values (3); select 1/0").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Value);
-        endpoint.execute(Step::PostSql, "insert into s.b values (4); vacuum s.b; -- done;\n").await.unwrap();
-        assert_eq!(psql(&url, "select string_agg(i::text, ',' order by i) from s.b"), "1,2,4");
-        // What has transactions of its own runs once, though VACUUM refuses to run in one.
-        endpoint.execute(Step::PreSql, "insert into s.b values (5); commit; vacuum s.b").await.unwrap();
-        let error = endpoint.execute(Step::PreSql, "begin; insert into s.b values (6)").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage);
-        assert_eq!(psql(&url, "select string_agg(i::text, ',' order by i) from s.b"), "1,2,4,5");
-    });
 }
 
 #[test]

@@ -9,13 +9,13 @@ mod stop;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use arrow_etl::error::{Error, ErrorKind, Result};
 use arrow_etl::job::{Job, Place};
 use arrow_etl::run::report::Summary;
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{Agreement, Sink};
-use arrow_etl::state::{StateLog, StateRecord};
+use arrow_etl::state::{Holder, RunEntry, StateLog, StateRecord};
 use arrow_etl::testing::memory::Memory;
 use async_trait::async_trait;
 
@@ -95,8 +95,20 @@ impl StateLog for Journal {
     async fn append(&self, _run: &str, record: &StateRecord) -> Result<()> {
         self.note(serde_json::to_value(record)?["record"].as_str().unwrap().to_owned())
     }
-    async fn runs(&self) -> Result<Vec<String>> {
+    async fn runs(&self) -> Result<Vec<RunEntry>> {
         Ok(Vec::new())
+    }
+    async fn lease(&self, _job: &str, _run: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn release(&self, _job: &str, _run: &str) -> Result<()> {
+        Ok(())
+    }
+    async fn holders(&self) -> Result<Vec<Holder>> {
+        Ok(Vec::new())
+    }
+    async fn forget(&self, _run: &str) -> Result<()> {
+        Ok(())
     }
 }
 
@@ -120,7 +132,7 @@ impl Endpoint for Scripted {
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
         self.inner.open(request).await
     }
-    async fn execute(&self, _step: Step, sql: &str) -> Result<()> {
+    async fn execute(&self, _step: &StepToken, sql: &str) -> Result<()> {
         if sql == "bad" {
             return Err(Error::new(ErrorKind::Usage, "this SQL does not parse"));
         }

@@ -309,5 +309,6 @@ async fn another_program_does_not_take_the_state_log_away() {
     first.append("first", &StateRecord::Finished { rows: 3 }).await.unwrap();
     second.append("second", &StateRecord::Finished { rows: 4 }).await.unwrap();
     assert_eq!(sqlite3(&path, "select run from record order by id"), "first\nother\nfirst\nsecond");
-    assert_eq!(second.runs().await.unwrap(), ["first", "other", "second"]);
+    let runs: Vec<String> = second.runs().await.unwrap().into_iter().map(|entry| entry.run).collect();
+    assert_eq!(runs, ["first", "other", "second"]);
 }

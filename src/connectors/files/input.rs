@@ -76,6 +76,14 @@ impl Stamp {
     }
 }
 
+impl std::fmt::Display for Stamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (seconds, nanoseconds) = self.modified;
+        // A device has another number after the next start of the machine.
+        write!(f, "node {} of {} bytes changed at {seconds}.{nanoseconds:09}", self.inode, self.bytes)
+    }
+}
+
 impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Input").field("name", &self.name).field("format", &self.format).finish_non_exhaustive()
@@ -214,6 +222,14 @@ impl Input {
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match &self.data {
             Data::Path(_, stamp) => Some(*stamp),
+            Data::Spooled(_) | Data::Pipe(_) => None,
+        }
+    }
+
+    /// What tells another process that the file is still the same; none for what is no file.
+    pub(super) fn lasting(&self) -> Option<String> {
+        match &self.data {
+            Data::Path(path, stamp) => Some(format!("{}: {stamp}", path.display())),
             Data::Spooled(_) | Data::Pipe(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 
 use crate::bridge::blocking;
 use crate::connector::{Connector, OptionDoc};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
 
@@ -99,7 +99,7 @@ impl Endpoint for FileEndpoint {
         session::open(Arc::clone(&self.config)).await
     }
 
-    async fn execute(&self, _step: Step, _sql: &str) -> Result<()> {
+    async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "files take no SQL"))
     }
 

@@ -31,7 +31,11 @@ pub(super) async fn open(config: Arc<Config>) -> Result<Arc<dyn Session>> {
 #[async_trait]
 impl Session for FileSession {
     fn snapshot(&self) -> Snapshot {
-        Snapshot::Private
+        self.inputs
+            .iter()
+            .map(Input::lasting)
+            .collect::<Option<Vec<_>>>()
+            .map_or(Snapshot::Private, |files| Snapshot::Lasting(files.join("\n")))
     }
 
     fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {

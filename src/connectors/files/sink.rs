@@ -22,7 +22,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, parquet, plain};
-use crate::sink::{Agreement, Guarantee, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers};
+use crate::sink::{
+    Agreement, Guarantee, Kept, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
+};
 use crate::source::TableShape;
 
 /// Arrow bytes that a writer gathers before it encodes them together, between these.
@@ -81,6 +83,13 @@ impl Sink for FileSink {
         let landing = Landing::of(agreement)?;
         let records = self.records(&landing)?;
         Ok(Box::new(FileWriter::new(landing, records, attempt, Arc::clone(&self.turn))))
+    }
+
+    async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        let landing = Landing::of(agreement)?;
+        let Some(stage) = landing.stage(None, token) else { return Ok(Progress::Kept(Vec::new())) };
+        let logged = logged.to_vec();
+        blocking::run("files-progress", move || stage.progress(logged)).await
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -147,6 +156,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         writers: if pipe { Writers::One } else { Writers::Any },
         publish: if pipe { Publish::PerTask } else { Publish::AtOnce },
         guarantee: if pipe { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce },
+        kept: if pipe { Kept::Nothing } else { Kept::Tasks },
         // A task is at least one part file; parts of one file are joined, whatever their size.
         task_bytes: landing.shape.is_folder().then_some(config.file_bytes),
         notes,

@@ -28,7 +28,7 @@ use super::landing::{Landing, Mode, Shape, parent_of};
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::RecordFormat;
-use crate::sink::{Agreement, Receipt};
+use crate::sink::{Agreement, Progress, Receipt};
 
 /// Parts may hold what only the owner may see, whatever the target will be.
 const PRIVATE: u32 = 0o700;
@@ -118,6 +118,29 @@ impl Stage {
     /// The path of a part.
     pub(super) fn part(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// What a process that is gone left of the parts in `logged`.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) when it is not gone.
+    pub(super) fn progress(&self, logged: Vec<Receipt>) -> Result<Progress> {
+        if let Some(marker) = self.read_marker()? {
+            return Ok(if self.is_committed(&marker)? { Progress::Committed } else { Progress::Kept(logged) });
+        }
+        let owner = match fs::File::open(self.owner()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Progress::Kept(Vec::new())),
+            owner => owner.at("folder", || self.folder.display())?,
+        };
+        if let Err(fs::TryLockError::WouldBlock) = owner.try_lock() {
+            let message = "the process that writes here is still at work";
+            return Err(Error::new(ErrorKind::Busy, message).at("folder", self.folder.display()));
+        }
+        // A commit that has begun may have joined parts, and has all of them.
+        let begun = self.ready.exists();
+        let is_there = |part: &Part| fs::metadata(self.part(&part.name)).is_ok_and(|found| found.len() == part.bytes);
+        let whole = |receipt: &Receipt| parts_of(receipt).is_ok_and(|parts| parts.iter().all(is_there));
+        Ok(Progress::Kept(logged.into_iter().filter(|receipt| begun || whole(receipt)).collect()))
     }
 
     /// Makes the parts of `receipts` visible. What comes back, the marker, is held as long as the run is alive.
@@ -320,11 +343,14 @@ fn parts_in_order(receipts: &[Receipt]) -> Result<Vec<Part>> {
     receipts.sort_by_key(|receipt| (receipt.splits.first().copied().unwrap_or(0), receipt.task));
     let mut parts = Vec::new();
     for receipt in receipts {
-        let own = Vec::<Part>::deserialize(&receipt.detail)
-            .map_err(|source| Error::new(ErrorKind::Internal, "the receipt is not one of files").with_source(source))?;
-        parts.extend(own);
+        parts.extend(parts_of(receipt)?);
     }
     Ok(parts)
+}
+
+fn parts_of(receipt: &Receipt) -> Result<Vec<Part>> {
+    Vec::deserialize(&receipt.detail)
+        .map_err(|source| Error::new(ErrorKind::Internal, "the receipt is not one of files").with_source(source))
 }
 
 /// The turn of appending to a file: held, nobody else appends, and the file is the one that was agreed on.

@@ -53,6 +53,8 @@ pub(super) struct Leaf {
     pub(super) bytes: u64,
     /// As the statistics have it.
     pub(super) rows: Option<u64>,
+    /// The file that it lies in: another one after it was rewritten, where rows have other places.
+    pub(super) file: u64,
 }
 
 /// One column of a relation or query.
@@ -185,7 +187,7 @@ pub(super) fn sizes_sql(names: &[&str], version_number: u32) -> String {
            CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) + \
              CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) ELSE 0 END END, \
            CASE WHEN c.reltuples >= 0 THEN c.reltuples::int8 END, \
-           c.oid = to_regclass((ARRAY[{}]::text[])[t.root])::oid \
+           c.oid = to_regclass((ARRAY[{}]::text[])[t.root])::oid, pg_relation_filenode(c.oid) \
          FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, 12 DESC, c.oid",
         list.join(", "),
@@ -220,6 +222,7 @@ pub(super) fn relations(rows: &[SimpleQueryRow]) -> Vec<Relation> {
                 pages: number(8).unwrap_or_default(),
                 bytes: number(9).unwrap_or_default(),
                 rows: number(10),
+                file: number(12).unwrap_or_default(),
             });
         }
     }

@@ -10,18 +10,15 @@ use super::connect::{Connection, connect};
 use super::connections::Connections;
 use super::name::Name;
 use super::session::PgSession;
-use super::statements::{self, Control};
+use super::steps;
 use super::target::Catalog;
 use super::write::PostgresSink;
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
 
 /// Targets below this many bytes need no fresh statistics at once.
 const ANALYZE_BYTES: u64 = 1 << 20;
-
-/// "VACUUM cannot run inside a transaction block" and its kin; a COMMIT within a procedure.
-const NEED_OWN_TRANSACTION: [&str; 2] = ["25001", "2D000"];
 
 /// One database.
 #[derive(Debug)]
@@ -92,11 +89,18 @@ impl Endpoint for PgEndpoint {
         Ok(())
     }
 
-    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         let connection = connect(&self.config, "sql").await?;
-        let result = execute(&connection, sql).await;
+        let result = steps::execute(&connection, step, sql).await;
         connection.close().await;
-        result.map_err(|error| error.at("sql", step_name(step)))
+        result.map_err(|error| error.at("sql", step_name(step.step)))
+    }
+
+    async fn executed(&self, step: &StepToken) -> Result<Option<bool>> {
+        let connection = connect(&self.config, "sql").await?;
+        let result = steps::executed(&connection, step).await;
+        connection.close().await;
+        result.map_err(|error| error.at("sql", step_name(step.step)))
     }
 
     async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
@@ -164,34 +168,6 @@ async fn facts(connection: &Connection) -> Result<Ping> {
         missing.push("the database does not check its text: what is not UTF-8 fails on the way".to_owned());
     }
     Ok(Ping { server: format!("PostgreSQL {}", server.version), facts, missing })
-}
-
-/// Runs `sql` in one transaction; what has transactions of its own or refuses to run in one runs statement by
-/// statement.
-async fn execute(connection: &Connection, sql: &str) -> Result<()> {
-    let statements = statements::split(sql);
-    let controls: Vec<Control> = statements.iter().filter_map(|statement| statements::control(statement)).collect();
-    if controls.last() == Some(&Control::Begins) {
-        return Err(Error::new(ErrorKind::Usage, "the last transaction that it begins does not end")
-            .with_hint("add COMMIT, or leave BEGIN out: all of it runs in one transaction then"));
-    }
-    // With a COMMIT in the middle of it, a second run would repeat what is done.
-    if controls.is_empty() {
-        connection.run("BEGIN").await?;
-        let Err(error) = connection.batch_execute(sql).await else {
-            return connection.run("COMMIT").await;
-        };
-        connection.run("ROLLBACK").await?;
-        if error.code().is_none_or(|code| !NEED_OWN_TRANSACTION.contains(&code.code())) {
-            return Err(connection.error(error));
-        }
-    }
-    for statement in statements {
-        connection.run(statement).await.map_err(|error| {
-            error.with_hint("these statements cannot run in one transaction: those before the failing one are done")
-        })?;
-    }
-    Ok(())
 }
 
 /// Whether the table $NAME waits in vain for autovacuum, which gathers statistics when a tenth of the rows has changed.

@@ -1,9 +1,13 @@
-//! The marker of a commit: one row per token, in the same transaction as the rows that it stands for.
+//! The marker of a commit: one row per token, in the same transaction as the rows that it stands for. Executed SQL of
+//! the user has one, too.
+
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
 use super::connect::Connection;
 use super::name::{Name, literal};
+use super::patience;
 use super::target::MarkerRights;
 use crate::attempt::Token;
 use crate::error::{ErrorKind, Result};
@@ -56,7 +60,7 @@ impl Marker {
 
     /// Sets the mark of `token` in the open transaction, in which the table is made when it is missing. A second mark
     /// for the same token fails.
-    pub(super) async fn set(&self, connection: &Connection, token: &Token) -> Result<()> {
+    pub(super) async fn set(&self, connection: &Connection, token: &(impl Display + Sync)) -> Result<()> {
         let Some(table) = &self.table else { return Ok(()) };
         if let Some(make) = &self.make {
             let made = connection.run(&format!("SAVEPOINT etl_marker; {make}; RELEASE SAVEPOINT etl_marker")).await;
@@ -71,8 +75,23 @@ impl Marker {
         connection.run(&format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))).await
     }
 
+    /// Runs `lock`, and tells then whether `token` is committed: in one round trip where it can be done.
+    pub(super) async fn stands_under(&self, connection: &Connection, token: &Token, lock: &str) -> Result<bool> {
+        match (&self.table, &self.make) {
+            // Each statement sees what was committed when it began.
+            (Some(table), None) => {
+                let sql = format!("{lock}; {}", question(table, token));
+                Ok(!patience::answer(connection, &sql).await?.is_empty())
+            }
+            _ => {
+                patience::run(connection, lock).await?;
+                self.stands(connection, token).await
+            }
+        }
+    }
+
     /// Whether `token` is committed. Asked under the lock of its commit, so that none is under way.
-    pub(super) async fn stands(&self, connection: &Connection, token: &Token) -> Result<bool> {
+    pub(super) async fn stands(&self, connection: &Connection, token: &(impl Display + Sync)) -> Result<bool> {
         let Some(table) = &self.table else { return Ok(false) };
         if self.make.is_some() {
             let there = connection.rows(&format!("SELECT to_regclass({})", literal(table))).await?;
@@ -80,8 +99,7 @@ impl Marker {
                 return Ok(false);
             }
         }
-        let token = literal(&token.to_string());
-        Ok(!connection.rows(&format!("SELECT 1 FROM {table} WHERE token = {token}")).await?.is_empty())
+        Ok(!connection.rows(&question(table, token)).await?.is_empty())
     }
 
     /// Whether there is a place to ask in.
@@ -102,4 +120,9 @@ impl Marker {
         let Some(table) = &self.table else { return Ok(()) };
         connection.run(&format!("DELETE FROM {table} WHERE committed_at < now() - interval '{KEPT}'")).await
     }
+}
+
+/// Has a row where `token` is committed.
+fn question(table: &str, token: &impl Display) -> String {
+    format!("SELECT 1 FROM {table} WHERE token = {}", literal(&token.to_string()))
 }

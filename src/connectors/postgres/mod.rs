@@ -31,6 +31,7 @@ mod session;
 mod split;
 mod stage;
 mod statements;
+mod steps;
 mod target;
 mod tls;
 mod typemap;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-use super::connect::{Canceller, Connection};
+use super::connect::{Canceller, Connection, last_rows};
 use super::errors;
 use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +26,11 @@ pub(super) const BEFORE_COMMIT: usize = 40;
 /// Runs statements in one round trip.
 pub(super) async fn run(connection: &Connection, sql: &str) -> Result<()> {
     messages(connection, sql).await.map(drop)
+}
+
+/// Runs statements and gives the rows of the last that has any.
+pub(super) async fn answer(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryRow>> {
+    messages(connection, sql).await.map(last_rows)
 }
 
 /// Runs statements and gives the count of the last.

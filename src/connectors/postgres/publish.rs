@@ -28,6 +28,11 @@ pub(super) fn parts(splits: &[u32], task: u32) -> Vec<String> {
     splits.iter().map(|split| format!("split {split}")).collect()
 }
 
+/// The split of a key.
+pub(super) fn split_of(part: &str) -> Option<u32> {
+    part.strip_prefix("split ")?.parse().ok()
+}
+
 /// Opens a transaction and readies the stage of `token`, with exactly `receipts`, for its COMMIT. `false` when the token
 /// is committed already: then, as after an error, no transaction is open.
 pub(super) async fn staged(
@@ -226,8 +231,7 @@ pub(super) async fn sweep(connection: &Connection, stage: &Stage, path: Path) ->
 /// Readies what the open transaction of an attempt wrote, into the target or into its own table `own`, for its COMMIT.
 /// `false` when the token is committed already.
 pub(super) async fn held(connection: &Connection, detail: &Detail, own: &Name, token: &Token) -> Result<bool> {
-    patience::run(connection, &commit_lock(&Stage::of(&detail.target, token))).await?;
-    if detail.marker.stands(connection, token).await? {
+    if detail.marker.stands_under(connection, token, &commit_lock(&Stage::of(&detail.target, token))).await? {
         return Ok(false);
     }
     if let Some(new) = &detail.create {

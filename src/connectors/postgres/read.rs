@@ -120,12 +120,24 @@ impl TableSource {
     async fn start(&self, scan: &Scan, split: &Split, limits: Limits) -> Result<(Started, Layout)> {
         let table = self.described().await?;
         let part: Part = serde_json::from_value(split.detail.clone())?;
+        self.refuse_rewritten(&part)?;
         let select = self.select(table, scan, &part)?;
         let layout = layout(table, scan)?;
         let lane = self.core.lane(part.alone).await?;
         let sql = format!("COPY ({select}) TO STDOUT (FORMAT binary)");
         let chunks = copy::chunks(Arc::clone(&self.core), lane, &sql, limits).await?;
         Ok((chunks.boxed(), layout))
+    }
+
+    /// Refuses places of rows that have other places by now: the split was cut by an earlier process.
+    fn refuse_rewritten(&self, part: &Part) -> Result<()> {
+        let What::Relation(_, relation) = &self.what else { return Ok(()) };
+        let leaf = relation.leaves.iter().find(|leaf| Some(&leaf.sql) == part.relation.as_ref());
+        if part.file.is_none() || part.file == leaf.map(|leaf| leaf.file) {
+            return Ok(());
+        }
+        let message = "the table was rewritten since it was cut into splits: its rows lie in other places";
+        Err(Error::new(ErrorKind::Schema, message).with_hint("begin the copy anew, without --resume"))
     }
 
     /// How errors name the source.

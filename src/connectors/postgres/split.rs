@@ -51,6 +51,9 @@ pub(super) struct Part {
     /// A column in SQL and a range of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) keys: Option<(String, KeyRange)>,
+    /// The file in which the places are meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<u64>,
     /// The only split of its source.
     #[serde(default)]
     pub(super) alone: bool,
@@ -58,7 +61,7 @@ pub(super) struct Part {
 
 impl Part {
     /// All rows of the source.
-    pub(super) const WHOLE: Self = Self { relation: None, places: None, keys: None, alone: true };
+    pub(super) const WHOLE: Self = Self { relation: None, places: None, keys: None, file: None, alone: true };
 
     /// The condition on the rows; none for all of them.
     pub(super) fn condition(&self) -> Option<String> {
@@ -134,7 +137,7 @@ pub(super) fn pages(relation: &Relation, goal: &SplitGoal, rows: &HashMap<&str, 
 fn leaf_pages(leaf: &Leaf, bytes_each: u64) -> Vec<Piece> {
     if !leaf.heap || leaf.pages == 0 {
         let places = leaf.heap.then_some((Tid::FIRST, None));
-        let part = Part { relation: Some(leaf.sql.clone()), places, keys: None, alone: false };
+        let part = Part { relation: Some(leaf.sql.clone()), places, keys: None, file: Some(leaf.file), alone: false };
         return vec![Piece { part, rows: leaf.rows, bytes: leaf.heap.then_some(leaf.bytes) }];
     }
     let count = leaf.bytes.div_ceil(bytes_each).clamp(1, leaf.pages);
@@ -155,7 +158,8 @@ fn between(leaf: &Leaf, borders: &[Tid]) -> Vec<Piece> {
     let lows = std::iter::once(Tid::FIRST).chain(borders.iter().copied());
     let highs = borders.iter().copied().map(Some).chain([None]);
     let piece = |(index, places): (usize, (Tid, Option<Tid>))| {
-        let part = Part { relation: Some(leaf.sql.clone()), places: Some(places), keys: None, alone: false };
+        let relation = Some(leaf.sql.clone());
+        let part = Part { relation, places: Some(places), keys: None, file: Some(leaf.file), alone: false };
         let of = |whole: u64| share(whole, index as u64 + 1, count) - share(whole, index as u64, count);
         Piece { part, rows: leaf.rows.map(of), bytes: Some(of(leaf.bytes)) }
     };
@@ -172,7 +176,7 @@ pub(super) fn keys(relation: &Relation, column: &str, ranges: &[KeyRange]) -> Ve
     let count = ranges.len() as u64;
     let each = |whole: u64| whole / count.max(1);
     let piece = |range: &KeyRange| Piece {
-        part: Part { relation: None, places: None, keys: Some((column.to_owned(), *range)), alone: false },
+        part: Part { relation: None, places: None, keys: Some((column.to_owned(), *range)), file: None, alone: false },
         rows: rows(relation).map(each),
         bytes: Some(each(bytes(relation))),
     };
@@ -203,7 +207,7 @@ mod tests {
 
     fn leaf(pages: u64, bytes: u64) -> Leaf {
         let sql = "\"s\".\"t\"".into();
-        Leaf { sql, row_security: false, heap: true, readable: true, pages, bytes, rows: Some(pages * 10) }
+        Leaf { sql, row_security: false, heap: true, readable: true, pages, bytes, rows: Some(pages * 10), file: 1 }
     }
 
     #[test]

@@ -146,6 +146,12 @@ pub(super) async fn hold(connection: &Connection, stage: &Stage) -> Result<()> {
     patience::run(connection, &format!("{begin}SELECT pg_try_advisory_xact_lock({})", stage.lease)).await
 }
 
+/// Whether nobody holds `stage`. Asked in an open transaction, which holds it then.
+pub(super) async fn is_free(connection: &Connection, stage: &Stage) -> Result<bool> {
+    let sql = format!("SELECT pg_try_advisory_xact_lock({})", stage.lease);
+    Ok(connection.rows(&sql).await?.first().is_some_and(|row| row.get(0) == Some("t")))
+}
+
 /// Removes stages of earlier runs on `target` whose process is gone. What cannot be removed stays for the next run.
 pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Result<()> {
     let prefix = prefix(target);

@@ -10,7 +10,7 @@ use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{fate, possible};
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers,
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
 use crate::sql::ddl;
@@ -312,6 +312,7 @@ fn agreement(draft: Draft, table: &str, before: Before, create: Option<String>) 
         writers: Writers::One,
         publish: Publish::Held,
         guarantee: Guarantee::ExactlyOnce,
+        kept: Kept::Commit,
         task_bytes: None,
         notes: vec!["one writer, one transaction: SQLite takes rows from one connection at a time".to_owned()],
         detail: serde_json::to_value(detail)?,

@@ -29,7 +29,7 @@ use serde_json::Value as Json;
 
 use crate::bridge::blocking;
 use crate::connector::{Connector, OptionDoc};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink, Tasks, WriteMode, WriteRequest};
 use crate::source::TableShape;
@@ -108,8 +108,8 @@ impl Endpoint for SqliteEndpoint {
         Ok(Arc::new(session::SqliteSession::open(&self.config, request).await?))
     }
 
-    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
-        let sql = sql.to_owned();
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
+        let (sql, step) = (sql.to_owned(), step.step);
         self.run("sqlite-execute", move |config| {
             // SQL before the copy may make the database; SQL after it finds one.
             let mut connection =

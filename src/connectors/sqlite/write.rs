@@ -21,7 +21,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::batch_bytes;
-use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
 
 /// How often a new file is made again because another run swept it before it was locked.
@@ -186,6 +186,11 @@ impl Sink for SqliteSink {
         let (id, task) = (attempt.id.clone(), attempt.task);
         held.on_stage(move |stage| stage.open(&id, task)).await.map_err(|error| self.place(error))?;
         Ok(Box::new(SqliteWriter { config: self.config.clone(), held, attempt: attempt.clone(), bytes: 0 }))
+    }
+
+    async fn progress(&self, _agreement: &Agreement, token: &Token, _logged: &[Receipt]) -> Result<Progress> {
+        let committed = self.stages.is_committed(token) || self.is_marked(token).await?;
+        Ok(if committed { Progress::Committed } else { Progress::Kept(Vec::new()) })
     }
 
     async fn commit(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

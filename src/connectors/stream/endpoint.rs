@@ -8,7 +8,7 @@ use glob::Pattern;
 use super::config::Table;
 use super::read;
 use super::tpch::{self, Tpch};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, SnapshotId, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
 use crate::source::Source;
@@ -62,7 +62,7 @@ impl Endpoint for Generator {
         Ok(Arc::new(self.clone()))
     }
 
-    async fn execute(&self, _step: Step, _sql: &str) -> Result<()> {
+    async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "gen: is no database and runs no SQL"))
     }
 
@@ -78,7 +78,7 @@ impl Endpoint for Generator {
 #[async_trait]
 impl Session for Generator {
     fn snapshot(&self) -> Snapshot {
-        Snapshot::Shared(SnapshotId("always".to_owned()))
+        Snapshot::Lasting("the same rows at any time".to_owned())
     }
 
     fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {

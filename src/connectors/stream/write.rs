@@ -8,10 +8,10 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::attempt::{Attempt, Token};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
 };
 use crate::source::{Encoding, TableShape};
 
@@ -37,7 +37,7 @@ impl Endpoint for Null {
         Err(Error::new(ErrorKind::Unsupported, "null: takes rows and gives none").with_hint("gen: makes rows"))
     }
 
-    async fn execute(&self, _step: Step, _sql: &str) -> Result<()> {
+    async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "null: is no database and runs no SQL"))
     }
 
@@ -69,6 +69,7 @@ impl Sink for Null {
             writers: Writers::Any,
             publish: Publish::AtOnce,
             guarantee: Guarantee::ExactlyOnce,
+            kept: Kept::Nothing,
             task_bytes: None,
             notes: vec!["rows are counted and dropped".to_owned()],
             detail: Json::Null,

@@ -24,11 +24,12 @@ mod secret;
 mod tests;
 
 pub use name::{default_table, nearest};
-pub use secret::{is_secret, mask};
+pub use secret::{is_secret, mask, unmask};
 
 /// The connector of paths.
 pub const FILE: &str = "file";
-const SQLITE: &str = "sqlite";
+/// The connector of `SQLite` databases.
+pub const SQLITE: &str = "sqlite";
 
 /// Extensions that mean an SQLite database.
 const SQLITE_EXTENSIONS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];

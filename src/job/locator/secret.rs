@@ -50,6 +50,11 @@ pub fn mask(url: &str) -> String {
     }
 }
 
+/// A masked locator without the password that was hidden, for who finds it elsewhere.
+pub fn unmask(masked: &str) -> String {
+    masked.replace(&format!(":{MASK}@"), "@")
+}
+
 fn split_query(text: &str) -> (&str, Option<&str>) {
     text.split_once('?').map_or((text, None), |(head, query)| (head, Some(query)))
 }

@@ -1,10 +1,12 @@
-//! The state log in one SQLite file: append-only, one row per record, shared by all runs of a user.
+//! The state log in one SQLite file: append-only, one row per record, shared by all runs of a user; and their leases.
 //!
 //! Records go to SQLite's write-ahead log: they outlive the process when `append` returns. Those that later steps rest on
 //! are synced, so they outlive a power cut too, with all records before them; a sync takes milliseconds, and nothing is
-//! lost with a `Started` or `Finished` alone. For the same reason the last connection leaves the write-ahead log where
+//! lost with a `Started`, `Held` or `Finished` alone. For the same reason the last connection leaves the write-ahead log where
 //! it is. Several processes append at once. Only this user can read the file: records tell what is moved where.
 //! Secrets are not its business: records hold references.
+
+mod lease;
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -14,14 +16,15 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
-use crate::state::{StateLog, StateRecord};
+use crate::sink::Kept;
+use crate::state::{Holder, RunEntry, StateLog, StateRecord};
 
 /// Version of the layout below, in SQLite's `user_version`.
-const LAYOUT: i64 = 1;
+const LAYOUT: i64 = 2;
 /// How long an append waits for those of other processes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries where `SQLite` itself does not wait.
@@ -32,15 +35,25 @@ const LOG_PAGES: u32 = 200;
 /// Held while the file is made: closing it ends the locks that this process has on it.
 static MAKING: Mutex<()> = Mutex::new(());
 
-const TABLES: &str = "
+/// The first layout.
+const RECORDS: &str = "
 CREATE TABLE record (
     id INTEGER PRIMARY KEY,
     run TEXT NOT NULL,
     written_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now')),
     body TEXT NOT NULL
 ) STRICT;
-CREATE INDEX record_by_run ON record (run);
-PRAGMA user_version = 1;";
+CREATE INDEX record_by_run ON record (run);";
+
+/// What the second one has beside it.
+const LEASES: &str = "
+CREATE TABLE lease (
+    job TEXT PRIMARY KEY,
+    run TEXT NOT NULL,
+    process TEXT NOT NULL,
+    renewed_at REAL NOT NULL
+) STRICT;
+PRAGMA user_version = 2;";
 
 /// The file that a user's runs share: `$XDG_STATE_HOME/etl/state.db`, else `~/.local/state/etl/state.db`.
 ///
@@ -104,8 +117,36 @@ impl StateLog for SqliteStateLog {
         .await
     }
 
-    async fn runs(&self) -> Result<Vec<String>> {
-        self.call(|connection| texts(connection, "SELECT run FROM record GROUP BY run ORDER BY min(id)", &[])).await
+    async fn runs(&self) -> Result<Vec<RunEntry>> {
+        self.call(|connection| {
+            let sql = "SELECT run, min(written_at), max(written_at) FROM record GROUP BY run ORDER BY min(id)";
+            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            let entry = |row: &Row<'_>| Ok(RunEntry { run: row.get(0)?, began: row.get(1)?, last: row.get(2)? });
+            statement.query_map([], entry).and_then(Iterator::collect).map_err(failed)
+        })
+        .await
+    }
+
+    async fn lease(&self, job: &str, run: &str) -> Result<()> {
+        let (job, run) = (job.to_owned(), run.to_owned());
+        self.call(move |connection| lease::take(connection, &job, &run)).await
+    }
+
+    async fn release(&self, job: &str, run: &str) -> Result<()> {
+        let (job, run) = (job.to_owned(), run.to_owned());
+        self.call(move |connection| lease::release(connection, &job, &run)).await
+    }
+
+    async fn holders(&self) -> Result<Vec<Holder>> {
+        self.call(lease::holders).await
+    }
+
+    async fn forget(&self, run: &str) -> Result<()> {
+        let run = run.to_owned();
+        self.call(move |connection| {
+            connection.execute("DELETE FROM record WHERE run = ?1", [&run]).map_err(failed).map(drop)
+        })
+        .await
     }
 }
 
@@ -116,7 +157,7 @@ fn open(path: &Path) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     match layout(&connection)? {
         LAYOUT => {}
-        0 => create(&mut connection)?,
+        0 | 1 => create(&mut connection)?,
         _ => {
             let message = "the state log was made by a later version of etl";
             return Err(Error::new(ErrorKind::Unsupported, message).with_hint("use that version, or another file"));
@@ -130,9 +171,14 @@ fn open(path: &Path) -> Result<Connection> {
 /// Whether what comes after `record` rests on it: a stage is made, a task is not done again, SQL is not run again.
 fn is_relied_on(record: &StateRecord) -> bool {
     match record {
-        StateRecord::Started { .. } | StateRecord::Aborted { .. } | StateRecord::Finished { .. } => false,
-        StateRecord::Planned { .. }
-        | StateRecord::Wrote { .. }
+        StateRecord::Started { .. }
+        | StateRecord::Held { .. }
+        | StateRecord::Aborted { .. }
+        | StateRecord::Finished { .. } => false,
+        // Where nothing outlives the process, nothing has to be found again.
+        StateRecord::Planned { agreements, .. } => agreements.iter().any(|agreement| agreement.kept == Kept::Tasks),
+        StateRecord::Wrote { .. }
+        | StateRecord::StepBegun { .. }
         | StateRecord::Step { .. }
         | StateRecord::Committed { .. } => true,
     }
@@ -168,14 +214,18 @@ fn layout(connection: &Connection) -> Result<i64> {
 fn create(connection: &mut Connection) -> Result<()> {
     use_write_ahead_log(connection)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-    if layout(&transaction)? == 0 {
+    let found = layout(&transaction)?;
+    if found == 0 {
         let taken: bool = transaction
             .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
             .map_err(failed)?;
         if taken {
             return Err(Error::new(ErrorKind::Corrupt, "this is a database of something else"));
         }
-        transaction.execute_batch(TABLES).map_err(failed)?;
+        transaction.execute_batch(RECORDS).map_err(failed)?;
+    }
+    if found < LAYOUT {
+        transaction.execute_batch(LEASES).map_err(failed)?;
     }
     transaction.commit().map_err(failed)
 }

@@ -9,11 +9,11 @@ use serde_json::{Value as Json, json};
 use super::drive::new_token;
 use super::{Report, expect};
 use crate::attempt::Attempt;
-use crate::endpoint::Step;
-use crate::error::{Error, Result};
-use crate::sink::{Agreement, Guarantee, Publish, Receipt, Writers};
+use crate::endpoint::{Snapshot, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Agreement, Guarantee, Kept, Publish, Receipt, Writers};
 use crate::source::Split;
-use crate::state::{StateLog, StateRecord};
+use crate::state::{Life, StateLog, StateRecord};
 
 /// Runs that append at once, and records of each.
 const RUNS: usize = 4;
@@ -26,11 +26,12 @@ where
     Open: Fn() -> Opening,
     Opening: Future<Output = Result<Arc<dyn StateLog>>>,
 {
-    let mut report = Report { checks: 3, failed: Vec::new() };
+    let mut report = Report { checks: 4, failed: Vec::new() };
     let mut note = |name, result: Result<()>| report.failed.extend(result.err().map(|error| (name, error)));
     note("an empty log", empty(&open).await);
     note("one process after another", reopened(&open).await);
     note("several processes at once", at_once(&open).await);
+    note("one run of a job at a time", leased(&open).await);
     report
 }
 
@@ -62,8 +63,29 @@ where
     expect(shown(&read)? == shown(&written)?, || "the records of a run changed, or their order did".to_owned())?;
     let others = log.read(second).await?.len();
     expect(others == written.len(), || format!("of {} records of another run {others} are there", written.len()))?;
-    let runs = log.runs().await?;
-    expect(runs == [first, second], || format!("the log lists the runs {runs:?}"))
+    let runs = log.runs().await?.into_iter().map(|entry| entry.run).collect::<Vec<_>>();
+    expect(runs == [first, second], || format!("the log lists the runs {runs:?}"))?;
+    log.forget(first).await?;
+    let left = (log.read(first).await?.len(), log.read(second).await?.len());
+    expect(left == (0, written.len()), || format!("of two runs {left:?} records are left when one is forgotten"))
+}
+
+/// Who has a lease keeps others out until it is given back.
+async fn leased<Opening>(open: &impl Fn() -> Opening) -> Result<()>
+where
+    Opening: Future<Output = Result<Arc<dyn StateLog>>>,
+{
+    let (one, other) = (open().await?, open().await?);
+    one.lease("job", "first").await?;
+    one.lease("job", "first").await?;
+    let refused = other.lease("job", "second").await.err().map(|error| error.kind());
+    expect(refused == Some(ErrorKind::Busy), || format!("a second run got {refused:?} for the lease of the first"))?;
+    let holders = other.holders().await?;
+    let told = holders.iter().any(|it| (&*it.job, &*it.run, it.life) == ("job", "first", Life::Alive));
+    expect(told, || format!("the log lists the holders {holders:?}"))?;
+    one.release("job", "first").await?;
+    other.lease("job", "second").await?;
+    other.release("job", "second").await
 }
 
 /// Each run has its own handle, and all append at once.
@@ -108,6 +130,7 @@ fn records() -> Vec<StateRecord> {
         writers: Writers::One,
         publish: Publish::Held,
         guarantee: Guarantee::ExactlyOnce,
+        kept: Kept::Tasks,
         task_bytes: None,
         notes: Vec::new(),
         detail: Json::Null,
@@ -115,11 +138,18 @@ fn records() -> Vec<StateRecord> {
     let receipt = Receipt::of(&Attempt::new(new_token(), 0, vec![7]), 5, 50, json!([1, "part"]));
     vec![
         StateRecord::Started { job: json!({"source": "memory:a"}), fingerprint: "f".to_owned() },
-        StateRecord::Step { step: Step::PreSql },
-        StateRecord::Planned { transfer: 0, splits: vec![split], agreements: vec![agreement] },
-        StateRecord::Wrote { transfer: 0, receipt },
+        StateRecord::StepBegun { step: Step::PreSql, index: 0 },
+        StateRecord::Step { step: Step::PreSql, index: 0 },
+        StateRecord::Planned {
+            transfer: 0,
+            snapshot: Snapshot::Lasting("a".to_owned()),
+            splits: vec![split],
+            agreements: vec![agreement],
+        },
+        StateRecord::Wrote { transfer: 0, receipt: receipt.clone() },
+        StateRecord::Held { transfer: 0, receipt },
         StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: Some(json!({"lsn": "0/1"})) },
-        StateRecord::Step { step: Step::PostSql },
+        StateRecord::Step { step: Step::PostSql, index: 3 },
         StateRecord::Aborted { reason: "as asked for".to_owned() },
         StateRecord::Finished { rows: 5 },
     ]

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream};
 
 use super::{Fixture, Target, check};
 use crate::attempt::{Attempt, Token};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::Result;
 use crate::sink::{Agreement, Receipt, Sink, WriteMode, WriteRequest, Writer};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -98,7 +98,7 @@ impl Endpoint for Broken {
         let inner = Endpoint::open(&self.memory, request).await?;
         Ok(Arc::new(BrokenSession { inner, broken: self.clone() }))
     }
-    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         self.memory.execute(step, sql).await
     }
     async fn finish(&self, transfers: &[Agreement]) -> Result<()> {

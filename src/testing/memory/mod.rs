@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::attempt::Token;
 use crate::connector::{Connector, OptionDoc};
-use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
 
@@ -185,7 +185,7 @@ impl Endpoint for Memory {
         Ok(Arc::new(read::MemorySession { memory: self.clone(), tables }))
     }
 
-    async fn execute(&self, _step: Step, _sql: &str) -> Result<()> {
+    async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "memory: runs no SQL"))
     }
 

@@ -14,8 +14,8 @@ use super::{Memory, Open, Store, Table};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Publish, Receipt, SchemaPolicy, Sink, WriteMode, WriteRequest,
-    Writer, Writers,
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Progress, Publish, Receipt, SchemaPolicy, Sink,
+    WriteMode, WriteRequest, Writer, Writers,
 };
 use crate::source::TableShape;
 
@@ -51,6 +51,7 @@ impl Sink for MemorySink {
             writers: Writers::Any,
             publish: Publish::AtOnce,
             guarantee: Guarantee::ExactlyOnce,
+            kept: Kept::Tasks,
             task_bytes: None,
             notes: Vec::new(),
             detail: serde_json::to_value(&request.mode)?,
@@ -68,6 +69,16 @@ impl Sink for MemorySink {
             attempt: attempt.clone(),
             batches: Vec::new(),
         }))
+    }
+
+    async fn progress(&self, _agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        self.memory.store(|store| {
+            if store.committed.contains(token) {
+                return Ok(Progress::Committed);
+            }
+            let is_there = |receipt: &&Receipt| store.staged.contains_key(&(token.clone(), receipt.attempt.clone()));
+            Ok(Progress::Kept(logged.iter().filter(is_there).cloned().collect()))
+        })
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

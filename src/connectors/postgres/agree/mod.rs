@@ -17,7 +17,7 @@ use super::name::Name;
 use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, Kept, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
 use self::columns::Matched;
@@ -178,6 +178,11 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
         writers: if detail.path.held() { Writers::One } else { Writers::Any },
         publish: if detail.path.held() { Publish::Held } else { Publish::AtOnce },
         guarantee,
+        kept: match (detail.path.held(), detail.marker.is_kept()) {
+            (true, true) => Kept::Commit,
+            (true, false) => Kept::Nothing,
+            (false, _) => Kept::Tasks,
+        },
         task_bytes: None,
         notes,
         detail: serde_json::to_value(&detail)?,

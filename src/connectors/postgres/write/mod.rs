@@ -4,6 +4,7 @@
 //! a transaction into a hidden table that ends with its progress rows; the commit publishes the table in one step.
 
 mod copy;
+mod progress;
 mod registry;
 mod verdict;
 
@@ -24,7 +25,7 @@ use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
 
 /// One table of one database as a target.
@@ -87,6 +88,11 @@ impl Sink for PostgresSink {
         let detail = Detail::of(agreement)?;
         let writer = CopyWriter::open(Arc::clone(&self.shared), detail, attempt).await;
         Ok(Box::new(writer.at("table", || &agreement.label)?))
+    }
+
+    async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        let detail = Detail::of(agreement)?;
+        self.shared.progress(&detail, token, logged).await.at("table", || &agreement.label)
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

@@ -383,11 +383,12 @@ async fn a_locked_database_is_told_and_a_missing_folder_too() {
 
 #[tokio::test]
 async fn sql_of_the_user_is_all_or_nothing() {
-    use crate::endpoint::Step;
+    use crate::endpoint::{Step, StepToken};
+    let step = |step| StepToken { run: "r".to_owned(), step, index: 0 };
     let folder = Folder::new();
     let endpoint = folder.endpoint();
-    endpoint.execute(Step::PreSql, "create table t (a); insert into t values (1)").await.unwrap();
-    let error = endpoint.execute(Step::PostSql, "delete from t; select * from missing").await.unwrap_err();
+    endpoint.execute(&step(Step::PreSql), "create table t (a); insert into t values (1)").await.unwrap();
+    let error = endpoint.execute(&step(Step::PostSql), "delete from t; select * from missing").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(text(&folder, "select * from t"), "1");
 }

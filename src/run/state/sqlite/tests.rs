@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::attempt::{Attempt, Token};
-use crate::endpoint::Step;
+use crate::endpoint::{Snapshot, Step};
 use crate::sink::Receipt;
 use crate::source::Split;
 
@@ -13,12 +13,16 @@ fn records() -> Vec<StateRecord> {
     let split = Split { id: 0, source: 0, rows: Some(5), bytes: None, place: None, detail: json!({"low": 1}) };
     vec![
         StateRecord::Started { job: json!({"source": "sqlite:a.db"}), fingerprint: "f".into() },
-        StateRecord::Step { step: Step::PreSql },
-        StateRecord::Planned { transfer: 0, splits: vec![split], agreements: Vec::new() },
+        StateRecord::Step { step: Step::PreSql, index: 0 },
+        StateRecord::Planned { transfer: 0, snapshot: Snapshot::Private, splits: vec![split], agreements: Vec::new() },
         StateRecord::Wrote { transfer: 0, receipt: Receipt::of(&Attempt::new(token, 0, vec![0]), 5, 50, json!(null)) },
         StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None },
         StateRecord::Finished { rows: 5 },
     ]
+}
+
+async fn ids(log: &SqliteStateLog) -> Vec<String> {
+    log.runs().await.unwrap().into_iter().map(|entry| entry.run).collect()
 }
 
 fn shown(records: &[StateRecord]) -> Vec<String> {
@@ -39,7 +43,7 @@ async fn records_keep_their_order_and_outlive_the_process() {
     let log = SqliteStateLog::open(&path).await.unwrap();
     assert_eq!(shown(&log.read("one").await.unwrap()), shown(&written));
     assert_eq!(log.read("other").await.unwrap().len(), written.len());
-    assert_eq!(log.runs().await.unwrap(), ["one", "other"]);
+    assert_eq!(ids(&log).await, ["one", "other"]);
     assert!(log.read("none").await.unwrap().is_empty());
 }
 
@@ -72,7 +76,7 @@ async fn runs_append_at_once() {
     }
     runs.join_all().await;
     let log = SqliteStateLog::open(&path).await.unwrap();
-    for run in log.runs().await.unwrap() {
+    for run in ids(&log).await {
         let rows: Vec<u64> = log
             .read(&run)
             .await
@@ -133,7 +137,7 @@ async fn other_files_are_refused() {
     let make = |name: &str, sql: &str| Connection::open(folder.path().join(name)).unwrap().execute_batch(sql).unwrap();
     make("other.db", "create table t (a)");
     assert_eq!(kind("other.db").await, ErrorKind::Corrupt);
-    make("later.db", "pragma user_version = 2");
+    make("later.db", "pragma user_version = 3");
     assert_eq!(kind("later.db").await, ErrorKind::Unsupported);
     assert_eq!(kind("").await, ErrorKind::Io);
 }

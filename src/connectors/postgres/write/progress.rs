@@ -1,0 +1,74 @@
+//! What of a run is still there whose process is gone: asked by the process that goes on with it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::super::agree::Detail;
+use super::super::connect::Connection;
+use super::super::patience;
+use super::super::publish;
+use super::super::stage::{self, Stage};
+use super::Shared;
+use crate::attempt::{Attempt, Token};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Progress, Receipt};
+
+impl Shared {
+    /// Ends what the other process left, and reads what stands in marks and stage.
+    pub(super) async fn progress(&self, detail: &Detail, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        let stage = Stage::of(&detail.target, token);
+        let connection = self.connections.take().await?;
+        patience::run(&connection, &stage.dismissal()).await?;
+        patience::run(&connection, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", publish::commit_lock(&stage)))
+            .await?;
+        let progress = if detail.marker.stands(&connection, token).await? {
+            Progress::Committed
+        } else if detail.path.stages() {
+            Progress::Kept(kept(&connection, &stage, token, logged).await?)
+        } else {
+            Progress::Kept(Vec::new())
+        };
+        connection.run("ROLLBACK").await?;
+        self.connections.put_back(connection);
+        Ok(progress)
+    }
+}
+
+/// The receipts of the tasks whose rows are in the stage.
+async fn kept(connection: &Connection, stage: &Stage, token: &Token, logged: &[Receipt]) -> Result<Vec<Receipt>> {
+    if !stage::is_free(connection, stage).await? {
+        let message = "another process still holds the rows of this run";
+        return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
+    }
+    if connection.rows(&stage.lookup()).await?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let done = connection.rows(&format!("SELECT attempt, part, rows FROM {}", stage.done.quoted())).await?;
+    let mut attempts: BTreeMap<&str, (Vec<u32>, u64)> = BTreeMap::new();
+    for row in &done {
+        let (Some(attempt), Some(split), Some(rows)) =
+            (row.get(0), row.get(1).and_then(publish::split_of), row.get(2).and_then(|rows| rows.parse::<u64>().ok()))
+        else {
+            // A task of a plan that is not cut by splits: it cannot be gone on with.
+            return Ok(Vec::new());
+        };
+        let (splits, sum) = attempts.entry(attempt).or_default();
+        splits.push(split);
+        *sum += rows;
+    }
+    let mut task = logged.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
+    let mut receipts = Vec::new();
+    for (id, (mut splits, rows)) in attempts {
+        splits.sort_unstable();
+        let known = logged.iter().find(|receipt| receipt.attempt == id && receipt.splits == splits).cloned();
+        // Else it was written by a process that died before it could note it.
+        let receipt = known.unwrap_or_else(|| {
+            let attempt = Attempt { token: token.clone(), task, splits, id: id.to_owned() };
+            task += 1;
+            Receipt::of(&attempt, rows, 0, Json::Null)
+        });
+        receipts.push(Receipt { rows, ..receipt });
+    }
+    Ok(receipts)
+}

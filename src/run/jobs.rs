@@ -1,0 +1,155 @@
+//! The runs of the log: what became of each, and the end of those that nobody goes on with.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize as _, Serialize};
+use serde_json::Value as Json;
+
+use crate::attempt::Token;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::job::Place;
+use crate::job::locator::unmask;
+use crate::run::resume::Unfinished;
+use crate::run::stages::endpoint;
+use crate::state::{Holder, Life, RunEntry, StateLog, StateRecord};
+
+/// A run and what became of it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRun {
+    /// Id and times.
+    #[serde(flatten)]
+    pub entry: RunEntry,
+    /// What became of it.
+    pub status: Status,
+    /// Source without secrets.
+    pub source: String,
+    /// Target without secrets.
+    pub target: String,
+    /// Rows that became visible, or are known to be staged.
+    pub rows: u64,
+    /// Why it failed; which process it is.
+    pub detail: Option<String>,
+}
+
+/// What became of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Status {
+    /// Its process is at work.
+    Running,
+    /// Its process is gone, and it has not ended.
+    Interrupted,
+    /// It failed, and left nothing.
+    Failed,
+    /// All was done.
+    Finished,
+}
+
+/// All runs, oldest first.
+pub async fn list(state: &dyn StateLog) -> Result<Vec<JobRun>> {
+    let holders = state.holders().await?.into_iter().map(|holder| (holder.run.clone(), holder));
+    let holders: HashMap<String, Holder> = holders.collect();
+    let mut all = Vec::new();
+    for entry in state.runs().await? {
+        let records = state.read(&entry.run).await?;
+        let holder = holders.get(&entry.run);
+        all.push(told(entry, &records, holder));
+    }
+    Ok(all)
+}
+
+/// The run whose id begins with `beginning`.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound), and [`Usage`](ErrorKind::Usage) where several do.
+pub async fn find(state: &dyn StateLog, beginning: &str) -> Result<String> {
+    let mut runs = state.runs().await?.into_iter().map(|entry| entry.run).filter(|run| run.starts_with(beginning));
+    match (runs.next(), runs.next()) {
+        (Some(run), None) => Ok(run),
+        (Some(_), Some(_)) => Err(Error::new(ErrorKind::Usage, "several runs begin so").at("run", beginning)),
+        (None, _) => Err(Error::new(ErrorKind::NotFound, "there is no such run")
+            .at("run", beginning)
+            .with_hint("etl jobs lists the runs")),
+    }
+}
+
+/// What `records` say of a run.
+fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> JobRun {
+    let alive = holder.filter(|holder| holder.life == Life::Alive);
+    let status = if alive.is_some() { Status::Running } else { Status::Interrupted };
+    let detail = alive.map(|holder| holder.process.clone());
+    let mut run = JobRun { entry, status, source: String::new(), target: String::new(), rows: 0, detail };
+    for record in records {
+        match record {
+            StateRecord::Started { job, .. } => {
+                let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
+                (run.source, run.target) =
+                    (shown(job, "source", text("sourceLabel")), shown(job, "target", text("targetLabel")));
+            }
+            StateRecord::Planned { .. } => run.rows = 0,
+            StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => run.rows += receipt.rows,
+            StateRecord::Finished { rows } => (run.status, run.rows) = (Status::Finished, *rows),
+            StateRecord::Aborted { reason } => {
+                (run.status, run.rows, run.detail) = (Status::Failed, 0, Some(reason.clone()));
+            }
+            StateRecord::StepBegun { .. } | StateRecord::Step { .. } | StateRecord::Committed { .. } => {}
+        }
+    }
+    run
+}
+
+/// A place with its object, for people.
+fn shown(job: &Json, side: &str, label: String) -> String {
+    match job[side]["object"]["table"].as_str() {
+        Some(table) => format!("{label}#{table}"),
+        None => label,
+    }
+}
+
+/// How much of a run is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// What it staged in its target, then its records.
+    Whole,
+    /// Its records alone.
+    Records,
+}
+
+/// Gives `run` up: nobody can go on with it afterwards.
+///
+/// # Errors
+/// [`Busy`](ErrorKind::Busy) while its process is at work, and those of its target.
+pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<()> {
+    let holder = state.holders().await?.into_iter().find(|holder| holder.run == run);
+    if let Some(alive) = holder.as_ref().filter(|holder| holder.life == Life::Alive) {
+        let message = format!("the run is under way, by {}", alive.process);
+        return Err(Error::new(ErrorKind::Busy, message).at("run", run));
+    }
+    if removal == Removal::Whole
+        && let Some(unfinished) = Unfinished::of(run, state.read(run).await?)
+    {
+        let hint = "the next copy into the same target removes it; --records-only forgets the run all the same";
+        sweep(&unfinished).await.map_err(|error| error.with_hint(hint)).at("run", || run)?;
+    }
+    state.forget(run).await?;
+    match holder {
+        Some(holder) => state.release(&holder.job, run).await,
+        None => Ok(()),
+    }
+}
+
+/// Removes what `run` staged and did not commit.
+async fn sweep(run: &Unfinished) -> Result<()> {
+    let Some(plan) = run.planned.as_ref().filter(|_| !run.committed) else { return Ok(()) };
+    let mut place = Place::deserialize(&run.job["target"])?;
+    // Where the password was hidden, another way to it is tried: a pass file, the environment.
+    if let Some(url) = place.options["url"].as_str().map(unmask) {
+        place.options["url"] = Json::from(url);
+    }
+    let token = Token { run: run.run.clone(), transfer: 0, sink: 0, epoch: 0 };
+    endpoint(&place)?.sink(&place.object)?.abort(&plan.agreement, &token).await
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The lease of a job while one of its runs is alive: no second run of the same job begins meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::{StateLog, StateRecord};
+
+/// How often a lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(20);
+
+/// A lease that is renewed until it is given back or dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    state: Arc<dyn StateLog>,
+    job: String,
+    run: String,
+    heartbeat: JoinHandle<()>,
+    lost: CancellationToken,
+}
+
+impl Lease {
+    /// Takes the lease of `job` for `run`.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) when another run of the job is alive.
+    pub(super) async fn take(state: &Arc<dyn StateLog>, job: String, run: &str) -> Result<Self> {
+        let before = state.holders().await?.into_iter().find(|holder| holder.job == job && holder.run != run);
+        state.lease(&job, run).await?;
+        if let Some(before) = before {
+            let reason = format!("it was interrupted, and run {run} of the same job began in its place");
+            state.append(&before.run, &StateRecord::Aborted { reason }).await?;
+        }
+        let lost = CancellationToken::new();
+        let heartbeat = tokio::spawn(beat(Arc::clone(state), job.clone(), run.to_owned(), lost.clone()));
+        Ok(Self { state: Arc::clone(state), job, run: run.to_owned(), heartbeat, lost })
+    }
+
+    /// Resolves when another run has taken it: this process was not heard of for too long.
+    pub(super) async fn lost(&self) -> Error {
+        self.lost.cancelled().await;
+        let message = "another run of the same job has begun, because this one was not heard of for long";
+        Error::new(ErrorKind::Busy, message).with_hint("the other run does the work: look at `etl jobs`")
+    }
+
+    /// Whether it is still held, as far as is known.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Gives it back. What cannot be given back runs out.
+    pub(super) async fn release(&self) {
+        self.heartbeat.abort();
+        let _ = self.state.release(&self.job, &self.run).await;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.heartbeat.abort();
+    }
+}
+
+async fn beat(state: Arc<dyn StateLog>, job: String, run: String, lost: CancellationToken) {
+    loop {
+        sleep(RENEW_EVERY).await;
+        // A log that cannot be written at this moment is asked again.
+        if state.lease(&job, &run).await.is_err_and(|error| error.kind() == ErrorKind::Busy) {
+            return lost.cancel();
+        }
+    }
+}

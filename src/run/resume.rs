@@ -1,0 +1,176 @@
+//! Going on with a run whose process is gone: what its records say, and how much of it can be kept.
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::endpoint::{Snapshot, SnapshotId, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Job;
+use crate::run::fingerprint;
+use crate::runner::PlanShape;
+use crate::sink::{Agreement, Kept, Receipt};
+use crate::source::Split;
+use crate::state::{Life, StateLog, StateRecord};
+
+/// A run that was interrupted: it neither finished nor failed, and its process is gone.
+#[derive(Clone, Debug, Default)]
+pub struct Unfinished {
+    /// Its id.
+    pub run: String,
+    pub(super) fingerprint: String,
+    pub(super) planned: Option<Plan>,
+    /// What its log has of the tasks of this plan.
+    pub(super) wrote: Vec<Receipt>,
+    /// Whether its log says that the rows are visible.
+    pub(super) committed: bool,
+    pub(super) job: Json,
+    steps: Vec<(Step, u32, Past)>,
+}
+
+/// The transfer as it was planned.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) snapshot: Snapshot,
+    pub(super) splits: Vec<Split>,
+    pub(super) agreement: Agreement,
+}
+
+/// How far a step of the user came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Past {
+    NotBegun,
+    Begun,
+    Done,
+}
+
+impl Unfinished {
+    /// What `records` say of `run`; none when it ended in order, or has no records.
+    pub(super) fn of(run: &str, records: Vec<StateRecord>) -> Option<Self> {
+        let mut unfinished = Self { run: run.to_owned(), ..Self::default() };
+        for record in records {
+            match record {
+                StateRecord::Started { job, fingerprint } => {
+                    (unfinished.job, unfinished.fingerprint) = (job, fingerprint);
+                }
+                StateRecord::Planned { snapshot, splits, mut agreements, .. } => {
+                    unfinished.wrote.clear();
+                    unfinished.planned = agreements.pop().map(|agreement| Plan { snapshot, splits, agreement });
+                }
+                StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
+                    unfinished.wrote.push(receipt);
+                }
+                StateRecord::StepBegun { step, index } => unfinished.steps.push((step, index, Past::Begun)),
+                StateRecord::Step { step, index } => unfinished.steps.push((step, index, Past::Done)),
+                StateRecord::Committed { .. } => unfinished.committed = true,
+                StateRecord::Aborted { .. } | StateRecord::Finished { .. } => return None,
+            }
+        }
+        (!unfinished.fingerprint.is_empty()).then_some(unfinished)
+    }
+
+    /// How far this step came.
+    pub(super) fn past(&self, step: Step, index: u32) -> Past {
+        let known = self.steps.iter().rev().find(|(one, at, _)| (*one, *at) == (step, index));
+        known.map_or(Past::NotBegun, |(_, _, past)| *past)
+    }
+
+    /// Refuses a source whose columns have changed.
+    ///
+    /// # Errors
+    /// [`Schema`](ErrorKind::Schema).
+    pub(super) fn refuse_other(&self, fingerprint: &str) -> Result<()> {
+        if self.fingerprint == fingerprint {
+            return Ok(());
+        }
+        let message = format!("the columns of the source are not those that run {} began with", self.run);
+        Err(Error::new(ErrorKind::Schema, message).with_hint("start the copy anew, without --resume"))
+    }
+}
+
+/// The last run of `job`, if it was interrupted.
+///
+/// # Errors
+/// Those of the log.
+pub async fn unfinished(job: &Job, state: &dyn StateLog) -> Result<Option<Unfinished>> {
+    let identity = fingerprint::identity(job);
+    let holders = state.holders().await?;
+    let Some(gone) = holders.iter().find(|holder| holder.job == identity && holder.life == Life::Gone) else {
+        return Ok(None);
+    };
+    Ok(Unfinished::of(&gone.run, state.read(&gone.run).await?))
+}
+
+/// Refuses a job that was changed since it was interrupted. Called when no run of `job` itself can be gone on with.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage), naming what differs.
+pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
+    let mut now = fingerprint::described(job);
+    now["folder"] = Json::from(fingerprint::folder(job));
+    let same_places = |then: &Json| ["source", "target", "folder"].iter().all(|place| then[place] == now[place]);
+    for holder in state.holders().await? {
+        if holder.life == Life::Alive {
+            continue;
+        }
+        let Some(other) = Unfinished::of(&holder.run, state.read(&holder.run).await?) else { continue };
+        let then = &other.job;
+        if !same_places(then) {
+            continue;
+        }
+        let members = now.as_object().into_iter().flatten();
+        let differs: Vec<&str> =
+            members.filter(|(name, value)| then[name] != **value).map(|(name, _)| name.as_str()).collect();
+        let message = format!("run {} is of another job: {} differs", other.run, differs.join(", "));
+        return Err(Error::new(ErrorKind::Usage, message)
+            .with_hint("give the same flags as then, or start the copy anew, without --resume"));
+    }
+    Ok(())
+}
+
+/// How a run goes on after its process is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ResumeGrade {
+    /// Tasks that were written stay, the others are read at the same point in time.
+    Exact,
+    /// What was written is removed, and the copy begins again.
+    Restart,
+}
+
+/// What can be promised, and why it is not more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resume {
+    /// The grade.
+    pub grade: ResumeGrade,
+    /// One sentence.
+    pub reason: String,
+}
+
+/// The grade of a transfer read at `snapshot`, which somebody else holds if it is `held`, of plans of `shape`, into a target
+/// that keeps `kept`.
+pub(super) fn grade(snapshot: &Snapshot, held: Option<&SnapshotId>, shape: PlanShape, kept: Kept) -> Resume {
+    let restart = |reason: &str| Resume { grade: ResumeGrade::Restart, reason: reason.to_owned() };
+    let exact = |reason: &str| Resume { grade: ResumeGrade::Exact, reason: reason.to_owned() };
+    match (kept, shape, snapshot) {
+        (Kept::Nothing, ..) => restart("the target keeps nothing of an interrupted copy"),
+        (Kept::Commit, ..) => restart("all rows are in one transaction, which ends with its process"),
+        (Kept::Tasks, PlanShape::Wide, _) => restart("all rows are needed together"),
+        (Kept::Tasks, _, Snapshot::Lasting(_)) => exact("as long as the source is unchanged"),
+        (Kept::Tasks, _, Snapshot::Shared(_)) if held.is_some() => exact("as long as the snapshot is held"),
+        (Kept::Tasks, _, Snapshot::Shared(_)) => {
+            restart("the source's point in time ends with its process; one of 'etl snapshot hold' outlives it")
+        }
+        (Kept::Tasks, _, Snapshot::Private | Snapshot::None) => {
+            restart("the source's point in time ends with its process")
+        }
+    }
+}
+
+/// Whether splits that were cut at `then` can be read at `now`.
+pub(super) fn same_point(then: &Snapshot, now: &Snapshot) -> bool {
+    matches!(now, Snapshot::Lasting(_) | Snapshot::Shared(_)) && then == now
+}
+
+#[cfg(test)]
+mod tests;

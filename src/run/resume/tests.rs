@@ -1,0 +1,114 @@
+use serde_json::json;
+
+use super::*;
+use crate::attempt::{Attempt, Token};
+use crate::endpoint::ObjectRef;
+use crate::job::Place;
+use crate::testing::memory::Memory;
+
+fn started() -> StateRecord {
+    StateRecord::Started { job: json!({}), fingerprint: "f".to_owned() }
+}
+
+async fn planned(snapshot: Snapshot) -> StateRecord {
+    let sink = Memory::new().endpoint().sink(&ObjectRef::Table("t".to_owned())).unwrap();
+    let shape = crate::source::TableShape::of(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
+    let request = crate::sink::WriteRequest::new(crate::sink::WriteMode::Append);
+    let agreements = vec![sink.agree(&shape, &request).await.unwrap()];
+    StateRecord::Planned { transfer: 0, snapshot, splits: Vec::new(), agreements }
+}
+
+fn wrote(task: u32) -> StateRecord {
+    let token = Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
+    let receipt = Receipt::of(&Attempt::new(token, task, vec![task]), 5, 50, Json::Null);
+    StateRecord::Wrote { transfer: 0, receipt }
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_new_plan_does_not_count() {
+    let lasting = || Snapshot::Lasting("a".to_owned());
+    let records =
+        vec![started(), planned(Snapshot::Private).await, wrote(0), wrote(1), planned(lasting()).await, wrote(2)];
+    let run = Unfinished::of("r", records).unwrap();
+    assert_eq!(run.planned.unwrap().snapshot, lasting());
+    assert_eq!(run.wrote.iter().map(|receipt| receipt.task).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn a_run_that_ended_in_order_is_none() {
+    assert!(Unfinished::of("r", Vec::new()).is_none());
+    assert!(Unfinished::of("r", vec![started(), StateRecord::Finished { rows: 1 }]).is_none());
+    assert!(Unfinished::of("r", vec![started(), StateRecord::Aborted { reason: "x".to_owned() }]).is_none());
+    let committed = StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None };
+    assert!(Unfinished::of("r", vec![started(), committed]).unwrap().committed);
+}
+
+#[test]
+fn steps_are_known_by_their_last_record() {
+    let (step, index) = (Step::PreSql, 0);
+    let begun = |index| StateRecord::StepBegun { step, index };
+    let records = vec![started(), begun(0), StateRecord::Step { step, index }, begun(1)];
+    let run = Unfinished::of("r", records).unwrap();
+    assert_eq!([0, 1, 2].map(|index| run.past(step, index)), [Past::Done, Past::Begun, Past::NotBegun]);
+    assert_eq!(run.past(Step::PostSql, 0), Past::NotBegun);
+}
+
+#[test]
+fn only_what_lasts_is_the_same_point() {
+    let lasting = |text: &str| Snapshot::Lasting(text.to_owned());
+    assert!(same_point(&lasting("a 5 bytes"), &lasting("a 5 bytes")));
+    assert!(!same_point(&lasting("a 5 bytes"), &lasting("a 6 bytes")));
+    assert!(!same_point(&Snapshot::Private, &Snapshot::Private));
+    let shared = |id: &str| Snapshot::Shared(SnapshotId(id.to_owned()));
+    assert!(same_point(&shared("00000003-1"), &shared("00000003-1")));
+    assert!(!same_point(&shared("00000003-1"), &shared("00000004-1")));
+}
+
+#[test]
+fn grades_depend_on_both_ends_and_the_plan() {
+    let (lasting, shared) = (Snapshot::Lasting("a".to_owned()), Snapshot::Shared(SnapshotId("1".to_owned())));
+    let held = SnapshotId("1".to_owned());
+    let grade = |snapshot: &Snapshot, held, shape, kept| grade(snapshot, held, shape, kept).grade;
+    let rowwise = PlanShape::Rowwise;
+    assert_eq!(grade(&lasting, None, rowwise, Kept::Tasks), ResumeGrade::Exact);
+    assert_eq!(grade(&lasting, None, PlanShape::Wide, Kept::Tasks), ResumeGrade::Restart);
+    assert_eq!(grade(&lasting, None, rowwise, Kept::Commit), ResumeGrade::Restart);
+    assert_eq!(grade(&lasting, None, rowwise, Kept::Nothing), ResumeGrade::Restart);
+    assert_eq!(grade(&shared, Some(&held), rowwise, Kept::Tasks), ResumeGrade::Exact);
+    assert_eq!(grade(&shared, None, rowwise, Kept::Tasks), ResumeGrade::Restart);
+    assert_eq!(grade(&Snapshot::Private, None, rowwise, Kept::Tasks), ResumeGrade::Restart);
+}
+
+#[test]
+fn columns_that_changed_are_refused() {
+    let run = Unfinished { run: "r7".to_owned(), fingerprint: "f".to_owned(), ..Unfinished::default() };
+    assert!(run.refuse_other("f").is_ok());
+    let error = run.refuse_other("g").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Schema);
+    assert!(error.to_string().contains("run r7"), "{error}");
+}
+
+#[tokio::test]
+async fn a_changed_job_is_refused_by_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = crate::run::state::SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap();
+    let place = |name: &str| Place::new("memory", json!({"url": "memory:x"}), ObjectRef::Table(name.to_owned()));
+    let job = Job::new(place("a"), place("b"));
+    let begun = StateRecord::Started { job: fingerprint::described(&job), fingerprint: "f".to_owned() };
+    log.append("r1", &begun).await.unwrap();
+    // A lease that nobody has renewed for long.
+    log.lease(&fingerprint::identity(&job), "r1").await.unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
+    database.execute("UPDATE lease SET renewed_at = 0", []).unwrap();
+
+    assert_eq!(unfinished(&job, &log).await.unwrap().unwrap().run, "r1");
+    let mut changed = job.clone();
+    changed.transform.filter = Some("id > 7".to_owned());
+    changed.mode = crate::sink::WriteMode::Append;
+    assert!(unfinished(&changed, &log).await.unwrap().is_none());
+    let error = refuse_changed(&changed, &log).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().ends_with("run r1 is of another job: mode, transform differs"), "{error}");
+    let other = Job::new(place("a"), place("c"));
+    refuse_changed(&other, &log).await.unwrap();
+}

@@ -1,0 +1,57 @@
+//! SQL of the user before and after the copy: each piece once in a run, also where the run is gone on with.
+
+use super::Surroundings;
+use super::life::{Log, begun};
+use super::resume::{Past, Unfinished};
+use crate::endpoint::{Endpoint, Step, StepToken};
+use crate::error::{Error, ErrorKind, Result};
+use crate::state::StateRecord;
+
+/// Runs the steps of one run on one endpoint.
+#[derive(Clone, Copy)]
+pub(super) struct Steps<'a> {
+    pub(super) endpoint: &'a dyn Endpoint,
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) log: &'a Log<'a>,
+    pub(super) resumed: Option<&'a Unfinished>,
+}
+
+/// What became of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// It was executed now.
+    Now,
+    /// An earlier process of this run had done so.
+    Before,
+}
+
+impl Steps<'_> {
+    /// Executes `sql`, unless this run has done so before.
+    ///
+    /// # Errors
+    /// Those of the SQL, and [`Step`](ErrorKind::Step) where an earlier process began it and nobody knows its end.
+    pub(super) async fn run(&self, run: &str, (step, index): (Step, u32), sql: &str) -> Result<Ran> {
+        let token = StepToken { run: run.to_owned(), step, index };
+        match self.resumed.map_or(Past::NotBegun, |resumed| resumed.past(step, index)) {
+            Past::NotBegun => {}
+            Past::Done => return Ok(Ran::Before),
+            Past::Begun => match self.surroundings.or_stop(self.endpoint.executed(&token)).await? {
+                Some(true) => {
+                    self.log.append(&StateRecord::Step { step, index }).await?;
+                    return Ok(Ran::Before);
+                }
+                Some(false) => {}
+                None => return Err(unknown()),
+            },
+        }
+        self.surroundings.or_stop(self.log.append(&StateRecord::StepBegun { step, index })).await?;
+        self.surroundings.or_stop(self.endpoint.execute(&token, sql)).await.map_err(begun)?;
+        Ok(Ran::Now)
+    }
+}
+
+fn unknown() -> Error {
+    let message = "an earlier process began it, and nobody can tell whether it was executed";
+    Error::new(ErrorKind::Step, message)
+        .with_hint("look whether it was; then begin anew without --resume, with or without this SQL")
+}

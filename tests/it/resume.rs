@@ -1,0 +1,247 @@
+//! The real binary, killed anywhere and run again with `--resume`: every row is there once.
+
+mod anywhere;
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::program::{Ended, command, copied, etl};
+use crate::server::{postgres, psql, sqlite3};
+
+/// Rows enough for many splits.
+const ROWS: &str = "gen:id:seq,note:text(10..30)?rows=200000";
+const COUNTED: &str = "select count(*), count(distinct id), sum(id) from t";
+const ONCE: &str = "200000|200000|20000100000";
+
+/// `etl copy` with `words`, with a state log of its own in `folder`.
+fn start(folder: &Path, words: &[&str]) -> Child {
+    let mut copy = command(folder, &[&["copy", "--progress", "none"], words].concat());
+    copy.env("XDG_STATE_HOME", folder.join("state")).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn ended(mut child: Child) -> Ended {
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    Ended { code: child.wait().unwrap().code().unwrap_or(-1), stdout: String::new(), stderr }
+}
+
+/// Runs `etl` with `words` beside that state log.
+fn beside(folder: &Path, words: &[&str]) -> Ended {
+    let mut etl = command(folder, words);
+    let output = etl.env("XDG_STATE_HOME", folder.join("state")).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+
+/// How many records of this kind the log has.
+fn records(folder: &Path, kind: &str) -> u64 {
+    let log = folder.join("state/etl/state.db");
+    if !log.exists() {
+        return 0;
+    }
+    let sql = format!("select count(*) from record where body like '%\"record\":\"{kind}\"%'");
+    sqlite3(&log, &sql).parse().unwrap_or(0)
+}
+
+/// Starts a copy of `source`, slow enough to be met, and kills it once it has so many records of this kind.
+fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64)) {
+    let mut child = start(folder, &[words, &["--limit-rate", "100k rows/s"]].concat());
+    let begin = Instant::now();
+    while records(folder, kind) < count {
+        assert!(child.try_wait().unwrap().is_none(), "{words:?}: {:?}", ended(child));
+        assert!(begin.elapsed() < Duration::from_mins(1), "{words:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Goes on and gives what was said.
+fn resumed(folder: &Path, words: &[&str]) -> String {
+    let done = ended(start(folder, &[words, &["--resume"]].concat()));
+    assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
+    assert!(done.stderr.contains("going on with run"), "{}", done.stderr);
+    done.stderr
+}
+
+/// Of a note about what was there from before: how many splits.
+fn kept(said: &str) -> u64 {
+    let Some((before, _)) = said.split_once(" splits were there from before") else { return 0 };
+    before.rsplit("note: ").next().unwrap().split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn tasks_that_were_written_are_kept() {
+    for target in ["postgres", "csv", "parquet", "folder"] {
+        let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+        let place = match target {
+            "postgres" => format!("{url}#t"),
+            "folder" => "out/".to_owned(),
+            extension => format!("t.{extension}"),
+        };
+        if target == "folder" {
+            std::fs::create_dir(folder.path().join("out")).unwrap();
+        }
+        let format: &[&str] = if target == "folder" { &["--to-format", "parquet"] } else { &[] };
+        killed_at(folder.path(), &[&[ROWS, &place, "-j", "2"], format].concat(), ("wrote", 2));
+        // Another number of channels is no other job.
+        let said = resumed(folder.path(), &[&[ROWS, &place, "-j", "3"], format].concat());
+        assert!(kept(&said) > 0, "{target}: {said}");
+        if target != "postgres" {
+            copied(folder.path(), &[&place, &format!("{url}#t")]);
+        }
+        assert_eq!(psql(&url, COUNTED), ONCE, "{target}");
+        assert_eq!(psql(&url, "select count(*) from pg_class where relname like 'etl_stage%'"), "0");
+        let hidden = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(".etl-");
+        let hidden = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).filter(hidden).count();
+        assert_eq!(hidden, 0, "{target}");
+    }
+}
+
+#[test]
+fn an_append_that_is_resumed_adds_its_rows_once() {
+    for jobs in ["1", "2"] {
+        let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+        psql(&url, "create table t (id bigint, note text); insert into t values (0, 'old')");
+        let target = format!("{url}#t");
+        let words = [ROWS, &target, "--mode", "append", "-j", jobs];
+        let kind = if jobs == "1" { "planned" } else { "wrote" };
+        killed_at(folder.path(), &words, (kind, 1));
+        resumed(folder.path(), &words);
+        assert_eq!(psql(&url, COUNTED), "200001|200001|20000100000", "{jobs} channels");
+        // It is done: the same again is another run.
+        let again = ended(start(folder.path(), &[&words[..], &["--resume"]].concat()));
+        assert!(again.stderr.contains("no run of this job was interrupted"), "{}", again.stderr);
+        assert_eq!(psql(&url, "select count(*) from t"), "400001");
+    }
+}
+
+#[test]
+fn a_run_that_is_not_resumed_is_named_and_replaced() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let target = format!("{url}#t");
+    killed_at(folder.path(), &[ROWS, &target, "-j", "2"], ("wrote", 1));
+    let listed = beside(folder.path(), &["jobs"]).stdout;
+    assert!(listed.contains("interrupted"), "{listed}");
+    let done = ended(start(folder.path(), &[ROWS, &target]));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stderr.contains("was interrupted; this one begins anew"), "{}", done.stderr);
+    assert_eq!(psql(&url, COUNTED), ONCE);
+    let listed = beside(folder.path(), &["jobs"]).stdout;
+    assert!(listed.contains("failed") && listed.contains("finished") && !listed.contains("interrupted"), "{listed}");
+}
+
+#[test]
+fn a_changed_job_is_refused_with_what_differs() {
+    let folder = tempfile::tempdir().unwrap();
+    killed_at(folder.path(), &[ROWS, "t.csv"], ("wrote", 1));
+    let refused = ended(start(folder.path(), &[ROWS, "t.csv", "--where", "id > 5", "--resume"]));
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("is of another job: transform differs"), "{}", refused.stderr);
+    resumed(folder.path(), &[ROWS, "t.csv"]);
+}
+
+#[test]
+fn a_source_that_changed_is_read_from_the_beginning() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    copied(folder.path(), &["gen:id:seq,note:text(100..100)?rows=200000", "s.csv"]);
+    let target = format!("{url}#t");
+    let words = ["s.csv", target.as_str(), "-j", "2"];
+    killed_at(folder.path(), &words, ("wrote", 1));
+    let mut file = std::fs::OpenOptions::new().append(true).open(folder.path().join("s.csv")).unwrap();
+    std::io::Write::write_all(&mut file, b"200001,one more\n").unwrap();
+    let said = resumed(folder.path(), &words);
+    assert!(said.contains("begun again: the source is not at the point in time"), "{said}");
+    assert_eq!(psql(&url, COUNTED), "200001|200001|20000300001");
+}
+
+#[test]
+fn the_same_job_runs_once_at_a_time() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let target = format!("{url}#t");
+    let words = [ROWS, target.as_str(), "--mode", "append", "-j", "2"];
+    let first = start(folder.path(), &[&words[..], &["--limit-rate", "50k rows/s"]].concat());
+    let begin = Instant::now();
+    while records(folder.path(), "wrote") == 0 {
+        assert!(begin.elapsed() < Duration::from_mins(1));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for more in [&[][..], &["--resume"]] {
+        let second = ended(start(folder.path(), &[&words[..], more].concat()));
+        assert_eq!(second.code, 1, "{}", second.stderr);
+        assert!(second.stderr.contains("the same job is under way: run"), "{}", second.stderr);
+    }
+    let running = beside(folder.path(), &["jobs"]).stdout;
+    assert!(running.contains("running"), "{running}");
+    assert_eq!(ended(first).code, 0);
+    assert_eq!(psql(&url, COUNTED), ONCE);
+}
+
+#[test]
+fn pre_sql_is_executed_once_in_a_run() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table log (step text)");
+    let target = format!("{url}#t");
+    let words = [
+        ROWS,
+        target.as_str(),
+        "-j",
+        "2",
+        "--pre-sql",
+        "insert into log values ('before')",
+        "--post-sql",
+        "insert into log values ('after')",
+    ];
+    killed_at(folder.path(), &words, ("wrote", 1));
+    resumed(folder.path(), &words);
+    assert_eq!(psql(&url, "select string_agg(step, ',' order by step) from log"), "after,before");
+    assert_eq!(psql(&url, COUNTED), ONCE);
+}
+
+#[test]
+fn a_run_that_is_given_up_leaves_nothing() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let target = format!("{url}#t");
+    killed_at(folder.path(), &[ROWS, &target, "-j", "2"], ("wrote", 1));
+    assert_ne!(psql(&url, "select count(*) from pg_class where relname like 'etl_stage%'"), "0");
+    let listed = beside(folder.path(), &["jobs", "--output", "json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let run = listed["runs"][0]["run"].as_str().unwrap().to_owned();
+    let shown = beside(folder.path(), &["jobs", "show", &run[..20]]).stdout;
+    assert!(shown.contains("interrupted") && shown.contains("--resume goes on"), "{shown}");
+    let cleaned = beside(folder.path(), &["jobs", "clean", &run]);
+    assert_eq!(cleaned.code, 0, "{}", cleaned.stderr);
+    assert_eq!(psql(&url, "select count(*) from pg_class where relname like 'etl_stage%'"), "0");
+    let nothing = beside(folder.path(), &["jobs", "show", &run]);
+    assert_eq!(nothing.code, 1);
+    let again = etl(folder.path(), &["count", &format!("{url}#t")]);
+    assert_ne!(again.code, 0, "nothing was ever visible");
+}
+
+#[test]
+fn a_held_snapshot_is_gone_on_with_whatever_became_of_the_table() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table s as select g::bigint as id, repeat('x', 300) as note from generate_series(1, 200000) g");
+    let (source, target) = (format!("{url}#s"), format!("{url}#t"));
+    let mut holder = command(folder.path(), &["snapshot", "hold", &source]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut id = String::new();
+    let mut stdout = std::io::BufReader::new(holder.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut stdout, &mut id).unwrap();
+    let words = [source.as_str(), &target, "-j", "2", "--snapshot", id.trim()];
+    killed_at(folder.path(), &words, ("wrote", 1));
+    psql(
+        &url,
+        "update s set id = -id where id % 3 = 0; delete from s where id % 5 = 0; insert into s values (0, 'new')",
+    );
+    let said = resumed(folder.path(), &words);
+    assert!(kept(&said) > 0, "{said}");
+    assert_eq!(psql(&url, COUNTED), ONCE);
+    let stopped = std::process::Command::new("kill").args(["-INT", &holder.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert!(holder.wait().unwrap().success());
+    let late = ended(start(folder.path(), &[&words[..], &["--mode", "replace"]].concat()));
+    assert_ne!(late.code, 0);
+    assert!(late.stderr.contains("snapshot"), "{}", late.stderr);
+}

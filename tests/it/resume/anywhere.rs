@@ -1,0 +1,95 @@
+//! Kills at random moments of copies over all pairs of {PostgreSQL, SQLite, Parquet, CSV}.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{ended, start};
+use crate::program::copied;
+use crate::server::{postgres, psql};
+
+const KINDS: [&str; 4] = ["postgres", "sqlite", "parquet", "csv"];
+
+/// Kills of each pair: 64 in all.
+const KILLS: usize = 4;
+
+const SOURCE: &str = "gen:id:seq,note:text(10..30)~0.1,amount:decimal(12,2)(0..1000)~0.1?rows=20000";
+
+fn place(url: &str, kind: &str, name: &str) -> String {
+    match kind {
+        "postgres" => format!("{url}#{name}"),
+        "sqlite" => format!("{name}.db#{name}"),
+        extension => format!("{name}.{extension}"),
+    }
+}
+
+/// A number below `limit`.
+fn random(limit: u64) -> u64 {
+    RandomState::new().build_hasher().finish() % limit
+}
+
+/// Runs the copy with `--resume` until it succeeds; kills it at first. Gives how often it was killed.
+fn until_done(folder: &Path, words: &[&str]) -> usize {
+    let mut kills = 0;
+    while kills < KILLS {
+        let mut child = start(folder, &[words, &["--resume", "--limit-rate", "50k rows/s"]].concat());
+        std::thread::sleep(Duration::from_millis(30 + random(700)));
+        if child.try_wait().unwrap().is_some() {
+            let done = ended(child);
+            assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
+            return kills;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+    }
+    let done = ended(start(folder, &[words, &["--resume"]].concat()));
+    assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
+    kills
+}
+
+/// Appends from a place of `kind` to one of every kind that has a row already.
+fn every_row_arrives_once_from(kind: &str) {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let source = place(&url, kind, "source");
+    copied(folder.path(), &[SOURCE, &source]);
+    copied(folder.path(), &[&source, &format!("{url}#truth")]);
+    let mut kills = 0;
+    for target in KINDS {
+        let name = format!("to_{target}");
+        let into = place(&url, target, &name);
+        copied(folder.path(), &[&source, &into, "--where", "id = 7"]);
+        kills += until_done(folder.path(), &[&source, &into, "--mode", "append"]);
+        let back = format!("back_{target}");
+        copied(folder.path(), &[&into, &format!("{url}#{back}")]);
+        let rows = |table: &str| format!("select id::bigint, note::text, amount::numeric from {table}");
+        let (truth, copy) = (format!("{} union all {} where id = 7", rows("truth"), rows("truth")), rows(&back));
+        let differs = format!(
+            "select 'lost', * from (({truth}) except all {copy}) a union all \
+             select 'new', * from ({copy} except all ({truth})) b"
+        );
+        assert_eq!(psql(&url, &differs), "", "{kind} to {target}");
+    }
+    assert!(kills >= 3 * KILLS, "{kind}: killed {kills} times only");
+}
+
+#[test]
+fn every_row_arrives_once_from_postgres() {
+    every_row_arrives_once_from("postgres");
+}
+
+#[test]
+fn every_row_arrives_once_from_sqlite() {
+    every_row_arrives_once_from("sqlite");
+}
+
+#[test]
+fn every_row_arrives_once_from_parquet() {
+    every_row_arrives_once_from("parquet");
+}
+
+#[test]
+fn every_row_arrives_once_from_csv() {
+    every_row_arrives_once_from("csv");
+}
