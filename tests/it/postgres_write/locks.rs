@@ -67,6 +67,42 @@ async fn an_earlier_attempt_that_does_not_end_is_ended() {
     assert_eq!(psql(&url, LEFT), "");
 }
 
+/// An earlier attempt wrote two splits in one transaction, which stays open or `ends`; now each is a task of its own.
+async fn cut_anew(ends: &str) -> (String, [u64; 2], bool) {
+    let url = postgres();
+    let (one, two) = (batch(&[(1, Some("one"))]), batch(&[(2, Some("two"))]));
+    let (sink, token) = (sink(&url, "t"), token());
+    let agreement = sink.agree(&shape(&one), &request(WriteMode::Create, Tasks::Many)).await.unwrap();
+    sink.prepare(&agreement, &token).await.unwrap();
+    let stage = psql(&url, "select relname from pg_class where relname ~ '^etl_stage_[0-9a-f]{8}_[0-9a-f]{16}$'");
+    let run = stage.rsplit('_').next().unwrap();
+    let elder = session(
+        &url,
+        &format!(
+            "set application_name = 'etl_write_{run}_elder'; \
+             insert into {stage}_done values ('split 0', 'elder', 2), ('split 1', 'elder', 0); \
+             insert into {stage} values (1, 'one'), (2, 'two'); {ends}"
+        ),
+    )
+    .await;
+    let second = task(&*sink, &agreement, &token, (1, &two)).await.unwrap();
+    let first = task(&*sink, &agreement, &token, (0, &one)).await.unwrap();
+    let (rows, lives) = ([first.rows, second.rows], elder.simple_query("select 1").await.is_ok());
+    sink.commit(&agreement, &token, &[first, second]).await.unwrap();
+    assert_eq!(psql(&url, LEFT), "");
+    (psql(&url, "select * from t order by id"), rows, lives)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_were_cut_anew_double_no_row_of_an_attempt_that_never_ended() {
+    assert_eq!(cut_anew("").await, ("1|one\n2|two".to_owned(), [1, 1], false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_were_cut_anew_double_no_row_of_an_attempt_that_nobody_heard_the_end_of() {
+    assert_eq!(cut_anew("commit").await, ("1|one\n2|two".to_owned(), [2, 0], true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_in_use_is_not_emptied_and_its_user_is_named() {
     let url = postgres();

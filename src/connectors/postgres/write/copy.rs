@@ -47,6 +47,8 @@ pub(super) struct CopyWriter {
     statement: String,
     /// None once it is flushed or has failed.
     connection: Option<Connection>,
+    /// Rows of an earlier attempt at the same splits, where they stand: then those that come here are dropped.
+    standing: Option<u64>,
     copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
     /// Encoded, and sent while the next batch is encoded.
     waiting: Vec<Bytes>,
@@ -76,6 +78,7 @@ impl CopyWriter {
             shared,
             attempt: attempt.clone(),
             connection: None,
+            standing: None,
             copy: None,
             waiting: Vec::new(),
             rows: 0,
@@ -84,10 +87,43 @@ impl CopyWriter {
             ended_bytes: 0,
             detail,
         };
-        super::open(&connection, &writer.detail, attempt).await?;
+        writer.standing = writer.begin(&connection).await?;
         writer.connection = Some(connection);
-        writer.begin_copy().await?;
+        if writer.standing.is_none() {
+            writer.begin_copy().await?;
+        }
         Ok(writer)
+    }
+
+    /// Opens the transaction. The first statement of one into a stage notes the splits, so that of two attempts at the same
+    /// one, whatever they know of each other, one alone can write. Gives the rows that stand from an earlier attempt.
+    async fn begin(&self, connection: &Connection) -> Result<Option<u64>> {
+        let begin = super::begin(connection, &self.detail, &self.attempt);
+        if self.detail.path.held() {
+            return super::open(connection, &self.detail, &begin).await.map(|()| None);
+        }
+        let done = Stage::of(&self.detail.target, &self.attempt.token).done.quoted();
+        let keys = self.keys();
+        let attempt = literal(&self.attempt.id);
+        let values: Vec<String> = keys.iter().map(|key| format!("({key}, {attempt}, 0)")).collect();
+        let values = values.join(", ");
+        let insert =
+            format!("{begin}; INSERT INTO {done} (part, attempt, rows) VALUES {values} ON CONFLICT DO NOTHING");
+        let fresh = self.noted(connection, &insert).await?;
+        if fresh == keys.len() as u64 {
+            return Ok(None);
+        }
+        let sql = format!("ROLLBACK; SELECT sum(rows) FROM {done} WHERE part IN ({})", keys.join(", "));
+        let rows = connection.rows(&sql).await?;
+        match rows.first().and_then(|row| row.get(0)?.parse().ok()) {
+            Some(rows) if fresh == 0 => Ok(Some(rows)),
+            _ => Err(Error::new(ErrorKind::Internal, "another task wrote a part of these splits before")),
+        }
+    }
+
+    /// The keys of the progress rows, as literals.
+    fn keys(&self) -> Vec<String> {
+        publish::parts(&self.attempt.splits, self.attempt.task).iter().map(|part| literal(part)).collect()
     }
 
     async fn begin_copy(&mut self) -> Result<()> {
@@ -165,6 +201,10 @@ impl CopyWriter {
     }
 
     async fn finish(&mut self) -> Result<Receipt> {
+        if let Some(rows) = self.standing {
+            self.shared.connections.put_back(self.connection.take().ok_or_else(ended)?);
+            return Ok(Receipt::of(&self.attempt, rows, 0, Json::Null));
+        }
         let waiting = std::mem::take(&mut self.waiting);
         self.send(waiting).await?;
         self.end_copy().await?;
@@ -173,41 +213,20 @@ impl CopyWriter {
             self.shared.registry.close(&self.attempt);
             self.shared.registry.hold(&self.attempt, connection);
         } else {
-            self.rows = self.settle(&connection).await?;
+            self.settle(&connection).await?;
             self.shared.connections.put_back(connection);
         }
         Ok(Receipt::of(&self.attempt, self.rows, self.bytes, Json::Null))
     }
 
-    /// Ends the transaction with its progress rows. Where another attempt did the same splits before, its rows stand and
-    /// these go: gives the rows that stand.
-    async fn settle(&self, connection: &Connection) -> Result<u64> {
+    /// Fills the progress rows in and ends the transaction.
+    async fn settle(&self, connection: &Connection) -> Result<()> {
         let done = Stage::of(&self.detail.target, &self.attempt.token).done.quoted();
-        let parts = publish::parts(&self.attempt.splits, self.attempt.task);
-        let keys: Vec<String> = parts.iter().map(|part| literal(part)).collect();
-        let attempt = literal(&self.attempt.id);
-        let values: Vec<String> = keys
-            .iter()
-            .enumerate()
-            .map(|(index, key)| format!("({key}, {attempt}, {})", if index == 0 { self.rows } else { 0 }))
-            .collect();
-        let insert =
-            format!("INSERT INTO {done} (part, attempt, rows) VALUES {} ON CONFLICT DO NOTHING", values.join(", "));
-        let fresh = self.noted(connection, &insert).await?;
-        if fresh == keys.len() as u64 {
-            patience::run(connection, "COMMIT").await?;
-            return Ok(self.rows);
-        }
-        let sql = format!("ROLLBACK; SELECT sum(rows) FROM {done} WHERE part IN ({})", keys.join(", "));
-        let rows = connection.rows(&sql).await?;
-        let stands = rows.first().and_then(|row| row.get(0)?.parse().ok());
-        match stands {
-            Some(stands) if fresh == 0 => Ok(stands),
-            _ => Err(Error::new(ErrorKind::Internal, "another task wrote a part of these splits before")),
-        }
+        let key = self.keys().swap_remove(0);
+        patience::run(connection, &format!("UPDATE {done} SET rows = {} WHERE part = {key}; COMMIT", self.rows)).await
     }
 
-    /// Runs the INSERT of the progress rows. It waits for an earlier attempt at the same splits that has not ended: one
+    /// Runs statements that end with the INSERT of the progress rows. It waits for an earlier attempt at the same splits that has not ended: one
     /// whose connection is lost, without the server knowing it, is ended by its name.
     async fn noted(&self, connection: &Connection, insert: &str) -> Result<u64> {
         let stage = Stage::of(&self.detail.target, &self.attempt.token);
@@ -236,11 +255,17 @@ impl CopyWriter {
 #[async_trait]
 impl Writer for CopyWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        if self.standing.is_some() {
+            return Ok(());
+        }
         let result = self.take(batch).await;
         self.settled(result)
     }
 
     async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
+        if self.standing.is_some() {
+            return Ok(());
+        }
         let result = self.take_raw(bytes, rows).await;
         self.settled(result)
     }

@@ -227,13 +227,13 @@ impl PostgresSink {
     async fn held_without_rows(&self, detail: &Detail, token: &Token) -> Result<(Connection, String)> {
         let attempt = Attempt::new(token.clone(), 0, Vec::new());
         let connection = self.shared.connections.take().await?;
-        open(&connection, detail, &attempt).await?;
+        open(&connection, detail, &begin(&connection, detail, &attempt)).await?;
         Ok((connection, attempt.id))
     }
 }
 
-/// Opens the transaction of `attempt`, up to its COPY.
-async fn open(connection: &Connection, detail: &Detail, attempt: &Attempt) -> Result<()> {
+/// The statements that begin the transaction of `attempt`.
+fn begin(connection: &Connection, detail: &Detail, attempt: &Attempt) -> String {
     let settings = connection.server().settings();
     let writer = Stage::of(&detail.target, &attempt.token).writer_of(attempt);
     let own = match (detail.path, &detail.create) {
@@ -241,8 +241,12 @@ async fn open(connection: &Connection, detail: &Detail, attempt: &Attempt) -> Re
         _ => String::new(),
     };
     let name = literal(&writer);
-    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {name}; {own}");
-    patience::run(connection, &begin).await?;
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {name}; {own}")
+}
+
+/// Opens a transaction that is held, up to its COPY.
+async fn open(connection: &Connection, detail: &Detail, begin: &str) -> Result<()> {
+    patience::run(connection, begin).await?;
     match detail.path {
         Path::Held(Emptying::Truncate) => {
             patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_WRITING).await
