@@ -1,6 +1,8 @@
 //! The servers of the tests, and their own clients, which say what is true.
 #![allow(dead_code, reason = "each build of the tests uses some of these")]
 
+pub(crate) mod own;
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,0 +1,116 @@
+//! Servers that stop and start, and networks that cut and stall, in the middle of a copy by the real binary.
+
+mod proxy;
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use self::proxy::Proxy;
+use crate::program::command;
+use crate::server::own::Own;
+use crate::server::psql;
+
+const ROWS: &str = "gen:id:seq,note:text(10..30)?rows=300000";
+const COUNTED: &str = "select count(*), count(distinct id), sum(id) from t";
+const ONCE: &str = "300000|300000|45000150000";
+const COPYING: &str =
+    "select count(*) from pg_stat_activity where query ilike 'copy%' and application_name like 'etl%'";
+const LEFT: &str = "select count(*) from pg_class where relname like 'etl\\_stage%' or relname like 'etl\\_own%'";
+
+fn start(folder: &Path, words: &[&str]) -> Child {
+    let words = [&["copy", "--progress", "none", "--limit-rate", "100k rows/s", "--retry", "10"], words].concat();
+    let mut copy = command(folder, &words);
+    copy.env("XDG_STATE_HOME", folder.join("state")).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn until(url: &str, sql: &str, is: impl Fn(&str) -> bool) {
+    let begin = Instant::now();
+    while !is(&psql(url, sql)) {
+        assert!(begin.elapsed() < Duration::from_mins(1), "{sql} gives {}", psql(url, sql));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn done(copy: Child) -> String {
+    let output = copy.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn a_target_that_is_stopped_and_started_gets_every_row_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Own::start();
+    let url = server.url();
+    for (signal, mode, jobs) in
+        [("-QUIT", "create", "2"), ("-QUIT", "append", "1"), ("-QUIT", "append", "2"), ("-INT", "replace", "2")]
+    {
+        psql(&url, "drop table if exists t");
+        if mode != "create" {
+            psql(&url, "create table t (id bigint, note text)");
+        }
+        let copy = start(folder.path(), &[ROWS, &format!("{url}#t"), "--mode", mode, "-j", jobs]);
+        until(&url, COPYING, |count| count != "0");
+        std::thread::sleep(Duration::from_millis(400));
+        server.end(signal);
+        std::thread::sleep(Duration::from_millis(300));
+        server.begin();
+        let said = done(copy);
+        assert!(said.contains("begun anew"), "{signal} {mode} {jobs}: {said}");
+        assert_eq!(psql(&url, COUNTED), ONCE, "{signal} {mode} {jobs}");
+        assert_eq!(psql(&url, LEFT), "0", "{signal} {mode} {jobs}");
+    }
+}
+
+#[test]
+fn a_source_that_is_stopped_ends_the_copy_with_nothing_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Own::start();
+    psql(&server.url(), "create table s as select g as id, repeat('x', 300) as note from generate_series(1, 200000) g");
+    let copy = start(folder.path(), &[&format!("{}#s", server.url()), "t.csv", "-j", "2"]);
+    until(&server.url(), COPYING, |count| count != "0");
+    server.end("-QUIT");
+    let output = copy.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!folder.path().join("t.csv").exists());
+    let hidden = std::fs::read_dir(folder.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".etl"));
+    assert_eq!(hidden.count(), 0, "{said}");
+}
+
+#[test]
+fn connections_that_are_cut_are_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Own::start();
+    let proxy = Proxy::start(server.port());
+    for (mode, jobs) in [("create", "2"), ("append", "1"), ("append", "2")] {
+        psql(&server.url(), "drop table if exists t; create table t (id bigint, note text)");
+        let copy = start(folder.path(), &[ROWS, &format!("{}#t", proxy.url()), "--mode", mode, "-j", jobs]);
+        for _ in 0..2 {
+            until(&server.url(), COPYING, |count| count != "0");
+            std::thread::sleep(Duration::from_millis(300));
+            proxy.cut();
+        }
+        done(copy);
+        assert_eq!(psql(&server.url(), COUNTED), ONCE, "{mode} {jobs}");
+        assert_eq!(psql(&server.url(), LEFT), "0", "{mode} {jobs}");
+    }
+}
+
+#[test]
+fn a_network_that_stalls_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Own::start();
+    let proxy = Proxy::start(server.port());
+    let copy = start(folder.path(), &[ROWS, &format!("{}#t", proxy.url()), "-j", "2"]);
+    until(&server.url(), COPYING, |count| count != "0");
+    proxy.stall();
+    std::thread::sleep(Duration::from_secs(2));
+    proxy.go_on();
+    done(copy);
+    assert_eq!(psql(&server.url(), COUNTED), ONCE);
+}

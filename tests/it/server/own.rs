@@ -1,0 +1,97 @@
+//! A PostgreSQL of a test's own, which it may stop in any way and start again.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::psql;
+
+/// Stopped when it is dropped.
+pub(crate) struct Own {
+    folder: tempfile::TempDir,
+    port: u16,
+    server: Option<Child>,
+}
+
+impl Own {
+    /// A new server with an empty database.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let data = folder.path().join("data");
+        let data = data.to_str().unwrap();
+        let made =
+            own(folder.path(), "initdb").args(["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]).output();
+        let made = made.unwrap_or_else(|error| panic!("initdb does not start ({error}): run the tests by `tests/run`"));
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut own = Self { folder, port, server: None };
+        own.begin();
+        own
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Starts it, and waits until it answers.
+    pub(crate) fn begin(&mut self) {
+        let (data, sockets) = (self.folder.path().join("data"), self.folder.path().to_str().unwrap());
+        let mut server = own(self.folder.path(), "postgres");
+        server.args(["-D", data.to_str().unwrap(), "-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
+        server.args(["-c", &format!("unix_socket_directories={sockets}"), "-c", "timezone=UTC"]);
+        self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let begin = Instant::now();
+        let port = self.port.to_string();
+        while !Command::new("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port]).status().unwrap().success() {
+            assert!(begin.elapsed() < Duration::from_mins(1), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Stops it by `signal`: `-QUIT` is `pg_ctl stop -m immediate`, after which it has to recover.
+    pub(crate) fn end(&mut self, signal: &str) {
+        let Some(mut server) = self.server.take() else { return };
+        // `setpriv` has become the server: its number is that of the server.
+        let told = Command::new("kill").args([signal, &server.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        server.wait().unwrap();
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.end("-QUIT");
+    }
+}
+
+/// A program of the server. It refuses to run as root: then as the owner of the data of the server for all tests.
+fn own(folder: &Path, program: &str) -> Command {
+    if fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return Command::new(program);
+    }
+    let owner = ["postgres", "nobody"].into_iter().find(|user| {
+        Command::new("id").args(["-u", user]).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    });
+    let owner = owner.expect("a system has the user nobody");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", owner, "--clear-groups", "--pdeathsig", "INT", program]).current_dir(folder);
+    command
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_crash() {
+    let mut server = Own::start();
+    psql(&server.url(), "create table t (i int); insert into t values (1)");
+    server.end("-QUIT");
+    server.begin();
+    assert_eq!(psql(&server.url(), "table t"), "1");
+}
