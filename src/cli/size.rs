@@ -1,4 +1,5 @@
-//! Sizes, speeds and times as flags: `64MB`, `1GiB`, `50MB/s`, `100k rows/s`, `60s`. The grammar is that of `formats::value::size`.
+//! Sizes, speeds and times as flags: `64MB`, `1GiB`, `50MB/s`, `100k rows/s`, `60s`. Sizes have the grammar of
+//! `formats::value::size`.
 
 use std::str::FromStr;
 

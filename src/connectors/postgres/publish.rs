@@ -6,7 +6,7 @@ use super::connect::Connection;
 use super::name::{Name, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, affected};
 use super::stage::Stage;
-use super::target::{ALL, Catalog, all_columns};
+use super::target::{COLUMNS, Catalog, all_columns};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
@@ -101,7 +101,7 @@ async fn swap(connection: &Connection, detail: &Detail, stage: &Stage) -> Result
         .replace("$OLD", &literal(&old.quoted()))
         .replace("$STAGE", &literal(&stage.table.quoted()))
         .replace("$TEMPORARY", &literal(&stage.table.table))
-        .replace(ALL, all_columns(connection.server().version_number));
+        .replace(COLUMNS, all_columns(connection.server().version_number));
     let rows = connection.rows(&sql).await?;
     let statements = |before: bool| {
         let wanted = if before { "t" } else { "f" };

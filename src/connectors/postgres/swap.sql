@@ -2,11 +2,11 @@
 -- their names, sequences with their values, owner, grants, options, comments. $TEMPORARY begins the names of the meantime.
 WITH
 old AS (
-  SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS shown
+  SELECT $COLUMNS, n.nspname, format('%I.%I', n.nspname, c.relname) AS shown
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($OLD)
 ),
 new AS (
-  SELECT c.*, $STAGE AS shown FROM pg_class c WHERE c.oid = to_regclass($STAGE)
+  SELECT $COLUMNS, $STAGE AS shown FROM pg_class c WHERE c.oid = to_regclass($STAGE)
 ),
 indexes AS (
   SELECT i.indexrelid AS oid, c.relname, k.oid AS constraint_oid, k.contype, k.condeferrable, k.condeferred,

@@ -11,8 +11,8 @@ use super::encode::Layout;
 use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What stands in our queries for all columns of a table of the catalog.
-pub(super) const ALL: &str = "SELECT c.*";
+/// What stands in our queries for all columns of `pg_class c`.
+pub(super) const COLUMNS: &str = "$COLUMNS";
 
 const SCHEMA: &str = include_str!("schema.sql");
 const TARGET: &str = include_str!("target.sql");
@@ -160,7 +160,7 @@ impl Table {
             .replace("$PUBLISHED", since(100_000, published))
             .replace("$METHOD", since(120_000, method))
             .replace("attgenerated <> ''", since(120_000, "attgenerated <> ''"))
-            .replace(ALL, all_columns(version))
+            .replace(COLUMNS, all_columns(version))
     }
 
     /// Why another table cannot take its place.
@@ -227,9 +227,9 @@ impl Catalog {
     }
 }
 
-/// [`ALL`] with the row's OID, which before PostgreSQL 12 was no column like others.
+/// The columns of `pg_class c` with the OID, which before PostgreSQL 12 was no column like others.
 pub(super) fn all_columns(version: u32) -> &'static str {
-    if version < 120_000 { "SELECT c.oid, c.*" } else { ALL }
+    if version < 120_000 { "c.oid, c.*" } else { "c.*" }
 }
 
 /// The one row of JSON that `sql` gives; none where there is no row.

@@ -2,7 +2,7 @@
 -- words are conditions that differ between versions of the server.
 WITH
 target AS (
-  SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($NAME)
+  SELECT $COLUMNS, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($NAME)
 ),
 attribute AS (
   SELECT a.*, d.oid AS default_oid FROM pg_attribute a
