@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn the_short_form_is_a_whole_job() {
-        let CopySettings { job, talk, to_stdout } = settings(&["orders.csv", "shop.db"]).unwrap();
+        let CopySettings { job, talk, to_stdout, resume } = settings(&["orders.csv", "shop.db"]).unwrap();
         assert_eq!((job.source.connector.as_str(), job.target.connector.as_str()), ("file", "sqlite"));
         assert_eq!(job.target.object, crate::endpoint::ObjectRef::Table("orders".to_owned()));
         assert_eq!((job.mode, job.schema), (WriteMode::Create, SchemaPolicy::Strict));
@@ -225,6 +225,7 @@ mod tests {
         assert_eq!(job.limits, Limits::default());
         assert_eq!(talk, Talk { progress: Progress::Auto, output: Output::Text, level: Level::Normal });
         assert!(!to_stdout);
+        assert_eq!(resume, Resume::Unwanted);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use crate::program::command;
 use crate::server::own::Own;
 use crate::server::psql;
 
-const ROWS: &str = "gen:id:seq,note:text(10..30)?rows=300000";
+const ROWS: &str = "gen:id:seq,note:text(100..100)?rows=200000";
 const COUNTED: &str = "select count(*), count(distinct id), sum(id) from t";
-const ONCE: &str = "300000|300000|45000150000";
+const ONCE: &str = "200000|200000|20000100000";
 const COPYING: &str =
     "select count(*) from pg_stat_activity where query ilike 'copy%' and application_name like 'etl%'";
 const LEFT: &str = "select count(*) from pg_class where relname like 'etl\\_stage%' or relname like 'etl\\_own%'";
