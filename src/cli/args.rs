@@ -5,6 +5,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::mode::{KeyArgs, Mode};
 use super::size::{Bytes, Pause, Rate};
 
 const LOCATORS: &str = "\
@@ -26,12 +27,15 @@ Examples:
   etl copy shop.db#orders big.csv --where 'amount > 100' --select 'id,amount,placed_at'
   etl copy 'logs/*.jsonl.gz' logs.parquet --set \"day=date_trunc('day', at)\" --drop at
   etl copy shop.db#orders - --to-format csv | head
+  etl copy changes.csv 'postgres://ada@dw/shop#orders' --mode upsert --key id
 
 Modes:
   create    make the target; refuse a table with rows, or a file that exists
   append    add to it; make it when it is missing
   truncate  empty it and fill it, in one step for everybody else
   replace   build it beside, swap at the end
+  upsert    update the rows whose key comes, insert the others
+  sync      as upsert, and delete the rows whose key does not come
 
 A copy that fails or is interrupted leaves the target as it was.";
 
@@ -83,6 +87,8 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     pub(super) into: TargetArgs,
     #[command(flatten)]
+    pub(super) by_key: KeyArgs,
+    #[command(flatten)]
     pub(super) transform: TransformArgs,
     #[command(flatten)]
     pub(super) files: FileArgs,
@@ -112,7 +118,7 @@ pub(super) struct TargetArgs {
     /// Table of DST, instead of '#table'
     #[arg(long, value_name = "NAME")]
     pub(super) into: Option<String>,
-    /// What happens to what DST holds: create, append, truncate or replace (below)
+    /// What happens to what DST holds: create, append, truncate, replace, upsert or sync (below)
     #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
     pub(super) mode: Mode,
     /// When columns differ: strict refuses it, ignore copies what both have
@@ -314,18 +320,6 @@ pub(super) struct OutputArgs {
     /// Form of the result: text or json
     #[arg(long, value_enum, default_value_t = Output::Text, hide_possible_values = true)]
     pub(super) output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Mode {
-    /// Make it; refuse a table with rows, or a file that exists
-    Create,
-    /// Add to it
-    Append,
-    /// Empty it and fill it, in one step for everybody else
-    Truncate,
-    /// Build it beside, swap at the end
-    Replace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

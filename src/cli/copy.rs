@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::{Meter, Reading};
 use crate::run::report::Summary;
 use crate::run::{self, Surroundings};
+use crate::sink::Merged;
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let CopySettings { job, talk, to_stdout } = settings::copy(args)?;
@@ -75,6 +76,10 @@ fn text(summary: &Summary, level: Level) -> String {
         amount::bytes(meter.bytes_read as f64 / seconds),
         meter.bottleneck().map_or(String::new(), |part| format!(", waited for the {}", progress::word(part))),
     )];
+    if let Some(Merged { inserted, updated, deleted }) = summary.merged {
+        let counts = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
+        lines.push(format!("  {}", counts.map(|(rows, what)| format!("{} {what}", amount::count(rows))).join(", ")));
+    }
     if level == Level::Verbose {
         lines.push(verbose(summary, meter));
     }
@@ -110,6 +115,7 @@ mod tests {
             source: "a.csv".to_owned(),
             target: "shop.db#a".to_owned(),
             rows: 1000,
+            merged: None,
             bytes_written: 1_500_000,
             tasks: 2,
             channels: 1,

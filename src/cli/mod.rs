@@ -12,6 +12,7 @@ mod count;
 mod defect;
 mod head;
 mod interrupt;
+mod mode;
 mod ping;
 mod place;
 mod plan;

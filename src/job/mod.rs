@@ -22,6 +22,8 @@ pub struct Job {
     pub transform: Transform,
     /// What happens to what the target holds.
     pub mode: WriteMode,
+    /// Whether a sync may delete all rows of the target because none came.
+    pub empty_sync: Toggle,
     /// What happens when columns differ.
     pub schema: SchemaPolicy,
     /// SQL of the user on the target before it is looked at.
@@ -40,6 +42,7 @@ impl Job {
             target,
             transform: Transform::default(),
             mode: WriteMode::Create,
+            empty_sync: Toggle::Off,
             schema: SchemaPolicy::Strict,
             pre_sql: Vec::new(),
             post_sql: Vec::new(),

@@ -14,12 +14,12 @@ use tokio::time::{sleep, timeout};
 use super::{Surroundings, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::Job;
+use crate::job::{Job, Toggle};
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
 use crate::run::stages::{Agreed, Opened};
 use crate::runner::{RunEvents, Runner as _};
-use crate::sink::Receipt;
+use crate::sink::{Receipt, WriteMode};
 use crate::state::{StateLog, StateRecord};
 
 /// How often a run asks whether its point in time is still there.
@@ -110,6 +110,7 @@ impl<'a> Life<'a> {
         self.surroundings.or_stop(sink.prepare(&agreed.agreement, &self.opened.token)).await?;
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
         let receipts = self.run(&runner, agreed).await?;
+        refuse_empty_sync(self.job, &receipts)?;
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
@@ -179,6 +180,16 @@ async fn lost(session: &dyn Session, check_every: Duration) -> Error {
 /// A run that has begun to change something did not fail by bad usage.
 fn begun(error: Error) -> Error {
     if error.kind() == ErrorKind::Usage { error.as_kind(ErrorKind::Step) } else { error }
+}
+
+/// A source that gives no rows by mistake (a wrong filter, a load that failed) must not empty the target.
+fn refuse_empty_sync(job: &Job, receipts: &[Receipt]) -> Result<()> {
+    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+    if rows > 0 || job.empty_sync == Toggle::On || !matches!(job.mode, WriteMode::Sync(_)) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Constraint, "no row came, and a sync would delete all rows of the target")
+        .with_hint("look why the source is empty; if it is meant to be, use --allow-empty"))
 }
 
 /// A commit whose answer was lost may have been done.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::flow::meter::Reading;
 use crate::run::sizing::Sizing;
 use crate::schema::NATIVE;
-use crate::sink::{ColumnPlan, Guarantee, Publish, Writers};
+use crate::sink::{ColumnPlan, Guarantee, Merged, Publish, Writers};
 use crate::source::TableShape;
 
 /// What `etl plan` prints.
@@ -99,6 +99,8 @@ pub struct Summary {
     pub target: String,
     /// Rows that became visible.
     pub rows: u64,
+    /// What they did to the target, where they were merged by key.
+    pub merged: Option<Merged>,
     /// Bytes written, encoded.
     pub bytes_written: u64,
     /// Tasks that ran.

@@ -228,6 +228,7 @@ impl Opened {
             source: self.source.label(),
             target: agreed.agreement.label.clone(),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
+            merged: agreed.sink.merged(&self.token),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
             channels: agreed.sizing.channels,

@@ -18,6 +18,7 @@ mod engine;
 mod files;
 mod interrupted;
 mod layering;
+mod merge;
 mod pairs;
 mod plan;
 mod postgres_login;

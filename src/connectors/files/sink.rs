@@ -181,8 +181,8 @@ fn mode_of(mode: &WriteMode) -> Result<Mode> {
         WriteMode::Append => Ok(Mode::Append),
         // Emptying and filling a file in one step is replacing it.
         WriteMode::Truncate | WriteMode::Replace => Ok(Mode::Replace),
-        WriteMode::Upsert { .. } | WriteMode::Changes { .. } => {
-            Err(Error::new(ErrorKind::Unsupported, "files have no keys to insert or update by")
+        WriteMode::Upsert(_) | WriteMode::Sync(_) | WriteMode::Changes { .. } => {
+            Err(Error::new(ErrorKind::Usage, "files have no keys to insert or update by")
                 .with_hint("use --mode append or --mode replace"))
         }
     }

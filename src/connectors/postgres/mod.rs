@@ -22,6 +22,7 @@ mod encode;
 mod endpoint;
 mod errors;
 mod marker;
+mod merge;
 mod name;
 mod patience;
 mod plan;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-use super::connect::{Canceller, Connection};
+use super::connect::{Canceller, Connection, last_rows};
 use super::errors;
 use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +36,11 @@ pub(super) async fn affected(connection: &Connection, sql: &str) -> Result<u64> 
         _ => None,
     };
     Ok(messages.iter().rev().find_map(count).unwrap_or(0))
+}
+
+/// Runs statements and gives the rows of the last that had any.
+pub(super) async fn rows(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryRow>> {
+    messages(connection, sql).await.map(last_rows)
 }
 
 async fn messages(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryMessage>> {

@@ -19,12 +19,12 @@ use super::connect::Connection;
 use super::connections::Connections;
 use super::name::{Name, literal};
 use super::patience::{self, BEFORE_WRITING};
-use super::publish;
+use super::publish::{self, Ready};
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
 
 /// One table of one database as a target.
@@ -128,6 +128,10 @@ impl Sink for PostgresSink {
         Ok(())
     }
 
+    fn merged(&self, token: &Token) -> Option<Merged> {
+        self.shared.registry.merged_by(token)
+    }
+
     fn takes(&self, agreement: &Agreement, encoding: &Encoding) -> bool {
         Detail::of(agreement).is_ok_and(|detail| detail.raw.as_ref() == Some(encoding))
     }
@@ -189,11 +193,16 @@ impl Shared {
 impl PostgresSink {
     async fn commit_staged(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let connection = self.shared.connections.take().await?;
-        if publish::staged(&connection, detail, token, receipts).await? {
-            return self.shared.conclude(connection, detail, token).await;
+        match publish::staged(&connection, detail, token, receipts).await? {
+            Ready::ToCommit(merged) => {
+                self.shared.registry.merged(token, merged);
+                self.shared.conclude(connection, detail, token).await
+            }
+            Ready::Committed => {
+                self.shared.connections.put_back(connection);
+                Ok(())
+            }
         }
-        self.shared.connections.put_back(connection);
-        Ok(())
     }
 
     async fn commit_held(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
