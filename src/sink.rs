@@ -35,6 +35,11 @@ pub trait Sink: Debug + Send + Sync {
     /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing.
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()>;
 
+    /// What the target itself notes of the position of the incremental copy `stream`.
+    async fn position(&self, _stream: &str) -> Result<Noted> {
+        Ok(Noted::Nowhere)
+    }
+
     /// What the commit of `token`, which this process made, did by key; none where nobody counted.
     fn merged(&self, _token: &Token) -> Option<Merged> {
         None
@@ -74,13 +79,46 @@ pub struct WriteRequest {
     pub tasks: Tasks,
     /// Bytes that one writer may hold beside the batch it was given.
     pub memory_bytes: u64,
+    /// The position that the commit moves, in a target that notes positions.
+    pub advance: Option<Advance>,
 }
 
 impl WriteRequest {
     /// Writes in `mode`, by as many writers as there are channels, where columns must be equal.
     pub fn new(mode: WriteMode) -> Self {
-        Self { mode, schema: SchemaPolicy::Strict, tasks: Tasks::Many, memory_bytes: 64 << 20 }
+        Self { mode, schema: SchemaPolicy::Strict, tasks: Tasks::Many, memory_bytes: 64 << 20, advance: None }
     }
+}
+
+/// The position of an incremental copy, moved by the commit that brings its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Advance {
+    /// Which copy it is: a digest over source, target, cursor and the choice of rows.
+    pub stream: String,
+    /// What the target noted when the copy was planned; where that has changed, another run was faster.
+    pub from: Option<String>,
+    /// What it notes from now on.
+    pub to: String,
+}
+
+/// What a target notes of the position of an incremental copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It notes no positions.
+    Nowhere,
+    /// The target is missing, and with it all rows that were copied before.
+    NoTarget,
+    /// It knows none.
+    Nothing,
+    /// This one.
+    At(String),
+}
+
+/// The error of a commit whose position another run has moved.
+pub(crate) fn moved_meanwhile() -> Error {
+    Error::new(ErrorKind::Transient, "another run has moved the position of this incremental copy meanwhile")
+        .with_hint("run it again: it then goes on from there")
 }
 
 /// What happens to what is there.

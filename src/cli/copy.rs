@@ -116,6 +116,7 @@ mod tests {
             target: "shop.db#a".to_owned(),
             rows: 1000,
             merged: None,
+            position: None,
             bytes_written: 1_500_000,
             tasks: 2,
             channels: 1,

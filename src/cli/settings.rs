@@ -54,6 +54,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         transform,
         mode: mode::mode(args.into.mode, &args.by_key)?,
         empty_sync: mode::empty_sync(&args.by_key),
+        incremental: mode::incremental(args.into.mode, &args.by_cursor)?,
         schema: match args.into.schema {
             Schema::Strict => SchemaPolicy::Strict,
             Schema::Ignore => SchemaPolicy::Ignore,
@@ -248,7 +249,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_usage_errors_before_any_work() {
-        let mistakes: [(&[&str], &str); 13] = [
+        let mistakes: [(&[&str], &str); 16] = [
             (&["shop.db", "b.csv"], "sqlite:shop.db names no table"),
             (&["a.csv", "out-*.csv"], "the target out-*.csv is a pattern"),
             (&["a.csv", "b.csv", "--set", "x"], "'x' is not of the form --set col=EXPR"),
@@ -259,6 +260,12 @@ mod tests {
             (&["shop.db", "other.db", "--query", "select 1"], "the target names no table, and the source has no name"),
             (&["shop.db#t", "b.csv", "--all-strings"], "--all-strings is for text files, and the source is none"),
             (&["a.csv", "shop.db", "--to-format", "csv"], "--to-format is for files, and the target is none"),
+            (&["a.csv", "b.db#t", "--cursor", "id"], "--cursor is for --mode incremental"),
+            (&["a.csv", "b.db#t", "--mode", "incremental"], "an incremental copy needs the column"),
+            (
+                &["a.csv", "b.db#t", "--mode", "append", "--on-duplicate", "last", "--order-by", "a"],
+                "--on-duplicate is for rows that are merged",
+            ),
             (&["a.csv", "b.db#t", "--key", "id"], "--key is for rows that are merged by key"),
             (&["a.csv", "b.db#t", "--mode", "upsert", "--allow-empty"], "--allow-empty is for --mode sync"),
             (&["shop.db#t", "b.parquet", "--null", "NA"], "--null is for CSV files, and there is none here"),

@@ -11,7 +11,7 @@ use crate::job::{Job, Place};
 
 /// The fingerprint of `job` over a source with these `columns`.
 pub(super) fn of(job: &Job, columns: &SchemaRef) -> String {
-    let what = json!({
+    let mut what = json!({
         "source": place(&job.source),
         "target": place(&job.target),
         "columns": described(columns),
@@ -20,6 +20,21 @@ pub(super) fn of(job: &Job, columns: &SchemaRef) -> String {
         "schema": job.schema,
         "preSql": job.pre_sql,
         "postSql": job.post_sql,
+    });
+    if let Some(incremental) = &job.incremental {
+        what["incremental"] = json!(incremental);
+    }
+    format!("{:032x}", digest(canonical(what).to_string().as_bytes()))
+}
+
+/// The name under which the position of an incremental copy is kept. Columns and their transform may change; another
+/// source, target, cursor or choice of rows is another copy.
+pub(super) fn stream(job: &Job, cursor: &str) -> String {
+    let what = json!({
+        "source": place(&job.source),
+        "target": place(&job.target),
+        "cursor": cursor,
+        "filter": job.transform.filter,
     });
     format!("{:032x}", digest(canonical(what).to_string().as_bytes()))
 }

@@ -150,7 +150,8 @@ impl<'a> Life<'a> {
         let Committed { agreed, receipts } = committed;
         let token = &self.opened.token;
         let (transfer, sink, epoch) = (token.transfer, token.sink, token.epoch);
-        let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position: None }).await;
+        let position = self.opened.position();
+        let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position }).await;
         let finished = self.opened.target.finish(std::slice::from_ref(&agreed.agreement)).await;
         finished.at("step", || "finishing the target")?;
         for (index, sql) in self.job.post_sql.iter().enumerate() {
@@ -248,7 +249,7 @@ mod tests {
             Between { source: faults.endpoint(source.endpoint()), target: faults.endpoint(target.endpoint()) };
         let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
         let (job, surroundings) = (Job::new(place(), place()), Surroundings::default());
-        let opened = Opened::open(&job, between).await.unwrap();
+        let opened = Opened::open(&job, between, None).await.unwrap();
         let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
         (life.live().await.unwrap_err(), target)
     }

@@ -6,6 +6,7 @@
 
 pub mod budget;
 mod fingerprint;
+mod incremental;
 mod inspect;
 mod life;
 pub mod local;
@@ -60,12 +61,15 @@ impl Between {
 
 /// Plans `job` without changing anything. Pre-SQL is not run: what it would change is not seen.
 pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
-    let opened = Opened::open(job, between).await?;
+    let opened = Opened::open(job, between, None).await?;
     let agreed = opened.agree(job).await;
     opened.session.close().await?;
     let mut report = opened.report(job, &agreed?);
     if !job.pre_sql.is_empty() {
         report.notes.push("pre-SQL was not run for this plan: what it changes is not seen here".to_owned());
+    }
+    if job.incremental.is_some() {
+        report.notes.push("the log of runs was not asked for a position for this plan, the target was".to_owned());
     }
     Ok(report)
 }
@@ -74,7 +78,7 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
 /// that the data are committed.
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
     // Boxed: both hold all that a run holds.
-    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between))).await?;
+    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between, surroundings.state.as_deref()))).await?;
     Box::pin(Life::new(job, &opened, surroundings).live()).await
 }
 

@@ -101,6 +101,8 @@ pub struct Summary {
     pub rows: u64,
     /// What they did to the target, where they were merged by key.
     pub merged: Option<Merged>,
+    /// Where the next incremental copy goes on.
+    pub position: Option<String>,
     /// Bytes written, encoded.
     pub bytes_written: u64,
     /// Tasks that ran.

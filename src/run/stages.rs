@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -14,11 +15,12 @@ use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::throttle::Throttle;
-use crate::job::{Job, Limits, Place};
+use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
 use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
+use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
@@ -29,7 +31,7 @@ use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
 use crate::sink::{Agreement, Receipt, Sink, Tasks, WriteRequest};
 use crate::source::{Split, SplitGoal, TableShape};
-use crate::state::StateRecord;
+use crate::state::{StateLog, StateRecord};
 
 /// Names of the ends of a transfer with one source and one sink.
 const SOURCE: &str = "source0";
@@ -43,6 +45,7 @@ pub(super) struct Opened {
     source: Arc<dyn Endpoint>,
     pipeline: Pipeline,
     draft: Draft,
+    window: Option<Window>,
     sizing: Sizing,
     budget: Budget,
 }
@@ -63,13 +66,14 @@ pub(super) fn endpoint(place: &Place) -> Result<Arc<dyn Endpoint>> {
 impl Opened {
     /// Opens the source of `job` and cuts it. The target is reached meanwhile and not touched: one that is not there is
     /// heard of before anything is moved.
-    pub(super) async fn open(job: &Job, between: Between) -> Result<Self> {
+    /// What `state` says of an incremental copy is asked where the target does not know it.
+    pub(super) async fn open(job: &Job, between: Between, state: Option<&dyn StateLog>) -> Result<Self> {
         let target = Arc::clone(&between.target);
         let reached = async { target.reach().await.at("target", || target.label()) };
-        Ok(futures::try_join!(Box::pin(Self::cut(job, between)), reached)?.0)
+        Ok(futures::try_join!(Box::pin(Self::cut(job, between, state)), reached)?.0)
     }
 
-    async fn cut(job: &Job, between: Between) -> Result<Self> {
+    async fn cut(job: &Job, between: Between, state: Option<&dyn StateLog>) -> Result<Self> {
         if let Some(threads) = job.limits.threads {
             cpu::set_threads(threads)?;
         }
@@ -88,23 +92,30 @@ impl Opened {
         let wanted = for_rows_of(wanted, &shape, memory_bytes);
         let budget = budget::divide(memory_bytes, wanted.channels, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
-        let pipeline = Pipeline::new(Parts {
+        let sink = target.sink(&job.target.object)?;
+        let mut window = Window::begin(job, &shape, &*sink, state).await?;
+        let parts = |window: Option<Expr>| Parts {
             endpoint: SOURCE.to_owned(),
             connector: place.connector.clone(),
             label: source.label(),
             object: place.object.clone(),
-            source: reader,
+            source: Arc::clone(&reader),
             goal: SplitGoal { split_bytes, channels: wanted.channels },
-            shape,
+            shape: shape.clone(),
+            window,
             transform: job.transform.clone(),
             batch_rows: budget.batch_rows,
             batch_bytes: budget.batch_bytes,
             memory_bytes: budget.operator_bytes,
             token: token.clone(),
-        })?;
+        };
+        if let Some(window) = &mut window {
+            find_end(window, parts(window.probe()), (&session, &budget)).await?;
+        }
+        let pipeline = Pipeline::new(parts(window.as_ref().map(Window::filter)))?;
         let draft = pipeline.draft().await?;
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
-        Ok(Self { target, session, token, source, pipeline, draft, sizing, budget })
+        Ok(Self { target, session, token, source, pipeline, draft, window, sizing, budget })
     }
 
     /// The first record of the run.
@@ -128,16 +139,39 @@ impl Opened {
         let writers = self.draft.parts.min(self.sizing.channels);
         let tasks = if writers <= 1 { Tasks::One } else { Tasks::Many };
         let request = WriteRequest {
-            mode: job.mode.clone(),
+            mode: self.window.as_ref().map_or_else(|| job.mode.clone(), |window| window.mode(&job.mode)),
             schema: job.schema,
             tasks,
             memory_bytes: self.budget.writer_bytes as u64,
+            advance: self.window.as_ref().map(Window::advance).transpose()?.flatten(),
         };
-        let agreement = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label())?;
+        let agreed = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label());
+        let agreement = agreed.map_err(|error| self.without_position(error))?;
         let target = Target { endpoint: SINK, sink: &sink, tasks };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
         let sizing = self.sized(&planned.transfer);
         Ok(Agreed { sink, agreement, planned, sizing })
+    }
+
+    /// The first incremental copy found rows in its target.
+    fn without_position(&self, error: Error) -> Error {
+        if self.window.is_none() || error.kind() != ErrorKind::AlreadyExists {
+            return error;
+        }
+        error.with_hint(
+            "no position of this copy is known: name a --key, so that all rows are merged, or empty the target",
+        )
+    }
+
+    /// The position of an incremental copy, for the log.
+    pub(super) fn position(&self) -> Option<Json> {
+        self.window.as_ref().and_then(Window::record)
+    }
+
+    /// What is to be said of this run: by the target, and of its position.
+    fn notes(&self, agreement: &Agreement) -> Vec<String> {
+        let position = self.window.iter().flat_map(Window::notes);
+        position.chain(agreement.notes.iter().cloned()).collect()
     }
 
     /// The sizing of an agreed transfer: where it is one plan, who reads and writes.
@@ -210,14 +244,14 @@ impl Opened {
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
-            notes: agreement.notes.clone(),
+            notes: self.notes(agreement),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
 
     /// What a finished run says.
     pub(super) fn summary(&self, agreed: &Agreed, receipts: &[Receipt], surroundings: &Surroundings) -> Summary {
-        let (meter, mut notes) = (surroundings.meter.reading(), agreed.agreement.notes.clone());
+        let (meter, mut notes) = (surroundings.meter.reading(), self.notes(&agreed.agreement));
         match meter.retries {
             0 => {}
             1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
@@ -229,6 +263,7 @@ impl Opened {
             target: agreed.agreement.label.clone(),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
             merged: agreed.sink.merged(&self.token),
+            position: self.window.as_ref().and_then(Window::reached),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
             channels: agreed.sizing.channels,
@@ -236,6 +271,22 @@ impl Opened {
             notes,
         }
     }
+}
+
+/// Reads the cursors of the rows of `parts` to find where `window` ends.
+async fn find_end(window: &mut Window, parts: Parts, (session, budget): (&Arc<dyn Session>, &Budget)) -> Result<()> {
+    let label = parts.label.clone();
+    let Transform { filter, pushdown, .. } = parts.transform;
+    let transform = Transform { filter, pushdown, ..Transform::default() };
+    let ends = Ends {
+        sessions: HashMap::from([(SOURCE.to_owned(), Arc::clone(session))]),
+        heavy: HeavyDoor::new(budget.memory_bytes, budget.batch_bytes),
+        lane_bytes: budget.lane_bytes,
+        ..Ends::default()
+    };
+    let pipeline = Pipeline::new(Parts { transform, ..parts })?;
+    let (highest, nulls) = pipeline.highest(window.cursor(), Arc::new(ends)).await?;
+    window.end(highest, nulls).at("source", || label)
 }
 
 /// The tasks as they would be cut if nothing were measured: one split each, or what the target asks for.

@@ -16,6 +16,7 @@ mod cli;
 mod conformance;
 mod engine;
 mod files;
+mod incremental;
 mod interrupted;
 mod layering;
 mod merge;

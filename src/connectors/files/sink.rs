@@ -22,7 +22,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, parquet, plain};
-use crate::sink::{Agreement, Guarantee, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers};
+use crate::sink::{Agreement, Guarantee, Noted, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers};
 use crate::source::TableShape;
 
 /// Arrow bytes that a writer gathers before it encodes them together, between these.
@@ -90,6 +90,15 @@ impl Sink for FileSink {
         let lock = blocking::run("files-commit", move || stage.commit(&landing, &token, &receipts)).await?;
         self.keep(lock);
         Ok(())
+    }
+
+    async fn position(&self, _stream: &str) -> Result<Noted> {
+        let path = match &self.config.place {
+            Place::Path(text) => literal_path(text),
+            Place::Standard => None,
+        };
+        let missing = blocking::run("files-position", move || Ok(path.is_some_and(|path| !path.exists()))).await?;
+        Ok(if missing { Noted::NoTarget } else { Noted::Nowhere })
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {

@@ -26,6 +26,7 @@ mod merge;
 mod name;
 mod patience;
 mod plan;
+mod position;
 mod publish;
 mod read;
 mod session;

@@ -1,6 +1,7 @@
 //! How incoming columns land in a table: the pure part of a sink's agreement.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde_json::Value as Json;
 use std::sync::Arc;
 
 use super::catalog::Column;
@@ -126,11 +127,14 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     if incoming.schema.fields().is_empty() {
         return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
     }
-    match target {
+    let agreed = match target {
         Target::Missing { name, file } => create(incoming, &request.mode, name, *file),
         Target::Table { described, filled } => fill(incoming, request, described, *filled),
-    }
-    .map_err(|error| error.at("table", target.name()))
+    };
+    let (mut agreement, mut detail) = agreed.map_err(|error| error.at("table", target.name()))?;
+    detail.advance.clone_from(&request.advance);
+    agreement.detail = serde_json::to_value(detail)?;
+    Ok(agreement)
 }
 
 impl Target {
@@ -142,7 +146,7 @@ impl Target {
     }
 }
 
-fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Result<Agreement> {
+fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Result<(Agreement, Detail)> {
     let mut draft = Draft::default();
     let merge = mode.merge().map(|merge| merge.settled(&[], incoming)).transpose()?;
     let fields = incoming.schema.fields();
@@ -186,12 +190,12 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Re
     let key: Vec<String> = key.into_iter().map(str::to_owned).collect();
     let create = ddl::create_table(&Sqlite, &Sqlite.identifier(name), &columns, &key);
     let merging = merge.map(|merge| draft.merging(merge, mode)).transpose()?;
-    let mut agreement = agreement(draft, name, (Before::Keep, merging), Some(create))?;
+    let (mut agreement, detail) = agreement(draft, name, (Before::Keep, merging), Some(create));
     if file == File::Missing {
         agreement.publish = Publish::AtOnce;
         agreement.notes.push("a new database file is built beside its name and linked to it at the end".to_owned());
     }
-    Ok(agreement)
+    Ok((agreement, detail))
 }
 
 /// The key of the source, where all of it arrives.
@@ -200,7 +204,12 @@ fn known_key(incoming: &TableShape) -> Vec<&str> {
     if incoming.key.iter().all(arrives) { incoming.key.iter().map(String::as_str).collect() } else { Vec::new() }
 }
 
-fn fill(incoming: &TableShape, request: &WriteRequest, described: &Described, filled: bool) -> Result<Agreement> {
+fn fill(
+    incoming: &TableShape,
+    request: &WriteRequest,
+    described: &Described,
+    filled: bool,
+) -> Result<(Agreement, Detail)> {
     let relation = &described.relation;
     if !relation.is_table() {
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
@@ -215,14 +224,14 @@ fn fill(incoming: &TableShape, request: &WriteRequest, described: &Described, fi
     let primary = draft.incoming_names(&relation.key());
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
     let merging = merge.map(|merge| draft.merging(merge, &request.mode)).transpose()?;
-    let mut agreement = agreement(draft, &relation.name, (before, merging), None)?;
+    let (mut agreement, detail) = agreement(draft, &relation.name, (before, merging), None);
     if before == Before::Empty {
         agreement.notes.push(
             "the table keeps its definition: it is emptied and refilled in one transaction, and its triggers fire"
                 .to_owned(),
         );
     }
-    Ok(agreement)
+    Ok((agreement, detail))
 }
 
 /// Columns by name: as they are written first, then as SQLite compares names.
@@ -332,7 +341,7 @@ fn agreement(
     table: &str,
     (before, merging): (Before, Option<Merging>),
     create: Option<String>,
-) -> Result<Agreement> {
+) -> (Agreement, Detail) {
     let target: SchemaRef = Arc::new(Schema::new(draft.fields));
     let columns = target.fields().iter().map(|field| field.name().clone()).collect();
     let mut ddl: Vec<String> = create.iter().cloned().collect();
@@ -341,9 +350,10 @@ fn agreement(
     }
     let mut notes = vec!["one writer, one transaction: SQLite takes rows from one connection at a time".to_owned()];
     notes.extend(merging.iter().flat_map(Merging::notes));
-    let detail = Detail { table: table.to_owned(), create, before, merging, columns, declared: draft.declared };
+    let detail =
+        Detail { table: table.to_owned(), create, before, merging, advance: None, columns, declared: draft.declared };
     ddl.extend(detail.merging.iter().flat_map(|merging| merging.statements(&detail)).flatten());
-    Ok(Agreement {
+    let agreement = Agreement {
         label: Sqlite.identifier(table),
         target,
         columns: draft.plans,
@@ -353,6 +363,7 @@ fn agreement(
         guarantee: Guarantee::ExactlyOnce,
         task_bytes: None,
         notes,
-        detail: serde_json::to_value(detail)?,
-    })
+        detail: Json::Null,
+    };
+    (agreement, detail)
 }

@@ -26,7 +26,7 @@ use super::typemap::Affinity;
 use super::{keys, marker};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::Merged;
+use crate::sink::{Advance, Merged};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -44,6 +44,8 @@ pub(super) struct Detail {
     pub(super) before: Before,
     /// How rows are merged by key; none where they are added.
     pub(super) merging: Option<Merging>,
+    /// The position that the commit moves.
+    pub(super) advance: Option<Advance>,
     /// Columns that are filled, in the order of the agreement's target, and their declared types.
     pub(super) columns: Vec<String>,
     pub(super) declared: Vec<String>,
@@ -289,6 +291,9 @@ impl Stage {
             keys::refuse_new_orphans(&self.connection, &self.detail.table)?;
         }
         still_open(&self.connection)?;
+        if let Some(advance) = &self.detail.advance {
+            marker::advance(&self.connection, advance)?;
+        }
         marker::set(&self.connection, token)?;
         self.phase = Phase::Settled;
         Ok(())

@@ -21,7 +21,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::batch_bytes;
-use crate::sink::{Agreement, Merged, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Noted, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
 
 /// How often a new file is made again because another run swept it before it was locked.
@@ -207,6 +207,21 @@ impl Sink for SqliteSink {
         self.stages.set(token, State::Committed { marked: true, merged });
         self.own().remove(token);
         Ok(())
+    }
+
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        let (config, typed, stream) = (self.config.clone(), self.typed.clone(), stream.to_owned());
+        let noted = move || {
+            if !config.path.exists() {
+                return Ok(Noted::NoTarget);
+            }
+            let connection = config.open_to_read()?;
+            match catalog::find(&connection, &typed)? {
+                Some(_) => marker::noted(&connection, &stream),
+                None => Ok(Noted::NoTarget),
+            }
+        };
+        blocking::run("sqlite-position", noted).await.map_err(|error| self.place(error))
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {

@@ -70,6 +70,8 @@ struct Store {
     staged: HashMap<(Token, String), Vec<RecordBatch>>,
     committed: HashSet<Token>,
     merged: HashMap<Token, Merged>,
+    /// Of incremental copies, by stream.
+    positions: HashMap<String, String>,
     counts: Counts,
     readers: Option<usize>,
 }

@@ -6,14 +6,15 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{Memory, Open, Store, Table, merge};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Merged, Publish, Receipt, SchemaPolicy, Sink, WriteMode,
-    WriteRequest, Writer, Writers,
+    Advance, Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Merged, Noted, Publish, Receipt, SchemaPolicy, Sink,
+    WriteMode, WriteRequest, Writer, Writers, moved_meanwhile,
 };
 use crate::source::TableShape;
 
@@ -54,7 +55,7 @@ impl Sink for MemorySink {
             guarantee: Guarantee::ExactlyOnce,
             task_bytes: None,
             notes: Vec::new(),
-            detail: serde_json::to_value(&mode)?,
+            detail: serde_json::to_value(Detail { mode, advance: request.advance.clone() })?,
         })
     }
 
@@ -72,7 +73,7 @@ impl Sink for MemorySink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        let mode: WriteMode = serde_json::from_value(agreement.detail.clone())?;
+        let Detail { mode, advance } = serde_json::from_value(agreement.detail.clone())?;
         let mut receipts: Vec<&Receipt> = receipts.iter().collect();
         receipts.sort_by_key(|receipt| receipt.task);
         self.memory.store(|store| {
@@ -85,14 +86,27 @@ impl Sink for MemorySink {
                 let lost = || Error::new(ErrorKind::Internal, "nothing was flushed for this receipt");
                 batches.extend(staged.ok_or_else(|| lost().at("task", receipt.task))?.iter().cloned());
             }
+            let noted = advance.as_ref().map(|advance| store.positions.get(&advance.stream).cloned());
+            if noted.is_some_and(|noted| noted != advance.as_ref().and_then(|advance| advance.from.clone())) {
+                return Err(moved_meanwhile());
+            }
             let (table, merged) = changed(store.tables.get(&self.name), &agreement.target, &mode, &batches)?;
             store.tables.insert(self.name.clone(), table);
             store.merged.extend(merged.map(|merged| (token.clone(), merged)));
+            store.positions.extend(advance.map(|advance| (advance.stream, advance.to)));
             store.committed.insert(token.clone());
             store.counts.commits += 1;
             sweep(store, token);
             Ok(())
         })
+    }
+
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        Ok(self.memory.store(|store| match store.positions.get(stream) {
+            _ if !store.tables.contains_key(&self.name) => Noted::NoTarget,
+            Some(position) => Noted::At(position.clone()),
+            None => Noted::Nothing,
+        }))
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
@@ -106,6 +120,13 @@ impl Sink for MemorySink {
         });
         Ok(())
     }
+}
+
+/// What the commit needs.
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    mode: WriteMode,
+    advance: Option<Advance>,
 }
 
 /// `mode` with the key that it merges by.

@@ -15,6 +15,7 @@ use super::encode::{Column, Format};
 use super::marker::Marker;
 use super::merge::Merging;
 use super::name::Name;
+use super::position::Positions;
 use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
@@ -133,7 +134,12 @@ pub(super) async fn agree(
     }
     let merging = merge.map(|merge| Merging::new(merge, &request.mode, catalog.table.as_ref(), &draft.matched.copied));
     let merging = merging.transpose().map_err(|error| error.at("table", &label))?;
-    finish(&catalog, draft, request, merging)
+    let advance = match &request.advance {
+        Some(advance) => Positions::find(connection, &draft.target).await?.map(|found| (found, advance.clone())),
+        None => None,
+    };
+    let marker = Marker::choose(&catalog.marker, catalog.may_create, &draft.target).advancing(advance);
+    finish(&catalog, draft, request, (merging, marker))
 }
 
 /// Removes marks of commits that nobody will ask for any more.
@@ -149,11 +155,15 @@ struct Draft {
     create: Option<ddl::NewTable>,
 }
 
-fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest, merging: Option<Merging>) -> Result<Agreement> {
+fn finish(
+    catalog: &Catalog,
+    draft: Draft,
+    request: &WriteRequest,
+    (merging, marker): (Option<Merging>, Marker),
+) -> Result<Agreement> {
     let Draft { target, matched, path, create } = draft;
     let table = catalog.table.as_ref();
     let is = |what: fn(&Table) -> bool| table.is_some_and(what);
-    let marker = Marker::choose(&catalog.marker, catalog.may_create, &target);
     let mut notes = path.notes;
     if matched.format == Format::Text {
         notes.push("a column has a type with a text form only: the COPY is in text format".to_owned());

@@ -19,12 +19,13 @@ use super::connect::Connection;
 use super::connections::Connections;
 use super::name::{Name, literal};
 use super::patience::{self, BEFORE_WRITING};
+use super::position;
 use super::publish::{self, Ready};
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::sink::{Agreement, Merged, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Noted, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
 
 /// One table of one database as a target.
@@ -126,6 +127,13 @@ impl Sink for PostgresSink {
         publish::sweep(&connection, &stage, detail.path).await.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
         Ok(())
+    }
+
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        let connection = self.shared.connections.take().await?;
+        let noted = position::noted(&connection, &self.name, stream).await?;
+        self.shared.connections.put_back(connection);
+        Ok(noted)
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
