@@ -125,12 +125,12 @@ impl Merging {
         };
         // The counts make each step begin when the one before is done: what is freed by it may be taken.
         let mut steps = Vec::new();
-        let mut after = String::new();
+        let mut after = "";
         if self.absent == Absent::Deleted {
             steps.push(format!(
                 "gone AS (DELETE FROM {all} AS t WHERE NOT EXISTS (SELECT FROM {stage} AS s WHERE {same}) RETURNING 1)"
             ));
-            after = " AND (SELECT count(*) FROM gone) >= 0".to_owned();
+            after = " AND (SELECT count(*) FROM gone) >= 0";
         }
         if !self.set.is_empty() {
             steps.push(format!(
@@ -139,7 +139,7 @@ impl Merging {
                 image("t"),
                 image("s")
             ));
-            after = " AND (SELECT count(*) FROM changed) >= 0".to_owned();
+            after = " AND (SELECT count(*) FROM changed) >= 0";
         }
         let conflict = match self.conflict {
             Conflict::KeptOut => String::new(),

@@ -99,7 +99,8 @@ impl Stage {
     fn key(&self, detail: &Detail) -> String {
         let table = self.table.quoted();
         let columns = detail.merging.iter().flat_map(|merging| &merging.key);
-        columns.map(|name| format!("; ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", identifier(name))).collect()
+        let set = |name: &String| format!("; ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", identifier(name));
+        columns.map(set).collect()
     }
 
     /// The statement that removes it.

@@ -72,7 +72,7 @@ impl Draft {
     }
 
     /// How rows with these columns are merged; those of the key are to hold no NULL.
-    fn merging(&mut self, merge: Merge, mode: &WriteMode) -> Result<Merging> {
+    fn merging(&mut self, merge: &Merge, mode: &WriteMode) -> Result<Merging> {
         let target = |name: &str| {
             let plan = self.plans.iter().find(|plan| plan.incoming.as_deref() == Some(name));
             plan.and_then(|plan| plan.target.clone())
@@ -189,7 +189,7 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Re
         .collect();
     let key: Vec<String> = key.into_iter().map(str::to_owned).collect();
     let create = ddl::create_table(&Sqlite, &Sqlite.identifier(name), &columns, &key);
-    let merging = merge.map(|merge| draft.merging(merge, mode)).transpose()?;
+    let merging = merge.map(|merge| draft.merging(&merge, mode)).transpose()?;
     let (mut agreement, detail) = agreement(draft, name, (Before::Keep, merging), Some(create));
     if file == File::Missing {
         agreement.publish = Publish::AtOnce;
@@ -223,7 +223,7 @@ fn fill(
     let mut draft = matched(incoming, request.schema, described)?;
     let primary = draft.incoming_names(&relation.key());
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
-    let merging = merge.map(|merge| draft.merging(merge, &request.mode)).transpose()?;
+    let merging = merge.map(|merge| draft.merging(&merge, &request.mode)).transpose()?;
     let (mut agreement, detail) = agreement(draft, &relation.name, (before, merging), None);
     if before == Before::Empty {
         agreement.notes.push(

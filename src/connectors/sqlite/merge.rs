@@ -42,7 +42,7 @@ impl Merging {
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for a column that is not written.
-    pub(super) fn new(merge: Merge, mode: &WriteMode, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    pub(super) fn new(merge: &Merge, mode: &WriteMode, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
         let target = |name: &String| {
             let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
             target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
@@ -78,19 +78,6 @@ impl Merging {
             }
             None => Ok(()),
         }
-    }
-
-    /// Makes the table in which rows wait.
-    pub(super) fn make(&self, connection: &Connection, detail: &Detail) -> Result<()> {
-        let column = |(name, declared): (&String, &String)| -> Result<String> {
-            let (_, collation, ..) =
-                connection.column_metadata(Some("main"), detail.table.as_str(), name).map_err(failed)?;
-            let collation = collation.map_or_else(|| "BINARY".into(), std::ffi::CStr::to_string_lossy);
-            let affinity = Affinity::of(declared).word();
-            Ok(format!("{} {affinity} COLLATE {}", Sqlite.identifier(name), Sqlite.identifier(&collation)))
-        };
-        let columns = detail.columns.iter().zip(&detail.declared).map(column).collect::<Result<Vec<_>>>()?;
-        connection.execute_batch(&format!("CREATE TABLE {WAITING} ({})", columns.join(", "))).map_err(failed)
     }
 
     /// The statements that merge, in their order: deletion, update and insertion, as far as each is needed.
@@ -158,6 +145,19 @@ impl Merging {
         let sql = format!("DELETE FROM {WAITING} WHERE rowid IN (SELECT place FROM ({ranked}) WHERE rank > 1)");
         connection.execute(&sql, []).map_err(failed).map(drop)
     }
+}
+
+/// Makes the table in which rows wait.
+pub(super) fn make_waiting(connection: &Connection, detail: &Detail) -> Result<()> {
+    let column = |(name, declared): (&String, &String)| -> Result<String> {
+        let (_, collation, ..) =
+            connection.column_metadata(Some("main"), detail.table.as_str(), name).map_err(failed)?;
+        let collation = collation.map_or_else(|| "BINARY".into(), std::ffi::CStr::to_string_lossy);
+        let affinity = Affinity::of(declared).word();
+        Ok(format!("{} {affinity} COLLATE {}", Sqlite.identifier(name), Sqlite.identifier(&collation)))
+    };
+    let columns = detail.columns.iter().zip(&detail.declared).map(column).collect::<Result<Vec<_>>>()?;
+    connection.execute_batch(&format!("CREATE TABLE {WAITING} ({})", columns.join(", "))).map_err(failed)
 }
 
 /// The key decides which row is replaced: another unique index that refuses a row is a conflict that it does not solve.

@@ -21,7 +21,7 @@ use super::catalog::{self, quoted};
 use super::encode::Encoder;
 use super::error::failed;
 use super::load::{Insert, Rows, still_open};
-use super::merge::{Merging, WAITING};
+use super::merge::{Merging, WAITING, make_waiting};
 use super::typemap::Affinity;
 use super::{keys, marker};
 use crate::attempt::Token;
@@ -302,12 +302,11 @@ impl Stage {
     /// Brings the rows that `wanted` attempts have aside into the target.
     fn fetch(&mut self, wanted: &[String]) -> Result<()> {
         let waiting = Insert::new(WAITING, &self.detail.columns);
-        let into = match &self.detail.merging {
-            Some(merging) => {
-                merging.make(&self.connection, &self.detail)?;
-                &waiting
-            }
-            None => &self.into_target,
+        let into = if self.detail.merging.is_some() {
+            make_waiting(&self.connection, &self.detail)?;
+            &waiting
+        } else {
+            &self.into_target
         };
         for rows in self.attempts.iter().filter(|rows| wanted.contains(&rows.id)) {
             if let Place::Aside(aside) = &rows.place {
