@@ -97,17 +97,18 @@ pub struct Advance {
     /// Which copy it is: a digest over source, target, cursor and the choice of rows.
     pub stream: String,
     /// What the target noted when the copy was planned; where that has changed, another run was faster.
-    pub from: Option<String>,
+    pub from: Noted,
     /// What it notes from now on.
     pub to: String,
 }
 
 /// What a target notes of the position of an incremental copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Noted {
     /// It notes no positions.
     Nowhere,
-    /// The target is missing, and with it all rows that were copied before.
+    /// The target is missing, and with it all rows that were copied before: what is noted of them is void.
     NoTarget,
     /// It knows none.
     Nothing,

@@ -132,13 +132,8 @@ impl Window {
 
     /// What the target notes with the commit.
     pub(super) fn advance(&self) -> Result<Option<Advance>> {
-        let from = match &self.noted {
-            Noted::Nowhere => return Ok(None),
-            Noted::NoTarget | Noted::Nothing => None,
-            Noted::At(position) => Some(position.clone()),
-        };
-        let to = self.bound.as_ref().map(printed).transpose()?;
-        Ok(to.map(|to| Advance { stream: self.stream.clone(), from, to }))
+        let to = self.bound.as_ref().filter(|_| self.noted != Noted::Nowhere).map(printed).transpose()?;
+        Ok(to.map(|to| Advance { stream: self.stream.clone(), from: self.noted.clone(), to }))
     }
 
     /// The position for the log.
@@ -318,7 +313,7 @@ mod tests {
             lowered(&position, Some(lag)).map(|from| from.map(|from| printed(&from).unwrap()))
         };
         assert_eq!(from(stamp("2024-03-01T00:05:00Z"), "10m").unwrap().unwrap(), "2024-02-29T23:55:00Z");
-        assert_eq!(from(ScalarValue::Date32(Some(19_782)), "2d").unwrap().unwrap(), "2024-02-28");
+        assert_eq!(from(ScalarValue::Date32(Some(19_782)), "2d").unwrap().unwrap(), "2024-02-27");
         assert_eq!(from(ScalarValue::Int64(Some(10)), "25").unwrap().unwrap(), "-15");
         assert_eq!(from(ScalarValue::Int32(Some(i32::MIN)), "1").unwrap(), None);
         for (position, lag) in [

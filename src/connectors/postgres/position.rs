@@ -72,11 +72,18 @@ impl Positions {
         }
         let (table, stream, to) = (&self.table, literal(&advance.stream), literal(&advance.to));
         let sql = match &advance.from {
-            None => format!("INSERT INTO {table} (stream, position) VALUES ({stream}, {to}) ON CONFLICT DO NOTHING"),
-            Some(from) => format!(
+            Noted::At(from) => format!(
                 "UPDATE {table} SET position = {to}, moved_at = now() WHERE stream = {stream} AND position = {}",
                 literal(from)
             ),
+            // Of two runs that make the table, one fails.
+            Noted::NoTarget => format!(
+                "INSERT INTO {table} (stream, position) VALUES ({stream}, {to}) \
+                 ON CONFLICT (stream) DO UPDATE SET position = excluded.position, moved_at = now()"
+            ),
+            Noted::Nothing | Noted::Nowhere => {
+                format!("INSERT INTO {table} (stream, position) VALUES ({stream}, {to}) ON CONFLICT DO NOTHING")
+            }
         };
         if affected(connection, &sql).await? == 1 { Ok(()) } else { Err(moved_meanwhile()) }
     }

@@ -28,11 +28,15 @@ pub(super) fn advance(connection: &Connection, advance: &Advance) -> Result<()> 
     connection.execute_batch(&make).map_err(failed)?;
     let Advance { stream, from, to } = advance;
     let moved = match from {
-        None => {
+        Noted::NoTarget => {
+            let sql = format!("INSERT OR REPLACE INTO main.{POSITIONS} (stream, position) VALUES (?1, ?2)");
+            connection.execute(&sql, [stream, to])
+        }
+        Noted::Nothing | Noted::Nowhere => {
             let sql = format!("INSERT OR IGNORE INTO main.{POSITIONS} (stream, position) VALUES (?1, ?2)");
             connection.execute(&sql, [stream, to])
         }
-        Some(from) => {
+        Noted::At(from) => {
             let sql = format!(
                 "UPDATE main.{POSITIONS} SET position = ?2, moved_at = datetime('now') \
                  WHERE stream = ?1 AND position = ?3"

@@ -87,8 +87,10 @@ impl Sink for MemorySink {
                 batches.extend(staged.ok_or_else(|| lost().at("task", receipt.task))?.iter().cloned());
             }
             let noted = advance.as_ref().map(|advance| store.positions.get(&advance.stream).cloned());
-            if noted.is_some_and(|noted| noted != advance.as_ref().and_then(|advance| advance.from.clone())) {
-                return Err(moved_meanwhile());
+            match (noted, advance.as_ref().map(|advance| &advance.from)) {
+                (Some(noted), Some(Noted::At(from))) if noted.as_ref() != Some(from) => return Err(moved_meanwhile()),
+                (Some(Some(_)), Some(Noted::Nothing)) => return Err(moved_meanwhile()),
+                _ => {}
             }
             let (table, merged) = changed(store.tables.get(&self.name), &agreement.target, &mode, &batches)?;
             store.tables.insert(self.name.clone(), table);
