@@ -7,13 +7,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::functions_aggregate::expr_fn::{max, sum};
-use datafusion::logical_expr::{Expr, cast, is_null};
+use datafusion::functions_aggregate::expr_fn::{count, max};
+use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -219,19 +219,19 @@ impl Pipeline {
         let table = Arc::new(self.table.with_schema(Arc::clone(&self.table.shape().schema)));
         let frame = transform::query(&self.context, table, (self.window.as_ref(), &self.transform)).await?;
         let column = || Expr::Column(Column::from_name(column));
-        let nulls = sum(cast(is_null(column()), DataType::Int64));
-        let frame = frame.aggregate(Vec::new(), vec![max(column()), nulls]).map_err(from_datafusion)?;
+        let aggregates = vec![max(column()), count(column()), count(lit(1))];
+        let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
         let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
         let root = checked::check_plan(root).map_err(from_datafusion)?;
         let schema = root.schema();
         let found = collect(root, self.task_context(ends)).await.map_err(from_datafusion)?;
         let found = concat_batches(&schema, &found)?;
         let value = |at: usize| ScalarValue::try_from_array(found.column(at), 0).map_err(from_datafusion);
-        let nulls = match value(1)? {
-            ScalarValue::Int64(Some(nulls)) => nulls as u64,
-            _ => 0,
+        let number = |at: usize| match value(at)? {
+            ScalarValue::Int64(Some(number)) => Ok(number.unsigned_abs()),
+            _ => Err(Error::new(ErrorKind::Internal, "the rows were not counted")),
         };
-        Ok((value(0)?, nulls))
+        Ok((value(0)?, number(2)? - number(1)?))
     }
 
     async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
