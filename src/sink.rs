@@ -41,6 +41,16 @@ pub trait Sink: Debug + Send + Sync {
     /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing.
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()>;
 
+    /// What the target itself notes of the position of the incremental copy `stream`.
+    async fn position(&self, _stream: &str) -> Result<Noted> {
+        Ok(Noted::Nowhere)
+    }
+
+    /// What the commit of `token`, which this process made, did by key; none where nobody counted.
+    fn merged(&self, _token: &Token) -> Option<Merged> {
+        None
+    }
+
     /// Whether [`Writer::write_raw`] takes bytes of `encoding` under this agreement.
     fn takes(&self, _agreement: &Agreement, _encoding: &Encoding) -> bool {
         false
@@ -75,13 +85,47 @@ pub struct WriteRequest {
     pub tasks: Tasks,
     /// Bytes that one writer may hold beside the batch it was given.
     pub memory_bytes: u64,
+    /// The position that the commit moves, in a target that notes positions.
+    pub advance: Option<Advance>,
 }
 
 impl WriteRequest {
     /// Writes in `mode`, by as many writers as there are channels, where columns must be equal.
     pub fn new(mode: WriteMode) -> Self {
-        Self { mode, schema: SchemaPolicy::Strict, tasks: Tasks::Many, memory_bytes: 64 << 20 }
+        Self { mode, schema: SchemaPolicy::Strict, tasks: Tasks::Many, memory_bytes: 64 << 20, advance: None }
     }
+}
+
+/// The position of an incremental copy, moved by the commit that brings its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Advance {
+    /// Which copy it is: a digest over source, target, cursor and the choice of rows.
+    pub stream: String,
+    /// What the target noted when the copy was planned; where that has changed, another run was faster.
+    pub from: Noted,
+    /// What it notes from now on.
+    pub to: String,
+}
+
+/// What a target notes of the position of an incremental copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Noted {
+    /// It notes no positions.
+    Nowhere,
+    /// The target is missing, and with it all rows that were copied before: what is noted of them is void.
+    NoTarget,
+    /// It knows none.
+    Nothing,
+    /// This one.
+    At(String),
+}
+
+/// The error of a commit whose position another run has moved.
+pub(crate) fn moved_meanwhile() -> Error {
+    Error::new(ErrorKind::Transient, "another run has moved the position of this incremental copy meanwhile")
+        .with_hint("run it again: it then goes on from there")
 }
 
 /// What happens to what is there.
@@ -97,15 +141,104 @@ pub enum WriteMode {
     /// Build it beside, swap at the end.
     Replace,
     /// Insert or update by key.
-    Upsert {
-        /// The columns of the key.
-        key: Vec<String>,
-    },
+    Upsert(Merge),
+    /// Make the target equal by key: insert, update, and delete what did not come.
+    Sync(Merge),
     /// Apply a change feed by key.
     Changes {
         /// The columns of the key.
         key: Vec<String>,
     },
+}
+
+impl WriteMode {
+    /// How rows find those that they replace, where they do so by key.
+    pub fn merge(&self) -> Option<&Merge> {
+        match self {
+            Self::Upsert(merge) | Self::Sync(merge) => Some(merge),
+            _ => None,
+        }
+    }
+}
+
+/// How rows that come find those that they replace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Merge {
+    /// The columns of the key; none for the target's primary key, else the source's.
+    pub key: Vec<String>,
+    /// What becomes of rows that come with the same key.
+    pub duplicates: Duplicates,
+}
+
+/// What becomes of several rows that come with the same key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Duplicates {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// The one with the lowest value of this column counts; NULL is never the lowest. Two with the same are refused.
+    First(String),
+    /// The one with the highest value of this column counts, alike.
+    Last(String),
+}
+
+impl Merge {
+    /// The same with its key found: the one that was asked for, else `primary`, the target's, else that of the source.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where there is no key, or one with a column that does not come.
+    pub fn settled(&self, primary: &[String], incoming: &TableShape) -> Result<Self> {
+        let keys = [self.key.as_slice(), primary, incoming.key.as_slice()];
+        let Some(key) = keys.into_iter().find(|key| !key.is_empty()) else {
+            return Err(Error::new(ErrorKind::Usage, "neither source nor target has a primary key to merge by")
+                .with_hint("name the columns that tell rows apart with --key"));
+        };
+        let order = match &self.duplicates {
+            Duplicates::Refuse => None,
+            Duplicates::First(column) | Duplicates::Last(column) => Some(column),
+        };
+        for name in key.iter().chain(order) {
+            if incoming.schema.field_with_name(name).is_err() {
+                let message = format!("the rows have no column {name:?}, by which they were to be merged");
+                return Err(Error::new(ErrorKind::Usage, message).with_hint("check --key, --order-by and --rename"));
+            }
+        }
+        let doubled = key.iter().enumerate().find(|(at, name)| key[..*at].contains(name));
+        if let Some((_, name)) = doubled {
+            return Err(Error::new(ErrorKind::Usage, format!("the key names {name:?} twice")));
+        }
+        Ok(Self { key: key.to_vec(), duplicates: self.duplicates.clone() })
+    }
+}
+
+/// What a merge by key did to the target. Rows that were there as they came are in none of the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Merged {
+    /// Rows that are new.
+    pub inserted: u64,
+    /// Rows that changed.
+    pub updated: u64,
+    /// Rows that did not come and are gone.
+    pub deleted: u64,
+}
+
+/// The error of several rows with the key `columns`; `places` says where two of them are, as far as it is known.
+pub(crate) fn duplicate_key(columns: &[String], order: &Duplicates, places: &str) -> Error {
+    let (message, hint) = match order {
+        Duplicates::Refuse => (
+            "several rows of the source have the same key".to_owned(),
+            "take one of them with --on-duplicate first or last and --order-by COLUMN, or name another --key",
+        ),
+        Duplicates::First(column) | Duplicates::Last(column) => (
+            format!("several rows of the source have the same key, and {column:?} does not say which one counts"),
+            "order them by a column that differs between them",
+        ),
+    };
+    let error = Error::new(ErrorKind::Constraint, message).with_hint(hint);
+    error.at("rows", places).at("key", columns.join(", "))
 }
 
 /// What happens when the columns of source and target differ.

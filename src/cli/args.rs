@@ -5,6 +5,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::size::{Bytes, Pause, Rate};
 
 const LOCATORS: &str = "\
@@ -26,12 +27,17 @@ Examples:
   etl copy shop.db#orders big.csv --where 'amount > 100' --select 'id,amount,placed_at'
   etl copy 'logs/*.jsonl.gz' logs.parquet --set \"day=date_trunc('day', at)\" --drop at
   etl copy shop.db#orders - --to-format csv | head
+  etl copy changes.csv 'postgres://ada@dw/shop#orders' --mode upsert --key id
+  etl copy 'postgres://ada@db/shop#orders' shop.db#orders --mode incremental --cursor changed_at --key id --lag 10m
 
 Modes:
-  create    make the target; refuse a table with rows, or a file that exists
-  append    add to it; make it when it is missing
-  truncate  empty it and fill it, in one step for everybody else
-  replace   build it beside, swap at the end
+  create       make the target; refuse a table with rows, or a file that exists
+  append       add to it; make it when it is missing
+  truncate     empty it and fill it, in one step for everybody else
+  replace      build it beside, swap at the end
+  upsert       update the rows whose key comes, insert the others
+  incremental  copy the rows whose --cursor is above the last position; with --key merge them
+  sync         as upsert, and delete the rows whose key does not come
 
 A copy that fails or is interrupted leaves the target as it was.";
 
@@ -107,6 +113,10 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     pub(super) into: TargetArgs,
     #[command(flatten)]
+    pub(super) by_key: KeyArgs,
+    #[command(flatten)]
+    pub(super) by_cursor: CursorArgs,
+    #[command(flatten)]
     pub(super) transform: TransformArgs,
     #[command(flatten)]
     pub(super) files: FileArgs,
@@ -136,7 +146,7 @@ pub(super) struct TargetArgs {
     /// Table of DST, instead of '#table'
     #[arg(long, value_name = "NAME")]
     pub(super) into: Option<String>,
-    /// What happens to what DST holds: create, append, truncate or replace (below)
+    /// What happens to what DST holds: create, append, truncate, replace, upsert, incremental or sync (below)
     #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
     pub(super) mode: Mode,
     /// When columns differ: strict refuses it, ignore copies what both have
@@ -387,18 +397,6 @@ pub(super) struct OutputArgs {
     /// Form of the result: text or json
     #[arg(long, value_enum, default_value_t = Output::Text, hide_possible_values = true)]
     pub(super) output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Mode {
-    /// Make it; refuse a table with rows, or a file that exists
-    Create,
-    /// Add to it
-    Append,
-    /// Empty it and fill it, in one step for everybody else
-    Truncate,
-    /// Build it beside, swap at the end
-    Replace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -14,6 +14,7 @@ use crate::job::Job;
 use crate::run::report::Summary;
 use crate::run::resume::{self, Unfinished};
 use crate::run::{self, Surroundings};
+use crate::sink::Merged;
 use crate::state::StateLog;
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
@@ -103,6 +104,10 @@ fn text(summary: &Summary, level: Level) -> String {
         amount::bytes(meter.bytes_read as f64 / seconds),
         meter.bottleneck().map_or(String::new(), |part| format!(", waited for the {}", progress::word(part))),
     )];
+    if let Some(Merged { inserted, updated, deleted }) = summary.merged {
+        let counts = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
+        lines.push(format!("  {}", counts.map(|(rows, what)| format!("{} {what}", amount::count(rows))).join(", ")));
+    }
     if level == Level::Verbose {
         lines.push(verbose(summary, meter));
     }
@@ -138,6 +143,8 @@ mod tests {
             source: "a.csv".to_owned(),
             target: "shop.db#a".to_owned(),
             rows: 1000,
+            merged: None,
+            position: None,
             bytes_written: 1_500_000,
             tasks: 2,
             channels: 1,

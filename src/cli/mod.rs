@@ -13,6 +13,7 @@ mod defect;
 mod head;
 mod interrupt;
 mod jobs;
+mod mode;
 mod ping;
 mod place;
 mod plan;

@@ -2,13 +2,13 @@
 
 use std::fs;
 
-use super::args::{CopyArgs, LimitArgs, Mode, Output, Progress, Schema, TalkArgs, TransformArgs};
-use super::place;
+use super::args::{CopyArgs, LimitArgs, Output, Progress, Schema, TalkArgs, TransformArgs};
 use super::size::Rate;
+use super::{mode, place};
 use crate::endpoint::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::sink::SchemaPolicy;
 
 /// A copy as it will be done.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) enum Level {
     Verbose,
 }
 
-fn usage(message: impl Into<String>) -> Error {
+pub(super) fn usage(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Usage, message)
 }
 
@@ -62,7 +62,9 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         snapshot: args.snapshot.clone().map(SnapshotId),
         target,
         transform,
-        mode: mode(args.into.mode),
+        mode: mode::mode(args.into.mode, &args.by_key)?,
+        empty_sync: mode::empty_sync(&args.by_key),
+        incremental: mode::incremental(args.into.mode, &args.by_cursor)?,
         schema: match args.into.schema {
             Schema::Strict => SchemaPolicy::Strict,
             Schema::Ignore => SchemaPolicy::Ignore,
@@ -73,15 +75,6 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     };
     let resume = if args.into.resume { Resume::Wanted } else { Resume::Unwanted };
     Ok(CopySettings { job, talk: talk(&args.talk), to_stdout, resume })
-}
-
-fn mode(mode: Mode) -> WriteMode {
-    match mode {
-        Mode::Create => WriteMode::Create,
-        Mode::Append => WriteMode::Append,
-        Mode::Truncate => WriteMode::Truncate,
-        Mode::Replace => WriteMode::Replace,
-    }
 }
 
 fn talk(args: &TalkArgs) -> Talk {
@@ -177,7 +170,7 @@ fn split_unquoted(text: &str, mark: char) -> Option<(&str, &str)> {
 }
 
 /// The names in comma-parted lists, still in their quotes.
-fn names(lists: &[String]) -> Vec<String> {
+pub(super) fn names(lists: &[String]) -> Vec<String> {
     let mut names = Vec::new();
     for list in lists {
         let mut rest = list.as_str();
@@ -192,7 +185,7 @@ fn names(lists: &[String]) -> Vec<String> {
 }
 
 /// A name without its double quotes.
-fn unquoted(name: &str) -> String {
+pub(super) fn unquoted(name: &str) -> String {
     let name = name.trim();
     match name.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')) {
         Some(inner) => inner.replace("\"\"", "\""),
@@ -206,6 +199,7 @@ mod tests {
 
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::sink::{Duplicates, Merge, WriteMode};
 
     fn settings(words: &[&str]) -> Result<CopySettings> {
         let words = ["etl", "copy"].iter().chain(words);
@@ -251,8 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_a_list_and_duplicates_have_an_order() {
+        let words = ["a.csv", "b.db#t", "--mode", "upsert", "--key", r#"a,"b,c""#];
+        let merge = |words: &[&str]| settings(words).unwrap().job.mode.merge().cloned().unwrap();
+        let plain = merge(&words);
+        assert_eq!(
+            (plain.key.as_slice(), &plain.duplicates),
+            (&["a", "b,c"].map(str::to_owned)[..], &Duplicates::Refuse)
+        );
+        let last = merge(&[&words[..], &["--on-duplicate", "last", "--order-by", "at"]].concat());
+        assert_eq!(last.duplicates, Duplicates::Last("at".to_owned()));
+        let sync = settings(&["a.csv", "b.db#t", "--mode", "sync", "--allow-empty"]).unwrap().job;
+        assert_eq!((sync.mode, sync.empty_sync), (WriteMode::Sync(Merge::default()), Toggle::On));
+    }
+
+    #[test]
     fn mistakes_are_usage_errors_before_any_work() {
-        let mistakes: [(&[&str], &str); 11] = [
+        let mistakes: [(&[&str], &str); 16] = [
             (&["shop.db", "b.csv"], "sqlite:shop.db names no table"),
             (&["a.csv", "out-*.csv"], "the target out-*.csv is a pattern"),
             (&["a.csv", "b.csv", "--set", "x"], "'x' is not of the form --set col=EXPR"),
@@ -263,6 +272,14 @@ mod tests {
             (&["shop.db", "other.db", "--query", "select 1"], "the target names no table, and the source has no name"),
             (&["shop.db#t", "b.csv", "--all-strings"], "--all-strings is for text files, and the source is none"),
             (&["a.csv", "shop.db", "--to-format", "csv"], "--to-format is for files, and the target is none"),
+            (&["a.csv", "b.db#t", "--cursor", "id"], "--cursor is for --mode incremental"),
+            (&["a.csv", "b.db#t", "--mode", "incremental"], "an incremental copy needs the column"),
+            (
+                &["a.csv", "b.db#t", "--mode", "append", "--on-duplicate", "last", "--order-by", "a"],
+                "--on-duplicate is for rows that are merged",
+            ),
+            (&["a.csv", "b.db#t", "--key", "id"], "--key is for rows that are merged by key"),
+            (&["a.csv", "b.db#t", "--mode", "upsert", "--allow-empty"], "--allow-empty is for --mode sync"),
             (&["shop.db#t", "b.parquet", "--null", "NA"], "--null is for CSV files, and there is none here"),
         ];
         for (words, message) in mistakes {

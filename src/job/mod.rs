@@ -25,6 +25,10 @@ pub struct Job {
     pub transform: Transform,
     /// What happens to what the target holds.
     pub mode: WriteMode,
+    /// Where a column says which rows are new: only those are copied.
+    pub incremental: Option<Incremental>,
+    /// Whether a sync may delete all rows of the target because none came.
+    pub empty_sync: Toggle,
     /// What happens when columns differ.
     pub schema: SchemaPolicy,
     /// SQL of the user on the target before it is looked at.
@@ -44,12 +48,39 @@ impl Job {
             target,
             transform: Transform::default(),
             mode: WriteMode::Create,
+            incremental: None,
+            empty_sync: Toggle::Off,
             schema: SchemaPolicy::Strict,
             pre_sql: Vec::new(),
             post_sql: Vec::new(),
             limits: Limits::default(),
         }
     }
+}
+
+/// What an incremental copy takes: the rows with a cursor above the position that the last one reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Incremental {
+    /// The source's column that grows.
+    pub cursor: String,
+    /// How far below the position it begins: a number, or a time such as `10m`. None begins at the position.
+    pub lag: Option<String>,
+    /// What becomes of rows without a cursor.
+    pub null_cursor: NullCursor,
+}
+
+/// What becomes of rows whose cursor is NULL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NullCursor {
+    /// They end the copy before it begins.
+    #[default]
+    Refuse,
+    /// They are left out.
+    Skip,
+    /// They are copied each time.
+    Always,
 }
 
 /// An object at an endpoint. Its options may hold secrets: they are never printed.

@@ -6,15 +6,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::functions_aggregate::expr_fn::{count, max};
+use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, Partitioning, displayable};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, Partitioning, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 
 use crate::attempt::Token;
 use crate::endpoint::ObjectRef;
@@ -50,7 +55,9 @@ pub struct Parts {
     pub source: Arc<dyn Source>,
     /// What it described.
     pub shape: TableShape,
-    /// What happens to its rows.
+    /// Which of its rows are read at all; none for all of them.
+    pub window: Option<Expr>,
+    /// What happens to them.
     pub transform: Transform,
     /// How large splits should be, and how many are read at once.
     pub goal: SplitGoal,
@@ -67,6 +74,7 @@ pub struct Parts {
 /// One source under one transform.
 pub struct Pipeline {
     table: SourceTable,
+    window: Option<Expr>,
     transform: Transform,
     context: SessionContext,
     token: Token,
@@ -157,11 +165,11 @@ impl Pipeline {
             batch_rows: parts.batch_rows,
             batch_bytes: parts.batch_bytes,
             pushdown: parts.transform.pushdown,
-            limit: early_limit(&parts.transform),
+            limit: early_limit(&parts.transform).filter(|_| parts.window.is_none()),
             token: parts.token.clone(),
         };
         let table = SourceTable::new(parts.source, Arc::new(parts.shape), settings);
-        Ok(Self { table, transform: parts.transform, context, token: parts.token })
+        Ok(Self { table, window: parts.window, transform: parts.transform, context, token: parts.token })
     }
 
     /// Plans with every column in its Arrow form.
@@ -206,10 +214,30 @@ impl Pipeline {
         with_extension(&context, Arc::new(Reads::new(self.table.readers())))
     }
 
+    /// The highest value of `column` among the rows, and how many rows have none; it reads them.
+    pub async fn highest(&self, column: &str, ends: Arc<Ends>) -> Result<(ScalarValue, u64)> {
+        let table = Arc::new(self.table.with_schema(Arc::clone(&self.table.shape().schema)));
+        let frame = transform::query(&self.context, table, (self.window.as_ref(), &self.transform)).await?;
+        let column = || Expr::Column(Column::from_name(column));
+        let aggregates = vec![max(column()), count(column()), count(lit(1))];
+        let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
+        let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
+        let root = checked::check_plan(root).map_err(from_datafusion)?;
+        let schema = root.schema();
+        let found = collect(root, self.task_context(ends)).await.map_err(from_datafusion)?;
+        let found = concat_batches(&schema, &found)?;
+        let value = |at: usize| ScalarValue::try_from_array(found.column(at), 0).map_err(from_datafusion);
+        let number = |at: usize| match value(at)? {
+            ScalarValue::Int64(Some(number)) => Ok(number.unsigned_abs()),
+            _ => Err(Error::new(ErrorKind::Internal, "the rows were not counted")),
+        };
+        Ok((value(0)?, number(2)? - number(1)?))
+    }
+
     async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let schema = schema_in_forms(self.table.shape(), native);
         let table = Arc::new(self.table.with_schema(schema));
-        let frame = transform::query(&self.context, table, &self.transform).await?;
+        let frame = transform::query(&self.context, table, (self.window.as_ref(), &self.transform)).await?;
         let lineage = lineage(frame.logical_plan());
         let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
         let root = checked::check_plan(root).map_err(from_datafusion)?;
@@ -247,7 +275,8 @@ impl Pipeline {
             Some(schema.field(place).name().clone())
         };
         let key = shape.key.iter().map(renamed).collect::<Option<Vec<String>>>().unwrap_or_default();
-        let same_rows = lineage.rowwise && self.transform.filter.is_none() && self.transform.sql.is_none();
+        let same_rows =
+            lineage.rowwise && self.window.is_none() && self.transform.filter.is_none() && self.transform.sql.is_none();
         TableShape {
             schema: Arc::new(Schema::new(fields)),
             native,

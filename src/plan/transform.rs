@@ -24,11 +24,11 @@ pub(super) const TABLE: &str = "src";
 /// One output column: what it is, and its name.
 type Output = (Expr, String);
 
-/// The query of `transform` over `table`.
+/// The query of `transform` over those rows of `table` that are in the `window`.
 pub(super) async fn query(
     context: &SessionContext,
     table: Arc<dyn TableProvider>,
-    transform: &Transform,
+    (window, transform): (Option<&Expr>, &Transform),
 ) -> Result<DataFrame> {
     context.deregister_table(TABLE).map_err(from_datafusion)?;
     context.register_table(TABLE, table).map_err(from_datafusion)?;
@@ -36,6 +36,9 @@ pub(super) async fn query(
         Some(sql) => selected(context, sql).await.at("option", || "--sql")?,
         None => context.table(TABLE).await.map_err(from_datafusion)?,
     };
+    if let Some(window) = window {
+        frame = frame.filter(window.clone()).map_err(from_datafusion)?;
+    }
     if let Some(text) = &transform.filter {
         let predicate = parse(&frame, text).at("option", || "--where")?;
         frame = frame.filter(predicate).map_err(from_datafusion).at("option", || "--where")?;

@@ -37,7 +37,7 @@ pub(super) fn folder(job: &Job) -> Option<String> {
 
 /// What makes `job` what it is, without secrets.
 pub(super) fn described(job: &Job) -> Json {
-    json!({
+    let mut what = json!({
         "source": place(&job.source),
         "target": place(&job.target),
         "transform": job.transform,
@@ -45,7 +45,22 @@ pub(super) fn described(job: &Job) -> Json {
         "schema": job.schema,
         "preSql": job.pre_sql,
         "postSql": job.post_sql,
-    })
+    });
+    if let Some(incremental) = &job.incremental {
+        what["incremental"] = json!(incremental);
+    }
+    what
+}
+
+/// The name under which the position of an incremental copy is kept. Columns and their transform may change; another
+/// source, target, cursor or choice of rows is another copy.
+pub(super) fn stream(job: &Job, cursor: &str) -> String {
+    digest_of(json!({
+        "source": place(&job.source),
+        "target": place(&job.target),
+        "cursor": cursor,
+        "filter": job.transform.filter,
+    }))
 }
 
 fn digest_of(what: Json) -> String {

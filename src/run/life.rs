@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::{Surroundings, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::Job;
+use crate::job::{Job, Toggle};
 use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
@@ -26,7 +26,7 @@ use crate::run::resume::same_point;
 use crate::run::stages::{Agreed, Committed, Opened};
 use crate::run::steps::Steps;
 use crate::runner::{PlanShape, RunEvents, Runner as _};
-use crate::sink::{Agreement, Kept, Progress, Receipt};
+use crate::sink::{Agreement, Kept, Progress, Receipt, WriteMode};
 use crate::state::{StateLog, StateRecord};
 
 /// How often a run asks whether its point in time is still there.
@@ -128,7 +128,15 @@ impl<'a> Life<'a> {
         let sink = self.opened.target.sink(&self.job.target.object)?;
         let committed = |receipts: &[Receipt], note: &str| {
             let (agreement, receipts) = (agreement.clone(), receipts.to_vec());
-            Past::Committed(Committed { agreement, receipts, channels: 0, note: Some(note.to_owned()) })
+            let (merged, position) = (None, None);
+            Past::Committed(Committed {
+                agreement,
+                receipts,
+                channels: 0,
+                merged,
+                position,
+                note: Some(note.to_owned()),
+            })
         };
         if resumed.committed {
             return Ok(committed(&resumed.wrote, "the rows were committed before; what comes after was done now"));
@@ -139,7 +147,7 @@ impl<'a> Life<'a> {
             }
             Progress::Kept(kept) => kept,
         };
-        let same = same_point(&plan.snapshot, &self.opened.session.snapshot());
+        let same = same_point(self.job, &plan.snapshot, &self.opened.session.snapshot());
         if same && agreement.kept == Kept::Tasks {
             return Ok(Past::Staged { agreement: agreement.clone(), receipts: kept });
         }
@@ -184,8 +192,9 @@ impl<'a> Life<'a> {
         self.opened.expect(self.job, self.surroundings, &done);
         match self.written(&agreed, done).await {
             Ok(receipts) => {
-                let channels = agreed.sizing.channels;
-                Ok(Committed { agreement: agreed.agreement, receipts, channels, note })
+                let (channels, merged) = (agreed.sizing.channels, agreed.sink.merged(&self.opened.token));
+                let (agreement, position) = (agreed.agreement, self.opened.position());
+                Ok(Committed { agreement, receipts, channels, merged, position, note })
             }
             Err(error) => Err(self.swept(&agreed, begun(error)).await),
         }
@@ -231,6 +240,7 @@ impl<'a> Life<'a> {
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
         let mut receipts = self.run(&runner, agreed, &done).await?;
         receipts.extend(done);
+        refuse_empty_sync(self.job, &receipts)?;
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
@@ -279,7 +289,8 @@ impl<'a> Life<'a> {
     async fn completed(&self, committed: &Committed) -> Result<Summary> {
         let token = &self.opened.token;
         let (transfer, sink, epoch) = (token.transfer, token.sink, token.epoch);
-        let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position: None }).await;
+        let position = committed.position.clone();
+        let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position }).await;
         let finished = self.opened.target.finish(std::slice::from_ref(&committed.agreement)).await;
         finished.at("step", || "finishing the target")?;
         for (index, sql) in self.job.post_sql.iter().enumerate() {
@@ -333,6 +344,16 @@ pub(super) fn begun(error: Error) -> Error {
     if error.kind() == ErrorKind::Usage { error.as_kind(ErrorKind::Step) } else { error }
 }
 
+/// A source that gives no rows by mistake (a wrong filter, a load that failed) must not empty the target.
+fn refuse_empty_sync(job: &Job, receipts: &[Receipt]) -> Result<()> {
+    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+    if rows > 0 || job.empty_sync == Toggle::On || !matches!(job.mode, WriteMode::Sync(_)) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Constraint, "no row came, and a sync would delete all rows of the target")
+        .with_hint("look why the source is empty; if it is meant to be, use --allow-empty"))
+}
+
 /// A commit whose answer was lost may have been done.
 fn unanswered(error: Error) -> Error {
     match error.kind() {
@@ -381,6 +402,7 @@ mod tests {
     use crate::endpoint::ObjectRef;
     use crate::job::Place;
     use crate::run::Between;
+    use crate::run::stages;
     use crate::testing::faults::{Fault, Faults, Point};
     use crate::testing::memory::Memory;
 
@@ -395,7 +417,7 @@ mod tests {
             Between { source: faults.endpoint(source.endpoint()), target: faults.endpoint(target.endpoint()) };
         let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
         let (job, surroundings) = (Job::new(place(), place()), Surroundings::default());
-        let opened = Opened::open(&job, between, None).await.unwrap();
+        let opened = Opened::open(&job, between, stages::Past::default()).await.unwrap();
         let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
         (life.live().await.unwrap_err(), target)
     }

@@ -7,6 +7,7 @@
 pub mod budget;
 mod fingerprint;
 mod hold;
+mod incremental;
 mod inspect;
 pub mod jobs;
 mod lease;
@@ -32,7 +33,7 @@ use crate::job::Job;
 use crate::run::life::Life;
 use crate::run::report::{PlanReport, Summary};
 use crate::run::resume::Unfinished;
-use crate::run::stages::{Opened, endpoint, parsed_as_cast};
+use crate::run::stages::{Opened, Past, endpoint, parsed_as_cast};
 use crate::state::StateLog;
 
 pub use hold::{Held, hold};
@@ -69,12 +70,15 @@ impl Between {
 
 /// Plans `job` without changing anything. Pre-SQL is not run: what it would change is not seen.
 pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
-    let opened = Opened::open(job, between, None).await?;
+    let opened = Opened::open(job, between, Past::default()).await?;
     let agreed = opened.agree(job).await;
     opened.session.close().await?;
     let mut report = opened.report(job, &agreed?);
     if !job.pre_sql.is_empty() {
         report.notes.push("pre-SQL was not run for this plan: what it changes is not seen here".to_owned());
+    }
+    if job.incremental.is_some() {
+        report.notes.push("the log of runs was not asked for a position for this plan, the target was".to_owned());
     }
     Ok(report)
 }
@@ -83,7 +87,8 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
 /// that the data are committed.
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
     // Boxed: both hold all that a run holds.
-    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between, surroundings.resume.as_ref()))).await?;
+    let past = Past { state: surroundings.state.as_deref(), resume: surroundings.resume.as_ref() };
+    let opened = surroundings.or_stop(Box::pin(Opened::open(job, between, past))).await?;
     Box::pin(Life::new(job, &opened, surroundings).live()).await
 }
 

@@ -6,7 +6,7 @@ use crate::flow::meter::Reading;
 use crate::run::resume::Resume;
 use crate::run::sizing::Sizing;
 use crate::schema::NATIVE;
-use crate::sink::{ColumnPlan, Guarantee, Publish, Writers};
+use crate::sink::{ColumnPlan, Guarantee, Merged, Publish, Writers};
 use crate::source::TableShape;
 
 /// What `etl plan` prints.
@@ -102,6 +102,10 @@ pub struct Summary {
     pub target: String,
     /// Rows that became visible.
     pub rows: u64,
+    /// What they did to the target, where they were merged by key.
+    pub merged: Option<Merged>,
+    /// Where the next incremental copy goes on.
+    pub position: Option<String>,
     /// Bytes written, encoded.
     pub bytes_written: u64,
     /// Tasks that ran.

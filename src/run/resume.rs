@@ -167,9 +167,10 @@ pub(super) fn grade(snapshot: &Snapshot, held: Option<&SnapshotId>, shape: PlanS
     }
 }
 
-/// Whether splits that were cut at `then` can be read at `now`.
-pub(super) fn same_point(then: &Snapshot, now: &Snapshot) -> bool {
-    matches!(now, Snapshot::Lasting(_) | Snapshot::Shared(_)) && then == now
+/// Whether splits of `job` that were cut at `then` can be read at `now`. Those of an incremental copy belong to rows whose
+/// end is looked for anew.
+pub(super) fn same_point(job: &Job, then: &Snapshot, now: &Snapshot) -> bool {
+    job.incremental.is_none() && matches!(now, Snapshot::Lasting(_) | Snapshot::Shared(_)) && then == now
 }
 
 #[cfg(test)]

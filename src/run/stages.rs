@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -14,11 +15,12 @@ use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::throttle::Throttle;
-use crate::job::{Job, Limits, Place};
+use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
 use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
+use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
@@ -28,9 +30,9 @@ use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
-use crate::sink::{Agreement, Receipt, Sink, Tasks, WriteRequest};
+use crate::sink::{Agreement, Merged, Receipt, Sink, Tasks, WriteRequest};
 use crate::source::{Split, SplitGoal, TableShape};
-use crate::state::StateRecord;
+use crate::state::{StateLog, StateRecord};
 
 /// Names of the ends of a transfer with one source and one sink.
 const SOURCE: &str = "source0";
@@ -44,6 +46,7 @@ pub(super) struct Opened {
     source: Arc<dyn Endpoint>,
     pipeline: Pipeline,
     draft: Draft,
+    window: Option<Window>,
     sizing: Sizing,
     budget: Budget,
 }
@@ -61,8 +64,21 @@ pub(super) struct Committed {
     pub(super) agreement: Agreement,
     pub(super) receipts: Vec<Receipt>,
     pub(super) channels: usize,
+    /// What merging by key did.
+    pub(super) merged: Option<Merged>,
+    /// Where the next incremental copy begins.
+    pub(super) position: Option<Json>,
     /// How it came about, where that was not in one go.
     pub(super) note: Option<String>,
+}
+
+/// What is known of earlier runs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past<'a> {
+    /// The log: it is asked for the position of an incremental copy where the target does not know it.
+    pub(super) state: Option<&'a dyn StateLog>,
+    /// The run that is gone on with.
+    pub(super) resume: Option<&'a Unfinished>,
 }
 
 /// The endpoint of a place, built and not opened.
@@ -75,13 +91,13 @@ impl Opened {
     /// heard of before anything is moved.
     ///
     /// A run that is gone on with keeps its id, and its splits where the source is as it was.
-    pub(super) async fn open(job: &Job, between: Between, resume: Option<&Unfinished>) -> Result<Self> {
+    pub(super) async fn open(job: &Job, between: Between, past: Past<'_>) -> Result<Self> {
         let target = Arc::clone(&between.target);
         let reached = async { target.reach().await.at("target", || target.label()) };
-        Ok(futures::try_join!(Box::pin(Self::cut(job, between, resume)), reached)?.0)
+        Ok(futures::try_join!(Box::pin(Self::cut(job, between, past)), reached)?.0)
     }
 
-    async fn cut(job: &Job, between: Between, resume: Option<&Unfinished>) -> Result<Self> {
+    async fn cut(job: &Job, between: Between, Past { state, resume }: Past<'_>) -> Result<Self> {
         if let Some(threads) = job.limits.threads {
             cpu::set_threads(threads)?;
         }
@@ -102,31 +118,37 @@ impl Opened {
         let wanted = for_rows_of(wanted, &shape, memory_bytes);
         let budget = budget::divide(memory_bytes, wanted.channels, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
-        let pipeline = Pipeline::new(Parts {
+        let sink = target.sink(&job.target.object)?;
+        let mut window = Window::begin(job, &shape, &*sink, state).await?;
+        let parts = |window: Option<Expr>| Parts {
             endpoint: SOURCE.to_owned(),
             connector: place.connector.clone(),
             label: source.label(),
             object: place.object.clone(),
-            source: reader,
+            source: Arc::clone(&reader),
             goal: SplitGoal { split_bytes, channels: wanted.channels },
-            shape,
+            shape: shape.clone(),
+            window,
             transform: job.transform.clone(),
             batch_rows: budget.batch_rows,
             batch_bytes: budget.batch_bytes,
             memory_bytes: budget.operator_bytes,
             token: token.clone(),
-        })?;
+        };
+        if let Some(window) = &mut window {
+            find_end(window, parts(window.probe()), (&session, &budget)).await?;
+        }
+        let pipeline = Pipeline::new(parts(window.as_ref().map(Window::filter)))?;
         let mut draft = pipeline.draft().await?;
         if let Some(unfinished) = resume {
             unfinished.refuse_other(&fingerprint::of(job, &draft.shape.schema))?;
-            if let Some(plan) =
-                unfinished.planned.as_ref().filter(|plan| same_point(&plan.snapshot, &session.snapshot()))
-            {
+            let plan = unfinished.planned.as_ref();
+            if let Some(plan) = plan.filter(|plan| same_point(job, &plan.snapshot, &session.snapshot())) {
                 draft.reading.splits.clone_from(&plan.splits);
             }
         }
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
-        Ok(Self { target, session, token, source, pipeline, draft, sizing, budget })
+        Ok(Self { target, session, token, source, pipeline, draft, window, sizing, budget })
     }
 
     /// The first record of the run.
@@ -143,13 +165,14 @@ impl Opened {
     pub(super) async fn agree(&self, job: &Job) -> Result<Agreed> {
         let sink = self.target.sink(&job.target.object)?;
         let request = WriteRequest {
-            mode: job.mode.clone(),
+            mode: self.window.as_ref().map_or_else(|| job.mode.clone(), |window| window.mode(&job.mode)),
             schema: job.schema,
             tasks: self.tasks(),
             memory_bytes: self.budget.writer_bytes as u64,
+            advance: self.window.as_ref().map(Window::advance).transpose()?.flatten(),
         };
-        let agreement = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label())?;
-        self.planned(sink, agreement).await
+        let agreed = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label());
+        self.planned(sink, agreed.map_err(|error| self.without_position(error))?).await
     }
 
     /// Plans the transfer as `agreement` has it.
@@ -162,6 +185,27 @@ impl Opened {
 
     fn tasks(&self) -> Tasks {
         if self.draft.parts.min(self.sizing.channels) <= 1 { Tasks::One } else { Tasks::Many }
+    }
+
+    /// The first incremental copy found rows in its target.
+    fn without_position(&self, error: Error) -> Error {
+        if self.window.is_none() || error.kind() != ErrorKind::AlreadyExists {
+            return error;
+        }
+        error.with_hint(
+            "no position of this copy is known: name a --key, so that all rows are merged, or empty the target",
+        )
+    }
+
+    /// The position of an incremental copy, for the log.
+    pub(super) fn position(&self) -> Option<Json> {
+        self.window.as_ref().and_then(Window::record)
+    }
+
+    /// What is to be said of this run: by the target, and of its position.
+    fn notes(&self, agreement: &Agreement) -> Vec<String> {
+        let position = self.window.iter().flat_map(Window::notes);
+        position.chain(agreement.notes.iter().cloned()).collect()
     }
 
     /// The sizing of an agreed transfer: where it is one plan, who reads and writes.
@@ -242,7 +286,7 @@ impl Opened {
                 planned.transfer.shape,
                 agreement.kept,
             ),
-            notes: agreement.notes.clone(),
+            notes: self.notes(agreement),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
@@ -250,7 +294,7 @@ impl Opened {
     /// What a finished run says.
     pub(super) fn summary(&self, committed: &Committed, surroundings: &Surroundings) -> Summary {
         let Committed { agreement, receipts, .. } = committed;
-        let (meter, mut notes) = (surroundings.meter.reading(), agreement.notes.clone());
+        let (meter, mut notes) = (surroundings.meter.reading(), self.notes(agreement));
         notes.extend(committed.note.clone());
         match meter.retries {
             0 => {}
@@ -262,6 +306,8 @@ impl Opened {
             source: self.source.label(),
             target: agreement.label.clone(),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
+            merged: committed.merged,
+            position: committed.position.as_ref().and_then(|position| position["value"].as_str()).map(str::to_owned),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
             channels: committed.channels,
@@ -269,6 +315,22 @@ impl Opened {
             notes,
         }
     }
+}
+
+/// Reads the cursors of the rows of `parts` to find where `window` ends.
+async fn find_end(window: &mut Window, parts: Parts, (session, budget): (&Arc<dyn Session>, &Budget)) -> Result<()> {
+    let label = parts.label.clone();
+    let Transform { filter, pushdown, .. } = parts.transform;
+    let transform = Transform { filter, pushdown, ..Transform::default() };
+    let ends = Ends {
+        sessions: HashMap::from([(SOURCE.to_owned(), Arc::clone(session))]),
+        heavy: HeavyDoor::new(budget.memory_bytes, budget.batch_bytes),
+        lane_bytes: budget.lane_bytes,
+        ..Ends::default()
+    };
+    let pipeline = Pipeline::new(Parts { transform, ..parts })?;
+    let (highest, nulls) = pipeline.highest(window.cursor(), Arc::new(ends)).await?;
+    window.end(highest, nulls).at("source", || label)
 }
 
 /// The tasks as they would be cut if nothing were measured: one split each, or what the target asks for.

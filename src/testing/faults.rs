@@ -23,7 +23,7 @@ use futures::{StreamExt as _, stream};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// A call at which something can go wrong.
@@ -290,6 +290,12 @@ impl Sink for FaultySink {
     }
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         self.faults.at(Point::Abort, self.inner.abort(agreement, token)).await
+    }
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        self.inner.position(stream).await
+    }
+    fn merged(&self, token: &Token) -> Option<Merged> {
+        self.inner.merged(token)
     }
     fn takes(&self, agreement: &Agreement, encoding: &Encoding) -> bool {
         self.inner.takes(agreement, encoding)

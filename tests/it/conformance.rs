@@ -7,6 +7,7 @@ use arrow_etl::connectors;
 use arrow_etl::endpoint::{Endpoint, ObjectRef};
 use arrow_etl::error::Result;
 use arrow_etl::run::state::SqliteStateLog;
+use arrow_etl::sink::WriteMode;
 use arrow_etl::state::StateLog;
 use arrow_etl::testing::conformance::{self, Fixture, Target};
 use arrow_etl::testing::generate::{self, Limits};
@@ -35,6 +36,10 @@ impl Fixture for InMemory {
     async fn target(&self) -> Result<Target> {
         Ok(Target::new(Memory::new().endpoint(), table()))
     }
+    fn modes(&self) -> Vec<WriteMode> {
+        conformance::modes_by_key()
+    }
+
     fn fields(&self) -> Vec<Field> {
         generate::fields()
     }
@@ -104,6 +109,10 @@ impl Fixture for Postgres {
         let sql = "select schemaname || '.' || tablename from pg_tables \
                    where schemaname not in ('pg_catalog', 'information_schema', 'etl') and tablename <> 'conformance'";
         Ok(crate::server::psql(&target.endpoint.label(), sql).lines().map(str::to_owned).collect())
+    }
+
+    fn modes(&self) -> Vec<WriteMode> {
+        conformance::modes_by_key()
     }
 
     fn fields(&self) -> Vec<Field> {

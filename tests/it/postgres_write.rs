@@ -17,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::endpoint::{Endpoint, ObjectRef};
 use arrow_etl::error::Result;
-use arrow_etl::sink::{Agreement, Receipt, Sink, Tasks, WriteMode, WriteRequest};
+use arrow_etl::sink::{Agreement, Merge, Receipt, Sink, Tasks, WriteMode, WriteRequest};
 use arrow_etl::source::TableShape;
 use serde_json::json;
 
@@ -33,6 +33,11 @@ fn sink(url: &str, table: &str) -> Arc<dyn Sink> {
 
 fn request(mode: WriteMode, tasks: Tasks) -> WriteRequest {
     WriteRequest { tasks, ..WriteRequest::new(mode) }
+}
+
+/// Merges by `id`.
+fn upsert() -> WriteMode {
+    WriteMode::Upsert(Merge { key: vec!["id".to_owned()], ..Merge::default() })
 }
 
 fn token() -> Token {

@@ -65,6 +65,10 @@ impl Fixture for Sqlite {
         Ok(debris)
     }
 
+    fn modes(&self) -> Vec<WriteMode> {
+        conformance::modes_by_key()
+    }
+
     fn fields(&self) -> Vec<Field> {
         // It has no integers beyond 64 bits with a sign; spans of time and lists become text.
         let kept = |field: &Field| {

@@ -23,7 +23,7 @@ use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, parquet, plain};
 use crate::sink::{
-    Agreement, Guarantee, Kept, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
+    Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
 };
 use crate::source::TableShape;
 
@@ -99,6 +99,15 @@ impl Sink for FileSink {
         let lock = blocking::run("files-commit", move || stage.commit(&landing, &token, &receipts)).await?;
         self.keep(lock);
         Ok(())
+    }
+
+    async fn position(&self, _stream: &str) -> Result<Noted> {
+        let path = match &self.config.place {
+            Place::Path(text) => literal_path(text),
+            Place::Standard => None,
+        };
+        let missing = blocking::run("files-position", move || Ok(path.is_some_and(|path| !path.exists()))).await?;
+        Ok(if missing { Noted::NoTarget } else { Noted::Nowhere })
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
@@ -191,8 +200,8 @@ fn mode_of(mode: &WriteMode) -> Result<Mode> {
         WriteMode::Append => Ok(Mode::Append),
         // Emptying and filling a file in one step is replacing it.
         WriteMode::Truncate | WriteMode::Replace => Ok(Mode::Replace),
-        WriteMode::Upsert { .. } | WriteMode::Changes { .. } => {
-            Err(Error::new(ErrorKind::Unsupported, "files have no keys to insert or update by")
+        WriteMode::Upsert(_) | WriteMode::Sync(_) | WriteMode::Changes { .. } => {
+            Err(Error::new(ErrorKind::Usage, "files have no keys to insert or update by")
                 .with_hint("use --mode append or --mode replace"))
         }
     }

@@ -161,6 +161,12 @@ pub(super) fn shown(detail: &Detail) -> Vec<String> {
             statements.push(detail.refill(emptying, &stage));
             statements.push(format!("DROP TABLE {}", stage.quoted()));
         }
+        (None, Path::Merge) => {
+            let columns = detail.column_list();
+            statements.push(format!("CREATE TABLE {} AS SELECT {columns} FROM {target} WITH NO DATA", stage.quoted()));
+            statements.extend(detail.merging.iter().map(|merging| merging.statement(detail, &stage.quoted())));
+            statements.push(format!("DROP TABLE {}", stage.quoted()));
+        }
         (None, Path::Swap) => {
             statements.push(format!("CREATE TABLE {} (LIKE {target} INCLUDING ALL)", stage.quoted()));
             statements.push(format!("DROP TABLE {target}"));

@@ -1,5 +1,5 @@
-//! The marker of a commit: one row per token, in the same transaction as the rows that it stands for. Executed SQL of
-//! the user has one, too.
+//! The marker of a commit: one row per token, in the same transaction as the rows that it stands for. The position of an
+//! incremental copy moves with it. Executed SQL of the user has a mark, too.
 
 use std::fmt::Display;
 
@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::connect::Connection;
 use super::name::{Name, literal};
 use super::patience;
+use super::position::Positions;
 use super::target::MarkerRights;
 use crate::attempt::Token;
 use crate::error::{ErrorKind, Result};
-use crate::sink::Guarantee;
+use crate::sink::{Advance, Guarantee};
 
 /// How long a marker may be asked for: a run that is resumed later finds none.
 const KEPT: &str = "90 days";
@@ -23,6 +24,18 @@ pub(super) struct Marker {
     table: Option<String>,
     /// What makes the table when it is missing.
     make: Option<String>,
+    /// The position that the commit moves.
+    advance: Option<(Positions, Advance)>,
+}
+
+/// Makes a table of ours in the open transaction, unless another run makes it at the same moment.
+pub(super) async fn make(connection: &Connection, sql: &str) -> Result<()> {
+    match connection.run(&format!("SAVEPOINT etl_marker; {sql}; RELEASE SAVEPOINT etl_marker")).await {
+        Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Constraint) => {
+            connection.run("ROLLBACK TO SAVEPOINT etl_marker").await
+        }
+        made => made,
+    }
 }
 
 impl Marker {
@@ -42,9 +55,9 @@ impl Marker {
                 let make = create(&table);
                 (table, Some(make))
             }
-            _ => return Self { table: None, make: None },
+            _ => return Self { table: None, make: None, advance: None },
         };
-        Self { table: Some(table), make }
+        Self { table: Some(table), make, advance: None }
     }
 
     /// What can be promised, with a note where it is less than everything.
@@ -58,21 +71,23 @@ impl Marker {
         Guarantee::AtLeastOnce
     }
 
-    /// Sets the mark of `token` in the open transaction, in which the table is made when it is missing. A second mark
+    /// Moves the position and sets the mark of `token` in the open transaction, in which the table is made when it is missing. A second mark
     /// for the same token fails.
     pub(super) async fn set(&self, connection: &Connection, token: &(impl Display + Sync)) -> Result<()> {
+        if let Some((positions, advance)) = &self.advance {
+            positions.advance(connection, advance).await?;
+        }
         let Some(table) = &self.table else { return Ok(()) };
-        if let Some(make) = &self.make {
-            let made = connection.run(&format!("SAVEPOINT etl_marker; {make}; RELEASE SAVEPOINT etl_marker")).await;
-            match made {
-                // Another run made it at the same moment.
-                Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::Constraint) => {
-                    connection.run("ROLLBACK TO SAVEPOINT etl_marker").await?;
-                }
-                made => made?,
-            }
+        if let Some(sql) = &self.make {
+            make(connection, sql).await?;
         }
         connection.run(&format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))).await
+    }
+
+    /// The same, which also moves a position.
+    #[must_use]
+    pub(super) fn advancing(self, advance: Option<(Positions, Advance)>) -> Self {
+        Self { advance, ..self }
     }
 
     /// Runs `lock`, and tells then whether `token` is committed: in one round trip where it can be done.

@@ -43,6 +43,11 @@ pub(super) async fn affected(connection: &Connection, sql: &str) -> Result<u64> 
     Ok(messages.iter().rev().find_map(count).unwrap_or(0))
 }
 
+/// Runs statements and gives the rows of the last that had any.
+pub(super) async fn rows(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryRow>> {
+    messages(connection, sql).await.map(last_rows)
+}
+
 async fn messages(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
     answered(connection, sql).await.map_err(errors::error)
 }

@@ -9,7 +9,7 @@ use super::stage::Stage;
 use super::target::{COLUMNS, Catalog, all_columns};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::Receipt;
+use crate::sink::{Merged, Receipt};
 
 /// Generates the statements that put a stage in the place of its target.
 const SWAP: &str = include_str!("swap.sql");
@@ -33,23 +33,32 @@ pub(super) fn split_of(part: &str) -> Option<u32> {
     part.strip_prefix("split ")?.parse().ok()
 }
 
-/// Opens a transaction and readies the stage of `token`, with exactly `receipts`, for its COMMIT. `false` when the token
-/// is committed already: then, as after an error, no transaction is open.
+/// How far a transaction is from its COMMIT.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ready {
+    /// The token is committed already: no transaction is open.
+    Committed,
+    /// The COMMIT can be sent. Where rows were merged by key, what that did.
+    ToCommit(Option<Merged>),
+}
+
+/// Opens a transaction and readies the stage of `token`, with exactly `receipts`, for its COMMIT. After an error no
+/// transaction is open.
 pub(super) async fn staged(
     connection: &Connection,
     detail: &Detail,
     token: &Token,
     receipts: &[Receipt],
-) -> Result<bool> {
+) -> Result<Ready> {
     let ready = ready(connection, detail, token, receipts).await;
-    if !matches!(ready, Ok(true)) {
+    if !matches!(ready, Ok(Ready::ToCommit(_))) {
         // The first error counts; a broken connection has rolled back by itself.
         let _ = connection.run("ROLLBACK").await;
     }
     ready
 }
 
-async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<bool> {
+async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<Ready> {
     let stage = Stage::of(&detail.target, token);
     // An attempt that nobody waits for any more would keep the stage locked.
     connection.run(&stage.dismissal()).await?;
@@ -61,29 +70,40 @@ async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts
     );
     patience::run(connection, &begin).await?;
     if detail.marker.stands(connection, token).await? {
-        return Ok(false);
+        return Ok(Ready::Committed);
     }
     let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
     check_done(connection, &stage, receipts, rows).await?;
     let table = stage.table.quoted();
-    match (&detail.create, detail.path) {
-        (Some(new), _) => {
+    let mut merged = None;
+    if let Some(merging) = &detail.merging {
+        let left_out = merging.settle_keys(connection, &table).await?;
+        merged = Some(Merged { inserted: rows - left_out, ..Merged::default() });
+    }
+    match (&detail.create, &detail.merging, detail.path) {
+        (Some(new), ..) => {
             let rename = format!(
                 "COMMENT ON TABLE {table} IS NULL; ALTER TABLE {table} RENAME TO {}; ",
                 identifier(&detail.target.table)
             );
             patience::run(connection, &(rename + &new.finish(&detail.target.quoted()).join("; "))).await?;
         }
-        (None, Path::Swap) => swap(connection, detail, &stage).await?,
-        (None, Path::Refill(emptying)) => {
+        (None, Some(merging), _) => {
+            keep_others_out(connection, detail, BEFORE_COMMIT).await?;
+            refuse_changes(connection, detail, &stage).await?;
+            merged = Some(merging.merge(connection, detail, &table).await?);
+            connection.run(&format!("DROP TABLE {table}")).await?;
+        }
+        (None, None, Path::Swap) => swap(connection, detail, &stage).await?,
+        (None, None, Path::Refill(emptying)) => {
             refill(connection, detail, &stage, emptying, rows).await?;
             connection.run(&format!("DROP TABLE {table}")).await?;
         }
-        (None, _) => return Err(Error::new(ErrorKind::Internal, "this agreement has no stage")),
+        (None, None, _) => return Err(Error::new(ErrorKind::Internal, "this agreement has no stage")),
     }
     connection.run(&format!("DROP TABLE {}", stage.done.quoted())).await?;
     detail.marker.set(connection, token).await?;
-    Ok(true)
+    Ok(Ready::ToCommit(merged))
 }
 
 /// Waits for another commit of the same token, and makes who asks for its outcome wait for this one.

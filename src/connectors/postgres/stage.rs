@@ -62,8 +62,9 @@ impl Stage {
             (None, _) => {
                 let columns = detail.column_list();
                 format!(
-                    "CREATE {kind} IF NOT EXISTS {table} AS SELECT {columns} FROM {target} WITH NO DATA{}",
-                    self.checks(detail)
+                    "CREATE {kind} IF NOT EXISTS {table} AS SELECT {columns} FROM {target} WITH NO DATA{}{}",
+                    self.checks(detail),
+                    self.key(detail)
                 )
             }
         };
@@ -92,6 +93,14 @@ impl Stage {
             )
         };
         detail.checks.iter().map(check).collect()
+    }
+
+    /// No NULL in the columns of a key to merge by: such a row would find none.
+    fn key(&self, detail: &Detail) -> String {
+        let table = self.table.quoted();
+        let columns = detail.merging.iter().flat_map(|merging| &merging.key);
+        let set = |name: &String| format!("; ALTER TABLE {table} ALTER COLUMN {} SET NOT NULL", identifier(name));
+        columns.map(set).collect()
     }
 
     /// The statement that removes it.

@@ -62,6 +62,7 @@ pub(super) struct Table {
     pub(super) name: String,
     pub(super) access: Access,
     pub(super) columns: Vec<TableColumn>,
+    pub(super) uniques: Vec<Unique>,
     /// Other objects that depend on it.
     pub(super) dependents: Vec<String>,
     /// What a new table in its place would not have.
@@ -75,13 +76,27 @@ pub(super) struct Table {
     pub(super) referenced: Vec<Reference>,
 }
 
+/// A unique index over columns alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct Unique {
+    pub(super) primary: bool,
+    /// Whether ON CONFLICT may name it: it is checked at once.
+    pub(super) arbiter: bool,
+    /// In the order of the index.
+    pub(super) columns: Vec<String>,
+}
+
 /// What this user may do with the target, and who is at it.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the catalog, none excludes another")]
 pub(super) struct Access {
     pub(super) insert: bool,
     /// Other writers may be kept out.
     pub(super) lock: bool,
+    /// Rows may be read and updated.
+    pub(super) merge: bool,
+    pub(super) delete: bool,
     /// A copy is reading it now: very likely this one.
     pub(super) read_here: bool,
 }
@@ -108,6 +123,7 @@ pub(super) struct Reference {
 /// A column of the target.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the catalog, none excludes another")]
 pub(super) struct TableColumn {
     pub(super) name: String,
     #[serde(rename = "type")]
@@ -119,6 +135,8 @@ pub(super) struct TableColumn {
     /// Has a default, or is an identity column.
     pub(super) filled: bool,
     pub(super) generated: bool,
+    /// GENERATED ALWAYS AS IDENTITY: no update may set it.
+    pub(super) always: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -161,6 +179,11 @@ impl Table {
             .replace("$METHOD", since(120_000, method))
             .replace("attgenerated <> ''", since(120_000, "attgenerated <> ''"))
             .replace(COLUMNS, all_columns(version))
+    }
+
+    /// The columns of its primary key, in the order of the index.
+    pub(super) fn primary(&self) -> &[String] {
+        self.uniques.iter().find(|unique| unique.primary).map_or(&[], |unique| &unique.columns)
     }
 
     /// Why another table cannot take its place.

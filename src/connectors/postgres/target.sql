@@ -59,6 +59,8 @@ SELECT json_build_object(
   'access', json_build_object(
     'insert', has_table_privilege(oid, 'INSERT'),
     'lock', has_table_privilege(oid, 'UPDATE, DELETE, TRUNCATE'),
+    'merge', has_table_privilege(oid, 'SELECT') AND has_table_privilege(oid, 'UPDATE'),
+    'delete', has_table_privilege(oid, 'DELETE'),
     'readHere', EXISTS (
       SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
       WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database()
@@ -67,7 +69,15 @@ SELECT json_build_object(
       'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
       'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (
         SELECT FROM pg_type t WHERE t.oid = atttypid AND t.typdefault IS NOT NULL),
-      'generated', attgenerated <> '') ORDER BY attnum), '[]') FROM attribute),
+      'generated', attgenerated <> '', 'always', attidentity = 'a') ORDER BY attnum), '[]') FROM attribute),
+  -- Unique indexes over columns alone. An arbiter is what ON CONFLICT may name.
+  'uniques', (SELECT coalesce(json_agg(json_build_object(
+      'primary', x.indisprimary, 'arbiter', x.indimmediate, 'columns', (
+        SELECT json_agg(a.attname ORDER BY k.place) FROM unnest(x.indkey) WITH ORDINALITY AS k (attnum, place)
+        JOIN attribute a ON a.attnum = k.attnum
+        WHERE k.place <= coalesce((to_jsonb(x) ->> 'indnkeyatts')::int, x.indnatts)))), '[]')
+    FROM pg_index x WHERE x.indrelid = target.oid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
+      AND NOT 0 = ANY (x.indkey)),
   'dependents', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM dependent),
   'odd', (SELECT coalesce(json_agg(what), '[]') FROM odd WHERE what IS NOT NULL),
   'published', $PUBLISHED,

@@ -1,16 +1,19 @@
 //! How incoming columns land in a table: the pure part of a sink's agreement.
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde_json::Value as Json;
 use std::sync::Arc;
 
 use super::catalog::Column;
 use super::describe::Described;
+use super::merge::Merging;
 use super::stage::{Before, Detail};
 use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{fate, possible};
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers,
+    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merge, Publish, SchemaPolicy, WriteMode, WriteRequest,
+    Writers,
 };
 use crate::source::TableShape;
 use crate::sql::ddl;
@@ -60,6 +63,28 @@ impl Draft {
         Ok(())
     }
 
+    /// What comes into the columns `names` of the target; a name into which nothing comes stays as it is.
+    fn incoming_names(&self, names: &[String]) -> Vec<String> {
+        let incoming = |name: &String| {
+            let plan = self.plans.iter().find(|plan| plan.target.as_ref() == Some(name));
+            plan.and_then(|plan| plan.incoming.clone()).unwrap_or_else(|| name.clone())
+        };
+        names.iter().map(incoming).collect()
+    }
+
+    /// How rows with these columns are merged; those of the key are to hold no NULL.
+    fn merging(&mut self, merge: &Merge, mode: &WriteMode) -> Result<Merging> {
+        let target = |name: &str| {
+            let plan = self.plans.iter().find(|plan| plan.incoming.as_deref() == Some(name));
+            plan.and_then(|plan| plan.target.clone())
+        };
+        let merging = Merging::new(merge, mode, target)?;
+        for field in self.fields.iter_mut().filter(|field| merging.key.contains(field.name())) {
+            field.set_nullable(false);
+        }
+        Ok(merging)
+    }
+
     fn leave(&mut self, from: &Field, note: &str) {
         self.plans.push(ColumnPlan {
             incoming: Some(from.name().clone()),
@@ -97,17 +122,20 @@ fn note(to: &Field, declared: &str) -> Option<String> {
 
 /// How `incoming` lands in `target`.
 pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Target) -> Result<Agreement> {
-    if let WriteMode::Upsert { .. } | WriteMode::Changes { .. } = &request.mode {
-        return Err(Error::new(ErrorKind::Unsupported, "sqlite cannot write by key yet"));
+    if let WriteMode::Changes { .. } = &request.mode {
+        return Err(Error::new(ErrorKind::Unsupported, "SQLite takes no change feed yet"));
     }
     if incoming.schema.fields().is_empty() {
         return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
     }
-    match target {
-        Target::Missing { name, file } => create(incoming, name, *file),
+    let agreed = match target {
+        Target::Missing { name, file } => create(incoming, &request.mode, name, *file),
         Target::Table { described, filled } => fill(incoming, request, described, *filled),
-    }
-    .map_err(|error| error.at("table", target.name()))
+    };
+    let (mut agreement, mut detail) = agreed.map_err(|error| error.at("table", target.name()))?;
+    detail.advance.clone_from(&request.advance);
+    agreement.detail = serde_json::to_value(detail)?;
+    Ok(agreement)
 }
 
 impl Target {
@@ -119,8 +147,9 @@ impl Target {
     }
 }
 
-fn create(incoming: &TableShape, name: &str, file: File) -> Result<Agreement> {
+fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Result<(Agreement, Detail)> {
     let mut draft = Draft::default();
+    let merge = mode.merge().map(|merge| merge.settled(&[], incoming)).transpose()?;
     let fields = incoming.schema.fields();
     for (place, field) in fields.iter().enumerate() {
         if fields[..place].iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
@@ -130,7 +159,10 @@ fn create(incoming: &TableShape, name: &str, file: File) -> Result<Agreement> {
                 .at("column", field.name()));
         }
     }
-    let key = known_key(incoming);
+    let key = match &merge {
+        Some(merge) => merge.key.iter().map(String::as_str).collect(),
+        None => known_key(incoming),
+    };
     for field in fields {
         let Some(mut landing) = landing(field) else {
             let message = format!("SQLite has no way to hold {}", field.data_type());
@@ -158,12 +190,13 @@ fn create(incoming: &TableShape, name: &str, file: File) -> Result<Agreement> {
         .collect();
     let key: Vec<String> = key.into_iter().map(str::to_owned).collect();
     let create = ddl::create_table(&Sqlite, &Sqlite.identifier(name), &columns, &key);
-    let mut agreement = agreement(draft, name, Before::Keep, Some(create))?;
+    let merging = merge.map(|merge| draft.merging(&merge, mode)).transpose()?;
+    let (mut agreement, detail) = agreement(draft, name, (Before::Keep, merging), Some(create));
     if file == File::Missing {
         agreement.publish = Publish::AtOnce;
         agreement.notes.push("a new database file is built beside its name and linked to it at the end".to_owned());
     }
-    Ok(agreement)
+    Ok((agreement, detail))
 }
 
 /// The key of the source, where all of it arrives.
@@ -172,7 +205,12 @@ fn known_key(incoming: &TableShape) -> Vec<&str> {
     if incoming.key.iter().all(arrives) { incoming.key.iter().map(String::as_str).collect() } else { Vec::new() }
 }
 
-fn fill(incoming: &TableShape, request: &WriteRequest, described: &Described, filled: bool) -> Result<Agreement> {
+fn fill(
+    incoming: &TableShape,
+    request: &WriteRequest,
+    described: &Described,
+    filled: bool,
+) -> Result<(Agreement, Detail)> {
     let relation = &described.relation;
     if !relation.is_table() {
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
@@ -183,15 +221,18 @@ fn fill(incoming: &TableShape, request: &WriteRequest, described: &Described, fi
         WriteMode::Truncate | WriteMode::Replace => Before::Empty,
         _ => Before::Keep,
     };
-    let draft = matched(incoming, request.schema, described)?;
-    let mut agreement = agreement(draft, &relation.name, before, None)?;
+    let mut draft = matched(incoming, request.schema, described)?;
+    let primary = draft.incoming_names(&relation.key());
+    let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
+    let merging = merge.map(|merge| draft.merging(&merge, &request.mode)).transpose()?;
+    let (mut agreement, detail) = agreement(draft, &relation.name, (before, merging), None);
     if before == Before::Empty {
         agreement.notes.push(
             "the table keeps its definition: it is emptied and refilled in one transaction, and its triggers fire"
                 .to_owned(),
         );
     }
-    Ok(agreement)
+    Ok((agreement, detail))
 }
 
 /// Columns by name: as they are written first, then as SQLite compares names.
@@ -296,15 +337,24 @@ fn kind_in(described: &Described, place: usize, field: &Field) -> Result<Kind> {
     Ok(if narrow && matches!(natural, Some(Kind::Int16 | Kind::Int32 | Kind::Int64)) { Kind::Int64 } else { held })
 }
 
-fn agreement(draft: Draft, table: &str, before: Before, create: Option<String>) -> Result<Agreement> {
+fn agreement(
+    draft: Draft,
+    table: &str,
+    (before, merging): (Before, Option<Merging>),
+    create: Option<String>,
+) -> (Agreement, Detail) {
     let target: SchemaRef = Arc::new(Schema::new(draft.fields));
     let columns = target.fields().iter().map(|field| field.name().clone()).collect();
     let mut ddl: Vec<String> = create.iter().cloned().collect();
     if before == Before::Empty {
         ddl.push(format!("DELETE FROM {}", Sqlite.identifier(table)));
     }
-    let detail = Detail { table: table.to_owned(), create, before, columns, declared: draft.declared };
-    Ok(Agreement {
+    let mut notes = vec!["one writer, one transaction: SQLite takes rows from one connection at a time".to_owned()];
+    notes.extend(merging.iter().flat_map(Merging::notes));
+    let detail =
+        Detail { table: table.to_owned(), create, before, merging, advance: None, columns, declared: draft.declared };
+    ddl.extend(detail.merging.iter().flat_map(|merging| merging.statements(&detail)).flatten());
+    let agreement = Agreement {
         label: Sqlite.identifier(table),
         target,
         columns: draft.plans,
@@ -314,7 +364,8 @@ fn agreement(draft: Draft, table: &str, before: Before, create: Option<String>) 
         guarantee: Guarantee::ExactlyOnce,
         kept: Kept::Commit,
         task_bytes: None,
-        notes: vec!["one writer, one transaction: SQLite takes rows from one connection at a time".to_owned()],
-        detail: serde_json::to_value(detail)?,
-    })
+        notes,
+        detail: Json::Null,
+    };
+    (agreement, detail)
 }

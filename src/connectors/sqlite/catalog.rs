@@ -115,14 +115,14 @@ fn abridged(names: &[String]) -> String {
     list
 }
 
-/// Tables and views whose name matches the glob `pattern`, without SQLite's own and that of our marks.
+/// Tables and views whose name matches the glob `pattern`, without SQLite's own and those of our marks and positions.
 pub(super) fn tables(connection: &Connection, pattern: &str) -> Result<Vec<String>> {
     let sql = "SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view') AND name GLOB ?1 \
-               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> ?2 \
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT IN (?2, ?3) \
                AND name NOT IN (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow') \
                ORDER BY name";
     let mut statement = connection.prepare(sql).map_err(failed)?;
-    let names = statement.query_map([pattern, marker::TABLE], |row| row.get(0)).map_err(failed)?;
+    let names = statement.query_map([pattern, marker::TABLE, marker::POSITIONS], |row| row.get(0)).map_err(failed)?;
     names.collect::<Result<_, _>>().map_err(failed)
 }
 

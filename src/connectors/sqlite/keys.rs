@@ -22,6 +22,14 @@ pub(super) fn refers_to_itself(connection: &Connection, table: &str) -> Result<b
     connection.prepare(sql).and_then(|mut found| found.exists([table])).map_err(failed)
 }
 
+/// A table whose rows would change if some of `table` were deleted, because its foreign key says so.
+pub(super) fn changed_by_deletion(connection: &Connection, table: &str) -> Result<Option<String>> {
+    let sql = "SELECT m.name FROM main.sqlite_schema AS m, pragma_foreign_key_list(m.name, 'main') AS f \
+               WHERE m.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE AND m.name <> ?1 COLLATE NOCASE \
+               AND f.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')";
+    connection.query_row(sql, [table], |row| row.get(0)).optional().map_err(failed)
+}
+
 /// Notes the references of `table` and to it that are broken now, on disk: there may be many.
 pub(super) fn note_orphans(connection: &Connection, table: &str) -> Result<()> {
     let make = "CREATE TABLE temp.etl_orphans (child, place, reference, number)";

@@ -14,6 +14,7 @@ mod error;
 mod keys;
 mod load;
 mod marker;
+mod merge;
 mod read;
 mod session;
 mod spread;

@@ -21,10 +21,12 @@ use super::catalog::{self, quoted};
 use super::encode::Encoder;
 use super::error::failed;
 use super::load::{Insert, Rows, still_open};
+use super::merge::{Merging, WAITING, make_waiting};
 use super::typemap::Affinity;
 use super::{keys, marker};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Advance, Merged};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -40,6 +42,10 @@ pub(super) struct Detail {
     /// The statement that makes it; none when it is there.
     pub(super) create: Option<String>,
     pub(super) before: Before,
+    /// How rows are merged by key; none where they are added.
+    pub(super) merging: Option<Merging>,
+    /// The position that the commit moves.
+    pub(super) advance: Option<Advance>,
     /// Columns that are filled, in the order of the agreement's target, and their declared types.
     pub(super) columns: Vec<String>,
     pub(super) declared: Vec<String>,
@@ -66,12 +72,13 @@ pub(super) struct Stage {
     into_aside: Insert,
     /// How long the commit waits for others.
     busy_timeout: Duration,
-    /// Whether readers stand in the way, so that the target is touched by the commit alone.
-    is_read: bool,
+    /// Whether the target is touched by the commit alone: readers stand in the way, or rows are merged by key.
+    is_late: bool,
     /// Indexes that were dropped for the load.
     indexes: Vec<String>,
     attempts: Vec<AttemptRows>,
     phase: Phase,
+    merged: Option<Merged>,
 }
 
 /// How far a stage is.
@@ -115,7 +122,7 @@ impl Stage {
         let foreign_keys = if detail.before == Before::Empty { "OFF" } else { "ON" };
         let settings = format!("PRAGMA foreign_keys = {foreign_keys}; PRAGMA cache_size = -32000");
         connection.execute_batch(&settings).map_err(failed)?;
-        let is_read = has_readers(&connection)?;
+        let is_late = has_readers(&connection)? || detail.merging.is_some();
         connection.busy_timeout(busy_timeout).map_err(failed)?;
         connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
         // A full cache that cannot be written because of a reader grows: waiting for each page would be of no use.
@@ -127,13 +134,17 @@ impl Stage {
             connection,
             detail,
             busy_timeout,
-            is_read,
+            is_late,
             indexes: Vec::new(),
             attempts: Vec::new(),
             phase: Phase::Loading,
+            merged: None,
         };
         stage.refuse_rows()?;
-        if !stage.is_read {
+        if let Some(merging) = &stage.detail.merging {
+            merging.check(&stage.connection, &stage.detail.table)?;
+        }
+        if !stage.is_late {
             stage.make_ready()?;
         }
         Ok(stage)
@@ -187,7 +198,7 @@ impl Stage {
         self.still_loading()?;
         self.forget_unflushed()?;
         let again = self.attempts.iter().any(|other| other.task == task || other.is_aside());
-        let place = if again || self.is_read { Place::Aside(self.temporary()?) } else { Place::Target };
+        let place = if again || self.is_late { Place::Aside(self.temporary()?) } else { Place::Target };
         let rows = AttemptRows { id: attempt.to_owned(), task, rows: 0, flushed: false, place };
         if !rows.is_aside() {
             self.connection.execute_batch(&format!("SAVEPOINT {}", savepoint(&rows))).map_err(failed)?;
@@ -268,18 +279,10 @@ impl Stage {
         self.still_loading()?;
         self.phase = Phase::Settling;
         self.keep_only(wanted)?;
-        if self.is_read {
+        if self.is_late {
             self.make_ready()?;
         }
-        for rows in self.attempts.iter().filter(|rows| wanted.contains(&rows.id)) {
-            if let Place::Aside(aside) = &rows.place {
-                let sql = format!("SELECT {} FROM {ASIDE}", identifiers(&Sqlite, &self.detail.columns));
-                let fetched = aside.prepare(&sql).map_err(failed);
-                fetched
-                    .and_then(|select| self.into_target.fetch(&self.connection, select))
-                    .map_err(|error| error.at("table", &self.detail.table))?;
-            }
-        }
+        self.fetch(wanted).map_err(|error| error.at("table", &self.detail.table))?;
         self.attempts.clear();
         for index in self.indexes.drain(..) {
             self.connection.execute_batch(&index).map_err(failed)?;
@@ -288,9 +291,38 @@ impl Stage {
             keys::refuse_new_orphans(&self.connection, &self.detail.table)?;
         }
         still_open(&self.connection)?;
+        if let Some(advance) = &self.detail.advance {
+            marker::advance(&self.connection, advance)?;
+        }
         marker::set(&self.connection, token)?;
         self.phase = Phase::Settled;
         Ok(())
+    }
+
+    /// Brings the rows that `wanted` attempts have aside into the target.
+    fn fetch(&mut self, wanted: &[String]) -> Result<()> {
+        let waiting = Insert::new(WAITING, &self.detail.columns);
+        let into = if self.detail.merging.is_some() {
+            make_waiting(&self.connection, &self.detail)?;
+            &waiting
+        } else {
+            &self.into_target
+        };
+        for rows in self.attempts.iter().filter(|rows| wanted.contains(&rows.id)) {
+            if let Place::Aside(aside) = &rows.place {
+                let sql = format!("SELECT {} FROM {ASIDE}", identifiers(&Sqlite, &self.detail.columns));
+                into.fetch(&self.connection, aside.prepare(&sql).map_err(failed)?)?;
+            }
+        }
+        if let Some(merging) = &self.detail.merging {
+            self.merged = Some(merging.merge(&self.connection, &self.detail)?);
+        }
+        Ok(())
+    }
+
+    /// What the commit did by key.
+    pub(super) fn merged(&self) -> Option<Merged> {
+        self.merged
     }
 
     /// Takes out of the target what no receipt names.

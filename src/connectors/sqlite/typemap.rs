@@ -164,6 +164,17 @@ impl Affinity {
         }
     }
 
+    /// A declared type that has it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Integer => "INTEGER",
+            Self::Text => "TEXT",
+            Self::Blob => "BLOB",
+            Self::Real => "REAL",
+            Self::Numeric => "NUMERIC",
+        }
+    }
+
     /// Whether text that looks like a number becomes one.
     pub(super) fn turns_text_into_numbers(self) -> bool {
         matches!(self, Self::Integer | Self::Real | Self::Numeric)

@@ -21,7 +21,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::batch_bytes;
-use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
 
 /// How often a new file is made again because another run swept it before it was locked.
@@ -37,7 +37,7 @@ enum State {
     /// Open while somebody holds it: the sink that prepared it, or a writer of it. Its lock is gone when it has ended.
     Open(Weak<Held>, Ended),
     /// `marked` until its mark in the target was taken away.
-    Committed { marked: bool },
+    Committed { marked: bool, merged: Option<Merged> },
 }
 
 /// One open transaction and where it will be visible.
@@ -103,13 +103,15 @@ impl Stages {
     /// The tokens whose marks still stand in the target.
     pub(super) fn marked(&self) -> Vec<Token> {
         let all = self.all();
-        let marked = all.iter().filter(|(_, state)| matches!(state, State::Committed { marked: true }));
+        let marked = all.iter().filter(|(_, state)| matches!(state, State::Committed { marked: true, .. }));
         marked.map(|(token, _)| token.clone()).collect()
     }
 
     pub(super) fn unmark(&self, tokens: &[Token]) {
         for token in tokens {
-            self.set(token, State::Committed { marked: false });
+            if let Some(State::Committed { marked, .. }) = self.all().get_mut(token) {
+                *marked = false;
+            }
         }
     }
 }
@@ -206,10 +208,32 @@ impl Sink for SqliteSink {
             return Err(self.place(Error::new(ErrorKind::Internal, message)));
         };
         let wanted: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
-        held.commit(token.clone(), wanted).await.map_err(|error| self.place(error))?;
-        self.stages.set(token, State::Committed { marked: true });
+        let merged = held.commit(token.clone(), wanted).await.map_err(|error| self.place(error))?;
+        self.stages.set(token, State::Committed { marked: true, merged });
         self.own().remove(token);
         Ok(())
+    }
+
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        let (config, typed, stream) = (self.config.clone(), self.typed.clone(), stream.to_owned());
+        let noted = move || {
+            if !config.path.exists() {
+                return Ok(Noted::NoTarget);
+            }
+            let connection = config.open_to_read()?;
+            match catalog::find(&connection, &typed)? {
+                Some(_) => marker::noted(&connection, &stream),
+                None => Ok(Noted::NoTarget),
+            }
+        };
+        blocking::run("sqlite-position", noted).await.map_err(|error| self.place(error))
+    }
+
+    fn merged(&self, token: &Token) -> Option<Merged> {
+        match self.stages.all().get(token) {
+            Some(State::Committed { merged, .. }) => *merged,
+            _ => None,
+        }
     }
 
     async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
@@ -237,15 +261,17 @@ impl Held {
         self.worker.call(move |stage| work(stage.as_mut().ok_or_else(over)?)).await
     }
 
-    async fn commit(&self, token: Token, wanted: Vec<String>) -> Result<()> {
+    async fn commit(&self, token: Token, wanted: Vec<String>) -> Result<Option<Merged>> {
         let building = self.building.clone();
         let commit = move |stage: &mut Stage| {
             stage.settle(&wanted, &token)?;
             stage.commit()?;
-            building.map_or(Ok(()), |building| building.publish())
+            building.map_or(Ok(()), |building| building.publish())?;
+            Ok(stage.merged())
         };
-        self.on_stage(commit).await?;
-        self.worker.call(|stage| stage.take().map_or(Ok(()), Stage::close)).await
+        let merged = self.on_stage(commit).await?;
+        self.worker.call(|stage| stage.take().map_or(Ok(()), Stage::close)).await?;
+        Ok(merged)
     }
 
     /// Rolls back, also when writers are still there, and removes the file that was built.

@@ -55,6 +55,9 @@ fn steps_are_known_by_their_last_record() {
 
 #[test]
 fn only_what_lasts_is_the_same_point() {
+    let place = || Place::new("memory", Json::Null, ObjectRef::Whole);
+    let job = Job::new(place(), place());
+    let same_point = |then: &Snapshot, now: &Snapshot| same_point(&job, then, now);
     let lasting = |text: &str| Snapshot::Lasting(text.to_owned());
     assert!(same_point(&lasting("a 5 bytes"), &lasting("a 5 bytes")));
     assert!(!same_point(&lasting("a 5 bytes"), &lasting("a 6 bytes")));

@@ -4,12 +4,13 @@
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::Field;
 use futures::future::BoxFuture;
 
-use super::drive::{Run, expect_no_debris, expect_nothing, expect_visible, load, numbered};
+use super::drive::{Run, expect_no_debris, expect_nothing, expect_visible, load, numbered, texted};
 use super::{Fixture, Target, expect};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Receipt, Tasks, WriteMode, Writer};
+use crate::sink::{Merged, Receipt, Tasks, WriteMode, Writer};
 
 async fn start(target: &Target, mode: WriteMode, tasks: Tasks) -> Result<Run> {
     Run::start(target, &numbered(0..1)?.schema(), mode, tasks).await
@@ -44,7 +45,7 @@ impl Scene<'_> {
     /// Fails unless the target is what `rows` make of it.
     async fn holds(&self, rows: &RecordBatch) -> Result<()> {
         let all = match self.mode {
-            WriteMode::Append => concat_batches(&rows.schema(), [&old()?, rows])?,
+            WriteMode::Append | WriteMode::Upsert(_) => concat_batches(&rows.schema(), [&old()?, rows])?,
             _ => rows.clone(),
         };
         expect_visible(self.fixture, &self.target, &all).await
@@ -158,10 +159,51 @@ async fn mode_of(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
             return Err(Error::new(ErrorKind::Internal, "a table with rows was not refused"));
         }
         (_, Err(error)) => return Err(error),
-        (WriteMode::Truncate | WriteMode::Replace, Ok(())) => numbered(10..15)?,
+        (WriteMode::Truncate | WriteMode::Replace | WriteMode::Sync(_), Ok(())) => numbered(10..15)?,
         (_, Ok(())) => numbered(0..15)?,
     };
     expect_visible(fixture, &target, &expected).await?;
+    expect_no_debris(fixture, &target).await
+}
+
+/// Rows that come replace those with their key: by an upsert the others stay, by a sync they go. A key that comes twice or
+/// is NULL changes nothing.
+pub(super) async fn merges(fixture: &dyn Fixture) -> Result<()> {
+    for mode in fixture.modes().into_iter().filter(|mode| mode.merge().is_some()) {
+        merge_of(fixture, &mode).await.map_err(|error| error.at("mode", format!("{mode:?}")))?;
+    }
+    Ok(())
+}
+
+async fn merge_of(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
+    let target = fixture.target().await?;
+    let (old, new) = (numbered(0..10)?, texted(5..15, "new")?);
+    load(&target, &old, WriteMode::Create).await?;
+    let run = start(&target, mode.clone(), Tasks::Many).await?;
+    let parts = if run.many() { vec![new.slice(0, 6), new.slice(6, 4)] } else { vec![new.clone()] };
+    let mut receipts = Vec::new();
+    for (task, part) in (0..).zip(&parts) {
+        receipts.push(run.task(task, part).await?);
+    }
+    expect_visible(fixture, &target, &old).await?;
+    run.commit(&receipts).await?;
+    run.commit(&receipts).await?;
+    let (kept, deleted) = if matches!(mode, WriteMode::Sync(_)) { (0, 5) } else { (5, 0) };
+    let expected = concat_batches(&old.schema(), [&old.slice(0, kept), &new])?;
+    expect_visible(fixture, &target, &expected).await?;
+    let (counted, wanted) = (run.sink.merged(&run.token), Merged { inserted: 5, updated: 5, deleted });
+    expect(counted == Some(wanted), || format!("it counted {counted:?}, not {wanted:?}"))?;
+    target.endpoint.finish(std::slice::from_ref(&run.agreement)).await?;
+
+    let twice = concat_batches(&old.schema(), [&texted(7..9, "one")?, &texted(8..10, "other")?])?;
+    let run = start(&target, mode.clone(), Tasks::Many).await?;
+    let receipt = run.task(0, &twice).await?;
+    let refused = run.commit(&[receipt]).await.err().map(|error| error.kind());
+    expect(refused == Some(ErrorKind::Constraint), || format!("a key that comes twice gave {refused:?}"))?;
+    run.abort().await?;
+    expect_visible(fixture, &target, &expected).await?;
+    let nullable = |name: &str| run.agreement.target.field_with_name(name).is_ok_and(Field::is_nullable);
+    expect(!nullable("id"), || "NULL is taken into the key".to_owned())?;
     expect_no_debris(fixture, &target).await
 }
 

@@ -265,7 +265,12 @@ fn by_id(rows: &RecordBatch) -> Result<RecordBatch> {
 
 /// A plain table of the ids `ids` and a text each.
 pub(super) fn numbered(ids: std::ops::Range<i64>) -> Result<RecordBatch> {
-    let texts = ids.clone().map(|id| format!("row {id}"));
+    texted(ids, "row")
+}
+
+/// The same with texts that begin with `word`.
+pub(super) fn texted(ids: std::ops::Range<i64>, word: &str) -> Result<RecordBatch> {
+    let texts = ids.clone().map(|id| format!("{word} {id}"));
     let texts: arrow::array::StringArray = texts.map(Some).collect();
     let schema = Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("text", DataType::Utf8, true)]);
     Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from_iter_values(ids)), Arc::new(texts)])?)

@@ -47,7 +47,7 @@ use futures::future::BoxFuture;
 use super::generate::Limits;
 use crate::endpoint::{Endpoint, ObjectRef};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::WriteMode;
+use crate::sink::{Merge, WriteMode};
 
 pub use state::check_state_log;
 
@@ -101,6 +101,19 @@ pub trait Fixture: Debug + Send + Sync {
     fn longest(&self) -> usize {
         50 << 20
     }
+}
+
+/// All modes of a fixture whose sink merges by key.
+pub fn modes_by_key() -> Vec<WriteMode> {
+    let merge = || Merge { key: vec!["id".to_owned()], ..Merge::default() };
+    vec![
+        WriteMode::Create,
+        WriteMode::Append,
+        WriteMode::Truncate,
+        WriteMode::Replace,
+        WriteMode::Upsert(merge()),
+        WriteMode::Sync(merge()),
+    ]
 }
 
 /// A fresh place to write to.
@@ -172,6 +185,7 @@ const CHECKS: &[Check] = &[
     ("batch limits", |fixture| reads::batches(fixture).boxed()),
     ("several writers", |fixture| commits::writers(fixture).boxed()),
     ("modes", |fixture| commits::modes(fixture).boxed()),
+    ("merge by key", |fixture| commits::merges(fixture).boxed()),
     ("commit twice", |fixture| commits::commit_twice(fixture).boxed()),
     ("abort twice", |fixture| commits::abort_twice(fixture).boxed()),
     ("prepare twice", |fixture| commits::prepare_twice(fixture).boxed()),

@@ -183,7 +183,7 @@ impl Sink for BrokenSink {
     }
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         if let (Defect::EmptiesEarly, Some(table)) = (self.broken.defect, self.broken.memory.table("t"))
-            && serde_json::from_value::<WriteMode>(agreement.detail.clone())? == WriteMode::Truncate
+            && serde_json::from_value::<WriteMode>(agreement.detail["mode"].clone())? == WriteMode::Truncate
         {
             self.broken.memory.insert("t", RecordBatch::new_empty(table.schema), 7);
         }

@@ -1,6 +1,7 @@
 //! A connector whose tables live in memory: a source of given batches and splits, a sink that stages and commits
 //! by receipts. It counts what it was asked for, so that tests see how an engine treats a connector.
 
+mod merge;
 mod read;
 mod write;
 
@@ -18,7 +19,7 @@ use crate::attempt::Token;
 use crate::connector::{Connector, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Sink};
+use crate::sink::{Agreement, Merged, Sink};
 
 /// A set of tables in memory; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +69,9 @@ struct Store {
     /// Batches flushed and not committed, by token and attempt.
     staged: HashMap<(Token, String), Vec<RecordBatch>>,
     committed: HashSet<Token>,
+    merged: HashMap<Token, Merged>,
+    /// Of incremental copies, by stream.
+    positions: HashMap<String, String>,
     counts: Counts,
     readers: Option<usize>,
 }

@@ -1,21 +1,20 @@
 //! The sink: batches are staged by attempt and become rows of the table at commit.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::row::{RowConverter, SortField};
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Memory, Open, Store, Table};
+use super::{Memory, Open, Store, Table, merge};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Progress, Publish, Receipt, SchemaPolicy, Sink,
-    WriteMode, WriteRequest, Writer, Writers,
+    Advance, Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merged, Noted, Progress, Publish, Receipt,
+    SchemaPolicy, Sink, WriteMode, WriteRequest, Writer, Writers, moved_meanwhile,
 };
 use crate::source::TableShape;
 
@@ -38,10 +37,13 @@ impl Sink for MemorySink {
             return Err(Error::new(ErrorKind::Unsupported, "memory: takes no change feed"));
         }
         let columns = columns(incoming, present.as_ref(), request.schema).map_err(|e| e.at("object", &self.name))?;
+        let mode = settled(&request.mode, present.as_ref(), incoming)?;
+        let key = mode.merge().map_or(&[][..], |merge| &merge.key);
         let field = |plan: &ColumnPlan| {
             let name = plan.target.as_ref().filter(|_| plan.incoming.is_some())?;
             let schema = present.as_ref().map_or(&incoming.schema, |table| &table.schema);
-            schema.field_with_name(name).ok().cloned()
+            let field = schema.field_with_name(name).ok()?;
+            Some(field.clone().with_nullable(field.is_nullable() && !key.contains(name)))
         };
         Ok(Agreement {
             label: self.name.clone(),
@@ -54,7 +56,7 @@ impl Sink for MemorySink {
             kept: Kept::Tasks,
             task_bytes: None,
             notes: Vec::new(),
-            detail: serde_json::to_value(&request.mode)?,
+            detail: serde_json::to_value(Detail { mode, advance: request.advance.clone() })?,
         })
     }
 
@@ -82,7 +84,7 @@ impl Sink for MemorySink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        let mode: WriteMode = serde_json::from_value(agreement.detail.clone())?;
+        let Detail { mode, advance } = serde_json::from_value(agreement.detail.clone())?;
         let mut receipts: Vec<&Receipt> = receipts.iter().collect();
         receipts.sort_by_key(|receipt| receipt.task);
         self.memory.store(|store| {
@@ -95,13 +97,33 @@ impl Sink for MemorySink {
                 let lost = || Error::new(ErrorKind::Internal, "nothing was flushed for this receipt");
                 batches.extend(staged.ok_or_else(|| lost().at("task", receipt.task))?.iter().cloned());
             }
-            let table = changed(store.tables.get(&self.name), &agreement.target, &mode, &batches)?;
+            let noted = advance.as_ref().map(|advance| store.positions.get(&advance.stream).cloned());
+            match (noted, advance.as_ref().map(|advance| &advance.from)) {
+                (Some(noted), Some(Noted::At(from))) if noted.as_ref() != Some(from) => return Err(moved_meanwhile()),
+                (Some(Some(_)), Some(Noted::Nothing)) => return Err(moved_meanwhile()),
+                _ => {}
+            }
+            let (table, merged) = changed(store.tables.get(&self.name), &agreement.target, &mode, &batches)?;
             store.tables.insert(self.name.clone(), table);
+            store.merged.extend(merged.map(|merged| (token.clone(), merged)));
+            store.positions.extend(advance.map(|advance| (advance.stream, advance.to)));
             store.committed.insert(token.clone());
             store.counts.commits += 1;
             sweep(store, token);
             Ok(())
         })
+    }
+
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        Ok(self.memory.store(|store| match store.positions.get(stream) {
+            _ if !store.tables.contains_key(&self.name) => Noted::NoTarget,
+            Some(position) => Noted::At(position.clone()),
+            None => Noted::Nothing,
+        }))
+    }
+
+    fn merged(&self, token: &Token) -> Option<Merged> {
+        self.memory.store(|store| store.merged.get(token).copied())
     }
 
     async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
@@ -111,6 +133,23 @@ impl Sink for MemorySink {
         });
         Ok(())
     }
+}
+
+/// What the commit needs.
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    mode: WriteMode,
+    advance: Option<Advance>,
+}
+
+/// `mode` with the key that it merges by.
+fn settled(mode: &WriteMode, present: Option<&Table>, incoming: &TableShape) -> Result<WriteMode> {
+    let primary = present.map_or(&[][..], |table| &table.key);
+    Ok(match mode {
+        WriteMode::Upsert(merge) => WriteMode::Upsert(merge.settled(primary, incoming)?),
+        WriteMode::Sync(merge) => WriteMode::Sync(merge.settled(primary, incoming)?),
+        other => other.clone(),
+    })
 }
 
 struct MemoryWriter {
@@ -146,18 +185,29 @@ fn sweep(store: &mut Store, token: &Token) {
     store.staged.retain(|(other, _), _| other != token);
 }
 
-/// The table after `mode` was applied.
-fn changed(present: Option<&Table>, target: &SchemaRef, mode: &WriteMode, batches: &[RecordBatch]) -> Result<Table> {
+/// The table after `mode` was applied, and what was done by key.
+fn changed(
+    present: Option<&Table>,
+    target: &SchemaRef,
+    mode: &WriteMode,
+    batches: &[RecordBatch],
+) -> Result<(Table, Option<Merged>)> {
     let mut table = present.cloned().unwrap_or_else(|| Table::empty(Arc::clone(target)));
+    if let (None, Some(merge)) = (present, mode.merge()) {
+        table.key.clone_from(&merge.key);
+    }
     let batches = batches.iter().map(|batch| widened(batch, &table.schema)).collect::<Result<Vec<_>>>()?;
     if matches!(mode, WriteMode::Truncate | WriteMode::Replace) {
         table.rows = RecordBatch::new_empty(Arc::clone(&table.schema));
     }
-    table.add(&batches)?;
-    if let WriteMode::Upsert { key } = mode {
-        table.rows = last_by_key(&table.rows, key)?;
-    }
-    Ok(table)
+    let Some(merge) = mode.merge() else {
+        table.add(&batches)?;
+        return Ok((table, None));
+    };
+    let new = concat_batches(&table.schema, &batches)?;
+    let (rows, merged) = merge::merged(&table.rows, &new, mode, merge)?;
+    table.rows = rows;
+    Ok((table, Some(merged)))
 }
 
 /// `batch` with the table's columns in the table's order; those that nothing fills are NULL.
@@ -167,26 +217,6 @@ fn widened(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         batch.column_by_name(field.name()).cloned().unwrap_or_else(empty)
     };
     Ok(RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect())?)
-}
-
-/// The last row of each key, in the order of first appearance.
-fn last_by_key(rows: &RecordBatch, key: &[String]) -> Result<RecordBatch> {
-    let lacking = |name: &String| Error::new(ErrorKind::Schema, "the key has no such column").at("column", name);
-    let columns: Vec<ArrayRef> = key
-        .iter()
-        .map(|name| rows.column_by_name(name).cloned().ok_or_else(|| lacking(name)))
-        .collect::<Result<_>>()?;
-    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-    let converter = RowConverter::new(fields)?;
-    let keys = converter.convert_columns(&columns)?;
-    let mut place = HashMap::new();
-    let mut kept: Vec<u64> = Vec::new();
-    for (at, key) in keys.iter().enumerate() {
-        let slot = *place.entry(key.owned()).or_insert(kept.len());
-        if slot == kept.len() { kept.push(at as u64) } else { kept[slot] = at as u64 }
-    }
-    let kept = take_record_batch(rows, &UInt64Array::from(kept))?;
-    Ok(concat_batches(&rows.schema(), [&kept])?)
 }
 
 fn columns(incoming: &TableShape, present: Option<&Table>, policy: SchemaPolicy) -> Result<Vec<ColumnPlan>> {

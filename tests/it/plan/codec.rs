@@ -33,6 +33,7 @@ fn parts(
         object: table("src"),
         source,
         shape,
+        window: None,
         transform,
         goal: SplitGoal { split_bytes: 1 << 20, channels: 3 },
         batch_rows: 100,

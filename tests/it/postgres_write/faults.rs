@@ -4,7 +4,7 @@ use arrow_etl::attempt::Attempt;
 use arrow_etl::error::ErrorKind;
 use arrow_etl::sink::{Tasks, WriteMode};
 
-use super::{LEFT, batch, copy, fitted, request, shape, sink, task, token};
+use super::{LEFT, batch, copy, fitted, request, shape, sink, task, token, upsert};
 use crate::server::{postgres, psql};
 
 const BUSY: &str = "select count(*) from pg_stat_activity where application_name like 'etl\\_write%' \
@@ -18,6 +18,7 @@ async fn a_dropped_writer_and_an_abort_leave_nothing() {
         (WriteMode::Append, Tasks::One),
         (WriteMode::Truncate, Tasks::One),
         (WriteMode::Replace, Tasks::Many),
+        (upsert(), Tasks::Many),
     ] {
         let url = postgres();
         if mode != WriteMode::Create {

@@ -43,7 +43,7 @@ const LOST: [&str; 2] = ["etl_write%", "%reader"];
 #[test]
 fn a_copy_goes_on_when_its_connections_are_ended() {
     let folder = tempfile::tempdir().unwrap();
-    for (mode, jobs) in [("append", "1"), ("append", "2"), ("replace", "2"), ("create", "2")] {
+    for (mode, jobs) in [("append", "1"), ("append", "2"), ("replace", "2"), ("create", "2"), ("upsert", "2")] {
         let url = postgres();
         psql(&url, "create table source as select g as id, repeat('x', 200) as name from generate_series(1, 40000) g");
         if mode != "create" {
@@ -65,7 +65,7 @@ fn a_copy_goes_on_when_its_connections_are_ended() {
             std::thread::sleep(Duration::from_millis(300));
         }
         assert!(child.wait().unwrap().success(), "{mode} {jobs}");
-        let old = i64::from(mode == "append");
+        let old = i64::from(["append", "upsert"].contains(&mode));
         let expected = format!("{}|{}|{}", 40_000 + old, 40_000 + old, 40_000_i64 * 40_001 / 2);
         assert_eq!(psql(&url, "select count(*), count(distinct id), sum(id) from t"), expected, "{mode} {jobs}");
         assert_eq!(psql(&url, LEFT), "", "{mode} {jobs}");
@@ -75,7 +75,8 @@ fn a_copy_goes_on_when_its_connections_are_ended() {
 #[test]
 fn a_killed_copy_leaves_the_target_and_the_next_one_sweeps() {
     let folder = tempfile::tempdir().unwrap();
-    for (mode, jobs) in [("append", "1"), ("append", "2"), ("truncate", "1"), ("replace", "2"), ("create", "2")] {
+    let modes = ["append", "append", "truncate", "replace", "create", "upsert", "sync"];
+    for (mode, jobs) in modes.into_iter().zip(["1", "2", "1", "2", "2", "2", "1"]) {
         let url = postgres();
         psql(&url, "create table source as select g as id, repeat('x', 200) as name from generate_series(1, 100000) g");
         let there = mode != "create";
@@ -97,7 +98,7 @@ fn a_killed_copy_leaves_the_target_and_the_next_one_sweeps() {
             assert_ne!(psql(&url, LEFT), "", "{mode} {jobs}");
         }
         assert!(etl(&url, folder.path(), &["--mode", mode, "--jobs", "2"]).wait().unwrap().success(), "{mode} {jobs}");
-        let rows = if mode == "append" { "100001" } else { "100000" };
+        let rows = if ["append", "upsert"].contains(&mode) { "100001" } else { "100000" };
         assert_eq!(psql(&url, "select count(*) from t"), rows, "{mode} {jobs}");
         assert_eq!(psql(&url, LEFT), "", "{mode} {jobs}");
     }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{LEFT, batch, request, shape, sink, task, token};
+use super::{LEFT, batch, request, shape, sink, task, token, upsert};
 use crate::server::{postgres, psql};
 
 /// What is lost with the next COMMIT.
@@ -91,17 +91,21 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, lost: Arc<AtomicU8>,
 }
 
 /// The ways of the rows into the target.
-const WAYS: [(WriteMode, Tasks); 5] = [
-    (WriteMode::Append, Tasks::One),
-    (WriteMode::Append, Tasks::Many),
-    (WriteMode::Create, Tasks::One),
-    (WriteMode::Create, Tasks::Many),
-    (WriteMode::Replace, Tasks::Many),
-];
+fn ways() -> [(WriteMode, Tasks); 7] {
+    [
+        (WriteMode::Append, Tasks::One),
+        (WriteMode::Append, Tasks::Many),
+        (WriteMode::Create, Tasks::One),
+        (WriteMode::Create, Tasks::Many),
+        (WriteMode::Replace, Tasks::Many),
+        (upsert(), Tasks::One),
+        (upsert(), Tasks::Many),
+    ]
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_found_by_its_marker() {
-    for (mode, tasks) in WAYS {
+    for (mode, tasks) in ways() {
         for lost in [Lost::Answer, Lost::Request, Lost::Server] {
             let case = format!("{mode:?} {tasks:?} {lost:?}");
             let url = postgres();
@@ -129,7 +133,8 @@ async fn a_commit_whose_answer_is_lost_is_found_by_its_marker() {
                 assert_eq!(psql(&url, LEFT), "", "{case}");
                 continue;
             }
-            let expected = if mode == WriteMode::Append { "0|old\n1|one\n2|" } else { "1|one\n2|" };
+            let expected =
+                if matches!(mode, WriteMode::Append | WriteMode::Upsert(_)) { "0|old\n1|one\n2|" } else { "1|one\n2|" };
             assert_eq!(psql(&url, "select * from t order by id"), expected, "{case}");
             if lost == Lost::Answer {
                 committed.unwrap_or_else(|error| panic!("{case}: {error:?}"));

@@ -95,7 +95,7 @@ fn offers(incoming: &TableShape) -> impl Iterator<Item = Incoming<'_>> {
     })
 }
 
-/// Matches `incoming` with the columns of `table`, by name.
+/// Matches `incoming` with the columns of `table`, by name. Those of `key` are to hold no NULL.
 ///
 /// # Errors
 /// [`Schema`](ErrorKind::Schema) listing what differs, when `policy` does not allow it.
@@ -103,7 +103,7 @@ pub(super) fn match_existing(
     catalog: &Catalog,
     table: &Table,
     incoming: &TableShape,
-    policy: SchemaPolicy,
+    (policy, key): (SchemaPolicy, &[String]),
 ) -> Result<Matched> {
     check_differences(table, incoming, policy)?;
     let find = |name: &str| table.columns.iter().find(|column| column.name == name);
@@ -122,7 +122,8 @@ pub(super) fn match_existing(
             Some(column) if column.generated => matched.drop(name, "the target computes this column"),
             Some(column) => {
                 let resolved = place(column);
-                let place = Place { name, shown: &column.shown, resolved, not_null: column.not_null };
+                let place =
+                    Place { name, shown: &column.shown, resolved, not_null: column.not_null || key.contains(name) };
                 matched.take(catalog, offer, &place)?;
             }
             None => matched.drop(name, "the target has no such column"),
@@ -136,12 +137,14 @@ pub(super) fn match_existing(
     Ok(matched.finish(incoming))
 }
 
-/// Plans a new table for `incoming`.
-pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape) -> Result<(Matched, ddl::NewTable)> {
+/// Plans a new table for `incoming`, with its own key where `key` is empty.
+pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape, key: &[String]) -> Result<(Matched, ddl::NewTable)> {
     let mut columns = Vec::new();
     for offer in offers(incoming) {
         ddl::check_name(offer.arrow.name(), "column")?;
-        columns.push(new_column(catalog, offer.arrow)?);
+        let mut column = new_column(catalog, offer.arrow)?;
+        column.not_null |= key.contains(&column.name);
+        columns.push(column);
     }
     let needs_text = offers(incoming)
         .zip(&columns)
@@ -152,8 +155,11 @@ pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape) -> Result<(Matc
         let name = offer.arrow.name();
         matched.take(catalog, offer, &Place { name, shown: &column.sql_type, resolved, not_null: column.not_null })?;
     }
-    let key = incoming.key.iter().all(|name| incoming.schema.field_with_name(name).is_ok());
-    let key = if key { incoming.key.clone() } else { Vec::new() };
+    let arrives = |name: &String| incoming.schema.field_with_name(name).is_ok();
+    let key = match key {
+        [] if incoming.key.iter().all(arrives) => incoming.key.clone(),
+        key => key.to_vec(),
+    };
     let create = ddl::NewTable { columns, key, comment: incoming.comment.clone() };
     Ok((matched.finish(incoming), create))
 }

@@ -13,11 +13,13 @@ use super::connect::Connection;
 use super::ddl;
 use super::encode::{Column, Format};
 use super::marker::Marker;
+use super::merge::Merging;
 use super::name::Name;
+use super::position::Positions;
 use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Kept, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
 use self::columns::Matched;
@@ -54,6 +56,8 @@ pub(super) struct Detail {
     pub(super) length: CopyLength,
     /// Checks of the target that the stage can make as well.
     pub(super) checks: Vec<Constraint>,
+    /// How rows are merged by key; none where they are added.
+    pub(super) merging: Option<Merging>,
     /// The encoding that can be passed through, when there is one.
     pub(super) raw: Option<Encoding>,
 }
@@ -94,8 +98,8 @@ pub(super) async fn agree(
     incoming: &TableShape,
     request: &WriteRequest,
 ) -> Result<Agreement> {
-    if let WriteMode::Upsert { .. } | WriteMode::Changes { .. } = request.mode {
-        return Err(Error::new(ErrorKind::Unsupported, "rows cannot be merged by key into PostgreSQL yet"));
+    if let WriteMode::Changes { .. } = request.mode {
+        return Err(Error::new(ErrorKind::Unsupported, "PostgreSQL takes no change feed yet"));
     }
     ddl::check_name(&name.table, "table")?;
     let mut wanted = columns::type_names(incoming);
@@ -104,17 +108,22 @@ pub(super) async fn agree(
     let catalog = Catalog::read(connection, name, &wanted).await?;
     let target = settle_name(name, &catalog)?;
     let label = target.quoted();
+    let primary = catalog.table.as_ref().map_or(&[][..], Table::primary);
+    let merge = request.mode.merge().map(|merge| merge.settled(primary, incoming)).transpose();
+    let merge = merge.map_err(|error| error.at("table", &label))?;
+    let key = merge.as_ref().map_or(&[][..], |merge| &merge.key);
     let draft = if let Some(table) = &catalog.table {
         check_target(table, &label)?;
         if request.mode == WriteMode::Create {
             refuse_rows(connection, &target).await?;
         }
-        let matched = columns::match_existing(&catalog, table, incoming, request.schema);
+        let matched = columns::match_existing(&catalog, table, incoming, (request.schema, key));
         let matched = matched.map_err(|error| error.at("table", &label))?;
         let path = path::existing(table, request).map_err(|error| error.at("table", &label))?;
         Draft { target, matched, path, create: None }
     } else {
-        let (matched, create) = columns::plan_new(&catalog, incoming).map_err(|error| error.at("table", &label))?;
+        let (matched, create) =
+            columns::plan_new(&catalog, incoming, key).map_err(|error| error.at("table", &label))?;
         Draft { target, matched, path: path::new(request), create: Some(create) }
     };
     if !catalog.may_create && (draft.create.is_some() || draft.path.path.stages()) {
@@ -123,7 +132,14 @@ pub(super) async fn agree(
                 "GRANT CREATE ON SCHEMA … TO this user; an append or truncate with --jobs 1 needs no table beside",
             ));
     }
-    finish(&catalog, draft, request)
+    let merging = merge.map(|merge| Merging::new(merge, &request.mode, catalog.table.as_ref(), &draft.matched.copied));
+    let merging = merging.transpose().map_err(|error| error.at("table", &label))?;
+    let advance = match &request.advance {
+        Some(advance) => Positions::find(connection, &draft.target).await?.map(|found| (found, advance.clone())),
+        None => None,
+    };
+    let marker = Marker::choose(&catalog.marker, catalog.may_create, &draft.target).advancing(advance);
+    finish(&catalog, draft, request, (merging, marker))
 }
 
 /// Removes marks of commits that nobody will ask for any more.
@@ -139,11 +155,15 @@ struct Draft {
     create: Option<ddl::NewTable>,
 }
 
-fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agreement> {
+fn finish(
+    catalog: &Catalog,
+    draft: Draft,
+    request: &WriteRequest,
+    (merging, marker): (Option<Merging>, Marker),
+) -> Result<Agreement> {
     let Draft { target, matched, path, create } = draft;
     let table = catalog.table.as_ref();
     let is = |what: fn(&Table) -> bool| table.is_some_and(what);
-    let marker = Marker::choose(&catalog.marker, catalog.may_create, &target);
     let mut notes = path.notes;
     if matched.format == Format::Text {
         notes.push("a column has a type with a text form only: the COPY is in text format".to_owned());
@@ -151,7 +171,13 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
     if path.path == Path::NewStaged && catalog.all_published {
         notes.push("a publication for all tables sees the hidden table, too, before it gets its name".to_owned());
     }
-    let guarantee = marker.guarantee(&mut notes);
+    if let (Some(merging), Some(table)) = (&merging, table) {
+        notes.extend(merging.notes(table));
+    }
+    let guarantee = match marker.guarantee(&mut notes) {
+        Guarantee::AtLeastOnce if merging.is_some() => Guarantee::IdempotentByKey,
+        guarantee => guarantee,
+    };
     let must_be_empty = table.is_some() && request.mode == WriteMode::Create;
     let cut = path.path.stages() || !is(|table| table.triggers || table.refers_to_itself);
     let checks = table.map(|table| writable(&table.checks, &matched.copied)).unwrap_or_default();
@@ -165,7 +191,10 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
         marker,
         unlogged: is(|table| table.published || table.persistence == 'u'),
         only: is(|table| table.kind == 'r'),
-        lock: table.filter(|table| matches!(table.kind, 'r' | 'p')).map(|table| lock(table, must_be_empty)),
+        lock: table
+            .filter(|table| matches!(table.kind, 'r' | 'p'))
+            .map(|table| lock(table, must_be_empty || merging.as_ref().is_some_and(Merging::keeps_others_out))),
+        merging,
         must_be_empty,
         length: if cut { CopyLength::Cut } else { CopyLength::Whole },
         checks,
@@ -190,8 +219,8 @@ fn finish(catalog: &Catalog, draft: Draft, request: &WriteRequest) -> Result<Agr
 }
 
 /// A user who may only insert cannot keep other writers out.
-fn lock(table: &Table, must_be_empty: bool) -> Lock {
-    if must_be_empty && table.access.lock { Lock::Rows } else { Lock::Definition }
+fn lock(table: &Table, alone: bool) -> Lock {
+    if alone && table.access.lock { Lock::Rows } else { Lock::Definition }
 }
 
 /// The checks that look only at columns that are written.

@@ -18,6 +18,8 @@ pub(crate) enum Path {
     Held(Emptying),
     /// A hidden table beside is filled by many, then inserted into the target.
     Refill(Emptying),
+    /// A hidden table beside is filled by many, then merged into the target by key.
+    Merge,
     /// A hidden table beside is filled by many, then takes the target's place.
     Swap,
 }
@@ -55,7 +57,9 @@ pub(super) struct Choice {
 
 /// The way into a table that is to be made.
 pub(super) fn new(request: &WriteRequest) -> Choice {
-    let path = if request.tasks == Tasks::One { Path::NewHeld } else { Path::NewStaged };
+    // Of a table beside the keys can be settled before it gets its name.
+    let path =
+        if request.tasks == Tasks::One && request.mode.merge().is_none() { Path::NewHeld } else { Path::NewStaged };
     Choice { path, notes: Vec::new() }
 }
 
@@ -94,6 +98,7 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
                 Path::Refill(emptying(table)?)
             }
         }
+        WriteMode::Upsert(_) | WriteMode::Sync(_) => Path::Merge,
         _ if one => Path::Held(Emptying::Keep),
         // Nobody misses the rows of an empty table: another one can take its place, and no row is written twice.
         WriteMode::Create if table.in_the_way().next().is_none() => {

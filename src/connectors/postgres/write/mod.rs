@@ -20,12 +20,13 @@ use super::connect::Connection;
 use super::connections::Connections;
 use super::name::{Name, literal};
 use super::patience::{self, BEFORE_WRITING};
-use super::publish;
+use super::position;
+use super::publish::{self, Ready};
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
 
 /// One table of one database as a target.
@@ -134,6 +135,17 @@ impl Sink for PostgresSink {
         Ok(())
     }
 
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        let connection = self.shared.connections.take().await?;
+        let noted = position::noted(&connection, &self.name, stream).await?;
+        self.shared.connections.put_back(connection);
+        Ok(noted)
+    }
+
+    fn merged(&self, token: &Token) -> Option<Merged> {
+        self.shared.registry.merged_by(token)
+    }
+
     fn takes(&self, agreement: &Agreement, encoding: &Encoding) -> bool {
         Detail::of(agreement).is_ok_and(|detail| detail.raw.as_ref() == Some(encoding))
     }
@@ -195,11 +207,16 @@ impl Shared {
 impl PostgresSink {
     async fn commit_staged(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let connection = self.shared.connections.take().await?;
-        if publish::staged(&connection, detail, token, receipts).await? {
-            return self.shared.conclude(connection, detail, token).await;
+        match publish::staged(&connection, detail, token, receipts).await? {
+            Ready::ToCommit(merged) => {
+                self.shared.registry.merged(token, merged);
+                self.shared.conclude(connection, detail, token).await
+            }
+            Ready::Committed => {
+                self.shared.connections.put_back(connection);
+                Ok(())
+            }
         }
-        self.shared.connections.put_back(connection);
-        Ok(())
     }
 
     async fn commit_held(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {

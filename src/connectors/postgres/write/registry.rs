@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::connect::Connection;
 use crate::attempt::{Attempt, Token};
+use crate::sink::Merged;
 
 /// Never awaits with its lock held.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ struct State {
     open: Vec<Open>,
     leases: HashMap<Token, Connection>,
     commits: HashMap<Token, Commit>,
+    merges: HashMap<Token, Merged>,
 }
 
 /// How far the commit of a token has come.
@@ -140,6 +142,16 @@ impl Registry {
     /// Notes that `token` is committed.
     pub(super) fn settle(&self, token: &Token) {
         self.state().commits.insert(token.clone(), Commit::Done);
+    }
+
+    /// Notes what the commit of `token` does by key.
+    pub(super) fn merged(&self, token: &Token, merged: Option<Merged>) {
+        self.state().merges.extend(merged.map(|merged| (token.clone(), merged)));
+    }
+
+    /// What the commit of `token` did by key.
+    pub(super) fn merged_by(&self, token: &Token) -> Option<Merged> {
+        self.state().merges.get(token).copied()
     }
 
     /// How far the commit of `token` has come; none when it has not begun.

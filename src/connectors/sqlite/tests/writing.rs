@@ -362,7 +362,7 @@ async fn existing_columns_say_what_they_take() {
     assert_eq!(types, ["Utf8", "Boolean", "Timestamp(ns, \"UTC\")", "Int64", "Utf8", "Decimal128(20, 2)"]);
     let error = agree(vec![field("g", DataType::Date32)]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Schema);
-    let by_key = request(WriteMode::Upsert { key: vec!["a".into()] });
+    let by_key = request(WriteMode::Changes { key: vec!["a".into()] });
     let sink = folder.endpoint().sink(&table("t")).unwrap();
     let shape = TableShape::of(Arc::new(Schema::new(vec![field("a", DataType::Utf8)])));
     assert_eq!(sink.agree(&shape, &by_key).await.unwrap_err().kind(), ErrorKind::Unsupported);

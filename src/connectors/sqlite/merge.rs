@@ -1,0 +1,174 @@
+//! Merging by key: rows wait in a temporary table and find those of the target at the commit.
+//!
+//! The temporary table has the target's affinities and collations, so that two keys are the same there if they are in the
+//! target. Values are compared as they are stored: what a collation takes for equal is updated all the same.
+
+use rusqlite::{Connection, OptionalExtension as _, ffi};
+use serde::{Deserialize, Serialize};
+
+use super::catalog::quoted;
+use super::error::failed;
+use super::keys;
+use super::stage::Detail;
+use super::typemap::Affinity;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Duplicates, Merge, Merged, WriteMode, duplicate_key};
+use crate::sql::ddl::identifiers;
+use crate::sql::dialect::{Dialect as _, Sqlite};
+
+/// The table in which rows wait.
+pub(super) const WAITING: &str = "temp.etl_merge";
+
+/// How rows are merged into the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Merging {
+    /// The columns of the key, by their names in the target.
+    pub(super) key: Vec<String>,
+    duplicates: Duplicates,
+    absent: Absent,
+}
+
+/// What becomes of rows of the target that did not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Absent {
+    Kept,
+    Deleted,
+}
+
+impl Merging {
+    /// How rows are merged by `merge`, of which the key is settled; `target` gives the target's name of a column.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) for a column that is not written.
+    pub(super) fn new(merge: &Merge, mode: &WriteMode, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let target = |name: &String| {
+            let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
+            target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
+        };
+        let duplicates = match &merge.duplicates {
+            Duplicates::Refuse => Duplicates::Refuse,
+            Duplicates::First(column) => Duplicates::First(target(column)?),
+            Duplicates::Last(column) => Duplicates::Last(target(column)?),
+        };
+        let absent = if matches!(mode, WriteMode::Sync(_)) { Absent::Deleted } else { Absent::Kept };
+        Ok(Self { key: merge.key.iter().map(target).collect::<Result<_>>()?, duplicates, absent })
+    }
+
+    /// What the user should know.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let key = self.key.join(", ");
+        let what = match self.absent {
+            Absent::Kept => "those that differ are updated, new ones inserted",
+            Absent::Deleted => "those that did not come are deleted, others updated or inserted",
+        };
+        vec![
+            format!("rows are merged by {key}: {what}"),
+            "rows are written into a temporary table first; the merge reads it and looks up each key".to_owned(),
+        ]
+    }
+
+    /// Refuses rows that are gone with others that nobody asked to change.
+    pub(super) fn check(&self, connection: &Connection, table: &str) -> Result<()> {
+        match keys::changed_by_deletion(connection, table)?.filter(|_| self.absent == Absent::Deleted) {
+            Some(other) => {
+                let message = format!("deleting rows would change those of {other}, whose foreign key refers to it");
+                Err(Error::new(ErrorKind::Constraint, message).with_hint("use --mode upsert, which deletes nothing"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The statements that merge, in their order: deletion, update and insertion, as far as each is needed.
+    pub(super) fn statements(&self, detail: &Detail) -> [Option<String>; 3] {
+        let (table, columns) = (quoted(&detail.table), identifiers(&Sqlite, &detail.columns));
+        let all = |names: &[&String], each: &dyn Fn(&str) -> String, between: &str| {
+            let parts: Vec<String> = names.iter().map(|name| each(&Sqlite.identifier(name))).collect();
+            parts.join(between)
+        };
+        let key: Vec<&String> = self.key.iter().collect();
+        let set: Vec<&String> = detail.columns.iter().filter(|name| !self.key.contains(name)).collect();
+        let same = all(&key, &|name| format!("t.{name} = s.{name}"), " AND ");
+        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {WAITING} AS s WHERE {same})");
+        let update = format!(
+            "UPDATE OR ABORT {table} AS t SET {} FROM {WAITING} AS s WHERE {same} AND ({})",
+            all(&set, &|name| format!("{name} = s.{name}"), ", "),
+            all(&set, &|name| format!("t.{name} COLLATE BINARY IS NOT s.{name}"), " OR ")
+        );
+        let insert = format!(
+            "INSERT OR ABORT INTO {table} ({columns}) SELECT {columns} FROM {WAITING} AS s \
+             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same})"
+        );
+        [(self.absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
+    }
+
+    /// Merges the rows that wait, in the transaction that is open.
+    pub(super) fn merge(&self, connection: &Connection, detail: &Detail) -> Result<Merged> {
+        self.settle_keys(connection)?;
+        let index = format!(
+            "CREATE INDEX {WAITING}_key ON etl_merge ({}); PRAGMA defer_foreign_keys = ON",
+            identifiers(&Sqlite, &self.key)
+        );
+        connection.execute_batch(&index).map_err(failed)?;
+        let run = |sql: Option<String>| match sql {
+            Some(sql) => connection.execute(&sql, []).map_err(refused),
+            None => Ok(0),
+        };
+        let [delete, update, insert] = self.statements(detail);
+        let (deleted, updated, inserted) = (run(delete)?, run(update)?, run(insert)?);
+        connection.execute_batch(&format!("DROP TABLE {WAITING}")).map_err(failed)?;
+        Ok(Merged { inserted: inserted as u64, updated: updated as u64, deleted: deleted as u64 })
+    }
+
+    /// Leaves one row of each key.
+    fn settle_keys(&self, connection: &Connection) -> Result<()> {
+        let key = identifiers(&Sqlite, &self.key);
+        let order = match &self.duplicates {
+            Duplicates::Refuse => String::new(),
+            Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", Sqlite.identifier(column)),
+            Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", Sqlite.identifier(column)),
+        };
+        // Without an order all rows of a key are first.
+        let ranked =
+            format!("SELECT rowid AS place, rank() OVER (PARTITION BY {key} {order}) AS rank, {key} FROM {WAITING}");
+        let several = format!(
+            "SELECT min(place), max(place) FROM ({ranked}) WHERE rank = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+        );
+        let places = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        if let Some((one, other)) = connection.query_row(&several, [], places).optional().map_err(failed)? {
+            return Err(duplicate_key(&self.key, &self.duplicates, &format!("{one} and {other}, as they came")));
+        }
+        if self.duplicates == Duplicates::Refuse {
+            return Ok(());
+        }
+        let sql = format!("DELETE FROM {WAITING} WHERE rowid IN (SELECT place FROM ({ranked}) WHERE rank > 1)");
+        connection.execute(&sql, []).map_err(failed).map(drop)
+    }
+}
+
+/// Makes the table in which rows wait.
+pub(super) fn make_waiting(connection: &Connection, detail: &Detail) -> Result<()> {
+    let column = |(name, declared): (&String, &String)| -> Result<String> {
+        let (_, collation, ..) =
+            connection.column_metadata(Some("main"), detail.table.as_str(), name).map_err(failed)?;
+        let collation = collation.map_or_else(|| "BINARY".into(), std::ffi::CStr::to_string_lossy);
+        let affinity = Affinity::of(declared).word();
+        Ok(format!("{} {affinity} COLLATE {}", Sqlite.identifier(name), Sqlite.identifier(&collation)))
+    };
+    let columns = detail.columns.iter().zip(&detail.declared).map(column).collect::<Result<Vec<_>>>()?;
+    connection.execute_batch(&format!("CREATE TABLE {WAITING} ({})", columns.join(", "))).map_err(failed)
+}
+
+/// The key decides which row is replaced: another unique index that refuses a row is a conflict that it does not solve.
+fn refused(error: rusqlite::Error) -> Error {
+    let unique = matches!(&error, rusqlite::Error::SqliteFailure(code, _)
+        if [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY].contains(&code.extended_code));
+    let error = failed(error);
+    if unique {
+        return error.with_hint(
+            "a row has another key and the same value there: mend the rows, or merge by that column with --key",
+        );
+    }
+    error
+}

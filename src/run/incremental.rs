@@ -1,0 +1,328 @@
+//! What an incremental copy reads: the rows with a cursor above the position that the last one reached.
+//!
+//! ```text
+//!            lag                          read by this run
+//!  ──────┼─────────┼────────────────────────────────────────┼─────▶ cursor
+//!      begin    position                                  bound, the position of the next run
+//! ```
+//!
+//! The bound is the highest cursor at the session's point in time, found before anything is read. The target notes the
+//! position in the transaction that brings the rows; where it cannot, the state log does, after it.
+
+use std::cmp::Ordering;
+
+use arrow::array::types::IntervalMonthDayNano;
+use arrow::datatypes::DataType;
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, is_null, lit};
+use datafusion::scalar::ScalarValue;
+use serde_json::{Value as Json, json};
+
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::job::{Incremental, Job, NullCursor};
+use crate::run::fingerprint;
+use crate::sink::{Advance, Noted, Sink, WriteMode};
+use crate::source::TableShape;
+use crate::state::{StateLog, StateRecord};
+
+/// The rows that one run copies.
+#[derive(Debug)]
+pub(super) struct Window {
+    what: Incremental,
+    stream: String,
+    noted: Noted,
+    /// Where the last run ended.
+    position: Option<ScalarValue>,
+    /// Where this one begins.
+    begin: Option<Expr>,
+    /// Where it ends; none when there is nothing to read.
+    bound: Option<ScalarValue>,
+}
+
+impl Window {
+    /// The window of `job` over a source of this `shape`, still without its end. The target is asked for the position,
+    /// then the log.
+    pub(super) async fn begin(
+        job: &Job,
+        shape: &TableShape,
+        sink: &dyn Sink,
+        state: Option<&dyn StateLog>,
+    ) -> Result<Option<Self>> {
+        let Some(what) = job.incremental.clone() else { return Ok(None) };
+        let by_key = job.mode.merge().is_some();
+        check(job, &what, by_key)?;
+        let data_type = cursor_type(shape, &what.cursor).at("column", || &what.cursor)?;
+        let stream = fingerprint::stream(job, &what.cursor);
+        let noted = sink.position(&stream).await?;
+        let kept = match (&noted, state) {
+            (Noted::At(position), _) => Some(position.clone()),
+            (Noted::NoTarget, _) | (_, None) => None,
+            (Noted::Nowhere | Noted::Nothing, Some(state)) => logged(state, &stream).await?,
+        };
+        let position = kept.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
+        let column = || Expr::Column(Column::from_name(&what.cursor));
+        let begin = match &position {
+            None => None,
+            // Rows with the cursor of the position may come later: with a key they are read again.
+            Some(position) if by_key => lowered(position, what.lag.as_deref())?.map(|from| column().gt_eq(lit(from))),
+            Some(position) => Some(column().gt(lit(position.clone()))),
+        };
+        Ok(Some(Self { what, stream, noted, position, begin, bound: None }))
+    }
+
+    /// The column that grows.
+    pub(super) fn cursor(&self) -> &str {
+        &self.what.cursor
+    }
+
+    fn column(&self) -> Expr {
+        Expr::Column(Column::from_name(self.cursor()))
+    }
+
+    /// The rows among which the bound is looked for; none for all.
+    pub(super) fn probe(&self) -> Option<Expr> {
+        let begin = self.begin.clone()?;
+        let nulls = self.what.null_cursor == NullCursor::Refuse;
+        Some(if nulls { begin.or(is_null(self.column())) } else { begin })
+    }
+
+    /// Sets the end: `highest` is the highest cursor of the probe, in which `nulls` rows had none.
+    ///
+    /// # Errors
+    /// [`Constraint`](ErrorKind::Constraint) for rows without a cursor, where they are refused.
+    pub(super) fn end(&mut self, highest: ScalarValue, nulls: u64) -> Result<()> {
+        if nulls > 0 && self.what.null_cursor == NullCursor::Refuse {
+            let message = format!("the cursor of {nulls} rows is NULL: they would never be copied");
+            return Err(Error::new(ErrorKind::Constraint, message)
+                .with_hint("use --null-cursor skip or always, or another column")
+                .at("column", self.cursor()));
+        }
+        let highest = Some(highest).filter(|highest| !highest.is_null());
+        // Rows may have gone: the position never moves back.
+        let higher =
+            |highest: &ScalarValue, position: &ScalarValue| highest.partial_cmp(position) == Some(Ordering::Greater);
+        self.bound = match (highest, self.position.clone()) {
+            (Some(highest), Some(position)) if !higher(&highest, &position) => Some(position),
+            (highest, position) => highest.or(position),
+        };
+        Ok(())
+    }
+
+    /// The rows that are read.
+    pub(super) fn filter(&self) -> Expr {
+        let ended = match &self.bound {
+            Some(bound) => self.column().lt_eq(lit(bound.clone())),
+            // No row has a cursor yet.
+            None => self.column().is_not_null(),
+        };
+        let within = self.begin.iter().cloned().fold(ended, |ended, begin| begin.and(ended));
+        match self.what.null_cursor {
+            NullCursor::Always => within.or(is_null(self.column())),
+            NullCursor::Refuse | NullCursor::Skip => within,
+        }
+    }
+
+    /// The mode in which the rows are written: without a key the first copy must find no rows.
+    pub(super) fn mode(&self, mode: &WriteMode) -> WriteMode {
+        match mode {
+            WriteMode::Append if self.position.is_none() => WriteMode::Create,
+            mode => mode.clone(),
+        }
+    }
+
+    /// What the target notes with the commit.
+    pub(super) fn advance(&self) -> Result<Option<Advance>> {
+        let to = self.bound.as_ref().filter(|_| self.noted != Noted::Nowhere).map(printed).transpose()?;
+        Ok(to.map(|to| Advance { stream: self.stream.clone(), from: self.noted.clone(), to }))
+    }
+
+    /// The position for the log.
+    pub(super) fn record(&self) -> Option<Json> {
+        let value = self.reached()?;
+        Some(json!({"stream": self.stream, "cursor": self.cursor(), "value": value}))
+    }
+
+    /// The position that the run reaches, as text.
+    fn reached(&self) -> Option<String> {
+        self.bound.as_ref().and_then(|bound| printed(bound).ok())
+    }
+
+    /// What the user should know, one sentence each.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let cursor = self.cursor();
+        let text = |value: &ScalarValue| printed(value).unwrap_or_default();
+        let mut notes = vec![match (&self.position, &self.bound) {
+            (None, Some(bound)) => {
+                format!("no position is known: all rows with {cursor} up to {} are read", text(bound))
+            }
+            (None, None) => format!("no position is known, and no row has a {cursor}"),
+            (Some(position), Some(bound)) if position != bound => {
+                format!("the position of {cursor} moves from {} to {}", text(position), text(bound))
+            }
+            (Some(position), _) => format!("the position of {cursor} stays at {}", text(position)),
+        }];
+        if self.noted == Noted::Nowhere {
+            notes.push(
+                "the target notes no position, the log of runs does: a copy that is killed just after its commit is \
+                 done again by the next one"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
+/// Refuses what would leave rows out or double them.
+fn check(job: &Job, what: &Incremental, by_key: bool) -> Result<()> {
+    let wrong = |message: &str, hint: &str| Err(Error::new(ErrorKind::Usage, message).with_hint(hint));
+    let name_key = "name the columns that tell rows apart with --key";
+    match &job.mode {
+        WriteMode::Append | WriteMode::Upsert(_) => {}
+        _ => return wrong("an incremental copy adds rows, or merges them by key", "use --mode incremental"),
+    }
+    if what.lag.is_some() && !by_key {
+        return wrong("with --lag some rows are read again, which without a key would be there twice", name_key);
+    }
+    if what.null_cursor == NullCursor::Always && !by_key {
+        return wrong("rows that are copied each time would be there twice without a key", name_key);
+    }
+    if job.transform.limit.is_some() || job.transform.sql.is_some() {
+        return wrong(
+            "an incremental copy takes all rows above its position, and no --limit or --sql",
+            "use --where to leave rows out",
+        );
+    }
+    Ok(())
+}
+
+/// The type of the cursor, whose order must be the same wherever it is compared.
+fn cursor_type<'a>(shape: &'a TableShape, cursor: &str) -> Result<&'a DataType> {
+    let Ok(field) = shape.schema.field_with_name(cursor) else {
+        return Err(Error::new(ErrorKind::Usage, "the source has no such column").with_hint("check --cursor"));
+    };
+    match field.data_type() {
+        found @ (DataType::Decimal128(..)
+        | DataType::Decimal256(..)
+        | DataType::Date32
+        | DataType::Timestamp(..)
+        | DataType::Utf8
+        | DataType::LargeUtf8) => Ok(found),
+        found if found.is_integer() => Ok(found),
+        found => {
+            let message = format!("values of the type {found} cannot be a cursor");
+            Err(Error::new(ErrorKind::Usage, message).with_hint("use a number, a date, a time stamp or a text"))
+        }
+    }
+}
+
+/// `position` less the lag; none where nothing lies below.
+fn lowered(position: &ScalarValue, lag: Option<&str>) -> Result<Option<ScalarValue>> {
+    let Some(lag) = lag else { return Ok(Some(position.clone())) };
+    let wrong = |hint: &str| {
+        let message = format!("'{lag}' is no lag for a cursor of the type {}", position.data_type());
+        Error::new(ErrorKind::Usage, message).with_hint(hint)
+    };
+    let lag = match position.data_type() {
+        DataType::Timestamp(..) => interval(lag, 0).ok_or_else(|| wrong("write 30s, 10m, 2h or 1d"))?,
+        DataType::Date32 => interval(lag, DAY).ok_or_else(|| wrong("write 1d"))?,
+        number if number.is_integer() || matches!(number, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
+            ScalarValue::try_from_string(lag.trim().to_owned(), &number).map_err(|_| wrong("write a number"))?
+        }
+        _ => return Err(wrong("a text has no distance: leave --lag out")),
+    };
+    // Below the lowest value of its type there is nothing.
+    Ok(position.sub_checked(&lag).ok().map(|from| from.cast_to(&position.data_type())).transpose().unwrap_or(None))
+}
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// `10m` as an interval that is a multiple of `step` milliseconds.
+fn interval(text: &str, step: i64) -> Option<ScalarValue> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", DAY)];
+    let milliseconds = units.into_iter().find_map(|(unit, factor)| {
+        let number: i64 = text.trim().strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(factor).filter(|time| *time >= 0)
+    })?;
+    if step > 0 && milliseconds % step != 0 {
+        return None;
+    }
+    let days = i32::try_from(milliseconds / DAY).ok()?;
+    let nanoseconds = (milliseconds % DAY) * 1_000_000;
+    Some(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(0, days, nanoseconds))))
+}
+
+/// A position as text: what [`parsed`] reads.
+fn printed(position: &ScalarValue) -> Result<String> {
+    match position.cast_to(&DataType::Utf8) {
+        Ok(ScalarValue::Utf8(Some(text))) => Ok(text),
+        _ => Err(Error::new(ErrorKind::Internal, "the position has no text form")),
+    }
+}
+
+fn parsed(text: &str, data_type: &DataType) -> Result<ScalarValue> {
+    let value = ScalarValue::try_from_string(text.to_owned(), data_type).ok().filter(|value| !value.is_null());
+    value.ok_or_else(|| {
+        let message = format!("the position that was kept is no value of the type {data_type}");
+        Error::new(ErrorKind::Schema, message).with_hint("the column has another type now: copy all rows again")
+    })
+}
+
+/// The newest position of `stream` in the log.
+async fn logged(state: &dyn StateLog, stream: &str) -> Result<Option<String>> {
+    for entry in state.runs().await?.iter().rev() {
+        for record in state.read(&entry.run).await?.iter().rev() {
+            if let StateRecord::Committed { position: Some(position), .. } = record
+                && position["stream"] == stream
+            {
+                return Ok(position["value"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(text: &str) -> ScalarValue {
+        parsed(text, &DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()))).unwrap()
+    }
+
+    #[test]
+    fn a_position_survives_as_text() {
+        let types = [
+            ("42", DataType::Int64),
+            ("-0.50", DataType::Decimal128(9, 2)),
+            ("2024-02-29", DataType::Date32),
+            ("2024-02-29T12:00:00.000001", DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None)),
+            ("2024-02-29T12:00:00.000001Z", stamp("2024-01-01T00:00:00Z").data_type()),
+            ("O'Hara\n", DataType::Utf8),
+        ];
+        for (text, data_type) in types {
+            let value = parsed(text, &data_type).unwrap();
+            assert_eq!((value.data_type(), printed(&value).unwrap().as_str()), (data_type, text));
+        }
+        assert_eq!(parsed("soon", &DataType::Int64).unwrap_err().kind(), ErrorKind::Schema);
+    }
+
+    #[test]
+    fn a_lag_lowers_the_position() {
+        let from = |position: ScalarValue, lag: &str| {
+            lowered(&position, Some(lag)).map(|from| from.map(|from| printed(&from).unwrap()))
+        };
+        assert_eq!(from(stamp("2024-03-01T00:05:00Z"), "10m").unwrap().unwrap(), "2024-02-29T23:55:00Z");
+        assert_eq!(from(ScalarValue::Date32(Some(19_782)), "2d").unwrap().unwrap(), "2024-02-27");
+        assert_eq!(from(ScalarValue::Int64(Some(10)), "25").unwrap().unwrap(), "-15");
+        assert_eq!(from(ScalarValue::Int32(Some(i32::MIN)), "1").unwrap(), None);
+        for (position, lag) in [
+            (stamp("2024-03-01T00:05:00Z"), "10"),
+            (ScalarValue::Date32(Some(0)), "10m"),
+            (ScalarValue::Int64(Some(10)), "10m"),
+            (ScalarValue::Utf8(Some("a".to_owned())), "1"),
+        ] {
+            assert_eq!(from(position, lag).unwrap_err().kind(), ErrorKind::Usage, "{lag}");
+        }
+    }
+}
