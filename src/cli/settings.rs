@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::args::{CopyArgs, LimitArgs, Mode, Output, Progress, Schema, TalkArgs, TransformArgs};
-use super::place;
 use super::size::Rate;
+use super::{place, rejects};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
 use crate::sink::{SchemaPolicy, WriteMode};
@@ -59,6 +59,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         },
         pre_sql: args.into.pre_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
+        errors: rejects::policy(&args.errors)?,
         limits: limits(&args.limits)?,
     };
     Ok(CopySettings { job, talk: talk(&args.talk), to_stdout })

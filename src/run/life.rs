@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{Surroundings, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::flow::reject::RejectLog;
 use crate::job::Job;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
@@ -46,7 +47,8 @@ struct Committed {
 
 impl<'a> Life<'a> {
     pub(super) fn new(job: &'a Job, opened: &'a Opened, surroundings: &'a Surroundings) -> Self {
-        let log = Log { state: surroundings.state.as_deref(), run: &opened.token.run };
+        let (state, rejects) = (surroundings.state.as_deref(), opened.rejects.as_deref());
+        let log = Log { state, run: &opened.token.run, rejects };
         Self { job, opened, surroundings, log, check_every: CHECK_EVERY, sweep_time: SWEEP_TIME }
     }
 
@@ -109,6 +111,9 @@ impl<'a> Life<'a> {
         let (sink, session) = (&agreed.sink, &self.opened.session);
         self.surroundings.or_stop(sink.prepare(&agreed.agreement, &self.opened.token)).await?;
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
+        if let Some(rejects) = &self.opened.rejects {
+            self.surroundings.or_stop(rejects.prepare()).await?;
+        }
         let receipts = self.run(&runner, agreed).await?;
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
@@ -116,13 +121,20 @@ impl<'a> Life<'a> {
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
         }
+        if let Some(rejects) = &self.opened.rejects {
+            // First: rows that stand nowhere must not be missed in the target.
+            rejects.commit().await?;
+        }
         let committed = sink.commit(&agreed.agreement, &self.opened.token, &receipts).await;
         committed.map_err(unanswered).at("step", || "commit")?;
         Ok(receipts)
     }
 
     /// Sweeps what was staged. A failure to do so is told beside the one that led here.
-    async fn swept(&self, agreed: &Agreed, error: Error) -> Error {
+    async fn swept(&self, agreed: &Agreed, mut error: Error) -> Error {
+        if let Some(rejects) = &self.opened.rejects {
+            error = rejects.abandon(error).await;
+        }
         match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
             Ok(Ok(())) => error,
             Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
@@ -195,6 +207,7 @@ fn unanswered(error: Error) -> Error {
 struct Log<'a> {
     state: Option<&'a dyn StateLog>,
     run: &'a str,
+    rejects: Option<&'a RejectLog>,
 }
 
 impl Log<'_> {
@@ -209,7 +222,11 @@ impl Log<'_> {
 #[async_trait]
 impl RunEvents for Log<'_> {
     async fn wrote(&self, receipt: &Receipt) -> Result<()> {
-        self.append(&StateRecord::Wrote { transfer: 0, receipt: receipt.clone() }).await
+        self.append(&StateRecord::Wrote { transfer: 0, receipt: receipt.clone() }).await?;
+        if let Some(rejects) = self.rejects {
+            rejects.accept(receipt);
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod inspect;
 mod life;
 pub mod local;
 mod queue;
+mod rejects;
 pub mod report;
 pub mod retry;
 pub mod sizing;

@@ -99,6 +99,10 @@ pub struct Summary {
     pub target: String,
     /// Rows that became visible.
     pub rows: u64,
+    /// Rows that were refused and left out.
+    pub rejected: u64,
+    /// The file that holds them; none where there is none.
+    pub rejects: Option<String>,
     /// Bytes written, encoded.
     pub bytes_written: u64,
     /// Tasks that ran.

@@ -13,6 +13,7 @@ use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
+use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place};
 use crate::plan::context::Ends;
@@ -21,6 +22,7 @@ use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
 use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
+use crate::run::rejects;
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
@@ -45,6 +47,8 @@ pub(super) struct Opened {
     draft: Draft,
     sizing: Sizing,
     budget: Budget,
+    /// Where rejected rows go, where rows may be rejected.
+    pub(super) rejects: Option<Arc<RejectLog>>,
 }
 
 /// A job whose target has agreed.
@@ -104,7 +108,9 @@ impl Opened {
         })?;
         let draft = pipeline.draft().await?;
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
-        Ok(Self { target, session, token, source, pipeline, draft, sizing, budget })
+        // A rejects file that exists is heard of before anything is touched.
+        let rejects = rejects::log(job, &draft.columns, source.label(), (&token, budget.writer_bytes as u64)).await?;
+        Ok(Self { target, session, token, source, pipeline, draft, sizing, budget, rejects })
     }
 
     /// The first record of the run.
@@ -164,6 +170,7 @@ impl Opened {
                 PlanShape::Wide => heavy,
             },
             lane_bytes: budget.lane_bytes,
+            rejects: self.rejects.clone(),
             readers: Arc::default(),
         };
         LocalRunner {
@@ -210,7 +217,7 @@ impl Opened {
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
-            notes: agreement.notes.clone(),
+            notes: agreement.notes.iter().cloned().chain(rejects::plan_note(job)).collect(),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
@@ -223,11 +230,16 @@ impl Opened {
             1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
             count => notes.push(format!("tasks were begun anew {count} times after failures that passed")),
         }
+        let rejected = receipts.iter().map(|receipt| receipt.rejected).sum();
+        let log = self.rejects.as_deref();
+        notes.extend(log.map(RejectLog::shown).unwrap_or_default().into_iter().map(|text| format!("rejected: {text}")));
         Summary {
             run: self.token.run.clone(),
             source: self.source.label(),
             target: agreed.agreement.label.clone(),
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
+            rejected,
+            rejects: log.and_then(RejectLog::file).filter(|_| rejected > 0).map(str::to_owned),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
             channels: agreed.sizing.channels,
