@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
 use crate::error::Result;
+use crate::reject::Tray;
 use crate::wire;
 
 pub use crate::shape::{Encoding, ReadPlan, Split, SplitGoal, TableShape};
@@ -40,6 +42,18 @@ pub trait Source: Debug + Send + Sync {
 
     /// Streams the rows of one split, in `scan.schema`. Called again for another attempt, it gives the same rows.
     async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream>;
+
+    /// As [`Source::read`], but rows that cannot be decoded are left out and put into `tray`, before the batch that follows
+    /// them. Where nothing is left of many rows an empty batch comes. A source that knows no such rows just reads.
+    async fn read_skipping(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        attempt: &Attempt,
+        _tray: &Arc<Tray>,
+    ) -> Result<BatchStream> {
+        self.read(scan, split, attempt).await
+    }
 
     /// The bytes that [`Source::read_raw`] would give for `scan`; none when it has no such way.
     fn encoding(&self, _scan: &Scan) -> Option<Encoding> {

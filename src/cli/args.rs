@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::mode::{CursorArgs, KeyArgs, Mode};
+use super::rejects::MaxErrors;
 use super::size::{Bytes, Pause, Rate};
 
 const LOCATORS: &str = "\
@@ -29,6 +30,7 @@ Examples:
   etl copy shop.db#orders - --to-format csv | head
   etl copy changes.csv 'postgres://ada@dw/shop#orders' --mode upsert --key id
   etl copy 'postgres://ada@db/shop#orders' shop.db#orders --mode incremental --cursor changed_at --key id --lag 10m
+  etl copy orders.csv shop.db --on-error skip --max-errors 1% --rejects rejects.jsonl
 
 Modes:
   create       make the target; refuse a table with rows, or a file that exists
@@ -122,6 +124,8 @@ pub(super) struct CopyArgs {
     pub(super) files: FileArgs,
     #[command(flatten)]
     pub(super) to_files: TargetFileArgs,
+    #[command(flatten)]
+    pub(super) errors: ErrorArgs,
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
@@ -231,6 +235,20 @@ pub(super) struct TargetFileArgs {
     /// Size of each part file in a folder [default: 256MB]
     #[arg(long, value_name = "SIZE")]
     pub(super) file_bytes: Option<Bytes>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rejected rows")]
+pub(super) struct ErrorArgs {
+    /// A row that cannot be read, computed or cast: fail ends the copy, skip leaves the row out
+    #[arg(long, value_enum, default_value_t = OnError::Fail, hide_possible_values = true)]
+    pub(super) on_error: OnError,
+    /// With skip, fail all the same when more rows are left out: '100', '0.5%'
+    #[arg(long, value_name = "N|P%")]
+    pub(super) max_errors: Option<MaxErrors>,
+    /// With skip, a new file for the rows left out and why: .jsonl or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub(super) rejects: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -405,6 +423,14 @@ pub(super) enum Schema {
     Strict,
     /// Copy what both have
     Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnError {
+    /// It ends the copy
+    Fail,
+    /// It is left out
+    Skip,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

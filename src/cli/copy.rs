@@ -108,6 +108,10 @@ fn text(summary: &Summary, level: Level) -> String {
         let counts = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
         lines.push(format!("  {}", counts.map(|(rows, what)| format!("{} {what}", amount::count(rows))).join(", ")));
     }
+    if summary.rejected > 0 {
+        let place = summary.rejects.as_deref().map_or_else(String::new, |file| format!(", they are in {file}"));
+        lines.push(format!("{} rejected{place}", amount::counted(summary.rejected, "row")));
+    }
     if level == Level::Verbose {
         lines.push(verbose(summary, meter));
     }
@@ -145,6 +149,8 @@ mod tests {
             rows: 1000,
             merged: None,
             position: None,
+            rejected: 0,
+            rejects: None,
             bytes_written: 1_500_000,
             tasks: 2,
             channels: 1,
@@ -158,6 +164,9 @@ mod tests {
         let line = "1,000 rows from a.csv to shop.db#a in 2.00 s: 500 rows/s, 2.00 MB/s, waited for the writer";
         let note = "note: the table was made";
         assert_eq!(text(&summary(), Level::Normal), format!("{line}\n{note}"));
+        let rejected = Summary { rejected: 1, rejects: Some("bad.jsonl".to_owned()), ..summary() };
+        let told = "1 row rejected, they are in bad.jsonl";
+        assert_eq!(text(&rejected, Level::Normal), format!("{line}\n{told}\n{note}"));
         let more = "  run r1\n  2 tasks, 1 channel, 4 splits\n  4.00 MB as Arrow, 1.50 MB written\n  \
                     waited for reader 0.00 s, transform 0.00 s, writer 1.00 s";
         assert_eq!(text(&summary(), Level::Verbose), format!("{line}\n{more}\n{note}"));

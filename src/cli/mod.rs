@@ -20,6 +20,7 @@ mod plan;
 mod printer;
 mod progress;
 mod record;
+mod rejects;
 mod schema;
 mod settings;
 mod size;

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::args::{CopyArgs, LimitArgs, Output, Progress, Schema, TalkArgs, TransformArgs};
 use super::size::Rate;
-use super::{mode, place};
+use super::{mode, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
@@ -71,6 +71,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         },
         pre_sql: args.into.pre_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
+        errors: rejects::policy(&args.errors)?,
         limits: limits(&args.limits)?,
     };
     let resume = if args.into.resume { Resume::Wanted } else { Resume::Unwanted };

@@ -5,4 +5,5 @@ pub mod channel;
 pub mod compact;
 pub mod heavy;
 pub mod meter;
+pub mod reject;
 pub mod throttle;

@@ -17,6 +17,7 @@ pub mod value;
 
 mod block;
 mod guess;
+mod sift;
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -26,6 +27,7 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Rejects;
 use split::ChunkScan;
 
 /// Bytes of the head of a file that are worth giving to [`RecordFormat::infer`].
@@ -76,6 +78,10 @@ pub trait RecordFormat: Debug + Send + Sync {
     /// [`Value`](crate::error::ErrorKind::Value) for a value that is not of its column's type, both with the line;
     /// [`Schema`](crate::error::ErrorKind::Schema) for a column that the file does not have.
     fn decode(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<RecordBatch>;
+
+    /// As [`RecordFormat::decode`], but records that it refuses with `Corrupt` or `Value` are left out and given beside the
+    /// rest, as texts. One of which nobody can say where it ends is an error all the same.
+    fn sift(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<(RecordBatch, Option<Rejects>)>;
 
     /// The bytes before the first record: the header of CSV, nothing for JSON lines.
     ///

@@ -1,5 +1,6 @@
 //! What is to be moved: plain data, free of any dialect, made by the command line or a job file.
 
+pub mod errors;
 pub mod locator;
 
 use std::fmt;
@@ -9,6 +10,8 @@ use serde_json::Value as Json;
 
 use crate::object::{ObjectRef, SnapshotId};
 use crate::sink::{SchemaPolicy, WriteMode};
+
+pub use errors::{ErrorPolicy, MaxErrors, OnError};
 
 /// One transfer from one place to another.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,6 +38,9 @@ pub struct Job {
     pub pre_sql: Vec<String>,
     /// SQL of the user on the target after success.
     pub post_sql: Vec<String>,
+    /// What happens to rows that are refused.
+    #[serde(default)]
+    pub errors: ErrorPolicy,
     /// Speed and size.
     pub limits: Limits,
 }
@@ -53,6 +59,7 @@ impl Job {
             schema: SchemaPolicy::Strict,
             pre_sql: Vec::new(),
             post_sql: Vec::new(),
+            errors: ErrorPolicy::default(),
             limits: Limits::default(),
         }
     }

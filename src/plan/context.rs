@@ -10,6 +10,7 @@ use crate::endpoint::{ObjectRef, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::meter::Meter;
+use crate::flow::reject::{Basket, RejectLog};
 use crate::flow::throttle::Throttle;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -31,6 +32,8 @@ pub struct Ends {
     pub heavy: HeavyDoor,
     /// Bytes that may wait between a reader and its writer.
     pub lane_bytes: usize,
+    /// Where rejected rows go; without it a row that is refused fails the run.
+    pub rejects: Option<Arc<RejectLog>>,
     /// Shared by every reader that is alive: who gets it for itself knows that none is left.
     pub readers: Arc<RwLock<()>>,
 }
@@ -83,6 +86,11 @@ impl Reads {
         let granted = Arc::clone(&self.0).acquire_owned().await;
         granted.map_err(|_| Error::new(ErrorKind::Internal, "no split may be read any more"))
     }
+}
+
+/// Where the operators of the attempt that runs in `context` put the rows that they refuse; none where the first fails it.
+pub(super) fn basket(context: &TaskContext) -> Option<Arc<Basket>> {
+    context.session_config().get_extension::<Basket>()
 }
 
 /// `context` with one more, or another, extension.

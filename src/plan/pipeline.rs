@@ -102,6 +102,8 @@ pub struct Draft {
     pub reading: ReadPlan,
     /// How many splits are read at once, at most: the channels, or fewer where the session of the source has fewer readers.
     pub readers: usize,
+    /// The columns that are read.
+    pub columns: SchemaRef,
     origins: Vec<Option<String>>,
 }
 
@@ -185,7 +187,8 @@ impl Pipeline {
             PlanShape::Wide => self.writers_of(&root),
         };
         let readers = self.table.readers();
-        Ok(Draft { shape, plan_shape, parts, reading, readers, origins: lineage.origins })
+        let columns = find_read(&root).map_or_else(|| root.schema(), |read| Arc::clone(&read.spec().scan.schema));
+        Ok(Draft { shape, plan_shape, parts, reading, readers, columns, origins: lineage.origins })
     }
 
     /// Plans the transfer that `agreement`, made over `draft`, asks for.

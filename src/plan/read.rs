@@ -27,11 +27,13 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
 use crate::flow::compact::compact;
+use crate::flow::reject::Basket;
 use crate::flow::throttle::Throttle;
-use crate::plan::context::{Ends, Reads};
+use crate::plan::context::{Ends, Reads, basket};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::leaf;
 use crate::plan::trail::{self, Origin, Trail};
+use crate::reject::Tray;
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Encoding, Scan, Source, Split};
 
@@ -155,7 +157,7 @@ impl ExecutionPlan for ReadExec {
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let ends = Ends::of(&context).map_err(to_datafusion)?;
         let source = ends.source(&self.spec.endpoint, &self.spec.object).map_err(to_datafusion)?;
-        let (reads, trail) = (Reads::of(&context), trail::upward(&context));
+        let (reads, trail, basket) = (Reads::of(&context), trail::upward(&context), basket(&context));
         let rows = self.leaf.execute(partition, context)?;
         let throttle = ends.channel_throttle.another();
         let alive = Arc::clone(&ends.readers).try_read_owned().ok();
@@ -168,6 +170,7 @@ impl ExecutionPlan for ReadExec {
             throttle,
             schema: self.schema(),
             origins: Arc::default(),
+            basket,
             _alive: alive,
         };
         let reading = Reading { trail, state: State::Waiting(Box::new((reader, rows))) };
@@ -235,6 +238,8 @@ struct Reader {
     throttle: Throttle,
     schema: SchemaRef,
     origins: Arc<Trail>,
+    /// Where rows go that cannot be read.
+    basket: Option<Arc<Basket>>,
     /// A reader that was told to end may still hold a read of the source: the runner waits for it.
     _alive: Option<OwnedRwLockReadGuard<()>>,
 }
@@ -280,9 +285,13 @@ impl Reader {
     }
 
     async fn read(&self, split: &Split, name: &Arc<str>, sender: &LaneSender) -> Result<()> {
-        let mut batches = self.open(split).await?;
+        let tray = Arc::<Tray>::default();
+        let mut batches = self.open(split, &tray).await?;
         let mut done = 0;
-        while let Some(batch) = batches.try_next().await? {
+        loop {
+            let next = batches.try_next().await?;
+            self.set_aside(&tray, name).await?;
+            let Some(batch) = next else { return Ok(()) };
             if batch.num_rows() == 0 {
                 continue;
             }
@@ -292,19 +301,37 @@ impl Reader {
             self.ends.meter.read(rows, bytes);
             let batch = self.declared(batch)?;
             let batch = if self.is_kept { compact(batch).await? } else { batch };
-            self.origins.push(Origin::new(name, done));
+            let shown = self.basket.as_ref().map(|basket| {
+                basket.read(rows);
+                batch.clone()
+            });
+            self.origins.push(Origin::new(name, done).with_batch(shown));
             done += rows;
             if !sender.send_heavy(Ok(batch), bytes as usize, heavy).await {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what the source has put into `tray` while it read a part of the split `name`.
+    async fn set_aside(&self, tray: &Tray, name: &str) -> Result<()> {
+        let Some(basket) = &self.basket else { return Ok(()) };
+        for mut rejects in tray.take() {
+            basket.read(rejects.errors.len() as u64);
+            if !name.is_empty() {
+                rejects.errors = rejects.errors.into_iter().map(|error| error.at("split", name)).collect();
+            }
+            basket.add(rejects).await?;
+        }
         Ok(())
     }
 
-    async fn open(&self, split: &Split) -> Result<BatchStream> {
+    async fn open(&self, split: &Split, tray: &Arc<Tray>) -> Result<BatchStream> {
         let attempt = Attempt::new(self.spec.token.clone(), split.id, vec![split.id]);
-        if self.spec.encoding.is_none() {
-            return self.source.read(&self.spec.scan, split, &attempt).await;
+        match (&self.spec.encoding, &self.basket) {
+            (Some(_), _) => {}
+            (None, None) => return self.source.read(&self.spec.scan, split, &attempt).await,
+            (None, Some(_)) => return self.source.read_skipping(&self.spec.scan, split, &attempt, tray).await,
         }
         let frames = self.source.read_raw(&self.spec.scan, split, &attempt).await?;
         Ok(frames.map(|frame| frame.and_then(|(bytes, rows)| frame_batch(bytes, rows))).boxed())

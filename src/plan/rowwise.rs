@@ -5,21 +5,17 @@
 //! but no value. The row is that of the split, also behind filters; where rows have no split any more, as above a grouping,
 //! they count from the begin of the partition.
 
+mod work;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
-use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -34,12 +30,14 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::checked::check_expr;
-use super::error::{from_datafusion, to_datafusion};
-use super::trail::{self, Origin};
+use super::error::to_datafusion;
+use super::trail;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind};
 use crate::flow::meter::Part;
-use crate::plan::context::Ends;
+use crate::plan::context::{Ends, basket};
+use crate::reject::Stage;
+use work::{Step, Work};
 
 /// Filters rows, then computes columns. See the [module](self).
 #[derive(Clone, Debug)]
@@ -62,33 +60,6 @@ pub struct Labels {
     pub columns: BTreeMap<String, String>,
     /// Of all other columns: `--sql`.
     pub others: Option<String>,
-}
-
-/// What is done with a batch.
-#[derive(Debug)]
-struct Work {
-    predicate: Option<Step>,
-    /// Which columns outlive the filter: the projection's steps count these alone. All of them without one.
-    kept: Option<Vec<usize>>,
-    projection: Option<Vec<Step>>,
-    schema: SchemaRef,
-}
-
-/// One checked expression, with what an error says of it.
-#[derive(Debug)]
-struct Step {
-    expr: Arc<dyn PhysicalExpr>,
-    text: String,
-    option: Option<String>,
-}
-
-/// What became of a batch: the rows, and which of the incoming ones they are.
-type Done = (RecordBatch, Option<BooleanArray>);
-
-/// Why there is none, and in which incoming row.
-struct Failed {
-    error: Error,
-    row: Option<u64>,
 }
 
 impl RowwiseExec {
@@ -276,7 +247,7 @@ impl ExecutionPlan for RowwiseExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let upward = trail::upward(&context);
+        let (upward, basket) = (trail::upward(&context), basket(&context));
         let meter = Ends::of(&context).ok().map(|ends| Arc::clone(&ends.meter));
         let (context, trail) = trail::follow(&self.input, &context);
         let input = self.input.execute(partition, context)?;
@@ -286,16 +257,23 @@ impl ExecutionPlan for RowwiseExec {
             let first_row = rows;
             rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
             let origin = if batch.is_ok() { trail.as_ref().and_then(|trail| trail.pop()) } else { None };
-            let (work, meter) = (Arc::clone(&work), meter.clone());
+            let (work, meter, basket) = (Arc::clone(&work), meter.clone(), basket.clone());
             async move {
                 let batch = batch?;
                 let start = Instant::now();
-                let done = cpu::run(move || work.run(&batch)).await.map_err(to_datafusion)?;
+                let computed = cpu::run({
+                    let (batch, sifting) = (batch.clone(), basket.is_some());
+                    move || if sifting { work.sift(&batch) } else { work.run(&batch).map(|done| (done, Vec::new())) }
+                });
+                let computed = computed.await.map_err(to_datafusion)?;
                 meter.inspect(|meter| meter.waited(Part::Transform, start.elapsed()));
-                match done {
-                    Ok((batch, keep)) => Ok((batch, origin.map(|origin| origin.filtered(keep)))),
-                    Err(failed) => Err(to_datafusion(failed.located(origin.as_ref(), first_row))),
+                let ((rows, keep), refused) =
+                    computed.map_err(|failed| to_datafusion(failed.located(origin.as_ref(), first_row)))?;
+                if let Some(basket) = basket.filter(|_| !refused.is_empty()) {
+                    let rejects = trail::rejects(Stage::Transform, &batch, origin.as_ref(), refused);
+                    basket.add(rejects.map_err(to_datafusion)?).await.map_err(to_datafusion)?;
                 }
+                Ok((rows, origin.map(|origin| origin.filtered(keep))))
             }
         });
         // Two at once: the one that is waited for, and one ahead.
@@ -307,99 +285,5 @@ impl ExecutionPlan for RowwiseExec {
             batch
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
-    }
-}
-
-impl Work {
-    /// The same, in which the filter copies only the columns that the projection looks at.
-    fn narrowed(mut self) -> Result<Self> {
-        let (Some(_), Some(steps)) = (&self.predicate, &mut self.projection) else { return Ok(self) };
-        let mut kept: Vec<usize> =
-            steps.iter().flat_map(|step| collect_columns(&step.expr)).map(|column| column.index()).collect();
-        kept.sort_unstable();
-        kept.dedup();
-        for step in steps {
-            let place = |node: Arc<dyn PhysicalExpr>| {
-                let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
-                let index = kept.binary_search(&column.index()).unwrap_or(column.index());
-                Ok(Transformed::yes(Arc::new(Column::new(column.name(), index)) as Arc<dyn PhysicalExpr>))
-            };
-            step.expr = Arc::clone(&step.expr).transform_up(place)?.data;
-        }
-        self.kept = Some(kept);
-        Ok(self)
-    }
-
-    fn run(&self, batch: &RecordBatch) -> Result<Done, Failed> {
-        let Some(filter) = &self.predicate else { return Ok((self.project(batch, None)?, None)) };
-        let keep = filter.evaluate(batch).map_err(|error| filter.locate(batch, error, |row| row))?;
-        let keep = keep.as_boolean_opt().cloned().unwrap_or_else(|| BooleanArray::new_null(batch.num_rows()));
-        let kept = match &self.kept {
-            Some(columns) => filter_record_batch(&batch.project(columns)?, &keep)?,
-            None => filter_record_batch(batch, &keep)?,
-        };
-        Ok((self.project(&kept, Some(&keep))?, Some(keep)))
-    }
-
-    fn project(&self, batch: &RecordBatch, keep: Option<&BooleanArray>) -> Result<RecordBatch, Failed> {
-        let Some(steps) = &self.projection else { return Ok(batch.clone()) };
-        let row_of = |row: u64| keep.map_or(row, |keep| trail::nth_kept(keep, row));
-        let evaluate = |step: &Step| step.evaluate(batch).map_err(|error| step.locate(batch, error, row_of));
-        let columns = steps.iter().map(evaluate).collect::<Result<_, _>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
-    }
-}
-
-impl Failed {
-    fn located(self, origin: Option<&Origin>, first_row: u64) -> Error {
-        match (self.row, origin) {
-            (None, _) => self.error,
-            (Some(row), Some(origin)) => origin.locate(self.error, row),
-            // People count from 1.
-            (Some(row), None) => self.error.at("row", first_row + row + 1),
-        }
-    }
-}
-
-impl From<ArrowError> for Failed {
-    fn from(error: ArrowError) -> Self {
-        Self { error: error.into(), row: None }
-    }
-}
-
-impl Step {
-    fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
-        self.expr.evaluate(batch)?.into_array(batch.num_rows())
-    }
-
-    /// `error` of `batch`, with the first row that gives one.
-    fn locate(&self, batch: &RecordBatch, error: DataFusionError, row_of: impl Fn(u64) -> u64) -> Failed {
-        let mut error = from_datafusion(error);
-        let (mut start, mut length) = (0, batch.num_rows());
-        let mut found = length == 1;
-        while length > 1 {
-            let half = length / 2;
-            let first = self.evaluate(&batch.slice(start, half));
-            let (next, rows) = match first {
-                Err(error) => ((start, half), Some(error)),
-                Ok(_) => match self.evaluate(&batch.slice(start + half, length - half)) {
-                    Err(error) => ((start + half, length - half), Some(error)),
-                    // Neither half fails alone: it is no matter of a row.
-                    Ok(_) => ((start, 0), None),
-                },
-            };
-            found = rows.is_some() && next.1 == 1;
-            if let Some(rows) = rows {
-                error = from_datafusion(rows);
-            }
-            (start, length) = next;
-        }
-        let error = error.at("expression", &self.text);
-        let error = match &self.option {
-            Some(option) => error.at("option", option),
-            None => error,
-        };
-        Failed { error, row: found.then(|| row_of(start as u64)) }
     }
 }

@@ -7,13 +7,15 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array as _, BooleanArray};
+use arrow::array::{Array as _, BooleanArray, RecordBatch, UInt64Array};
+use arrow::compute::take_record_batch;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 
-use crate::error::{Error, Frame};
+use crate::error::{Error, Frame, Result};
 use crate::plan::context::with_extension;
+use crate::reject::{Rejects, Stage};
 use crate::source::Split;
 
 /// Operators that hand up each batch, or a part of it, before they take the next one.
@@ -31,12 +33,33 @@ pub(super) struct Origin {
     first_row: u64,
     /// The filters that its rows passed, the first one first.
     kept: Vec<BooleanArray>,
+    /// The batch itself as the source gave it, where rows may be rejected.
+    batch: Option<RecordBatch>,
 }
 
 impl Origin {
     /// Rows of `split` from `first_row` on.
     pub(super) fn new(split: &Arc<str>, first_row: u64) -> Self {
-        Self { split: Arc::clone(split), first_row, kept: Vec::new() }
+        Self { split: Arc::clone(split), first_row, kept: Vec::new(), batch: None }
+    }
+
+    /// The same, with the rows themselves.
+    #[must_use]
+    pub(super) fn with_batch(self, batch: Option<RecordBatch>) -> Self {
+        Self { batch, ..self }
+    }
+
+    /// Places of `rows` of the batch among the rows that the source gave in it.
+    fn places(&self, mut rows: Vec<usize>) -> Vec<usize> {
+        for keep in self.kept.iter().rev() {
+            let kept: Vec<usize> = keep.values().set_indices().filter(|row| keep.is_valid(*row)).collect();
+            rows.iter_mut().for_each(|row| *row = kept[*row]);
+        }
+        rows
+    }
+
+    fn of_split(&self, error: Error) -> Error {
+        if self.split.is_empty() { error } else { error.at("split", &self.split) }
     }
 
     /// The rows among them that `keep` keeps.
@@ -53,9 +76,30 @@ impl Origin {
 
     /// `error` of row `row` of the batch.
     pub(super) fn locate(&self, error: Error, row: u64) -> Error {
-        let error = error.at("row", self.row(row));
-        if self.split.is_empty() { error } else { error.at("split", &self.split) }
+        self.of_split(error.at("row", self.row(row)))
     }
+}
+
+/// The `refused` rows of `batch`, as they were when they came from the source, where `origin` knows that.
+pub(super) fn rejects(
+    stage: Stage,
+    batch: &RecordBatch,
+    origin: Option<&Origin>,
+    refused: Vec<(usize, Error)>,
+) -> Result<Rejects> {
+    let (mut rows, mut errors): (Vec<usize>, Vec<Error>) = refused.into_iter().unzip();
+    let mut batch = batch;
+    if let Some(origin) = origin {
+        let places = origin.places(rows.clone());
+        let at =
+            |(place, error): (&usize, Error)| origin.of_split(error.at("row", origin.first_row + 1 + *place as u64));
+        errors = places.iter().zip(errors).map(at).collect();
+        if let Some(source) = &origin.batch {
+            (batch, rows) = (source, places);
+        }
+    }
+    let rows = UInt64Array::from_iter_values(rows.into_iter().map(|row| row as u64));
+    Ok(Rejects::new(stage, take_record_batch(batch, &rows)?, errors))
 }
 
 /// How messages name a split; empty for the first one where its source has no word for it: rows count from there anyway.
@@ -147,7 +191,7 @@ impl Written {
     pub(super) fn add(&mut self, rows: u64, origin: Option<Origin>) {
         let range = self.rows..self.rows + rows;
         self.rows = range.end;
-        let Some(origin) = origin else { return };
+        let Some(origin) = origin.map(|origin| origin.with_batch(None)) else { return };
         if let Some((last, known)) = self.batches.back_mut()
             && known.split == origin.split
             && known.kept.is_empty()

@@ -23,10 +23,12 @@ use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::align::{Aligner, Unaligned};
 use crate::flow::meter::Part;
-use crate::plan::context::Ends;
+use crate::flow::reject::Basket;
+use crate::plan::context::{Ends, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::read;
 use crate::plan::trail::{self, Origin, Trail, Written};
+use crate::reject::Stage;
 use crate::runner::Task;
 use crate::sink::{Agreement, Receipt, Writer};
 
@@ -151,37 +153,57 @@ impl ExecutionPlan for WriteExec {
                 to_datafusion(Error::new(ErrorKind::Internal, "the plan has more partitions than tasks"))
             })?;
         let ends = Ends::of(&context).map_err(to_datafusion)?;
+        let attempt = Attempt::new(self.spec.token.clone(), task.id, task.splits);
+        let basket = ends.rejects.as_ref().map(|log| Arc::new(log.basket(&attempt)));
+        let context = match &basket {
+            Some(basket) => with_extension(&context, Arc::clone(basket)),
+            None => context,
+        };
         let (context, trail) = trail::follow(&self.input, &context);
         let input = self.input.execute(partition, context)?;
-        let writing = Writing { spec: Arc::clone(&self.spec), task, ends, trail };
+        let writing = Writing { spec: Arc::clone(&self.spec), attempt, ends, trail, basket };
         let receipt = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipt)))
     }
 }
 
+/// Rows that fit the target, and where they come from.
+type Fitting = (RecordBatch, Option<Origin>);
+
 /// One attempt of one task.
 struct Writing {
     spec: Arc<WriteSpec>,
-    task: Task,
+    attempt: Attempt,
     ends: Arc<Ends>,
     trail: Option<Arc<Trail>>,
+    /// Where rows go that do not fit.
+    basket: Option<Arc<Basket>>,
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // Readers that were told to end may hold it a moment longer than the attempt lives.
+        self.basket.iter().for_each(|basket| basket.forget());
+    }
 }
 
 impl Writing {
     async fn run(self, input: SendableRecordBatchStream) -> Result<RecordBatch> {
         let agreement = &self.spec.agreement;
-        let attempt = Attempt::new(self.spec.token.clone(), self.task.id, self.task.splits.clone());
-        let writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &attempt).await;
+        let writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &self.attempt).await;
         let mut writer = writer.map_err(|error| self.of_target(error))?;
         let mut written = Written::default();
         let rows = match self.spec.payload {
             Payload::Columns => self.write_columns(input, &mut *writer, &mut written).await?,
             Payload::Frames => self.write_frames(input, &mut *writer, &mut written).await?,
         };
-        let receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
+        let mut receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
         if receipt.rows != rows {
             let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
             return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
+        }
+        if let Some(basket) = &self.basket {
+            receipt.rejected = basket.seal(&receipt).await?;
         }
         let json: ArrayRef = Arc::new(StringArray::from(vec![serde_json::to_string(&receipt)?]));
         Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![json])?)
@@ -198,18 +220,41 @@ impl Writing {
         let aligner = Arc::new(aligner.map_err(|error| self.of_target(error))?);
         let mut rows = 0;
         while let Some(batch) = self.received(&mut input).await? {
-            let (count, origin) = (batch.num_rows() as u64, self.origin());
-            let casts = Arc::clone(&aligner);
             let start = Instant::now();
-            let fitting = cpu::run(move || casts.align(&batch)).await?;
-            let fitting = fitting.map_err(|unaligned| self.of_target(located(unaligned, origin.as_ref(), rows)))?;
+            let (fitting, origin) = match &self.basket {
+                Some(basket) => self.sifted(batch, &aligner, basket).await?,
+                None => self.aligned(batch, &aligner, rows).await?,
+            };
             self.ends.meter.waited(Part::Transform, start.elapsed());
+            let count = fitting.num_rows() as u64;
+            if count == 0 {
+                continue;
+            }
             written.add(count, origin);
             self.sent(writer.write(fitting), written).await?;
             rows += count;
             self.ends.meter.wrote(count);
         }
         Ok(rows)
+    }
+
+    /// `batch` in the types of the target. `rows` rows of the task were written before it.
+    async fn aligned(&self, batch: RecordBatch, aligner: &Arc<Aligner>, rows: u64) -> Result<Fitting> {
+        let (origin, casts) = (self.origin(), Arc::clone(aligner));
+        let fitting = cpu::run(move || casts.align(&batch)).await?;
+        let fitting = fitting.map_err(|unaligned| self.of_target(located(unaligned, origin.as_ref(), rows)))?;
+        Ok((fitting, origin))
+    }
+
+    /// The rows of `batch` that fit, in the types of the target; the others go into `basket`.
+    async fn sifted(&self, batch: RecordBatch, aligner: &Arc<Aligner>, basket: &Basket) -> Result<Fitting> {
+        let (origin, casts, rows) = (self.origin(), Arc::clone(aligner), batch.clone());
+        let sifted = cpu::run(move || casts.sift(&rows)).await?.map_err(|error| self.of_target(error))?;
+        if !sifted.misfits.is_empty() {
+            let refused = sifted.misfits.into_iter().map(|misfit| (misfit.row, misfit.into_error("")));
+            basket.add(trail::rejects(Stage::Write, &batch, origin.as_ref(), refused.collect())?).await?;
+        }
+        Ok((sifted.fitting, origin.map(|origin| origin.filtered(sifted.kept))))
     }
 
     async fn write_frames(

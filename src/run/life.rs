@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::{Surroundings, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::flow::reject::RejectLog;
 use crate::job::{Job, Toggle};
 use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
@@ -58,7 +59,8 @@ enum Past {
 
 impl<'a> Life<'a> {
     pub(super) fn new(job: &'a Job, opened: &'a Opened, surroundings: &'a Surroundings) -> Self {
-        let log = Log { state: surroundings.state.as_deref(), run: &opened.token.run, kept: OnceLock::new() };
+        let (state, rejects) = (surroundings.state.as_deref(), opened.rejects.as_deref());
+        let log = Log { state, run: &opened.token.run, kept: OnceLock::new(), rejects };
         let (check_every, sweep_time) = (CHECK_EVERY, SWEEP_TIME);
         Self { job, opened, surroundings, log, lease: OnceCell::new(), check_every, sweep_time }
     }
@@ -238,6 +240,9 @@ impl<'a> Life<'a> {
         let (sink, session) = (&agreed.sink, &self.opened.session);
         self.surroundings.or_stop(sink.prepare(&agreed.agreement, &self.opened.token)).await?;
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
+        if let Some(rejects) = &self.opened.rejects {
+            self.surroundings.or_stop(rejects.prepare()).await?;
+        }
         let mut receipts = self.run(&runner, agreed, &done).await?;
         receipts.extend(done);
         refuse_empty_sync(self.job, &receipts)?;
@@ -250,13 +255,20 @@ impl<'a> Life<'a> {
         if let Some(lease) = self.lease.get().filter(|lease| lease.is_lost()) {
             return Err(lease.lost().await);
         }
+        if let Some(rejects) = &self.opened.rejects {
+            // First: rows that stand nowhere must not be missed in the target.
+            rejects.commit().await?;
+        }
         let committed = sink.commit(&agreed.agreement, &self.opened.token, &receipts).await;
         committed.map_err(unanswered).at("step", || "commit")?;
         Ok(receipts)
     }
 
     /// Sweeps what was staged. A failure to do so is told beside the one that led here.
-    async fn swept(&self, agreed: &Agreed, error: Error) -> Failure {
+    async fn swept(&self, agreed: &Agreed, mut error: Error) -> Failure {
+        if let Some(rejects) = &self.opened.rejects {
+            error = rejects.abandon(error).await;
+        }
         let error = match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
             Ok(Ok(())) => return error.into(),
             Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
@@ -370,6 +382,7 @@ pub(super) struct Log<'a> {
     run: &'a str,
     /// What the target keeps, once that is agreed on.
     kept: OnceLock<Kept>,
+    rejects: Option<&'a RejectLog>,
 }
 
 impl Log<'_> {
@@ -384,11 +397,18 @@ impl Log<'_> {
 #[async_trait]
 impl RunEvents for Log<'_> {
     async fn wrote(&self, receipt: &Receipt) -> Result<()> {
-        let (transfer, receipt) = (0, receipt.clone());
         let outlives = self.kept.get() == Some(&Kept::Tasks);
-        let record =
-            if outlives { StateRecord::Wrote { transfer, receipt } } else { StateRecord::Held { transfer, receipt } };
-        self.append(&record).await
+        let (transfer, logged) = (0, receipt.clone());
+        let record = if outlives {
+            StateRecord::Wrote { transfer, receipt: logged }
+        } else {
+            StateRecord::Held { transfer, receipt: logged }
+        };
+        self.append(&record).await?;
+        if let Some(rejects) = self.rejects {
+            rejects.accept(receipt);
+        }
+        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@ mod lease;
 mod life;
 pub mod local;
 mod queue;
+mod rejects;
 pub mod report;
 pub mod resume;
 pub mod retry;

@@ -106,6 +106,10 @@ pub struct Summary {
     pub merged: Option<Merged>,
     /// Where the next incremental copy goes on.
     pub position: Option<String>,
+    /// Rows that were refused and left out.
+    pub rejected: u64,
+    /// The file that holds them; none where there is none.
+    pub rejects: Option<String>,
     /// Bytes written, encoded.
     pub bytes_written: u64,
     /// Tasks that ran.

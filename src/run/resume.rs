@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::endpoint::{Snapshot, SnapshotId, Step};
+use crate::endpoint::{Snapshot, Step};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::Job;
+use crate::job::{Job, OnError};
 use crate::run::fingerprint;
 use crate::runner::PlanShape;
 use crate::sink::{Agreement, Kept, Receipt};
@@ -147,17 +147,19 @@ pub struct Resume {
     pub reason: String,
 }
 
-/// The grade of a transfer read at `snapshot`, which somebody else holds if it is `held`, of plans of `shape`, into a target
-/// that keeps `kept`.
-pub(super) fn grade(snapshot: &Snapshot, held: Option<&SnapshotId>, shape: PlanShape, kept: Kept) -> Resume {
+/// The grade of `job`, read at `snapshot`, of plans of `shape`, into a target that keeps `kept`.
+pub(super) fn grade(job: &Job, snapshot: &Snapshot, shape: PlanShape, kept: Kept) -> Resume {
     let restart = |reason: &str| Resume { grade: ResumeGrade::Restart, reason: reason.to_owned() };
     let exact = |reason: &str| Resume { grade: ResumeGrade::Exact, reason: reason.to_owned() };
+    if let Some(reason) = always_whole(job) {
+        return restart(reason);
+    }
     match (kept, shape, snapshot) {
         (Kept::Nothing, ..) => restart("the target keeps nothing of an interrupted copy"),
         (Kept::Commit, ..) => restart("all rows are in one transaction, which ends with its process"),
         (Kept::Tasks, PlanShape::Wide, _) => restart("all rows are needed together"),
         (Kept::Tasks, _, Snapshot::Lasting(_)) => exact("as long as the source is unchanged"),
-        (Kept::Tasks, _, Snapshot::Shared(_)) if held.is_some() => exact("as long as the snapshot is held"),
+        (Kept::Tasks, _, Snapshot::Shared(_)) if job.snapshot.is_some() => exact("as long as the snapshot is held"),
         (Kept::Tasks, _, Snapshot::Shared(_)) => {
             restart("the source's point in time ends with its process; one of 'etl snapshot hold' outlives it")
         }
@@ -167,10 +169,18 @@ pub(super) fn grade(snapshot: &Snapshot, held: Option<&SnapshotId>, shape: PlanS
     }
 }
 
-/// Whether splits of `job` that were cut at `then` can be read at `now`. Those of an incremental copy belong to rows whose
-/// end is looked for anew.
+/// Whether tasks of `job` that were read at `then` can be completed at `now`.
 pub(super) fn same_point(job: &Job, then: &Snapshot, now: &Snapshot) -> bool {
-    job.incremental.is_none() && matches!(now, Snapshot::Lasting(_) | Snapshot::Shared(_)) && then == now
+    always_whole(job).is_none() && matches!(now, Snapshot::Lasting(_) | Snapshot::Shared(_)) && then == now
+}
+
+/// Why a job is never completed by another process.
+fn always_whole(job: &Job) -> Option<&'static str> {
+    match (&job.incremental, job.errors.on_error) {
+        (Some(_), _) => Some("the end of an incremental copy is looked for anew"),
+        (None, OnError::Skip) => Some("what was rejected is known to its process alone"),
+        (None, OnError::Fail) => None,
+    }
 }
 
 #[cfg(test)]

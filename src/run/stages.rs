@@ -14,6 +14,7 @@ use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
+use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
@@ -23,6 +24,7 @@ use crate::run::fingerprint;
 use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
+use crate::run::rejects;
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
 use crate::run::resume::{self, Unfinished, same_point};
 use crate::run::retry::Renewal;
@@ -49,6 +51,8 @@ pub(super) struct Opened {
     window: Option<Window>,
     sizing: Sizing,
     budget: Budget,
+    /// Where rejected rows go, where rows may be rejected.
+    pub(super) rejects: Option<Arc<RejectLog>>,
 }
 
 /// A job whose target has agreed.
@@ -148,7 +152,9 @@ impl Opened {
             }
         }
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
-        Ok(Self { target, session, token, source, pipeline, draft, window, sizing, budget })
+        // A rejects file that exists is heard of before anything is touched.
+        let rejects = rejects::log(job, &draft.columns, source.label(), (&token, budget.writer_bytes as u64)).await?;
+        Ok(Self { target, session, token, source, pipeline, draft, window, sizing, budget, rejects })
     }
 
     /// The first record of the run.
@@ -232,6 +238,7 @@ impl Opened {
                 PlanShape::Wide => heavy,
             },
             lane_bytes: budget.lane_bytes,
+            rejects: self.rejects.clone(),
             readers: Arc::default(),
         };
         LocalRunner {
@@ -280,13 +287,8 @@ impl Opened {
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
-            resume: resume::grade(
-                &self.session.snapshot(),
-                job.snapshot.as_ref(),
-                planned.transfer.shape,
-                agreement.kept,
-            ),
-            notes: self.notes(agreement),
+            resume: resume::grade(job, &self.session.snapshot(), planned.transfer.shape, agreement.kept),
+            notes: self.notes(agreement).into_iter().chain(rejects::plan_note(job)).collect(),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
@@ -301,6 +303,9 @@ impl Opened {
             1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
             count => notes.push(format!("tasks were begun anew {count} times after failures that passed")),
         }
+        let rejected = receipts.iter().map(|receipt| receipt.rejected).sum();
+        let log = self.rejects.as_deref();
+        notes.extend(log.map(RejectLog::shown).unwrap_or_default().into_iter().map(|text| format!("rejected: {text}")));
         Summary {
             run: self.token.run.clone(),
             source: self.source.label(),
@@ -308,6 +313,8 @@ impl Opened {
             rows: receipts.iter().map(|receipt| receipt.rows).sum(),
             merged: committed.merged,
             position: committed.position.as_ref().and_then(|position| position["value"].as_str()).map(str::to_owned),
+            rejected,
+            rejects: log.and_then(RejectLog::file).filter(|_| rejected > 0).map(str::to_owned),
             bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
             tasks: receipts.len(),
             channels: committed.channels,

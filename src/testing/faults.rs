@@ -23,6 +23,7 @@ use futures::{StreamExt as _, stream};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Tray;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -253,6 +254,16 @@ impl Source for FaultySource {
     }
     async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
         let batches = self.faults.at(Point::Read, self.inner.read(scan, split, attempt)).await?;
+        Ok(self.faults.items(batches))
+    }
+    async fn read_skipping(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        attempt: &Attempt,
+        tray: &Arc<Tray>,
+    ) -> Result<BatchStream> {
+        let batches = self.faults.at(Point::Read, self.inner.read_skipping(scan, split, attempt, tray)).await?;
         Ok(self.faults.items(batches))
     }
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {

@@ -260,6 +260,8 @@ pub(super) fn cut(batches: BatchStream, file: String, scan: &Scan) -> BatchStrea
     let mut left = limit_of(scan);
     let sized = batches.flat_map(move |batch| {
         let pieces = match batch {
+            // A piece of which nothing is left: who reads it hears of it all the same.
+            Ok(batch) if batch.num_rows() == 0 => vec![Ok(batch)],
             Ok(batch) => plain::cut(&batch, rows, bytes).into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error.at("file", &file))],
         };

@@ -18,6 +18,7 @@ use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
 use crate::formats::{HEADER_BYTES, Layout, RecordFormat, SAMPLE_BYTES, ipc};
+use crate::reject::{REJECT, Tray};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// Files of a set whose types are looked at.
@@ -138,7 +139,8 @@ impl FileSource {
         }
         let bytes = self.inputs.iter().map(|input| input.bytes).sum::<u64>();
         let rows = rows.filter(|_| self.records.is_none());
-        Ok(TableShape { rows, bytes: (bytes > 0).then_some(bytes), ..TableShape::of(schema) })
+        let shape = TableShape::of(without_reasons(schema));
+        Ok(TableShape { rows, bytes: (bytes > 0).then_some(bytes), ..shape })
     }
 
     /// The splits of all files. Blocks and scans.
@@ -181,6 +183,22 @@ impl Source for FileSource {
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        self.read_split(scan, split, None).await
+    }
+
+    async fn read_skipping(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: &Arc<Tray>,
+    ) -> Result<BatchStream> {
+        self.read_split(scan, split, Some(tray)).await
+    }
+}
+
+impl FileSource {
+    async fn read_split(&self, scan: &Scan, split: &Split, tray: Option<&Arc<Tray>>) -> Result<BatchStream> {
         let piece: Piece = Piece::deserialize(&split.detail)
             .map_err(|source| Error::new(ErrorKind::Internal, "the split is not one of files").with_source(source))?;
         let input = self.input(piece.file())?;
@@ -198,7 +216,7 @@ impl Source for FileSource {
                     // A split of an earlier process: the files are looked at anew.
                     self.blocking(Self::columns).await?;
                 }
-                text::read(self, &piece, scan)
+                text::read(self, &piece, scan, tray)
             }
             (Piece::Records { .. }, None) => {
                 Err(Error::new(ErrorKind::Internal, "the split is not one of this format"))
@@ -206,6 +224,15 @@ impl Source for FileSource {
         }
         .at("file", || &input.name)
     }
+}
+
+/// The columns of a rejects file without the reasons: a repaired one is read as if it had never been refused.
+fn without_reasons(schema: SchemaRef) -> SchemaRef {
+    if schema.index_of(REJECT).is_err() {
+        return schema;
+    }
+    let others = schema.fields().iter().filter(|field| field.name() != REJECT).cloned();
+    Arc::new(Schema::new_with_metadata(others.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
 /// The columns of a file of records; none for an empty one, and for one behind the sample that does not say.

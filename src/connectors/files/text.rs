@@ -6,6 +6,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use futures::{StreamExt as _, stream};
 use rayon::prelude::*;
 
@@ -18,6 +19,7 @@ use crate::bridge::{blocking, cpu};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::split::{RecordStart, stitch};
 use crate::formats::{self, HEADER_BYTES, Layout, RecordFormat, RecordScanner, Start, compress};
+use crate::reject::{Rejects, Tray};
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
 /// Bytes of a piece, about. Small enough to stay in the caches of a core.
@@ -89,8 +91,8 @@ fn record_starts(
     Ok(starts)
 }
 
-/// Streams the records of one split.
-pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan) -> Result<BatchStream> {
+/// Streams the records of one split. Those that cannot be decoded are put into the tray, where there is one.
+pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan, tray: Option<&Arc<Tray>>) -> Result<BatchStream> {
     let records = source.records.clone().ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))?;
     let layout = source.layout.get().cloned().unwrap_or_default();
     let input = source.input(piece.file())?;
@@ -109,7 +111,9 @@ pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan) -> Result<Ba
         let mut cutter = Cutter { reader, scanner: scanned.scanner(), line, target, gate };
         cutter.run(outlet)
     })?;
-    let decoder = Decoder { records, layout, schema: Arc::clone(&scan.schema) };
+    let file = name.clone();
+    let tray = tray.map(|tray| (Arc::clone(tray), file));
+    let decoder = Decoder { records, layout, schema: Arc::clone(&scan.schema), tray };
     Ok(cut(decode(pieces.boxed(), at_once, decoder), name, scan))
 }
 
@@ -118,6 +122,25 @@ struct Decoder {
     records: Arc<dyn RecordFormat>,
     layout: Arc<Layout>,
     schema: arrow::datatypes::SchemaRef,
+    /// Where records go that cannot be decoded, and the file that they are from.
+    tray: Option<(Arc<Tray>, String)>,
+}
+
+impl Decoder {
+    fn decode(&self, piece: &formats::Piece<'_>) -> Result<(RecordBatch, Option<Rejects>)> {
+        match self.tray {
+            Some(_) => self.records.sift(piece, &self.layout, &self.schema),
+            None => Ok((self.records.decode(piece, &self.layout, &self.schema)?, None)),
+        }
+    }
+
+    /// Puts `rejects` into the tray.
+    fn set_aside(&self, mut rejects: Rejects) {
+        if let Some((tray, file)) = &self.tray {
+            rejects.errors = rejects.errors.into_iter().map(|error| error.at("file", file)).collect();
+            tray.put(rejects);
+        }
+    }
 }
 
 /// Whole records, the line of the first, and what of the gate they hold.
@@ -134,24 +157,28 @@ fn decode(
     at_once: usize,
     decoder: Decoder,
 ) -> BatchStream {
+    let each = decoder.clone();
     let batches = pieces.map(move |piece| {
-        let decoder = decoder.clone();
+        let decoder = each.clone();
         async move {
             let Records { bytes, line, held } = piece?;
-            let batch = cpu::run(move || {
-                let whole = formats::Piece { bytes: &bytes, first_line: line };
-                decoder.records.decode(&whole, &decoder.layout, &decoder.schema)
-            })
-            .await??;
-            Ok((batch, held))
+            let decoded =
+                cpu::run(move || decoder.decode(&formats::Piece { bytes: &bytes, first_line: line })).await??;
+            Ok((decoded, held))
         }
     });
-    let state = (batches.buffered(at_once).boxed(), Held::default());
-    let batches = stream::unfold(state, |(mut batches, held)| async move {
+    let state = (batches.buffered(at_once).boxed(), Held::default(), decoder);
+    let batches = stream::unfold(state, |(mut batches, held, decoder)| async move {
         drop(held);
-        let (batch, held) =
-            batches.next().await?.map_or_else(|error| (Err(error), Held::default()), |(batch, held)| (Ok(batch), held));
-        Some((batch, (batches, held)))
+        let (batch, held) = match batches.next().await? {
+            Ok(((batch, rejects), held)) => {
+                // In the order of the file, whichever piece was decoded first.
+                rejects.into_iter().for_each(|rejects| decoder.set_aside(rejects));
+                (Ok(batch), held)
+            }
+            Err(error) => (Err(error), Held::default()),
+        };
+        Some((batch, (batches, held, decoder)))
     });
     batches.boxed()
 }

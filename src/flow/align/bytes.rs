@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArrayType, FixedSizeBinaryArray, FixedSizeBinaryBuilder};
+use arrow::array::{Array, AsArray, BinaryArrayType, FixedSizeBinaryBuilder};
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::DataType;
 
@@ -31,17 +31,14 @@ fn fixed<'a>(source: &impl BinaryArrayType<'a>, width: i32) -> Result<Cast> {
     let size = width as usize;
     let other = |row: usize| source.is_valid(row) && source.value(row).len() != size;
     let rows = BooleanBuffer::collect_bool(source.len(), other);
-    if let Some(misfits) = misfits(rows, None, Reason::Bytes { width: size }) {
-        let array: ArrayRef = Arc::new(FixedSizeBinaryArray::new_null(width, source.len()));
-        return Ok(Cast { array, misfits: Some(misfits) });
-    }
     let mut builder = FixedSizeBinaryBuilder::with_capacity(source.len(), width);
     for row in 0..source.len() {
-        if source.is_valid(row) {
+        if source.is_valid(row) && source.value(row).len() == size {
             builder.append_value(source.value(row))?;
         } else {
             builder.append_null();
         }
     }
-    Ok(Cast::exact(Arc::new(builder.finish())))
+    let misfits = misfits(rows, None, Reason::Bytes { width: size });
+    Ok(Cast { array: Arc::new(builder.finish()), misfits })
 }

@@ -13,7 +13,8 @@ use crate::error::Result;
 use crate::fate::{is_bytes, is_text, plain};
 use crate::schema::FORM;
 
-/// A column after its cast. Where there are misfits the array is of the right type and length, but not to be used.
+/// A column after its cast. It has the right type and length; rows that do not fit, and where a nested type has such rows all
+/// of them, are not to be used.
 #[derive(Debug)]
 pub(crate) struct Cast {
     pub(crate) array: ArrayRef,
@@ -69,6 +70,17 @@ impl Kernel {
         matches!(self, Self::Same)
     }
 
+    /// First this one, then `next`, which judges no array of which nothing is to be used.
+    fn then_of_fitting(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Same, one) | (one, Self::Same) => one,
+            (one, next) => Self::map(move |array| match one.run(array)? {
+                fitting @ Cast { misfits: None, .. } => next.run(&fitting.array),
+                refused => Ok(refused),
+            }),
+        }
+    }
+
     /// First this one, then `next`.
     pub(super) fn then(self, next: Self) -> Self {
         match (self, next) {
@@ -100,7 +112,9 @@ pub(crate) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
     if values.is_same() && from.data_type() == to.data_type() {
         return Some(not_null(to));
     }
-    Some(decoded(from.data_type()).then(values).then(encoded(to.data_type())).then(not_null(to)))
+    let cast = decoded(from.data_type()).then(values).then(encoded(to.data_type()));
+    let nested = plain(to.data_type()).is_nested();
+    Some(if nested { cast.then_of_fitting(not_null(to)) } else { cast.then(not_null(to)) })
 }
 
 /// The kernel of the values alone, from a type that is no dictionary to one that is none.

@@ -60,6 +60,15 @@ pub struct Misfit {
     pub reason: Reason,
 }
 
+impl Misfit {
+    /// It as an error, without its row. `more` is said behind the reason.
+    pub fn into_error(self, more: &str) -> Error {
+        Error::new(ErrorKind::Value, format!("{}{more}", self.reason))
+            .with_hint("convert the column with --set or --cast, leave such rows out with --where, or widen the target")
+            .at("column", self.column)
+    }
+}
+
 /// The misfits of one column of a batch.
 #[derive(Clone, Debug)]
 pub struct ColumnMisfits {
@@ -106,6 +115,16 @@ impl Misfits {
         self.columns.iter().filter_map(first).min_by_key(|misfit| misfit.row)
     }
 
+    /// Per row that has misfits the first of them, rows ascending.
+    pub fn each(&self) -> impl Iterator<Item = Misfit> + '_ {
+        let rows = self.rows();
+        let of_row = move |row: usize| {
+            let column = self.columns.iter().find(|column| column.rows.value(row))?;
+            Some(Misfit { row, column: column.column.clone(), reason: column.reason })
+        };
+        rows.set_indices().collect::<Vec<_>>().into_iter().filter_map(of_row)
+    }
+
     /// How many rows have a misfit.
     pub fn count(&self) -> usize {
         self.rows().count_set_bits()
@@ -122,10 +141,8 @@ impl Misfits {
             2 => " (and 1 more row nearby)".to_owned(),
             count => format!(" (and {} more rows nearby)", count - 1),
         };
-        Error::new(ErrorKind::Value, format!("{}{more}", first.reason))
-            .with_hint("convert the column with --set or --cast, leave such rows out with --where, or widen the target")
-            .at("column", first.column)
-            .at("row", first_row + first.row as u64)
+        let row = first_row + first.row as u64;
+        first.into_error(&more).at("row", row)
     }
 }
 

@@ -20,7 +20,9 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -96,6 +98,48 @@ impl Aligner {
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(Arc::clone(&self.target), arrays, &options)
             .map_err(|error| Unaligned::Error(Error::from(error)))
+    }
+}
+
+/// The rows of a batch that fit, and those that do not.
+#[derive(Debug)]
+pub struct Sifted {
+    /// The rows that fit, in the target's types.
+    pub fitting: RecordBatch,
+    /// Which of the incoming rows these are; none where all are.
+    pub kept: Option<BooleanArray>,
+    /// The other incoming rows, ascending, each with its first misfit.
+    pub misfits: Vec<Misfit>,
+}
+
+impl Aligner {
+    /// `batch` in the target's types, without the rows that have a value which would change.
+    ///
+    /// # Errors
+    /// Those that are no matter of a row.
+    pub fn sift(&self, batch: &RecordBatch) -> Result<Sifted> {
+        let mut kept = BooleanBuffer::new_set(batch.num_rows());
+        let mut misfits = Vec::new();
+        let mut left = batch.clone();
+        // A cast in several steps may judge the last of them only where the others found nothing.
+        loop {
+            let found = match self.align(&left) {
+                Ok(fitting) => {
+                    misfits.sort_by_key(|misfit: &Misfit| misfit.row);
+                    let kept = (!misfits.is_empty()).then(|| BooleanArray::new(kept, None));
+                    return Ok(Sifted { fitting, kept, misfits });
+                }
+                Err(Unaligned::Error(error)) => return Err(error),
+                Err(Unaligned::Misfits(found)) => found,
+            };
+            let places: Vec<usize> = kept.set_indices().collect();
+            misfits.extend(found.each().map(|misfit| Misfit { row: places[misfit.row], ..misfit }));
+            left = filter_record_batch(&left, &BooleanArray::new(!&found.rows(), None))?;
+            let mut still = BooleanBufferBuilder::new(batch.num_rows());
+            still.append_buffer(&kept);
+            found.rows().set_indices().for_each(|row| still.set_bit(places[row], false));
+            kept = still.finish();
+        }
     }
 }
 

@@ -4,12 +4,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray, new_null_array,
+};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
+use arrow::error::ArrowError;
 
 use super::Reason;
 use super::kernel::{Cast, Kernel, kernel as inner, misfits, reshaped};
+use crate::error::Result;
 
 /// The kernel between two different nested types.
 pub(super) fn kernel(from: &DataType, to: &DataType) -> Option<Kernel> {
@@ -63,22 +67,25 @@ fn list<O: OffsetSizeTrait>(source: &Field, target: &FieldRef) -> Option<Kernel>
             rows_of(bad, list.len(), |row| (offsets[row].as_usize(), offsets[row + 1].as_usize()))
         };
         let misfits = cast.misfits.and_then(|(bad, _)| misfits(rows(&bad), list.nulls(), Reason::Nested));
-        if misfits.is_some() {
-            return Ok(refused(array, &GenericListArray::<O>::DATA_TYPE_CONSTRUCTOR(Arc::clone(&target)), misfits));
-        }
-        let array = GenericListArray::<O>::try_new(
-            Arc::clone(&target),
-            list.offsets().clone(),
-            cast.array,
-            list.nulls().cloned(),
-        )?;
-        Ok(Cast::exact(Arc::new(array)))
+        let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+        let made = GenericListArray::<O>::try_new(Arc::clone(&target), offsets, cast.array, nulls);
+        let data_type = GenericListArray::<O>::DATA_TYPE_CONSTRUCTOR(Arc::clone(&target));
+        judged(made.map(|array| Arc::new(array) as ArrayRef), misfits, (array, &data_type))
     }))
 }
 
-/// An array of the right type, not to be used.
-fn refused(array: &ArrayRef, to: &DataType, misfits: Option<(BooleanBuffer, Reason)>) -> Cast {
-    Cast { array: arrow::array::new_null_array(to, array.len()), misfits }
+/// What was made of `array`. Values that do not fit may be in the way of making anything: then it is an array of the right
+/// type, in which nothing is to be used.
+fn judged(
+    made: Result<ArrayRef, ArrowError>,
+    misfits: Option<(BooleanBuffer, Reason)>,
+    (array, to): (&ArrayRef, &DataType),
+) -> Result<Cast> {
+    match made {
+        Ok(array) => Ok(Cast { array, misfits }),
+        Err(_) if misfits.is_some() => Ok(Cast { array: new_null_array(to, array.len()), misfits }),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Rows whose range of elements has one that is bad.
@@ -112,11 +119,9 @@ fn structure(source: &Fields, target: &Fields) -> Option<Kernel> {
             };
             columns.push(cast.array);
         }
-        if found.is_some() {
-            return Ok(refused(array, &DataType::Struct(target.clone()), found));
-        }
-        let array = StructArray::try_new_with_length(target.clone(), columns, source.nulls().cloned(), source.len())?;
-        Ok(Cast::exact(Arc::new(array)))
+        let made = StructArray::try_new_with_length(target.clone(), columns, source.nulls().cloned(), source.len());
+        let data_type = DataType::Struct(target.clone());
+        judged(made.map(|array| Arc::new(array) as ArrayRef), found, (array, &data_type))
     }))
 }
 
@@ -137,12 +142,12 @@ fn map(source: &Field, target: &FieldRef, sorted: bool) -> Option<Kernel> {
             let rows = rows_of(&bad, source.len(), |row| (offsets[row] as usize, offsets[row + 1] as usize));
             misfits(rows, source.nulls(), Reason::Nested)
         });
-        if found.is_some() {
-            return Ok(refused(array, &DataType::Map(Arc::clone(&target), sorted), found));
-        }
-        let entries = StructArray::try_new(fields.clone(), vec![keys.array, values.array], entry_nulls(source))?;
-        let array = MapArray::try_new(Arc::clone(&target), offsets.clone(), entries, source.nulls().cloned(), sorted)?;
-        Ok(Cast::exact(Arc::new(array)))
+        let entries = StructArray::try_new(fields.clone(), vec![keys.array, values.array], entry_nulls(source));
+        let made = entries.and_then(|entries| {
+            MapArray::try_new(Arc::clone(&target), offsets.clone(), entries, source.nulls().cloned(), sorted)
+        });
+        let data_type = DataType::Map(Arc::clone(&target), sorted);
+        judged(made.map(|array| Arc::new(array) as ArrayRef), found, (array, &data_type))
     }))
 }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringArrayType, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, StringArray, StringArrayType, new_null_array};
 use arrow::buffer::{BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 
@@ -12,7 +12,7 @@ use super::kernel::{Cast, Kernel, misfits, reshaped};
 use super::{number, temporal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{is_text, max_chars, plain};
-use crate::formats::value::parse::{Form, Misfit, Texts, parse_column};
+use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::print;
 
 /// Values as text, the way CSV prints them.
@@ -63,8 +63,7 @@ pub(super) fn parse(to: &Field) -> Option<Kernel> {
     };
     let field = Field::new("", between, true).with_metadata(to.metadata().clone());
     let none: &dyn Array = &StringArray::new_null(0);
-    let none = Rows { texts: none.as_string::<i32>(), first: 0, count: 0, lifetime: PhantomData };
-    parse_column(&none, &field, Form::Any).ok()?;
+    parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
     Some(Kernel::map(move |array| parsed(array, &field)).then(next))
 }
 
@@ -78,40 +77,38 @@ fn parsed(array: &ArrayRef, to: &Field) -> Result<Cast> {
 
 fn parsed_from<'a>(texts: impl StringArrayType<'a>, to: &Field) -> Result<Cast> {
     let count = texts.len();
-    let mut texts = Rows { texts, first: 0, count, lifetime: PhantomData };
-    match parse_column(&texts, to, Form::Any) {
-        Ok(array) => Ok(Cast::exact(array)),
-        Err(Misfit::Row(_) | Misfit::Encoding(..)) => {
-            // One by one, to find them all: only for a batch that is refused anyway.
-            texts.count = 1;
-            let rows = BooleanBuffer::collect_bool(count, |row| {
-                texts.first = row;
-                parse_column(&texts, to, Form::Any).is_err()
-            });
-            let array = new_null_array(to.data_type(), count);
-            Ok(Cast { array, misfits: misfits(rows, None, Reason::Text) })
+    let mut bad = Vec::new();
+    let parsed = sift_column(&Rows(texts, PhantomData), to, Form::Any, &mut |misfit| match misfit {
+        Misfit::Row(row) | Misfit::Encoding(row, _) => {
+            bad.push(row);
+            Ok(())
         }
+        misfit => Err(misfit),
+    });
+    match parsed {
+        Ok(array) if bad.is_empty() => Ok(Cast::exact(array)),
+        Ok(array) => {
+            let mut rows = BooleanBufferBuilder::new(count);
+            rows.append_n(count, false);
+            bad.iter().for_each(|row| rows.set_bit(*row, true));
+            Ok(Cast { array, misfits: misfits(rows.finish(), None, Reason::Text) })
+        }
+        Err(Misfit::Row(_) | Misfit::Encoding(..)) => Err(Error::new(ErrorKind::Internal, "a text was refused twice")),
         Err(Misfit::Type) => Err(Error::new(ErrorKind::Internal, "this type has no text form")),
         Err(Misfit::Size) => Err(Error::new(ErrorKind::Resource, "the texts of a batch are longer than 2 GB")),
     }
 }
 
-/// The texts of `count` rows from `first` on.
-struct Rows<'b, S> {
-    texts: S,
-    first: usize,
-    count: usize,
-    lifetime: PhantomData<&'b str>,
-}
+/// The texts of an array.
+struct Rows<'b, S>(S, PhantomData<&'b str>);
 
 impl<'b, S: StringArrayType<'b>> Texts for Rows<'b, S> {
     fn rows(&self) -> usize {
-        self.count
+        self.0.len()
     }
 
     fn text<'a>(&'a self, row: usize, _: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-        let row = self.first + row;
-        self.texts.is_valid(row).then(|| self.texts.value(row).as_bytes())
+        self.0.is_valid(row).then(|| self.0.value(row).as_bytes())
     }
 }
 

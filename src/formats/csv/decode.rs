@@ -1,10 +1,12 @@
 //! Fields to typed columns.
 
+use std::ops::Range;
+
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{FieldRef, SchemaRef};
 
 use super::options::CsvOptions;
-use super::tokenize::{self, Fault, FaultKind, Field, LONGEST, Records, Width};
+use super::tokenize::{self, Fault, FaultKind, Faulty, Field, LONGEST, Records, Width};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column};
 use crate::formats::value::type_name;
@@ -17,68 +19,82 @@ pub(super) fn decode(
     layout: &Layout,
     schema: &SchemaRef,
 ) -> Result<RecordBatch> {
-    let records = records(options, piece, Width::Exactly(layout.columns.len()), usize::MAX)?;
-    let places = layout.places();
-    let column = |field: &FieldRef| {
-        let index = *places
-            .get(field.name().as_str())
-            .ok_or_else(|| Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()))?;
-        decode_column(options, piece, &Column::new(options, piece, &records, index), field)
-    };
-    let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect::<Result<_>>()?;
-    let rows = RecordBatchOptions::new().with_row_count(Some(records.rows()));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
+    let width = Width::Exactly(layout.columns.len());
+    let records = records(options, piece, (width, Faulty::Refused), usize::MAX)?;
+    let columns = columns(options, piece, layout, schema, &records)?;
+    let parsed = columns.iter().zip(schema.fields()).map(|(column, field)| {
+        parse_column(column, field, form(options, field)).map_err(|misfit| column.explain(misfit, piece, field))
+    });
+    batch(schema, parsed.collect::<Result<_>>()?, records.rows())
 }
 
 /// The index of a piece's fields.
-pub(super) fn records(options: &CsvOptions, piece: &Piece<'_>, width: Width, limit: usize) -> Result<Records> {
+pub(super) fn records(
+    options: &CsvOptions,
+    piece: &Piece<'_>,
+    width: (Width, Faulty),
+    limit: usize,
+) -> Result<Records> {
     if piece.bytes.len() >= LONGEST {
         let message = "a record, or a piece of records, is longer than 1 GiB";
         return Err(Error::new(ErrorKind::Resource, message).at("line", piece.first_line));
     }
-    if width == Width::Exactly(0) && !piece.bytes.is_empty() {
+    if width.0 == Width::Exactly(0) && !piece.bytes.is_empty() {
         return Err(Error::new(ErrorKind::Corrupt, "there are records, but no columns").at("line", piece.first_line));
     }
     tokenize::tokenize(piece.bytes, options, width, limit).map_err(|fault| explain(fault, piece))
 }
 
-fn decode_column(options: &CsvOptions, piece: &Piece<'_>, column: &Column<'_>, field: &FieldRef) -> Result<ArrayRef> {
+/// The columns of `schema` in the order of its fields.
+pub(super) fn columns<'a>(
+    options: &'a CsvOptions,
+    piece: &Piece<'a>,
+    layout: &Layout,
+    schema: &SchemaRef,
+    records: &'a Records,
+) -> Result<Vec<Column<'a>>> {
+    let places = layout.places();
+    let column = |field: &FieldRef| {
+        let index = *places
+            .get(field.name().as_str())
+            .ok_or_else(|| Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()))?;
+        Ok(Column::new(options, piece, records, index))
+    };
+    schema.fields().iter().map(column).collect()
+}
+
+/// Which texts of a column are taken.
+pub(super) fn form(options: &CsvOptions, field: &FieldRef) -> Form {
     let given = options.typing.all_strings || options.typing.cast(field.name()).is_some();
-    let form = if given { Form::Any } else { Form::Plain };
-    parse_column(column, field, form).map_err(|misfit| {
-        let line = |row: usize| line(piece, column.fields[row * column.width].start());
-        let name = field.name();
-        match misfit {
-            Misfit::Row(row) => Error::new(ErrorKind::Value, format!("the value is no {}", type_name(field)))
-                .with_hint(format!("read the column as text with --cast {name}:text, or name its right type"))
-                .at("column", name)
-                .at("line", line(row)),
-            Misfit::Encoding(row, byte) => {
-                Error::new(ErrorKind::Value, format!("the text is not UTF-8 from its byte {} on", byte + 1))
-                    .with_hint("convert the file to UTF-8, for example with iconv")
-                    .at("column", name)
-                    .at("line", line(row))
-            }
-            Misfit::Type => {
-                let message = format!("CSV cannot be read as {}", type_name(field));
-                Error::new(ErrorKind::Unsupported, message).at("column", name)
-            }
-            Misfit::Size => Error::new(ErrorKind::Resource, "the texts of one piece exceed 2 GiB").at("column", name),
-        }
-    })
+    if given { Form::Any } else { Form::Plain }
+}
+
+pub(super) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let rows = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }
 
 /// The line of the byte at `offset`.
 pub(super) fn line(piece: &Piece<'_>, offset: usize) -> u64 {
-    let before = &piece.bytes[..offset.min(piece.bytes.len())];
-    let returns = memchr::memchr_iter(b'\r', before).filter(|at| piece.bytes.get(at + 1) != Some(&b'\n')).count();
-    piece.first_line + (memchr::memchr_iter(b'\n', before).count() + returns) as u64
+    piece.first_line + lines(piece, 0..offset.min(piece.bytes.len()))
+}
+
+/// The line ends in a part of `piece`.
+pub(super) fn lines(piece: &Piece<'_>, part: Range<usize>) -> u64 {
+    let (bytes, start) = (&piece.bytes[part.clone()], part.start);
+    let lone = |at: &usize| piece.bytes.get(start + at + 1) != Some(&b'\n');
+    (memchr::memchr_iter(b'\n', bytes).count() + memchr::memchr_iter(b'\r', bytes).filter(lone).count()) as u64
 }
 
 fn explain(fault: Fault, piece: &Piece<'_>) -> Error {
+    describe(fault).at("line", line(piece, fault.offset))
+}
+
+/// What is said of a fault, but for its line.
+pub(super) fn describe(fault: Fault) -> Error {
     let quoting = "a quote stands around a whole field, and is doubled within; name another quote, or none, with the \
                    quote option if these files differ";
-    let error = match fault.kind {
+    match fault.kind {
         FaultKind::BareQuote => {
             Error::new(ErrorKind::Corrupt, "a quote stands within an unquoted field").with_hint(quoting)
         }
@@ -94,8 +110,7 @@ fn explain(fault: Fault, piece: &Piece<'_>) -> Error {
             Error::new(ErrorKind::Corrupt, message)
                 .with_hint("check the delimiter, and that fields that hold it are quoted")
         }
-    };
-    error.at("line", line(piece, fault.offset))
+    }
 }
 
 /// One column of a piece.
@@ -119,6 +134,39 @@ impl<'a> Column<'a> {
             quote: options.quote.unwrap_or(0),
         }
     }
+
+    /// Where a row begins.
+    pub(super) fn start(&self, row: usize) -> usize {
+        self.fields[row * self.width].start()
+    }
+
+    /// What is said of a misfit.
+    fn explain(&self, misfit: Misfit, piece: &Piece<'_>, field: &FieldRef) -> Error {
+        let error = describe_misfit(misfit, field);
+        match misfit {
+            Misfit::Row(row) | Misfit::Encoding(row, _) => error.at("line", line(piece, self.start(row))),
+            Misfit::Type | Misfit::Size => error,
+        }
+    }
+}
+
+/// What is said of a misfit, but for its line.
+pub(super) fn describe_misfit(misfit: Misfit, field: &FieldRef) -> Error {
+    let name = field.name();
+    let error = match misfit {
+        Misfit::Row(_) => Error::new(ErrorKind::Value, format!("the value is no {}", type_name(field)))
+            .with_hint(format!("read the column as text with --cast {name}:text, or name its right type")),
+        Misfit::Encoding(_, byte) => {
+            Error::new(ErrorKind::Value, format!("the text is not UTF-8 from its byte {} on", byte + 1))
+                .with_hint("convert the file to UTF-8, for example with iconv")
+        }
+        Misfit::Type => {
+            let message = format!("CSV cannot be read as {}", type_name(field));
+            Error::new(ErrorKind::Unsupported, message)
+        }
+        Misfit::Size => Error::new(ErrorKind::Resource, "the texts of one piece exceed 2 GiB"),
+    };
+    error.at("column", name)
 }
 
 impl Texts for Column<'_> {

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema};
 use super::decode::{Column, line, records};
 use super::options::CsvOptions;
 use super::scan::Scanner;
-use super::tokenize::Width;
+use super::tokenize::{Faulty, Width};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::guess::Guess;
 use crate::formats::value::parse::Texts;
@@ -30,7 +30,7 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
     if extent == Extent::Head && Scanner::new(options.quote).feed(piece.bytes).is_none() {
         return Err(endless(head.len()));
     }
-    let first = records(options, &piece, Width::First, 1)?;
+    let first = records(options, &piece, (Width::First, Faulty::Refused), 1)?;
     if !options.header {
         let columns = (1..=first.width).map(|number| format!("c{number}")).collect();
         return Ok(Start {
@@ -49,7 +49,7 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
 }
 
 fn names(options: &CsvOptions, piece: &Piece<'_>, width: usize) -> Result<Vec<String>> {
-    let first = records(options, piece, Width::First, 1)?;
+    let first = records(options, piece, (Width::First, Faulty::Refused), 1)?;
     let mut seen = HashSet::new();
     let mut names = Vec::with_capacity(width);
     let mut scratch = Vec::new();
@@ -80,7 +80,9 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
         Extent::Head => Scanner::new(options.quote).feed(body).ok_or_else(|| endless(head.len()))?.offset,
     };
     let piece = Piece { bytes: &body[..whole], first_line: start.line };
-    let records = records(options, &piece, Width::Exactly(layout.columns.len()), SAMPLE_ROWS)?;
+    // Reading refuses them, or leaves them out as well: they say nothing of the types.
+    let width = (Width::Exactly(layout.columns.len()), Faulty::LeftOut);
+    let records = records(options, &piece, width, SAMPLE_ROWS)?;
     let guess = |index: usize| {
         let column = Column::new(options, &piece, &records, index);
         let mut guess = Guess::default();

@@ -13,6 +13,7 @@ mod encode;
 mod infer;
 mod options;
 mod scan;
+mod sift;
 mod tokenize;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use arrow::datatypes::SchemaRef;
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, Start};
 use crate::error::Result;
+use crate::reject::Rejects;
 
 pub(super) use infer::apply_casts;
 pub use options::CsvOptions;
@@ -64,6 +66,10 @@ impl RecordFormat for Csv {
 
     fn decode(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<RecordBatch> {
         decode::decode(&self.options, piece, layout, schema)
+    }
+
+    fn sift(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<(RecordBatch, Option<Rejects>)> {
+        sift::sift(&self.options, piece, layout, schema)
     }
 
     fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {

@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 use proptest::prelude::*;
 
-use super::tokenize::{Records, Width, tokenize};
+use super::tokenize::{Faulty, Records, Width, tokenize};
 use super::{Csv, CsvOptions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::split::{RecordStart, stitch};
@@ -501,6 +501,6 @@ proptest! {
 
 #[test]
 fn a_limit_stops_the_tokenizer() {
-    let Records { width, end, .. } = tokenize(b"a,b\r\nc,d\n", &bare(), Width::First, 1).unwrap();
+    let Records { width, end, .. } = tokenize(b"a,b\r\nc,d\n", &bare(), (Width::First, Faulty::Refused), 1).unwrap();
     assert_eq!((width, end), (2, 4));
 }

@@ -74,6 +74,24 @@ pub(super) enum Width {
     Exactly(usize),
 }
 
+/// What is done with a record that has a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Faulty {
+    /// The first one ends it.
+    Refused,
+    /// It is left out, where its end is certain.
+    LeftOut,
+}
+
+/// A record that was left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bad {
+    /// Where it begins, and where its line end begins.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) fault: Fault,
+}
+
 /// Fields of records, row after row.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Records {
@@ -82,6 +100,8 @@ pub(super) struct Records {
     pub(super) width: usize,
     /// Offset after the last record, its line end included (of CR LF perhaps only CR).
     pub(super) end: usize,
+    /// Records that were left out.
+    pub(super) bad: Vec<Bad>,
 }
 
 impl Records {
@@ -96,13 +116,20 @@ enum State {
     Quoted,
     /// Behind a quote at this offset, that closes the field or is the first of two.
     Behind(usize),
+    /// In a record that is left out, up to its line end.
+    Spoiled,
 }
 
 struct Tokenizer {
     records: Records,
     width: Width,
     limit: usize,
+    faulty: Faulty,
     state: State,
+    /// What is wrong with the current record, where it is spoiled.
+    fault: Option<Fault>,
+    /// Where the current record starts.
+    record: usize,
     /// Where the current field starts, with its quote.
     start: usize,
     doubled: bool,
@@ -114,12 +141,20 @@ struct Tokenizer {
 
 /// The first `limit` records of `bytes`, which begin at a record start. Blank lines are records only where there is one
 /// column. The last record may lack its line end.
-pub(super) fn tokenize(bytes: &[u8], options: &CsvOptions, width: Width, limit: usize) -> Result<Records, Fault> {
+pub(super) fn tokenize(
+    bytes: &[u8],
+    options: &CsvOptions,
+    (width, faulty): (Width, Faulty),
+    limit: usize,
+) -> Result<Records, Fault> {
     let mut tokenizer = Tokenizer {
         records: Records { fields: Vec::with_capacity(bytes.len() / 12), ..Records::default() },
         width,
         limit,
+        faulty,
         state: State::Unquoted,
+        fault: None,
+        record: 0,
         start: 0,
         doubled: false,
         first: 0,
@@ -131,12 +166,27 @@ pub(super) fn tokenize(bytes: &[u8], options: &CsvOptions, width: Width, limit: 
         while mask != 0 {
             let bit = mask.trailing_zeros() as usize;
             mask &= mask - 1;
-            if tokenizer.step(index * block::SIZE + bit, block[bit], options)? {
+            let at = index * block::SIZE + bit;
+            let enough = match tokenizer.step(at, block[bit], options) {
+                Ok(enough) => enough,
+                Err(fault) => {
+                    tokenizer.spoil(fault, &bytes[..at])?;
+                    tokenizer.step(at, block[bit], options)?
+                }
+            };
+            if enough {
                 return Ok(tokenizer.records);
             }
         }
     }
-    tokenizer.finish(bytes.len())
+    match tokenizer.finish(bytes.len()) {
+        Ok(()) => {}
+        Err(fault) => {
+            tokenizer.spoil(fault, bytes)?;
+            tokenizer.leave_out(bytes.len());
+        }
+    }
+    Ok(tokenizer.records)
 }
 
 impl Tokenizer {
@@ -166,10 +216,17 @@ impl Tokenizer {
                 self.state = State::Quoted;
                 return Ok(false);
             }
+            State::Spoiled => {
+                if byte == b'\n' || byte == b'\r' {
+                    self.leave_out(at);
+                    self.after_return = (byte == b'\r').then_some(at + 1);
+                }
+                return Ok(false);
+            }
             State::Behind(_) | State::Unquoted => {}
         }
         if byte == b'\n' && self.after_return == Some(at) {
-            self.start = at + 1;
+            (self.start, self.record) = (at + 1, at + 1);
             return Ok(false);
         }
         self.end_field(at);
@@ -218,21 +275,46 @@ impl Tokenizer {
             });
         }
         self.records.end = after;
+        self.record = after;
         Ok(self.records.rows() >= self.limit)
     }
 
-    fn finish(mut self, end: usize) -> Result<Records, Fault> {
+    /// Leaves the current record, which has `fault` and is known up to the end of `bytes`, out, if that may be. Where it
+    /// ends is certain only as long as no line end stands in it: who could say which quote of a longer one is too many?
+    #[cold]
+    fn spoil(&mut self, fault: Fault, bytes: &[u8]) -> Result<(), Fault> {
+        let several_lines = memchr::memchr2(b'\n', b'\r', &bytes[self.record..]).is_some();
+        let certain = matches!(fault.kind, FaultKind::Width { .. }) || !several_lines;
+        if self.faulty == Faulty::Refused || !certain {
+            return Err(fault);
+        }
+        (self.state, self.fault) = (State::Spoiled, Some(fault));
+        Ok(())
+    }
+
+    /// Ends a record that is spoiled, whose line end is at `at`.
+    #[cold]
+    fn leave_out(&mut self, at: usize) {
+        self.records.fields.truncate(self.first);
+        let left_out = self.fault.take().map(|fault| Bad { start: self.record, end: at, fault });
+        self.records.bad.extend(left_out);
+        self.records.end = at + 1;
+        (self.state, self.doubled, self.start, self.record) = (State::Unquoted, false, at + 1, at + 1);
+    }
+
+    fn finish(&mut self, end: usize) -> Result<(), Fault> {
         match self.state {
             State::Quoted => return Err(Fault { offset: self.start, kind: FaultKind::Unterminated }),
             State::Behind(quote) if quote + 1 != end => {
                 return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
             }
+            State::Spoiled => return self.fault.map_or(Ok(()), Err),
             _ => {}
         }
         if self.start < end || self.records.fields.len() > self.first {
             self.end_field(end);
             self.end_record(end)?;
         }
-        Ok(self.records)
+        Ok(())
     }
 }

@@ -7,27 +7,87 @@ use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 
 use super::records::{Sink, line, walk};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::value::parse::{Form, Misfit, Texts, parse_column};
+use crate::formats::sift::{Misfits, Refused, part};
+use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::type_name;
 use crate::formats::{Layout, Piece, Typing};
+use crate::reject::{REJECT, Rejects};
 use crate::schema;
+
+/// In the reasons of a reject: it was no row of columns.
+const RECORD_KEY: &str = "\"record\":\"";
 
 /// Decodes the columns of `schema`; `layout` names all keys there are.
 pub(super) fn decode(typing: &Typing, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<RecordBatch> {
-    if u32::try_from(piece.bytes.len()).is_err() {
-        let message = "a record, or a piece of records, is longer than 4 GiB";
-        return Err(Error::new(ErrorKind::Resource, message).at("line", piece.first_line));
-    }
-    let places = layout.places();
-    if let Some(field) = schema.fields().iter().find(|field| !places.contains_key(field.name().as_str())) {
-        return Err(Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()));
-    }
-    let mut members = Members::new(piece, (layout, places), schema);
+    let mut members = Members::new(piece, layout, schema)?;
     walk(piece, &mut members)?;
-    let column = |(slot, field): (usize, &FieldRef)| decode_column(typing, piece, &members, slot, field);
+    if let Some(row) = members.unrepaired().next() {
+        return Err(unrepaired().at("line", line(piece, members.offsets[row])));
+    }
+    let column = |(slot, field): (usize, &FieldRef)| {
+        let column = Column { members: &members, slot, raw: schema::is_json(field) };
+        let form = form(typing, field);
+        let misfit = column.misfits(form, field.data_type()).next();
+        let parsed = misfit.map_or(Ok(()), Err).and_then(|()| parse_column(&column, field, form));
+        parsed.map_err(|misfit| match misfit {
+            Misfit::Row(row) | Misfit::Encoding(row, _) => {
+                describe_misfit(misfit, field).at("line", line(piece, members.offsets[row]))
+            }
+            Misfit::Type | Misfit::Size => describe_misfit(misfit, field),
+        })
+    };
     let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(column).collect::<Result<_>>()?;
-    let rows = RecordBatchOptions::new().with_row_count(Some(members.offsets.len()));
+    batch(schema, columns, members.offsets.len())
+}
+
+/// Decodes the columns of `schema`, and gives the records that cannot be decoded beside them.
+pub(super) fn sift(
+    typing: &Typing,
+    piece: &Piece<'_>,
+    layout: &Layout,
+    schema: &SchemaRef,
+) -> Result<(RecordBatch, Option<Rejects>)> {
+    let mut members = Members { refused: Some(Vec::new()), ..Members::new(piece, layout, schema)? };
+    walk(piece, &mut members)?;
+    let mut refused = members.refused.take().unwrap_or_default();
+    let mut misfits = Misfits::default();
+    let fields = schema.fields().iter().enumerate();
+    let columns: Vec<Column<'_, '_>> =
+        fields.map(|(slot, field)| Column { members: &members, slot, raw: schema::is_json(field) }).collect();
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    for (column, field) in columns.iter().zip(schema.fields()) {
+        let form = form(typing, field);
+        let mut note = |misfit| misfits.note(column.slot, misfit);
+        let kinds = column.misfits(form, field.data_type()).try_for_each(&mut note);
+        let parsed = kinds.and_then(|()| sift_column(column, field, form, &mut note));
+        arrays.push(parsed.map_err(|misfit| describe_misfit(misfit, field))?);
+    }
+    let of_row = |row, error| Refused { offset: members.offsets[row], row: Some(row), record: None, error };
+    let of_misfit =
+        |(row, slot, misfit): (usize, usize, Misfit)| of_row(row, describe_misfit(misfit, &schema.fields()[slot]));
+    refused.extend(misfits.of_rows().into_iter().map(of_misfit));
+    refused.extend(members.unrepaired().map(|row| of_row(row, unrepaired())));
+    let all = batch(schema, arrays, members.offsets.len())?;
+    part(&all, &columns, (refused, piece.first_line), |part| {
+        memchr::memchr_iter(b'\n', &piece.bytes[part]).count() as u64
+    })
+}
+
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let rows = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
+}
+
+/// Which texts of a column are taken.
+fn form(typing: &Typing, field: &FieldRef) -> Form {
+    let given = typing.all_strings || typing.cast(field.name()).is_some();
+    if given { Form::Any } else { Form::Plain }
+}
+
+/// The error for a record of a rejects file that is as it was refused, and would be a row of NULLs.
+fn unrepaired() -> Error {
+    Error::new(ErrorKind::Value, "the rejected record has no columns yet")
+        .with_hint("write its values beside __reject, or leave the line out")
 }
 
 /// The error for a key that stands twice in an object.
@@ -57,18 +117,33 @@ struct Members<'p> {
     spans: Vec<Span>,
     /// Where each record begins.
     offsets: Vec<usize>,
+    /// Records that were begun.
+    records: usize,
+    /// Where the layout is that of a rejects file, its key for the reasons, and the rows that were no rows of columns.
+    reasons: Option<usize>,
+    shapeless: Vec<usize>,
+    /// Records that are left out; without it the first one is an error.
+    refused: Option<Vec<Refused>>,
 }
 
 impl<'p> Members<'p> {
-    fn new(piece: &Piece<'p>, (layout, index): (&'p Layout, HashMap<&'p str, usize>), schema: &SchemaRef) -> Self {
-        let names = layout.columns.as_slice();
+    fn new(piece: &Piece<'p>, layout: &'p Layout, schema: &SchemaRef) -> Result<Self> {
+        if u32::try_from(piece.bytes.len()).is_err() {
+            let message = "a record, or a piece of records, is longer than 4 GiB";
+            return Err(Error::new(ErrorKind::Resource, message).at("line", piece.first_line));
+        }
+        let (names, index) = (layout.columns.as_slice(), layout.places());
+        if let Some(field) = schema.fields().iter().find(|field| !index.contains_key(field.name().as_str())) {
+            return Err(Error::new(ErrorKind::Schema, "the file has no such column").at("column", field.name()));
+        }
         let mut slots = vec![None; names.len()];
         for (slot, field) in schema.fields().iter().enumerate() {
             if let Some(place) = index.get(field.name().as_str()) {
                 slots[*place] = Some(slot);
             }
         }
-        Self {
+        let reasons = index.get(REJECT).copied();
+        Ok(Self {
             bytes: piece.bytes,
             names,
             index,
@@ -78,13 +153,25 @@ impl<'p> Members<'p> {
             width: schema.fields().len(),
             spans: Vec::new(),
             offsets: Vec::new(),
-        }
+            records: 0,
+            reasons,
+            shapeless: Vec::new(),
+            refused: None,
+        })
+    }
+
+    /// Rows that were no rows of columns when they were rejected, and still have no value.
+    fn unrepaired(&self) -> impl Iterator<Item = usize> + '_ {
+        let blank = move |span: &Span| matches!(&self.bytes[span.start as usize..span.end as usize], b"" | b"null");
+        let row = move |row: &usize| self.spans[row * self.width..(row + 1) * self.width].iter().all(blank);
+        self.shapeless.iter().copied().filter(move |at| self.width > 0 && row(at))
     }
 }
 
 impl<'p> Sink<'p> for Members<'p> {
     fn begin(&mut self, offset: usize) -> bool {
         self.offsets.push(offset);
+        self.records += 1;
         self.spans.resize(self.spans.len() + self.width, Span::default());
         self.next = 0;
         true
@@ -99,10 +186,13 @@ impl<'p> Sink<'p> for Members<'p> {
                 .at("key", key));
         };
         self.next = index + 1;
-        if self.seen[index] == self.offsets.len() {
+        if self.seen[index] == self.records {
             return Err(twice(key));
         }
-        self.seen[index] = self.offsets.len();
+        self.seen[index] = self.records;
+        if self.reasons == Some(index) && raw.contains(RECORD_KEY) {
+            self.shapeless.push(self.offsets.len() - 1);
+        }
         if let Some(slot) = self.slots[index] {
             let start = raw.as_ptr().addr() - self.bytes.as_ptr().addr();
             let row = (self.offsets.len() - 1) * self.width;
@@ -110,43 +200,32 @@ impl<'p> Sink<'p> for Members<'p> {
         }
         Ok(())
     }
+
+    fn refuse(&mut self, record: &[u8], offset: usize, error: Error) -> Result<()> {
+        let Some(refused) = &mut self.refused else { return Err(error) };
+        let begun = self.offsets.last() == Some(&offset);
+        let row = self.offsets.len() - usize::from(begun);
+        self.offsets.truncate(row);
+        self.spans.truncate(row * self.width);
+        self.shapeless.retain(|shapeless| *shapeless < row);
+        let record = Some(String::from_utf8_lossy(record.trim_ascii_end()).into_owned());
+        refused.push(Refused { offset, row: None, record, error });
+        Ok(())
+    }
 }
 
-fn decode_column(
-    typing: &Typing,
-    piece: &Piece<'_>,
-    members: &Members<'_>,
-    slot: usize,
-    field: &FieldRef,
-) -> Result<ArrayRef> {
-    let given = typing.all_strings || typing.cast(field.name()).is_some();
-    let form = if given { Form::Any } else { Form::Plain };
-    let column = Column { members, slot, raw: schema::is_json(field) };
-    let parsed = match form {
-        Form::Plain => column.check(field.data_type()).map_or(Ok(()), |row| Err(Misfit::Row(row))),
-        Form::Any => Ok(()),
+/// What is said of a misfit, but for its line.
+fn describe_misfit(misfit: Misfit, field: &FieldRef) -> Error {
+    let name = field.name();
+    let error = match misfit {
+        Misfit::Row(_) => Error::new(ErrorKind::Value, format!("the value is no {}", type_name(field)))
+            .with_hint(format!("read the column as text with --cast {name}:text, or name its right type")),
+        Misfit::Encoding(..) => Error::new(ErrorKind::Value, "the string has an escape that is half of a character"),
+        Misfit::Type => Error::new(ErrorKind::Unsupported, format!("JSON cannot be read as {}", type_name(field)))
+            .with_hint(format!("read the column as JSON text with --cast {name}:json")),
+        Misfit::Size => Error::new(ErrorKind::Resource, "the texts of one piece exceed 2 GiB"),
     };
-    parsed.and_then(|()| parse_column(&column, field, form)).map_err(|misfit| {
-        let line = |row: usize| line(piece, members.offsets[row]);
-        let name = field.name();
-        match misfit {
-            Misfit::Row(row) => Error::new(ErrorKind::Value, format!("the value is no {}", type_name(field)))
-                .with_hint(format!("read the column as text with --cast {name}:text, or name its right type"))
-                .at("column", name)
-                .at("line", line(row)),
-            Misfit::Encoding(row, _) => {
-                let message = "the string has an escape that is half of a character";
-                Error::new(ErrorKind::Value, message).at("column", name).at("line", line(row))
-            }
-            Misfit::Type => {
-                let message = format!("JSON cannot be read as {}", type_name(field));
-                Error::new(ErrorKind::Unsupported, message)
-                    .with_hint(format!("read the column as JSON text with --cast {name}:json"))
-                    .at("column", name)
-            }
-            Misfit::Size => Error::new(ErrorKind::Resource, "the texts of one piece exceed 2 GiB").at("column", name),
-        }
-    })
+    error.at("column", name)
 }
 
 /// Whether a value is a string that names a float which JSON has no number for.
@@ -169,17 +248,19 @@ impl Column<'_, '_> {
         (!raw.is_empty() && raw != b"null").then_some(raw)
     }
 
-    /// The first row whose value is not of the JSON kind that the type is written as.
-    fn check(&self, data_type: &DataType) -> Option<usize> {
+    /// The rows whose value is not of the JSON kind that the type is written as, where that counts.
+    fn misfits<'a>(&'a self, form: Form, data_type: &'a DataType) -> impl Iterator<Item = Misfit> + 'a {
         let number = |raw: &[u8]| matches!(raw, [b'-' | b'0'..=b'9', ..]);
-        let fits = |raw: &[u8]| match data_type {
+        let fits = move |raw: &[u8]| match data_type {
             _ if self.raw => true,
             DataType::Boolean => matches!(raw, b"true" | b"false"),
             DataType::Float32 | DataType::Float64 => number(raw) || is_special_float(raw),
             data_type if data_type.is_numeric() => number(raw),
             _ => raw.starts_with(b"\""),
         };
-        (0..self.rows()).find(|row| self.raw(*row).is_some_and(|raw| !fits(raw)))
+        let counts = form == Form::Plain && self.members.reasons.is_none();
+        let rows = if counts { 0..self.rows() } else { 0..0 };
+        rows.filter(move |row| self.raw(*row).is_some_and(|raw| !fits(raw))).map(Misfit::Row)
     }
 }
 

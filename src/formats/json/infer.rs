@@ -15,6 +15,9 @@ use crate::formats::{Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// What stands in each record of a rejects file, see [`REJECT`](crate::reject::REJECT).
+const REJECT_KEY: &[u8] = b"\"__reject\":";
+
 /// Where the records begin.
 pub(super) fn start(head: &[u8]) -> Result<Start> {
     if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
@@ -35,11 +38,19 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
         Extent::Head => Scanner::default().feed(body).ok_or_else(|| endless(head.len()))?.offset,
     };
     let mut sample = Sample::default();
+    sample.texts = memchr::memmem::find(&body[..whole], REJECT_KEY).is_some();
     walk(&Piece { bytes: &body[..whole], first_line: start.line }, &mut sample)?;
-    let field = |(name, guess): (&String, &Guess)| {
-        if typing.all_strings { Field::new(name, DataType::Utf8, true) } else { guess.json_field(name) }
+    // Reading refuses such records, or leaves them out as well. Where there are no others, nothing is known of the columns.
+    if let Some((records, error)) = sample.refused.take().filter(|(records, _)| *records == sample.records) {
+        let message = format!("none of the first {records} records can be read");
+        return Err(Error::new(error.kind(), message).with_source(error));
+    }
+    let field = |(column, (name, guess)): (usize, (&String, &Guess))| match typing.all_strings {
+        true => Field::new(name, DataType::Utf8, true),
+        false if sample.texts && !sample.nested[column] => guess.field(name),
+        false => guess.json_field(name),
     };
-    let mut fields: Vec<Field> = sample.columns.iter().zip(&sample.guesses).map(field).collect();
+    let mut fields: Vec<Field> = sample.columns.iter().zip(&sample.guesses).enumerate().map(field).collect();
     let mut columns = sample.columns;
     // A cast also says that there is a key, should no object of the sample have it.
     for cast in typing.casts.iter().filter(|cast| !sample.index.contains_key(cast.name())) {
@@ -58,6 +69,12 @@ struct Sample {
     seen: Vec<usize>,
     index: HashMap<String, usize>,
     records: usize,
+    /// Records that cannot be read, and why the first cannot.
+    refused: Option<(usize, Error)>,
+    /// In a rejects file values count by their text, whether they stand in quotes or not.
+    texts: bool,
+    /// Columns with objects or arrays.
+    nested: Vec<bool>,
 }
 
 impl<'a> Sink<'a> for Sample {
@@ -74,15 +91,26 @@ impl<'a> Sink<'a> for Sample {
             self.columns.push(key.to_owned());
             self.guesses.push(Guess::default());
             self.seen.push(0);
+            self.nested.push(false);
             self.columns.len() - 1
         };
         if self.seen[column] == self.records {
             return Err(twice(key));
         }
         self.seen[column] = self.records;
-        if raw != "null" {
-            self.guesses[column].see_json(raw.as_bytes());
+        self.nested[column] |= raw.starts_with(['{', '[']);
+        match raw.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')) {
+            _ if raw == "null" => {}
+            Some(inner) if self.texts => self.guesses[column].see(inner.as_bytes()),
+            None if self.texts && !self.nested[column] => self.guesses[column].see(raw.as_bytes()),
+            _ => self.guesses[column].see_json(raw.as_bytes()),
         }
+        Ok(())
+    }
+
+    fn refuse(&mut self, _record: &[u8], _offset: usize, error: Error) -> Result<()> {
+        let (records, _) = self.refused.get_or_insert((0, error));
+        *records += 1;
         Ok(())
     }
 }

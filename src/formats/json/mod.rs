@@ -21,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, Start, Typing};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Rejects;
 
 pub use encode::encode;
 pub(super) use encode::{Write, writer};
@@ -58,6 +59,10 @@ impl RecordFormat for JsonLines {
 
     fn decode(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<RecordBatch> {
         decode::decode(&self.typing, piece, layout, schema)
+    }
+
+    fn sift(&self, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<(RecordBatch, Option<Rejects>)> {
+        decode::sift(&self.typing, piece, layout, schema)
     }
 
     fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {

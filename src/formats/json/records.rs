@@ -19,22 +19,63 @@ pub(super) trait Sink<'a> {
 
     /// A member of the object: its key, and its value as it stands in the piece.
     fn member(&mut self, key: &str, raw: &'a str) -> Result<()>;
+
+    /// The record at this offset, whose object may have begun, is refused. An error ends the walk.
+    fn refuse(&mut self, record: &[u8], offset: usize, error: Error) -> Result<()>;
 }
 
 /// Walks over all objects of `piece`.
 pub(super) fn walk<'a>(piece: &Piece<'a>, sink: &mut impl Sink<'a>) -> Result<()> {
-    let text = match simdutf8::compat::from_utf8(piece.bytes) {
-        Ok(text) => text,
-        Err(cause) => {
+    match simdutf8::compat::from_utf8(piece.bytes) {
+        Ok(text) if is_array(piece.bytes) => walk_array(piece, text, sink),
+        Ok(text) => {
+            for (offset, record) in lines_of(piece.bytes) {
+                let text = &text[offset..offset + record.len()];
+                if !walk_line(piece, (offset, text), sink)? {
+                    break;
+                }
+            }
+            Ok(())
+        }
+        Err(cause) if is_array(piece.bytes) => {
             let at = cause.valid_up_to();
             let line_start = memchr::memrchr(b'\n', &piece.bytes[..at]).map_or(0, |feed| feed + 1);
-            let message = format!("the text is not UTF-8 from byte {} of the line on", at - line_start + 1);
-            return Err(Error::new(ErrorKind::Value, message)
-                .with_hint("convert the file to UTF-8, for example with iconv")
-                .at("line", line(piece, at)));
+            Err(not_utf8(at - line_start).at("line", line(piece, at)))
         }
-    };
-    if is_array(piece.bytes) { walk_array(piece, text, sink) } else { walk_lines(piece, text, sink) }
+        // Some of the lines are.
+        Err(_) => {
+            for (offset, record) in lines_of(piece.bytes) {
+                let go_on = match simdutf8::compat::from_utf8(record) {
+                    Ok(text) => walk_line(piece, (offset, text), sink)?,
+                    Err(cause) => {
+                        let refused = sink.refuse(record, offset, not_utf8(cause.valid_up_to()));
+                        refused.map(|()| true).map_err(|error| error.at("line", line(piece, offset)))?
+                    }
+                };
+                if !go_on {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The error for a line that is no UTF-8 from its byte `at` on, from 0.
+fn not_utf8(at: usize) -> Error {
+    Error::new(ErrorKind::Value, format!("the text is not UTF-8 from byte {} of the line on", at + 1))
+        .with_hint("convert the file to UTF-8, for example with iconv")
+}
+
+/// The lines, with their line ends, and where each begins.
+fn lines_of(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |feed| feed + 1);
+        start += end;
+        Some((start - end, &rest[..end]))
+    })
 }
 
 /// The line of the byte at `offset`.
@@ -43,22 +84,22 @@ pub(super) fn line(piece: &Piece<'_>, offset: usize) -> u64 {
     piece.first_line + memchr::memchr_iter(b'\n', before).count() as u64
 }
 
-fn walk_lines<'a>(piece: &Piece<'a>, text: &'a str, sink: &mut impl Sink<'a>) -> Result<()> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest.as_bytes()).map_or(rest.len(), |feed| feed + 1);
-        let (record, after) = rest.split_at(end);
-        let offset = text.len() - rest.len();
-        rest = after;
-        if record.trim_ascii().is_empty() {
-            continue;
-        }
-        if !sink.begin(offset) {
-            return Ok(());
-        }
-        object(record, sink).map_err(|error| error.at("line", line(piece, offset)))?;
+/// Walks over the record in one line. False to stop.
+fn walk_line<'a>(piece: &Piece<'a>, (offset, record): (usize, &'a str), sink: &mut impl Sink<'a>) -> Result<bool> {
+    if record.trim_ascii().is_empty() {
+        return Ok(true);
     }
-    Ok(())
+    if !sink.begin(offset) {
+        return Ok(false);
+    }
+    judged(piece, (offset, record), sink)?;
+    Ok(true)
+}
+
+/// Takes the members of a record, or has it refused.
+fn judged<'a>(piece: &Piece<'a>, (offset, record): (usize, &'a str), sink: &mut impl Sink<'a>) -> Result<()> {
+    let Err(error) = object(record, sink) else { return Ok(()) };
+    sink.refuse(record.as_bytes(), offset, error).map_err(|error| error.at("line", line(piece, offset)))
 }
 
 /// `[`? object (`,` object)* `]`?, where a piece in the middle begins with its comma.
@@ -99,7 +140,7 @@ fn walk_array<'a>(piece: &Piece<'a>, text: &'a str, sink: &mut impl Sink<'a>) ->
             None => return corrupt(rest, "an object is missing after a comma"),
         };
         let end = values.byte_offset();
-        object(record, sink).map_err(|error| error.at("line", line(piece, offset(rest))))?;
+        judged(piece, (offset(rest), record), sink)?;
         rest = rest[end..].trim_ascii_start();
     }
 }

@@ -53,41 +53,50 @@ pub(crate) enum Misfit {
 
 type Parsed = Result<ArrayRef, Misfit>;
 
-/// Parses all texts as values of `field`.
+/// What is done with a text that is no value: an error ends the parsing, else it becomes NULL.
+type Refuse<'a> = dyn FnMut(Misfit) -> Result<(), Misfit> + 'a;
+
+/// Parses all texts as values of `field`. The first misfit ends it.
 pub(crate) fn parse_column(texts: &impl Texts, field: &Field, form: Form) -> Parsed {
+    sift_column(texts, field, form, &mut Err)
+}
+
+/// Parses all texts as values of `field`. Each misfit of a row is given to `refuse`, in the order of the rows; what that lets
+/// pass is NULL in the array.
+pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
     match field.data_type() {
-        DataType::Null => nulls(texts),
-        DataType::Boolean => booleans(texts, form),
-        DataType::Int8 => numbers::<Int8Type>(texts, form, number::integer),
-        DataType::Int16 => numbers::<Int16Type>(texts, form, number::integer),
-        DataType::Int32 => numbers::<Int32Type>(texts, form, number::integer),
-        DataType::Int64 => numbers::<Int64Type>(texts, form, number::integer),
-        DataType::UInt8 => numbers::<UInt8Type>(texts, form, number::integer),
-        DataType::UInt16 => numbers::<UInt16Type>(texts, form, number::integer),
-        DataType::UInt32 => numbers::<UInt32Type>(texts, form, number::integer),
-        DataType::UInt64 => numbers::<UInt64Type>(texts, form, number::integer),
-        DataType::Float32 => numbers::<Float32Type>(texts, form, number::float),
-        DataType::Float64 => numbers::<Float64Type>(texts, form, number::float),
+        DataType::Null => nulls(texts, refuse),
+        DataType::Boolean => booleans(texts, form, refuse),
+        DataType::Int8 => numbers::<Int8Type>(texts, (form, refuse), number::integer),
+        DataType::Int16 => numbers::<Int16Type>(texts, (form, refuse), number::integer),
+        DataType::Int32 => numbers::<Int32Type>(texts, (form, refuse), number::integer),
+        DataType::Int64 => numbers::<Int64Type>(texts, (form, refuse), number::integer),
+        DataType::UInt8 => numbers::<UInt8Type>(texts, (form, refuse), number::integer),
+        DataType::UInt16 => numbers::<UInt16Type>(texts, (form, refuse), number::integer),
+        DataType::UInt32 => numbers::<UInt32Type>(texts, (form, refuse), number::integer),
+        DataType::UInt64 => numbers::<UInt64Type>(texts, (form, refuse), number::integer),
+        DataType::Float32 => numbers::<Float32Type>(texts, (form, refuse), number::float),
+        DataType::Float64 => numbers::<Float64Type>(texts, (form, refuse), number::float),
         DataType::Decimal128(precision, scale) => {
-            numbers::<Decimal128Type>(texts, form, |text| number::decimal(text, *precision, *scale))
+            numbers::<Decimal128Type>(texts, (form, refuse), |text| number::decimal(text, *precision, *scale))
         }
         DataType::Decimal256(precision, scale) => {
-            numbers::<Decimal256Type>(texts, form, |text| number::decimal256(text, *precision, *scale))
+            numbers::<Decimal256Type>(texts, (form, refuse), |text| number::decimal256(text, *precision, *scale))
         }
-        DataType::Date32 => values::<Date32Type>(texts, form, time::date),
+        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), time::date),
         DataType::Interval(IntervalUnit::MonthDayNano) => {
-            values::<IntervalMonthDayNanoType>(texts, form, interval::interval)
+            values::<IntervalMonthDayNanoType>(texts, (form, refuse), interval::interval)
         }
         DataType::Time32(_) | DataType::Time64(_) | DataType::Duration(_) | DataType::Timestamp(..) => {
-            return clocks(texts, field.data_type(), form);
+            return clocks(texts, field.data_type(), (form, refuse));
         }
-        DataType::Utf8 => return strings::<i32>(texts),
-        DataType::LargeUtf8 => return strings::<i64>(texts),
-        DataType::Utf8View => return views(texts),
-        DataType::Binary => return bytes(texts),
-        DataType::LargeBinary => return large_bytes(texts),
-        DataType::FixedSizeBinary(16) if schema::is_uuid(field) => uuids(texts, form),
-        DataType::FixedSizeBinary(width) => return fixed_bytes(texts, *width),
+        DataType::Utf8 => return strings::<i32>(texts, refuse),
+        DataType::LargeUtf8 => return strings::<i64>(texts, refuse),
+        DataType::Utf8View => return views(texts, refuse),
+        DataType::Binary => return bytes(texts, refuse),
+        DataType::LargeBinary => return large_bytes(texts, refuse),
+        DataType::FixedSizeBinary(16) if schema::is_uuid(field) => uuids(texts, form, refuse),
+        DataType::FixedSizeBinary(width) => return fixed_bytes(texts, *width, refuse),
         _ => return Err(Misfit::Type),
     }
     // The arrays are made with the type's defaults; precision, scale and zone are set here.
@@ -104,28 +113,35 @@ fn with_type(array: &ArrayRef, data_type: &DataType) -> ArrayRef {
     }
 }
 
-fn clocks(texts: &impl Texts, data_type: &DataType, form: Form) -> Parsed {
+/// Which texts are taken, and what is done with others.
+type Taken<'t, 'r> = (Form, &'t mut Refuse<'r>);
+
+fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_>) -> Parsed {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     let time32 = |unit| move |text: &[u8]| time::time(text, unit).and_then(|value| i32::try_from(value).ok());
     let time64 = |unit| move |text: &[u8]| time::time(text, unit);
     let duration = |unit| move |text: &[u8]| time::duration(text, unit);
     let array = match data_type {
-        DataType::Time32(Second) => values::<Time32SecondType>(texts, form, time32(Second)),
-        DataType::Time32(Millisecond) => values::<Time32MillisecondType>(texts, form, time32(Millisecond)),
-        DataType::Time64(Microsecond) => values::<Time64MicrosecondType>(texts, form, time64(Microsecond)),
-        DataType::Time64(Nanosecond) => values::<Time64NanosecondType>(texts, form, time64(Nanosecond)),
-        DataType::Duration(Second) => values::<DurationSecondType>(texts, form, duration(Second)),
-        DataType::Duration(Millisecond) => values::<DurationMillisecondType>(texts, form, duration(Millisecond)),
-        DataType::Duration(Microsecond) => values::<DurationMicrosecondType>(texts, form, duration(Microsecond)),
-        DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, form, duration(Nanosecond)),
+        DataType::Time32(Second) => values::<Time32SecondType>(texts, (form, refuse), time32(Second)),
+        DataType::Time32(Millisecond) => values::<Time32MillisecondType>(texts, (form, refuse), time32(Millisecond)),
+        DataType::Time64(Microsecond) => values::<Time64MicrosecondType>(texts, (form, refuse), time64(Microsecond)),
+        DataType::Time64(Nanosecond) => values::<Time64NanosecondType>(texts, (form, refuse), time64(Nanosecond)),
+        DataType::Duration(Second) => values::<DurationSecondType>(texts, (form, refuse), duration(Second)),
+        DataType::Duration(Millisecond) => {
+            values::<DurationMillisecondType>(texts, (form, refuse), duration(Millisecond))
+        }
+        DataType::Duration(Microsecond) => {
+            values::<DurationMicrosecondType>(texts, (form, refuse), duration(Microsecond))
+        }
+        DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, (form, refuse), duration(Nanosecond)),
         DataType::Timestamp(unit, zone) => {
             let zone = if zone.is_some() { Zone::Zoned } else { Zone::Local };
             let stamp = |text: &[u8]| time::timestamp(text, *unit, zone);
             match unit {
-                Second => values::<TimestampSecondType>(texts, form, stamp),
-                Millisecond => values::<TimestampMillisecondType>(texts, form, stamp),
-                Microsecond => values::<TimestampMicrosecondType>(texts, form, stamp),
-                Nanosecond => values::<TimestampNanosecondType>(texts, form, stamp),
+                Second => values::<TimestampSecondType>(texts, (form, refuse), stamp),
+                Millisecond => values::<TimestampMillisecondType>(texts, (form, refuse), stamp),
+                Microsecond => values::<TimestampMicrosecondType>(texts, (form, refuse), stamp),
+                Nanosecond => values::<TimestampNanosecondType>(texts, (form, refuse), stamp),
             }
         }
         _ => Err(Misfit::Type),
@@ -135,29 +151,36 @@ fn clocks(texts: &impl Texts, data_type: &DataType, form: Form) -> Parsed {
 
 fn numbers<T: ArrowPrimitiveType>(
     texts: &impl Texts,
-    form: Form,
+    (form, refuse): Taken<'_, '_>,
     parse: impl Fn(&[u8]) -> Option<T::Native>,
 ) -> Parsed {
+    let taken = (form, refuse);
     match form {
-        Form::Plain => values::<T>(texts, form, |text| if number::is_plain(text) { parse(text) } else { None }),
-        Form::Any => values::<T>(texts, form, parse),
+        Form::Plain => values::<T>(texts, taken, |text| if number::is_plain(text) { parse(text) } else { None }),
+        Form::Any => values::<T>(texts, taken, parse),
     }
 }
 
-fn values<T: ArrowPrimitiveType>(texts: &impl Texts, form: Form, parse: impl Fn(&[u8]) -> Option<T::Native>) -> Parsed {
+fn values<T: ArrowPrimitiveType>(
+    texts: &impl Texts,
+    (form, refuse): Taken<'_, '_>,
+    parse: impl Fn(&[u8]) -> Option<T::Native>,
+) -> Parsed {
     let rows = texts.rows();
     let mut values = Vec::with_capacity(rows);
     let mut valid = NullBufferBuilder::new(rows);
     let mut scratch = Vec::new();
     for row in 0..rows {
         if let Some(text) = texts.text(row, &mut scratch) {
-            let value = parse(text).or_else(|| trimmed(text, form).and_then(&parse)).ok_or(Misfit::Row(row))?;
-            values.push(value);
-            valid.append_non_null();
-        } else {
-            values.push(T::Native::default());
-            valid.append_null();
+            if let Some(value) = parse(text).or_else(|| trimmed(text, form).and_then(&parse)) {
+                values.push(value);
+                valid.append_non_null();
+                continue;
+            }
+            refuse(Misfit::Row(row))?;
         }
+        values.push(T::Native::default());
+        valid.append_null();
     }
     Ok(Arc::new(PrimitiveArray::<T>::new(values.into(), valid.finish())))
 }
@@ -168,28 +191,34 @@ fn trimmed(text: &[u8], form: Form) -> Option<&[u8]> {
     (form == Form::Any && inner.len() < text.len()).then_some(inner)
 }
 
-fn booleans(texts: &impl Texts, form: Form) -> Parsed {
+fn booleans(texts: &impl Texts, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = BooleanBuilder::with_capacity(texts.rows());
     let mut scratch = Vec::new();
     for row in 0..texts.rows() {
-        let value = match (texts.text(row, &mut scratch), form) {
+        let text = texts.text(row, &mut scratch);
+        let value = match (text, form) {
             (None, _) => None,
             (Some(b"true"), _) => Some(true),
             (Some(b"false"), _) => Some(false),
-            (Some(text), Form::Any) => Some(boolean(text.trim_ascii()).ok_or(Misfit::Row(row))?),
-            (Some(_), Form::Plain) => return Err(Misfit::Row(row)),
+            (Some(text), Form::Any) => boolean(text.trim_ascii()),
+            (Some(_), Form::Plain) => None,
         };
+        if value.is_none() && text.is_some() {
+            refuse(Misfit::Row(row))?;
+        }
         builder.append_option(value);
     }
     Ok(Arc::new(builder.finish()))
 }
 
-fn nulls(texts: &impl Texts) -> Parsed {
+fn nulls(texts: &impl Texts, refuse: &mut Refuse<'_>) -> Parsed {
     let mut scratch = Vec::new();
-    match (0..texts.rows()).find(|row| texts.text(*row, &mut scratch).is_some()) {
-        Some(row) => Err(Misfit::Row(row)),
-        None => Ok(Arc::new(NullArray::new(texts.rows()))),
+    for row in 0..texts.rows() {
+        if texts.text(row, &mut scratch).is_some() {
+            refuse(Misfit::Row(row))?;
+        }
     }
+    Ok(Arc::new(NullArray::new(texts.rows())))
 }
 
 /// Bytes that all texts have together, so that builders need not grow.
@@ -199,18 +228,35 @@ fn total(texts: &impl Texts) -> usize {
 }
 
 /// The texts are copied together and validated at once.
-fn strings<O: OffsetSizeTrait>(texts: &impl Texts) -> Parsed {
-    let (rows, total) = (texts.rows(), total(texts));
+fn strings<O: OffsetSizeTrait>(texts: &impl Texts, refuse: &mut Refuse<'_>) -> Parsed {
+    let total = total(texts);
     if O::from_usize(total).is_none() {
         return Err(Misfit::Size);
     }
+    if let Some(array) = joined::<O>(texts, total, |_| true) {
+        return Ok(array);
+    }
+    let mut scratch = Vec::new();
+    let mut good = vec![true; texts.rows()];
+    for (row, good) in good.iter_mut().enumerate() {
+        if let Some(Err(misfit)) = texts.text(row, &mut scratch).map(|text| utf8(text, row)) {
+            refuse(misfit)?;
+            *good = false;
+        }
+    }
+    joined::<O>(texts, total, |row| good[row]).ok_or(Misfit::Size)
+}
+
+/// The texts of the rows that are `good`, NULL for others; none where they are not UTF-8.
+fn joined<O: OffsetSizeTrait>(texts: &impl Texts, total: usize, good: impl Fn(usize) -> bool) -> Option<ArrayRef> {
+    let rows = texts.rows();
     let mut values: Vec<u8> = Vec::with_capacity(total);
     let mut offsets = Vec::with_capacity(rows + 1);
     let mut valid = NullBufferBuilder::new(rows);
     let mut scratch = Vec::new();
     offsets.push(O::default());
     for row in 0..rows {
-        if let Some(text) = texts.text(row, &mut scratch) {
+        if let Some(text) = texts.text(row, &mut scratch).filter(|_| good(row)) {
             values.extend_from_slice(text);
             valid.append_non_null();
         } else {
@@ -219,24 +265,20 @@ fn strings<O: OffsetSizeTrait>(texts: &impl Texts) -> Parsed {
         offsets.push(O::usize_as(values.len()));
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    match GenericStringArray::try_new(offsets, Buffer::from_vec(values), valid.finish()) {
-        Ok(array) => Ok(Arc::new(array)),
-        Err(_) => Err(bad_encoding(texts)),
-    }
+    let array = GenericStringArray::try_new(offsets, Buffer::from_vec(values), valid.finish()).ok()?;
+    Some(Arc::new(array))
 }
 
-fn bad_encoding(texts: &impl Texts) -> Misfit {
-    let mut scratch = Vec::new();
-    let find = |row| texts.text(row, &mut scratch).and_then(|text| utf8(text, row).err());
-    (0..texts.rows()).find_map(find).unwrap_or(Misfit::Size)
-}
-
-fn views(texts: &impl Texts) -> Parsed {
+fn views(texts: &impl Texts, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = StringViewBuilder::with_capacity(texts.rows());
     let mut scratch = Vec::new();
     for row in 0..texts.rows() {
-        match texts.text(row, &mut scratch) {
-            Some(text) => builder.append_value(utf8(text, row)?),
+        match texts.text(row, &mut scratch).map(|text| utf8(text, row)) {
+            Some(Ok(text)) => builder.append_value(text),
+            Some(Err(misfit)) => {
+                refuse(misfit)?;
+                builder.append_null();
+            }
             None => builder.append_null(),
         }
     }
@@ -247,49 +289,51 @@ fn utf8(text: &[u8], row: usize) -> Result<&str, Misfit> {
     simdutf8::compat::from_utf8(text).map_err(|error| Misfit::Encoding(row, error.valid_up_to()))
 }
 
-/// Calls `append` with the bytes of each `\x…`, or none for NULL.
-fn each_bytes(texts: &impl Texts, mut append: impl FnMut(Option<&[u8]>) -> bool) -> Result<(), Misfit> {
+/// Calls `append` with the bytes of each `\x…`, or none for NULL. It answers whether they fit.
+fn each_bytes(
+    texts: &impl Texts,
+    refuse: &mut Refuse<'_>,
+    mut append: impl FnMut(Option<&[u8]>) -> bool,
+) -> Result<(), Misfit> {
     let (mut scratch, mut value) = (Vec::new(), Vec::new());
     for row in 0..texts.rows() {
-        let fits = if let Some(text) = texts.text(row, &mut scratch) {
+        if let Some(text) = texts.text(row, &mut scratch) {
             value.clear();
-            binary::hex(text, &mut value).ok_or(Misfit::Row(row))?;
-            append(Some(&value))
-        } else {
-            append(None)
-        };
-        if !fits {
-            return Err(Misfit::Row(row));
+            if binary::hex(text, &mut value).is_some() && append(Some(&value)) {
+                continue;
+            }
+            refuse(Misfit::Row(row))?;
         }
+        append(None);
     }
     Ok(())
 }
 
-fn bytes(texts: &impl Texts) -> Parsed {
+fn bytes(texts: &impl Texts, refuse: &mut Refuse<'_>) -> Parsed {
     let total = total(texts) / 2;
     if i32::try_from(total).is_err() {
         return Err(Misfit::Size);
     }
     let mut builder = BinaryBuilder::with_capacity(texts.rows(), total);
-    each_bytes(texts, |value| {
+    each_bytes(texts, refuse, |value| {
         builder.append_option(value);
         true
     })?;
     Ok(Arc::new(builder.finish()))
 }
 
-fn large_bytes(texts: &impl Texts) -> Parsed {
+fn large_bytes(texts: &impl Texts, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = LargeBinaryBuilder::with_capacity(texts.rows(), total(texts) / 2);
-    each_bytes(texts, |value| {
+    each_bytes(texts, refuse, |value| {
         builder.append_option(value);
         true
     })?;
     Ok(Arc::new(builder.finish()))
 }
 
-fn fixed_bytes(texts: &impl Texts, width: i32) -> Parsed {
+fn fixed_bytes(texts: &impl Texts, width: i32, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = FixedSizeBinaryBuilder::with_capacity(texts.rows(), width);
-    each_bytes(texts, |value| {
+    each_bytes(texts, refuse, |value| {
         if let Some(value) = value {
             return builder.append_value(value).is_ok();
         }
@@ -299,16 +343,18 @@ fn fixed_bytes(texts: &impl Texts, width: i32) -> Parsed {
     Ok(Arc::new(builder.finish()))
 }
 
-fn uuids(texts: &impl Texts, form: Form) -> Parsed {
+fn uuids(texts: &impl Texts, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = FixedSizeBinaryBuilder::with_capacity(texts.rows(), 16);
     let mut scratch = Vec::new();
     for row in 0..texts.rows() {
         if let Some(text) = texts.text(row, &mut scratch) {
             let parsed = binary::uuid(text).or_else(|| trimmed(text, form).and_then(binary::uuid));
-            builder.append_value(parsed.ok_or(Misfit::Row(row))?).map_err(|_| Misfit::Row(row))?;
-        } else {
-            builder.append_null();
+            if parsed.is_some_and(|value| builder.append_value(value).is_ok()) {
+                continue;
+            }
+            refuse(Misfit::Row(row))?;
         }
+        builder.append_null();
     }
     Ok(Arc::new(builder.finish()))
 }

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 use crate::attempt::{Attempt, Token};
-use crate::endpoint::ObjectRef;
-use crate::job::Place;
+use crate::endpoint::{ObjectRef, SnapshotId};
+use crate::job::{ErrorPolicy, Place};
 use crate::testing::memory::Memory;
 
 fn started() -> StateRecord {
@@ -55,8 +55,7 @@ fn steps_are_known_by_their_last_record() {
 
 #[test]
 fn only_what_lasts_is_the_same_point() {
-    let place = || Place::new("memory", Json::Null, ObjectRef::Whole);
-    let job = Job::new(place(), place());
+    let job = job();
     let same_point = |then: &Snapshot, now: &Snapshot| same_point(&job, then, now);
     let lasting = |text: &str| Snapshot::Lasting(text.to_owned());
     assert!(same_point(&lasting("a 5 bytes"), &lasting("a 5 bytes")));
@@ -67,19 +66,27 @@ fn only_what_lasts_is_the_same_point() {
     assert!(!same_point(&shared("00000003-1"), &shared("00000004-1")));
 }
 
+fn job() -> Job {
+    let place = || Place::new("memory", Json::Null, ObjectRef::Whole);
+    Job::new(place(), place())
+}
+
 #[test]
 fn grades_depend_on_both_ends_and_the_plan() {
     let (lasting, shared) = (Snapshot::Lasting("a".to_owned()), Snapshot::Shared(SnapshotId("1".to_owned())));
-    let held = SnapshotId("1".to_owned());
-    let grade = |snapshot: &Snapshot, held, shape, kept| grade(snapshot, held, shape, kept).grade;
+    let job = job();
+    let held = Job { snapshot: Some(SnapshotId("1".to_owned())), ..job.clone() };
+    let skipping = Job { errors: ErrorPolicy { on_error: OnError::Skip, ..ErrorPolicy::default() }, ..job.clone() };
+    let grade = |job: &Job, snapshot: &Snapshot, shape, kept| grade(job, snapshot, shape, kept).grade;
     let rowwise = PlanShape::Rowwise;
-    assert_eq!(grade(&lasting, None, rowwise, Kept::Tasks), ResumeGrade::Exact);
-    assert_eq!(grade(&lasting, None, PlanShape::Wide, Kept::Tasks), ResumeGrade::Restart);
-    assert_eq!(grade(&lasting, None, rowwise, Kept::Commit), ResumeGrade::Restart);
-    assert_eq!(grade(&lasting, None, rowwise, Kept::Nothing), ResumeGrade::Restart);
-    assert_eq!(grade(&shared, Some(&held), rowwise, Kept::Tasks), ResumeGrade::Exact);
-    assert_eq!(grade(&shared, None, rowwise, Kept::Tasks), ResumeGrade::Restart);
-    assert_eq!(grade(&Snapshot::Private, None, rowwise, Kept::Tasks), ResumeGrade::Restart);
+    assert_eq!(grade(&job, &lasting, rowwise, Kept::Tasks), ResumeGrade::Exact);
+    assert_eq!(grade(&skipping, &lasting, rowwise, Kept::Tasks), ResumeGrade::Restart);
+    assert_eq!(grade(&job, &lasting, PlanShape::Wide, Kept::Tasks), ResumeGrade::Restart);
+    assert_eq!(grade(&job, &lasting, rowwise, Kept::Commit), ResumeGrade::Restart);
+    assert_eq!(grade(&job, &lasting, rowwise, Kept::Nothing), ResumeGrade::Restart);
+    assert_eq!(grade(&held, &shared, rowwise, Kept::Tasks), ResumeGrade::Exact);
+    assert_eq!(grade(&job, &shared, rowwise, Kept::Tasks), ResumeGrade::Restart);
+    assert_eq!(grade(&job, &Snapshot::Private, rowwise, Kept::Tasks), ResumeGrade::Restart);
 }
 
 #[test]

@@ -1,0 +1,372 @@
+//! What becomes of rejected rows: they are counted against the limit of the job, and written to a file.
+//!
+//! A rejects file is a target like others, written by the sink of files. Each attempt of a task has a [`Basket`] with a
+//! writer of its own, whose part counts only if the attempt's receipt does: an attempt that is begun anew leaves no reject
+//! behind. What waits is on the disk, in the hidden stage beside the file, and not in memory.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+
+use crate::attempt::{Attempt, Token};
+use crate::bridge::cpu;
+use crate::endpoint::Endpoint;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::fate::plain;
+use crate::flow::align::{Aligner, kernel};
+use crate::formats::json;
+use crate::reject::{MaxErrors, REJECT, Rejects};
+use crate::schema::FORM;
+use crate::sink::{Agreement, Receipt, Sink, Writer};
+
+/// Reasons that a run without a rejects file shows.
+const SHOWN: usize = 5;
+
+/// Frames that have a member of their own in the reasons.
+const PLACES: [&str; 5] = ["column", "line", "row", "split", "file"];
+
+/// The rejects of a run.
+#[derive(Debug)]
+pub struct RejectLog {
+    max_errors: Option<MaxErrors>,
+    /// The source, for rows that name no file.
+    source: String,
+    file: Option<RejectFile>,
+    state: Mutex<State>,
+}
+
+/// The file into which they go.
+#[derive(Debug)]
+pub struct RejectFile {
+    /// Where it is.
+    pub endpoint: Arc<dyn Endpoint>,
+    /// Writes it.
+    pub sink: Arc<dyn Sink>,
+    /// How rows of [`file_schema`] land in it.
+    pub agreement: Agreement,
+    /// For whom.
+    pub token: Token,
+    /// Casts to what the sink takes.
+    pub aligner: Aligner,
+    /// The columns before that.
+    pub schema: SchemaRef,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Of attempts that count or may still count.
+    read: u64,
+    rejected: u64,
+    /// The limit was exceeded.
+    exceeded: bool,
+    /// By the attempt of the receipt that they belong to.
+    sealed: HashMap<String, (Option<Receipt>, Vec<String>)>,
+    kept: Vec<Receipt>,
+    shown: Vec<String>,
+}
+
+/// The columns of a rejects file for rows with the columns of `schema`: each as text, nested ones as they are, and the
+/// reasons. Values are text so that a mended one can be written in place of one that fits no type.
+pub fn file_schema(schema: &Schema) -> SchemaRef {
+    let column = |field: &FieldRef| {
+        let nested = plain(field.data_type()).is_nested();
+        let data_type = if nested { field.data_type().clone() } else { DataType::Utf8 };
+        Arc::new(Field::new(field.name(), data_type, true))
+    };
+    let mut fields: Vec<FieldRef> = schema.fields().iter().map(column).collect();
+    fields.push(Arc::new(Field::new(REJECT, DataType::Struct(reason_fields()), false)));
+    Arc::new(Schema::new(fields))
+}
+
+/// The members of the reasons.
+fn reason_fields() -> Fields {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    let number = |name| Field::new(name, DataType::UInt64, true);
+    let fields = [text("stage"), text("source"), text("split"), number("row"), number("line"), text("column")];
+    fields.into_iter().chain([text("kind"), text("reason"), text("record")]).collect()
+}
+
+impl RejectLog {
+    /// A log of rejects of `source`; without a file they are only counted.
+    pub fn new(max_errors: Option<MaxErrors>, source: String, file: Option<RejectFile>) -> Self {
+        Self { max_errors, source, file, state: Mutex::default() }
+    }
+
+    /// The name of the file.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_ref().map(|file| file.agreement.label.as_str())
+    }
+
+    /// The first reasons of a run without a file, each with its place.
+    pub fn shown(&self) -> Vec<String> {
+        self.state().shown.clone()
+    }
+
+    /// Makes the stage of the file.
+    pub async fn prepare(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        file.sink.prepare(&file.agreement, &file.token).await.at("rejects file", || &file.agreement.label)
+    }
+
+    /// A basket for `attempt`.
+    pub fn basket(self: &Arc<Self>, attempt: &Attempt) -> Basket {
+        Basket { log: Arc::clone(self), attempt: attempt.clone(), counts: Mutex::default(), writer: Default::default() }
+    }
+
+    /// The attempt of `receipt` counts, and so do its rejects.
+    pub fn accept(&self, receipt: &Receipt) {
+        let mut state = self.state();
+        if let Some((part, shown)) = state.sealed.remove(&receipt.attempt) {
+            state.kept.extend(part);
+            state.shown.extend(shown);
+            state.shown.truncate(SHOWN);
+        }
+    }
+
+    /// Publishes the file, if there is a reject, when all rows are read. To be called before the target is committed.
+    ///
+    /// # Errors
+    /// [`Value`](ErrorKind::Value) when too many rows were rejected, and those of the file.
+    pub async fn commit(&self) -> Result<()> {
+        self.judge(true)?;
+        self.publish().await
+    }
+
+    /// The end of a run that failed with `error`: only of one with too many rejects the file is kept.
+    pub async fn abandon(&self, error: Error) -> Error {
+        if self.state().exceeded {
+            return match self.publish().await {
+                Ok(()) => error,
+                Err(also) => error.at("the rejects file could not be written", format!("({also})")),
+            };
+        }
+        if let Some(file) = &self.file
+            && let Err(also) = file.sink.abort(&file.agreement, &file.token).await
+        {
+            return error.at("the stage of the rejects file could not be removed", format!("({also})"));
+        }
+        error
+    }
+
+    async fn publish(&self) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let kept = self.state().kept.clone();
+        let done = if kept.is_empty() {
+            file.sink.abort(&file.agreement, &file.token).await
+        } else {
+            match file.sink.commit(&file.agreement, &file.token, &kept).await {
+                Ok(()) => file.endpoint.finish(std::slice::from_ref(&file.agreement)).await,
+                failed => failed,
+            }
+        };
+        done.at("rejects file", || &file.agreement.label)
+    }
+
+    /// An error when more rows are rejected than may be; `complete` when all rows are read.
+    fn judge(&self, complete: bool) -> Result<()> {
+        let Some(max) = self.max_errors else { return Ok(()) };
+        let mut state = self.state();
+        let (rejected, read) = (state.rejected, state.read);
+        if !max.exceeded(rejected, read) || !(complete || max.is_certain(read)) {
+            return Ok(());
+        }
+        state.exceeded = true;
+        let message = match max {
+            MaxErrors::Rows(most) => format!("more rows were rejected than the {most} that may be"),
+            MaxErrors::Percent(most) => format!("{rejected} of {read} rows were rejected, and only {most} % may be"),
+        };
+        let error = Error::new(ErrorKind::Value, message);
+        Err(match self.file() {
+            Some(file) => error.with_hint(format!(
+                "the rejected rows are in {file}: mend what is wrong with them, or allow more with --max-errors"
+            )),
+            None => error.with_hint("keep the rejected rows with --rejects FILE, or allow more with --max-errors"),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The rejects of one attempt of a task. Dropping it unsealed forgets them.
+pub struct Basket {
+    log: Arc<RejectLog>,
+    attempt: Attempt,
+    counts: Mutex<Counts>,
+    /// Opened for the first reject.
+    writer: tokio::sync::Mutex<Option<Box<dyn Writer>>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    read: u64,
+    rejected: u64,
+    shown: Vec<String>,
+    /// Nothing counts any more: it is sealed or forgotten.
+    closed: bool,
+}
+
+impl fmt::Debug for Basket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Basket").field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Basket {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+impl Basket {
+    /// Counts rows that left the source.
+    pub fn read(&self, rows: u64) {
+        let mut counts = self.counts();
+        if !counts.closed {
+            counts.read += rows;
+            self.log.state().read += rows;
+        }
+    }
+
+    /// Takes rejects. Their errors say in frames where each row is.
+    ///
+    /// # Errors
+    /// [`Value`](ErrorKind::Value) when these are too many for the job, and those of the file.
+    pub async fn add(&self, rejects: Rejects) -> Result<()> {
+        if !self.count(&rejects) {
+            return Ok(());
+        }
+        self.write(rejects).await?;
+        let too_many = self.log.judge(false);
+        if too_many.is_err() {
+            // What led to this is what the user wants to see.
+            let part = self.flush().await?;
+            self.log.state().kept.extend(part);
+        }
+        too_many
+    }
+
+    /// No rejects come any more: they belong to `receipt` now, if it is accepted. How many they are.
+    pub async fn seal(&self, receipt: &Receipt) -> Result<u64> {
+        let part = self.flush().await?;
+        let mut counts = self.counts();
+        counts.closed = true;
+        let sealed = (part, std::mem::take(&mut counts.shown));
+        self.log.state().sealed.insert(receipt.attempt.clone(), sealed);
+        Ok(counts.rejected)
+    }
+
+    /// The attempt does not count: neither do its rejects.
+    pub fn forget(&self) {
+        let mut counts = self.counts();
+        if !std::mem::replace(&mut counts.closed, true) {
+            let mut state = self.log.state();
+            state.read -= counts.read;
+            // A run that failed for its rejects is done with counting.
+            state.rejected -= counts.rejected;
+        }
+    }
+
+    fn count(&self, rejects: &Rejects) -> bool {
+        let mut counts = self.counts();
+        if counts.closed {
+            return false;
+        }
+        let rows = rejects.errors.len() as u64;
+        counts.rejected += rows;
+        let room = SHOWN.saturating_sub(counts.shown.len());
+        counts.shown.extend(rejects.errors.iter().take(room).map(ToString::to_string));
+        self.log.state().rejected += rows;
+        true
+    }
+
+    async fn write(&self, rejects: Rejects) -> Result<()> {
+        let Some(file) = &self.log.file else { return Ok(()) };
+        let log = Arc::clone(&self.log);
+        let batch = cpu::run(move || log.batch(rejects)).await?;
+        let named = || &file.agreement.label;
+        let batch = batch.at("rejects file", named)?;
+        let mut writer = self.writer.lock().await;
+        if writer.is_none() {
+            let attempt = Attempt { token: file.token.clone(), ..self.attempt.clone() };
+            *writer = Some(file.sink.writer(&file.agreement, &attempt).await.at("rejects file", named)?);
+        }
+        match &mut *writer {
+            Some(writer) => writer.write(batch).await.at("rejects file", named),
+            None => Ok(()),
+        }
+    }
+
+    async fn flush(&self) -> Result<Option<Receipt>> {
+        let Some(file) = &self.log.file else { return Ok(None) };
+        match self.writer.lock().await.take() {
+            Some(mut writer) => writer.flush(&file.token).await.map(Some).at("rejects file", || &file.agreement.label),
+            None => Ok(None),
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RejectLog {
+    /// `rejects` as rows of the file.
+    fn batch(&self, rejects: Rejects) -> Result<RecordBatch> {
+        let Some(file) = &self.file else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };
+        let Rejects { stage, rows, mut records, errors } = rejects;
+        let columns = file.schema.fields().iter().take_while(|field| field.name() != REJECT);
+        let mut columns: Vec<ArrayRef> = columns.map(|field| told(&rows, field)).collect::<Result<_>>()?;
+        if rows.schema_ref().fields().iter().any(|field| file.schema.index_of(field.name()).is_err()) {
+            // A row that was computed has other columns than the source.
+            let mut text = Vec::new();
+            json::encode(&rows, &mut text)?;
+            let text = String::from_utf8_lossy(&text);
+            records = text.lines().map(|line| Some(line.to_owned())).collect();
+        }
+        let of = |error: &Error, what: &str| {
+            error.frames().iter().find(|frame| frame.what == what).map(|frame| frame.which.clone())
+        };
+        let text =
+            |what: &str| Arc::new(errors.iter().map(|error| of(error, what)).collect::<StringArray>()) as ArrayRef;
+        let number = |what: &str| {
+            let numbers = errors.iter().map(|error| of(error, what)?.parse::<u64>().ok());
+            Arc::new(numbers.collect::<UInt64Array>()) as ArrayRef
+        };
+        let same = |word: &str| Arc::new(StringArray::from(vec![word; errors.len()])) as ArrayRef;
+        let source = errors.iter().map(|error| of(error, "file").unwrap_or_else(|| self.source.clone()));
+        let mut reasons: Vec<ArrayRef> = vec![
+            same(stage.name()),
+            Arc::new(StringArray::from_iter_values(source)),
+            text("split"),
+            number("row"),
+            number("line"),
+            text("column"),
+            Arc::new(StringArray::from_iter_values(errors.iter().map(|error| format!("{:?}", error.kind())))),
+        ];
+        let reason = |error: Error| error.map_frames(|frames| frames.retain(|frame| !PLACES.contains(&&*frame.what)));
+        reasons
+            .push(Arc::new(StringArray::from_iter_values(errors.into_iter().map(|error| reason(error).to_string()))));
+        reasons.push(Arc::new(StringArray::from(records)));
+        columns.push(Arc::new(StructArray::try_new(reason_fields(), reasons, None)?));
+        let batch = RecordBatch::try_new(Arc::clone(&file.schema), columns)?;
+        Ok(file.aligner.align(&batch)?)
+    }
+}
+
+/// The column `wanted` of `rows`, as a rejects file has it; NULL where there is none.
+fn told(rows: &RecordBatch, wanted: &Field) -> Result<ArrayRef> {
+    let none = || new_null_array(wanted.data_type(), rows.num_rows());
+    let Some((index, field)) = rows.schema_ref().column_with_name(wanted.name()) else { return Ok(none()) };
+    // The native form of a value is told as the bytes or the text that it is.
+    let mut field = field.clone();
+    let mut metadata = field.metadata().clone();
+    if metadata.remove(FORM).is_some() {
+        field = field.with_metadata(metadata);
+    }
+    kernel(&field, wanted).map_or_else(|| Ok(none()), |kernel| Ok(kernel.run(rows.column(index))?.array))
+}

@@ -1,0 +1,103 @@
+//! Rows that are left out of a copy, with their reasons.
+
+use std::sync::{Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind};
+
+/// The column of a rejects file that says why a row is in it. A name that no other column may have; readers leave it out.
+pub const REJECT: &str = "__reject";
+
+/// Where a row was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The source could not decode it.
+    Read,
+    /// An expression failed for it.
+    Transform,
+    /// A value of it does not fit the target.
+    Write,
+}
+
+impl Stage {
+    /// Its name in rejects files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Transform => "transform",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Rows that were refused together. They have their order in the source where the source gives them.
+#[derive(Debug)]
+pub struct Rejects {
+    /// Where.
+    pub stage: Stage,
+    /// The rows as they came, with the columns that the copy reads; NULL in all of them where a record has none.
+    pub rows: RecordBatch,
+    /// One per row: the text of a record that is no row of columns.
+    pub records: Vec<Option<String>>,
+    /// One per row: why, without cell values. Its frames say where: column, line or row, file.
+    pub errors: Vec<Error>,
+}
+
+impl Rejects {
+    /// `rows` that were refused with `errors` at `stage`.
+    pub fn new(stage: Stage, rows: RecordBatch, errors: Vec<Error>) -> Self {
+        debug_assert_eq!(rows.num_rows(), errors.len());
+        Self { stage, records: vec![None; errors.len()], rows, errors }
+    }
+}
+
+/// Whether `error` is the matter of one row, which may be left out.
+pub fn is_of_row(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Value | ErrorKind::Corrupt)
+}
+
+/// Where a source puts the rows that it refuses, until the reader of its batches takes them.
+#[derive(Debug, Default)]
+pub struct Tray(Mutex<Vec<Rejects>>);
+
+impl Tray {
+    /// Puts `rejects` down. It goes with the batch that the stream gives next.
+    pub fn put(&self, rejects: Rejects) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(rejects);
+    }
+
+    /// All that was put down since the last time.
+    pub fn take(&self) -> Vec<Rejects> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How many rows may be rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MaxErrors {
+    /// So many rows.
+    Rows(u64),
+    /// So many of a hundred rows that are read. It is judged from [`MaxErrors::ENOUGH_ROWS`] rows on, and at the end.
+    Percent(f64),
+}
+
+impl MaxErrors {
+    /// Of fewer rows a share says little while the run goes on.
+    pub const ENOUGH_ROWS: u64 = 10_000;
+
+    /// Whether `rejected` of `read` rows are too many.
+    pub fn exceeded(self, rejected: u64, read: u64) -> bool {
+        match self {
+            Self::Rows(most) => rejected > most,
+            Self::Percent(most) => rejected as f64 * 100.0 > most * read as f64,
+        }
+    }
+
+    /// Whether that can be said when so many rows are read and others are still to come.
+    pub fn is_certain(self, read: u64) -> bool {
+        matches!(self, Self::Rows(_)) || read >= Self::ENOUGH_ROWS
+    }
+}
