@@ -128,6 +128,8 @@ pub struct Target<'a> {
     pub sink: &'a Arc<dyn Sink>,
     /// What the sink was told when it agreed.
     pub tasks: Tasks,
+    /// The splits that an earlier process cut; none cuts anew.
+    pub splits: Option<&'a [Split]>,
 }
 
 /// A planned transfer and what `etl plan` says of it.
@@ -194,7 +196,9 @@ impl Pipeline {
     /// Plans the transfer that `agreement`, made over `draft`, asks for.
     pub async fn transfer(&self, draft: &Draft, agreement: Agreement, target: Target<'_>) -> Result<Planned> {
         let (root, _) = self.physical(&draft.natives(&agreement)).await?;
-        let splits = self.reading(&root).await?.splits;
+        // The source plans in any case: reading begins with it.
+        let reading = self.reading(&root).await?;
+        let splits = target.splits.map_or(reading.splits, <[Split]>::to_vec);
         let pushed_down = self.pushed_down(&root);
         let (root, payload) = match self.framed(&root, &agreement, target.sink) {
             Some(framed) => (framed, Payload::Frames),

@@ -23,11 +23,11 @@ use crate::job::{Job, Toggle};
 use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
-use crate::run::resume::same_point;
+use crate::run::resume::{Plan, same_point};
 use crate::run::stages::{Agreed, Committed, Opened};
 use crate::run::steps::Steps;
 use crate::runner::{PlanShape, RunEvents, Runner as _};
-use crate::sink::{Agreement, Kept, Progress, Receipt, WriteMode};
+use crate::sink::{Kept, Progress, Receipt, WriteMode};
 use crate::state::{StateLog, StateRecord};
 
 /// How often a run asks whether its point in time is still there.
@@ -51,8 +51,8 @@ pub(super) struct Life<'a> {
 enum Past {
     /// Nothing, or nothing that was of use.
     Nothing { note: Option<String> },
-    /// The stage of this agreement, with the tasks of these receipts.
-    Staged { agreement: Agreement, receipts: Vec<Receipt> },
+    /// The stage of this plan, with the tasks of these receipts.
+    Staged { plan: Plan, receipts: Vec<Receipt> },
     /// All of it.
     Committed(Committed),
 }
@@ -151,7 +151,7 @@ impl<'a> Life<'a> {
         };
         let same = same_point(self.job, &plan.snapshot, &self.opened.session.snapshot());
         if same && agreement.kept == Kept::Tasks {
-            return Ok(Past::Staged { agreement: agreement.clone(), receipts: kept });
+            return Ok(Past::Staged { plan: plan.clone(), receipts: kept });
         }
         self.surroundings.or_stop(sink.abort(agreement, token)).await?;
         let note = match (agreement.kept, same) {
@@ -186,7 +186,7 @@ impl<'a> Life<'a> {
     /// From the agreement to the commit.
     async fn moved(&self, past: Past) -> Result<Committed, Failure> {
         let (agreed, done, note) = match past {
-            Past::Staged { agreement, receipts } => self.staged(agreement, receipts).await?,
+            Past::Staged { plan, receipts } => self.staged(plan, receipts).await?,
             Past::Nothing { note } => (self.agreed().await?, Vec::new(), note),
             Past::Committed(committed) => return Ok(committed),
         };
@@ -205,11 +205,11 @@ impl<'a> Life<'a> {
     /// The agreement of a stage that is there, with what is in it.
     async fn staged(
         &self,
-        agreement: Agreement,
+        Plan { agreement, splits, .. }: Plan,
         receipts: Vec<Receipt>,
     ) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
         let sink = self.opened.target.sink(&self.job.target.object)?;
-        let agreed = self.surroundings.or_stop(self.opened.planned(sink, agreement)).await?;
+        let agreed = self.surroundings.or_stop(self.opened.planned(sink, agreement, Some(&splits))).await?;
         if agreed.planned.transfer.shape == PlanShape::Wide {
             self.surroundings.or_stop(agreed.sink.abort(&agreed.agreement, &self.opened.token)).await?;
             let note = "it was begun again: all rows are needed together";

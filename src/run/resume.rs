@@ -120,7 +120,7 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
         let members = now.as_object().into_iter().flatten();
         let differs: Vec<&str> =
             members.filter(|(name, value)| then[name] != **value).map(|(name, _)| name.as_str()).collect();
-        let message = format!("run {} is of another job: {} differs", other.run, differs.join(", "));
+        let message = format!("run {} is of another job, which differs in {}", other.run, differs.join(", "));
         return Err(Error::new(ErrorKind::Usage, message)
             .with_hint("give the same flags as then, or start the copy anew, without --resume"));
     }

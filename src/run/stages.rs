@@ -178,12 +178,17 @@ impl Opened {
             advance: self.window.as_ref().map(Window::advance).transpose()?.flatten(),
         };
         let agreed = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label());
-        self.planned(sink, agreed.map_err(|error| self.without_position(error))?).await
+        self.planned(sink, agreed.map_err(|error| self.without_position(error))?, None).await
     }
 
-    /// Plans the transfer as `agreement` has it.
-    pub(super) async fn planned(&self, sink: Arc<dyn Sink>, agreement: Agreement) -> Result<Agreed> {
-        let target = Target { endpoint: SINK, sink: &sink, tasks: self.tasks() };
+    /// Plans the transfer as `agreement` has it, over `splits` where these were cut before.
+    pub(super) async fn planned(
+        &self,
+        sink: Arc<dyn Sink>,
+        agreement: Agreement,
+        splits: Option<&[Split]>,
+    ) -> Result<Agreed> {
+        let target = Target { endpoint: SINK, sink: &sink, tasks: self.tasks(), splits };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
         let sizing = self.sized(&planned.transfer);
         Ok(Agreed { sink, agreement, planned, sizing })

@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::program::{Ended, command, copied, etl};
-use crate::server::{postgres, psql, sqlite3};
+use crate::server::{postgres, psql};
 
 /// Rows enough for many splits.
 const ROWS: &str = "gen:id:seq,note:text(200..200)?rows=160000";
@@ -41,8 +41,11 @@ fn records(folder: &Path, kind: &str) -> u64 {
     if !log.exists() {
         return 0;
     }
-    let sql = format!("select count(*) from record where body like '%\"record\":\"{kind}\"%'");
-    sqlite3(&log, &sql).parse().unwrap_or(0)
+    let log = rusqlite::Connection::open(&log).unwrap();
+    log.busy_timeout(Duration::from_secs(30)).unwrap();
+    let sql = "select count(*) from record where json_extract(body, '$.record') = ?1";
+    // The table may not be made yet.
+    log.query_row(sql, [kind], |row| row.get(0)).unwrap_or(0)
 }
 
 /// Starts a copy of `source`, slow enough to be met, and kills it once it has so many records of this kind.
@@ -139,7 +142,7 @@ fn a_changed_job_is_refused_with_what_differs() {
     killed_at(folder.path(), &[ROWS, "t.csv"], ("wrote", 1));
     let refused = ended(start(folder.path(), &[ROWS, "t.csv", "--where", "id > 5", "--resume"]));
     assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(refused.stderr.contains("is of another job: transform differs"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is of another job, which differs in transform"), "{}", refused.stderr);
     resumed(folder.path(), &[ROWS, "t.csv"]);
 }
 

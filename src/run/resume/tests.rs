@@ -118,7 +118,7 @@ async fn a_changed_job_is_refused_by_what_differs() {
     assert!(unfinished(&changed, &log).await.unwrap().is_none());
     let error = refuse_changed(&changed, &log).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
-    assert!(error.to_string().ends_with("run r1 is of another job: mode, transform differs"), "{error}");
+    assert!(error.to_string().ends_with("run r1 is of another job, which differs in transform, mode"), "{error}");
     let other = Job::new(place("a"), place("c"));
     refuse_changed(&other, &log).await.unwrap();
 }

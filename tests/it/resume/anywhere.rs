@@ -59,12 +59,13 @@ fn every_row_arrives_once_from(kind: &str) {
     for target in KINDS {
         let name = format!("to_{target}");
         let into = place(&url, target, &name);
-        copied(folder.path(), &[&source, &into, "--where", "id = 7"]);
+        copied(folder.path(), &[&source, &into, "--where", "id = 7", "--set", "id=-id"]);
         kills += until_done(folder.path(), &[&source, &into, "--mode", "append"]);
         let back = format!("back_{target}");
         copied(folder.path(), &[&into, &format!("{url}#{back}")]);
-        let rows = |table: &str| format!("select id::bigint, note::text, amount::numeric from {table}");
-        let (truth, copy) = (format!("{} union all {} where id = 7", rows("truth"), rows("truth")), rows(&back));
+        let rows = |id: &str, table: &str| format!("select {id}::bigint, note::text, amount::numeric from {table}");
+        let truth = format!("{} union all {} where id = 7", rows("id", "truth"), rows("-id", "truth"));
+        let copy = rows("id", &back);
         let differs = format!(
             "select 'lost', * from (({truth}) except all {copy}) a union all \
              select 'new', * from ({copy} except all ({truth})) b"
