@@ -64,7 +64,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     Ok(CopySettings { job, talk: talk(&args.talk), to_stdout })
 }
 
-fn mode(mode: Mode) -> WriteMode {
+pub(super) fn mode(mode: Mode) -> WriteMode {
     match mode {
         Mode::Create => WriteMode::Create,
         Mode::Append => WriteMode::Append,
@@ -73,7 +73,7 @@ fn mode(mode: Mode) -> WriteMode {
     }
 }
 
-fn talk(args: &TalkArgs) -> Talk {
+pub(super) fn talk(args: &TalkArgs) -> Talk {
     let level = match args {
         TalkArgs { quiet: true, .. } => Level::Quiet,
         TalkArgs { verbose: true, .. } => Level::Verbose,
@@ -114,7 +114,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
             None => select.push(unquoted(&name)),
         }
     }
-    drop.extend(names(&args.drop).iter().map(|name| unquoted(name)));
+    drop.extend(columns(&args.drop));
     Ok(Transform {
         sql: args.sql.as_deref().map(text_of).transpose()?,
         filter: args.filter.clone(),
@@ -163,6 +163,11 @@ fn split_unquoted(text: &str, mark: char) -> Option<(&str, &str)> {
         (c == mark && !quoted).then_some(at)
     })?;
     Some((&text[..at], &text[at + mark.len_utf8()..]))
+}
+
+/// The names in comma-parted lists.
+pub(super) fn columns(lists: &[String]) -> Vec<String> {
+    names(lists).iter().map(|name| unquoted(name)).collect()
 }
 
 /// The names in comma-parted lists, still in their quotes.

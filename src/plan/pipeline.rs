@@ -200,6 +200,13 @@ impl Pipeline {
         Ok(Planned { transfer, pushed_down, operators })
     }
 
+    /// The plan that gives the rows themselves, every column in its Arrow form, and its splits.
+    pub async fn rows(&self) -> Result<(Arc<dyn ExecutionPlan>, Vec<Split>)> {
+        let (root, _) = self.physical(&[]).await?;
+        let splits = self.reading(&root).await?.splits;
+        Ok((root, splits))
+    }
+
     /// The context in which the plan's tasks run.
     pub fn task_context(&self, ends: Arc<Ends>) -> Arc<TaskContext> {
         let context = with_extension(&self.context.task_ctx(), ends);
