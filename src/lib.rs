@@ -14,6 +14,7 @@ pub mod formats;
 pub mod job;
 pub mod object;
 pub mod plan;
+pub mod proof;
 pub mod run;
 pub mod runner;
 pub mod schema;

@@ -131,6 +131,10 @@ pub(super) struct TargetArgs {
     /// When columns differ: strict refuses it, ignore copies what both have
     #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
     pub(super) schema: Schema,
+    /// Proof that DST holds what it was sent: none, count, checksum (sums of each column, before rows become visible),
+    /// rows (each row, after that)
+    #[arg(long, value_enum, default_value_t = Proof::Count, hide_possible_values = true)]
+    pub(super) verify: Proof,
     /// SQL to run on DST before it is looked at; @FILE; may be repeated
     #[arg(long, value_name = "SQL")]
     pub(super) pre_sql: Vec<String>,
@@ -384,6 +388,18 @@ pub(super) enum Schema {
     Strict,
     /// Copy what both have
     Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Proof {
+    /// None
+    None,
+    /// The number of rows
+    Count,
+    /// Sums of each column
+    Checksum,
+    /// Each row
+    Rows,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -2,11 +2,12 @@
 
 use std::fs;
 
-use super::args::{CopyArgs, LimitArgs, Mode, Output, Progress, Schema, TalkArgs, TransformArgs};
+use super::args::{CopyArgs, LimitArgs, Mode, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
 use super::place;
 use super::size::Rate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
+use crate::proof::Verify;
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// A copy as it will be done.
@@ -56,6 +57,12 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         schema: match args.into.schema {
             Schema::Strict => SchemaPolicy::Strict,
             Schema::Ignore => SchemaPolicy::Ignore,
+        },
+        verify: match args.into.verify {
+            Proof::None => Verify::None,
+            Proof::Count => Verify::Count,
+            Proof::Checksum => Verify::Checksum,
+            Proof::Rows => Verify::Rows,
         },
         pre_sql: args.into.pre_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,

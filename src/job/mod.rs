@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::object::ObjectRef;
+use crate::proof::Verify;
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// One transfer from one place to another.
@@ -24,6 +25,9 @@ pub struct Job {
     pub mode: WriteMode,
     /// What happens when columns differ.
     pub schema: SchemaPolicy,
+    /// How much proof is wanted that the target holds what it was sent.
+    #[serde(default)]
+    pub verify: Verify,
     /// SQL of the user on the target before it is looked at.
     pub pre_sql: Vec<String>,
     /// SQL of the user on the target after success.
@@ -41,6 +45,7 @@ impl Job {
             transform: Transform::default(),
             mode: WriteMode::Create,
             schema: SchemaPolicy::Strict,
+            verify: Verify::default(),
             pre_sql: Vec::new(),
             post_sql: Vec::new(),
             limits: Limits::default(),

@@ -31,6 +31,7 @@ use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
 use crate::plan::tasks::{find_read, over_splits};
 use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec};
+use crate::proof::Verify;
 use crate::runner::{PlanShape, Task, Transfer};
 use crate::sink::{Agreement, ColumnPlan, Form, Sink, Tasks, Writers};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
@@ -118,6 +119,8 @@ pub struct Target<'a> {
     pub sink: &'a Arc<dyn Sink>,
     /// What the sink was told when it agreed.
     pub tasks: Tasks,
+    /// How much proof the receipts carry. Sums need columns: frames do not pass as they are then.
+    pub verify: Verify,
 }
 
 /// A planned transfer and what `etl plan` says of it.
@@ -185,14 +188,15 @@ impl Pipeline {
         let (root, _) = self.physical(&draft.natives(&agreement)).await?;
         let splits = self.reading(&root).await?.splits;
         let pushed_down = self.pushed_down(&root);
-        let (root, payload) = match self.framed(&root, &agreement, target.sink) {
+        let framed = if target.verify < Verify::Checksum { self.framed(&root, &agreement, target.sink) } else { None };
+        let (root, payload) = match framed {
             Some(framed) => (framed, Payload::Frames),
             None => (root, Payload::Columns),
         };
         let (root, shape) = self.arranged(root, &splits, target.tasks, &agreement.writers)?;
         let task_bytes = agreement.task_bytes;
         let endpoint = target.endpoint.to_owned();
-        let spec = WriteSpec { endpoint, agreement, token: self.token.clone(), payload };
+        let spec = WriteSpec { endpoint, agreement, token: self.token.clone(), payload, verify: target.verify };
         let tasks = tasks(&splits, root.output_partitioning().partition_count());
         let root: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(Arc::new(spec), tasks, root));
         let operators = displayable(&*root).indent(false).to_string().lines().map(str::to_owned).collect();

@@ -27,6 +27,7 @@ use crate::plan::context::Ends;
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::read;
 use crate::plan::trail::{self, Origin, Trail, Written};
+use crate::proof::{ColumnProof, Verify, sums, total};
 use crate::runner::Task;
 use crate::sink::{Agreement, Receipt, Writer};
 
@@ -45,6 +46,8 @@ pub struct WriteSpec {
     pub token: Token,
     /// What arrives.
     pub payload: Payload,
+    /// How much proof the receipts carry.
+    pub verify: Verify,
 }
 
 /// What a writer gets.
@@ -174,11 +177,12 @@ impl Writing {
         let writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &attempt).await;
         let mut writer = writer.map_err(|error| self.of_target(error))?;
         let mut written = Written::default();
-        let rows = match self.spec.payload {
+        let (rows, columns) = match self.spec.payload {
             Payload::Columns => self.write_columns(input, &mut *writer, &mut written).await?,
-            Payload::Frames => self.write_frames(input, &mut *writer, &mut written).await?,
+            Payload::Frames => (self.write_frames(input, &mut *writer, &mut written).await?, None),
         };
         let receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
+        let receipt = Receipt { columns, ..receipt };
         if receipt.rows != rows {
             let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
             return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
@@ -192,24 +196,32 @@ impl Writing {
         mut input: SendableRecordBatchStream,
         writer: &mut dyn Writer,
         written: &mut Written,
-    ) -> Result<u64> {
+    ) -> Result<(u64, Option<Vec<ColumnProof>>)> {
         let agreement = &self.spec.agreement;
         let aligner = Aligner::new(&input.schema(), &agreement.target, &agreement.columns);
         let aligner = Arc::new(aligner.map_err(|error| self.of_target(error))?);
         let mut rows = 0;
+        let proves = self.spec.verify >= Verify::Checksum;
+        let mut columns = proves.then(|| vec![ColumnProof::default(); agreement.target.fields().len()]);
         while let Some(batch) = self.received(&mut input).await? {
             let (count, origin) = (batch.num_rows() as u64, self.origin());
             let casts = Arc::clone(&aligner);
             let start = Instant::now();
-            let fitting = cpu::run(move || casts.align(&batch)).await?;
-            let fitting = fitting.map_err(|unaligned| self.of_target(located(unaligned, origin.as_ref(), rows)))?;
+            let aligned = cpu::run(move || {
+                let fitting = casts.align(&batch)?;
+                let columns = proves.then(|| sums::of(&fitting));
+                Ok((fitting, columns))
+            });
+            let (fitting, more) =
+                aligned.await?.map_err(|unaligned| self.of_target(located(unaligned, origin.as_ref(), rows)))?;
             self.ends.meter.waited(Part::Transform, start.elapsed());
             written.add(count, origin);
+            columns = total([columns.as_ref(), more.as_ref()]);
             self.sent(writer.write(fitting), written).await?;
             rows += count;
             self.ends.meter.wrote(count);
         }
-        Ok(rows)
+        Ok((rows, columns))
     }
 
     async fn write_frames(

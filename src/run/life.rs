@@ -1,7 +1,7 @@
 //! The life of one run, and what a failure leaves at each of its steps.
 //!
 //! ```text
-//! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check → commit ║ Committed → finish → post-SQL → Finished
+//! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check, verify → commit ║ Committed → finish → post-SQL → Finished
 //!           └──── a failure or a stop: sweep the stage, Aborted ───────────────────╨── a failure: "the data are committed" ──
 //! ```
 
@@ -18,6 +18,7 @@ use crate::job::Job;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
 use crate::run::stages::{Agreed, Opened};
+use crate::run::verify;
 use crate::runner::{RunEvents, Runner as _};
 use crate::sink::Receipt;
 use crate::state::{StateLog, StateRecord};
@@ -113,6 +114,7 @@ impl<'a> Life<'a> {
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
+        self.surroundings.or_stop(verify::stage(self.job, agreed, &self.opened.token, &receipts)).await?;
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
         }

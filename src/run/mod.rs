@@ -1,6 +1,6 @@
 //! The control plane: the life of a job.
 //!
-//! open → describe → cut into splits → pre-SQL → agree → prepare → tasks → commit → finish → post-SQL.
+//! open → describe → cut into splits → pre-SQL → agree → prepare → tasks → verify → commit → finish → post-SQL.
 //! Until commit the target is as it was, but for what pre-SQL did; after an error the stage is swept. Once the commit
 //! has begun it is finished, and nothing that fails later looks as if the data were not there.
 
@@ -16,6 +16,7 @@ pub mod retry;
 pub mod sizing;
 mod stages;
 pub mod state;
+mod verify;
 
 use std::sync::Arc;
 
@@ -76,7 +77,10 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
     // Boxed: both hold all that a run holds.
     let opened = surroundings.or_stop(Box::pin(Opened::open(job, between))).await?;
-    Box::pin(Life::new(job, &opened, surroundings).live()).await
+    let summary = Box::pin(Life::new(job, &opened, surroundings).live()).await?;
+    drop(opened);
+    verify::rows(job, surroundings).await?;
+    Ok(summary)
 }
 
 impl Surroundings {

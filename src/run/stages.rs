@@ -17,6 +17,7 @@ use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
+use crate::proof::Verify;
 use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
 use crate::run::local::LocalRunner;
@@ -24,6 +25,7 @@ use crate::run::queue::{self, Queues};
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
+use crate::run::verify;
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
@@ -126,7 +128,8 @@ impl Opened {
     pub(super) async fn agree(&self, job: &Job) -> Result<Agreed> {
         let sink = self.target.sink(&job.target.object)?;
         let writers = self.draft.parts.min(self.sizing.channels);
-        let tasks = if writers <= 1 { Tasks::One } else { Tasks::Many };
+        // Sums are compared in a stage, which one writer alone would do without.
+        let tasks = if writers <= 1 && job.verify < Verify::Checksum { Tasks::One } else { Tasks::Many };
         let request = WriteRequest {
             mode: job.mode.clone(),
             schema: job.schema,
@@ -134,7 +137,8 @@ impl Opened {
             memory_bytes: self.budget.writer_bytes as u64,
         };
         let agreement = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label())?;
-        let target = Target { endpoint: SINK, sink: &sink, tasks };
+        verify::check_way(job, &self.draft.shape.key, &sink, &agreement)?;
+        let target = Target { endpoint: SINK, sink: &sink, tasks, verify: job.verify };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
         let sizing = self.sized(&planned.transfer);
         Ok(Agreed { sink, agreement, planned, sizing })
@@ -210,7 +214,7 @@ impl Opened {
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
-            notes: agreement.notes.clone(),
+            notes: verify::notes(job, agreed),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
@@ -276,8 +280,7 @@ fn without_reserved(shape: TableShape) -> Result<TableShape> {
 /// In text files a cast sets how the text is parsed, so the source must hear of it.
 pub(super) fn parsed_as_cast(job: &Job) -> Place {
     let mut place = job.source.clone();
-    let understood = connectors::find(&place.connector)
-        .is_ok_and(|connector| connector.options().iter().any(|option| option.name == "casts"));
+    let understood = understands(&place.connector, "casts");
     if let Some(options) = place.options.as_object_mut()
         && understood
         && job.transform.sql.is_none()
@@ -292,6 +295,11 @@ pub(super) fn parsed_as_cast(job: &Job) -> Place {
         }
     }
     place
+}
+
+/// Whether `connector` has an option of this name.
+pub(super) fn understands(connector: &str, option: &str) -> bool {
+    connectors::find(connector).is_ok_and(|connector| connector.options().iter().any(|known| known.name == option))
 }
 
 /// No more channels than can hold one row each, as long as the rows of `shape` are on average.

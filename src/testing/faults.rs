@@ -23,6 +23,7 @@ use futures::{StreamExt as _, stream};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, Step};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::Verdict;
 use crate::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -59,6 +60,8 @@ pub enum Point {
     Write,
     /// [`Writer::flush`].
     Flush,
+    /// [`Sink::verify`].
+    Verify,
     /// [`Sink::commit`].
     Commit,
     /// [`Sink::abort`].
@@ -276,6 +279,12 @@ impl Sink for FaultySink {
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let inner = self.faults.at(Point::Writer, self.inner.writer(agreement, attempt)).await?;
         Ok(Box::new(FaultyWriter { inner, faults: self.faults.clone() }))
+    }
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        self.faults.at(Point::Verify, self.inner.verify(agreement, token, receipts)).await
+    }
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        self.inner.checksum(agreement)
     }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         self.faults.at(Point::Commit, self.inner.commit(agreement, token, receipts)).await

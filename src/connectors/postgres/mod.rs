@@ -25,6 +25,7 @@ mod marker;
 mod name;
 mod patience;
 mod plan;
+mod proof;
 mod publish;
 mod read;
 mod session;
