@@ -48,6 +48,8 @@ pub enum ErrorKind {
     Io,
     /// This connector, server or type cannot do it.
     Unsupported,
+    /// Two things that should be equal are not: source and target, or what a target was sent and what it holds.
+    Mismatch,
     /// Stopped by the user or by the failure of another part.
     Cancelled,
     /// What was asked for was refused when the run had begun to change something: SQL of the user, for one.
@@ -248,10 +250,11 @@ pub fn retry(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::Transient)
 }
 
-/// Exit code of the program: 1 the run failed, 2 bad usage or bad job, 5 interrupted.
+/// Exit code of the program: 1 the run failed, 2 bad usage or bad job, 4 a mismatch, 5 interrupted.
 pub fn exit_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Usage => 2,
+        ErrorKind::Mismatch => 4,
         ErrorKind::Cancelled => 5,
         _ => 1,
     }

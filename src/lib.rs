@@ -14,6 +14,7 @@ pub mod formats;
 pub mod job;
 pub mod object;
 pub mod plan;
+pub mod proof;
 pub mod reject;
 pub mod run;
 pub mod runner;

@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::{ColumnProof, Verdict};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
 
@@ -33,6 +34,16 @@ pub trait Sink: Debug + Send + Sync {
     /// receipts that its log has; the target may hold more of them, or fewer.
     async fn progress(&self, _agreement: &Agreement, _token: &Token, _logged: &[Receipt]) -> Result<Progress> {
         Ok(Progress::Kept(Vec::new()))
+    }
+
+    /// Compares what `token` has staged with what `receipts` say, before anything of it is visible. Changes nothing.
+    async fn verify(&self, _agreement: &Agreement, _token: &Token, _receipts: &[Receipt]) -> Result<Verdict> {
+        Ok(Verdict::Unknown)
+    }
+
+    /// How [`Sink::verify`] compares sums over columns, and about what it costs, in one sentence; none when it cannot.
+    fn checksum(&self, _agreement: &Agreement) -> Option<String> {
+        None
     }
 
     /// Makes exactly `receipts` visible, at once. Idempotent on `token`.
@@ -413,6 +424,9 @@ pub struct Receipt {
     pub bytes: u64,
     /// Rows refused.
     pub rejected: u64,
+    /// What was sent of each column; none where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<ColumnProof>>,
     /// Where a feed may go on; none for a bounded task.
     pub position: Option<Json>,
     /// Private to the connector: a part file, a transaction.
@@ -430,6 +444,7 @@ impl Receipt {
             rows,
             bytes,
             rejected: 0,
+            columns: None,
             position: None,
             detail,
         }

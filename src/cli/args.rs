@@ -18,7 +18,7 @@ Locators:
   '${NAME}' in a locator is an environment variable; passwords are never printed.";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 the run failed, 2 bad usage or bad job, 5 interrupted.";
+Exit codes: 0 done, 1 the run failed, 2 bad usage or bad job, 4 a mismatch, 5 interrupted.";
 
 const COPY_EXAMPLES: &str = "\
 Examples:
@@ -57,6 +57,15 @@ Examples:
   etl jobs clean 019a2144
 
 An interrupted copy goes on with the same command and --resume.";
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  etl diff orders.csv shop.db#orders --key id
+  etl diff 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' -j 4
+  etl diff a.parquet b.parquet --key region,id --where \"day >= '2024-01-01'\" --output json
+  etl diff shop.db#orders old.db#orders --to missing.parquet
+
+A's values are cast to B's types as a copy from A to B would cast them. NULL equals NULL, NaN equals NaN, and -0.0 is
+not 0.0. Exit code 0: equal; 4: not.";
 
 /// Moves tables between databases and files.
 #[derive(Debug, Parser)]
@@ -74,6 +83,9 @@ pub(super) enum Command {
     Copy(Box<CopyArgs>),
     /// Say what a copy would do, and change nothing
     Plan(Box<CopyArgs>),
+    /// Compare the rows of A and B by key
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(Box<DiffArgs>),
     /// Show the columns of SRC and their types
     Schema(SchemaArgs),
     /// Show the first rows of SRC
@@ -156,6 +168,10 @@ pub(super) struct TargetArgs {
     /// When columns differ: strict refuses it, ignore copies what both have
     #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
     pub(super) schema: Schema,
+    /// Proof that DST holds what it was sent: none, count, checksum (sums of each column, before rows become visible),
+    /// rows (each row, after that)
+    #[arg(long, value_enum, default_value_t = Proof::Count, hide_possible_values = true)]
+    pub(super) verify: Proof,
     /// SQL to run on DST before it is looked at; @FILE; may be repeated
     #[arg(long, value_name = "SQL")]
     pub(super) pre_sql: Vec<String>,
@@ -226,7 +242,7 @@ pub(super) struct FileArgs {
     pub(super) all_strings: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct TargetFileArgs {
     /// Format of DST: csv, tsv, jsonl, parquet, arrow, arrows [default: by extension]
@@ -290,6 +306,43 @@ pub(super) struct TalkArgs {
     /// Say more in the summary
     #[arg(short, long)]
     pub(super) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// One side
+    pub(super) a: String,
+    /// The other side
+    pub(super) b: String,
+    /// Columns that tell rows apart [default: primary key of A, else of B]
+    #[arg(long, value_name = "A,B")]
+    pub(super) key: Vec<String>,
+    /// Compare only these columns beside the key
+    #[arg(long, visible_alias = "columns", value_name = "A,B")]
+    pub(super) select: Vec<String>,
+    /// Compare only rows for which this is true, on both sides
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) filter: Option<String>,
+    /// Parse a column of a text file as this type; may be repeated
+    #[arg(long, value_name = "COL:TYPE")]
+    pub(super) cast: Vec<String>,
+    /// Show no more differences than this
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) limit_shown: usize,
+    /// Copy rows of A that B lacks or has otherwise to DST
+    #[arg(long, value_name = "DST")]
+    pub(super) to: Option<String>,
+    /// What happens to what DST holds: create, append, truncate, replace or upsert
+    #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
+    pub(super) mode: Mode,
+    /// Splits that are read at once, of both sides together [default: number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) jobs: Option<u32>,
+    /// Memory for rows, 64MiB at least; what does not fit is sorted on disk [default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<Bytes>,
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
 }
 
 #[derive(Debug, Args)]
@@ -431,6 +484,18 @@ pub(super) enum OnError {
     Fail,
     /// It is left out
     Skip,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Proof {
+    /// None
+    None,
+    /// The number of rows
+    Count,
+    /// Sums of each column
+    Checksum,
+    /// Each row
+    Rows,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

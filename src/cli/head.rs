@@ -54,7 +54,7 @@ fn printed<'a>(column: &'a dyn Array, field: &Field) -> Result<Box<dyn Fn(usize)
 }
 
 /// One value on one line, cut where it is long.
-fn cell(value: &str) -> String {
+pub(super) fn cell(value: &str) -> String {
     let mut letters = value.chars().flat_map(|c| {
         let shown = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
         shown.chars().collect::<Vec<_>>()

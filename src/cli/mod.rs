@@ -10,6 +10,7 @@ mod connectors;
 mod copy;
 mod count;
 mod defect;
+mod diff;
 mod head;
 mod interrupt;
 mod jobs;
@@ -62,6 +63,7 @@ pub async fn run(invocation: Invocation) -> ExitCode {
         Command::Copy(args) if args.into.dry_run => plan::run(&args).await,
         Command::Copy(args) => copy::run(&args).await,
         Command::Plan(args) => plan::run(&args).await,
+        Command::Diff(args) => diff::run(&args).await,
         Command::Schema(args) => schema::run(&args).await,
         Command::Head(args) => head::run(&args).await,
         Command::Count(args) => count::run(&args).await,
@@ -86,6 +88,7 @@ impl Command {
     fn form_of_talk(&self) -> Output {
         match self {
             Self::Copy(args) if args.talk.progress == Progress::Json => Output::Json,
+            Self::Diff(args) if args.talk.progress == Progress::Json => Output::Json,
             _ => Output::Text,
         }
     }

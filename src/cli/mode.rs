@@ -98,6 +98,18 @@ pub(super) fn mode(mode: Mode, args: &KeyArgs) -> Result<WriteMode> {
     })
 }
 
+/// The same for rows that differ and are sent again.
+pub(super) fn resending(mode: Mode, key: &[String]) -> Result<WriteMode> {
+    let none = KeyArgs { key: Vec::new(), on_duplicate: None, order_by: None, allow_empty: false };
+    match mode {
+        Mode::Upsert => self::mode(mode, &KeyArgs { key: key.to_vec(), ..none }),
+        Mode::Incremental | Mode::Sync => {
+            Err(usage("rows that differ are a part of all rows").with_hint("use --mode upsert to bring them into B"))
+        }
+        _ => self::mode(mode, &none),
+    }
+}
+
 /// Whether a sync may delete all rows because none came.
 pub(super) fn empty_sync(args: &KeyArgs) -> Toggle {
     if args.allow_empty { Toggle::On } else { Toggle::Off }

@@ -259,6 +259,11 @@ fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
     locator.connector() == FILE && format_of(locator, format).is_none_or(Format::is_delimited)
 }
 
+/// Whether it is a file of text records, as far as its name or its options tell.
+pub(super) fn is_text(locator: &Locator) -> bool {
+    locator.connector() == FILE && format_of(locator, None).is_some_and(Format::is_records)
+}
+
 /// The format named by flag, option or extension; none when nothing tells, or the word names none, which is told later.
 fn format_of(locator: &Locator, flag: Option<&str>) -> Option<Format> {
     match flag.or_else(|| locator.option("format")) {

@@ -2,12 +2,13 @@
 
 use std::fs;
 
-use super::args::{CopyArgs, LimitArgs, Output, Progress, Schema, TalkArgs, TransformArgs};
+use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
 use super::size::Rate;
 use super::{mode, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
+use crate::proof::Verify;
 use crate::sink::SchemaPolicy;
 
 /// A copy as it will be done.
@@ -69,6 +70,12 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
             Schema::Strict => SchemaPolicy::Strict,
             Schema::Ignore => SchemaPolicy::Ignore,
         },
+        verify: match args.into.verify {
+            Proof::None => Verify::None,
+            Proof::Count => Verify::Count,
+            Proof::Checksum => Verify::Checksum,
+            Proof::Rows => Verify::Rows,
+        },
         pre_sql: args.into.pre_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         errors: rejects::policy(&args.errors)?,
@@ -78,7 +85,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     Ok(CopySettings { job, talk: talk(&args.talk), to_stdout, resume })
 }
 
-fn talk(args: &TalkArgs) -> Talk {
+pub(super) fn talk(args: &TalkArgs) -> Talk {
     let level = match args {
         TalkArgs { quiet: true, .. } => Level::Quiet,
         TalkArgs { verbose: true, .. } => Level::Verbose,
@@ -119,7 +126,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
             None => select.push(unquoted(&name)),
         }
     }
-    drop.extend(names(&args.drop).iter().map(|name| unquoted(name)));
+    drop.extend(columns(&args.drop));
     Ok(Transform {
         sql: args.sql.as_deref().map(text_of).transpose()?,
         filter: args.filter.clone(),
@@ -168,6 +175,11 @@ fn split_unquoted(text: &str, mark: char) -> Option<(&str, &str)> {
         (c == mark && !quoted).then_some(at)
     })?;
     Some((&text[..at], &text[at + mark.len_utf8()..]))
+}
+
+/// The names in comma-parted lists.
+pub(super) fn columns(lists: &[String]) -> Vec<String> {
+    names(lists).iter().map(|name| unquoted(name)).collect()
 }
 
 /// The names in comma-parted lists, still in their quotes.

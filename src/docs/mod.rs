@@ -31,6 +31,8 @@ pub mod modes_and_commit {}
 
 #[doc = include_str!("interrupted-copies.md")]
 pub mod interrupted_copies {}
+#[doc = include_str!("diff-and-verify.md")]
+pub mod diff_and_verify {}
 
 #[doc = include_str!("speed-and-memory.md")]
 pub mod speed_and_memory {}

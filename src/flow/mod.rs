@@ -3,6 +3,7 @@
 pub mod align;
 pub mod channel;
 pub mod compact;
+pub mod digest;
 pub mod heavy;
 pub mod meter;
 pub mod reject;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::object::{ObjectRef, SnapshotId};
+use crate::proof::Verify;
 use crate::sink::{SchemaPolicy, WriteMode};
 
 pub use errors::{ErrorPolicy, MaxErrors, OnError};
@@ -34,6 +35,9 @@ pub struct Job {
     pub empty_sync: Toggle,
     /// What happens when columns differ.
     pub schema: SchemaPolicy,
+    /// How much proof is wanted that the target holds what it was sent.
+    #[serde(default)]
+    pub verify: Verify,
     /// SQL of the user on the target before it is looked at.
     pub pre_sql: Vec<String>,
     /// SQL of the user on the target after success.
@@ -57,6 +61,7 @@ impl Job {
             incremental: None,
             empty_sync: Toggle::Off,
             schema: SchemaPolicy::Strict,
+            verify: Verify::default(),
             pre_sql: Vec::new(),
             post_sql: Vec::new(),
             errors: ErrorPolicy::default(),

@@ -5,6 +5,7 @@
 pub mod checked;
 pub mod codec;
 pub mod context;
+pub mod diff;
 pub mod error;
 pub mod gather;
 mod leaf;

@@ -36,6 +36,7 @@ use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
 use crate::plan::tasks::{find_read, over_splits};
 use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec};
+use crate::proof::Verify;
 use crate::runner::{PlanShape, Task, Transfer};
 use crate::sink::{Agreement, ColumnPlan, Form, Sink, Tasks, Writers};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
@@ -130,6 +131,8 @@ pub struct Target<'a> {
     pub tasks: Tasks,
     /// The splits that an earlier process cut; none cuts anew.
     pub splits: Option<&'a [Split]>,
+    /// How much proof the receipts carry. Sums need columns: frames do not pass as they are then.
+    pub verify: Verify,
 }
 
 /// A planned transfer and what `etl plan` says of it.
@@ -200,19 +203,27 @@ impl Pipeline {
         let reading = self.reading(&root).await?;
         let splits = target.splits.map_or(reading.splits, <[Split]>::to_vec);
         let pushed_down = self.pushed_down(&root);
-        let (root, payload) = match self.framed(&root, &agreement, target.sink) {
+        let framed = if target.verify < Verify::Checksum { self.framed(&root, &agreement, target.sink) } else { None };
+        let (root, payload) = match framed {
             Some(framed) => (framed, Payload::Frames),
             None => (root, Payload::Columns),
         };
         let (root, shape) = self.arranged(root, &splits, target.tasks, &agreement.writers)?;
         let task_bytes = agreement.task_bytes;
         let endpoint = target.endpoint.to_owned();
-        let spec = WriteSpec { endpoint, agreement, token: self.token.clone(), payload };
+        let spec = WriteSpec { endpoint, agreement, token: self.token.clone(), payload, verify: target.verify };
         let tasks = tasks(&splits, root.output_partitioning().partition_count());
         let root: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(Arc::new(spec), tasks, root));
         let operators = displayable(&*root).indent(false).to_string().lines().map(str::to_owned).collect();
         let transfer = Transfer { root, splits, shape, token: self.token.clone(), task_bytes };
         Ok(Planned { transfer, pushed_down, operators })
+    }
+
+    /// The plan that gives the rows themselves, every column in its Arrow form, and its splits.
+    pub async fn rows(&self) -> Result<(Arc<dyn ExecutionPlan>, Vec<Split>)> {
+        let (root, _) = self.physical(&[]).await?;
+        let splits = self.reading(&root).await?.splits;
+        Ok((root, splits))
     }
 
     /// The context in which the plan's tasks run.

@@ -28,6 +28,7 @@ use crate::plan::context::{Ends, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::read;
 use crate::plan::trail::{self, Origin, Trail, Written};
+use crate::proof::{ColumnProof, Verify, sums, total};
 use crate::reject::Stage;
 use crate::runner::Task;
 use crate::sink::{Agreement, Receipt, Writer};
@@ -47,6 +48,8 @@ pub struct WriteSpec {
     pub token: Token,
     /// What arrives.
     pub payload: Payload,
+    /// How much proof the receipts carry.
+    pub verify: Verify,
 }
 
 /// What a writer gets.
@@ -193,11 +196,12 @@ impl Writing {
         let writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &self.attempt).await;
         let mut writer = writer.map_err(|error| self.of_target(error))?;
         let mut written = Written::default();
-        let rows = match self.spec.payload {
+        let (rows, columns) = match self.spec.payload {
             Payload::Columns => self.write_columns(input, &mut *writer, &mut written).await?,
-            Payload::Frames => self.write_frames(input, &mut *writer, &mut written).await?,
+            Payload::Frames => (self.write_frames(input, &mut *writer, &mut written).await?, None),
         };
-        let mut receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
+        let receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
+        let mut receipt = Receipt { columns, ..receipt };
         if receipt.rows != rows {
             let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
             return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
@@ -214,11 +218,13 @@ impl Writing {
         mut input: SendableRecordBatchStream,
         writer: &mut dyn Writer,
         written: &mut Written,
-    ) -> Result<u64> {
+    ) -> Result<(u64, Option<Vec<ColumnProof>>)> {
         let agreement = &self.spec.agreement;
         let aligner = Aligner::new(&input.schema(), &agreement.target, &agreement.columns);
         let aligner = Arc::new(aligner.map_err(|error| self.of_target(error))?);
         let mut rows = 0;
+        let proves = self.spec.verify >= Verify::Checksum;
+        let mut columns = proves.then(|| vec![ColumnProof::default(); agreement.target.fields().len()]);
         while let Some(batch) = self.received(&mut input).await? {
             let start = Instant::now();
             let (fitting, origin) = match &self.basket {
@@ -231,11 +237,16 @@ impl Writing {
                 continue;
             }
             written.add(count, origin);
+            if proves {
+                let summed = fitting.clone();
+                let more = cpu::run(move || sums::of(&summed)).await?;
+                columns = total([columns.as_ref(), Some(&more)]);
+            }
             self.sent(writer.write(fitting), written).await?;
             rows += count;
             self.ends.meter.wrote(count);
         }
-        Ok(rows)
+        Ok((rows, columns))
     }
 
     /// `batch` in the types of the target. `rows` rows of the task were written before it.

@@ -1,7 +1,7 @@
 //! The life of one run, and what a failure leaves at each of its steps.
 //!
 //! ```text
-//! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check → commit ║ Committed → finish → post-SQL → Finished
+//! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check, verify → commit ║ Committed → finish → post-SQL → Finished
 //!           └──── a failure or a stop: sweep the stage, Aborted ───────────────────╨── a failure: "the data are committed" ──
 //! ```
 //!
@@ -26,6 +26,7 @@ use crate::run::report::Summary;
 use crate::run::resume::{Plan, same_point};
 use crate::run::stages::{Agreed, Committed, Opened};
 use crate::run::steps::Steps;
+use crate::run::verify;
 use crate::runner::{PlanShape, RunEvents, Runner as _};
 use crate::sink::{Kept, Progress, Receipt, WriteMode};
 use crate::state::{StateLog, StateRecord};
@@ -209,7 +210,7 @@ impl<'a> Life<'a> {
         receipts: Vec<Receipt>,
     ) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
         let sink = self.opened.target.sink(&self.job.target.object)?;
-        let agreed = self.surroundings.or_stop(self.opened.planned(sink, agreement, Some(&splits))).await?;
+        let agreed = self.surroundings.or_stop(self.opened.planned(self.job, sink, agreement, Some(&splits))).await?;
         if agreed.planned.transfer.shape == PlanShape::Wide {
             self.surroundings.or_stop(agreed.sink.abort(&agreed.agreement, &self.opened.token)).await?;
             let note = "it was begun again: all rows are needed together";
@@ -249,6 +250,7 @@ impl<'a> Life<'a> {
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
+        self.surroundings.or_stop(verify::stage(self.job, agreed, &self.opened.token, &receipts)).await?;
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
         }

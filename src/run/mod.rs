@@ -1,10 +1,11 @@
 //! The control plane: the life of a job.
 //!
-//! open → describe → cut into splits → pre-SQL → agree → prepare → tasks → commit → finish → post-SQL.
+//! open → describe → cut into splits → pre-SQL → agree → prepare → tasks → verify → commit → finish → post-SQL.
 //! Until commit the target is as it was, but for what pre-SQL did; after an error the stage is swept. Once the commit
 //! has begun it is finished, and nothing that fails later looks as if the data were not there.
 
 pub mod budget;
+pub mod diff;
 mod fingerprint;
 mod hold;
 mod incremental;
@@ -22,6 +23,7 @@ pub mod sizing;
 mod stages;
 pub mod state;
 mod steps;
+mod verify;
 
 use std::sync::Arc;
 
@@ -90,7 +92,10 @@ pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> R
     // Boxed: both hold all that a run holds.
     let past = Past { state: surroundings.state.as_deref(), resume: surroundings.resume.as_ref() };
     let opened = surroundings.or_stop(Box::pin(Opened::open(job, between, past))).await?;
-    Box::pin(Life::new(job, &opened, surroundings).live()).await
+    let summary = Box::pin(Life::new(job, &opened, surroundings).live()).await?;
+    drop(opened);
+    verify::rows(job, surroundings).await?;
+    Ok(summary)
 }
 
 impl Surroundings {

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use crate::endpoint::{Snapshot, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, OnError};
+use crate::proof::Verify;
 use crate::run::fingerprint;
 use crate::runner::PlanShape;
 use crate::sink::{Agreement, Kept, Receipt};
@@ -179,6 +180,7 @@ fn always_whole(job: &Job) -> Option<&'static str> {
     match (&job.incremental, job.errors.on_error) {
         (Some(_), _) => Some("the end of an incremental copy is looked for anew"),
         (None, OnError::Skip) => Some("what was rejected is known to its process alone"),
+        (None, OnError::Fail) if job.verify >= Verify::Checksum => Some("its sums are those of one process"),
         (None, OnError::Fail) => None,
     }
 }

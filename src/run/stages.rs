@@ -19,6 +19,7 @@ use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
+use crate::proof::Verify;
 use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
 use crate::run::incremental::Window;
@@ -29,6 +30,7 @@ use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
 use crate::run::resume::{self, Unfinished, same_point};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
+use crate::run::verify;
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
@@ -173,29 +175,35 @@ impl Opened {
         let request = WriteRequest {
             mode: self.window.as_ref().map_or_else(|| job.mode.clone(), |window| window.mode(&job.mode)),
             schema: job.schema,
-            tasks: self.tasks(),
+            tasks: self.tasks(job),
             memory_bytes: self.budget.writer_bytes as u64,
             advance: self.window.as_ref().map(Window::advance).transpose()?.flatten(),
         };
         let agreed = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label());
-        self.planned(sink, agreed.map_err(|error| self.without_position(error))?, None).await
+        let agreement = agreed.map_err(|error| self.without_position(error))?;
+        verify::check_way(job, &self.draft.shape.key, &sink, &agreement)?;
+        self.planned(job, sink, agreement, None).await
     }
 
     /// Plans the transfer as `agreement` has it, over `splits` where these were cut before.
     pub(super) async fn planned(
         &self,
+        job: &Job,
         sink: Arc<dyn Sink>,
         agreement: Agreement,
         splits: Option<&[Split]>,
     ) -> Result<Agreed> {
-        let target = Target { endpoint: SINK, sink: &sink, tasks: self.tasks(), splits };
+        let (tasks, verify) = (self.tasks(job), job.verify);
+        let target = Target { endpoint: SINK, sink: &sink, tasks, splits, verify };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
         let sizing = self.sized(&planned.transfer);
         Ok(Agreed { sink, agreement, planned, sizing })
     }
 
-    fn tasks(&self) -> Tasks {
-        if self.draft.parts.min(self.sizing.channels) <= 1 { Tasks::One } else { Tasks::Many }
+    fn tasks(&self, job: &Job) -> Tasks {
+        let alone = self.draft.parts.min(self.sizing.channels) <= 1;
+        // Sums are compared in a stage, which one writer alone would do without.
+        if alone && job.verify < Verify::Checksum { Tasks::One } else { Tasks::Many }
     }
 
     /// The first incremental copy found rows in its target.
@@ -293,7 +301,12 @@ impl Opened {
             publish: agreement.publish,
             guarantee: agreement.guarantee,
             resume: resume::grade(job, &self.session.snapshot(), planned.transfer.shape, agreement.kept),
-            notes: self.notes(agreement).into_iter().chain(rejects::plan_note(job)).collect(),
+            notes: self
+                .notes(agreement)
+                .into_iter()
+                .chain(verify::note(job, agreed))
+                .chain(rejects::plan_note(job))
+                .collect(),
             tasks: task_reports(&planned.transfer, sizing),
         }
     }
@@ -384,8 +397,7 @@ fn without_reserved(shape: TableShape) -> Result<TableShape> {
 /// In text files a cast sets how the text is parsed, so the source must hear of it.
 pub(super) fn parsed_as_cast(job: &Job) -> Place {
     let mut place = job.source.clone();
-    let understood = connectors::find(&place.connector)
-        .is_ok_and(|connector| connector.options().iter().any(|option| option.name == "casts"));
+    let understood = understands(&place.connector, "casts");
     if let Some(options) = place.options.as_object_mut()
         && understood
         && job.transform.sql.is_none()
@@ -400,6 +412,11 @@ pub(super) fn parsed_as_cast(job: &Job) -> Place {
         }
     }
     place
+}
+
+/// Whether `connector` has an option of this name.
+pub(super) fn understands(connector: &str, option: &str) -> bool {
+    connectors::find(connector).is_ok_and(|connector| connector.options().iter().any(|known| known.name == option))
 }
 
 /// No more channels than can hold one row each, as long as the rows of `shape` are on average.
@@ -424,6 +441,6 @@ fn size(bytes: u64) -> String {
     if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{} MB", bytes / 1_000_000) }
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -23,6 +23,7 @@ use futures::{StreamExt as _, stream};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::Verdict;
 use crate::reject::Tray;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -62,6 +63,8 @@ pub enum Point {
     Flush,
     /// [`Sink::progress`].
     Progress,
+    /// [`Sink::verify`].
+    Verify,
     /// [`Sink::commit`].
     Commit,
     /// [`Sink::abort`].
@@ -295,6 +298,12 @@ impl Sink for FaultySink {
     }
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         self.faults.at(Point::Progress, self.inner.progress(agreement, token, logged)).await
+    }
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        self.faults.at(Point::Verify, self.inner.verify(agreement, token, receipts)).await
+    }
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        self.inner.checksum(agreement)
     }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         self.faults.at(Point::Commit, self.inner.commit(agreement, token, receipts)).await

@@ -14,6 +14,7 @@
 mod bad_input;
 mod cli;
 mod conformance;
+mod diff;
 mod engine;
 mod files;
 mod incremental;

@@ -5,6 +5,7 @@ mod large;
 mod limits;
 mod retry;
 mod stop;
+mod verify;
 
 use std::sync::{Arc, Mutex};
 

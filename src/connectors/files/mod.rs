@@ -26,6 +26,7 @@ mod input;
 mod join;
 mod landing;
 mod leftover;
+mod proof;
 mod prune;
 mod read;
 mod session;

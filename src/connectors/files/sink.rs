@@ -15,6 +15,7 @@ use super::find;
 use super::input::{self, Footer, Input};
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
 use super::leftover::{self, Settled};
+use super::proof;
 use super::write::FileWriter;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking;
@@ -22,6 +23,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, parquet, plain};
+use crate::proof::Verdict;
 use crate::sink::{
     Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
 };
@@ -90,6 +92,19 @@ impl Sink for FileSink {
         let Some(stage) = landing.stage(None, token) else { return Ok(Progress::Kept(Vec::new())) };
         let logged = logged.to_vec();
         blocking::run("files-progress", move || stage.progress(logged)).await
+    }
+
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        let landing = Landing::of(agreement)?;
+        let Some(stage) = landing.stage(None, token).filter(|_| landing.format == Format::Parquet) else {
+            return Ok(Verdict::Unknown);
+        };
+        let (agreement, receipts) = (agreement.clone(), receipts.to_vec());
+        blocking::run("files-verify", move || proof::verify(&stage, &agreement, &receipts)).await
+    }
+
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        proof::way(&Landing::of(agreement).ok()?)
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

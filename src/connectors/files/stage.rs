@@ -338,7 +338,7 @@ pub(super) fn forget(agreement: &Agreement) -> Result<()> {
 }
 
 /// The parts of all receipts, in the order of the source.
-fn parts_in_order(receipts: &[Receipt]) -> Result<Vec<Part>> {
+pub(super) fn parts_in_order(receipts: &[Receipt]) -> Result<Vec<Part>> {
     let mut receipts: Vec<&Receipt> = receipts.iter().collect();
     receipts.sort_by_key(|receipt| (receipt.splits.first().copied().unwrap_or(0), receipt.task));
     let mut parts = Vec::new();

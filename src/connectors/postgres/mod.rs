@@ -27,6 +27,7 @@ mod name;
 mod patience;
 mod plan;
 mod position;
+mod proof;
 mod publish;
 mod read;
 mod session;

@@ -209,11 +209,11 @@ pub(super) fn check_rows(taken: u64, sent: u64) -> Result<()> {
         return Ok(());
     }
     let message = format!("the server took {taken} of {sent} rows");
-    Err(Error::new(ErrorKind::Internal, message).with_hint("a trigger or rule of the target may leave rows out"))
+    Err(Error::new(ErrorKind::Mismatch, message).with_hint("a trigger or rule of the target may leave rows out"))
 }
 
 /// The stage must hold what the receipts say, no more and no less.
-async fn check_done(connection: &Connection, stage: &Stage, receipts: &[Receipt], rows: u64) -> Result<()> {
+pub(super) async fn check_done(connection: &Connection, stage: &Stage, receipts: &[Receipt], rows: u64) -> Result<()> {
     let sql = format!("SELECT count(*), coalesce(sum(rows), 0) FROM {}", stage.done.quoted());
     let found = connection.rows(&sql).await.map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
@@ -232,7 +232,7 @@ async fn check_done(connection: &Connection, stage: &Stage, receipts: &[Receipt]
         number(1).unwrap_or(0),
         number(0).unwrap_or(0)
     );
-    Err(Error::new(ErrorKind::Internal, message))
+    Err(Error::new(ErrorKind::Mismatch, message))
 }
 
 /// Ends the writers of `stage` that are still there and removes it.

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::{Memory, Open, Store, Table, merge};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::{Verdict, sums, total};
 use crate::sink::{
     Advance, Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merged, Noted, Progress, Publish, Receipt,
     SchemaPolicy, Sink, WriteMode, WriteRequest, Writer, Writers, moved_meanwhile,
@@ -81,6 +82,26 @@ impl Sink for MemorySink {
             let is_there = |receipt: &&Receipt| store.staged.contains_key(&(token.clone(), receipt.attempt.clone()));
             Ok(Progress::Kept(logged.iter().filter(is_there).cloned().collect()))
         })
+    }
+
+    async fn verify(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        self.memory.store(|store| {
+            let staged = |receipt: &Receipt| store.staged.get(&(token.clone(), receipt.attempt.clone()));
+            let batches: Vec<&RecordBatch> = receipts.iter().filter_map(staged).flatten().collect();
+            let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+            let sent: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+            if rows as u64 != sent {
+                return Ok(Verdict::Unequal(format!("the stage holds {rows} of {sent} rows")));
+            }
+            let found: Vec<_> = batches.into_iter().map(sums::of).collect();
+            let wanted = total(receipts.iter().map(|receipt| receipt.columns.as_ref()));
+            let same = wanted.is_none() || total(found.iter().map(Some)) == wanted;
+            Ok(if same { Verdict::Equal } else { Verdict::Unequal("the stage holds other values".to_owned()) })
+        })
+    }
+
+    fn checksum(&self, _agreement: &Agreement) -> Option<String> {
+        Some("the rows in memory are summed up once more".to_owned())
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

@@ -10,6 +10,7 @@ use arrow_etl::plan::context::Ends;
 use arrow_etl::plan::error::from_datafusion;
 use arrow_etl::plan::pipeline::{Parts, Pipeline, Target};
 use arrow_etl::plan::write::receipts;
+use arrow_etl::proof::Verify;
 use arrow_etl::sink::{Receipt, Sink, Tasks, WriteMode, WriteRequest};
 use arrow_etl::source::SplitGoal;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, displayable};
@@ -53,7 +54,7 @@ async fn travelled(source: &Memory, target: &Memory, transform: Transform) -> Re
     let sink: Arc<dyn Sink> = target.endpoint().sink(&table("dst"))?;
     let draft = pipeline.draft().await?;
     let agreement = sink.agree(&draft.shape, &WriteRequest::new(WriteMode::Create)).await?;
-    let to = Target { endpoint: "sink0", sink: &sink, tasks: Tasks::Many };
+    let to = Target { endpoint: "sink0", sink: &sink, tasks: Tasks::Many, verify: Verify::Count };
     let planned = pipeline.transfer(&draft, agreement.clone(), to).await?;
     let ends = Ends {
         sessions: HashMap::from([("source0".to_owned(), session)]),

@@ -21,6 +21,7 @@ use super::connections::Connections;
 use super::name::{Name, literal};
 use super::patience::{self, BEFORE_WRITING};
 use super::position;
+use super::proof;
 use super::publish::{self, Ready};
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
@@ -94,6 +95,28 @@ impl Sink for PostgresSink {
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let detail = Detail::of(agreement)?;
         self.shared.progress(&detail, token, logged).await.at("table", || &agreement.label)
+    }
+
+    async fn verify(
+        &self,
+        agreement: &Agreement,
+        token: &Token,
+        receipts: &[Receipt],
+    ) -> Result<crate::proof::Verdict> {
+        let detail = Detail::of(agreement)?;
+        if detail.path.held() {
+            // Its rows were counted when the server took them.
+            return Ok(crate::proof::Verdict::Equal);
+        }
+        let connection = self.shared.connections.take().await?;
+        let verified = proof::verify(&connection, agreement, &detail, (token, receipts)).await;
+        let verdict = verified.at("table", || &agreement.label)?;
+        self.shared.connections.put_back(connection);
+        Ok(verdict)
+    }
+
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        proof::way(&Detail::of(agreement).ok()?)
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

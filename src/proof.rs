@@ -1,0 +1,155 @@
+//! What proves that a target holds what it was sent: how much is asked for, what receipts say of columns, and the verdict.
+//! Plain data; `sums` makes it of batches.
+
+pub mod sums;
+
+use serde::{Deserialize, Serialize};
+
+/// How much proof a job wants before its rows become visible. Each level includes the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verify {
+    /// None beyond what a commit needs.
+    None,
+    /// The rows that the target counted are those that were sent.
+    #[default]
+    Count,
+    /// Sums over each column are those of what was sent.
+    Checksum,
+    /// After the commit each row is compared with that of the source.
+    Rows,
+}
+
+/// What a stage was found to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It holds what the receipts say.
+    Equal,
+    /// It does not: what was found, in one sentence.
+    Unequal(String),
+    /// This target has no way to tell.
+    Unknown,
+}
+
+/// What was sent of one column. All of it can be added up over parts, in any order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ColumnProof {
+    /// Values that are not NULL.
+    pub values: u64,
+    /// Values that are NULL.
+    pub nulls: u64,
+    /// Sum, least and greatest of the integers that the values are, in the unit of their type (days, microseconds, units of
+    /// the last decimal place); none for other types, and where the sum outgrows 128 bits.
+    pub integers: Option<Integers>,
+    /// Bytes of all texts or binary values; none for other types.
+    pub bytes: Option<u64>,
+    /// Sum of a 64-bit hash of each value (XXH64), whatever their order; none for nested and packed types.
+    pub digest: Option<u64>,
+}
+
+/// What integers add up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Integers {
+    /// Their sum.
+    #[serde(with = "digits")]
+    pub sum: i128,
+    /// The least of them.
+    #[serde(with = "digits")]
+    pub least: i128,
+    /// The greatest of them.
+    #[serde(with = "digits")]
+    pub greatest: i128,
+}
+
+impl ColumnProof {
+    /// This and `other` together. A part without values has nothing to add.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let integers = match (self.values, other.values, self.integers, other.integers) {
+            (_, 0, one, _) | (0, _, _, one) => one,
+            (_, _, Some(one), Some(other)) => one.and(other),
+            _ => None,
+        };
+        Self {
+            values: self.values + other.values,
+            nulls: self.nulls + other.nulls,
+            integers,
+            bytes: added(self.bytes, other.bytes),
+            digest: added(self.digest, other.digest),
+        }
+    }
+}
+
+/// The sum of what is known, modulo 2^64.
+fn added(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.wrapping_add(other)),
+        (one, None) | (None, one) => one,
+    }
+}
+
+impl Integers {
+    fn and(self, other: Self) -> Option<Self> {
+        Some(Self {
+            sum: self.sum.checked_add(other.sum)?,
+            least: self.least.min(other.least),
+            greatest: self.greatest.max(other.greatest),
+        })
+    }
+}
+
+/// The columns of `parts` together; none where a part says nothing of them.
+pub fn total<'a>(parts: impl IntoIterator<Item = Option<&'a Vec<ColumnProof>>>) -> Option<Vec<ColumnProof>> {
+    let mut all: Option<Vec<ColumnProof>> = None;
+    for part in parts {
+        let part = part?.clone();
+        all = Some(match all {
+            None => part,
+            Some(all) => all.into_iter().zip(part).map(|(one, other)| one.and(other)).collect(),
+        });
+    }
+    all
+}
+
+/// Serde of 128-bit integers as text: JSON numbers end at 64 bits for many readers.
+mod digits {
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(number: &i128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i128, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(values: u64, integers: Option<[i128; 3]>) -> ColumnProof {
+        let integers = integers.map(|[sum, least, greatest]| Integers { sum, least, greatest });
+        ColumnProof { values, integers, ..ColumnProof::default() }
+    }
+
+    #[test]
+    fn parts_add_up_and_empty_ones_change_nothing() {
+        let (one, other) = (proof(2, Some([5, 1, 4])), proof(1, Some([-3, -3, -3])));
+        let none = proof(0, None);
+        let both = proof(3, Some([2, -3, 4]));
+        assert_eq!(one.and(none).and(other), both);
+        assert_eq!(total([Some(&vec![one]), Some(&vec![none]), Some(&vec![other])]), Some(vec![both]));
+        assert_eq!(total([Some(&vec![one]), None]), None);
+        assert_eq!(proof(1, Some([i128::MAX, 1, 1])).and(proof(1, Some([1, 1, 1]))).integers, None);
+    }
+
+    #[test]
+    fn large_sums_survive_as_text() {
+        let proof = proof(1, Some([i128::MIN, i128::MIN, i128::MAX]));
+        let text = serde_json::to_string(&proof).unwrap();
+        assert_eq!(serde_json::from_str::<ColumnProof>(&text).unwrap(), proof);
+    }
+}

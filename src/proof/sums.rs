@@ -1,0 +1,134 @@
+//! What a batch adds to the proof of a job: sums over its columns, as exact integers.
+
+use arrow::array::{Array, ArrayAccessor, ArrayIter, AsArray as _, RecordBatch};
+use arrow::datatypes::ToByteSlice;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow::downcast_primitive_array;
+use twox_hash::XxHash64;
+
+use crate::proof::{ColumnProof, Integers};
+
+/// The proof of each column of `batch`.
+pub fn of(batch: &RecordBatch) -> Vec<ColumnProof> {
+    batch.columns().iter().map(|column| column_proof(column.as_ref())).collect()
+}
+
+fn column_proof(array: &dyn Array) -> ColumnProof {
+    let nulls = array.logical_null_count() as u64;
+    let values = array.len() as u64 - nulls;
+    ColumnProof { values, nulls, integers: integers(array), bytes: bytes(array), digest: digest(array) }
+}
+
+/// None for other types, for a sum that outgrows 128 bits, and where there is no value.
+fn integers(array: &dyn Array) -> Option<Integers> {
+    match array.data_type() {
+        DataType::Int8 => sum::<Int8Type>(array),
+        DataType::Int16 => sum::<Int16Type>(array),
+        DataType::Int32 => sum::<Int32Type>(array),
+        DataType::Int64 => sum::<Int64Type>(array),
+        DataType::UInt8 => sum::<UInt8Type>(array),
+        DataType::UInt16 => sum::<UInt16Type>(array),
+        DataType::UInt32 => sum::<UInt32Type>(array),
+        DataType::UInt64 => sum::<UInt64Type>(array),
+        DataType::Decimal128(..) => sum::<Decimal128Type>(array),
+        DataType::Date32 => sum::<Date32Type>(array),
+        DataType::Time64(TimeUnit::Microsecond) => sum::<Time64MicrosecondType>(array),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => sum::<TimestampMicrosecondType>(array),
+        DataType::Boolean => {
+            let values = array.as_boolean();
+            let (trues, all) = (values.true_count() as i128, (values.len() - values.null_count()) as i128);
+            let least = i128::from(trues == all);
+            (all > 0).then(|| Integers { sum: trues, least, greatest: i128::from(trues > 0) })
+        }
+        _ => None,
+    }
+}
+
+fn sum<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &dyn Array) -> Option<Integers> {
+    let mut values = array.as_primitive::<T>().iter().flatten().map(Into::into);
+    let first: i128 = values.next()?;
+    let start = Integers { sum: first, least: first, greatest: first };
+    values.try_fold(start, |all, value| {
+        let sum = all.sum.checked_add(value)?;
+        Some(Integers { sum, least: all.least.min(value), greatest: all.greatest.max(value) })
+    })
+}
+
+fn bytes(array: &dyn Array) -> Option<u64> {
+    // The bytes between the offsets of a NULL are arbitrary.
+    match array.data_type() {
+        DataType::Utf8 => Some(array.as_string::<i32>().iter().flatten().map(|text| text.len() as u64).sum()),
+        DataType::Binary => Some(array.as_binary::<i32>().iter().flatten().map(|bytes| bytes.len() as u64).sum()),
+        _ => None,
+    }
+}
+
+fn digest(array: &dyn Array) -> Option<u64> {
+    let hashed = |bytes: &[u8]| XxHash64::oneshot(0, bytes);
+    Some(downcast_primitive_array!(
+        array => array.iter().flatten().fold(0, |all, value| all.wrapping_add(hashed(value.to_byte_slice()))),
+        DataType::Utf8 => sum_of(array.as_string::<i32>(), |text| hashed(text.as_bytes())),
+        DataType::LargeUtf8 => sum_of(array.as_string::<i64>(), |text| hashed(text.as_bytes())),
+        DataType::Binary => sum_of(array.as_binary::<i32>(), hashed),
+        DataType::LargeBinary => sum_of(array.as_binary::<i64>(), hashed),
+        DataType::FixedSizeBinary(_) => sum_of(array.as_fixed_size_binary(), hashed),
+        DataType::Boolean => sum_of(array.as_boolean(), |value| hashed(&[u8::from(value)])),
+        _ => return None,
+    ))
+}
+
+fn sum_of<A: ArrayAccessor>(array: A, hashed: impl Fn(A::Item) -> u64) -> u64 {
+    ArrayIter::new(array).flatten().fold(0, |all, value| all.wrapping_add(hashed(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray};
+
+    use super::*;
+
+    fn proof(array: impl Array + 'static) -> ColumnProof {
+        let column: ArrayRef = Arc::new(array);
+        of(&RecordBatch::try_from_iter([("c", column)]).unwrap()).remove(0)
+    }
+
+    fn integers(sum: i128, least: i128, greatest: i128) -> Option<Integers> {
+        Some(Integers { sum, least, greatest })
+    }
+
+    #[test]
+    fn sums_are_exact_where_64_bits_are_not_enough() {
+        let found = proof(Int64Array::from(vec![Some(i64::MAX), None, Some(i64::MAX), Some(-1)]));
+        assert_eq!((found.values, found.nulls), (3, 1));
+        assert_eq!(found.integers, integers(18_446_744_073_709_551_613, -1, i64::MAX.into()));
+        let cents = Decimal128Array::from(vec![150, -25]).with_precision_and_scale(12, 2).unwrap();
+        assert_eq!(proof(cents).integers, integers(125, -25, 150));
+        let bits = proof(BooleanArray::from(vec![Some(true), Some(false), None, Some(true)]));
+        assert_eq!(bits.integers, integers(2, 0, 1));
+    }
+
+    #[test]
+    fn digests_know_values_and_not_their_order() {
+        let digest = |values: Vec<Option<f64>>| proof(Float64Array::from(values)).digest;
+        assert_eq!(digest(vec![Some(1.0), None, Some(2.0)]), digest(vec![Some(2.0), Some(1.0)]));
+        assert_ne!(digest(vec![Some(1.0), Some(2.0)]), digest(vec![Some(1.0), Some(2.5)]));
+        assert_ne!(digest(vec![Some(0.0)]), digest(vec![Some(-0.0)]));
+        let text = |values: Vec<&str>| proof(StringArray::from(values)).digest;
+        assert_eq!(text(vec!["ab", "c"]), text(vec!["c", "ab"]));
+        assert_ne!(text(vec!["ab", "c"]), text(vec!["a", "bc"]));
+    }
+
+    #[test]
+    fn texts_count_their_bytes_and_floats_are_counted_alone() {
+        let texts = proof(StringArray::from(vec![Some("é"), None, Some("ab")]));
+        assert_eq!((texts.bytes, texts.integers), (Some(4), None));
+        let floats = proof(Float64Array::from(vec![0.5, 1.5]));
+        assert_eq!((floats.values, floats.integers, floats.bytes), (2, None, None));
+        assert_eq!(proof(Int64Array::from(vec![None, None])).integers, None);
+    }
+}

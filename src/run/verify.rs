@@ -1,0 +1,112 @@
+//! Proof that a target holds what it was sent: the stage before the commit, each row after it.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::Surroundings;
+use super::diff::{self, Comparison};
+use super::stages::{Agreed, parsed_as_cast, understands};
+use crate::attempt::Token;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::job::{Job, OnError, Transform};
+use crate::proof::{Verdict, Verify};
+use crate::sink::{Agreement, Publish, Receipt, Sink, WriteMode};
+
+/// Refuses a job that wants more proof than its target or its transform allows.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) for a target that cannot compare sums, [`Usage`](ErrorKind::Usage) for rows that
+/// are not to be found again one by one.
+pub(super) fn check_way(job: &Job, key: &[String], sink: &Arc<dyn Sink>, agreement: &Agreement) -> Result<()> {
+    match job.verify {
+        Verify::Checksum if sink.checksum(agreement).is_none() => {
+            let message = "this target cannot compare sums before rows become visible";
+            Err(Error::new(ErrorKind::Unsupported, message)
+                .with_hint("use --verify rows, which compares each row after the commit")
+                .at("option", "--verify checksum"))
+        }
+        Verify::Rows => check_rows(job, key, agreement).at("option", || "--verify rows"),
+        _ => Ok(()),
+    }
+}
+
+/// Rows can be compared where the target holds those of the source and no others, and can be read again.
+fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
+    let Transform { sql, set, rename, limit, .. } = &job.transform;
+    let changed = sql.is_some() || !set.is_empty() || !rename.is_empty() || limit.is_some();
+    let message = match job.mode {
+        _ if changed => "rows that are changed on their way are not those of the source",
+        WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
+        _ if job.errors.on_error == OnError::Skip => "rows that are left out are not in the target",
+        _ if key.is_empty() => "the source has no primary key to tell rows apart",
+        _ if agreement.publish == Publish::PerTask => "what goes into a pipe cannot be read again",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Usage, message).with_hint("use --verify checksum, or compare with etl diff"))
+}
+
+/// How the proof is made and about what it costs, for the plan.
+pub(super) fn note(job: &Job, agreed: &Agreed) -> Option<String> {
+    match job.verify {
+        Verify::None | Verify::Count => None,
+        Verify::Checksum => agreed.sink.checksum(&agreed.agreement),
+        Verify::Rows => {
+            Some("after the commit source and target are read once more and compared row by row".to_owned())
+        }
+    }
+}
+
+/// Compares the stage with what was sent, before the commit.
+///
+/// # Errors
+/// [`Mismatch`](ErrorKind::Mismatch) when it holds something else.
+pub(super) async fn stage(job: &Job, agreed: &Agreed, token: &Token, receipts: &[Receipt]) -> Result<()> {
+    if job.verify == Verify::None {
+        return Ok(());
+    }
+    let verdict = agreed.sink.verify(&agreed.agreement, token, receipts).await.at("step", || "verify")?;
+    match verdict {
+        Verdict::Equal | Verdict::Unknown => Ok(()),
+        Verdict::Unequal(found) => Err(Error::new(ErrorKind::Mismatch, found)
+            .with_hint("something else changed the rows on their way; the target is as it was")
+            .at("step", "verify")),
+    }
+}
+
+/// Compares each row of the target with that of the source, after the commit, where that is wanted.
+///
+/// # Errors
+/// [`Mismatch`](ErrorKind::Mismatch) when they differ.
+pub(super) async fn rows(job: &Job, surroundings: &Surroundings) -> Result<()> {
+    if job.verify != Verify::Rows {
+        return Ok(());
+    }
+    let mut target = job.target.clone();
+    // The source knows what the texts of a file mean. A filter needs types from the start, which are guessed then.
+    if let (None, Json::Object(options)) = (&job.transform.filter, &mut target.options)
+        && understands(&target.connector, "allStrings")
+    {
+        options.insert("allStrings".to_owned(), Json::Bool(true));
+    }
+    let comparison = Comparison {
+        places: [parsed_as_cast(job), target],
+        key: Vec::new(),
+        select: job.transform.select.clone(),
+        filter: job.transform.filter.clone(),
+        shown: 0,
+        resend: None,
+        limits: job.limits.clone(),
+    };
+    let compared = Box::pin(diff::diff(&comparison, surroundings)).await;
+    let report = compared.at("step", || "verify").at("the data are", || "committed")?;
+    let unequal = report.rows_a.max(report.rows_b) - report.equal;
+    if unequal == 0 {
+        return Ok(());
+    }
+    let message = format!("rows of source and target that are not equal: {unequal}");
+    Err(Error::new(ErrorKind::Mismatch, message)
+        .with_hint("etl diff shows them; somebody may have changed the source since it was read")
+        .at("step", "verify")
+        .at("the data are", "committed"))
+}

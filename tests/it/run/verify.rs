@@ -1,0 +1,365 @@
+//! Proof before and after a commit: what was dropped or changed on its way is found, and by nothing less than was asked for.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{Array as _, BooleanArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
+use arrow_etl::attempt::{Attempt, Token};
+use arrow_etl::proof::{ColumnProof, Integers, Verify};
+use arrow_etl::sink::{Receipt, WriteRequest, Writer};
+use arrow_etl::source::TableShape;
+use arrow_etl::testing::generate;
+use serde_json::json;
+
+use super::*;
+use crate::program::{copied, etl};
+use crate::server;
+
+/// An endpoint whose writers lose the first row of each batch, or change it, and say nothing of it.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn Endpoint>,
+    harm: fn(&RecordBatch) -> RecordBatch,
+}
+
+#[derive(Debug)]
+struct FaultySink {
+    inner: Arc<dyn Sink>,
+    harm: fn(&RecordBatch) -> RecordBatch,
+}
+
+struct FaultyWriter {
+    inner: Box<dyn Writer>,
+    harm: fn(&RecordBatch) -> RecordBatch,
+    rows: u64,
+}
+
+#[async_trait]
+impl Endpoint for Faulty {
+    fn label(&self) -> String {
+        self.inner.label()
+    }
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
+        self.inner.list(pattern).await
+    }
+    async fn ping(&self) -> Result<Ping> {
+        self.inner.ping().await
+    }
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
+        self.inner.open(request).await
+    }
+    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+        self.inner.execute(step, sql).await
+    }
+    async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
+        self.inner.finish(transfers).await
+    }
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+        Ok(Arc::new(FaultySink { inner: self.inner.sink(object)?, harm: self.harm }))
+    }
+}
+
+#[async_trait]
+impl Sink for FaultySink {
+    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
+        self.inner.agree(incoming, request).await
+    }
+    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        self.inner.prepare(agreement, token).await
+    }
+    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(FaultyWriter { inner: self.inner.writer(agreement, attempt).await?, harm: self.harm, rows: 0 }))
+    }
+    async fn verify(
+        &self,
+        agreement: &Agreement,
+        token: &Token,
+        receipts: &[Receipt],
+    ) -> Result<arrow_etl::proof::Verdict> {
+        self.inner.verify(agreement, token, receipts).await
+    }
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        self.inner.checksum(agreement)
+    }
+    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
+        self.inner.commit(agreement, token, receipts).await
+    }
+    async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        self.inner.abort(agreement, token).await
+    }
+}
+
+#[async_trait]
+impl Writer for FaultyWriter {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.inner.write((self.harm)(&batch)).await
+    }
+    async fn flush(&mut self, token: &Token) -> Result<Receipt> {
+        Ok(Receipt { rows: self.rows, ..self.inner.flush(token).await? })
+    }
+}
+
+fn dropped(batch: &RecordBatch) -> RecordBatch {
+    batch.slice(1, batch.num_rows() - 1)
+}
+
+fn changed(batch: &RecordBatch) -> RecordBatch {
+    let ids = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(0));
+    let other = ids.unary::<_, arrow::datatypes::Int64Type>(|id| if id == 0 { 4711 } else { id });
+    RecordBatch::try_new(batch.schema(), vec![Arc::new(other)]).unwrap()
+}
+
+/// Copies ten rows through a writer that does `harm`: the error, and the rows that are there after it.
+async fn harmed(harm: fn(&RecordBatch) -> RecordBatch, verify: Verify) -> (Option<ErrorKind>, Option<usize>) {
+    let (source, target) = (source(10, 1), Memory::new());
+    let between = Between { source: source.endpoint(), target: Arc::new(Faulty { inner: target.endpoint(), harm }) };
+    let job = Job { verify, ..job() };
+    let copied = copy(&job, between, &Surroundings::default()).await;
+    assert_eq!(target.staged(), 0);
+    (copied.err().map(|error| error.kind()), rows(&target))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_lost_is_missed_by_count_and_not_by_none() {
+    assert_eq!(harmed(dropped, Verify::None).await, (None, Some(9)));
+    assert_eq!(harmed(dropped, Verify::Count).await, (Some(ErrorKind::Mismatch), None));
+    assert_eq!(harmed(dropped, Verify::Checksum).await, (Some(ErrorKind::Mismatch), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_changed_is_found_by_checksum_and_not_by_count() {
+    assert_eq!(harmed(changed, Verify::Count).await, (None, Some(10)));
+    assert_eq!(harmed(changed, Verify::Checksum).await, (Some(ErrorKind::Mismatch), None));
+    assert_eq!(harmed(Clone::clone, Verify::Checksum).await, (None, Some(10)));
+}
+
+/// A log that changes the hidden table of a copy once a task has written into it, and keeps the receipts.
+#[derive(Debug, Default)]
+struct Tampering {
+    url: String,
+    sql: &'static str,
+    done: AtomicBool,
+    receipts: Mutex<Vec<Receipt>>,
+}
+
+#[async_trait]
+impl StateLog for Tampering {
+    async fn read(&self, _run: &str) -> Result<Vec<StateRecord>> {
+        Ok(Vec::new())
+    }
+    async fn append(&self, _run: &str, record: &StateRecord) -> Result<()> {
+        let StateRecord::Wrote { receipt, .. } = record else { return Ok(()) };
+        self.receipts.lock().unwrap().push(receipt.clone());
+        if !self.sql.is_empty() && !self.done.swap(true, Ordering::Relaxed) {
+            let stage = "select relname from pg_class where relname like 'etl\\_stage\\_%' and relkind = 'r' \
+                         and relname not like '%\\_done'";
+            let stage = server::psql(&self.url, stage);
+            assert!(!stage.is_empty() && !stage.contains('\n'), "{stage:?}");
+            server::psql(&self.url, &self.sql.replace("$STAGE", &format!("\"{stage}\"")));
+        }
+        Ok(())
+    }
+    async fn runs(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Four rows of several types, with NULLs and with values that add up to more than 64 bits.
+fn many_types() -> RecordBatch {
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id", Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(2), Some(i64::MAX), Some(-7)]))),
+        ("ok", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)]))),
+        (
+            "price",
+            Arc::new(
+                Decimal128Array::from(vec![Some(125_000), None, Some(-1), Some(999_999_999_999)])
+                    .with_precision_and_scale(12, 4)
+                    .unwrap(),
+            ),
+        ),
+        ("day", Arc::new(Date32Array::from(vec![Some(-719_162), Some(19_782), None, Some(0)]))),
+        ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(-1), None, Some(1_700_000_000_123_456), Some(0)]))),
+        ("name", Arc::new(StringArray::from(vec![Some("é"), Some(""), None, Some("three")]))),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
+}
+
+/// Copies [`many_types`] into a new table of a database of its own while `sql` does something to its stage.
+async fn tampered(sql: &'static str, verify: Verify) -> (Result<Summary>, Arc<Tampering>) {
+    let log = Arc::new(Tampering { url: server::postgres(), sql, ..Tampering::default() });
+    let source = Memory::new();
+    source.insert("src", many_types(), 2);
+    let mut job = Job { verify, ..job() };
+    job.target = Place::new("postgres", json!({ "url": log.url }), ObjectRef::Table("dst".to_owned()));
+    job.limits.jobs = Some(2);
+    let target = arrow_etl::connectors::find("postgres").unwrap().endpoint(&job.target.options).unwrap();
+    let surroundings = Surroundings { state: Some(log.clone()), ..Surroundings::default() };
+    (copy(&job, Between { source: source.endpoint(), target }, &surroundings).await, log)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_somebody_changes_is_not_published() {
+    let harms = [
+        "delete from $STAGE",
+        "update $STAGE set id = id - 1",
+        "update $STAGE set price = 0",
+        "update $STAGE set day = day + 1",
+        "update $STAGE set at = at + interval '1 microsecond'",
+        "update $STAGE set name = name || 'x'",
+        "update $STAGE set name = null, ok = null, day = null",
+    ];
+    for harm in harms {
+        let (copied, log) = tampered(harm, Verify::Checksum).await;
+        let error = copied.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{harm}: {error:?}");
+        let left = server::psql(&log.url, "select count(*) from pg_class where relname ~ '^(etl_stage|dst)'");
+        assert_eq!(left, "0", "{harm}");
+    }
+    let (copied, log) = tampered("update $STAGE set id = 0", Verify::None).await;
+    assert_eq!(copied.unwrap().rows, 4);
+    assert_ne!(server::psql(&log.url, "select count(*) from dst where id = 0"), "0");
+}
+
+/// A log that puts another file in the place of a part, once it was written.
+#[derive(Debug)]
+struct Exchanging {
+    folder: std::path::PathBuf,
+    with: &'static str,
+}
+
+#[async_trait]
+impl StateLog for Exchanging {
+    async fn read(&self, _run: &str) -> Result<Vec<StateRecord>> {
+        Ok(Vec::new())
+    }
+    async fn append(&self, _run: &str, record: &StateRecord) -> Result<()> {
+        if let StateRecord::Wrote { .. } = record {
+            let parts = format!("{}/.etl-*.stage/part-*", self.folder.display());
+            let parts: Vec<_> = glob::glob(&parts).unwrap().map(std::result::Result::unwrap).collect();
+            assert_eq!(parts.len(), 1, "{parts:?}");
+            std::fs::copy(self.folder.join(self.with), &parts[0]).unwrap();
+        }
+        Ok(())
+    }
+    async fn runs(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_file_that_is_exchanged_is_not_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let place = |name: &str| Place::new("file", json!({ "url": folder.join(name) }), ObjectRef::Whole);
+    let file = |name: &str| arrow_etl::connectors::find("file").unwrap().endpoint(&place(name).options).unwrap();
+    let numbers = |from: i64, count: i64| {
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + count));
+        let memory = Memory::new();
+        memory.insert("src", RecordBatch::try_from_iter([("id", ids)]).unwrap(), 1);
+        memory
+    };
+    for (name, from, count) in [("same.parquet", 0, 10), ("other.parquet", 1, 10), ("fewer.parquet", 0, 9)] {
+        let job = Job { target: place(name), ..job() };
+        let between = Between { source: numbers(from, count).endpoint(), target: file(name) };
+        copy(&job, between, &Surroundings::default()).await.unwrap();
+    }
+    let expected = [
+        ("same.parquet", Verify::Checksum, None),
+        ("other.parquet", Verify::Count, None),
+        ("other.parquet", Verify::Checksum, Some(ErrorKind::Mismatch)),
+        ("fewer.parquet", Verify::Count, Some(ErrorKind::Mismatch)),
+    ];
+    for (with, verify, kind) in expected {
+        let log = Arc::new(Exchanging { folder: folder.to_owned(), with });
+        let surroundings = Surroundings { state: Some(log), ..Surroundings::default() };
+        let job = Job { target: place("out.parquet"), verify, ..job() };
+        let between = Between { source: numbers(0, 10).endpoint(), target: file("out.parquet") };
+        let failed = copy(&job, between, &surroundings).await.err();
+        assert_eq!(failed.map(|error| error.kind()), kind, "{with} {verify:?}");
+        assert_eq!(folder.join("out.parquet").exists(), kind.is_none(), "{with} {verify:?}");
+        let _ = std::fs::remove_file(folder.join("out.parquet"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_type_raises_a_false_alarm() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = server::postgres();
+    let source = Memory::new();
+    let limits = generate::Limits { nul: false, ..generate::Limits::default() };
+    let table = generate::table(&generate::fields(), &limits).unwrap();
+    let rows = table.num_rows() as u64;
+    source.insert("src", table, 3);
+    let targets = [
+        Place::new("file", json!({ "url": folder.path().join("all.parquet") }), ObjectRef::Whole),
+        Place::new("file", json!({ "url": format!("{}/parts/", folder.path().display()) }), ObjectRef::Whole),
+        Place::new("postgres", json!({ "url": url }), ObjectRef::Table("everything".to_owned())),
+    ];
+    for target in targets {
+        let mut job = Job { target: target.clone(), verify: Verify::Checksum, ..job() };
+        job.limits.jobs = Some(2);
+        let endpoint = arrow_etl::connectors::find(&target.connector).unwrap().endpoint(&target.options).unwrap();
+        let between = Between { source: source.endpoint(), target: endpoint };
+        let copied = copy(&job, between, &Surroundings::default()).await;
+        assert_eq!(copied.unwrap_or_else(|error| panic!("{target:?}: {error:?}")).rows, rows);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_are_those_of_the_server() {
+    let (copied, log) = tampered("", Verify::Checksum).await;
+    assert_eq!(copied.unwrap().rows, 4);
+    let receipts = log.receipts.lock().unwrap().clone();
+    let columns = arrow_etl::proof::total(receipts.iter().map(|receipt| receipt.columns.as_ref())).unwrap();
+    let of = |column: &ColumnProof| {
+        let Integers { sum, least, greatest } = column.integers.unwrap();
+        format!("{}|{sum}|{least}|{greatest}", column.values)
+    };
+    let sums = |value: &str| format!("select count({value}), sum({value}), min({value}), max({value}) from dst");
+    for (at, value) in ["id", "ok::int", "(price * 10000)::int8", "day - date '1970-01-01'"].into_iter().enumerate() {
+        assert_eq!(of(&columns[at]), server::psql(&log.url, &sums(value)), "{value}");
+    }
+    let micros = "(extract(epoch from at) * 1000000)::int8";
+    assert_eq!(of(&columns[4]), server::psql(&log.url, &sums(micros)));
+    let bytes = server::psql(&log.url, "select count(name), sum(octet_length(name)) from dst");
+    assert_eq!(format!("{}|{}", columns[5].values, columns[5].bytes.unwrap()), bytes);
+    assert_eq!(many_types().column(5).null_count() as u64, columns[5].nulls);
+}
+
+#[test]
+fn rows_are_compared_after_the_commit_where_they_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let url = server::postgres();
+    let sql = "create table t (id int primary key, v text, n numeric(8,2));
+               insert into t select i, case when i % 3 > 0 then 'row ' || i end, i * 1.25 from generate_series(1, 500) i";
+    server::psql(&url, sql);
+    let source = format!("{url}#t");
+    for target in ["a.db#t", "b.parquet", "c.csv", &format!("{url}#copy")] {
+        copied(folder, &[&source, target, "--verify", "rows"]);
+    }
+    // A trigger that changes what it is given: nothing before the commit can tell, as it was the server that did it.
+    let trigger = "create table bent (like t including all);
+                   create function bend() returns trigger language plpgsql as
+                   $$ begin if new.id = 7 then new.v := 'bent'; end if; return new; end $$;
+                   create trigger bend before insert on bent for each row execute function bend()";
+    server::psql(&url, trigger);
+    let bent = etl(folder, &["copy", "-q", &source, &format!("{url}#bent"), "-j", "1", "--verify", "rows"]);
+    assert_eq!(bent.code, 4, "{}", bent.stderr);
+    assert!(bent.stderr.contains("the data are committed") && bent.stderr.contains("not equal: 1"), "{}", bent.stderr);
+    let refused: [(&[&str], &str); 4] = [
+        (&[&source, "d.csv", "--set", "v='x'", "--verify", "rows"], "rows that are changed on their way"),
+        (&["c.csv", "e.csv", "--verify", "rows"], "the source has no primary key"),
+        (&[&source, "c.csv", "--mode", "append", "--verify", "rows"], "a target that is appended to"),
+        (&[&source, "f.csv", "--verify", "checksum"], "this target cannot compare sums"),
+    ];
+    for (words, message) in refused {
+        let ended = etl(folder, &[&["copy", "-q"], words].concat());
+        assert!(ended.code != 0 && ended.stderr.contains(message), "{words:?}: {}", ended.stderr);
+    }
+    assert!(!folder.join("d.csv").exists() && !folder.join("e.csv").exists() && !folder.join("f.csv").exists());
+    let plan = etl(folder, &["plan", &source, &format!("{url}#sums"), "--verify", "checksum"]);
+    assert!(plan.stdout.contains("one scan of what was written"), "{}", plan.stdout);
+    copied(folder, &[&source, &format!("{url}#sums"), "--verify", "checksum"]);
+    assert_eq!(server::psql(&url, "select count(*) from (table t except table sums) x"), "0");
+}
