@@ -25,7 +25,7 @@ pub(super) fn identity(job: &Job) -> String {
 }
 
 /// The current folder, where a place of `job` is a file named from there.
-pub(super) fn folder(job: &Job) -> Option<String> {
+fn folder(job: &Job) -> Option<String> {
     let from_here = |place: &Place| {
         let url = place.options["url"].as_str().unwrap_or_default();
         let path = url.split_once(':').map_or(url, |(_, path)| path);
@@ -35,8 +35,18 @@ pub(super) fn folder(job: &Job) -> Option<String> {
     if from_here(&job.source) || from_here(&job.target) { here() } else { None }
 }
 
-/// What makes `job` what it is, without secrets.
-pub(super) fn described(job: &Job) -> Json {
+/// What the log says of `job`: its SQL, which may hold a secret, by its digest.
+pub(super) fn recorded(job: &Job) -> Json {
+    let mut what = described(job);
+    let digests = |sql: &[String]| sql.iter().map(|sql| digest_of(Json::from(sql.as_str()))).collect::<Vec<_>>();
+    what["preSql"] = Json::from(digests(&job.pre_sql));
+    what["postSql"] = Json::from(digests(&job.post_sql));
+    what["folder"] = Json::from(folder(job));
+    what
+}
+
+/// What makes `job` what it is.
+fn described(job: &Job) -> Json {
     let mut what = json!({
         "source": place(&job.source),
         "target": place(&job.target),

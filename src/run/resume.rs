@@ -106,8 +106,7 @@ pub async fn unfinished(job: &Job, state: &dyn StateLog) -> Result<Option<Unfini
 /// # Errors
 /// [`Usage`](ErrorKind::Usage), naming what differs.
 pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
-    let mut now = fingerprint::described(job);
-    now["folder"] = Json::from(fingerprint::folder(job));
+    let now = fingerprint::recorded(job);
     let same_places = |then: &Json| ["source", "target", "folder"].iter().all(|place| then[place] == now[place]);
     for holder in state.holders().await? {
         if holder.life == Life::Alive {

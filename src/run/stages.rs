@@ -161,8 +161,7 @@ impl Opened {
 
     /// The first record of the run.
     pub(super) fn started(&self, job: &Job) -> StateRecord {
-        let mut what = fingerprint::described(job);
-        what["folder"] = Json::from(fingerprint::folder(job));
+        let mut what = fingerprint::recorded(job);
         what["sourceLabel"] = Json::from(self.source.label());
         what["targetLabel"] = Json::from(self.target.label());
         let fingerprint = fingerprint::of(job, &self.draft.shape.schema);

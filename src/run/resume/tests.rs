@@ -104,7 +104,7 @@ async fn a_changed_job_is_refused_by_what_differs() {
     let log = crate::run::state::SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap();
     let place = |name: &str| Place::new("memory", json!({"url": "memory:x"}), ObjectRef::Table(name.to_owned()));
     let job = Job::new(place("a"), place("b"));
-    let begun = StateRecord::Started { job: fingerprint::described(&job), fingerprint: "f".to_owned() };
+    let begun = StateRecord::Started { job: fingerprint::recorded(&job), fingerprint: "f".to_owned() };
     log.append("r1", &begun).await.unwrap();
     // A lease that nobody has renewed for long.
     log.lease(&fingerprint::identity(&job), "r1").await.unwrap();

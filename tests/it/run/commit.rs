@@ -19,7 +19,8 @@ async fn records_come_in_the_order_of_the_run() {
     journal.copy(&scripted(), &source, target.endpoint()).await.unwrap();
     let events = journal.events();
     let (wrote, others): (Vec<_>, Vec<_>) = events.iter().map(String::as_str).partition(|event| *event == "wrote");
-    let order = ["started", "pre", "step", "planned", "committed", "finish", "post", "step", "finished"];
+    let (before, after) = (["started", "stepBegun", "pre", "step"], ["stepBegun", "post", "step", "finished"]);
+    let order = [&before[..], &["planned", "committed", "finish"], &after].concat();
     assert_eq!(others, order);
     let place = |event: &str| events.iter().position(|known| known == event).unwrap();
     assert_eq!(place("wrote"), place("planned") + 1);
