@@ -29,6 +29,9 @@ pub mod transforms {}
 #[doc = include_str!("modes-and-commit.md")]
 pub mod modes_and_commit {}
 
+#[doc = include_str!("rejects.md")]
+pub mod rejects {}
+
 #[doc = include_str!("speed-and-memory.md")]
 pub mod speed_and_memory {}
 

@@ -25,6 +25,7 @@ mod postgres_read;
 mod postgres_source;
 mod postgres_write;
 mod program;
+mod rejects;
 mod run;
 mod server;
 mod sqlite;
