@@ -29,8 +29,12 @@ pub mod transforms {}
 #[doc = include_str!("modes-and-commit.md")]
 pub mod modes_and_commit {}
 
+#[doc = include_str!("rejects.md")]
+pub mod rejects {}
+
 #[doc = include_str!("interrupted-copies.md")]
 pub mod interrupted_copies {}
+
 #[doc = include_str!("diff-and-verify.md")]
 pub mod diff_and_verify {}
 

@@ -113,7 +113,12 @@ impl RejectLog {
 
     /// A basket for `attempt`.
     pub fn basket(self: &Arc<Self>, attempt: &Attempt) -> Basket {
-        Basket { log: Arc::clone(self), attempt: attempt.clone(), counts: Mutex::default(), writer: Default::default() }
+        Basket {
+            log: Arc::clone(self),
+            attempt: attempt.clone(),
+            counts: Mutex::default(),
+            writer: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The attempt of `receipt` counts, and so do its rejects.
@@ -197,8 +202,18 @@ pub struct Basket {
     log: Arc<RejectLog>,
     attempt: Attempt,
     counts: Mutex<Counts>,
-    /// Opened for the first reject.
-    writer: tokio::sync::Mutex<Option<Box<dyn Writer>>>,
+    writer: tokio::sync::Mutex<Slot>,
+}
+
+/// The writer of a basket.
+#[derive(Default)]
+enum Slot {
+    /// There was no reject yet.
+    #[default]
+    Empty,
+    Open(Box<dyn Writer>),
+    /// Its part is complete.
+    Closed,
 }
 
 #[derive(Debug, Default)]
@@ -241,13 +256,12 @@ impl Basket {
             return Ok(());
         }
         self.write(rejects).await?;
-        let too_many = self.log.judge(false);
-        if too_many.is_err() {
-            // What led to this is what the user wants to see.
-            let part = self.flush().await?;
-            self.log.state().kept.extend(part);
-        }
-        too_many
+        let Err(too_many) = self.log.judge(false) else { return Ok(()) };
+        // What led to this is what the user wants to see.
+        let part = self.flush().await?;
+        self.log.state().kept.extend(part);
+        let first = self.counts().shown.first().cloned();
+        Err(first.into_iter().fold(too_many, Error::with_source))
     }
 
     /// No rejects come any more: they belong to `receipt` now, if it is accepted. How many they are.
@@ -279,7 +293,7 @@ impl Basket {
         let rows = rejects.errors.len() as u64;
         counts.rejected += rows;
         let room = SHOWN.saturating_sub(counts.shown.len());
-        counts.shown.extend(rejects.errors.iter().take(room).map(ToString::to_string));
+        counts.shown.extend(rejects.errors.iter().take(room).map(shown));
         self.log.state().rejected += rows;
         true
     }
@@ -291,21 +305,23 @@ impl Basket {
         let named = || &file.agreement.label;
         let batch = batch.at("rejects file", named)?;
         let mut writer = self.writer.lock().await;
-        if writer.is_none() {
+        if matches!(*writer, Slot::Empty) {
             let attempt = Attempt { token: file.token.clone(), ..self.attempt.clone() };
-            *writer = Some(file.sink.writer(&file.agreement, &attempt).await.at("rejects file", named)?);
+            *writer = Slot::Open(file.sink.writer(&file.agreement, &attempt).await.at("rejects file", named)?);
         }
         match &mut *writer {
-            Some(writer) => writer.write(batch).await.at("rejects file", named),
-            None => Ok(()),
+            Slot::Open(writer) => writer.write(batch).await.at("rejects file", named),
+            Slot::Empty | Slot::Closed => Ok(()),
         }
     }
 
     async fn flush(&self) -> Result<Option<Receipt>> {
         let Some(file) = &self.log.file else { return Ok(None) };
-        match self.writer.lock().await.take() {
-            Some(mut writer) => writer.flush(&file.token).await.map(Some).at("rejects file", || &file.agreement.label),
-            None => Ok(None),
+        match std::mem::replace(&mut *self.writer.lock().await, Slot::Closed) {
+            Slot::Open(mut writer) => {
+                writer.flush(&file.token).await.map(Some).at("rejects file", || &file.agreement.label)
+            }
+            Slot::Empty | Slot::Closed => Ok(None),
         }
     }
 
@@ -356,6 +372,14 @@ impl RejectLog {
         let batch = RecordBatch::try_new(Arc::clone(&file.schema), columns)?;
         Ok(file.aligner.align(&batch)?)
     }
+}
+
+/// `error` for people. Beside a line of a file a split says nothing.
+fn shown(error: &Error) -> String {
+    let has_line = error.frames().iter().any(|frame| frame.what == "line");
+    let frames = error.frames().iter().rev().filter(|frame| !has_line || frame.what != "split");
+    let places = frames.map(|frame| format!("{} {}", frame.what, frame.which));
+    places.chain([error.message().to_owned()]).collect::<Vec<_>>().join(": ")
 }
 
 /// The column `wanted` of `rows`, as a rejects file has it; NULL where there is none.

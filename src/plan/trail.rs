@@ -53,7 +53,9 @@ impl Origin {
     fn places(&self, mut rows: Vec<usize>) -> Vec<usize> {
         for keep in self.kept.iter().rev() {
             let kept: Vec<usize> = keep.values().set_indices().filter(|row| keep.is_valid(*row)).collect();
-            rows.iter_mut().for_each(|row| *row = kept[*row]);
+            for row in &mut rows {
+                *row = kept[*row];
+            }
         }
         rows
     }

@@ -30,6 +30,7 @@ mod postgres_read;
 mod postgres_source;
 mod postgres_write;
 mod program;
+mod rejects;
 mod resume;
 mod run;
 mod server;

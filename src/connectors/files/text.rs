@@ -173,7 +173,9 @@ fn decode(
         let (batch, held) = match batches.next().await? {
             Ok(((batch, rejects), held)) => {
                 // In the order of the file, whichever piece was decoded first.
-                rejects.into_iter().for_each(|rejects| decoder.set_aside(rejects));
+                if let Some(rejects) = rejects {
+                    decoder.set_aside(rejects);
+                }
                 (Ok(batch), held)
             }
             Err(error) => (Err(error), Held::default()),

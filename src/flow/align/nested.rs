@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
 
@@ -60,7 +60,7 @@ fn list<O: OffsetSizeTrait>(source: &Field, target: &FieldRef) -> Option<Kernel>
     let inner = inner(source, target)?;
     let target = Arc::clone(target);
     Some(Kernel::map(move |array| {
-        let list = array.as_list::<O>();
+        let list = &own_elements(array.as_list::<O>());
         let cast = inner.run(list.values())?;
         let rows = |bad: &BooleanBuffer| {
             let offsets = list.offsets();
@@ -72,6 +72,19 @@ fn list<O: OffsetSizeTrait>(source: &Field, target: &FieldRef) -> Option<Kernel>
         let data_type = GenericListArray::<O>::DATA_TYPE_CONSTRUCTOR(Arc::clone(&target));
         judged(made.map(|array| Arc::new(array) as ArrayRef), misfits, (array, &data_type))
     }))
+}
+
+/// `list` without the elements that others have which it is a slice of: what is wrong with those is not its matter.
+fn own_elements<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> GenericListArray<O> {
+    let offsets = list.offsets();
+    let (start, end) = (offsets[0].as_usize(), offsets[list.len()].as_usize());
+    let (DataType::List(field) | DataType::LargeList(field)) = list.data_type() else { return list.clone() };
+    if end - start == list.values().len() {
+        return list.clone();
+    }
+    let values = list.values().slice(start, end - start);
+    let offsets = OffsetBuffer::from_lengths(offsets.lengths());
+    GenericListArray::new(Arc::clone(field), offsets, values, list.nulls().cloned())
 }
 
 /// What was made of `array`. Values that do not fit may be in the way of making anything: then it is an array of the right

@@ -465,3 +465,36 @@ proptest! {
         prop_assert!(back.map_or(kind == 5, |back| *back == *source));
     }
 }
+
+#[test]
+fn rows_that_do_not_fit_are_sifted_out_with_the_first_reason_of_each() {
+    let list = |element: Field| DataType::List(Arc::new(element));
+    let item = |data_type| Field::new("item", data_type, false);
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), Some("x"), None, Some("4"), Some("5")]));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 1, 1, i64::MAX, 5]));
+    let nested = ListArray::new(
+        Arc::new(item(DataType::Utf8)),
+        OffsetBuffer::from_lengths([1, 1, 1, 1, 1]),
+        Arc::new(StringArray::from(vec!["1", "2", "3", "4", "y"])),
+        None,
+    );
+    let from = schema(vec![
+        Field::new("t", DataType::Utf8, true),
+        Field::new("n", DataType::Int64, false),
+        Field::new("l", list(item(DataType::Utf8)), true),
+    ]);
+    let to = schema(vec![
+        Field::new("t", DataType::Int32, false),
+        Field::new("n", DataType::Int32, false),
+        Field::new("l", list(item(DataType::Int32)), false),
+    ]);
+    let aligner = Aligner::new(&from, &to, &[plan("t", "t"), plan("n", "n"), plan("l", "l")]).unwrap();
+    let batch = RecordBatch::try_new(from, vec![texts, numbers, Arc::new(nested)]).unwrap();
+    let sifted = aligner.sift(&batch).unwrap();
+    assert_eq!(sifted.fitting.column(0).as_ref(), &Int32Array::from(vec![1]) as &dyn Array);
+    assert_eq!(sifted.kept, Some(BooleanArray::from(vec![true, false, false, false, false])));
+    let told: Vec<(usize, &str)> = sifted.misfits.iter().map(|misfit| (misfit.row, misfit.column.as_str())).collect();
+    assert_eq!(told, [(1, "t"), (2, "t"), (3, "n"), (4, "l")]);
+    let fitting = aligner.sift(&batch.slice(0, 1)).unwrap();
+    assert_eq!((fitting.fitting.num_rows(), fitting.kept.is_none(), fitting.misfits.len()), (1, true, 0));
+}

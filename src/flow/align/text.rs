@@ -90,7 +90,9 @@ fn parsed_from<'a>(texts: impl StringArrayType<'a>, to: &Field) -> Result<Cast> 
         Ok(array) => {
             let mut rows = BooleanBufferBuilder::new(count);
             rows.append_n(count, false);
-            bad.iter().for_each(|row| rows.set_bit(*row, true));
+            for row in bad {
+                rows.set_bit(row, true);
+            }
             Ok(Cast { array, misfits: misfits(rows.finish(), None, Reason::Text) })
         }
         Err(Misfit::Row(_) | Misfit::Encoding(..)) => Err(Error::new(ErrorKind::Internal, "a text was refused twice")),

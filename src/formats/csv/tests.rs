@@ -471,7 +471,8 @@ proptest! {
         let format = csv(text_only());
         let file = file.as_bytes();
         let Ok(inferred) = format.infer(file, Extent::Whole) else { return Ok(()) };
-        let whole = decode_all(&format, &[(file.to_vec(), 1)], &inferred).unwrap();
+        // The types of a file may be known of which some records cannot be read.
+        let Ok(whole) = decode_all(&format, &[(file.to_vec(), 1)], &inferred) else { return Ok(()) };
         for pieces in [pieces(&format, file, &sizes), stitched(&format, file, &sizes)] {
             prop_assert_eq!(&decode_all(&format, &pieces, &inferred).unwrap(), &whole);
             let mut offset = 0;
@@ -503,4 +504,67 @@ proptest! {
 fn a_limit_stops_the_tokenizer() {
     let Records { width, end, .. } = tokenize(b"a,b\r\nc,d\n", &bare(), (Width::First, Faulty::Refused), 1).unwrap();
     assert_eq!((width, end), (2, 4));
+}
+
+/// What is left of a file, and of what is left out the record or the texts, with the error.
+fn sifted(format: &Csv, file: &[u8], schema: &SchemaRef) -> Result<(Vec<usize>, Vec<(String, String)>)> {
+    let start = format.start(file, Extent::Whole)?;
+    let piece = Piece { bytes: &file[start.data_start..], first_line: start.line };
+    let (batch, rejects) = format.sift(&piece, &start.layout.unwrap(), schema)?;
+    let kept = batch.column(0).as_primitive::<Int32Type>().values().iter().map(|value| *value as usize).collect();
+    let Some(rejects) = rejects else { return Ok((kept, Vec::new())) };
+    let texts = rows(&rejects.rows);
+    let told = rejects.records.into_iter().zip(rejects.errors).enumerate();
+    let told = told.map(|(row, (record, error))| (record.unwrap_or_else(|| texts[row].join("|")), error.to_string()));
+    Ok((kept, told.collect()))
+}
+
+#[test]
+fn records_that_cannot_be_read_are_left_out() {
+    let format = csv(cast("a", "int"));
+    let field = |name: &str, sql_type: &str| parse_type(sql_type).unwrap().with_name(name);
+    let schema = Arc::new(Schema::new(vec![field("a", "int"), field("b", "text"), field("c", "date")]));
+    let file =
+        b"a,b,c\r\n1,x,2024-01-02\r\n2\r\nthree,\"y\nz\",\r\n4,\xff,\r\n5,\"q\"q,\r\n6,p\"p,\r\n7,,2024-02-30\n\n\
+                 eight,v,never\n9,,,\n10,ok,\n11,\"last";
+    let (kept, told) = sifted(&format, file, &schema).unwrap();
+    assert_eq!(kept, [1, 10]);
+    let expected = [
+        ("2", "line 3: the record has 1 field, expected 3"),
+        ("three|y\nz|∅", "line 4: column a: the value is no int"),
+        ("4|\u{fffd}|∅", "line 6: column b: the text is not UTF-8 from its byte 1 on"),
+        ("5,\"q\"q,", "line 7: text follows the closing quote of a field"),
+        ("6,p\"p,", "line 8: a quote stands within an unquoted field"),
+        ("7|∅|2024-02-30", "line 9: column c: the value is no date"),
+        ("eight|v|never", "line 11: column a: the value is no int"),
+        ("9,,,", "line 12: the record has 4 fields, expected 3"),
+        ("11,\"last", "line 14: a quote that opens a field here is never closed"),
+    ];
+    assert_eq!(told, expected.map(|(row, error)| (row.to_owned(), error.to_owned())));
+    // Where a record that is spoiled ends is not certain when it has several lines.
+    for file in ["a,b,c\n1,\"x\ny\"z,\n2,,\n", "a,b,c\n1,\"x,\n2,,\n"] {
+        assert_eq!(sifted(&format, file.as_bytes(), &schema).unwrap_err().kind(), ErrorKind::Corrupt, "{file:?}");
+    }
+    assert_eq!(sifted(&format, b"a,b,c\n1,,\n", &schema).unwrap(), (vec![1], Vec::new()));
+}
+
+proptest! {
+    #[test]
+    fn what_is_left_is_what_is_read_without_the_rest(lines in prop::collection::vec("[1x],[a\"]{0,2}(,[b])?", 0..12)) {
+        let format = csv(cast("a", "int"));
+        let field = |name: &str, sql_type: &str| parse_type(sql_type).unwrap().with_name(name);
+        let schema = Arc::new(Schema::new(vec![field("a", "int"), field("b", "text")]));
+        let good = |line: &&String| {
+            let file = format!("a,b\n{line}\n");
+            let start = format.start(file.as_bytes(), Extent::Whole).unwrap();
+            let piece = Piece { bytes: &file.as_bytes()[start.data_start..], first_line: 2 };
+            format.decode(&piece, &start.layout.unwrap(), &schema).is_ok()
+        };
+        let file = format!("a,b\n{}\n", lines.join("\n"));
+        // A quote that runs over a line end is no matter of one record.
+        if let Ok((kept, told)) = sifted(&format, file.as_bytes(), &schema) {
+            let balanced = lines.iter().all(|line| line.matches('"').count() % 2 == 0);
+            prop_assert!(!balanced || kept.len() == lines.iter().filter(good).count(), "{file:?}: {told:?}");
+        }
+    }
 }

@@ -163,7 +163,11 @@ impl<'p> Members<'p> {
     /// Rows that were no rows of columns when they were rejected, and still have no value.
     fn unrepaired(&self) -> impl Iterator<Item = usize> + '_ {
         let blank = move |span: &Span| matches!(&self.bytes[span.start as usize..span.end as usize], b"" | b"null");
-        let row = move |row: &usize| self.spans[row * self.width..(row + 1) * self.width].iter().all(blank);
+        let reasons = self.reasons.and_then(|reasons| self.slots[reasons]);
+        let row = move |row: &usize| {
+            let spans = self.spans[row * self.width..(row + 1) * self.width].iter().enumerate();
+            spans.filter(|(slot, _)| Some(*slot) != reasons).all(|(_, span)| blank(span))
+        };
         self.shapeless.iter().copied().filter(move |at| self.width > 0 && row(at))
     }
 }
@@ -203,9 +207,8 @@ impl<'p> Sink<'p> for Members<'p> {
 
     fn refuse(&mut self, record: &[u8], offset: usize, error: Error) -> Result<()> {
         let Some(refused) = &mut self.refused else { return Err(error) };
-        let begun = self.offsets.last() == Some(&offset);
-        let row = self.offsets.len() - usize::from(begun);
-        self.offsets.truncate(row);
+        self.offsets.pop();
+        let row = self.offsets.len();
         self.spans.truncate(row * self.width);
         self.shapeless.retain(|shapeless| *shapeless < row);
         let record = Some(String::from_utf8_lossy(record.trim_ascii_end()).into_owned());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::decode::twice;
-use super::records::{Sink, walk};
+use super::records::{Sink, line, walk};
 use super::scan::{Scanner, is_array};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::csv::apply_casts;
@@ -37,13 +37,15 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
         Extent::Whole => body.len(),
         Extent::Head => Scanner::default().feed(body).ok_or_else(|| endless(head.len()))?.offset,
     };
-    let mut sample = Sample::default();
-    sample.texts = memchr::memmem::find(&body[..whole], REJECT_KEY).is_some();
-    walk(&Piece { bytes: &body[..whole], first_line: start.line }, &mut sample)?;
+    let texts = memchr::memmem::find(&body[..whole], REJECT_KEY).is_some();
+    let mut sample = Sample { texts, ..Sample::default() };
+    let piece = Piece { bytes: &body[..whole], first_line: start.line };
+    walk(&piece, &mut sample)?;
     // Reading refuses such records, or leaves them out as well. Where there are no others, nothing is known of the columns.
-    if let Some((records, error)) = sample.refused.take().filter(|(records, _)| *records == sample.records) {
-        let message = format!("none of the first {records} records can be read");
-        return Err(Error::new(error.kind(), message).with_source(error));
+    if let Some((records, offset, error)) = sample.refused.take()
+        && records == sample.records
+    {
+        return Err(error.at("line", line(&piece, offset)));
     }
     let field = |(column, (name, guess)): (usize, (&String, &Guess))| match typing.all_strings {
         true => Field::new(name, DataType::Utf8, true),
@@ -69,8 +71,8 @@ struct Sample {
     seen: Vec<usize>,
     index: HashMap<String, usize>,
     records: usize,
-    /// Records that cannot be read, and why the first cannot.
-    refused: Option<(usize, Error)>,
+    /// Records that cannot be read, and where the first stands and why.
+    refused: Option<(usize, usize, Error)>,
     /// In a rejects file values count by their text, whether they stand in quotes or not.
     texts: bool,
     /// Columns with objects or arrays.
@@ -108,8 +110,8 @@ impl<'a> Sink<'a> for Sample {
         Ok(())
     }
 
-    fn refuse(&mut self, _record: &[u8], _offset: usize, error: Error) -> Result<()> {
-        let (records, _) = self.refused.get_or_insert((0, error));
+    fn refuse(&mut self, _record: &[u8], offset: usize, error: Error) -> Result<()> {
+        let (records, ..) = self.refused.get_or_insert((0, offset, error));
         *records += 1;
         Ok(())
     }

@@ -20,45 +20,37 @@ pub(super) trait Sink<'a> {
     /// A member of the object: its key, and its value as it stands in the piece.
     fn member(&mut self, key: &str, raw: &'a str) -> Result<()>;
 
-    /// The record at this offset, whose object may have begun, is refused. An error ends the walk.
+    /// The record that began last, at this offset, is refused. An error ends the walk.
     fn refuse(&mut self, record: &[u8], offset: usize, error: Error) -> Result<()>;
 }
 
 /// Walks over all objects of `piece`.
 pub(super) fn walk<'a>(piece: &Piece<'a>, sink: &mut impl Sink<'a>) -> Result<()> {
-    match simdutf8::compat::from_utf8(piece.bytes) {
-        Ok(text) if is_array(piece.bytes) => walk_array(piece, text, sink),
-        Ok(text) => {
-            for (offset, record) in lines_of(piece.bytes) {
-                let text = &text[offset..offset + record.len()];
-                if !walk_line(piece, (offset, text), sink)? {
-                    break;
-                }
-            }
-            Ok(())
-        }
+    let whole = simdutf8::compat::from_utf8(piece.bytes);
+    match whole {
+        Ok(text) if is_array(piece.bytes) => return walk_array(piece, text, sink),
         Err(cause) if is_array(piece.bytes) => {
             let at = cause.valid_up_to();
             let line_start = memchr::memrchr(b'\n', &piece.bytes[..at]).map_or(0, |feed| feed + 1);
-            Err(not_utf8(at - line_start).at("line", line(piece, at)))
+            return Err(not_utf8(at - line_start).at("line", line(piece, at)));
         }
-        // Some of the lines are.
-        Err(_) => {
-            for (offset, record) in lines_of(piece.bytes) {
-                let go_on = match simdutf8::compat::from_utf8(record) {
-                    Ok(text) => walk_line(piece, (offset, text), sink)?,
-                    Err(cause) => {
-                        let refused = sink.refuse(record, offset, not_utf8(cause.valid_up_to()));
-                        refused.map(|()| true).map_err(|error| error.at("line", line(piece, offset)))?
-                    }
-                };
-                if !go_on {
-                    break;
-                }
-            }
-            Ok(())
-        }
+        _ => {}
     }
+    for (offset, record) in lines_of(piece.bytes) {
+        if record.trim_ascii().is_empty() {
+            continue;
+        }
+        if !sink.begin(offset) {
+            return Ok(());
+        }
+        // Where the whole is not UTF-8, some lines may be.
+        let text = whole.map_or_else(
+            |_| simdutf8::compat::from_utf8(record).map_err(|cause| not_utf8(cause.valid_up_to())),
+            |text| Ok(&text[offset..offset + record.len()]),
+        );
+        judged(piece, (offset, record), text.and_then(|text| object(text, sink)), sink)?;
+    }
+    Ok(())
 }
 
 /// The error for a line that is no UTF-8 from its byte `at` on, from 0.
@@ -84,22 +76,15 @@ pub(super) fn line(piece: &Piece<'_>, offset: usize) -> u64 {
     piece.first_line + memchr::memchr_iter(b'\n', before).count() as u64
 }
 
-/// Walks over the record in one line. False to stop.
-fn walk_line<'a>(piece: &Piece<'a>, (offset, record): (usize, &'a str), sink: &mut impl Sink<'a>) -> Result<bool> {
-    if record.trim_ascii().is_empty() {
-        return Ok(true);
-    }
-    if !sink.begin(offset) {
-        return Ok(false);
-    }
-    judged(piece, (offset, record), sink)?;
-    Ok(true)
-}
-
-/// Takes the members of a record, or has it refused.
-fn judged<'a>(piece: &Piece<'a>, (offset, record): (usize, &'a str), sink: &mut impl Sink<'a>) -> Result<()> {
-    let Err(error) = object(record, sink) else { return Ok(()) };
-    sink.refuse(record.as_bytes(), offset, error).map_err(|error| error.at("line", line(piece, offset)))
+/// Has a record refused whose members could not be `taken`.
+fn judged<'a>(
+    piece: &Piece<'a>,
+    (offset, record): (usize, &[u8]),
+    taken: Result<()>,
+    sink: &mut impl Sink<'a>,
+) -> Result<()> {
+    let Err(error) = taken else { return Ok(()) };
+    sink.refuse(record, offset, error).map_err(|error| error.at("line", line(piece, offset)))
 }
 
 /// `[`? object (`,` object)* `]`?, where a piece in the middle begins with its comma.
@@ -140,7 +125,8 @@ fn walk_array<'a>(piece: &Piece<'a>, text: &'a str, sink: &mut impl Sink<'a>) ->
             None => return corrupt(rest, "an object is missing after a comma"),
         };
         let end = values.byte_offset();
-        judged(piece, (offset(rest), record), sink)?;
+        let taken = object(record, sink);
+        judged(piece, (offset(rest), record.as_bytes()), taken, sink)?;
         rest = rest[end..].trim_ascii_start();
     }
 }

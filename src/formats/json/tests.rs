@@ -296,3 +296,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn records_that_cannot_be_read_are_left_out() {
+    let format = JsonLines::default();
+    let layout = Layout { columns: ["a", "b"].map(str::to_owned).to_vec() };
+    let field = |name: &str, sql_type: &str| parse_type(sql_type).unwrap().with_name(name);
+    let schema = Arc::new(Schema::new(vec![field("a", "bigint"), field("b", "text")]));
+    let file = b"{\"a\":1,\"b\":\"x\"}\n{\"a\":\"2\",\"b\":\"y\"}\n{\"a\":3\n\n{\"b\":\"\xff\"}\n{\"c\":4}\n{\"a\":5,\"a\":6}\n{\"a\":7}\n{\"a\":\
+                 1.5,\"b\":8}\n";
+    let piece = Piece { bytes: file, first_line: 1 };
+    let (batch, rejects) = format.sift(&piece, &layout, &schema).unwrap();
+    assert_eq!(batch.column(0).as_ref(), &Int64Array::from(vec![1, 7]) as &dyn Array);
+    let rejects = rejects.unwrap();
+    let errors: Vec<String> = rejects.errors.iter().map(ToString::to_string).collect();
+    let expected = [
+        "line 2: column a: the value is no bigint",
+        "line 3: the record is not valid JSON",
+        "line 5: the text is not UTF-8 from byte 7 of the line on",
+        "line 6: key c: no record of the sample has this key",
+        "line 7: key a: the object has this key twice",
+        "line 9: column a: the value is no bigint",
+    ];
+    assert_eq!(errors, expected);
+    let records: Vec<Option<&str>> = rejects.records.iter().map(Option::as_deref).collect();
+    let expected =
+        [None, Some("{\"a\":3"), Some("{\"b\":\"\u{fffd}\"}"), Some("{\"c\":4}"), Some("{\"a\":5,\"a\":6}"), None];
+    assert_eq!(records, expected);
+    let texts = StringArray::from(vec![Some("2"), None, None, None, None, Some("1.5")]);
+    assert_eq!(rejects.rows.column(0).as_ref(), &texts as &dyn Array);
+    assert!(format.decode(&piece, &layout, &schema).is_err());
+}
+
+#[test]
+fn a_mended_rejects_file_is_read_by_its_texts() {
+    let format = JsonLines::default();
+    let file = "{\"id\":\"1\",\"d\":\"2024-01-02\",\"__reject\":{\"record\":null}}\n\
+                {\"id\":22,\"d\":null,\"__reject\":{\"record\":\"22\"}}\n";
+    let batch = read(&format, file).unwrap();
+    assert_eq!(batch.column(0).as_ref(), &Int64Array::from(vec![1, 22]) as &dyn Array);
+    assert_eq!(batch.column(1).data_type(), &DataType::Date32);
+    let blank = file.replace("22,", "null,");
+    let error = read(&format, &blank).unwrap_err();
+    assert_eq!(error.to_string(), "line 2: the rejected record has no columns yet");
+}

@@ -124,10 +124,8 @@ impl Work {
 
     /// The batch, if none of its rows fails.
     fn unharmed(&self, batch: &RecordBatch) -> Result<Option<Done>, Failed> {
-        let keep = match self.predicate.as_ref().map(|filter| filter.keeps(batch)).transpose() {
-            Ok(keep) => keep,
-            Err(_) => return Ok(None),
-        };
+        let keep = self.predicate.as_ref().map(|filter| filter.keeps(batch)).transpose();
+        let Ok(keep) = keep else { return Ok(None) };
         let kept = match &keep {
             Some(keep) => filter_record_batch(&self.narrow(batch)?, keep)?,
             None => batch.clone(),
@@ -149,7 +147,9 @@ impl Left {
     fn refuse(&mut self, failing: Vec<(usize, Error)>) -> Result<(), ArrowError> {
         let mut good = BooleanBufferBuilder::new(self.rows.num_rows());
         good.append_n(self.rows.num_rows(), true);
-        failing.iter().for_each(|(row, _)| good.set_bit(*row, false));
+        for (row, _) in &failing {
+            good.set_bit(*row, false);
+        }
         self.refused.extend(failing.into_iter().map(|(row, error)| (self.places[row], error)));
         self.keep(&BooleanArray::new(good.finish(), None))
     }
