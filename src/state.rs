@@ -6,13 +6,15 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Snapshot, Step};
 use crate::shape::Split;
 use crate::sink::{Agreement, Receipt};
 
 /// Keeps the records of runs, in their order. A record outlives the process when `append` returns. It outlives a power
 /// cut too if later steps rest on it; `Started`, `Held`, `Aborted` and `Finished` may wait for the next one that does.
+///
+/// A log without leases lets the same job run twice at once, and nobody goes on with a run of it.
 #[async_trait]
 pub trait StateLog: Debug + Send + Sync {
     /// All records of `run`, oldest first.
@@ -28,16 +30,24 @@ pub trait StateLog: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Busy`](crate::error::ErrorKind::Busy), naming the other, when another run that may be alive has it.
-    async fn lease(&self, job: &str, run: &str) -> Result<()>;
+    async fn lease(&self, _job: &str, _run: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Gives the lease of `job` back, if `run` has it.
-    async fn release(&self, job: &str, run: &str) -> Result<()>;
+    async fn release(&self, _job: &str, _run: &str) -> Result<()> {
+        Ok(())
+    }
 
     /// Who has leases: runs that are alive, and those that ended without giving theirs back.
-    async fn holders(&self) -> Result<Vec<Holder>>;
+    async fn holders(&self) -> Result<Vec<Holder>> {
+        Ok(Vec::new())
+    }
 
     /// Removes all records of `run`.
-    async fn forget(&self, run: &str) -> Result<()>;
+    async fn forget(&self, _run: &str) -> Result<()> {
+        Err(Error::new(ErrorKind::Unsupported, "this log forgets nothing"))
+    }
 }
 
 /// A run in the log.

@@ -16,7 +16,7 @@ use arrow_etl::job::{Job, Place};
 use arrow_etl::run::report::Summary;
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{Agreement, Sink};
-use arrow_etl::state::{Holder, RunEntry, StateLog, StateRecord};
+use arrow_etl::state::{RunEntry, StateLog, StateRecord};
 use arrow_etl::testing::memory::Memory;
 use async_trait::async_trait;
 
@@ -98,18 +98,6 @@ impl StateLog for Journal {
     }
     async fn runs(&self) -> Result<Vec<RunEntry>> {
         Ok(Vec::new())
-    }
-    async fn lease(&self, _job: &str, _run: &str) -> Result<()> {
-        Ok(())
-    }
-    async fn release(&self, _job: &str, _run: &str) -> Result<()> {
-        Ok(())
-    }
-    async fn holders(&self) -> Result<Vec<Holder>> {
-        Ok(Vec::new())
-    }
-    async fn forget(&self, _run: &str) -> Result<()> {
-        Ok(())
     }
 }
 

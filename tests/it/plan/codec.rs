@@ -54,7 +54,7 @@ async fn travelled(source: &Memory, target: &Memory, transform: Transform) -> Re
     let sink: Arc<dyn Sink> = target.endpoint().sink(&table("dst"))?;
     let draft = pipeline.draft().await?;
     let agreement = sink.agree(&draft.shape, &WriteRequest::new(WriteMode::Create)).await?;
-    let to = Target { endpoint: "sink0", sink: &sink, tasks: Tasks::Many, verify: Verify::Count };
+    let to = Target { endpoint: "sink0", sink: &sink, tasks: Tasks::Many, splits: None, verify: Verify::Count };
     let planned = pipeline.transfer(&draft, agreement.clone(), to).await?;
     let ends = Ends {
         sessions: HashMap::from([("source0".to_owned(), session)]),

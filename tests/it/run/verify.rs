@@ -47,7 +47,7 @@ impl Endpoint for Faulty {
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
         self.inner.open(request).await
     }
-    async fn execute(&self, step: Step, sql: &str) -> Result<()> {
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         self.inner.execute(step, sql).await
     }
     async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
@@ -159,7 +159,7 @@ impl StateLog for Tampering {
         }
         Ok(())
     }
-    async fn runs(&self) -> Result<Vec<String>> {
+    async fn runs(&self) -> Result<Vec<RunEntry>> {
         Ok(Vec::new())
     }
 }
@@ -241,7 +241,7 @@ impl StateLog for Exchanging {
         }
         Ok(())
     }
-    async fn runs(&self) -> Result<Vec<String>> {
+    async fn runs(&self) -> Result<Vec<RunEntry>> {
         Ok(Vec::new())
     }
 }

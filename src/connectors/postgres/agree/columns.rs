@@ -368,8 +368,8 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
         return Err(no_way(from, place.shown));
     }
     let check = fate::left(check_of(catalog, offer.arrow, resolved), from, field.data_type());
-    if let (Check::Characters(most), true) = (check, is_text(field.data_type())) {
-        // The engine looks at it before, row by row.
+    if let (Check::Characters(most), Layout::Text) = (check, &resolved.layout) {
+        // The engine looks at it before, row by row. Of an array it is the length of the elements.
         field = schema::with_metadata(field, schema::MAX_CHARS, &most.to_string());
     }
     let (fate, note) = if check == Check::None && native_oid(catalog, offer.arrow) == Some(resolved.oid) {
