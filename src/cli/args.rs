@@ -5,9 +5,12 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::rejects::MaxErrors;
 use super::size::{Bytes, Pause, Rate};
+use super::snapshot::SnapshotCommand;
 
 const LOCATORS: &str = "\
 Locators:
@@ -42,30 +45,6 @@ Modes:
   sync         as upsert, and delete the rows whose key does not come
 
 A copy that fails or is interrupted leaves the target as it was.";
-
-const SNAPSHOT_EXAMPLES: &str = "\
-Example:
-  etl snapshot hold 'postgres://ada@db/shop#orders' > id &
-  etl copy 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' --snapshot \"$(cat id)\" --resume
-
-The table is locked against being rewritten or dropped, and dead rows pile up, for as long as it is held.";
-
-const JOBS_EXAMPLES: &str = "\
-Examples:
-  etl jobs
-  etl jobs show 019a2144
-  etl jobs clean 019a2144
-
-An interrupted copy goes on with the same command and --resume.";
-const DIFF_EXAMPLES: &str = "\
-Examples:
-  etl diff orders.csv shop.db#orders --key id
-  etl diff 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' -j 4
-  etl diff a.parquet b.parquet --key region,id --where \"day >= '2024-01-01'\" --output json
-  etl diff shop.db#orders old.db#orders --to missing.parquet
-
-A's values are cast to B's types as a copy from A to B would cast them. NULL equals NULL, NaN equals NaN, and -0.0 is
-not 0.0. Exit code 0: equal; 4: not.";
 
 /// Moves tables between databases and files.
 #[derive(Debug, Parser)]
@@ -309,43 +288,6 @@ pub(super) struct TalkArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct DiffArgs {
-    /// One side
-    pub(super) a: String,
-    /// The other side
-    pub(super) b: String,
-    /// Columns that tell rows apart [default: primary key of A, else of B]
-    #[arg(long, value_name = "A,B")]
-    pub(super) key: Vec<String>,
-    /// Compare only these columns beside the key
-    #[arg(long, visible_alias = "columns", value_name = "A,B")]
-    pub(super) select: Vec<String>,
-    /// Compare only rows for which this is true, on both sides
-    #[arg(long = "where", value_name = "EXPR")]
-    pub(super) filter: Option<String>,
-    /// Parse a column of a text file as this type; may be repeated
-    #[arg(long, value_name = "COL:TYPE")]
-    pub(super) cast: Vec<String>,
-    /// Show no more differences than this
-    #[arg(long, value_name = "N", default_value_t = 10)]
-    pub(super) limit_shown: usize,
-    /// Copy rows of A that B lacks or has otherwise to DST
-    #[arg(long, value_name = "DST")]
-    pub(super) to: Option<String>,
-    /// What happens to what DST holds: create, append, truncate, replace or upsert
-    #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
-    pub(super) mode: Mode,
-    /// Splits that are read at once, of both sides together [default: number of cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) jobs: Option<u32>,
-    /// Memory for rows, 64MiB at least; what does not fit is sorted on disk [default: 512MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub(super) memory: Option<Bytes>,
-    #[command(flatten)]
-    pub(super) talk: TalkArgs,
-}
-
-#[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
     /// Place to look at
     #[arg(value_name = "SRC")]
@@ -400,52 +342,6 @@ pub(super) struct PingArgs {
     pub(super) locator: String,
     #[command(flatten)]
     pub(super) output: OutputArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum SnapshotCommand {
-    /// Print the id of a new point in time on stdout, and hold it until Ctrl-C
-    #[command(after_help = SNAPSHOT_EXAMPLES)]
-    Hold {
-        /// Place to read
-        #[arg(value_name = "SRC")]
-        source: String,
-        #[command(flatten)]
-        from: SourceArgs,
-    },
-}
-
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(super) struct JobsArgs {
-    #[command(subcommand)]
-    pub(super) command: Option<JobsCommand>,
-    /// List all runs, not the last 20 alone
-    #[arg(long)]
-    pub(super) all: bool,
-    #[command(flatten)]
-    pub(super) output: OutputArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum JobsCommand {
-    /// Show what is known of one run
-    Show {
-        /// Its id, or the beginning of it
-        #[arg(value_name = "RUN")]
-        run: String,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Forget runs: those named, with what they staged in their targets; else all that ended
-    Clean {
-        /// Their ids, or the beginnings of them
-        #[arg(value_name = "RUN")]
-        runs: Vec<String>,
-        /// Leave in the target what an interrupted run staged there
-        #[arg(long)]
-        records_only: bool,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -2,20 +2,70 @@
 
 use std::sync::Arc;
 
+use clap::Args;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::args::{DiffArgs, FileArgs, Output, SourceArgs, TargetFileArgs};
+use super::args::{FileArgs, Output, SourceArgs, TalkArgs, TargetFileArgs};
 use super::head::cell;
 use super::interrupt::Interrupt;
+use super::mode::{self, Mode};
 use super::place::{self, Side};
 use super::settings::{self, Level};
-use super::{amount, mode, printer, progress, record, table};
+use super::size::Bytes;
+use super::{amount, printer, progress, record, table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Meter;
 use crate::job::{Limits, Place};
 use crate::run::diff::{ColumnReport, Comparison, Report, Resend, Shown, Values, What};
 use crate::run::{self, Surroundings};
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+Examples:
+  etl diff orders.csv shop.db#orders --key id
+  etl diff 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' -j 4
+  etl diff a.parquet b.parquet --key region,id --where \"day >= '2024-01-01'\" --output json
+  etl diff shop.db#orders old.db#orders --to missing.parquet
+
+A's values are cast to B's types as a copy from A to B would cast them. NULL equals NULL, NaN equals NaN, and -0.0 is
+not 0.0. Exit code 0: equal; 4: not.";
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// One side
+    pub(super) a: String,
+    /// The other side
+    pub(super) b: String,
+    /// Columns that tell rows apart [default: primary key of A, else of B]
+    #[arg(long, value_name = "A,B")]
+    pub(super) key: Vec<String>,
+    /// Compare only these columns beside the key
+    #[arg(long, visible_alias = "columns", value_name = "A,B")]
+    pub(super) select: Vec<String>,
+    /// Compare only rows for which this is true, on both sides
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(super) filter: Option<String>,
+    /// Parse a column of a text file as this type; may be repeated
+    #[arg(long, value_name = "COL:TYPE")]
+    pub(super) cast: Vec<String>,
+    /// Show no more differences than this
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(super) limit_shown: usize,
+    /// Copy rows of A that B lacks or has otherwise to DST
+    #[arg(long, value_name = "DST")]
+    pub(super) to: Option<String>,
+    /// What happens to what DST holds: create, append, truncate, replace or upsert
+    #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
+    pub(super) mode: Mode,
+    /// Splits that are read at once, of both sides together [default: number of cores]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) jobs: Option<u32>,
+    /// Memory for rows, 64MiB at least; what does not fit is sorted on disk [default: 512MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<Bytes>,
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
+}
 
 pub(super) async fn run(args: &DiffArgs) -> Result<()> {
     let talk = settings::talk(&args.talk);

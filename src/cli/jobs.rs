@@ -1,12 +1,53 @@
 //! `etl jobs`: the runs that this user started, what became of each, and the end of those that are given up.
 
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::args::{JobsArgs, JobsCommand, Output};
+use super::args::{Output, OutputArgs};
 use super::{amount, printer, record, table};
 use crate::error::Result;
 use crate::run::jobs::{self, JobRun, Removal, Status};
 use crate::state::StateLog;
+
+pub(super) const JOBS_EXAMPLES: &str = "\
+Examples:
+  etl jobs
+  etl jobs show 019a2144
+  etl jobs clean 019a2144
+
+An interrupted copy goes on with the same command and --resume.";
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct JobsArgs {
+    #[command(subcommand)]
+    pub(super) command: Option<JobsCommand>,
+    /// List all runs, not the last 20 alone
+    #[arg(long)]
+    pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum JobsCommand {
+    /// Show what is known of one run
+    Show {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "RUN")]
+        run: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Forget runs: those named, with what they staged in their targets; else all that ended
+    Clean {
+        /// Their ids, or the beginnings of them
+        #[arg(value_name = "RUN")]
+        runs: Vec<String>,
+        /// Leave in the target what an interrupted run staged there
+        #[arg(long)]
+        records_only: bool,
+    },
+}
 
 /// Runs that are listed when not all are wanted.
 const LISTED: usize = 20;

@@ -34,8 +34,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, Result, exit_code};
-use args::{Cli, Command, Output, Progress, SnapshotCommand};
+use args::{Cli, Command, Output, Progress};
 pub use defect::watch_for_defects;
+use snapshot::SnapshotCommand;
 
 /// A command line that parsed.
 #[derive(Debug)]
