@@ -66,7 +66,7 @@ impl fmt::Display for StepToken {
 pub struct SnapshotId(pub String);
 
 /// Who can see the point in time of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Snapshot {
     /// Any process that joins by the id.
@@ -76,5 +76,6 @@ pub enum Snapshot {
     /// This process only.
     Private,
     /// There is none: reads may see different points in time.
+    #[default]
     None,
 }

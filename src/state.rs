@@ -102,6 +102,7 @@ pub enum StateRecord {
         /// Which transfer.
         transfer: u32,
         /// The point in time that the splits belong to.
+        #[serde(default)]
         snapshot: Snapshot,
         /// Its splits.
         splits: Vec<Split>,
@@ -127,6 +128,7 @@ pub enum StateRecord {
         /// Before or after.
         step: Step,
         /// Which of them, from 0.
+        #[serde(default)]
         index: u32,
     },
     /// SQL of the user was run.
@@ -134,6 +136,7 @@ pub enum StateRecord {
         /// Before or after.
         step: Step,
         /// Which of them, from 0.
+        #[serde(default)]
         index: u32,
     },
     /// An epoch is visible.

@@ -27,6 +27,10 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let state = record::open().await.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok();
     let resume = match &state {
         Some(state) => interrupted(&job, &**state, resume, talk).await?,
+        None if resume == Resume::Wanted => {
+            return Err(Error::new(ErrorKind::Resource, "without a record of runs nobody knows what to go on with")
+                .with_hint("set HOME or XDG_STATE_HOME to a folder that can be written"));
+        }
         None => None,
     };
     let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume };

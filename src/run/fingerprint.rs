@@ -25,7 +25,7 @@ pub(super) fn identity(job: &Job) -> String {
 }
 
 /// The current folder, where a place of `job` is a file named from there.
-fn folder(job: &Job) -> Option<String> {
+pub(super) fn folder(job: &Job) -> Option<String> {
     let from_here = |place: &Place| {
         let url = place.options["url"].as_str().unwrap_or_default();
         let path = url.split_once(':').map_or(url, |(_, path)| path);

@@ -30,6 +30,8 @@ use crate::state::{StateLog, StateRecord};
 pub(super) struct Window {
     what: Incremental,
     stream: String,
+    /// Where the names of files begin.
+    folder: Option<String>,
     noted: Noted,
     /// Where the last run ended.
     position: Option<ScalarValue>,
@@ -56,8 +58,9 @@ impl Window {
         let noted = sink.position(&stream).await?;
         let kept = match (&noted, state) {
             (Noted::At(position), _) => Some(position.clone()),
-            (Noted::NoTarget, _) | (_, None) => None,
-            (Noted::Nowhere | Noted::Nothing, Some(state)) => logged(state, &stream).await?,
+            (Noted::Nowhere, Some(state)) => logged(state, &stream, fingerprint::folder(job).as_deref()).await?,
+            // The target would know it.
+            _ => None,
         };
         let position = kept.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
         let column = || Expr::Column(Column::from_name(&what.cursor));
@@ -67,7 +70,7 @@ impl Window {
             Some(position) if by_key => lowered(position, what.lag.as_deref())?.map(|from| column().gt_eq(lit(from))),
             Some(position) => Some(column().gt(lit(position.clone()))),
         };
-        Ok(Some(Self { what, stream, noted, position, begin, bound: None }))
+        Ok(Some(Self { what, stream, folder: fingerprint::folder(job), noted, position, begin, bound: None }))
     }
 
     /// The column that grows.
@@ -139,7 +142,7 @@ impl Window {
     /// The position for the log.
     pub(super) fn record(&self) -> Option<Json> {
         let value = self.reached()?;
-        Some(json!({"stream": self.stream, "cursor": self.cursor(), "value": value}))
+        Some(json!({"stream": self.stream, "folder": self.folder, "cursor": self.cursor(), "value": value}))
     }
 
     /// The position that the run reaches, as text.
@@ -268,12 +271,13 @@ fn parsed(text: &str, data_type: &DataType) -> Result<ScalarValue> {
     })
 }
 
-/// The newest position of `stream` in the log.
-async fn logged(state: &dyn StateLog, stream: &str) -> Result<Option<String>> {
+/// The newest position of `stream` in the log, as it was reached from this `folder`.
+async fn logged(state: &dyn StateLog, stream: &str, folder: Option<&str>) -> Result<Option<String>> {
     for entry in state.runs().await?.iter().rev() {
         for record in state.read(&entry.run).await?.iter().rev() {
             if let StateRecord::Committed { position: Some(position), .. } = record
                 && position["stream"] == stream
+                && position["folder"].as_str() == folder
             {
                 return Ok(position["value"].as_str().map(str::to_owned));
             }

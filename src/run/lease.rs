@@ -47,9 +47,12 @@ impl Lease {
         Error::new(ErrorKind::Busy, message).with_hint("the other run does the work: look at `etl jobs`")
     }
 
-    /// Whether it is still held, as far as is known.
-    pub(super) fn is_lost(&self) -> bool {
-        self.lost.is_cancelled()
+    /// Renews it at once.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) when another run has taken it.
+    pub(super) async fn renew(&self) -> Result<()> {
+        self.state.lease(&self.job, &self.run).await
     }
 
     /// Gives it back. What cannot be given back runs out.

@@ -72,6 +72,9 @@ impl<'a> Life<'a> {
         if resumed.is_some() || !self.job.pre_sql.is_empty() {
             self.surroundings.or_stop(self.hold(Kept::Commit)).await?;
         }
+        if let (Some(resumed), Some(state)) = (resumed, &self.surroundings.state) {
+            self.surroundings.or_stop(resumed.refuse_moved(&**state)).await?;
+        }
         if resumed.is_none() {
             self.surroundings.or_stop(self.log.append(&self.opened.started(self.job))).await?;
         }
@@ -82,7 +85,8 @@ impl<'a> Life<'a> {
             Err(Failure { error, left }) => {
                 // The failure itself is what the user must see, whatever session and log say to it.
                 let _ = timeout(self.sweep_time, self.opened.session.close()).await;
-                if left == Left::Nothing {
+                // What an earlier process left is there until it is swept.
+                if left == Left::Nothing || left == Left::AsBefore && resumed.is_none() {
                     let _ = self.log.append(&StateRecord::Aborted { reason: error.to_string() }).await;
                     self.release().await;
                 }
@@ -254,8 +258,8 @@ impl<'a> Life<'a> {
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
         }
-        if let Some(lease) = self.lease.get().filter(|lease| lease.is_lost()) {
-            return Err(lease.lost().await);
+        if let Some(lease) = self.lease.get() {
+            self.surroundings.or_stop(lease.renew()).await?;
         }
         if let Some(rejects) = &self.opened.rejects {
             // First: rows that stand nowhere must not be missed in the target.
@@ -272,7 +276,7 @@ impl<'a> Life<'a> {
             error = rejects.abandon(error).await;
         }
         let error = match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
-            Ok(Ok(())) => return error.into(),
+            Ok(Ok(())) => return Failure { error, left: Left::Nothing },
             Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
             Err(_) => error.at("what was staged was not removed within", format!("{} s", self.sweep_time.as_secs())),
         };
@@ -305,8 +309,11 @@ impl<'a> Life<'a> {
         let (transfer, sink, epoch) = (token.transfer, token.sink, token.epoch);
         let position = committed.position.clone();
         let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position }).await;
-        let finished = self.opened.target.finish(std::slice::from_ref(&committed.agreement)).await;
-        finished.at("step", || "finishing the target")?;
+        if logged.is_ok() {
+            // It may take the target's own mark away, which is all that says so otherwise.
+            let finished = self.opened.target.finish(std::slice::from_ref(&committed.agreement)).await;
+            finished.at("step", || "finishing the target")?;
+        }
         for (index, sql) in self.job.post_sql.iter().enumerate() {
             let executed = self.steps().run(&token.run, (Step::PostSql, index as u32), sql).await;
             executed.at("post-SQL", || index + 1)?;
@@ -332,6 +339,9 @@ struct Failure {
 /// What it left in the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
+    /// Nothing of this process.
+    AsBefore,
+    /// Nothing at all: it was swept.
     Nothing,
     /// It could not be removed: the run can be gone on with.
     Stage,
@@ -339,7 +349,7 @@ enum Left {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, left: Left::Nothing }
+        Self { error, left: Left::AsBefore }
     }
 }
 

@@ -6,7 +6,7 @@ use arrow::datatypes::SchemaRef;
 
 use super::stages::endpoint;
 use crate::attempt::Token;
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::align::Aligner;
 use crate::flow::reject::{RejectFile, RejectLog, file_schema};
 use crate::job::{Job, OnError};
@@ -26,6 +26,10 @@ pub(super) async fn log(
 ) -> Result<Option<Arc<RejectLog>>> {
     if job.errors.on_error == OnError::Fail {
         return Ok(None);
+    }
+    if matches!(job.mode, WriteMode::Sync(_)) {
+        let message = "a sync deletes rows that do not come, and so those whose new values are rejected";
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("use --mode upsert, or leave --on-error skip out"));
     }
     let Some(place) = &job.errors.rejects else {
         return Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, None))));

@@ -25,6 +25,8 @@ pub struct Unfinished {
     /// Whether its log says that the rows are visible.
     pub(super) committed: bool,
     pub(super) job: Json,
+    /// Number of its records.
+    records: usize,
     steps: Vec<(Step, u32, Past)>,
 }
 
@@ -47,7 +49,7 @@ pub(super) enum Past {
 impl Unfinished {
     /// What `records` say of `run`; none when it ended in order, or has no records.
     pub(super) fn of(run: &str, records: Vec<StateRecord>) -> Option<Self> {
-        let mut unfinished = Self { run: run.to_owned(), ..Self::default() };
+        let mut unfinished = Self { run: run.to_owned(), records: records.len(), ..Self::default() };
         for record in records {
             match record {
                 StateRecord::Started { job, fingerprint } => {
@@ -73,6 +75,18 @@ impl Unfinished {
     pub(super) fn past(&self, step: Step, index: u32) -> Past {
         let known = self.steps.iter().rev().find(|(one, at, _)| (*one, *at) == (step, index));
         known.map_or(Past::NotBegun, |(_, _, past)| *past)
+    }
+
+    /// Refuses a run that another process has gone on with since its records were read. Asked under the lease.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy).
+    pub(super) async fn refuse_moved(&self, state: &dyn StateLog) -> Result<()> {
+        if state.read(&self.run).await?.len() == self.records {
+            return Ok(());
+        }
+        let message = format!("another process went on with run {} at this moment", self.run);
+        Err(Error::new(ErrorKind::Busy, message).with_hint("etl jobs says what became of it"))
     }
 
     /// Refuses a source whose columns have changed.
@@ -171,7 +185,13 @@ pub(super) fn grade(job: &Job, snapshot: &Snapshot, shape: PlanShape, kept: Kept
 
 /// Whether tasks of `job` that were read at `then` can be completed at `now`.
 pub(super) fn same_point(job: &Job, then: &Snapshot, now: &Snapshot) -> bool {
-    always_whole(job).is_none() && matches!(now, Snapshot::Lasting(_) | Snapshot::Shared(_)) && then == now
+    let lasts = match now {
+        Snapshot::Lasting(_) => true,
+        // Servers give the same ids again after their next start: nobody but its holder knows that one is still the same.
+        Snapshot::Shared(_) => job.snapshot.is_some(),
+        Snapshot::Private | Snapshot::None => false,
+    };
+    always_whole(job).is_none() && lasts && then == now
 }
 
 /// Why a job is never completed by another process.

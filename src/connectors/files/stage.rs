@@ -138,7 +138,8 @@ impl Stage {
         }
         // A commit that has begun may have joined parts, and has all of them.
         let begun = self.ready.exists();
-        let is_there = |part: &Part| fs::metadata(self.part(&part.name)).is_ok_and(|found| found.len() == part.bytes);
+        // A part is whole when its receipt is written; a footer is not among its counted bytes.
+        let is_there = |part: &Part| fs::metadata(self.part(&part.name)).is_ok_and(|found| found.len() >= part.bytes);
         let whole = |receipt: &Receipt| parts_of(receipt).is_ok_and(|parts| parts.iter().all(is_there));
         Ok(Progress::Kept(logged.into_iter().filter(|receipt| begun || whole(receipt)).collect()))
     }

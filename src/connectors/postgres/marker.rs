@@ -92,17 +92,13 @@ impl Marker {
 
     /// Runs `lock`, and tells then whether `token` is committed: in one round trip where it can be done.
     pub(super) async fn stands_under(&self, connection: &Connection, token: &Token, lock: &str) -> Result<bool> {
-        match (&self.table, &self.make) {
+        if let (Some(table), None) = (&self.table, &self.make) {
             // Each statement sees what was committed when it began.
-            (Some(table), None) => {
-                let sql = format!("{lock}; {}", question(table, token));
-                Ok(!patience::answer(connection, &sql).await?.is_empty())
-            }
-            _ => {
-                patience::run(connection, lock).await?;
-                self.stands(connection, token).await
-            }
+            let sql = format!("{lock}; {}", question(table, token));
+            return Ok(!patience::answer(connection, &sql).await?.is_empty());
         }
+        patience::run(connection, lock).await?;
+        self.stands(connection, token).await
     }
 
     /// Whether `token` is committed. Asked under the lock of its commit, so that none is under way.

@@ -103,7 +103,7 @@ fn number(column: &Column, field: &Field, name: &str, version: u32) -> Option<(S
 fn bytes_of(layout: &Layout, target_type: &str, name: &str) -> Option<String> {
     let is_kept = matches!(target_type, "text" | "json") || target_type.starts_with("character varying");
     match layout {
-        Layout::Text if is_kept => Some(format!("octet_length({name}::text)")),
+        Layout::Text if is_kept => Some(format!("octet_length(convert_to({name}::text, 'UTF8'))")),
         Layout::Bytea => Some(format!("octet_length({name})")),
         _ => None,
     }
@@ -140,7 +140,10 @@ mod tests {
             )
         );
         let text = |kind: &str| sql(Layout::Text, DataType::Utf8, kind, false, 150_000);
-        assert_eq!(text("text"), format!("{count} AND coalesce(sum(octet_length(\"a\"\"b\"::text)), 0) = 9"));
+        assert_eq!(
+            text("text"),
+            format!("{count} AND coalesce(sum(octet_length(convert_to(\"a\"\"b\"::text, 'UTF8'))), 0) = 9")
+        );
         assert_eq!(text("character(5)"), count);
         let at = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
         assert!(sql(Layout::Timestamp, at.clone(), "timestamp", false, 140_000).contains("extract(epoch"));

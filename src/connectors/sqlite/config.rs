@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use serde_json::Value as Json;
 
 use super::error::failed;
@@ -55,7 +55,9 @@ impl Config {
 
     /// A connection that cannot write.
     pub(super) fn open_to_read(&self) -> Result<Connection> {
-        self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)
+        let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        recover(&connection, &self.path, self.busy_timeout).map_err(|error| self.place(error))?;
+        Ok(connection)
     }
 
     /// A connection that can write into an existing file.
@@ -96,6 +98,17 @@ pub(super) fn connect(path: &Path, flags: OpenFlags, busy_timeout: Duration) -> 
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
     connection.busy_timeout(busy_timeout).map_err(failed)?;
     Ok(connection)
+}
+
+/// Rolls back what a process that died in a transaction left in the journal, which only a connection that may write can do.
+/// Where nothing was left, it does nothing.
+fn recover(reader: &Connection, path: &Path, busy_timeout: Duration) -> Result<()> {
+    let look = |connection: &Connection| connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0));
+    let left = look(reader).err().and_then(|error| error.sqlite_error().map(|code| code.extended_code));
+    if left == Some(ffi::SQLITE_READONLY_ROLLBACK) {
+        look(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy_timeout)?).map_err(failed)?;
+    }
+    Ok(())
 }
 
 fn path(url: &str) -> Result<PathBuf> {

@@ -220,6 +220,11 @@ impl Tokenizer {
                 if byte == b'\n' || byte == b'\r' {
                     self.leave_out(at);
                     self.after_return = (byte == b'\r').then_some(at + 1);
+                } else if byte == options.delimiter {
+                    self.start = at + 1;
+                } else if is_quote && at == self.start {
+                    // Line ends behind it may be text: nobody can say where the record ends.
+                    return self.fault.map_or(Ok(false), Err);
                 }
                 return Ok(false);
             }

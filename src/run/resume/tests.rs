@@ -55,7 +55,7 @@ fn steps_are_known_by_their_last_record() {
 
 #[test]
 fn only_what_lasts_is_the_same_point() {
-    let job = job();
+    let job = Job { snapshot: Some(SnapshotId("held".to_owned())), ..job() };
     let same_point = |then: &Snapshot, now: &Snapshot| same_point(&job, then, now);
     let lasting = |text: &str| Snapshot::Lasting(text.to_owned());
     assert!(same_point(&lasting("a 5 bytes"), &lasting("a 5 bytes")));
@@ -64,6 +64,8 @@ fn only_what_lasts_is_the_same_point() {
     let shared = |id: &str| Snapshot::Shared(SnapshotId(id.to_owned()));
     assert!(same_point(&shared("00000003-1"), &shared("00000003-1")));
     assert!(!same_point(&shared("00000003-1"), &shared("00000004-1")));
+    let alone = Job { snapshot: None, ..job.clone() };
+    assert!(!super::same_point(&alone, &shared("00000003-1"), &shared("00000003-1")), "nobody holds it");
 }
 
 fn job() -> Job {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ended, start};
+use super::{ended, records, start};
 use crate::program::copied;
 use crate::server::{postgres, psql};
 
@@ -31,7 +31,7 @@ fn random(limit: u64) -> u64 {
 
 /// Runs the copy with `--resume` until it succeeds; kills it at first. Gives how often it was killed.
 fn until_done(folder: &Path, words: &[&str]) -> usize {
-    let mut kills = 0;
+    let (mut kills, finished) = (0, records(folder, "finished"));
     while kills < KILLS {
         let mut child = start(folder, &[words, &["--resume", "--limit-rate", "50k rows/s"]].concat());
         std::thread::sleep(Duration::from_millis(30 + random(700)));
@@ -43,6 +43,10 @@ fn until_done(folder: &Path, words: &[&str]) -> usize {
         child.kill().unwrap();
         child.wait().unwrap();
         kills += 1;
+        if records(folder, "finished") > finished {
+            // It was killed when all was done and noted.
+            return kills;
+        }
     }
     let done = ended(start(folder, &[words, &["--resume"]].concat()));
     assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);

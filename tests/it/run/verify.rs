@@ -350,7 +350,7 @@ fn rows_are_compared_after_the_commit_where_they_can_be() {
     let refused: [(&[&str], &str); 4] = [
         (&[&source, "d.csv", "--set", "v='x'", "--verify", "rows"], "rows that are changed on their way"),
         (&["c.csv", "e.csv", "--verify", "rows"], "the source has no primary key"),
-        (&[&source, "c.csv", "--mode", "append", "--verify", "rows"], "a target that is appended to"),
+        (&[&source, "c.csv", "--mode", "append", "--verify", "rows"], "a target that is added to"),
         (&[&source, "f.csv", "--verify", "checksum"], "this target cannot compare sums"),
     ];
     for (words, message) in refused {

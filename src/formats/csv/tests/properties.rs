@@ -232,7 +232,9 @@ fn a_limit_stops_the_tokenizer() {
 }
 
 /// What is left of a file, and of what is left out the record or the texts, with the error.
-fn sifted(format: &Csv, file: &[u8], schema: &SchemaRef) -> Result<(Vec<usize>, Vec<(String, String)>)> {
+type Sifted = (Vec<usize>, Vec<(String, String)>);
+
+fn sifted(format: &Csv, file: &[u8], schema: &SchemaRef) -> Result<Sifted> {
     let start = format.start(file, Extent::Whole)?;
     let piece = Piece { bytes: &file[start.data_start..], first_line: start.line };
     let (batch, rejects) = format.sift(&piece, &start.layout.unwrap(), schema)?;
