@@ -42,6 +42,27 @@ pub struct SplitGoal {
     pub split_bytes: u64,
     /// How many splits are read at once. With 1 there is no use in cutting.
     pub channels: usize,
+    /// By what the source is to be cut.
+    #[serde(default)]
+    pub cut: Cut,
+}
+
+impl SplitGoal {
+    /// Splits of `split_bytes`, for `channels` at once, cut by whatever is fastest.
+    pub fn new(split_bytes: u64, channels: usize) -> Self {
+        Self { split_bytes, channels, cut: Cut::Fastest }
+    }
+}
+
+/// By what a source is cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cut {
+    /// By whatever is fastest: places of rows, ranges of bytes. The splits belong to one point in time.
+    #[default]
+    Fastest,
+    /// By key, or not at all: a split means the same keys at any point in time, and all splits together mean all keys.
+    ByKey,
 }
 
 /// The splits of a scan, and why they are as they are.
@@ -54,6 +75,9 @@ pub struct ReadPlan {
     pub notes: Vec<String>,
     /// How many splits may be read at once, where that is fewer than the goal's channels.
     pub readers: Option<usize>,
+    /// By what it was cut.
+    #[serde(default)]
+    pub cut: Cut,
 }
 
 /// A small fixed piece of a source that can be read alone, planned once and recorded.

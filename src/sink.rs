@@ -94,16 +94,28 @@ pub struct WriteRequest {
     pub schema: SchemaPolicy,
     /// Whether all rows come in one task. Then a sink may hold one transaction open.
     pub tasks: Tasks,
+    /// When the user wants rows to be seen. What a sink cannot do it leaves undone; the agreement says so.
+    pub visible: Visible,
     /// Bytes that one writer may hold beside the batch it was given.
     pub memory_bytes: u64,
     /// The position that the commit moves, in a target that notes positions.
     pub advance: Option<Advance>,
+    /// Digest of what is copied. A target that several machines reach lets one run alone write for it at a time; none lets all.
+    pub job: Option<String>,
 }
 
 impl WriteRequest {
     /// Writes in `mode`, by as many writers as there are channels, where columns must be equal.
     pub fn new(mode: WriteMode) -> Self {
-        Self { mode, schema: SchemaPolicy::Strict, tasks: Tasks::Many, memory_bytes: 64 << 20, advance: None }
+        Self {
+            mode,
+            schema: SchemaPolicy::Strict,
+            tasks: Tasks::Many,
+            visible: Visible::AtOnce,
+            memory_bytes: 64 << 20,
+            advance: None,
+            job: None,
+        }
     }
 }
 
@@ -272,6 +284,17 @@ pub enum Tasks {
     Many,
 }
 
+/// When the user wants rows to be seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Visible {
+    /// All at once, when all are there.
+    #[default]
+    AtOnce,
+    /// Those of each task when it ends. They stay when the run fails.
+    PerTask,
+}
+
 /// How rows will land: what the plan prints, what the engine casts to, what writers and commit need.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -300,6 +323,14 @@ pub struct Agreement {
     pub notes: Vec<String>,
     /// Private to the connector.
     pub detail: Json,
+}
+
+impl Agreement {
+    /// Whether the rows of a task that has ended are seen and noted as such: they are never swept, and another process
+    /// goes on behind them.
+    pub fn tasks_stay(&self) -> bool {
+        self.publish == Publish::PerTask && self.kept == Kept::Tasks
+    }
 }
 
 /// What happens to one column.

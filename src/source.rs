@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::reject::Tray;
 use crate::wire;
 
-pub use crate::shape::{Encoding, ReadPlan, Split, SplitGoal, TableShape};
+pub use crate::shape::{Cut, Encoding, ReadPlan, Split, SplitGoal, TableShape};
 
 /// Batches of one split, in the order of the source.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Snapshot, Step};
-use crate::shape::Split;
+use crate::shape::{Cut, Split};
 use crate::sink::{Agreement, Receipt};
 
 /// Keeps the records of runs, in their order. A record outlives the process when `append` returns. It outlives a power
@@ -106,6 +106,12 @@ pub enum StateRecord {
         snapshot: Snapshot,
         /// Its splits.
         splits: Vec<Split>,
+        /// By what they were cut.
+        #[serde(default)]
+        cut: Cut,
+        /// When that point in time was opened, in UTC and about: `2026-11-25 19:45:24`.
+        #[serde(default)]
+        at: Option<String>,
         /// One per sink.
         agreements: Vec<Agreement>,
     },

@@ -103,6 +103,9 @@ pub(super) struct CopyArgs {
     /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
     #[arg(long, value_name = "ID", help_heading = "Source")]
     pub(super) snapshot: Option<String>,
+    /// Cut SRC by key, so that an interrupted copy can be completed at another point in time
+    #[arg(long, help_heading = "Source")]
+    pub(super) allow_mixed_snapshot: bool,
     #[command(flatten)]
     pub(super) into: TargetArgs,
     #[command(flatten)]
@@ -147,6 +150,10 @@ pub(super) struct TargetArgs {
     /// When columns differ: strict refuses it, ignore copies what both have
     #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
     pub(super) schema: Schema,
+    /// When rows can be seen: once, all together at the end, or task, those of each task when it ends (they stay
+    /// when the copy fails; only with create and append)
+    #[arg(long, value_enum, default_value_t = Publish::Once, hide_possible_values = true)]
+    pub(super) publish: Publish,
     /// Proof that DST holds what it was sent: none, count, checksum (sums of each column, before rows become visible),
     /// rows (each row, after that)
     #[arg(long, value_enum, default_value_t = Proof::Count, hide_possible_values = true)]
@@ -372,6 +379,14 @@ pub(super) enum Schema {
     Strict,
     /// Copy what both have
     Ignore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Publish {
+    /// All rows at the end
+    Once,
+    /// The rows of each task when it ends
+    Task,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -67,6 +67,7 @@ async fn interrupted(job: &Job, state: &dyn StateLog, wanted: Resume, talk: Talk
             note(talk, "no run of this job was interrupted: this one begins anew");
         }
         (Some(run), Resume::Unwanted) => {
+            run.refuse_anew()?;
             note(
                 talk,
                 &format!("run {} of this job was interrupted; this one begins anew (--resume goes on)", run.run),

@@ -85,6 +85,7 @@ fn writing(report: &PlanReport) -> String {
 fn resume(resume: &Resume) -> String {
     let grade = match resume.grade {
         ResumeGrade::Exact => "exact",
+        ResumeGrade::Mixed => "mixed",
         ResumeGrade::Restart => "begins again",
     };
     format!("{grade}: {}", resume.reason)

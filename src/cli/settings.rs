@@ -2,14 +2,15 @@
 
 use std::fs;
 
-use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
+use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Publish, Schema, TalkArgs, TransformArgs};
 use super::size::Rate;
 use super::{mode, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
 use crate::proof::Verify;
-use crate::sink::SchemaPolicy;
+use crate::shape::Cut;
+use crate::sink::{SchemaPolicy, Visible};
 
 /// A copy as it will be done.
 #[derive(Debug)]
@@ -61,6 +62,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     let job = Job {
         source,
         snapshot: args.snapshot.clone().map(SnapshotId),
+        cut: if args.allow_mixed_snapshot { Cut::ByKey } else { Cut::Fastest },
         target,
         transform,
         mode: mode::mode(args.into.mode, &args.by_key)?,
@@ -69,6 +71,10 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         schema: match args.into.schema {
             Schema::Strict => SchemaPolicy::Strict,
             Schema::Ignore => SchemaPolicy::Ignore,
+        },
+        visible: match args.into.publish {
+            Publish::Once => Visible::AtOnce,
+            Publish::Task => Visible::PerTask,
         },
         verify: match args.into.verify {
             Proof::None => Verify::None,

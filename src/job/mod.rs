@@ -10,7 +10,8 @@ use serde_json::Value as Json;
 
 use crate::object::{ObjectRef, SnapshotId};
 use crate::proof::Verify;
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::shape::Cut;
+use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
 pub use errors::{ErrorPolicy, MaxErrors, OnError};
 
@@ -23,6 +24,9 @@ pub struct Job {
     /// The point in time of the source, where somebody else holds it open.
     #[serde(default)]
     pub snapshot: Option<SnapshotId>,
+    /// By what the source is cut. By key, an interrupted run can be completed at another point in time.
+    #[serde(default)]
+    pub cut: Cut,
     /// Where rows go.
     pub target: Place,
     /// What happens to them on the way.
@@ -35,6 +39,9 @@ pub struct Job {
     pub empty_sync: Toggle,
     /// What happens when columns differ.
     pub schema: SchemaPolicy,
+    /// When rows are to be seen.
+    #[serde(default)]
+    pub visible: Visible,
     /// How much proof is wanted that the target holds what it was sent.
     #[serde(default)]
     pub verify: Verify,
@@ -55,12 +62,14 @@ impl Job {
         Self {
             source,
             snapshot: None,
+            cut: Cut::default(),
             target,
             transform: Transform::default(),
             mode: WriteMode::Create,
             incremental: None,
             empty_sync: Toggle::Off,
             schema: SchemaPolicy::Strict,
+            visible: Visible::default(),
             verify: Verify::default(),
             pre_sql: Vec::new(),
             post_sql: Vec::new(),

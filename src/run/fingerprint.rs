@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::job::locator::{FILE, SQLITE, is_secret, mask};
 use crate::job::{Job, OnError, Place};
+use crate::sink::Visible;
 
 /// The fingerprint of `job` over a source with these `columns`.
 pub(super) fn of(job: &Job, columns: &SchemaRef) -> String {
@@ -58,6 +59,9 @@ fn described(job: &Job) -> Json {
     });
     if let Some(incremental) = &job.incremental {
         what["incremental"] = json!(incremental);
+    }
+    if job.visible == Visible::PerTask {
+        what["publish"] = json!(job.visible);
     }
     if job.errors.on_error == OnError::Skip {
         what["onError"] = json!(job.errors.on_error);

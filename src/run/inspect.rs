@@ -109,7 +109,7 @@ impl Open {
         let schema = if limit.is_some() { Arc::clone(&self.shape.schema) } else { Arc::new(Schema::empty()) };
         let scan = Scan { schema, filters: Vec::new(), limit, batch_rows: budget::BATCH_ROWS, batch_bytes: 1 << 20 };
         let token = Token { run: uuid::Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 };
-        let plan = self.source.plan(&scan, &SplitGoal { split_bytes: 64 << 20, channels: 1 }).await?;
+        let plan = self.source.plan(&scan, &SplitGoal::new(64 << 20, 1)).await?;
         for split in &plan.splits {
             let attempt = Attempt::new(token.clone(), split.id, vec![split.id]);
             let mut batches = self.source.read(&scan, split, &attempt).await.at("source", || self.endpoint.label())?;

@@ -23,7 +23,7 @@ use crate::job::{Job, Toggle};
 use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
-use crate::run::resume::{Plan, same_point};
+use crate::run::resume::{Plan, can_complete, mixes};
 use crate::run::stages::{Agreed, Committed, Opened};
 use crate::run::steps::Steps;
 use crate::run::verify;
@@ -154,12 +154,19 @@ impl<'a> Life<'a> {
             }
             Progress::Kept(kept) => kept,
         };
-        let same = same_point(self.job, &plan.snapshot, &self.opened.session.snapshot());
-        if same && agreement.kept == Kept::Tasks {
+        let can_complete = can_complete(self.job, plan, &self.opened.session.snapshot());
+        if can_complete && agreement.kept == Kept::Tasks {
             return Ok(Past::Staged { plan: plan.clone(), receipts: kept });
         }
+        if agreement.tasks_stay() && !kept.is_empty() {
+            let message =
+                "the rows of its tasks are in the target, and the source is not at their point in time any more";
+            return Err(Error::new(ErrorKind::Step, message)
+                .at("run", &token.run)
+                .with_hint("remove its rows, give it up by 'etl jobs clean', and begin anew"));
+        }
         self.surroundings.or_stop(sink.abort(agreement, token)).await?;
-        let note = match (agreement.kept, same) {
+        let note = match (agreement.kept, can_complete) {
             (Kept::Tasks, _) => "it was begun again: the source is not at the point in time of the interrupted run",
             _ => "it was begun again: the target keeps nothing of an interrupted copy",
         };
@@ -208,12 +215,10 @@ impl<'a> Life<'a> {
     }
 
     /// The agreement of a stage that is there, with what is in it.
-    async fn staged(
-        &self,
-        Plan { agreement, splits, .. }: Plan,
-        receipts: Vec<Receipt>,
-    ) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
+    async fn staged(&self, plan: Plan, receipts: Vec<Receipt>) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
         let sink = self.opened.target.sink(&self.job.target.object)?;
+        let mixed = mixes(self.job, &plan, &self.opened.session.snapshot());
+        let Plan { agreement, splits, at, .. } = plan;
         let agreed = self.surroundings.or_stop(self.opened.planned(self.job, sink, agreement, Some(&splits))).await?;
         if agreed.planned.transfer.shape == PlanShape::Wide {
             self.surroundings.or_stop(agreed.sink.abort(&agreed.agreement, &self.opened.token)).await?;
@@ -222,7 +227,11 @@ impl<'a> Life<'a> {
         }
         let splits = agreed.planned.transfer.splits.len();
         let there: usize = receipts.iter().map(|receipt| receipt.splits.len()).sum();
-        let note = format!("{there} of {splits} splits were there from before it was interrupted");
+        let mut note = format!("{there} of {splits} splits were there from before it was interrupted");
+        if mixed && there > 0 {
+            let then = at.as_deref().unwrap_or("the time of the interrupted run");
+            note = format!("not one point in time: {then} to {} UTC; {note}", now());
+        }
         Ok((agreed, receipts, Some(note)))
     }
 
@@ -234,6 +243,8 @@ impl<'a> Life<'a> {
             transfer: 0,
             snapshot: self.opened.session.snapshot(),
             splits: agreed.planned.transfer.splits.clone(),
+            cut: self.opened.was_cut(),
+            at: Some(now()),
             agreements: vec![agreed.agreement.clone()],
         };
         self.surroundings.or_stop(self.log.append(&planned)).await?;
@@ -270,8 +281,16 @@ impl<'a> Life<'a> {
         Ok(receipts)
     }
 
-    /// Sweeps what was staged. A failure to do so is told beside the one that led here.
+    /// Sweeps what was staged. A failure to do so is told beside the one that led here. Rows that are seen stay.
     async fn swept(&self, agreed: &Agreed, mut error: Error) -> Failure {
+        if agreed.agreement.tasks_stay() {
+            let (agreement, token) = (&agreed.agreement, &self.opened.token);
+            let standing = timeout(self.sweep_time, agreed.sink.progress(agreement, token, &[])).await;
+            if !matches!(&standing, Ok(Ok(Progress::Kept(kept))) if kept.is_empty()) {
+                let error = error.at("the rows of tasks that had ended", "stay, and --resume goes on behind them");
+                return Failure { error, left: Left::Stage };
+            }
+        }
         if let Some(rejects) = &self.opened.rejects {
             error = rejects.abandon(error).await;
         }
@@ -351,6 +370,11 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, left: Left::AsBefore }
     }
+}
+
+/// This moment in UTC, as the log has times.
+fn now() -> String {
+    chrono::Utc::now().format("%F %T").to_string()
 }
 
 /// Resolves when the session has lost its point in time.

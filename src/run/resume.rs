@@ -9,8 +9,8 @@ use crate::job::{Job, OnError};
 use crate::proof::Verify;
 use crate::run::fingerprint;
 use crate::runner::PlanShape;
-use crate::sink::{Agreement, Kept, Receipt};
-use crate::source::Split;
+use crate::sink::{Agreement, Kept, Publish, Receipt};
+use crate::source::{Cut, Split};
 use crate::state::{Life, StateLog, StateRecord};
 
 /// A run that was interrupted: it neither finished nor failed, and its process is gone.
@@ -35,6 +35,8 @@ pub struct Unfinished {
 pub(super) struct Plan {
     pub(super) snapshot: Snapshot,
     pub(super) splits: Vec<Split>,
+    pub(super) cut: Cut,
+    pub(super) at: Option<String>,
     pub(super) agreement: Agreement,
 }
 
@@ -55,9 +57,10 @@ impl Unfinished {
                 StateRecord::Started { job, fingerprint } => {
                     (unfinished.job, unfinished.fingerprint) = (job, fingerprint);
                 }
-                StateRecord::Planned { snapshot, splits, mut agreements, .. } => {
+                StateRecord::Planned { snapshot, splits, cut, at, mut agreements, .. } => {
                     unfinished.wrote.clear();
-                    unfinished.planned = agreements.pop().map(|agreement| Plan { snapshot, splits, agreement });
+                    let plan = |agreement| Plan { snapshot, splits, cut, at, agreement };
+                    unfinished.planned = agreements.pop().map(plan);
                 }
                 StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
                     unfinished.wrote.push(receipt);
@@ -75,6 +78,20 @@ impl Unfinished {
     pub(super) fn past(&self, step: Step, index: u32) -> Past {
         let known = self.steps.iter().rev().find(|(one, at, _)| (*one, *at) == (step, index));
         known.map_or(Past::NotBegun, |(_, _, past)| *past)
+    }
+
+    /// Refuses to begin anew beside what this run left to be seen in the target.
+    ///
+    /// # Errors
+    /// [`AlreadyExists`](ErrorKind::AlreadyExists).
+    pub fn refuse_anew(&self) -> Result<()> {
+        if self.committed || !self.planned.as_ref().is_some_and(|plan| plan.agreement.tasks_stay()) {
+            return Ok(());
+        }
+        let message = "it was interrupted, and the rows of its tasks stay in the target: they would come twice";
+        Err(Error::new(ErrorKind::AlreadyExists, message)
+            .at("run", &self.run)
+            .with_hint("go on with it by --resume; or remove its rows, give it up by 'etl jobs clean', and begin anew"))
     }
 
     /// Refuses a run that another process has gone on with since its records were read. Asked under the lease.
@@ -147,6 +164,8 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
 pub enum ResumeGrade {
     /// Tasks that were written stay, the others are read at the same point in time.
     Exact,
+    /// Tasks that were written stay, the others are read at another point in time, by key.
+    Mixed,
     /// What was written is removed, and the copy begins again.
     Restart,
 }
@@ -161,9 +180,21 @@ pub struct Resume {
     pub reason: String,
 }
 
-/// The grade of `job`, read at `snapshot`, of plans of `shape`, into a target that keeps `kept`.
-pub(super) fn grade(job: &Job, snapshot: &Snapshot, shape: PlanShape, kept: Kept) -> Resume {
-    let restart = |reason: &str| Resume { grade: ResumeGrade::Restart, reason: reason.to_owned() };
+/// The grade of `job`, read at `snapshot` by what it was `cut`, of plans of `shape`, into a target that keeps and shows rows so.
+pub(super) fn grade(
+    job: &Job,
+    (snapshot, cut): (&Snapshot, Cut),
+    shape: PlanShape,
+    (kept, publish): (Kept, Publish),
+) -> Resume {
+    let restart = |reason: &str| Resume {
+        grade: ResumeGrade::Restart,
+        reason: if (kept, publish) == (Kept::Tasks, Publish::PerTask) {
+            format!("{reason}, and the rows of its tasks must be removed before")
+        } else {
+            reason.to_owned()
+        },
+    };
     let exact = |reason: &str| Resume { grade: ResumeGrade::Exact, reason: reason.to_owned() };
     if let Some(reason) = always_whole(job) {
         return restart(reason);
@@ -174,6 +205,10 @@ pub(super) fn grade(job: &Job, snapshot: &Snapshot, shape: PlanShape, kept: Kept
         (Kept::Tasks, PlanShape::Wide, _) => restart("all rows are needed together"),
         (Kept::Tasks, _, Snapshot::Lasting(_)) => exact("as long as the source is unchanged"),
         (Kept::Tasks, _, Snapshot::Shared(_)) if job.snapshot.is_some() => exact("as long as the snapshot is held"),
+        (Kept::Tasks, _, Snapshot::Shared(_) | Snapshot::Private) if (job.cut, cut) == (Cut::ByKey, Cut::ByKey) => {
+            let reason = "the rest is read at another point in time, by key".to_owned();
+            Resume { grade: ResumeGrade::Mixed, reason }
+        }
         (Kept::Tasks, _, Snapshot::Shared(_)) => {
             restart("the source's point in time ends with its process; one of 'etl snapshot hold' outlives it")
         }
@@ -183,7 +218,18 @@ pub(super) fn grade(job: &Job, snapshot: &Snapshot, shape: PlanShape, kept: Kept
     }
 }
 
-/// Whether tasks of `job` that were read at `then` can be completed at `now`.
+/// Whether tasks of `job` that were read as `plan` has it can be completed at `now`.
+pub(super) fn can_complete(job: &Job, plan: &Plan, now: &Snapshot) -> bool {
+    same_point(job, &plan.snapshot, now) || mixes(job, plan, now)
+}
+
+/// Whether they can be completed at another point in time alone, as the user allows.
+pub(super) fn mixes(job: &Job, plan: &Plan, now: &Snapshot) -> bool {
+    let by_key = (job.cut, plan.cut) == (Cut::ByKey, Cut::ByKey);
+    by_key && always_whole(job).is_none() && !same_point(job, &plan.snapshot, now)
+}
+
+/// Whether what was read at `then` can be completed at `now` without anybody seeing it.
 pub(super) fn same_point(job: &Job, then: &Snapshot, now: &Snapshot) -> bool {
     let lasts = match now {
         Snapshot::Lasting(_) => true,

@@ -1,6 +1,6 @@
 //! When a task is begun anew, and what must still hold then.
 //!
-//! Only failures that may pass are worth another attempt, and only where an attempt leaves nothing visible behind. The
+//! Only failures that may pass are worth another attempt, and only where an attempt that failed leaves nothing visible behind. The
 //! source must still be at its point in time; the target is prepared again, since a server that was started anew has
 //! forgotten who holds the stage.
 
@@ -62,7 +62,7 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Further attempts under `limits`; none where what an attempt wrote is visible at once.
+    /// Further attempts under `limits`; none where what an attempt wrote is visible at once, as in a pipe.
     pub fn new(
         limits: &Limits,
         session: &Arc<dyn Session>,
@@ -70,7 +70,7 @@ impl Renewal {
         token: &Token,
     ) -> Self {
         let mut retry = Retry::of(limits);
-        if agreement.publish == Publish::PerTask {
+        if agreement.publish == Publish::PerTask && !agreement.tasks_stay() {
             retry.again = 0;
         }
         Self {

@@ -16,7 +16,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
-use crate::job::{Job, Limits, Place, Transform};
+use crate::job::{Job, Limits, OnError, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
 use crate::proof::Verify;
@@ -27,15 +27,15 @@ use crate::run::local::LocalRunner;
 use crate::run::queue::{self, Queues};
 use crate::run::rejects;
 use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
-use crate::run::resume::{self, Unfinished, same_point};
+use crate::run::resume::{self, Unfinished, can_complete};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::verify;
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
-use crate::sink::{Agreement, Merged, Receipt, Sink, Tasks, WriteRequest};
-use crate::source::{Split, SplitGoal, TableShape};
+use crate::sink::{Agreement, Merged, Publish, Receipt, Sink, Tasks, Visible, WriteRequest};
+use crate::source::{Cut, Split, SplitGoal, TableShape};
 use crate::state::{StateLog, StateRecord};
 
 /// Names of the ends of a transfer with one source and one sink.
@@ -132,7 +132,7 @@ impl Opened {
             label: source.label(),
             object: place.object.clone(),
             source: Arc::clone(&reader),
-            goal: SplitGoal { split_bytes, channels: wanted.channels },
+            goal: SplitGoal { cut: job.cut, ..SplitGoal::new(split_bytes, wanted.channels) },
             shape: shape.clone(),
             window,
             transform: job.transform.clone(),
@@ -149,7 +149,7 @@ impl Opened {
         if let Some(unfinished) = resume {
             unfinished.refuse_other(&fingerprint::of(job, &draft.shape.schema))?;
             let plan = unfinished.planned.as_ref();
-            if let Some(plan) = plan.filter(|plan| same_point(job, &plan.snapshot, &session.snapshot())) {
+            if let Some(plan) = plan.filter(|plan| can_complete(job, plan, &session.snapshot())) {
                 draft.reading.splits.clone_from(&plan.splits);
             }
         }
@@ -175,12 +175,15 @@ impl Opened {
             mode: self.window.as_ref().map_or_else(|| job.mode.clone(), |window| window.mode(&job.mode)),
             schema: job.schema,
             tasks: self.tasks(job),
+            visible: job.visible,
             memory_bytes: self.budget.writer_bytes as u64,
             advance: self.window.as_ref().map(Window::advance).transpose()?.flatten(),
+            job: Some(fingerprint::identity(job)),
         };
         let agreed = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label());
         let agreement = agreed.map_err(|error| self.without_position(error))?;
         verify::check_way(job, &self.draft.shape.key, &sink, &agreement)?;
+        self.check_visible(job, &agreement).at("option", || "--publish task")?;
         self.planned(job, sink, agreement, None).await
     }
 
@@ -196,13 +199,34 @@ impl Opened {
         let target = Target { endpoint: SINK, sink: &sink, tasks, splits, verify };
         let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
         let sizing = self.sized(&planned.transfer);
+        if agreement.tasks_stay() && planned.transfer.shape == PlanShape::Wide {
+            let message = "all rows are needed together, so none can be seen before the others";
+            return Err(Error::new(ErrorKind::Usage, message).at("option", "--publish task"));
+        }
         Ok(Agreed { sink, agreement, planned, sizing })
     }
 
     fn tasks(&self, job: &Job) -> Tasks {
-        let alone = self.draft.parts.min(self.sizing.channels) <= 1;
+        let several = job.visible == Visible::PerTask || self.sizing.channels > 1;
+        let alone = self.draft.parts <= 1 || !several;
         // Sums are compared in a stage, which one writer alone would do without.
         if alone && job.verify < Verify::Checksum { Tasks::One } else { Tasks::Many }
+    }
+
+    /// Refuses a job whose rows are to be seen task by task, by a target that does not do so, or where a failure would leave
+    /// rows that nobody could go on behind.
+    fn check_visible(&self, job: &Job, agreement: &Agreement) -> Result<()> {
+        if job.visible == Visible::AtOnce || self.tasks(job) == Tasks::One {
+            return Ok(());
+        }
+        if job.errors.on_error == OnError::Skip {
+            return Err(Error::new(ErrorKind::Usage, "what was rejected is known to its process alone"));
+        }
+        if agreement.publish == Publish::PerTask {
+            return Ok(());
+        }
+        let message = "this target shows all rows at once, when all are there";
+        Err(Error::new(ErrorKind::Unsupported, message).with_hint("leave --publish task out"))
     }
 
     /// The first incremental copy found rows in its target.
@@ -213,6 +237,11 @@ impl Opened {
         error.with_hint(
             "no position of this copy is known: name a --key, so that all rows are merged, or empty the target",
         )
+    }
+
+    /// By what the source was cut.
+    pub(super) fn was_cut(&self) -> Cut {
+        self.draft.reading.cut
     }
 
     /// The position of an incremental copy, for the log.
@@ -299,7 +328,12 @@ impl Opened {
             writers: agreement.writers.clone(),
             publish: agreement.publish,
             guarantee: agreement.guarantee,
-            resume: resume::grade(job, &self.session.snapshot(), planned.transfer.shape, agreement.kept),
+            resume: resume::grade(
+                job,
+                (&self.session.snapshot(), self.was_cut()),
+                planned.transfer.shape,
+                (agreement.kept, agreement.publish),
+            ),
             notes: self
                 .notes(agreement)
                 .into_iter()

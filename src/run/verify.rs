@@ -40,7 +40,9 @@ fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
         WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
         _ if job.errors.on_error == OnError::Skip => "rows that are left out are not in the target",
         _ if key.is_empty() => "the source has no primary key to tell rows apart",
-        _ if agreement.publish == Publish::PerTask => "what goes into a pipe cannot be read again",
+        _ if agreement.publish == Publish::PerTask && !agreement.tasks_stay() => {
+            "what goes into a pipe cannot be read again"
+        }
         _ => return Ok(()),
     };
     Err(Error::new(ErrorKind::Usage, message).with_hint("use --verify checksum, or compare with etl diff"))

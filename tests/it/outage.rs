@@ -44,14 +44,19 @@ fn a_target_that_is_stopped_and_started_gets_every_row_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Own::start();
     let url = server.url();
-    for (signal, mode, jobs) in
-        [("-QUIT", "create", "2"), ("-QUIT", "append", "1"), ("-QUIT", "append", "2"), ("-INT", "replace", "2")]
-    {
+    for (signal, mode, jobs, publish) in [
+        ("-QUIT", "create", "2", "once"),
+        ("-QUIT", "append", "1", "once"),
+        ("-QUIT", "append", "2", "once"),
+        ("-QUIT", "append", "2", "task"),
+        ("-INT", "replace", "2", "once"),
+    ] {
         psql(&url, "drop table if exists t");
         if mode != "create" {
             psql(&url, "create table t (id bigint, note text)");
         }
-        let copy = start(folder.path(), &[ROWS, &format!("{url}#t"), "--mode", mode, "-j", jobs]);
+        let words = [ROWS, &format!("{url}#t"), "--mode", mode, "-j", jobs, "--publish", publish];
+        let copy = start(folder.path(), &words);
         until(&url, COPYING, |count| count != "0");
         std::thread::sleep(Duration::from_millis(400));
         server.end(signal);

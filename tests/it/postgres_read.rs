@@ -63,7 +63,7 @@ pub(crate) async fn table(url: &str, name: &str) -> Open {
 
 impl Open {
     pub(crate) async fn plan(&self, scan: &Scan, split_bytes: u64, channels: usize) -> ReadPlan {
-        self.source.plan(scan, &SplitGoal { split_bytes, channels }).await.unwrap()
+        self.source.plan(scan, &SplitGoal::new(split_bytes, channels)).await.unwrap()
     }
 
     /// All batches of all splits, `channels` at once.
@@ -411,7 +411,7 @@ fn refused_types_are_named() {
         for name in ["x", "p", "q"] {
             let field = open.shape.schema.field_with_name(name).unwrap().clone();
             let scan = Scan { schema: Arc::new(Schema::new(vec![field])), ..scan(&open.shape) };
-            let goal = SplitGoal { split_bytes: 1, channels: 1 };
+            let goal = SplitGoal::new(1, 1);
             let error = open.source.plan(&scan, &goal).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.to_string().contains(&format!("column {name}")), "{error}");

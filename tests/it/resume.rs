@@ -1,6 +1,8 @@
 //! The real binary, killed anywhere and run again with `--resume`: every row is there once.
 
 mod anywhere;
+mod mixed;
+mod visible;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -176,6 +178,11 @@ fn the_same_job_runs_once_at_a_time() {
         assert_eq!(second.code, 1, "{}", second.stderr);
         assert!(second.stderr.contains("the same job is under way: run"), "{}", second.stderr);
     }
+    // As from another machine: its log knows nothing of the first.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let third = ended(start(elsewhere.path(), &words));
+    assert_eq!(third.code, 1, "{}", third.stderr);
+    assert!(third.stderr.contains("another run of the same job writes into the table"), "{}", third.stderr);
     let running = beside(folder.path(), &["jobs"]).stdout;
     assert!(running.contains("running"), "{running}");
     assert_eq!(ended(first).code, 0);

@@ -116,7 +116,7 @@ async fn copy(from: (&Path, ObjectRef), to: (&Path, &str), mode: WriteMode) -> R
         batch_rows: 1000,
         batch_bytes: 1 << 20,
     };
-    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels: 2 }).await?;
+    let plan = source.plan(&scan, &SplitGoal::new(1 << 20, 2)).await?;
     let target = endpoint(to.0);
     let sink = target.sink(&table(to.1))?;
     let request = WriteRequest { tasks: Tasks::One, ..WriteRequest::new(mode) };
@@ -195,7 +195,7 @@ async fn what_is_shown_is_what_the_client_shows() {
     let source = session.source(&table("t")).unwrap();
     let shape = source.describe().await.unwrap();
     let scan = Scan { schema: shape.schema, filters: Vec::new(), limit: None, batch_rows: 10, batch_bytes: 1000 };
-    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1, channels: 1 }).await.unwrap();
+    let plan = source.plan(&scan, &SplitGoal::new(1, 1)).await.unwrap();
     assert!(plan.notes.iter().any(|note| note.ends_with("read as text: a, b")), "{:?}", plan.notes);
     let token = Token { run: "r".into(), transfer: 0, sink: 0, epoch: 0 };
     let stream = source.read(&scan, &plan.splits[0], &Attempt::new(token, 0, vec![0])).await.unwrap();
@@ -250,7 +250,7 @@ impl Reading {
         let source = session.source(&table(name)).unwrap();
         let schema = source.describe().await.unwrap().schema;
         let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 };
-        let splits = source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels: 4 }).await.unwrap().splits;
+        let splits = source.plan(&scan, &SplitGoal::new(1 << 20, 4)).await.unwrap().splits;
         Self { session, source, scan, splits }
     }
 

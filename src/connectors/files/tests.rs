@@ -49,7 +49,7 @@ fn scan_of(shape: &TableShape) -> Scan {
 }
 
 fn goal(split_bytes: u64) -> SplitGoal {
-    SplitGoal { split_bytes, channels: 4 }
+    SplitGoal::new(split_bytes, 4)
 }
 
 fn attempt(token: &Token, task: u32, splits: Vec<u32>) -> Attempt {

@@ -9,7 +9,7 @@ use super::read::{Table, TableSource, What};
 use super::split::{self, Part, Piece, SMALL_BYTES, Tid};
 use super::typemap::{Codec, Read};
 use crate::error::Result;
-use crate::source::{ReadPlan, Scan, SplitGoal};
+use crate::source::{self, ReadPlan, Scan, SplitGoal};
 use crate::sql::keyset::{self, KeyRange, Spread};
 
 /// From this version ctid ranges are read as such; before, each of them would read the whole table.
@@ -40,7 +40,10 @@ pub(super) async fn plan(source: &TableSource, table: &Table, scan: &Scan, goal:
     }
     source.core.expect(pieces.len().min(goal.channels));
     let readers = source.core.fewer_than(goal.channels).await;
-    Ok(ReadPlan { splits: split::splits(pieces), notes, readers })
+    // One piece means all rows at any time.
+    let by_key = pieces.iter().all(|piece| piece.part == Part::WHOLE || piece.part.keys.is_some());
+    let cut = if by_key { source::Cut::ByKey } else { source::Cut::Fastest };
+    Ok(ReadPlan { splits: split::splits(pieces), notes, readers, cut })
 }
 
 fn whole(rows: Option<u64>, bytes: Option<u64>) -> Piece {
@@ -69,12 +72,15 @@ impl Cut<'_> {
             return Ok(one());
         }
         let version = self.source.core.leader()?.server().version_number;
-        if version >= TID_RANGE_SCAN && relation.leaves.iter().any(|leaf| leaf.heap) {
+        if goal.cut == source::Cut::Fastest && version >= TID_RANGE_SCAN && relation.leaves.iter().any(|leaf| leaf.heap)
+        {
             let pieces = split::pages(relation, goal, &self.crowded_rows().await?);
             notes.push(self.arithmetic(&pieces));
             return Ok(pieces);
         }
-        let why = if version < TID_RANGE_SCAN {
+        let why = if goal.cut == source::Cut::ByKey {
+            "they mean the same rows at another point in time, too"
+        } else if version < TID_RANGE_SCAN {
             "the server is older than 14 and cannot read page ranges"
         } else {
             "it does not lie in heap pages"

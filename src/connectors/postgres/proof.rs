@@ -22,7 +22,7 @@ const EXACT_SECONDS: u32 = 140_000;
 /// How sums are compared, for the plan; none where rows go into the target itself.
 pub(super) fn way(detail: &Detail) -> Option<String> {
     let way = "the server counts and sums up each column before rows become visible: one scan of what was written";
-    (!detail.path.held()).then(|| way.to_owned())
+    (detail.path.stages() && !detail.path.held()).then(|| way.to_owned())
 }
 
 /// Compares the stage of `token` with `receipts`: always the counts that the server took at each COPY, and the sums of the

@@ -81,6 +81,7 @@ async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts
         merged = Some(Merged { inserted: rows - left_out, ..Merged::default() });
     }
     match (&detail.create, &detail.merging, detail.path) {
+        (_, _, Path::PerTask) => {}
         (Some(new), ..) => {
             let rename = format!(
                 "COMMENT ON TABLE {table} IS NULL; ALTER TABLE {table} RENAME TO {}; ",
@@ -238,7 +239,7 @@ pub(super) async fn check_done(connection: &Connection, stage: &Stage, receipts:
 /// Ends the writers of `stage` that are still there and removes it.
 pub(super) async fn sweep(connection: &Connection, stage: &Stage, path: Path) -> Result<()> {
     let mut sql = stage.dismissal();
-    if path.stages() {
+    if !path.held() {
         sql = format!("{sql}; BEGIN; SET LOCAL lock_timeout = '{SWEEP_LIMIT}'; {}; COMMIT", stage.drop());
     }
     let swept = patience::run(connection, &sql).await;

@@ -233,7 +233,7 @@ mod tests {
             row_security: false,
             leaves: vec![leaf.clone(), Leaf { sql: "other".into(), pages: 1000, ..leaf }],
         };
-        let goal = SplitGoal { split_bytes: 100_000_000, channels: 2 };
+        let goal = SplitGoal::new(100_000_000, 2);
         let crowded = crowded(&relation, &goal);
         assert_eq!(crowded.iter().map(|leaf| leaf.pages).collect::<Vec<_>>(), [1]);
         let rows: Vec<Tid> = (1..=64).map(|place| Tid(0, place)).collect();

@@ -8,7 +8,7 @@ use super::connect::Connection;
 use super::name::{Name, identifier, literal};
 use super::patience;
 use crate::attempt::{Attempt, Token};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Names that carry the token, so that no run meets another's.
 #[derive(Clone, Debug)]
@@ -51,6 +51,9 @@ impl Stage {
 
     /// Statements that make the stage. Doing them again changes nothing.
     pub(super) fn create(&self, detail: &Detail, token: &Token) -> String {
+        if detail.path == Path::PerTask {
+            return self.create_beside(detail, token);
+        }
         let table = self.table.quoted();
         let target = detail.target.quoted();
         let kind = if detail.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
@@ -68,18 +71,30 @@ impl Stage {
                 )
             }
         };
-        format!(
-            "{create}; COMMENT ON TABLE {table} IS {}; CREATE {kind} IF NOT EXISTS {} \
-             (part text PRIMARY KEY, attempt text NOT NULL, rows bigint NOT NULL)",
-            literal(&format!("rows of the unfinished etl run {token}")),
-            self.done.quoted()
-        )
+        let comment = literal(&format!("rows of the unfinished etl run {token}"));
+        format!("{create}; COMMENT ON TABLE {table} IS {comment}; {}", self.create_done(kind))
+    }
+
+    /// Statements that make the target where it is missing, and what notes which tasks are in it.
+    fn create_beside(&self, detail: &Detail, token: &Token) -> String {
+        let target = detail.target.quoted();
+        let new = detail.create.iter().flat_map(|new| [vec![new.create(&target)], new.finish(&target)].concat());
+        let kind = if detail.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
+        let comment = literal(&format!("which tasks of the unfinished etl run {token} are in {target}"));
+        let done = format!("COMMENT ON TABLE {} IS {comment}", self.done.quoted());
+        new.chain([self.create_done(kind), done]).collect::<Vec<_>>().join("; ")
+    }
+
+    fn create_done(&self, kind: &str) -> String {
+        let columns = "part text PRIMARY KEY, attempt text NOT NULL, rows bigint NOT NULL";
+        format!("CREATE {kind} IF NOT EXISTS {} ({columns})", self.done.quoted())
     }
 
     /// The statement that gives a row where all of it is there.
-    pub(super) fn lookup(&self) -> String {
+    pub(super) fn lookup(&self, path: Path) -> String {
         let there = |table: &Name| format!("to_regclass({}) IS NOT NULL", literal(&table.quoted()));
-        format!("SELECT 1 WHERE {} AND {}", there(&self.table), there(&self.done))
+        let table = if path.stages() { there(&self.table) } else { "true".to_owned() };
+        format!("SELECT 1 WHERE {table} AND {}", there(&self.done))
     }
 
     /// The target's checks, so that a row that it will refuse is refused while it can still be named.
@@ -146,13 +161,39 @@ fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Holds the lease of `stage` on `connection`, in a transaction that stays open; behind a pooler, too, it is ours.
-/// Where another connection has it already, that one goes on to hold it.
-pub(super) async fn hold(connection: &Connection, stage: &Stage) -> Result<()> {
+/// Holds the lease of `stage` and of its job on `connection`, in a transaction that stays open; behind a pooler, too, it is ours.
+/// Where another connection of this run has them already, that one goes on to hold them.
+///
+/// # Errors
+/// [`Busy`](ErrorKind::Busy) while another run of the same job writes into the target.
+pub(super) async fn hold(connection: &Connection, stage: &Stage, detail: &Detail) -> Result<()> {
     let settings = connection.server().settings();
     // At this level an idle transaction keeps no snapshot, which would hold up the clearing of dead rows.
-    let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}");
-    patience::run(connection, &format!("{begin}SELECT pg_try_advisory_xact_lock({})", stage.lease)).await
+    patience::run(connection, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}")).await?;
+    if is_free(connection, stage).await? {
+        hold_job(connection, &job_lock(detail)).await?;
+    }
+    Ok(())
+}
+
+/// The statements that keep other runs of the same job out, to the end of the transaction. What is left of a process that
+/// was killed may hold it for a moment still.
+pub(super) fn job_lock(detail: &Detail) -> String {
+    let Some(job) = &detail.job else { return String::new() };
+    let key = hash(&format!("job {job} {}", detail.target.quoted())) as i64;
+    format!("SET LOCAL lock_timeout = '3s'; SELECT pg_advisory_xact_lock({key}); SET LOCAL lock_timeout = 0; ")
+}
+
+/// Runs statements that end with those of [`job_lock`].
+///
+/// # Errors
+/// [`Busy`](ErrorKind::Busy) when another run of the same job has the lock.
+pub(super) async fn hold_job(connection: &Connection, sql: &str) -> Result<()> {
+    patience::run(connection, sql).await.map_err(|error| match error.kind() {
+        ErrorKind::Timeout => Error::new(ErrorKind::Busy, "another run of the same job writes into the table")
+            .with_hint("it may have been started on another machine, or with another state log: wait for its end"),
+        _ => error,
+    })
 }
 
 /// Whether nobody holds `stage`. Asked in an open transaction, which holds it then.
@@ -161,13 +202,14 @@ pub(super) async fn is_free(connection: &Connection, stage: &Stage) -> Result<bo
     Ok(connection.rows(&sql).await?.first().is_some_and(|row| row.get(0) == Some("t")))
 }
 
-/// Removes stages of earlier runs on `target` whose process is gone. What cannot be removed stays for the next run.
+/// Removes stages of earlier runs on `target` whose process is gone. What cannot be removed stays for the next run; what notes
+/// tasks whose rows are in the target, too: they would come again.
 pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Result<()> {
     let prefix = prefix(target);
     let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
     let sql = format!(
-        "SELECT DISTINCT substr(c.relname, {}, 16) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE n.nspname = {schema} AND c.relkind = 'r' AND c.relname ~ '^{prefix}[0-9a-f]{{16}}(_done)?$'",
+        "SELECT substr(c.relname, {}, 16) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {schema} AND c.relkind = 'r' AND c.relname ~ '^{prefix}[0-9a-f]{{16}}$'",
         prefix.len() + 1
     );
     for row in connection.rows(&sql).await? {

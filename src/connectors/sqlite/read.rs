@@ -106,7 +106,7 @@ impl Source for SqliteSource {
             Ok(Split { id: id as u32, source: 0, rows, bytes, place, detail })
         };
         let splits = ranges.iter().enumerate().map(split).collect::<Result<_>>()?;
-        Ok(ReadPlan { splits, notes, readers: None })
+        Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {

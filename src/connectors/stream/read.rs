@@ -102,7 +102,7 @@ impl Source for Columns {
         };
         let splits: Vec<Split> = (0..rows.div_ceil(size)).map(split).collect::<Result<_>>()?;
         let notes = vec![format!("{rows} rows made in {} ranges of {size}", splits.len())];
-        Ok(ReadPlan { splits, notes, readers: None })
+        Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
@@ -152,7 +152,7 @@ impl Source for TpchTable {
         };
         let splits = (0..parts).map(split).collect::<Result<_>>()?;
         let notes = vec![format!("about {rows} rows made in {parts} parts of TPC-H")];
-        Ok(ReadPlan { splits, notes, readers: None })
+        Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {

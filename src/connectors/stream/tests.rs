@@ -45,7 +45,7 @@ async fn rows_of(source: &dyn Source, scan: &Scan, splits: &[Split]) -> RecordBa
 async fn table(options: Json, channels: usize, batch_rows: usize) -> (RecordBatch, usize) {
     let source = source(options, ObjectRef::Whole).await.unwrap();
     let scan = scan(&source.describe().await.unwrap(), batch_rows);
-    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels }).await.unwrap();
+    let plan = source.plan(&scan, &SplitGoal::new(1 << 20, channels)).await.unwrap();
     (rows_of(&*source, &scan, &plan.splits).await, plan.splits.len())
 }
 
@@ -136,7 +136,7 @@ async fn wide_values_shorten_the_batch() {
     let source = source(json!({"url": "gen:t:text(1000)?rows=100"}), ObjectRef::Whole).await.unwrap();
     let mut scan = scan(&source.describe().await.unwrap(), 8192);
     scan.batch_bytes = 10_040;
-    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1, channels: 8 }).await.unwrap();
+    let plan = source.plan(&scan, &SplitGoal::new(1, 8)).await.unwrap();
     let attempt = Attempt::new(token(), 0, vec![0]);
     let batches: Vec<_> = source.read(&scan, &plan.splits[0], &attempt).await.unwrap().try_collect().await.unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [10; 10]);
@@ -149,7 +149,7 @@ async fn an_empty_table_and_no_columns_work() {
     let source = source(json!({"url": "gen:a:int?rows=10"}), ObjectRef::Whole).await.unwrap();
     let mut scan = scan(&source.describe().await.unwrap(), 100);
     scan.schema = Arc::new(Schema::empty());
-    let plan = source.plan(&scan, &SplitGoal { split_bytes: 1, channels: 1 }).await.unwrap();
+    let plan = source.plan(&scan, &SplitGoal::new(1, 1)).await.unwrap();
     let attempt = Attempt::new(token(), 0, vec![0]);
     let batches: Vec<_> = source.read(&scan, &plan.splits[0], &attempt).await.unwrap().try_collect().await.unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);

@@ -79,7 +79,7 @@ impl Open {
             shape,
             as_text: HashSet::new(),
             budget,
-            goal: SplitGoal { split_bytes, channels },
+            goal: SplitGoal::new(split_bytes, channels),
             readers: Arc::default(),
             endpoint,
         })

@@ -15,7 +15,7 @@ async fn planned(snapshot: Snapshot) -> StateRecord {
     let shape = crate::source::TableShape::of(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
     let request = crate::sink::WriteRequest::new(crate::sink::WriteMode::Append);
     let agreements = vec![sink.agree(&shape, &request).await.unwrap()];
-    StateRecord::Planned { transfer: 0, snapshot, splits: Vec::new(), agreements }
+    StateRecord::Planned { transfer: 0, snapshot, splits: Vec::new(), cut: Cut::Fastest, at: None, agreements }
 }
 
 fn wrote(task: u32) -> StateRecord {
@@ -79,7 +79,9 @@ fn grades_depend_on_both_ends_and_the_plan() {
     let job = job();
     let held = Job { snapshot: Some(SnapshotId("1".to_owned())), ..job.clone() };
     let skipping = Job { errors: ErrorPolicy { on_error: OnError::Skip, ..ErrorPolicy::default() }, ..job.clone() };
-    let grade = |job: &Job, snapshot: &Snapshot, shape, kept| grade(job, snapshot, shape, kept).grade;
+    let grade = |job: &Job, snapshot: &Snapshot, shape, kept| {
+        grade(job, (snapshot, Cut::ByKey), shape, (kept, Publish::AtOnce)).grade
+    };
     let rowwise = PlanShape::Rowwise;
     assert_eq!(grade(&job, &lasting, rowwise, Kept::Tasks), ResumeGrade::Exact);
     assert_eq!(grade(&skipping, &lasting, rowwise, Kept::Tasks), ResumeGrade::Restart);
@@ -89,6 +91,8 @@ fn grades_depend_on_both_ends_and_the_plan() {
     assert_eq!(grade(&held, &shared, rowwise, Kept::Tasks), ResumeGrade::Exact);
     assert_eq!(grade(&job, &shared, rowwise, Kept::Tasks), ResumeGrade::Restart);
     assert_eq!(grade(&job, &Snapshot::Private, rowwise, Kept::Tasks), ResumeGrade::Restart);
+    let seen = super::grade(&job, (&Snapshot::Private, Cut::Fastest), rowwise, (Kept::Tasks, Publish::PerTask));
+    assert!(seen.reason.ends_with("the rows of its tasks must be removed before"), "{}", seen.reason);
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Reading {
     /// Cut as finely as the source does.
     pub(super) async fn plan(&self, scan: &Scan) -> Result<ReadPlan> {
         let scan: Scan = serde_json::from_str(&serde_json::to_string(scan)?)?;
-        let plan = self.source.plan(&scan, &SplitGoal { split_bytes: 4096, channels: 4 }).await?;
+        let plan = self.source.plan(&scan, &SplitGoal::new(4096, 4)).await?;
         let ids: Vec<u32> = plan.splits.iter().map(|split| split.id).collect();
         expect(ids.iter().copied().eq(0..ids.len() as u32), || format!("the splits are numbered {ids:?}"))?;
         Ok(serde_json::from_str(&serde_json::to_string(&plan)?)?)

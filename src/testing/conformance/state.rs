@@ -12,7 +12,7 @@ use crate::attempt::Attempt;
 use crate::endpoint::{Snapshot, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Guarantee, Kept, Publish, Receipt, Writers};
-use crate::source::Split;
+use crate::source::{Cut, Split};
 use crate::state::{Life, StateLog, StateRecord};
 
 /// Runs that append at once, and records of each.
@@ -144,6 +144,8 @@ fn records() -> Vec<StateRecord> {
             transfer: 0,
             snapshot: Snapshot::Lasting("a".to_owned()),
             splits: vec![split],
+            cut: Cut::ByKey,
+            at: Some("2026-11-25 19:45:24".to_owned()),
             agreements: vec![agreement],
         },
         StateRecord::Wrote { transfer: 0, receipt: receipt.clone() },

@@ -93,7 +93,7 @@ impl Source for MemorySource {
             Ok(Split { id: at as u32, source: 0, rows: Some((to - from) as u64), bytes: None, place: None, detail })
         };
         let readers = self.memory.store(|store| store.readers);
-        Ok(ReadPlan { splits: (0..count).map(split).collect::<Result<_>>()?, notes: Vec::new(), readers })
+        Ok(ReadPlan { splits: (0..count).map(split).collect::<Result<_>>()?, readers, ..ReadPlan::default() })
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {

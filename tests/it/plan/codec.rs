@@ -36,7 +36,7 @@ fn parts(
         shape,
         window: None,
         transform,
-        goal: SplitGoal { split_bytes: 1 << 20, channels: 3 },
+        goal: SplitGoal::new(1 << 20, 3),
         batch_rows: 100,
         batch_bytes: 1 << 20,
         memory_bytes: 64 << 20,

@@ -36,7 +36,7 @@ async fn raw_frames_go_through() {
     let token = token();
     sink.prepare(&agreement, &token).await.unwrap();
     let mut receipts = Vec::new();
-    for split in source.plan(&scan, &SplitGoal { split_bytes: 1 << 20, channels: 1 }).await.unwrap().splits {
+    for split in source.plan(&scan, &SplitGoal::new(1 << 20, 1)).await.unwrap().splits {
         let attempt = Attempt::new(token.clone(), split.id, vec![split.id]);
         let mut writer = sink.writer(&agreement, &attempt).await.unwrap();
         let frames: Vec<_> = source.read_raw(&scan, &split, &attempt).await.unwrap().try_collect().await.unwrap();

@@ -42,6 +42,8 @@ pub(super) struct Detail {
     pub(super) columns: Vec<Column>,
     /// How the target is made; none when it is there.
     pub(super) create: Option<ddl::NewTable>,
+    /// Which job it is: one run of it alone writes at a time.
+    pub(super) job: Option<String>,
     /// Where the marker of the commit stands.
     pub(super) marker: Marker,
     /// Whether the stage stays out of the log: as its target does, or so that no publication sends it on.
@@ -124,9 +126,10 @@ pub(super) async fn agree(
     } else {
         let (matched, create) =
             columns::plan_new(&catalog, incoming, key).map_err(|error| error.at("table", &label))?;
-        Draft { target, matched, path: path::new(request), create: Some(create) }
+        let path = path::new(request).map_err(|error| error.at("table", &label))?;
+        Draft { target, matched, path, create: Some(create) }
     };
-    if !catalog.may_create && (draft.create.is_some() || draft.path.path.stages()) {
+    if !catalog.may_create && (draft.create.is_some() || !draft.path.path.held()) {
         return Err(Error::new(ErrorKind::Permission, format!("no table may be created in the schema of {label}"))
             .with_hint(
                 "GRANT CREATE ON SCHEMA … TO this user; an append or truncate with --jobs 1 needs no table beside",
@@ -188,8 +191,9 @@ fn finish(
         format: matched.format,
         columns: matched.copied,
         create,
+        job: request.job.clone(),
         marker,
-        unlogged: is(|table| table.published || table.persistence == 'u'),
+        unlogged: is(|table| table.persistence == 'u') || path.path.stages() && is(|table| table.published),
         only: is(|table| table.kind == 'r'),
         lock: table
             .filter(|table| matches!(table.kind, 'r' | 'p'))
@@ -205,7 +209,11 @@ fn finish(
         columns: matched.plans,
         ddl: ddl::shown(&detail),
         writers: if detail.path.held() { Writers::One } else { Writers::Any },
-        publish: if detail.path.held() { Publish::Held } else { Publish::AtOnce },
+        publish: match detail.path {
+            Path::PerTask => Publish::PerTask,
+            path if path.held() => Publish::Held,
+            _ => Publish::AtOnce,
+        },
         guarantee,
         kept: match (detail.path.held(), detail.marker.is_kept()) {
             (true, true) => Kept::Commit,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Tasks, WriteMode, WriteRequest};
+use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
 
 /// The way of the rows into the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub(crate) enum Path {
     Merge,
     /// A hidden table beside is filled by many, then takes the target's place.
     Swap,
+    /// Each task is a transaction on the target itself.
+    PerTask,
 }
 
 /// What happens to the rows that are there.
@@ -44,7 +46,7 @@ impl Path {
 
     /// Whether there is a table beside the target.
     pub(crate) fn stages(self) -> bool {
-        !matches!(self, Self::Held(_))
+        !matches!(self, Self::Held(_) | Self::PerTask)
     }
 }
 
@@ -56,21 +58,48 @@ pub(super) struct Choice {
 }
 
 /// The way into a table that is to be made.
-pub(super) fn new(request: &WriteRequest) -> Choice {
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) where rows shall be seen sooner than they are complete.
+pub(super) fn new(request: &WriteRequest) -> Result<Choice> {
+    if per_task(request)? {
+        return Ok(Choice { path: Path::PerTask, notes: vec![STAY.to_owned()] });
+    }
     // Of a table beside the keys can be settled before it gets its name.
     let path =
         if request.tasks == Tasks::One && request.mode.merge().is_none() { Path::NewHeld } else { Path::NewStaged };
-    Choice { path, notes: Vec::new() }
+    Ok(Choice { path, notes: Vec::new() })
+}
+
+/// What the user should know of rows that are seen task by task.
+const STAY: &str =
+    "the rows of a task can be seen when it ends, and stay when the copy fails; --resume goes on behind them";
+
+/// Whether each task is a transaction on the target itself. One task alone is one anyway.
+fn per_task(request: &WriteRequest) -> Result<bool> {
+    if request.visible == Visible::AtOnce || request.tasks == Tasks::One {
+        return Ok(false);
+    }
+    if matches!(request.mode, WriteMode::Create | WriteMode::Append) && request.advance.is_none() {
+        return Ok(true);
+    }
+    Err(Error::new(ErrorKind::Usage, "only rows that are added can be seen task by task")
+        .at("option", "--publish task")
+        .with_hint("use it with --mode create or append, and --pre-sql 'TRUNCATE …' where the table is to be emptied"))
 }
 
 /// The way into `table`.
 ///
 /// # Errors
-/// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others.
+/// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others; those of [`new`].
 pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> {
     let one = request.tasks == Tasks::One;
     let mut notes = Vec::new();
     let path = match request.mode {
+        _ if per_task(request)? => {
+            notes.push(STAY.to_owned());
+            Path::PerTask
+        }
         WriteMode::Truncate => match emptying(table)? {
             Emptying::Truncate if one && !table.access.read_here => {
                 notes.push("the table is locked from the first row to the commit".to_owned());

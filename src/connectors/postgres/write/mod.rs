@@ -1,7 +1,8 @@
 //! The sink: agreement, stage, writers by binary COPY, commit and abort.
 //!
-//! Two ways (see `agree/path.rs`). Held: one transaction stays open from the first row to the commit. Staged: each task is
-//! a transaction into a hidden table that ends with its progress rows; the commit publishes the table in one step.
+//! Three ways (see `agree/path.rs`). Held: one transaction stays open from the first row to the commit. Staged: each task is
+//! a transaction into a hidden table that begins with its progress rows; the commit publishes the table in one step. Per
+//! task: each is such a transaction into the target itself.
 
 mod copy;
 mod progress;
@@ -180,13 +181,16 @@ impl Shared {
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
         let stage = Stage::of(&detail.target, token);
         let lease = self.connections.open().await?;
-        stage::hold(&lease, &stage).await?;
+        stage::hold(&lease, &stage, detail).await?;
         let connection = self.connections.take().await?;
         stage::sweep_orphans(&connection, &detail.target).await?;
-        if connection.rows(&stage.lookup()).await?.is_empty() {
+        if connection.rows(&stage.lookup(detail.path)).await?.is_empty() {
             if self.registry.was_leased(token) {
                 let message = "the table that held the rows before the commit is gone";
                 return Err(Error::new(ErrorKind::NotFound, message).with_hint("run the copy again"));
+            }
+            if detail.path == Path::PerTask && detail.must_be_empty {
+                publish::refuse_rows(&connection, &detail.target).await?;
             }
             patience::run(&connection, &stage.create(detail, token)).await?;
         }
@@ -281,12 +285,13 @@ fn begin(connection: &Connection, detail: &Detail, attempt: &Attempt) -> String 
         _ => String::new(),
     };
     let name = literal(&writer);
-    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {name}; {own}")
+    let job = if detail.path.held() { stage::job_lock(detail) } else { String::new() };
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {name}; {job}{own}")
 }
 
 /// Opens a transaction that is held, up to its COPY.
 async fn open(connection: &Connection, detail: &Detail, begin: &str) -> Result<()> {
-    patience::run(connection, begin).await?;
+    stage::hold_job(connection, begin).await?;
     match detail.path {
         Path::Held(Emptying::Truncate) => {
             patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_WRITING).await

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use super::super::agree::Detail;
+use super::super::agree::{Detail, Path};
 use super::super::connect::Connection;
 use super::super::patience;
 use super::super::publish;
@@ -13,6 +13,9 @@ use super::Shared;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Progress, Receipt};
+
+/// Longest wait for the end of writers that were told to go.
+const WAIT: &str = "20s";
 
 impl Shared {
     /// Ends what the other process left, and reads what stands in marks and stage.
@@ -24,8 +27,12 @@ impl Shared {
             .await?;
         let progress = if detail.marker.stands(&connection, token).await? {
             Progress::Committed
-        } else if detail.path.stages() {
-            Progress::Kept(kept(&connection, &stage, token, logged).await?)
+        } else if !detail.path.held() {
+            if !self.registry.is_leased(token) && !stage::is_free(&connection, &stage).await? {
+                let message = "another process still holds the rows of this run";
+                return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
+            }
+            Progress::Kept(kept(&connection, (&stage, detail.path), token, logged).await?)
         } else {
             Progress::Kept(Vec::new())
         };
@@ -36,14 +43,24 @@ impl Shared {
 }
 
 /// The receipts of the tasks whose rows are in the stage.
-async fn kept(connection: &Connection, stage: &Stage, token: &Token, logged: &[Receipt]) -> Result<Vec<Receipt>> {
-    if !stage::is_free(connection, stage).await? {
-        let message = "another process still holds the rows of this run";
-        return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
-    }
-    if connection.rows(&stage.lookup()).await?.is_empty() {
+async fn kept(
+    connection: &Connection,
+    (stage, path): (&Stage, Path),
+    token: &Token,
+    logged: &[Receipt],
+) -> Result<Vec<Receipt>> {
+    if connection.rows(&stage.lookup(path)).await?.is_empty() {
+        if path == Path::PerTask && !logged.is_empty() {
+            let message =
+                format!("the table {} is gone, which noted the tasks that are in the target", stage.done.quoted());
+            return Err(Error::new(ErrorKind::NotFound, message)
+                .with_hint("remove the rows of this run from the target and begin anew, without --resume"));
+        }
         return Ok(Vec::new());
     }
+    // Writers that were told to go may be at their COMMIT.
+    let lock = format!("SET LOCAL lock_timeout = '{WAIT}'; LOCK TABLE {} IN SHARE MODE", stage.done.quoted());
+    patience::run(connection, &lock).await?;
     let done = connection.rows(&format!("SELECT attempt, part, rows FROM {}", stage.done.quoted())).await?;
     let mut attempts: BTreeMap<&str, (Vec<u32>, u64)> = BTreeMap::new();
     for row in &done {

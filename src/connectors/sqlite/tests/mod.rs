@@ -85,7 +85,7 @@ impl Reading {
     }
 
     pub(super) async fn plan(&self, scan: &Scan, channels: usize) -> ReadPlan {
-        self.source.plan(scan, &SplitGoal { split_bytes: 1 << 20, channels }).await.unwrap()
+        self.source.plan(scan, &SplitGoal::new(1 << 20, channels)).await.unwrap()
     }
 
     pub(super) async fn split(&self, scan: &Scan, split: &Split) -> Result<Vec<RecordBatch>> {
