@@ -1,7 +1,7 @@
 //! The transfer benchmark: whole copies by the release binary, as ratios to `psql` in the same run.
 //!
 //! `ETL_BENCH_POSTGRES=postgres://… cargo bench --bench transfer [-- NAME]`, with NAME one of read, pg-pg, parquet,
-//! csv, threads, small, memory. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
+//! csv, also, threads, small, memory. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
 //! (1,000,000) and `ETL_BENCH_REPEATS` (3) change the size. Wall time depends on the machine: compare the ratios, which
 //! are to the case named in the line. CPU is that of the client processes, RSS the peak of one.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
@@ -73,6 +73,9 @@ impl Bench {
             }
             if wanted("csv") {
                 self.csv(table);
+            }
+            if wanted("also") {
+                self.also(table);
             }
             if wanted("threads") {
                 self.threads(table);
@@ -175,6 +178,33 @@ impl Bench {
             report(&format!("{table}: etl CSV → PG, {jobs} channels"), ours, floor);
         }
         fs::remove_file(&file).unwrap();
+    }
+
+    /// One read for several targets: CPU seconds of copies with more and more targets `null:`, as ratios to none.
+    fn also(&self, table: &str) {
+        let csv = format!("{}/{table}.csv", self.folder);
+        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        let (from, to) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
+        let parquet = format!("{}/also.parquet", self.folder);
+        for (name, source, target) in
+            [("PG → PG", &from, &to), ("CSV → PG", &csv, &to), ("CSV → Parquet", &csv, &parquet)]
+        {
+            let with = |count: usize| {
+                let words = [source, target, "-q", "--mode", "replace"];
+                self.median(|| self.etl(&[&words[..], &["--also", "null:"].repeat(count)].concat()))
+            };
+            let alone = with(0);
+            for count in [0, 1, 4] {
+                let cost = if count == 0 { alone } else { with(count) };
+                let each = (cost.cpu / alone.cpu - 1.0) * 100.0 / count.max(1) as f64;
+                println!(
+                    "{table}: etl {name}, {count} × null: beside: cpu {:.2} s, {:.3} of that alone, {each:+.1} % each",
+                    cost.cpu,
+                    cost.cpu / alone.cpu
+                );
+            }
+        }
+        fs::remove_file(&csv).unwrap();
     }
 
     /// The same work with one thread of the processor pool and with more: ratios to one.

@@ -225,7 +225,7 @@ async fn main() -> Result<()> {
     let place = Place::new("squares", Json::Null, ObjectRef::Whole);
     let mut job = Job::new(place.clone(), place);
     job.transform.filter = Some("square % 2 = 0".to_owned());
-    let between = Between { source: Arc::clone(&squares), target: squares };
+    let between = Between { source: Arc::clone(&squares), target: squares, also: Vec::new() };
     let summary = copy(&job, between, &Surroundings::default()).await?;
     println!("{} rows", summary.rows);
     Ok(())

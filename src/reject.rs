@@ -41,15 +41,17 @@ pub struct Rejects {
     pub rows: RecordBatch,
     /// One per row: the text of a record that is no row of columns.
     pub records: Vec<Option<String>>,
-    /// One per row: why, without cell values. Its frames say where: column, line or row, file.
+    /// One per row: why, without cell values. Its frames say where: column, line or row, file, target.
     pub errors: Vec<Error>,
+    /// How many rows they are: one that several targets refuse is there once for each.
+    pub count: u64,
 }
 
 impl Rejects {
     /// `rows` that were refused with `errors` at `stage`.
     pub fn new(stage: Stage, rows: RecordBatch, errors: Vec<Error>) -> Self {
         debug_assert_eq!(rows.num_rows(), errors.len());
-        Self { stage, records: vec![None; errors.len()], rows, errors }
+        Self { stage, records: vec![None; errors.len()], rows, count: errors.len() as u64, errors }
     }
 }
 

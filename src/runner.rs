@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::sink::Receipt;
 use crate::source::Split;
 
-/// Runs the tasks of a transfer and gives one receipt per task. Commits nothing.
+/// Runs the tasks of a transfer and gives one receipt per task and target. Commits nothing.
 #[async_trait]
 pub trait Runner: Debug + Send + Sync {
     /// Runs `transfer` except for the splits that `done` holds. The first error ends all tasks.

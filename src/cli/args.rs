@@ -34,6 +34,7 @@ Examples:
   etl copy changes.csv 'postgres://ada@dw/shop#orders' --mode upsert --key id
   etl copy 'postgres://ada@db/shop#orders' shop.db#orders --mode incremental --cursor changed_at --key id --lag 10m
   etl copy orders.csv shop.db --on-error skip --max-errors 1% --rejects rejects.jsonl
+  etl copy 'postgres://ada@db/shop#orders' orders.parquet --also 'postgres://ada@dw/shop#orders'
 
 Modes:
   create       make the target; refuse a table with rows, or a file that exists
@@ -144,6 +145,9 @@ pub(super) struct TargetArgs {
     /// Table of DST, instead of '#table'
     #[arg(long, value_name = "NAME")]
     pub(super) into: Option<String>,
+    /// Another target, which gets the same rows from the same read; may be repeated
+    #[arg(long, value_name = "DST")]
+    pub(super) also: Vec<String>,
     /// What happens to what DST holds: create, append, truncate, replace, upsert, incremental or sync (below)
     #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
     pub(super) mode: Mode,

@@ -11,7 +11,7 @@ use super::{amount, place, printer, progress, record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::{Meter, Reading};
 use crate::job::Job;
-use crate::run::report::Summary;
+use crate::run::report::{Summary, TargetSummary};
 use crate::run::resume::{self, Unfinished};
 use crate::run::{self, Surroundings};
 use crate::sink::Merged;
@@ -35,7 +35,8 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     };
     let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume };
     let between = run::Between::of(&job)?;
-    let (from, to) = (between.source.label(), between.target.label());
+    let from = between.source.label();
+    let to: Vec<String> = between.targets().map(|target| target.label()).collect();
     let copying = run::copy(&job, between, &surroundings);
     let copied = progress::watch(copying, &surroundings.meter, talk.progress, &surroundings.stop).await;
     let mut summary = match copied {
@@ -44,7 +45,10 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
         Err(error) => return Err(stopped(error, &surroundings)),
     };
     summary.source = place::source_label(&from, &job.source.object);
-    summary.target = place::target_label(&to, &summary.target);
+    for (target, endpoint) in summary.targets.iter_mut().zip(&to) {
+        target.target = run::label(endpoint, &target.target);
+    }
+    summary.target = summary.targets.first().map_or(summary.target, |first| first.target.clone());
     if talk.progress == Progress::Json {
         summary.notes.iter().for_each(|text| note(talk, text));
         printer::event("finished", &summary.meter);
@@ -103,15 +107,15 @@ fn text(summary: &Summary, level: Level) -> String {
         "{} from {} to {} in {}: {} rows/s, {}/s{}",
         amount::counted(summary.rows, "row"),
         summary.source,
-        summary.target,
+        summary.targets.iter().map(|target| target.target.as_str()).collect::<Vec<_>>().join(", "),
         amount::seconds(meter.seconds),
         amount::short(summary.rows as f64 / seconds),
         amount::bytes(meter.bytes_read as f64 / seconds),
         meter.bottleneck().map_or(String::new(), |part| format!(", waited for the {}", progress::word(part))),
     )];
-    if let Some(Merged { inserted, updated, deleted }) = summary.merged {
-        let counts = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
-        lines.push(format!("  {}", counts.map(|(rows, what)| format!("{} {what}", amount::count(rows))).join(", ")));
+    match summary.targets.as_slice() {
+        [one] => lines.extend(one.merged.map(|merged| format!("  {}", told(merged)))),
+        several => lines.extend(several.iter().map(of_target)),
     }
     if summary.rejected > 0 {
         let place = summary.rejects.as_deref().map_or_else(String::new, |file| format!(", they are in {file}"));
@@ -122,6 +126,23 @@ fn text(summary: &Summary, level: Level) -> String {
     }
     lines.extend(summary.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
+}
+
+/// One of several targets.
+fn of_target(TargetSummary { target, rows, merged, rejected, .. }: &TargetSummary) -> String {
+    let mut line = format!("  {target}: {}", amount::counted(*rows, "row"));
+    if let Some(merged) = merged {
+        line = format!("{line}, {}", told(*merged));
+    }
+    if *rejected > 0 {
+        line = format!("{line}, {} rejected", amount::count(*rejected));
+    }
+    line
+}
+
+fn told(Merged { inserted, updated, deleted }: Merged) -> String {
+    let counts = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
+    counts.map(|(rows, what)| format!("{} {what}", amount::count(rows))).join(", ")
 }
 
 fn verbose(summary: &Summary, meter: &Reading) -> String {
@@ -157,6 +178,7 @@ mod tests {
             rejected: 0,
             rejects: None,
             bytes_written: 1_500_000,
+            targets: vec![TargetSummary { target: "shop.db#a".to_owned(), rows: 1000, ..TargetSummary::default() }],
             tasks: 2,
             channels: 1,
             meter,
@@ -172,6 +194,11 @@ mod tests {
         let rejected = Summary { rejected: 1, rejects: Some("bad.jsonl".to_owned()), ..summary() };
         let told = "1 row rejected, they are in bad.jsonl";
         assert_eq!(text(&rejected, Level::Normal), format!("{line}\n{told}\n{note}"));
+        let parquet = TargetSummary { target: "a.parquet".to_owned(), rows: 990, rejected: 10, ..Default::default() };
+        let several = Summary { targets: [summary().targets, vec![parquet]].concat(), ..summary() };
+        let both = line.replace("shop.db#a", "shop.db#a, a.parquet");
+        let each = "  shop.db#a: 1,000 rows\n  a.parquet: 990 rows, 10 rejected";
+        assert_eq!(text(&several, Level::Normal), format!("{both}\n{each}\n{note}"));
         let more = "  run r1\n  2 tasks, 1 channel, 4 splits\n  4.00 MB as Arrow, 1.50 MB written\n  \
                     waited for reader 0.00 s, transform 0.00 s, writer 1.00 s";
         assert_eq!(text(&summary(), Level::Verbose), format!("{line}\n{more}\n{note}"));

@@ -108,7 +108,8 @@ fn comparison(args: &DiffArgs, sides: &[Side; 2]) -> Result<Comparison> {
     };
     let resend = |target: &String| -> Result<Resend> {
         let target = place::target(target, None, &sides[0])?;
-        let (_, target) = place::copy_places((&sides[0], &target), (&FileArgs::default(), &TargetFileArgs::default()))?;
+        let none = (FileArgs::default(), TargetFileArgs::default());
+        let (_, target, _) = place::copy_places((&sides[0], &[target]), (&none.0, &none.1))?;
         Ok(Resend { target, mode: mode::resending(args.mode, &args.key)? })
     };
     Ok(Comparison {

@@ -79,7 +79,7 @@ async fn list(state: &dyn StateLog, all: bool, output: Output) -> Result<()> {
             began,
             word(run.status).to_owned(),
             amount::counted(run.rows, "row"),
-            format!("{} to {}", run.source, run.target),
+            format!("{} to {}", run.source, [&[run.target.clone()], &run.also[..]].concat().join(", ")),
         ]
     };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();
@@ -104,8 +104,9 @@ fn text(run: &JobRun) -> String {
         vec!["last heard".to_owned(), format!("{} UTC", run.entry.last)],
         vec!["source".to_owned(), run.source.clone()],
         vec!["target".to_owned(), run.target.clone()],
-        vec!["rows".to_owned(), run.rows.to_string()],
     ];
+    lines.extend(run.also.iter().map(|also| vec!["also".to_owned(), also.clone()]));
+    lines.push(vec!["rows".to_owned(), run.rows.to_string()]);
     lines.extend(run.detail.clone().map(|detail| vec!["detail".to_owned(), detail]));
     if run.status == Status::Interrupted {
         let advice = "the same command with --resume goes on; etl jobs clean RUN gives it up";

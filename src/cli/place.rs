@@ -116,11 +116,6 @@ pub(super) fn source_label(endpoint: &str, object: &ObjectRef) -> String {
     }
 }
 
-/// The target's own name, with its endpoint where the name does not say it.
-pub(super) fn target_label(endpoint: &str, target: &str) -> String {
-    if target.contains(endpoint) { target.to_owned() } else { format!("{endpoint}#{target}") }
-}
-
 /// The place of a command that only reads.
 pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Result<Place> {
     let mut options = source_options(side, files)?;
@@ -138,24 +133,28 @@ pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Resu
     place(side, options)
 }
 
-/// The two places of a copy, with the file options on the side that they are meant for. Casts are left to the
-/// run, which tells the source of them.
+/// The places of a copy, the first target apart, with the file options on the sides that they are meant for. Casts are left
+/// to the run, which tells the source of them.
 pub(super) fn copy_places(
-    (source, target): (&Side, &Side),
+    (source, targets): (&Side, &[Side]),
     (files, to_files): (&FileArgs, &TargetFileArgs),
-) -> Result<(Place, Place)> {
+) -> Result<(Place, Place, Vec<Place>)> {
     let mut source_side = source_options(source, files)?;
-    let mut target_side = target_options(target, to_files)?;
+    let mut target_sides = target_options(targets, to_files)?;
     let delimited = delimited_options(files);
-    // They say how the source is read; where it has no delimiters, how the target is written.
+    let takes = |target: &&Side| is_delimited(&target.locator, to_files.to_format.as_deref());
+    // They say how the source is read; where it has no delimiters, how the targets are written.
     if is_delimited(&source.locator, files.from_format.as_deref()) {
         source_side.extend(delimited);
-    } else if is_delimited(&target.locator, to_files.to_format.as_deref()) {
-        target_side.extend(delimited);
+    } else if targets.iter().any(|target| takes(&target)) {
+        let sides = targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target));
+        sides.for_each(|(_, side)| side.extend(delimited.clone()));
     } else if !delimited.is_empty() {
         return Err(no_file(files));
     }
-    Ok((place(source, source_side)?, place(target, target_side)?))
+    let mut places = targets.iter().zip(target_sides).map(|(target, options)| place(target, options));
+    let first = places.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "a copy has a target")))?;
+    Ok((place(source, source_side)?, first, places.collect::<Result<_>>()?))
 }
 
 fn no_file(files: &FileArgs) -> Error {
@@ -224,7 +223,8 @@ fn source_options(side: &Side, files: &FileArgs) -> Result<Map<String, Json>> {
     Ok(options)
 }
 
-fn target_options(side: &Side, files: &TargetFileArgs) -> Result<Map<String, Json>> {
+/// Options that only files to be written can have, for each of `sides`.
+fn target_options(sides: &[Side], files: &TargetFileArgs) -> Result<Vec<Map<String, Json>>> {
     let mut options = Map::new();
     if let Some(format) = &files.to_format {
         options.insert("format".to_owned(), json!(format));
@@ -232,11 +232,12 @@ fn target_options(side: &Side, files: &TargetFileArgs) -> Result<Map<String, Jso
     if let Some(bytes) = files.file_bytes {
         options.insert("fileBytes".to_owned(), json!(bytes.0));
     }
-    if !options.is_empty() && side.locator.connector() != FILE {
+    let is_file = |side: &Side| side.locator.connector() == FILE;
+    if !options.is_empty() && !sides.iter().any(is_file) {
         let flag = if files.to_format.is_some() { "--to-format" } else { "--file-bytes" };
         return Err(usage(format!("{flag} is for files, and the target is none")).with_hint("leave it out"));
     }
-    Ok(options)
+    Ok(sides.iter().map(|side| if is_file(side) { options.clone() } else { Map::new() }).collect())
 }
 
 fn delimited_options(files: &FileArgs) -> Map<String, Json> {
@@ -294,7 +295,7 @@ mod tests {
 
     fn delimiters(source: &str, target: &str) -> Result<(Option<Json>, Option<Json>)> {
         let to = TargetFileArgs { to_format: None, file_bytes: None };
-        let (source, target) = copy_places((&side(source), &side(target)), (&files("tab"), &to))?;
+        let (source, target, _) = copy_places((&side(source), &[side(target)]), (&files("tab"), &to))?;
         let of = |place: &Place| place.options.get("delimiter").cloned();
         Ok((of(&source), of(&target)))
     }

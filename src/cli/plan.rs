@@ -5,17 +5,20 @@ use super::interrupt::Interrupt;
 use super::{amount, place, printer, settings, table};
 use crate::error::Result;
 use crate::run;
-use crate::run::report::{ColumnReport, PlanReport};
+use crate::run::report::{ColumnReport, PlanReport, TargetReport};
 use crate::run::resume::{Resume, ResumeGrade};
 use crate::sink::{ColumnFate, Guarantee, Publish, Writers};
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let job = settings::copy(args)?.job;
     let between = run::Between::of(&job)?;
-    let (from, to) = (between.source.label(), between.target.label());
+    let from = between.source.label();
+    let to: Vec<String> = between.targets().map(|target| target.label()).collect();
     let mut report = Interrupt::listen()?.or_stop(run::plan(&job, between)).await?;
     report.source = place::source_label(&from, &job.source.object);
-    report.target = place::target_label(&to, &report.target);
+    for (target, endpoint) in std::iter::once(&mut report.target).chain(&mut report.also).zip(&to) {
+        target.label = run::label(endpoint, &target.label);
+    }
     match args.talk.output {
         Output::Text => printer::data(&text(&report)),
         Output::Json => printer::json(&report),
@@ -27,29 +30,50 @@ const MARGIN: usize = 13;
 
 fn text(report: &PlanReport) -> String {
     let mut out = String::new();
-    let mut part = |head: &str, lines: &[String]| {
-        for (at, line) in lines.iter().enumerate() {
-            let head = if at == 0 { head } else { "" };
-            let line = line.replace('\n', &format!("\n{:MARGIN$}", ""));
-            out.push_str(format!("{head:<MARGIN$}{line}").trim_end());
-            out.push('\n');
-        }
-    };
-    part("source", std::slice::from_ref(&report.source));
-    part("target", std::slice::from_ref(&report.target));
-    part("estimate", &[estimate(report)]);
-    part("reading", &report.reading);
-    part("source does", &report.pushed_down);
-    part("channels", &report.sizing.arithmetic);
-    part("operators", &report.operators);
-    part("writing", &[writing(report)]);
-    part("resume", &[resume(&report.resume)]);
-    part("runs", &report.ddl);
-    part("note", &report.notes);
-    out.push_str("\ncolumns\n");
-    let rows: Vec<Vec<String>> = report.columns.iter().map(column).collect();
-    out.push_str(&table::aligned(&["source", "type", "target", "type", "values", ""], &rows, "  "));
+    part(&mut out, "source", std::slice::from_ref(&report.source));
+    part(&mut out, "target", std::slice::from_ref(&report.target.label));
+    let also: Vec<String> = report.also.iter().map(|target| target.label.clone()).collect();
+    part(&mut out, "also", &also);
+    part(&mut out, "estimate", &[estimate(report)]);
+    part(&mut out, "reading", &report.reading);
+    part(&mut out, "source does", &report.pushed_down);
+    part(&mut out, "channels", &report.sizing.arithmetic);
+    part(&mut out, "operators", &report.operators);
+    if also.is_empty() {
+        parts_of(&mut out, &report.target);
+        part(&mut out, "note", &report.notes);
+        columns_of(&mut out, &report.target);
+        return out;
+    }
+    part(&mut out, "note", &report.notes);
+    for target in std::iter::once(&report.target).chain(&report.also) {
+        out.push('\n');
+        part(&mut out, "into", std::slice::from_ref(&target.label));
+        parts_of(&mut out, target);
+        columns_of(&mut out, target);
+    }
     out
+}
+
+fn part(out: &mut String, head: &str, lines: &[String]) {
+    for (at, line) in lines.iter().enumerate() {
+        let head = if at == 0 { head } else { "" };
+        let line = line.replace('\n', &format!("\n{:MARGIN$}", ""));
+        out.push_str(format!("{head:<MARGIN$}{line}").trim_end());
+        out.push('\n');
+    }
+}
+
+fn parts_of(out: &mut String, target: &TargetReport) {
+    part(out, "writing", &[writing(target)]);
+    part(out, "resume", &[resume(&target.resume)]);
+    part(out, "runs", &target.ddl);
+}
+
+fn columns_of(out: &mut String, target: &TargetReport) {
+    out.push_str("\ncolumns\n");
+    let rows: Vec<Vec<String>> = target.columns.iter().map(column).collect();
+    out.push_str(&table::aligned(&["source", "type", "target", "type", "values", ""], &rows, "  "));
 }
 
 fn estimate(report: &PlanReport) -> String {
@@ -63,18 +87,18 @@ fn estimate(report: &PlanReport) -> String {
     parts.join(", ")
 }
 
-fn writing(report: &PlanReport) -> String {
-    let writers = match &report.writers {
+fn writing(target: &TargetReport) -> String {
+    let writers = match &target.writers {
         Writers::Any => "a writer per channel".to_owned(),
         Writers::One => "one writer, in the order of the source".to_owned(),
         Writers::ByKey(key) => format!("writers by key ({})", key.join(", ")),
     };
-    let publish = match report.publish {
+    let publish = match target.publish {
         Publish::Held => "one transaction",
         Publish::AtOnce => "staged, then published in one step",
         Publish::PerTask => "visible task by task",
     };
-    let guarantee = match report.guarantee {
+    let guarantee = match target.guarantee {
         Guarantee::AtLeastOnce => "a repeated attempt may double rows",
         Guarantee::IdempotentByKey => "a repeated attempt overwrites by key",
         Guarantee::ExactlyOnce => "every row exactly once",

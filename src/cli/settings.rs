@@ -6,7 +6,7 @@ use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Publish, Schema,
 use super::size::Rate;
 use super::{mode, place, rejects};
 use crate::endpoint::SnapshotId;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
 use crate::proof::Verify;
 use crate::shape::Cut;
@@ -55,15 +55,19 @@ pub(super) fn usage(message: impl Into<String>) -> Error {
 /// Makes a job of what was typed. Reads the files named by `@FILE`, nothing else.
 pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     let source = place::source(&args.source, &args.from)?;
-    let target = place::target(&args.target, args.into.into.as_deref(), &source)?;
+    let mut targets = vec![place::target(&args.target, args.into.into.as_deref(), &source)?];
+    for also in &args.into.also {
+        targets.push(place::target(also, None, &source).at("option", || "--also")?);
+    }
     let transform = transform(&args.transform)?;
-    let to_stdout = target.locator.is_standard_stream();
-    let (source, target) = place::copy_places((&source, &target), (&args.files, &args.to_files))?;
+    let to_stdout = targets.iter().any(|target| target.locator.is_standard_stream());
+    let (source, target, also) = place::copy_places((&source, &targets), (&args.files, &args.to_files))?;
     let job = Job {
         source,
         snapshot: args.snapshot.clone().map(SnapshotId),
         cut: if args.allow_mixed_snapshot { Cut::ByKey } else { Cut::Fastest },
         target,
+        also,
         transform,
         mode: mode::mode(args.into.mode, &args.by_key)?,
         empty_sync: mode::empty_sync(&args.by_key),
@@ -239,6 +243,20 @@ mod tests {
         assert_eq!(talk, Talk { progress: Progress::Auto, output: Output::Text, level: Level::Normal });
         assert!(!to_stdout);
         assert_eq!(resume, Resume::Unwanted);
+    }
+
+    #[test]
+    fn every_target_is_a_place_with_the_options_of_its_kind() {
+        let words = ["shop.db#orders", "a.csv", "--also", "b.parquet", "--also", "other.db", "--delim", "tab"];
+        let job = settings(&words).unwrap().job;
+        let connectors: Vec<&str> = job.targets().map(|place| place.connector.as_str()).collect();
+        assert_eq!(connectors, ["file", "file", "sqlite"]);
+        assert_eq!(job.also[1].object, crate::endpoint::ObjectRef::Table("orders".to_owned()));
+        let delimiters = job.targets().map(|place| place.options.get("delimiter").is_some());
+        assert_eq!(delimiters.collect::<Vec<_>>(), [true, false, false]);
+        let files = ["shop.db#orders", "other.db", "--also", "out/", "--to-format", "csv"];
+        assert_eq!(settings(&files).unwrap().job.also[0].options["format"], "csv");
+        assert!(settings(&["a.csv", "b.csv", "--also", "-"]).unwrap().to_stdout);
     }
 
     #[test]

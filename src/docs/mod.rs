@@ -29,6 +29,9 @@ pub mod transforms {}
 #[doc = include_str!("modes-and-commit.md")]
 pub mod modes_and_commit {}
 
+#[doc = include_str!("several-targets.md")]
+pub mod several_targets {}
+
 #[doc = include_str!("rejects.md")]
 pub mod rejects {}
 

@@ -26,7 +26,7 @@ use crate::sink::{Agreement, Receipt, Sink, Writer};
 const SHOWN: usize = 5;
 
 /// Frames that have a member of their own in the reasons.
-const PLACES: [&str; 5] = ["column", "line", "row", "split", "file"];
+const PLACES: [&str; 6] = ["column", "line", "row", "split", "file", "target"];
 
 /// The rejects of a run.
 #[derive(Debug)]
@@ -86,13 +86,18 @@ fn reason_fields() -> Fields {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let number = |name| Field::new(name, DataType::UInt64, true);
     let fields = [text("stage"), text("source"), text("split"), number("row"), number("line"), text("column")];
-    fields.into_iter().chain([text("kind"), text("reason"), text("record")]).collect()
+    fields.into_iter().chain([text("target"), text("kind"), text("reason"), text("record")]).collect()
 }
 
 impl RejectLog {
     /// A log of rejects of `source`; without a file they are only counted.
     pub fn new(max_errors: Option<MaxErrors>, source: String, file: Option<RejectFile>) -> Self {
         Self { max_errors, source, file, state: Mutex::default() }
+    }
+
+    /// How many rows were rejected.
+    pub fn rejected(&self) -> u64 {
+        self.state().rejected
     }
 
     /// The name of the file.
@@ -290,7 +295,7 @@ impl Basket {
         if counts.closed {
             return false;
         }
-        let rows = rejects.errors.len() as u64;
+        let rows = rejects.count;
         counts.rejected += rows;
         let room = SHOWN.saturating_sub(counts.shown.len());
         counts.shown.extend(rejects.errors.iter().take(room).map(shown));
@@ -334,7 +339,7 @@ impl RejectLog {
     /// `rejects` as rows of the file.
     fn batch(&self, rejects: Rejects) -> Result<RecordBatch> {
         let Some(file) = &self.file else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };
-        let Rejects { stage, rows, mut records, errors } = rejects;
+        let Rejects { stage, rows, mut records, errors, .. } = rejects;
         let columns = file.schema.fields().iter().take_while(|field| field.name() != REJECT);
         let mut columns: Vec<ArrayRef> = columns.map(|field| told(&rows, field)).collect::<Result<_>>()?;
         if rows.schema_ref().fields().iter().any(|field| file.schema.index_of(field.name()).is_err()) {
@@ -362,6 +367,7 @@ impl RejectLog {
             number("row"),
             number("line"),
             text("column"),
+            text("target"),
             Arc::new(StringArray::from_iter_values(errors.iter().map(|error| format!("{:?}", error.kind())))),
         ];
         let reason = |error: Error| error.map_frames(|frames| frames.retain(|frame| !PLACES.contains(&&*frame.what)));

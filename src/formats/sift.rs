@@ -85,6 +85,6 @@ pub(super) fn part(
         (record.record, record.error.at("line", line))
     });
     let (records, errors) = located.unzip();
-    let rejects = Rejects { stage: Stage::Read, rows, records, errors };
+    let rejects = Rejects { records, ..Rejects::new(Stage::Read, rows, errors) };
     Ok((filter_record_batch(all, &BooleanArray::new(kept.finish(), None))?, Some(rejects)))
 }

@@ -15,7 +15,7 @@ use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
 pub use errors::{ErrorPolicy, MaxErrors, OnError};
 
-/// One transfer from one place to another.
+/// One transfer from one place to another, or to several.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
@@ -29,6 +29,9 @@ pub struct Job {
     pub cut: Cut,
     /// Where rows go.
     pub target: Place,
+    /// Where they go besides: each gets all rows, in the same mode, with a commit of its own.
+    #[serde(default)]
+    pub also: Vec<Place>,
     /// What happens to them on the way.
     pub transform: Transform,
     /// What happens to what the target holds.
@@ -64,6 +67,7 @@ impl Job {
             snapshot: None,
             cut: Cut::default(),
             target,
+            also: Vec::new(),
             transform: Transform::default(),
             mode: WriteMode::Create,
             incremental: None,
@@ -76,6 +80,11 @@ impl Job {
             errors: ErrorPolicy::default(),
             limits: Limits::default(),
         }
+    }
+
+    /// All targets. The place of one among them is the number of its sink.
+    pub fn targets(&self) -> impl Iterator<Item = &Place> + Clone {
+        std::iter::once(&self.target).chain(&self.also)
     }
 }
 

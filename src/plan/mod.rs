@@ -10,6 +10,7 @@ pub mod error;
 pub mod gather;
 mod leaf;
 mod lineage;
+mod outlet;
 pub mod pipeline;
 pub mod read;
 pub mod rowwise;

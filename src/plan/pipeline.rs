@@ -35,7 +35,7 @@ use crate::plan::rowwise::{Labels, RowwiseExec};
 use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
 use crate::plan::tasks::{find_read, over_splits};
 use crate::plan::transform;
-use crate::plan::write::{Payload, WriteExec, WriteSpec};
+use crate::plan::write::{Payload, WriteExec, WriteSpec, WriteTarget};
 use crate::proof::Verify;
 use crate::runner::{PlanShape, Task, Transfer};
 use crate::sink::{Agreement, ColumnPlan, Form, Sink, Tasks, Writers};
@@ -109,25 +109,35 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Source columns that the agreement wants in their native form.
-    fn natives(&self, agreement: &Agreement) -> Vec<String> {
+    /// Source columns that the targets want in their native form.
+    fn natives(&self, targets: &[Target]) -> Vec<String> {
         let wanted = |name: &str| {
             let is = |column: &&ColumnPlan| column.incoming.as_deref() == Some(name) && column.target.is_some();
-            agreement.columns.iter().find(is).is_some_and(|column| column.form == Form::Native)
+            let plan = targets.iter().find_map(|target| target.agreement.columns.iter().find(is));
+            plan.is_some_and(|column| column.form == Form::Native)
         };
         let columns = self.shape.schema.fields().iter().zip(&self.origins);
         columns.filter(|(field, _)| wanted(field.name())).filter_map(|(_, origin)| origin.clone()).collect()
     }
 }
 
-/// Where a transfer goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Target<'a> {
-    /// Name of the endpoint among the job's ends.
-    pub endpoint: &'a str,
+/// One target of a transfer, which has agreed.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Name of its endpoint among the job's ends.
+    pub endpoint: String,
     /// The sink itself.
-    pub sink: &'a Arc<dyn Sink>,
-    /// What the sink was told when it agreed.
+    pub sink: Arc<dyn Sink>,
+    /// How rows land in it.
+    pub agreement: Agreement,
+    /// What its commit will be idempotent on.
+    pub token: Token,
+}
+
+/// How a transfer is cut, and how much it proves.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// What the sinks were told when they agreed.
     pub tasks: Tasks,
     /// The splits that an earlier process cut; none cuts anew.
     pub splits: Option<&'a [Split]>,
@@ -196,22 +206,26 @@ impl Pipeline {
         Ok(Draft { shape, plan_shape, parts, reading, readers, columns, origins: lineage.origins })
     }
 
-    /// Plans the transfer that `agreement`, made over `draft`, asks for.
-    pub async fn transfer(&self, draft: &Draft, agreement: Agreement, target: Target<'_>) -> Result<Planned> {
-        let (root, _) = self.physical(&draft.natives(&agreement)).await?;
+    /// Plans the transfer to `targets`, which agreed over `draft`, each of its columns all in the same form.
+    pub async fn transfer(&self, draft: &Draft, targets: &[Target], terms: Terms<'_>) -> Result<Planned> {
+        let (root, _) = self.physical(&draft.natives(targets)).await?;
         // The source plans in any case: reading begins with it.
         let reading = self.reading(&root).await?;
-        let splits = target.splits.map_or(reading.splits, <[Split]>::to_vec);
+        let splits = terms.splits.map_or(reading.splits, <[Split]>::to_vec);
         let pushed_down = self.pushed_down(&root);
-        let framed = if target.verify < Verify::Checksum { self.framed(&root, &agreement, target.sink) } else { None };
+        let framed = if terms.verify < Verify::Checksum { self.framed(&root, targets) } else { None };
         let (root, payload) = match framed {
             Some(framed) => (framed, Payload::Frames),
             None => (root, Payload::Columns),
         };
-        let (root, shape) = self.arranged(root, &splits, target.tasks, &agreement.writers)?;
-        let task_bytes = agreement.task_bytes;
-        let endpoint = target.endpoint.to_owned();
-        let spec = WriteSpec { endpoint, agreement, token: self.token.clone(), payload, verify: target.verify };
+        let (root, shape) = self.arranged(root, &splits, (terms.tasks, targets))?;
+        let task_bytes = targets.iter().filter_map(|target| target.agreement.task_bytes).max();
+        let write = |Target { endpoint, agreement, token, .. }: &Target| WriteTarget {
+            endpoint: endpoint.clone(),
+            agreement: agreement.clone(),
+            token: token.clone(),
+        };
+        let spec = WriteSpec { targets: targets.iter().map(write).collect(), payload, verify: terms.verify };
         let tasks = tasks(&splits, root.output_partitioning().partition_count());
         let root: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(Arc::new(spec), tasks, root));
         let operators = displayable(&*root).indent(false).to_string().lines().map(str::to_owned).collect();
@@ -305,39 +319,37 @@ impl Pipeline {
         }
     }
 
-    /// `root` as a reader of raw frames, where source and sink share an encoding and nothing lies between.
-    fn framed(
-        &self,
-        root: &Arc<dyn ExecutionPlan>,
-        agreement: &Agreement,
-        sink: &Arc<dyn Sink>,
-    ) -> Option<Arc<dyn ExecutionPlan>> {
+    /// `root` as a reader of raw frames, where source and sinks share an encoding and nothing lies between.
+    fn framed(&self, root: &Arc<dyn ExecutionPlan>, targets: &[Target]) -> Option<Arc<dyn ExecutionPlan>> {
         let read = (&**root as &dyn std::any::Any).downcast_ref::<ReadExec>()?;
         let scan = &read.spec().scan;
+        let encoding = self.table.source().encoding(scan).filter(|_| self.transform.limit.is_none())?;
         let same = |(wanted, given): (&FieldRef, &FieldRef)| wanted.name() == given.name();
-        let aligned = agreement.target.fields().len() == scan.schema.fields().len()
-            && agreement.target.fields().iter().zip(scan.schema.fields()).all(same);
-        let encoding = self.table.source().encoding(scan).filter(|_| aligned)?;
-        if self.transform.limit.is_some() || !sink.takes(agreement, &encoding) {
+        let takes = |Target { sink, agreement, .. }: &Target| {
+            agreement.target.fields().len() == scan.schema.fields().len()
+                && agreement.target.fields().iter().zip(scan.schema.fields()).all(same)
+                && sink.takes(agreement, &encoding)
+        };
+        if !targets.iter().all(takes) {
             return None;
         }
         let spec = ReadSpec { encoding: Some(encoding), ..ReadSpec::clone(read.spec()) };
         Some(Arc::new(ReadExec::new(Arc::new(spec), Arc::clone(read.children()[0]))))
     }
 
-    /// `root` with as many partitions as the sink takes writers, and how its splits become tasks.
+    /// `root` with as many partitions as all targets take writers, and how its splits become tasks.
     fn arranged(
         &self,
         root: Arc<dyn ExecutionPlan>,
         splits: &[Split],
-        tasks: Tasks,
-        writers: &Writers,
+        (tasks, targets): (Tasks, &[Target]),
     ) -> Result<(Arc<dyn ExecutionPlan>, PlanShape)> {
-        if let Writers::ByKey(_) = writers {
+        let mut writers = targets.iter().map(|target| &target.agreement.writers);
+        if writers.clone().any(|writers| matches!(writers, Writers::ByKey(_))) {
             let message = "a target whose writers are chosen by key cannot be written yet";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        let single = self.transform.limit.is_some() || matches!(writers, Writers::One);
+        let single = self.transform.limit.is_some() || writers.any(|writers| *writers == Writers::One);
         match shape_of(&root) {
             PlanShape::Rowwise if single => {
                 let apart: Vec<Vec<Split>> = splits.iter().map(|split| vec![split.clone()]).collect();

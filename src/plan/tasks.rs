@@ -8,8 +8,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::error::Result;
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::read::ReadExec;
-use crate::plan::write::WriteExec;
-use crate::runner::Task;
+use crate::plan::write::{WriteExec, WriteSpec};
+use crate::runner::{Task, Transfer};
 use crate::source::Split;
 
 /// `root` with one partition per task, each reading its own splits.
@@ -19,6 +19,17 @@ pub fn assign(root: &Arc<dyn ExecutionPlan>, tasks: &[(Task, Vec<Split>)]) -> Re
     let named = tasks.iter().map(|(task, _)| task.clone()).collect();
     let Some(write) = (&*reading as &dyn std::any::Any).downcast_ref::<WriteExec>() else { return Ok(reading) };
     Ok(Arc::new(WriteExec::new(Arc::clone(write.spec()), named, Arc::clone(write.children()[0]))))
+}
+
+/// `transfer` of `splits` alone, into those of its targets alone that have a number in `sinks`.
+pub fn narrowed(transfer: &Transfer, sinks: &[u32], splits: Vec<Split>) -> Transfer {
+    let mut root = Arc::clone(&transfer.root);
+    if let Some(write) = (&*transfer.root as &dyn std::any::Any).downcast_ref::<WriteExec>() {
+        let mut spec = WriteSpec::clone(write.spec());
+        spec.targets.retain(|target| sinks.contains(&target.token.sink));
+        root = Arc::new(WriteExec::new(Arc::new(spec), write.tasks().to_vec(), Arc::clone(write.children()[0])));
+    }
+    Transfer { root, splits, ..transfer.clone() }
 }
 
 /// `root` with its reader over `partitions` of splits.

@@ -82,7 +82,7 @@ impl Origin {
     }
 }
 
-/// The `refused` rows of `batch`, as they were when they came from the source, where `origin` knows that.
+/// The `refused` rows of `batch`, ascending, as they were when they came from the source, where `origin` knows that.
 pub(super) fn rejects(
     stage: Stage,
     batch: &RecordBatch,
@@ -91,6 +91,7 @@ pub(super) fn rejects(
 ) -> Result<Rejects> {
     let (mut rows, mut errors): (Vec<usize>, Vec<Error>) = refused.into_iter().unzip();
     let mut batch = batch;
+    let count = rows.chunk_by(|one, next| one == next).count() as u64;
     if let Some(origin) = origin {
         let places = origin.places(rows.clone());
         let at =
@@ -101,7 +102,7 @@ pub(super) fn rejects(
         }
     }
     let rows = UInt64Array::from_iter_values(rows.into_iter().map(|row| row as u64));
-    Ok(Rejects::new(stage, take_record_batch(batch, &rows)?, errors))
+    Ok(Rejects { count, ..Rejects::new(stage, take_record_batch(batch, &rows)?, errors) })
 }
 
 /// How messages name a split; empty for the first one where its source has no word for it: rows count from there anyway.

@@ -1,10 +1,10 @@
-//! `WriteExec`: batches in, one receipt out per partition. It opens the writer, casts, writes and flushes.
+//! `WriteExec`: batches in, one receipt out per partition and target. It opens the writers, casts, writes and flushes.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
@@ -15,23 +15,23 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
 };
+use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Token};
-use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::align::{Aligner, Unaligned};
 use crate::flow::meter::Part;
 use crate::flow::reject::Basket;
 use crate::plan::context::{Ends, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
+use crate::plan::outlet::{Fitting, Outlet};
 use crate::plan::read;
-use crate::plan::trail::{self, Origin, Trail, Written};
-use crate::proof::{ColumnProof, Verify, sums, total};
+use crate::plan::trail::{self, Origin, Trail};
+use crate::proof::Verify;
 use crate::reject::Stage;
 use crate::runner::Task;
-use crate::sink::{Agreement, Receipt, Writer};
+use crate::sink::{Agreement, Receipt};
 
 static SCHEMA: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("receipt", DataType::Utf8, false)])));
@@ -40,16 +40,24 @@ static SCHEMA: LazyLock<SchemaRef> =
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WriteSpec {
+    /// Where it goes: every batch to each of them.
+    pub targets: Vec<WriteTarget>,
+    /// What arrives.
+    pub payload: Payload,
+    /// How much proof the receipts carry.
+    pub verify: Verify,
+}
+
+/// One target of a [`WriteExec`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WriteTarget {
     /// Name of the endpoint among the job's [`Ends`].
     pub endpoint: String,
     /// How rows land.
     pub agreement: Agreement,
     /// For whom.
     pub token: Token,
-    /// What arrives.
-    pub payload: Payload,
-    /// How much proof the receipts carry.
-    pub verify: Verify,
 }
 
 /// What a writer gets.
@@ -98,7 +106,7 @@ impl WriteExec {
     }
 }
 
-/// The receipt in a batch that a [`WriteExec`] gave.
+/// The receipts in a batch that a [`WriteExec`] gave.
 pub fn receipts(batch: &RecordBatch) -> Result<Vec<Receipt>> {
     let column = batch.column(0).as_any().downcast_ref::<StringArray>();
     let column = column.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan gave no receipts"))?;
@@ -107,7 +115,8 @@ pub fn receipts(batch: &RecordBatch) -> Result<Vec<Receipt>> {
 
 impl DisplayAs for WriteExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WriteExec: {}", self.spec.agreement.label)
+        let labels: Vec<&str> = self.spec.targets.iter().map(|target| target.agreement.label.as_str()).collect();
+        write!(f, "WriteExec: {}", labels.join(", "))
     }
 }
 
@@ -156,27 +165,27 @@ impl ExecutionPlan for WriteExec {
                 to_datafusion(Error::new(ErrorKind::Internal, "the plan has more partitions than tasks"))
             })?;
         let ends = Ends::of(&context).map_err(to_datafusion)?;
-        let attempt = Attempt::new(self.spec.token.clone(), task.id, task.splits);
-        let basket = ends.rejects.as_ref().map(|log| Arc::new(log.basket(&attempt)));
+        let attempt = |target: &WriteTarget| Attempt::new(target.token.clone(), task.id, task.splits.clone());
+        let attempts: Vec<Attempt> = self.spec.targets.iter().map(attempt).collect();
+        // What is rejected belongs to the receipts of all of them.
+        let basket = ends.rejects.as_ref().zip(attempts.first()).map(|(log, first)| Arc::new(log.basket(first)));
         let context = match &basket {
             Some(basket) => with_extension(&context, Arc::clone(basket)),
             None => context,
         };
         let (context, trail) = trail::follow(&self.input, &context);
         let input = self.input.execute(partition, context)?;
-        let writing = Writing { spec: Arc::clone(&self.spec), attempt, ends, trail, basket };
-        let receipt = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipt)))
+        let writing = Writing { spec: Arc::clone(&self.spec), attempts, ends, trail, basket };
+        let receipts = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipts)))
     }
 }
-
-/// Rows that fit the target, and where they come from.
-type Fitting = (RecordBatch, Option<Origin>);
 
 /// One attempt of one task.
 struct Writing {
     spec: Arc<WriteSpec>,
-    attempt: Attempt,
+    /// One for each target.
+    attempts: Vec<Attempt>,
     ends: Arc<Ends>,
     trail: Option<Arc<Trail>>,
     /// Where rows go that do not fit.
@@ -191,99 +200,85 @@ impl Drop for Writing {
 }
 
 impl Writing {
+    /// Writes to all targets at once, as fast as the slowest takes it.
     async fn run(self, input: SendableRecordBatchStream) -> Result<RecordBatch> {
-        let agreement = &self.spec.agreement;
-        let writer = self.ends.sink(&self.spec.endpoint)?.writer(agreement, &self.attempt).await;
-        let mut writer = writer.map_err(|error| self.of_target(error))?;
-        let mut written = Written::default();
-        let (rows, columns) = match self.spec.payload {
-            Payload::Columns => self.write_columns(input, &mut *writer, &mut written).await?,
-            Payload::Frames => (self.write_frames(input, &mut *writer, &mut written).await?, None),
+        let targets = self.spec.targets.iter().zip(&self.attempts);
+        let mut outlets =
+            try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends))).await?;
+        let refused = match self.spec.payload {
+            Payload::Columns => self.write_columns(input, &mut outlets).await?,
+            Payload::Frames => self.write_frames(input, &mut outlets).await?,
         };
-        let receipt = self.sent(writer.flush(&self.spec.token), &written).await?;
-        let mut receipt = Receipt { columns, ..receipt };
-        if receipt.rows != rows {
-            let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
-            return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
+        let mut receipts = self.sent(try_join_all(outlets.iter_mut().map(Outlet::flush))).await?;
+        if let (Some(basket), Some(first)) = (&self.basket, receipts.first()) {
+            // What was refused on the way is missing in every target.
+            let before = basket.seal(first).await? - refused;
+            receipts.iter_mut().for_each(|receipt| receipt.rejected += before);
         }
-        if let Some(basket) = &self.basket {
-            receipt.rejected = basket.seal(&receipt).await?;
-        }
-        let json: ArrayRef = Arc::new(StringArray::from(vec![serde_json::to_string(&receipt)?]));
-        Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![json])?)
+        let json = receipts.iter().map(serde_json::to_string).collect::<std::result::Result<Vec<_>, _>>()?;
+        Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![Arc::new(StringArray::from(json))])?)
     }
 
-    async fn write_columns(
-        &self,
-        mut input: SendableRecordBatchStream,
-        writer: &mut dyn Writer,
-        written: &mut Written,
-    ) -> Result<(u64, Option<Vec<ColumnProof>>)> {
-        let agreement = &self.spec.agreement;
-        let aligner = Aligner::new(&input.schema(), &agreement.target, &agreement.columns);
-        let aligner = Arc::new(aligner.map_err(|error| self.of_target(error))?);
-        let mut rows = 0;
-        let proves = self.spec.verify >= Verify::Checksum;
-        let mut columns = proves.then(|| vec![ColumnProof::default(); agreement.target.fields().len()]);
+    /// How many rows did not fit some target.
+    async fn write_columns(&self, mut input: SendableRecordBatchStream, outlets: &mut [Outlet<'_>]) -> Result<u64> {
+        let schema = input.schema();
+        outlets.iter_mut().try_for_each(|outlet| outlet.expect(&schema, self.spec.verify))?;
+        let mut refused = 0;
         while let Some(batch) = self.received(&mut input).await? {
             let start = Instant::now();
-            let (fitting, origin) = match &self.basket {
-                Some(basket) => self.sifted(batch, &aligner, basket).await?,
-                None => self.aligned(batch, &aligner, rows).await?,
+            let origin = self.origin();
+            let fitting = match &self.basket {
+                None => try_join_all(outlets.iter_mut().map(|outlet| outlet.align(&batch, origin.as_ref()))).await?,
+                Some(basket) => {
+                    let sifting = outlets.iter_mut().map(|outlet| outlet.sift(&batch, origin.as_ref()));
+                    let mut sifted = try_join_all(sifting).await?;
+                    refused += self.set_aside(basket, (&batch, origin.as_ref()), &mut sifted).await?;
+                    sifted
+                }
             };
             self.ends.meter.waited(Part::Transform, start.elapsed());
-            let count = fitting.num_rows() as u64;
-            if count == 0 {
-                continue;
-            }
-            written.add(count, origin);
-            if proves {
-                let summed = fitting.clone();
-                let more = cpu::run(move || sums::of(&summed)).await?;
-                columns = total([columns.as_ref(), Some(&more)]);
-            }
-            self.sent(writer.write(fitting), written).await?;
-            rows += count;
+            let count = fitting.iter().map(Fitting::count).max().unwrap_or(0);
+            self.sent(try_join_all(outlets.iter_mut().zip(fitting).map(|(outlet, rows)| outlet.write(rows)))).await?;
             self.ends.meter.wrote(count);
         }
-        Ok((rows, columns))
+        Ok(refused)
     }
 
-    /// `batch` in the types of the target. `rows` rows of the task were written before it.
-    async fn aligned(&self, batch: RecordBatch, aligner: &Arc<Aligner>, rows: u64) -> Result<Fitting> {
-        let (origin, casts) = (self.origin(), Arc::clone(aligner));
-        let fitting = cpu::run(move || casts.align(&batch)).await?;
-        let fitting = fitting.map_err(|unaligned| self.of_target(located(unaligned, origin.as_ref(), rows)))?;
-        Ok((fitting, origin))
-    }
-
-    /// The rows of `batch` that fit, in the types of the target; the others go into `basket`.
-    async fn sifted(&self, batch: RecordBatch, aligner: &Arc<Aligner>, basket: &Basket) -> Result<Fitting> {
-        let (origin, casts, rows) = (self.origin(), Arc::clone(aligner), batch.clone());
-        let sifted = cpu::run(move || casts.sift(&rows)).await?.map_err(|error| self.of_target(error))?;
-        if !sifted.misfits.is_empty() {
-            let refused = sifted.misfits.into_iter().map(|misfit| (misfit.row, misfit.into_error("")));
-            basket.add(trail::rejects(Stage::Write, &batch, origin.as_ref(), refused.collect())?).await?;
-        }
-        Ok((sifted.fitting, origin.map(|origin| origin.filtered(sifted.kept))))
-    }
-
-    async fn write_frames(
+    /// Puts the rows of `batch` that do not fit into `basket`: one that several targets refuse once for each. How many rows
+    /// these are.
+    async fn set_aside(
         &self,
-        mut input: SendableRecordBatchStream,
-        writer: &mut dyn Writer,
-        written: &mut Written,
+        basket: &Basket,
+        (batch, origin): (&RecordBatch, Option<&Origin>),
+        sifted: &mut [Fitting],
     ) -> Result<u64> {
-        let mut rows = 0;
+        let several = sifted.len() > 1;
+        let mut refused: Vec<(usize, Error)> = Vec::new();
+        for (target, fitting) in self.spec.targets.iter().zip(sifted) {
+            let named = |error: Error| if several { error.at("target", &target.agreement.label) } else { error };
+            let misfits = std::mem::take(&mut fitting.misfits).into_iter();
+            refused.extend(misfits.map(|misfit| (misfit.row, named(misfit.into_error("")))));
+        }
+        if refused.is_empty() {
+            return Ok(0);
+        }
+        refused.sort_by_key(|(row, _)| *row);
+        let rejects = trail::rejects(Stage::Write, batch, origin, refused)?;
+        let count = rejects.count;
+        basket.add(rejects).await?;
+        Ok(count)
+    }
+
+    async fn write_frames(&self, mut input: SendableRecordBatchStream, outlets: &mut [Outlet<'_>]) -> Result<u64> {
         while let Some(batch) = self.received(&mut input).await? {
             let frame = read::frame(&batch);
             let (bytes, count) = frame.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan gave no frames"))?;
-            written.add(count, self.origin());
-            self.sent(writer.write_raw(bytes, count), written).await?;
-            rows += count;
+            let origin = self.origin();
+            let writing = outlets.iter_mut().map(|outlet| outlet.write_raw(bytes.clone(), count, origin.clone()));
+            self.sent(try_join_all(writing)).await?;
             self.ends.meter.wrote(count);
         }
-        Ok(rows)
+        Ok(0)
     }
 
     async fn received(&self, input: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
@@ -295,31 +290,11 @@ impl Writing {
         self.trail.as_ref().and_then(|trail| trail.pop())
     }
 
-    /// Awaits the writer, counts the time as waiting for it, and says of an error where it happened.
-    async fn sent<T>(&self, writing: impl Future<Output = Result<T>>, written: &Written) -> Result<T> {
+    /// Awaits the writers, and counts the time as waiting for them.
+    async fn sent<T>(&self, writing: impl Future<Output = Result<T>>) -> Result<T> {
         let start = Instant::now();
         let result = writing.await;
         self.ends.meter.waited(Part::Writer, start.elapsed());
-        result.map_err(|error| self.of_target(written.locate(error)))
-    }
-
-    fn of_target(&self, error: Error) -> Error {
-        error.at("target", &self.spec.agreement.label)
-    }
-}
-
-/// The error of a batch before which `rows` rows of the task were written.
-fn located(unaligned: Unaligned, origin: Option<&Origin>, rows: u64) -> Error {
-    let misfits = match unaligned {
-        Unaligned::Misfits(misfits) => misfits,
-        Unaligned::Error(error) => return error,
-    };
-    match (misfits.first(), origin) {
-        (Some(first), Some(origin)) => {
-            let error = misfits.into_error(0).map_frames(|frames| frames.retain(|frame| frame.what != "row"));
-            origin.locate(error, first.row as u64)
-        }
-        // People count rows from 1.
-        _ => misfits.into_error(rows + 1),
+        result
     }
 }

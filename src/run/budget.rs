@@ -21,6 +21,9 @@ pub const BATCH_ROWS: usize = 16_384;
 /// Batches of one channel that exist at the same time: read, in the lane, in transformation, written, encoded.
 const BATCHES_PER_CHANNEL: u64 = 16;
 
+/// Further ones for each target beside the first: cast for it, and encoded.
+const BATCHES_PER_TARGET: u64 = 2;
+
 /// Between these a batch's bytes are chosen. With smaller ones the work per batch would outweigh that per row.
 const BATCH_BYTES: std::ops::RangeInclusive<u64> = (128 << 10)..=(2 << 20);
 
@@ -66,9 +69,14 @@ pub fn memory(asked_bytes: Option<u64>) -> Result<u64> {
     Ok(memory)
 }
 
-/// How many channels `memory_bytes` can feed with batches of the smallest size.
-pub fn channels_max(memory_bytes: u64, work: Work) -> usize {
-    (batches_bytes(memory_bytes, work) / (BATCHES_PER_CHANNEL * BATCH_BYTES.start())).max(1) as usize
+/// Batches of one channel that exist at the same time.
+fn batches(targets: usize) -> u64 {
+    BATCHES_PER_CHANNEL + BATCHES_PER_TARGET * (targets.max(1) as u64 - 1)
+}
+
+/// How many channels into so many `targets` `memory_bytes` can feed with batches of the smallest size.
+pub fn channels_max(memory_bytes: u64, targets: usize, work: Work) -> usize {
+    (batches_bytes(memory_bytes, work) / (batches(targets) * BATCH_BYTES.start())).max(1) as usize
 }
 
 /// How many channels can have a row of `row_bytes` in all its copies at the same time.
@@ -76,17 +84,17 @@ pub fn channels_of_rows(memory_bytes: u64, row_bytes: u64) -> usize {
     usize::try_from(memory_bytes / row_bytes.saturating_mul(ROW_COPIES).max(1)).unwrap_or(usize::MAX).max(1)
 }
 
-/// Divides `memory_bytes` among `channels`, at most [`channels_max`] of them.
-pub fn divide(memory_bytes: u64, channels: usize, work: Work) -> Budget {
+/// Divides `memory_bytes` among `channels`, at most [`channels_max`] of them, each with a writer for each of its `targets`.
+pub fn divide(memory_bytes: u64, channels: usize, targets: usize, work: Work) -> Budget {
     let channels = channels.max(1) as u64;
-    let each = batches_bytes(memory_bytes, work) / (channels * BATCHES_PER_CHANNEL);
+    let each = batches_bytes(memory_bytes, work) / (channels * batches(targets));
     let batch_bytes = each.clamp(*BATCH_BYTES.start(), *BATCH_BYTES.end()) as usize;
     Budget {
         memory_bytes,
         batch_rows: BATCH_ROWS,
         batch_bytes,
         lane_bytes: 2 * batch_bytes,
-        writer_bytes: (memory_bytes / (4 * channels)) as usize,
+        writer_bytes: (memory_bytes / (4 * channels * targets.max(1) as u64)) as usize,
         operator_bytes: (memory_bytes / 2) as usize,
         heavy_bytes: (memory_bytes / 8) as usize,
     }
@@ -123,13 +131,15 @@ mod tests {
     fn no_division_exceeds_the_memory() {
         for memory_bytes in [LEAST_BYTES, 128 * MB, DEFAULT_BYTES, 8 << 30] {
             for work in [Work::Rows, Work::Query] {
-                let most = channels_max(memory_bytes, work);
-                for channels in [1, 2, 5, 17, 64, 1024].map(|channels| most.min(channels)) {
-                    let budget = divide(memory_bytes, channels, work);
-                    let batches = budget.batch_bytes as u64 * BATCHES_PER_CHANNEL * channels as u64;
-                    let writers = (budget.writer_bytes * channels) as u64;
-                    let operators = if work == Work::Query { budget.operator_bytes as u64 } else { 0 };
-                    assert!(batches + writers + operators <= memory_bytes, "{memory_bytes} {channels} {work:?}");
+                for targets in [1, 3] {
+                    let most = channels_max(memory_bytes, targets, work);
+                    for channels in [1, 2, 5, 17, 64, 1024].map(|channels| most.min(channels)) {
+                        let budget = divide(memory_bytes, channels, targets, work);
+                        let batches = budget.batch_bytes as u64 * batches(targets) * channels as u64;
+                        let writers = (budget.writer_bytes * channels * targets) as u64;
+                        let operators = if work == Work::Query { budget.operator_bytes as u64 } else { 0 };
+                        assert!(batches + writers + operators <= memory_bytes, "{memory_bytes} {channels} {work:?}");
+                    }
                 }
             }
         }
@@ -137,9 +147,10 @@ mod tests {
 
     #[test]
     fn the_floor_of_a_batch_bounds_the_channels() {
-        assert_eq!(channels_max(128 * MB, Work::Rows), 32);
-        assert_eq!(channels_max(128 * MB, Work::Query), 16);
-        assert_eq!(channels_max(DEFAULT_BYTES, Work::Rows), 128);
+        assert_eq!(channels_max(128 * MB, 1, Work::Rows), 32);
+        assert_eq!(channels_max(128 * MB, 1, Work::Query), 16);
+        assert_eq!(channels_max(DEFAULT_BYTES, 1, Work::Rows), 128);
+        assert_eq!(channels_max(DEFAULT_BYTES, 9, Work::Rows), 64);
     }
 
     #[test]
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_limited_job_has_small_batches() {
-        let budget = divide(DEFAULT_BYTES, 2, Work::Rows);
+        let budget = divide(DEFAULT_BYTES, 2, 1, Work::Rows);
         let slow = budget.paced(&Speed { job_rows: Some(80), job_bytes: Some(8000), ..Speed::default() });
         assert_eq!((slow.batch_rows, slow.batch_bytes), (10, 1000));
         assert_eq!(budget.paced(&Speed::default()), budget);

@@ -33,7 +33,7 @@ pub(super) fn folder(job: &Job) -> Option<String> {
         [FILE, SQLITE].contains(&place.connector.as_str()) && !path.starts_with('/')
     };
     let here = || std::env::current_dir().ok().map(|folder| folder.display().to_string());
-    if from_here(&job.source) || from_here(&job.target) { here() } else { None }
+    if std::iter::once(&job.source).chain(job.targets()).any(from_here) { here() } else { None }
 }
 
 /// What the log says of `job`: its SQL, which may hold a secret, by its digest.
@@ -43,6 +43,8 @@ pub(super) fn recorded(job: &Job) -> Json {
     what["preSql"] = Json::from(digests(&job.pre_sql));
     what["postSql"] = Json::from(digests(&job.post_sql));
     what["folder"] = Json::from(folder(job));
+    // Also when there is none, so that one more is seen as a difference, and one less.
+    what["also"] = what["also"].take();
     what
 }
 
@@ -57,6 +59,9 @@ fn described(job: &Job) -> Json {
         "preSql": job.pre_sql,
         "postSql": job.post_sql,
     });
+    if !job.also.is_empty() {
+        what["also"] = job.also.iter().map(place).collect();
+    }
     if let Some(incremental) = &job.incremental {
         what["incremental"] = json!(incremental);
     }
@@ -69,12 +74,12 @@ fn described(job: &Job) -> Json {
     what
 }
 
-/// The name under which the position of an incremental copy is kept. Columns and their transform may change; another
+/// The name under which the position of an incremental copy into `target` is kept. Columns and their transform may change; another
 /// source, target, cursor or choice of rows is another copy.
-pub(super) fn stream(job: &Job, cursor: &str) -> String {
+pub(super) fn stream(job: &Job, target: &Place, cursor: &str) -> String {
     digest_of(json!({
         "source": place(&job.source),
-        "target": place(&job.target),
+        "target": place(target),
         "cursor": cursor,
         "filter": job.transform.filter,
     }))
@@ -174,7 +179,8 @@ mod tests {
         let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
         let fewer = Arc::new(columns().project(&[0]).unwrap());
         others.push(of(&job(options()), &fewer));
-        let changes: [fn(&mut Job); 4] = [
+        let changes: [fn(&mut Job); 5] = [
+            |job| job.also.push(job.source.clone()),
             |job| job.transform.filter = None,
             |job| job.pre_sql.push("select 1".to_owned()),
             |job| job.post_sql.push("select 1".to_owned()),

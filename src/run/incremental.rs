@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The bound is the highest cursor at the session's point in time, found before anything is read. The target notes the
-//! position in the transaction that brings the rows; where it cannot, the state log does, after it.
+//! position in the transaction that brings the rows; where it cannot, the state log does, after it. Of several targets each
+//! has a position of its own, and the lowest of them is that of the copy.
 
 use std::cmp::Ordering;
 
@@ -21,7 +22,8 @@ use serde_json::{Value as Json, json};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::{Incremental, Job, NullCursor};
 use crate::run::fingerprint;
-use crate::sink::{Advance, Noted, Sink, WriteMode};
+use crate::run::targets::Goal;
+use crate::sink::{Advance, Noted, WriteMode};
 use crate::source::TableShape;
 use crate::state::{StateLog, StateRecord};
 
@@ -29,10 +31,10 @@ use crate::state::{StateLog, StateRecord};
 #[derive(Debug)]
 pub(super) struct Window {
     what: Incremental,
-    stream: String,
+    /// The targets that are written.
+    streams: Vec<Stream>,
     /// Where the names of files begin.
     folder: Option<String>,
-    noted: Noted,
     /// Where the last run ended.
     position: Option<ScalarValue>,
     /// Where this one begins.
@@ -41,28 +43,44 @@ pub(super) struct Window {
     bound: Option<ScalarValue>,
 }
 
+/// The copy into one target, and how far it has come.
+#[derive(Debug)]
+struct Stream {
+    sink: u32,
+    /// Its name.
+    name: String,
+    noted: Noted,
+}
+
 impl Window {
-    /// The window of `job` over a source of this `shape`, still without its end. The target is asked for the position,
+    /// The window of `job` over a source of this `shape`, still without its end. Its `goals` are asked for the position,
     /// then the log.
     pub(super) async fn begin(
         job: &Job,
         shape: &TableShape,
-        sink: &dyn Sink,
+        goals: &[Goal<'_>],
         state: Option<&dyn StateLog>,
     ) -> Result<Option<Self>> {
         let Some(what) = job.incremental.clone() else { return Ok(None) };
         let by_key = job.mode.merge().is_some();
         check(job, &what, by_key)?;
         let data_type = cursor_type(shape, &what.cursor).at("column", || &what.cursor)?;
-        let stream = fingerprint::stream(job, &what.cursor);
-        let noted = sink.position(&stream).await?;
-        let kept = match (&noted, state) {
-            (Noted::At(position), _) => Some(position.clone()),
-            (Noted::Nowhere, Some(state)) => logged(state, &stream, fingerprint::folder(job).as_deref()).await?,
-            // The target would know it.
-            _ => None,
-        };
-        let position = kept.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
+        let folder = fingerprint::folder(job);
+        let (mut streams, mut positions) = (Vec::new(), Vec::new());
+        for Goal { sink, endpoint, place } in goals {
+            let name = fingerprint::stream(job, place, &what.cursor);
+            let noted = endpoint.sink(&place.object)?.position(&name).await?;
+            let kept = match (&noted, state) {
+                (Noted::At(position), _) => Some(position.clone()),
+                (Noted::Nowhere, Some(state)) => logged(state, &name, folder.as_deref()).await?,
+                // The target would know it.
+                _ => None,
+            };
+            let position = kept.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
+            streams.push(Stream { sink: *sink, name, noted });
+            positions.push((endpoint.label(), position));
+        }
+        let position = lowest(&positions, by_key)?;
         let column = || Expr::Column(Column::from_name(&what.cursor));
         let begin = match &position {
             None => None,
@@ -70,7 +88,7 @@ impl Window {
             Some(position) if by_key => lowered(position, what.lag.as_deref())?.map(|from| column().gt_eq(lit(from))),
             Some(position) => Some(column().gt(lit(position.clone()))),
         };
-        Ok(Some(Self { what, stream, folder: fingerprint::folder(job), noted, position, begin, bound: None }))
+        Ok(Some(Self { what, streams, folder, position, begin, bound: None }))
     }
 
     /// The column that grows.
@@ -133,20 +151,25 @@ impl Window {
         }
     }
 
-    /// What the target notes with the commit.
-    pub(super) fn advance(&self) -> Result<Option<Advance>> {
-        let to = self.bound.as_ref().filter(|_| self.noted != Noted::Nowhere).map(printed).transpose()?;
-        Ok(to.map(|to| Advance { stream: self.stream.clone(), from: self.noted.clone(), to }))
+    fn stream(&self, sink: u32) -> Option<&Stream> {
+        self.streams.iter().find(|stream| stream.sink == sink)
     }
 
-    /// The position for the log.
-    pub(super) fn record(&self) -> Option<Json> {
-        let value = self.reached()?;
-        Some(json!({"stream": self.stream, "folder": self.folder, "cursor": self.cursor(), "value": value}))
+    /// What the target of `sink` notes with the commit.
+    pub(super) fn advance(&self, sink: u32) -> Result<Option<Advance>> {
+        let Some(Stream { name, noted, .. }) = self.stream(sink) else { return Ok(None) };
+        let to = self.bound.as_ref().filter(|_| *noted != Noted::Nowhere).map(printed).transpose()?;
+        Ok(to.map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
+    }
+
+    /// The position of the copy into `sink`, for the log.
+    pub(super) fn record(&self, sink: u32) -> Option<Json> {
+        let (stream, value) = (&self.stream(sink)?.name, self.reached()?);
+        Some(json!({"stream": stream, "folder": self.folder, "cursor": self.cursor(), "value": value}))
     }
 
     /// The position that the run reaches, as text.
-    fn reached(&self) -> Option<String> {
+    pub(super) fn reached(&self) -> Option<String> {
         self.bound.as_ref().and_then(|bound| printed(bound).ok())
     }
 
@@ -164,7 +187,7 @@ impl Window {
             }
             (Some(position), _) => format!("the position of {cursor} stays at {}", text(position)),
         }];
-        if self.noted == Noted::Nowhere {
+        if self.streams.iter().any(|stream| stream.noted == Noted::Nowhere) {
             notes.push(
                 "the target notes no position, the log of runs does: a copy that is killed just after its commit is \
                  done again by the next one"
@@ -173,6 +196,28 @@ impl Window {
         }
         notes
     }
+}
+
+/// The position that all of `positions` have reached; none where one has not begun.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) where they differ and rows cannot be merged: some of them would be doubled.
+fn lowest(positions: &[(String, Option<ScalarValue>)], by_key: bool) -> Result<Option<ScalarValue>> {
+    let mut all = positions.iter();
+    let Some((first, mut lowest)) = all.next().cloned() else { return Ok(None) };
+    for (label, position) in all {
+        if !by_key && *position != lowest {
+            let message = format!("{first} and {label} are at different positions, and rows would be there twice");
+            let hint = "copy into the one that is behind alone, then into all of them; or name a --key";
+            return Err(Error::new(ErrorKind::Usage, message).with_hint(hint));
+        }
+        lowest = match (lowest, position) {
+            (Some(one), Some(other)) if other.partial_cmp(&one) == Some(Ordering::Less) => Some(other.clone()),
+            (Some(one), Some(_)) => Some(one),
+            _ => None,
+        };
+    }
+    Ok(lowest)
 }
 
 /// Refuses what would leave rows out or double them.
@@ -309,6 +354,20 @@ mod tests {
             assert_eq!((value.data_type(), printed(&value).unwrap().as_str()), (data_type, text));
         }
         assert_eq!(parsed("soon", &DataType::Int64).unwrap_err().kind(), ErrorKind::Schema);
+    }
+
+    #[test]
+    fn the_lowest_position_counts_and_without_a_key_there_is_but_one() {
+        let at = |positions: &[Option<i64>], by_key| {
+            let named =
+                positions.iter().map(|position| ("t".to_owned(), position.map(|at| ScalarValue::Int64(Some(at)))));
+            lowest(&named.collect::<Vec<_>>(), by_key).map(|found| found.map(|found| printed(&found).unwrap()))
+        };
+        assert_eq!(at(&[Some(7), Some(5), Some(9)], true).unwrap().unwrap(), "5");
+        assert_eq!(at(&[Some(7), None, Some(9)], true).unwrap(), None);
+        assert_eq!(at(&[Some(7), Some(7)], false).unwrap().unwrap(), "7");
+        assert_eq!(at(&[Some(7), Some(5)], false).unwrap_err().kind(), ErrorKind::Usage);
+        assert_eq!(at(&[None, Some(5)], false).unwrap_err().kind(), ErrorKind::Usage);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct JobRun {
     pub source: String,
     /// Target without secrets.
     pub target: String,
+    /// The targets beside it.
+    pub also: Vec<String>,
     /// Rows that became visible, or are known to be staged.
     pub rows: u64,
     /// Why it failed; which process it is.
@@ -79,31 +81,43 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
     let alive = holder.filter(|holder| holder.life == Life::Alive);
     let status = if alive.is_some() { Status::Running } else { Status::Interrupted };
     let detail = alive.map(|holder| holder.process.clone());
-    let mut run = JobRun { entry, status, source: String::new(), target: String::new(), rows: 0, detail };
+    let (source, target, also) = (String::new(), String::new(), Vec::new());
+    let mut run = JobRun { entry, status, source, target, also, rows: 0, detail };
+    let mut rows: HashMap<u32, u64> = HashMap::new();
     for record in records {
         match record {
             StateRecord::Started { job, .. } => {
-                let text = |name: &str| job[name].as_str().unwrap_or_default().to_owned();
-                (run.source, run.target) =
-                    (shown(job, "source", text("sourceLabel")), shown(job, "target", text("targetLabel")));
+                run.source = shown(&job["source"], &job["sourceLabel"]);
+                run.target = shown(&job["target"], &job["targetLabel"]);
+                let also = job["also"].as_array().into_iter().flatten().enumerate();
+                run.also = also.map(|(index, place)| shown(place, &job["alsoLabels"][index])).collect();
             }
-            StateRecord::Planned { .. } => run.rows = 0,
-            StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => run.rows += receipt.rows,
-            StateRecord::Finished { rows } => (run.status, run.rows) = (Status::Finished, *rows),
+            StateRecord::Planned { .. } => rows.clear(),
+            StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
+                *rows.entry(receipt.sink).or_default() += receipt.rows;
+            }
+            StateRecord::Finished { rows: all } => {
+                run.status = Status::Finished;
+                rows = HashMap::from([(0, *all)]);
+            }
             StateRecord::Aborted { reason } => {
-                (run.status, run.rows, run.detail) = (Status::Failed, 0, Some(reason.clone()));
+                (run.status, run.detail) = (Status::Failed, Some(reason.clone()));
+                rows.clear();
             }
             StateRecord::StepBegun { .. } | StateRecord::Step { .. } | StateRecord::Committed { .. } => {}
         }
     }
+    // Each target gets all of them.
+    run.rows = rows.into_values().max().unwrap_or(0);
     run
 }
 
 /// A place with its object, for people.
-fn shown(job: &Json, side: &str, label: String) -> String {
-    match job[side]["object"]["table"].as_str() {
+fn shown(place: &Json, label: &Json) -> String {
+    let label = label.as_str().unwrap_or_default();
+    match place["object"]["table"].as_str() {
         Some(table) => format!("{label}#{table}"),
-        None => label,
+        None => label.to_owned(),
     }
 }
 
@@ -139,16 +153,24 @@ pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<
     }
 }
 
-/// Removes what `run` staged and did not commit.
+/// Removes what `run` staged and did not commit, in each of its targets.
 async fn sweep(run: &Unfinished) -> Result<()> {
-    let Some(plan) = run.planned.as_ref().filter(|_| !run.committed) else { return Ok(()) };
-    let mut place = Place::deserialize(&run.job["target"])?;
-    // Where the password was hidden, another way to it is tried: a pass file, the environment.
-    if let Some(url) = place.options["url"].as_str().map(unmask) {
-        place.options["url"] = Json::from(url);
+    let Some(plan) = &run.planned else { return Ok(()) };
+    let also = run.job["also"].as_array().into_iter().flatten();
+    let places = (0..).zip(std::iter::once(&run.job["target"]).chain(also));
+    for ((sink, place), agreement) in places.zip(&plan.agreements) {
+        if run.committed.contains(&sink) {
+            continue;
+        }
+        let mut place = Place::deserialize(place)?;
+        // Where the password was hidden, another way to it is tried: a pass file, the environment.
+        if let Some(url) = place.options["url"].as_str().map(unmask) {
+            place.options["url"] = Json::from(url);
+        }
+        let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
+        endpoint(&place)?.sink(&place.object)?.abort(agreement, &token).await?;
     }
-    let token = Token { run: run.run.clone(), transfer: 0, sink: 0, epoch: 0 };
-    endpoint(&place)?.sink(&place.object)?.abort(&plan.agreement, &token).await
+    Ok(())
 }
 
 #[cfg(test)]

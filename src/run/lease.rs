@@ -52,7 +52,16 @@ impl Lease {
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) when another run has taken it.
     pub(super) async fn renew(&self) -> Result<()> {
-        self.state.lease(&self.job, &self.run).await
+        let renewed = self.state.lease(&self.job, &self.run).await;
+        if renewed.as_ref().is_err_and(|error| error.kind() == ErrorKind::Busy) {
+            self.lost.cancel();
+        }
+        renewed
+    }
+
+    /// Whether another run has taken it, as far as this one has heard.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
     }
 
     /// Gives it back. What cannot be given back runs out.

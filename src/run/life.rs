@@ -5,7 +5,11 @@
 //!           └──── a failure or a stop: sweep the stage, Aborted ───────────────────╨── a failure: "the data are committed" ──
 //! ```
 //!
-//! A run whose process died is gone on with by another one: it asks the target what is there, and goes on behind that.
+//! Of several targets each has its commit. A run whose process died is gone on with by another one: it asks the targets what
+//! is there, and goes on behind that.
+
+mod commit;
+mod past;
 
 use std::pin::pin;
 use std::sync::OnceLock;
@@ -15,6 +19,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
+use self::past::Past;
 use super::{Surroundings, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -23,12 +28,11 @@ use crate::job::{Job, Toggle};
 use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
-use crate::run::resume::{Plan, can_complete, mixes};
-use crate::run::stages::{Agreed, Committed, Opened};
+use crate::run::stages::{Agreed, Committed, Landed, Opened};
 use crate::run::steps::Steps;
-use crate::run::verify;
-use crate::runner::{PlanShape, RunEvents, Runner as _};
-use crate::sink::{Kept, Progress, Receipt, WriteMode};
+use crate::run::{targets, verify};
+use crate::runner::{RunEvents, Runner as _, Transfer};
+use crate::sink::{Kept, Receipt, WriteMode};
 use crate::state::{StateLog, StateRecord};
 
 /// How often a run asks whether its point in time is still there.
@@ -46,16 +50,6 @@ pub(super) struct Life<'a> {
     lease: OnceCell<Lease>,
     check_every: Duration,
     sweep_time: Duration,
-}
-
-/// What an earlier process of the run left.
-enum Past {
-    /// Nothing, or nothing that was of use.
-    Nothing { note: Option<String> },
-    /// The stage of this plan, with the tasks of these receipts.
-    Staged { plan: Plan, receipts: Vec<Receipt> },
-    /// All of it.
-    Committed(Committed),
 }
 
 impl<'a> Life<'a> {
@@ -80,7 +74,7 @@ impl<'a> Life<'a> {
         }
         match self.committed().await {
             Ok(committed) => {
-                self.completed(&committed).await.map_err(|error| begun(error).at("the data are", "committed"))
+                self.completed(committed).await.map_err(|error| begun(error).at("the data are", "committed"))
             }
             Err(Failure { error, left }) => {
                 // The failure itself is what the user must see, whatever session and log say to it.
@@ -113,8 +107,8 @@ impl<'a> Life<'a> {
     /// Everything up to the commit. What pre-SQL did stays after a failure, and the error says so.
     async fn committed(&self) -> Result<Committed, Failure> {
         let past = self.past().await?;
-        if let Past::Committed(committed) = past {
-            return Ok(committed);
+        if past.landed.len() == self.job.targets().count() {
+            return Ok(past.into());
         }
         let mut ran = 0;
         let result = match self.pre_sql(&mut ran).await {
@@ -125,52 +119,6 @@ impl<'a> Life<'a> {
             0 => failure,
             _ => Failure { error: begun(failure.error).at("after pre-SQL,", "whose changes stay"), ..failure },
         })
-    }
-
-    /// What is left of the run that is gone on with. What is of no use is removed.
-    async fn past(&self) -> Result<Past> {
-        let plan = self.surroundings.resume.as_ref().and_then(|resumed| Some((resumed, resumed.planned.as_ref()?)));
-        let Some((resumed, plan)) = plan else { return Ok(Past::Nothing { note: None }) };
-        let (token, agreement) = (&self.opened.token, &plan.agreement);
-        let sink = self.opened.target.sink(&self.job.target.object)?;
-        let committed = |receipts: &[Receipt], note: &str| {
-            let (agreement, receipts) = (agreement.clone(), receipts.to_vec());
-            let (merged, position) = (None, None);
-            Past::Committed(Committed {
-                agreement,
-                receipts,
-                channels: 0,
-                merged,
-                position,
-                note: Some(note.to_owned()),
-            })
-        };
-        if resumed.committed {
-            return Ok(committed(&resumed.wrote, "the rows were committed before; what comes after was done now"));
-        }
-        let kept = match self.surroundings.or_stop(sink.progress(agreement, token, &resumed.wrote)).await? {
-            Progress::Committed => {
-                return Ok(committed(&resumed.wrote, "the rows were committed when it was interrupted"));
-            }
-            Progress::Kept(kept) => kept,
-        };
-        let can_complete = can_complete(self.job, plan, &self.opened.session.snapshot());
-        if can_complete && agreement.kept == Kept::Tasks {
-            return Ok(Past::Staged { plan: plan.clone(), receipts: kept });
-        }
-        if agreement.tasks_stay() && !kept.is_empty() {
-            let message =
-                "the rows of its tasks are in the target, and the source is not at their point in time any more";
-            return Err(Error::new(ErrorKind::Step, message)
-                .at("run", &token.run)
-                .with_hint("remove its rows, give it up by 'etl jobs clean', and begin anew"));
-        }
-        self.surroundings.or_stop(sink.abort(agreement, token)).await?;
-        let note = match (agreement.kept, can_complete) {
-            (Kept::Tasks, _) => "it was begun again: the source is not at the point in time of the interrupted run",
-            _ => "it was begun again: the target keeps nothing of an interrupted copy",
-        };
-        Ok(Past::Nothing { note: Some(note.to_owned()) })
     }
 
     async fn pre_sql(&self, ran: &mut usize) -> Result<()> {
@@ -195,77 +143,59 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// From the agreement to the commit.
-    async fn moved(&self, past: Past) -> Result<Committed, Failure> {
-        let (agreed, done, note) = match past {
-            Past::Staged { plan, receipts } => self.staged(plan, receipts).await?,
-            Past::Nothing { note } => (self.agreed().await?, Vec::new(), note),
-            Past::Committed(committed) => return Ok(committed),
+    /// From the agreement to the commits.
+    async fn moved(&self, Past { landed, staged, note }: Past) -> Result<Committed, Failure> {
+        let (agreed, done, note) = match staged {
+            Some(staged) => self.staged(staged, &landed, note).await?,
+            None => (self.agreed(&landed).await?, Vec::new(), note),
         };
-        let _ = self.log.kept.set(agreed.agreement.kept);
-        self.opened.expect(self.job, self.surroundings, &done);
+        let kept = agreed.targets.iter().map(|target| (target.token.sink, target.agreement.kept));
+        let _ = self.log.kept.set(kept.collect());
+        self.opened.expect(self.job, self.surroundings, &agreed, &done);
         match self.written(&agreed, done).await {
-            Ok(receipts) => {
-                let (channels, merged) = (agreed.sizing.channels, agreed.sink.merged(&self.opened.token));
-                let (agreement, position) = (agreed.agreement, self.opened.position());
-                Ok(Committed { agreement, receipts, channels, merged, position, note })
-            }
-            Err(error) => Err(self.swept(&agreed, begun(error)).await),
+            Ok(receipts) => self.commit(&agreed, &receipts, landed, note).await,
+            Err(error) => Err(self.swept(&agreed.targets, &landed, begun(error)).await),
         }
     }
 
-    /// The agreement of a stage that is there, with what is in it.
-    async fn staged(&self, plan: Plan, receipts: Vec<Receipt>) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
-        let sink = self.opened.target.sink(&self.job.target.object)?;
-        let mixed = mixes(self.job, &plan, &self.opened.session.snapshot());
-        let Plan { agreement, splits, at, .. } = plan;
-        let agreed = self.surroundings.or_stop(self.opened.planned(self.job, sink, agreement, Some(&splits))).await?;
-        if agreed.planned.transfer.shape == PlanShape::Wide {
-            self.surroundings.or_stop(agreed.sink.abort(&agreed.agreement, &self.opened.token)).await?;
-            let note = "it was begun again: all rows are needed together";
-            return Ok((self.agreed().await?, Vec::new(), Some(note.to_owned())));
-        }
-        let splits = agreed.planned.transfer.splits.len();
-        let there: usize = receipts.iter().map(|receipt| receipt.splits.len()).sum();
-        let mut note = format!("{there} of {splits} splits were there from before it was interrupted");
-        if mixed && there > 0 {
-            let then = at.as_deref().unwrap_or("the time of the interrupted run");
-            note = format!("not one point in time: {then} to {} UTC; {note}", now());
-        }
-        Ok((agreed, receipts, Some(note)))
-    }
-
-    /// A new agreement, under the lease of the job.
-    async fn agreed(&self) -> Result<Agreed> {
-        let agreed = self.surroundings.or_stop(self.opened.agree(self.job)).await?;
-        self.surroundings.or_stop(self.hold(agreed.agreement.kept)).await?;
+    /// A new agreement, under the lease of the job, with the targets that have not `landed`.
+    async fn agreed(&self, landed: &[Landed]) -> Result<Agreed> {
+        let agreed = self.surroundings.or_stop(self.opened.agree(self.job, landed)).await?;
+        self.surroundings.or_stop(self.hold(agreed.kept())).await?;
+        let before = landed.iter().map(|landed| (landed.sink, &landed.agreement));
+        let new = agreed.targets.iter().map(|target| (target.token.sink, &target.agreement));
+        let mut agreements: Vec<_> = before.chain(new).collect();
+        agreements.sort_by_key(|(sink, _)| *sink);
         let planned = StateRecord::Planned {
             transfer: 0,
             snapshot: self.opened.session.snapshot(),
             splits: agreed.planned.transfer.splits.clone(),
             cut: self.opened.was_cut(),
             at: Some(now()),
-            agreements: vec![agreed.agreement.clone()],
+            agreements: agreements.into_iter().map(|(_, agreement)| agreement.clone()).collect(),
         };
         self.surroundings.or_stop(self.log.append(&planned)).await?;
         Ok(agreed)
     }
 
-    /// Prepares the stage, runs the tasks that are not `done` and commits.
+    /// Prepares the stages and runs the tasks that are not `done`, up to the first commit.
     async fn written(&self, agreed: &Agreed, done: Vec<Receipt>) -> Result<Vec<Receipt>> {
-        let (sink, session) = (&agreed.sink, &self.opened.session);
-        self.surroundings.or_stop(sink.prepare(&agreed.agreement, &self.opened.token)).await?;
+        let session = &self.opened.session;
+        self.surroundings.or_stop(targets::prepare(&agreed.targets)).await?;
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
         if let Some(rejects) = &self.opened.rejects {
             self.surroundings.or_stop(rejects.prepare()).await?;
         }
-        let mut receipts = self.run(&runner, agreed, &done).await?;
-        receipts.extend(done);
+        let mut receipts = done;
+        for (sinks, part) in targets::left(&agreed.planned.transfer, &agreed.targets, &receipts) {
+            let more = self.run(&runner, &part, &targets::of(&receipts, &sinks)).await?;
+            receipts.extend(more);
+        }
         refuse_empty_sync(self.job, &receipts)?;
         // All rows are there: locks and snapshot of the source are not needed while the target is published.
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
-        self.surroundings.or_stop(verify::stage(self.job, agreed, &self.opened.token, &receipts)).await?;
+        self.surroundings.or_stop(verify::stages(self.job, &agreed.targets, &receipts)).await?;
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
         }
@@ -276,35 +206,12 @@ impl<'a> Life<'a> {
             // First: rows that stand nowhere must not be missed in the target.
             rejects.commit().await?;
         }
-        let committed = sink.commit(&agreed.agreement, &self.opened.token, &receipts).await;
-        committed.map_err(unanswered).at("step", || "commit")?;
         Ok(receipts)
     }
 
-    /// Sweeps what was staged. A failure to do so is told beside the one that led here. Rows that are seen stay.
-    async fn swept(&self, agreed: &Agreed, mut error: Error) -> Failure {
-        if agreed.agreement.tasks_stay() {
-            let (agreement, token) = (&agreed.agreement, &self.opened.token);
-            let standing = timeout(self.sweep_time, agreed.sink.progress(agreement, token, &[])).await;
-            if !matches!(&standing, Ok(Ok(Progress::Kept(kept))) if kept.is_empty()) {
-                let error = error.at("the rows of tasks that had ended", "stay, and --resume goes on behind them");
-                return Failure { error, left: Left::Stage };
-            }
-        }
-        if let Some(rejects) = &self.opened.rejects {
-            error = rejects.abandon(error).await;
-        }
-        let error = match timeout(self.sweep_time, agreed.sink.abort(&agreed.agreement, &self.opened.token)).await {
-            Ok(Ok(())) => return Failure { error, left: Left::Nothing },
-            Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
-            Err(_) => error.at("what was staged was not removed within", format!("{} s", self.sweep_time.as_secs())),
-        };
-        Failure { error, left: Left::Stage }
-    }
-
     /// Runs the tasks, and ends them when the source's point in time or the lease is lost.
-    async fn run(&self, runner: &LocalRunner, agreed: &Agreed, done: &[Receipt]) -> Result<Vec<Receipt>> {
-        let mut running = pin!(runner.run(&agreed.planned.transfer, done, &self.log));
+    async fn run(&self, runner: &LocalRunner, transfer: &Transfer, done: &[Receipt]) -> Result<Vec<Receipt>> {
+        let mut running = pin!(runner.run(transfer, done, &self.log));
         let overtaken = async {
             match self.lease.get() {
                 Some(lease) => lease.lost().await,
@@ -322,16 +229,16 @@ impl<'a> Life<'a> {
         Err(error)
     }
 
-    /// All that follows the commit. The log alone keeps nothing from being done.
-    async fn completed(&self, committed: &Committed) -> Result<Summary> {
+    /// All that follows the commits. The log alone keeps nothing from being done.
+    async fn completed(&self, mut committed: Committed) -> Result<Summary> {
         let token = &self.opened.token;
-        let (transfer, sink, epoch) = (token.transfer, token.sink, token.epoch);
-        let position = committed.position.clone();
-        let mut logged = self.log.append(&StateRecord::Committed { transfer, sink, epoch, position }).await;
+        let mut logged = std::mem::replace(&mut committed.logged, Ok(()));
         if logged.is_ok() {
-            // It may take the target's own mark away, which is all that says so otherwise.
-            let finished = self.opened.target.finish(std::slice::from_ref(&committed.agreement)).await;
-            finished.at("step", || "finishing the target")?;
+            for Landed { sink, agreement, .. } in &committed.landed {
+                // It may take the target's own mark away, which is all that says so otherwise.
+                let endpoint = self.opened.goal(self.job, *sink)?.endpoint;
+                endpoint.finish(std::slice::from_ref(agreement)).await.at("step", || "finishing the target")?;
+            }
         }
         for (index, sql) in self.job.post_sql.iter().enumerate() {
             let executed = self.steps().run(&token.run, (Step::PostSql, index as u32), sql).await;
@@ -339,7 +246,7 @@ impl<'a> Life<'a> {
             let done = StateRecord::Step { step: Step::PostSql, index: index as u32 };
             logged = logged.and(self.log.append(&done).await);
         }
-        let mut summary = self.opened.summary(committed, self.surroundings);
+        let mut summary = self.opened.summary(&committed, self.surroundings);
         logged.and(self.log.append(&StateRecord::Finished { rows: summary.rows }).await)?;
         self.release().await;
         if self.surroundings.stop.is_cancelled() {
@@ -364,6 +271,8 @@ enum Left {
     Nothing,
     /// It could not be removed: the run can be gone on with.
     Stage,
+    /// The rows themselves, and others have them not: the run can be gone on with.
+    Part,
 }
 
 impl From<Error> for Failure {
@@ -402,22 +311,12 @@ fn refuse_empty_sync(job: &Job, receipts: &[Receipt]) -> Result<()> {
         .with_hint("look why the source is empty; if it is meant to be, use --allow-empty"))
 }
 
-/// A commit whose answer was lost may have been done.
-fn unanswered(error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Connection | ErrorKind::Timeout => {
-            error.with_hint("the answer was lost: look whether the rows are there before you run it again")
-        }
-        _ => error,
-    }
-}
-
 /// The log of one run.
 pub(super) struct Log<'a> {
     state: Option<&'a dyn StateLog>,
     run: &'a str,
-    /// What the target keeps, once that is agreed on.
-    kept: OnceLock<Kept>,
+    /// What each sink keeps, once that is agreed on.
+    kept: OnceLock<Vec<(u32, Kept)>>,
     rejects: Option<&'a RejectLog>,
 }
 
@@ -433,7 +332,7 @@ impl Log<'_> {
 #[async_trait]
 impl RunEvents for Log<'_> {
     async fn wrote(&self, receipt: &Receipt) -> Result<()> {
-        let outlives = self.kept.get() == Some(&Kept::Tasks);
+        let outlives = self.kept.get().is_some_and(|kept| kept.contains(&(receipt.sink, Kept::Tasks)));
         let (transfer, logged) = (0, receipt.clone());
         let record = if outlives {
             StateRecord::Wrote { transfer, receipt: logged }
@@ -449,57 +348,4 @@ impl RunEvents for Log<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-
-    use super::*;
-    use crate::endpoint::ObjectRef;
-    use crate::job::Place;
-    use crate::run::Between;
-    use crate::run::stages;
-    use crate::testing::faults::{Fault, Faults, Point};
-    use crate::testing::memory::Memory;
-
-    const SOON: Duration = Duration::from_millis(5);
-
-    /// Runs a copy of ten rows between tables in memory, both of which have `faults`, with short times.
-    async fn failing(faults: Faults) -> (Error, Memory) {
-        let (source, target) = (Memory::new(), Memory::new());
-        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
-        source.insert("t", RecordBatch::try_from_iter([("id", ids)]).unwrap(), 5);
-        let between =
-            Between { source: faults.endpoint(source.endpoint()), target: faults.endpoint(target.endpoint()) };
-        let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
-        let (job, surroundings) = (Job::new(place(), place()), Surroundings::default());
-        let opened = Opened::open(&job, between, stages::Past::default()).await.unwrap();
-        let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
-        (life.live().await.unwrap_err(), target)
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_lost_point_in_time_ends_the_tasks_at_once() {
-        let faults = Faults::new().each(Point::Flush, Fault::Hang);
-        let (error, target) = failing(faults.each(Point::Check, Fault::Fail(ErrorKind::Transient))).await;
-        assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
-        assert_eq!((target.staged(), target.counts().open_writers, target.counts().aborts), (0, 0, 1));
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn sweeping_and_closing_that_hang_are_given_up() {
-        let faults = Faults::new().each(Point::Flush, Fault::Fail(ErrorKind::Constraint));
-        let faults = faults.each(Point::Abort, Fault::Hang).each(Point::Close, Fault::Hang);
-        let (error, _) = failing(faults).await;
-        assert_eq!(error.kind(), ErrorKind::Constraint);
-        assert!(error.to_string().starts_with("what was staged was not removed within 0 s: "), "{error}");
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_failure_to_sweep_is_told_beside_the_first() {
-        let faults = Faults::new().each(Point::Commit, Fault::Fail(ErrorKind::Constraint));
-        let (error, _) = failing(faults.each(Point::Abort, Fault::Fail(ErrorKind::Io))).await;
-        assert_eq!(error.kind(), ErrorKind::Constraint);
-        assert!(error.to_string().starts_with("what was staged could not be removed (a fault at Abort"), "{error}");
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ pub mod sizing;
 mod stages;
 pub mod state;
 mod steps;
+mod targets;
 mod verify;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::state::StateLog;
 
 pub use hold::{Held, hold};
 pub use inspect::{count, describe, head, ping};
+pub use targets::label;
 
 /// What a run needs from its surroundings.
 #[derive(Clone, Debug, Default)]
@@ -55,28 +57,36 @@ pub struct Surroundings {
     pub resume: Option<Unfinished>,
 }
 
-/// The two endpoints of a job, built and not opened.
+/// The endpoints of a job, built and not opened.
 #[derive(Clone, Debug)]
 pub struct Between {
     /// Where rows come from.
     pub source: Arc<dyn Endpoint>,
     /// Where rows go.
     pub target: Arc<dyn Endpoint>,
+    /// Where they go besides.
+    pub also: Vec<Arc<dyn Endpoint>>,
 }
 
 impl Between {
     /// The endpoints that `job` names, from the list of connectors.
     pub fn of(job: &Job) -> Result<Self> {
-        Ok(Self { source: endpoint(&parsed_as_cast(job))?, target: endpoint(&job.target)? })
+        let also = job.also.iter().map(endpoint).collect::<Result<_>>()?;
+        Ok(Self { source: endpoint(&parsed_as_cast(job))?, target: endpoint(&job.target)?, also })
+    }
+
+    /// All endpoints where rows go, in the order of [`Job::targets`].
+    pub fn targets(&self) -> impl Iterator<Item = &Arc<dyn Endpoint>> {
+        std::iter::once(&self.target).chain(&self.also)
     }
 }
 
 /// Plans `job` without changing anything. Pre-SQL is not run: what it would change is not seen.
 pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
     let opened = Opened::open(job, between, Past::default()).await?;
-    let agreed = opened.agree(job).await;
+    let agreed = opened.agree(job, &[]).await;
     opened.session.close().await?;
-    let mut report = opened.report(job, &agreed?);
+    let mut report = opened.report(job, &agreed?)?;
     if !job.pre_sql.is_empty() {
         report.notes.push("pre-SQL was not run for this plan: what it changes is not seen here".to_owned());
     }
@@ -86,8 +96,8 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
     Ok(report)
 }
 
-/// Runs `job` to its end. On an error the target is as it was, but for what pre-SQL did; an error after the commit says
-/// that the data are committed.
+/// Runs `job` to its end. On an error the targets are as they were, but for what pre-SQL did; an error after the commit
+/// says that the data are committed, and one between the commits of several targets, which of them have the rows.
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
     // Boxed: both hold all that a run holds.
     let past = Past { state: surroundings.state.as_deref(), resume: surroundings.resume.as_ref() };

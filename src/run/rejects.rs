@@ -13,9 +13,6 @@ use crate::job::{Job, OnError};
 use crate::shape::TableShape;
 use crate::sink::{WriteMode, WriteRequest};
 
-/// The sink of a transfer that takes its rejects.
-const REJECTS_SINK: u32 = 1;
-
 /// The log of a job that reads `columns` of `source`; none where the first refused row fails it. Its file must be a new one, and nothing
 /// is written yet. `memory_bytes` are for each of its writers.
 pub(super) async fn log(
@@ -40,7 +37,8 @@ pub(super) async fn log(
     let agreement = sink.agree(&TableShape::of(Arc::clone(&schema)), &request).await;
     let agreement = agreement.at("rejects file", || file.label())?;
     let aligner = Aligner::new(&schema, &agreement.target, &agreement.columns)?;
-    let token = Token { sink: REJECTS_SINK, ..token.clone() };
+    // The sink behind those of the targets.
+    let token = Token { sink: job.targets().count() as u32, ..token.clone() };
     let file = RejectFile { endpoint: file, sink, agreement, token, aligner, schema };
     Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)))))
 }

@@ -5,8 +5,9 @@ use serde::Serialize;
 use crate::flow::meter::Reading;
 use crate::run::resume::Resume;
 use crate::run::sizing::Sizing;
+use crate::run::stages::Landed;
 use crate::schema::NATIVE;
-use crate::sink::{ColumnPlan, Guarantee, Merged, Publish, Writers};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Merged, Publish, Receipt, Writers};
 use crate::source::TableShape;
 
 /// What `etl plan` prints.
@@ -15,8 +16,12 @@ use crate::source::TableShape;
 pub struct PlanReport {
     /// Source without secrets.
     pub source: String,
-    /// Target without secrets.
-    pub target: String,
+    /// The target.
+    #[serde(flatten)]
+    pub target: TargetReport,
+    /// The targets beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<TargetReport>,
     /// The way the source is read, and why; one sentence each.
     pub reading: Vec<String>,
     /// What the source does by itself: columns, filters, limit; one sentence each.
@@ -33,6 +38,19 @@ pub struct PlanReport {
     pub least_seconds: Option<f64>,
     /// Channels and groups, with the arithmetic.
     pub sizing: Sizing,
+    /// What the user should know, one sentence each.
+    pub notes: Vec<String>,
+    /// Every task as it would be cut without measured speed.
+    pub tasks: Vec<TaskReport>,
+}
+
+/// What a plan says of one target.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetReport {
+    /// Its name, without secrets.
+    #[serde(rename = "target")]
+    pub label: String,
     /// One entry per column.
     pub columns: Vec<ColumnReport>,
     /// Statements that will run on the target.
@@ -45,10 +63,21 @@ pub struct PlanReport {
     pub guarantee: Guarantee,
     /// How an interrupted run goes on.
     pub resume: Resume,
-    /// What the user should know, one sentence each.
-    pub notes: Vec<String>,
-    /// Every task as it would be cut without measured speed.
-    pub tasks: Vec<TaskReport>,
+}
+
+impl TargetReport {
+    /// What `agreement` over `shape` says.
+    pub(super) fn of(agreement: &Agreement, shape: &TableShape, resume: Resume) -> Self {
+        Self {
+            label: agreement.label.clone(),
+            columns: agreement.columns.iter().map(|plan| ColumnReport::of(plan, shape)).collect(),
+            ddl: agreement.ddl.clone(),
+            writers: agreement.writers.clone(),
+            publish: agreement.publish,
+            guarantee: agreement.guarantee,
+            resume,
+        }
+    }
 }
 
 /// One column of a plan.
@@ -106,12 +135,14 @@ pub struct Summary {
     pub merged: Option<Merged>,
     /// Where the next incremental copy goes on.
     pub position: Option<String>,
-    /// Rows that were refused and left out.
+    /// Rows that were refused and left out, of all targets or of some.
     pub rejected: u64,
     /// The file that holds them; none where there is none.
     pub rejects: Option<String>,
-    /// Bytes written, encoded.
+    /// Bytes written to all targets, encoded.
     pub bytes_written: u64,
+    /// Each of the targets; the first is the one above.
+    pub targets: Vec<TargetSummary>,
     /// Tasks that ran.
     pub tasks: usize,
     /// Channels.
@@ -120,4 +151,33 @@ pub struct Summary {
     pub meter: Reading,
     /// What the user should know, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// What a finished run says of one target.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetSummary {
+    /// Its name, without secrets.
+    pub target: String,
+    /// Rows that became visible.
+    pub rows: u64,
+    /// What they did, where they were merged by key.
+    pub merged: Option<Merged>,
+    /// Rows that it did not get.
+    pub rejected: u64,
+    /// Bytes written, encoded.
+    pub bytes_written: u64,
+}
+
+impl TargetSummary {
+    pub(super) fn of(Landed { agreement, receipts, merged, .. }: &Landed) -> Self {
+        let sum = |of: fn(&Receipt) -> u64| receipts.iter().map(of).sum();
+        Self {
+            target: agreement.label.clone(),
+            rows: sum(|receipt| receipt.rows),
+            merged: *merged,
+            rejected: sum(|receipt| receipt.rejected),
+            bytes_written: sum(|receipt| receipt.bytes),
+        }
+    }
 }

@@ -22,8 +22,8 @@ pub struct Unfinished {
     pub(super) planned: Option<Plan>,
     /// What its log has of the tasks of this plan.
     pub(super) wrote: Vec<Receipt>,
-    /// Whether its log says that the rows are visible.
-    pub(super) committed: bool,
+    /// The sinks of which its log says that the rows are visible.
+    pub(super) committed: Vec<u32>,
     pub(super) job: Json,
     /// Number of its records.
     records: usize,
@@ -37,7 +37,8 @@ pub(super) struct Plan {
     pub(super) splits: Vec<Split>,
     pub(super) cut: Cut,
     pub(super) at: Option<String>,
-    pub(super) agreement: Agreement,
+    /// One for each sink.
+    pub(super) agreements: Vec<Agreement>,
 }
 
 /// How far a step of the user came.
@@ -57,17 +58,18 @@ impl Unfinished {
                 StateRecord::Started { job, fingerprint } => {
                     (unfinished.job, unfinished.fingerprint) = (job, fingerprint);
                 }
-                StateRecord::Planned { snapshot, splits, cut, at, mut agreements, .. } => {
-                    unfinished.wrote.clear();
-                    let plan = |agreement| Plan { snapshot, splits, cut, at, agreement };
-                    unfinished.planned = agreements.pop().map(plan);
+                StateRecord::Planned { snapshot, splits, cut, at, agreements, .. } => {
+                    // What is visible stays so.
+                    let Self { wrote, committed, .. } = &mut unfinished;
+                    wrote.retain(|receipt| committed.contains(&receipt.sink));
+                    unfinished.planned = Some(Plan { snapshot, splits, cut, at, agreements });
                 }
                 StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
                     unfinished.wrote.push(receipt);
                 }
                 StateRecord::StepBegun { step, index } => unfinished.steps.push((step, index, Past::Begun)),
                 StateRecord::Step { step, index } => unfinished.steps.push((step, index, Past::Done)),
-                StateRecord::Committed { .. } => unfinished.committed = true,
+                StateRecord::Committed { sink, .. } => unfinished.committed.push(sink),
                 StateRecord::Aborted { .. } | StateRecord::Finished { .. } => return None,
             }
         }
@@ -85,7 +87,9 @@ impl Unfinished {
     /// # Errors
     /// [`AlreadyExists`](ErrorKind::AlreadyExists).
     pub fn refuse_anew(&self) -> Result<()> {
-        if self.committed || !self.planned.as_ref().is_some_and(|plan| plan.agreement.tasks_stay()) {
+        let agreements = (0..).zip(self.planned.iter().flat_map(|plan| &plan.agreements));
+        let mut open = agreements.filter(|(sink, _)| !self.committed.contains(sink));
+        if !open.any(|(_, agreement)| agreement.tasks_stay()) {
             return Ok(());
         }
         let message = "it was interrupted, and the rows of its tasks stay in the target: they would come twice";

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::attempt::Token;
 use crate::endpoint::Session;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::flow::meter::Meter;
 use crate::job::Limits;
-use crate::sink::{Agreement, Publish, Sink};
+use crate::plan::pipeline::Target;
+use crate::run::targets;
+use crate::sink::Publish;
 
 /// Further attempts of a task when nothing is said.
 const AGAIN: u32 = 3;
@@ -56,30 +57,19 @@ impl Retry {
 pub struct Renewal {
     retry: Retry,
     session: Arc<dyn Session>,
-    sink: Arc<dyn Sink>,
-    agreement: Agreement,
-    token: Token,
+    targets: Vec<Target>,
 }
 
 impl Renewal {
     /// Further attempts under `limits`; none where what an attempt wrote is visible at once, as in a pipe.
-    pub fn new(
-        limits: &Limits,
-        session: &Arc<dyn Session>,
-        (sink, agreement): (&Arc<dyn Sink>, &Agreement),
-        token: &Token,
-    ) -> Self {
+    pub fn new(limits: &Limits, session: &Arc<dyn Session>, targets: &[Target]) -> Self {
         let mut retry = Retry::of(limits);
-        if agreement.publish == Publish::PerTask && !agreement.tasks_stay() {
+        let is_pipe =
+            |Target { agreement, .. }: &Target| agreement.publish == Publish::PerTask && !agreement.tasks_stay();
+        if targets.iter().any(is_pipe) {
             retry.again = 0;
         }
-        Self {
-            retry,
-            session: Arc::clone(session),
-            sink: Arc::clone(sink),
-            agreement: agreement.clone(),
-            token: token.clone(),
-        }
+        Self { retry, session: Arc::clone(session), targets: targets.to_vec() }
     }
 
     /// Waits until a task that failed with `error` may be begun anew, and counts the failure. The error comes back, with
@@ -97,9 +87,9 @@ impl Renewal {
             sleep(pause).await;
             // What fails for want of its point in time fails again.
             self.session.check().await.map_err(|lost| failures.told_with(lost))?;
-            match self.sink.prepare(&self.agreement, &self.token).await {
+            match targets::prepare(&self.targets).await {
                 Ok(()) => return Ok(()),
-                Err(again) => error = again.at("target", &self.agreement.label),
+                Err(again) => error = again,
             }
         }
     }

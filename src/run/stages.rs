@@ -1,10 +1,13 @@
 //! What a job holds between its steps: what was opened, and what was agreed.
 
-use std::collections::{HashMap, HashSet};
+mod told;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
+use futures::future::try_join_all;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
@@ -18,33 +21,33 @@ use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, OnError, Place, Transform};
 use crate::plan::context::Ends;
-use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target};
+use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
 use crate::run::budget::{self, Budget, Work};
 use crate::run::fingerprint;
 use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
-use crate::run::queue::{self, Queues};
 use crate::run::rejects;
-use crate::run::report::{ColumnReport, PlanReport, Summary, TaskReport};
-use crate::run::resume::{self, Unfinished, can_complete};
+use crate::run::resume::{Unfinished, can_complete};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
+use crate::run::targets::{self, Goal};
 use crate::run::verify;
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
-use crate::sink::{Agreement, Merged, Publish, Receipt, Sink, Tasks, Visible, WriteRequest};
+use crate::sink::{Agreement, Kept, Merged, Publish, Receipt, Sink, Tasks, Visible, WriteRequest};
 use crate::source::{Cut, Split, SplitGoal, TableShape};
 use crate::state::{StateLog, StateRecord};
 
-/// Names of the ends of a transfer with one source and one sink.
+/// Name of the end of a transfer with one source.
 const SOURCE: &str = "source0";
-const SINK: &str = "sink0";
 
 /// A job whose source is open, described and cut.
 pub(super) struct Opened {
+    /// The first target, which SQL of the user is for.
     pub(super) target: Arc<dyn Endpoint>,
+    also: Vec<Arc<dyn Endpoint>>,
     pub(super) session: Arc<dyn Session>,
     pub(super) token: Token,
     source: Arc<dyn Endpoint>,
@@ -57,25 +60,41 @@ pub(super) struct Opened {
     pub(super) rejects: Option<Arc<RejectLog>>,
 }
 
-/// A job whose target has agreed.
+/// A job whose targets have agreed.
 pub(super) struct Agreed {
-    pub(super) sink: Arc<dyn Sink>,
-    pub(super) agreement: Agreement,
+    /// Those that are written, ascending by the number of their sink.
+    pub(super) targets: Vec<Target>,
     pub(super) planned: Planned,
     pub(super) sizing: Sizing,
 }
 
+impl Agreed {
+    /// What the target keeps that keeps most.
+    pub(super) fn kept(&self) -> Kept {
+        let kept = |wanted| self.targets.iter().any(|target| target.agreement.kept == wanted);
+        [Kept::Tasks, Kept::Commit].into_iter().find(|wanted| kept(*wanted)).unwrap_or(Kept::Nothing)
+    }
+}
+
 /// What was committed.
 pub(super) struct Committed {
-    pub(super) agreement: Agreement,
-    pub(super) receipts: Vec<Receipt>,
+    /// One for each target.
+    pub(super) landed: Vec<Landed>,
     pub(super) channels: usize,
-    /// What merging by key did.
-    pub(super) merged: Option<Merged>,
-    /// Where the next incremental copy begins.
-    pub(super) position: Option<Json>,
     /// How it came about, where that was not in one go.
     pub(super) note: Option<String>,
+    /// Whether the log has it.
+    pub(super) logged: Result<()>,
+}
+
+/// A target that holds all rows.
+pub(super) struct Landed {
+    /// The number of its sink.
+    pub(super) sink: u32,
+    pub(super) agreement: Agreement,
+    pub(super) receipts: Vec<Receipt>,
+    /// What merging by key did.
+    pub(super) merged: Option<Merged>,
 }
 
 /// What is known of earlier runs.
@@ -98,8 +117,10 @@ impl Opened {
     ///
     /// A run that is gone on with keeps its id, and its splits where the source is as it was.
     pub(super) async fn open(job: &Job, between: Between, past: Past<'_>) -> Result<Self> {
-        let target = Arc::clone(&between.target);
-        let reached = async { target.reach().await.at("target", || target.label()) };
+        targets::refuse_files_twice(job)?;
+        let all: Vec<_> = between.targets().cloned().collect();
+        let reach = |target: Arc<dyn Endpoint>| async move { target.reach().await.at("target", || target.label()) };
+        let reached = try_join_all(all.into_iter().map(reach));
         Ok(futures::try_join!(Box::pin(Self::cut(job, between, past)), reached)?.0)
     }
 
@@ -107,25 +128,29 @@ impl Opened {
         if let Some(threads) = job.limits.threads {
             cpu::set_threads(threads)?;
         }
-        let (place, Between { source, target }) = (&job.source, between);
+        let (place, Between { source, target, also }) = (&job.source, between);
         let run = resume.map_or_else(|| Uuid::now_v7().simple().to_string(), |unfinished| unfinished.run.clone());
         let token = Token { run, transfer: 0, sink: 0, epoch: 0 };
         // What memory cannot do is said before anybody is asked for anything.
         let memory_bytes = budget::memory(job.limits.memory_bytes)?;
         let work = if job.transform.sql.is_some() { Work::Query } else { Work::Rows };
-        let wanted = Wanted::of(&job.limits, cores()).at_most(budget::channels_max(memory_bytes, work), |most| {
-            format!("{most} channels are all that {} of memory feed", size(memory_bytes))
-        });
+        let count = job.targets().count();
+        let wanted = Wanted::of(&job.limits, cores())
+            .at_most(budget::channels_max(memory_bytes, count, work), |most| {
+                format!("{most} channels are all that {} of memory feed", size(memory_bytes))
+            });
         let request =
             OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: job.snapshot.clone() };
         let session = source.open(&request).await.at("source", || source.label())?;
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
         let wanted = for_rows_of(wanted, &shape, memory_bytes);
-        let budget = budget::divide(memory_bytes, wanted.channels, work).paced(&job.limits.speed);
+        let budget = budget::divide(memory_bytes, wanted.channels, count, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
-        let sink = target.sink(&job.target.object)?;
-        let mut window = Window::begin(job, &shape, &*sink, state).await?;
+        let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();
+        let has = |goal: &&Goal<'_>| resume.is_some_and(|unfinished| unfinished.committed.contains(&goal.sink));
+        let open: Vec<Goal<'_>> = all.iter().filter(|goal| !has(goal)).cloned().collect();
+        let mut window = Window::begin(job, &shape, if open.is_empty() { &all } else { &open }, state).await?;
         let parts = |window: Option<Expr>| Parts {
             endpoint: SOURCE.to_owned(),
             connector: place.connector.clone(),
@@ -156,7 +181,7 @@ impl Opened {
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
         // A rejects file that exists is heard of before anything is touched.
         let rejects = rejects::log(job, &draft.columns, source.label(), (&token, budget.writer_bytes as u64)).await?;
-        Ok(Self { target, session, token, source, pipeline, draft, window, sizing, budget, rejects })
+        Ok(Self { target, also, session, token, source, pipeline, draft, window, sizing, budget, rejects })
     }
 
     /// The first record of the run.
@@ -164,46 +189,85 @@ impl Opened {
         let mut what = fingerprint::recorded(job);
         what["sourceLabel"] = Json::from(self.source.label());
         what["targetLabel"] = Json::from(self.target.label());
+        what["alsoLabels"] = self.also.iter().map(|target| target.label()).collect();
         let fingerprint = fingerprint::of(job, &self.draft.shape.schema);
         StateRecord::Started { job: what, fingerprint }
     }
 
-    /// Asks the target how the rows would land, and plans the transfer.
-    pub(super) async fn agree(&self, job: &Job) -> Result<Agreed> {
-        let sink = self.target.sink(&job.target.object)?;
+    /// The endpoint of a sink, and its place in `job`.
+    pub(super) fn goal<'a>(&'a self, job: &'a Job, sink: u32) -> Result<Goal<'a>> {
+        let goal = goals(job, &self.target, &self.also).find(|goal| goal.sink == sink);
+        goal.ok_or_else(|| Error::new(ErrorKind::Internal, "this job has no such target"))
+    }
+
+    /// The target with this number, which has agreed.
+    pub(super) fn target(&self, job: &Job, sink: u32, agreement: Agreement) -> Result<Target> {
+        let Goal { endpoint, place, .. } = self.goal(job, sink)?;
+        Ok(self.named(sink, endpoint.sink(&place.object)?, agreement))
+    }
+
+    fn named(&self, number: u32, sink: Arc<dyn Sink>, agreement: Agreement) -> Target {
+        let token = Token { sink: number, ..self.token.clone() };
+        Target { endpoint: format!("sink{number}"), sink, agreement, token }
+    }
+
+    /// Asks the targets how the rows would land, and plans the transfer. Those in `landed` have them already.
+    pub(super) async fn agree(&self, job: &Job, landed: &[Landed]) -> Result<Agreed> {
+        let mut shape = self.draft.shape.clone();
+        let mut settled = Vec::new();
+        loop {
+            let goals = goals(job, &self.target, &self.also);
+            let goals = goals.filter(|goal| landed.iter().all(|landed| landed.sink != goal.sink));
+            let mut agreed = try_join_all(goals.map(|goal| self.agree_one(job, goal, &shape))).await?;
+            let disputed = targets::disputed(&agreed);
+            if disputed.is_empty() {
+                targets::refuse_twice(&agreed)?;
+                if let (Some(first), false) = (agreed.first_mut(), settled.is_empty()) {
+                    first.agreement.notes.push(in_one_form(&settled));
+                }
+                return self.planned(job, agreed, None).await;
+            }
+            let fields = shape.schema.fields().iter().zip(&mut shape.native);
+            fields.filter(|(field, _)| disputed.contains(field.name())).for_each(|(_, native)| *native = None);
+            settled.extend(disputed);
+        }
+    }
+
+    async fn agree_one(&self, job: &Job, goal: Goal<'_>, shape: &TableShape) -> Result<Target> {
+        let Goal { sink: number, endpoint, place } = goal;
         let request = WriteRequest {
             mode: self.window.as_ref().map_or_else(|| job.mode.clone(), |window| window.mode(&job.mode)),
             schema: job.schema,
             tasks: self.tasks(job),
             visible: job.visible,
             memory_bytes: self.budget.writer_bytes as u64,
-            advance: self.window.as_ref().map(Window::advance).transpose()?.flatten(),
+            advance: self.window.as_ref().map(|window| window.advance(number)).transpose()?.flatten(),
             job: Some(fingerprint::identity(job)),
         };
-        let agreed = sink.agree(&self.draft.shape, &request).await.at("target", || self.target.label());
-        let agreement = agreed.map_err(|error| self.without_position(error))?;
-        verify::check_way(job, &self.draft.shape.key, &sink, &agreement)?;
-        self.check_visible(job, &agreement).at("option", || "--publish task")?;
-        self.planned(job, sink, agreement, None).await
+        let sink = endpoint.sink(&place.object)?;
+        let agreed = sink.agree(shape, &request).await.at("target", || endpoint.label());
+        let mut agreement = agreed.map_err(|error| self.without_position(error))?;
+        if !job.also.is_empty() {
+            agreement.label = targets::label(&endpoint.label(), &agreement.label);
+        }
+        let target = self.named(number, sink, agreement);
+        let checked = verify::check_way(job, &self.draft.shape.key, &target)
+            .and_then(|()| self.check_visible(job, &target.agreement).at("option", || "--publish task"));
+        if job.also.is_empty() { checked } else { checked.at("target", || &target.agreement.label) }?;
+        Ok(target)
     }
 
-    /// Plans the transfer as `agreement` has it, over `splits` where these were cut before.
-    pub(super) async fn planned(
-        &self,
-        job: &Job,
-        sink: Arc<dyn Sink>,
-        agreement: Agreement,
-        splits: Option<&[Split]>,
-    ) -> Result<Agreed> {
-        let (tasks, verify) = (self.tasks(job), job.verify);
-        let target = Target { endpoint: SINK, sink: &sink, tasks, splits, verify };
-        let planned = self.pipeline.transfer(&self.draft, agreement.clone(), target).await?;
+    /// Plans the transfer as `targets` agreed on it, over `splits` where these were cut before.
+    pub(super) async fn planned(&self, job: &Job, targets: Vec<Target>, splits: Option<&[Split]>) -> Result<Agreed> {
+        let terms = Terms { tasks: self.tasks(job), splits, verify: job.verify };
+        let planned = self.pipeline.transfer(&self.draft, &targets, terms).await?;
         let sizing = self.sized(&planned.transfer);
-        if agreement.tasks_stay() && planned.transfer.shape == PlanShape::Wide {
+        let stay = targets.iter().any(|target| target.agreement.tasks_stay());
+        if stay && planned.transfer.shape == PlanShape::Wide {
             let message = "all rows are needed together, so none can be seen before the others";
             return Err(Error::new(ErrorKind::Usage, message).at("option", "--publish task"));
         }
-        Ok(Agreed { sink, agreement, planned, sizing })
+        Ok(Agreed { targets, planned, sizing })
     }
 
     fn tasks(&self, job: &Job) -> Tasks {
@@ -244,15 +308,11 @@ impl Opened {
         self.draft.reading.cut
     }
 
-    /// The position of an incremental copy, for the log.
-    pub(super) fn position(&self) -> Option<Json> {
-        self.window.as_ref().and_then(Window::record)
-    }
-
-    /// What is to be said of this run: by the target, and of its position.
-    fn notes(&self, agreement: &Agreement) -> Vec<String> {
-        let position = self.window.iter().flat_map(Window::notes);
-        position.chain(agreement.notes.iter().cloned()).collect()
+    /// The record of the commit of `sink`, with the position of an incremental copy.
+    pub(super) fn committed(&self, sink: u32) -> StateRecord {
+        let Token { transfer, epoch, .. } = self.token;
+        let position = self.window.as_ref().and_then(|window| window.record(sink));
+        StateRecord::Committed { transfer, sink, epoch, position }
     }
 
     /// The sizing of an agreed transfer: where it is one plan, who reads and writes.
@@ -270,7 +330,7 @@ impl Opened {
         let heavy = HeavyDoor::new(budget.memory_bytes, budget.batch_bytes);
         let ends = Ends {
             sessions: HashMap::from([(SOURCE.to_owned(), Arc::clone(&self.session))]),
-            sinks: HashMap::from([(SINK.to_owned(), Arc::clone(&agreed.sink))]),
+            sinks: agreed.targets.iter().map(|to| (to.endpoint.clone(), Arc::clone(&to.sink))).collect(),
             meter: Arc::clone(&surroundings.meter),
             throttle: Throttle::new(speed.job_bytes, speed.job_rows),
             channel_throttle: Throttle::new(speed.channel_bytes, speed.channel_rows),
@@ -286,7 +346,7 @@ impl Opened {
             sizing: agreed.sizing.clone(),
             context: self.pipeline.task_context(Arc::new(ends)),
             meter: Arc::clone(&surroundings.meter),
-            renewal: Renewal::new(limits, &self.session, (&agreed.sink, &agreed.agreement), &self.token),
+            renewal: Renewal::new(limits, &self.session, &agreed.targets),
             // The run may also end its tasks itself, when it has lost its point in time.
             stop: surroundings.stop.child_token(),
         }
@@ -300,79 +360,32 @@ impl Opened {
         rows.map(|rows| job.transform.limit.map_or(rows, |limit| limit.min(rows)))
     }
 
-    /// Notes in the meter what is to be moved; what is `done` is not moved again.
-    pub(super) fn expect(&self, job: &Job, surroundings: &Surroundings, done: &[Receipt]) {
-        let settled: HashSet<u32> = done.iter().flat_map(|receipt| receipt.splits.iter().copied()).collect();
+    /// Notes in the meter what is to be moved; what is `done` in all targets is not moved again.
+    pub(super) fn expect(&self, job: &Job, surroundings: &Surroundings, agreed: &Agreed, done: &[Receipt]) {
+        let settled = targets::settled(&agreed.targets, done);
         let splits = self.draft.reading.splits.iter().filter(|split| !settled.contains(&split.id));
         let (count, bytes) = splits.fold((0, 0), |(count, bytes), split| (count + 1, bytes + split.bytes.unwrap_or(0)));
-        let there: u64 = done.iter().map(|receipt| receipt.rows).sum();
+        let first = agreed.targets.first().map(|target| target.token.sink);
+        let of_first = done.iter().filter(|receipt| Some(receipt.sink) == first);
+        let all = |receipt: &&Receipt| receipt.splits.iter().all(|split| settled.contains(split));
+        let there: u64 = of_first.filter(all).map(|receipt| receipt.rows).sum();
         surroundings.meter.expect(count, self.rows(job).unwrap_or(0).saturating_sub(there), bytes);
     }
+}
 
-    /// What `etl plan` says.
-    pub(super) fn report(&self, job: &Job, agreed: &Agreed) -> PlanReport {
-        let Agreed { agreement, planned, sizing, .. } = agreed;
-        PlanReport {
-            source: self.source.label(),
-            target: agreement.label.clone(),
-            reading: self.draft.reading.notes.clone(),
-            pushed_down: planned.pushed_down.clone(),
-            operators: planned.operators.clone(),
-            splits: planned.transfer.splits.len(),
-            rows: self.draft.shape.rows,
-            bytes: self.draft.shape.bytes,
-            least_seconds: least_seconds(job, self.draft.shape.rows, self.draft.shape.bytes),
-            sizing: sizing.clone(),
-            columns: agreement.columns.iter().map(|plan| ColumnReport::of(plan, &self.draft.shape)).collect(),
-            ddl: agreement.ddl.clone(),
-            writers: agreement.writers.clone(),
-            publish: agreement.publish,
-            guarantee: agreement.guarantee,
-            resume: resume::grade(
-                job,
-                (&self.session.snapshot(), self.was_cut()),
-                planned.transfer.shape,
-                (agreement.kept, agreement.publish),
-            ),
-            notes: self
-                .notes(agreement)
-                .into_iter()
-                .chain(verify::note(job, agreed))
-                .chain(rejects::plan_note(job))
-                .collect(),
-            tasks: task_reports(&planned.transfer, sizing),
-        }
-    }
+/// The targets of `job`, with their endpoints.
+fn goals<'a>(
+    job: &'a Job,
+    target: &'a Arc<dyn Endpoint>,
+    also: &'a [Arc<dyn Endpoint>],
+) -> impl Iterator<Item = Goal<'a>> {
+    let endpoints = std::iter::once(target).chain(also);
+    (0..).zip(endpoints.zip(job.targets())).map(|(sink, (endpoint, place))| Goal { sink, endpoint, place })
+}
 
-    /// What a finished run says.
-    pub(super) fn summary(&self, committed: &Committed, surroundings: &Surroundings) -> Summary {
-        let Committed { agreement, receipts, .. } = committed;
-        let (meter, mut notes) = (surroundings.meter.reading(), self.notes(agreement));
-        notes.extend(committed.note.clone());
-        match meter.retries {
-            0 => {}
-            1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
-            count => notes.push(format!("tasks were begun anew {count} times after failures that passed")),
-        }
-        let rejected = receipts.iter().map(|receipt| receipt.rejected).sum();
-        let log = self.rejects.as_deref();
-        notes.extend(log.map(RejectLog::shown).unwrap_or_default().into_iter().map(|text| format!("rejected: {text}")));
-        Summary {
-            run: self.token.run.clone(),
-            source: self.source.label(),
-            target: agreement.label.clone(),
-            rows: receipts.iter().map(|receipt| receipt.rows).sum(),
-            merged: committed.merged,
-            position: committed.position.as_ref().and_then(|position| position["value"].as_str()).map(str::to_owned),
-            rejected,
-            rejects: log.and_then(RejectLog::file).filter(|_| rejected > 0).map(str::to_owned),
-            bytes_written: receipts.iter().map(|receipt| receipt.bytes).sum(),
-            tasks: receipts.len(),
-            channels: committed.channels,
-            meter,
-            notes,
-        }
-    }
+/// What the user should know of columns that not all targets take in the source's own form.
+fn in_one_form(columns: &[String]) -> String {
+    format!("read as plain values, since not all targets take the source's own form: {}", columns.join(", "))
 }
 
 /// Reads the cursors of the rows of `parts` to find where `window` ends.
@@ -389,32 +402,6 @@ async fn find_end(window: &mut Window, parts: Parts, (session, budget): (&Arc<dy
     let pipeline = Pipeline::new(Parts { transform, ..parts })?;
     let (highest, nulls) = pipeline.highest(window.cursor(), Arc::new(ends)).await?;
     window.end(highest, nulls).at("source", || label)
-}
-
-/// The tasks as they would be cut if nothing were measured: one split each, or what the target asks for.
-fn task_reports(transfer: &Transfer, sizing: &Sizing) -> Vec<TaskReport> {
-    let report = |task: usize, group: usize, splits: &[Split]| TaskReport {
-        task: task as u32,
-        group,
-        splits: splits.iter().map(|split| split.id).collect(),
-        rows: splits.iter().map(|split| split.rows).sum(),
-        bytes: splits.iter().map(|split| split.bytes).sum(),
-    };
-    if transfer.shape == PlanShape::Wide {
-        return vec![report(0, 0, &transfer.splits)];
-    }
-    let mut queues = Queues::new(&transfer.splits, &sizing.groups);
-    let least_bytes = queue::least_bytes(&transfer.splits, sizing.channels, transfer.task_bytes);
-    let mut tasks = Vec::new();
-    let mut group = 0;
-    loop {
-        let splits = queues.take(group, 0, least_bytes);
-        if splits.is_empty() {
-            return tasks;
-        }
-        tasks.push(report(tasks.len(), group, &splits));
-        group = (group + 1) % sizing.groups.len();
-    }
 }
 
 /// Columns of change feeds have names that no other column may have.
@@ -460,13 +447,6 @@ fn for_rows_of(wanted: Wanted, shape: &TableShape, memory_bytes: u64) -> Wanted 
         let channels = if most == 1 { "1 channel is" } else { &format!("{most} channels are") };
         format!("rows of about {row} bytes: {channels} all that {} of memory feed", size(memory_bytes))
     })
-}
-
-/// The time that the limits of speed leave to a job of so many rows and bytes, in seconds.
-fn least_seconds(job: &Job, rows: Option<u64>, bytes: Option<u64>) -> Option<f64> {
-    let speed = &job.limits.speed;
-    let time = |amount: Option<u64>, limit: Option<u64>| Some(amount? as f64 / limit?.max(1) as f64);
-    [time(rows, speed.job_rows), time(bytes, speed.job_bytes)].into_iter().flatten().reduce(f64::max)
 }
 
 /// A size as it is typed.

@@ -1,24 +1,24 @@
 //! Proof that a target holds what it was sent: the stage before the commit, each row after it.
 
-use std::sync::Arc;
-
+use futures::future::try_join_all;
 use serde_json::Value as Json;
 
 use super::Surroundings;
 use super::diff::{self, Comparison};
-use super::stages::{Agreed, parsed_as_cast, understands};
-use crate::attempt::Token;
+use super::stages::{endpoint, parsed_as_cast, understands};
+use super::targets;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::{Job, OnError, Transform};
+use crate::job::{Job, OnError, Place, Transform};
+use crate::plan::pipeline::Target;
 use crate::proof::{Verdict, Verify};
-use crate::sink::{Agreement, Publish, Receipt, Sink, WriteMode};
+use crate::sink::{Agreement, Publish, Receipt, WriteMode};
 
 /// Refuses a job that wants more proof than its target or its transform allows.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) for a target that cannot compare sums, [`Usage`](ErrorKind::Usage) for rows that
 /// are not to be found again one by one.
-pub(super) fn check_way(job: &Job, key: &[String], sink: &Arc<dyn Sink>, agreement: &Agreement) -> Result<()> {
+pub(super) fn check_way(job: &Job, key: &[String], Target { sink, agreement, .. }: &Target) -> Result<()> {
     match job.verify {
         Verify::Checksum if sink.checksum(agreement).is_none() => {
             let message = "this target cannot compare sums before rows become visible";
@@ -49,26 +49,32 @@ fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
 }
 
 /// How the proof is made and about what it costs, for the plan.
-pub(super) fn note(job: &Job, agreed: &Agreed) -> Option<String> {
+pub(super) fn note(job: &Job, target: &Target) -> Option<String> {
     match job.verify {
         Verify::None | Verify::Count => None,
-        Verify::Checksum => agreed.sink.checksum(&agreed.agreement),
+        Verify::Checksum => target.sink.checksum(&target.agreement),
         Verify::Rows => {
             Some("after the commit source and target are read once more and compared row by row".to_owned())
         }
     }
 }
 
-/// Compares the stage with what was sent, before the commit.
+/// Compares the stages with what was sent, before the first commit.
 ///
 /// # Errors
-/// [`Mismatch`](ErrorKind::Mismatch) when it holds something else.
-pub(super) async fn stage(job: &Job, agreed: &Agreed, token: &Token, receipts: &[Receipt]) -> Result<()> {
+/// [`Mismatch`](ErrorKind::Mismatch) when one holds something else.
+pub(super) async fn stages(job: &Job, all: &[Target], receipts: &[Receipt]) -> Result<()> {
     if job.verify == Verify::None {
         return Ok(());
     }
-    let verdict = agreed.sink.verify(&agreed.agreement, token, receipts).await.at("step", || "verify")?;
-    match verdict {
+    let verified = all.iter().map(|target| async move {
+        targets::named(stage(target, &targets::of(receipts, &[target.token.sink])).await, target, all)
+    });
+    try_join_all(verified).await.map(drop)
+}
+
+async fn stage(Target { sink, agreement, token, .. }: &Target, receipts: &[Receipt]) -> Result<()> {
+    match sink.verify(agreement, token, receipts).await.at("step", || "verify")? {
         Verdict::Equal | Verdict::Unknown => Ok(()),
         Verdict::Unequal(found) => Err(Error::new(ErrorKind::Mismatch, found)
             .with_hint("something else changed the rows on their way; the target is as it was")
@@ -76,7 +82,7 @@ pub(super) async fn stage(job: &Job, agreed: &Agreed, token: &Token, receipts: &
     }
 }
 
-/// Compares each row of the target with that of the source, after the commit, where that is wanted.
+/// Compares each row of every target with that of the source, after the commit, where that is wanted.
 ///
 /// # Errors
 /// [`Mismatch`](ErrorKind::Mismatch) when they differ.
@@ -84,7 +90,22 @@ pub(super) async fn rows(job: &Job, surroundings: &Surroundings) -> Result<()> {
     if job.verify != Verify::Rows {
         return Ok(());
     }
-    let mut target = job.target.clone();
+    for target in job.targets() {
+        let compared = rows_of(job, target.clone(), surroundings).await;
+        compared.map_err(|error| match job.also.as_slice() {
+            [] => error,
+            _ => error.at("target", shown(target)),
+        })?;
+    }
+    Ok(())
+}
+
+/// A target for people, as far as its place tells.
+fn shown(target: &Place) -> String {
+    endpoint(target).map_or_else(|_| target.connector.clone(), |endpoint| endpoint.label())
+}
+
+async fn rows_of(job: &Job, mut target: Place, surroundings: &Surroundings) -> Result<()> {
     // The source knows what the texts of a file mean. A filter needs types from the start, which are guessed then.
     if let (None, Json::Object(options)) = (&job.transform.filter, &mut target.options)
         && understands(&target.connector, "allStrings")

@@ -20,7 +20,7 @@ fn job() -> Job {
 }
 
 fn between(source: &Memory, target: &Memory) -> Between {
-    Between { source: source.endpoint(), target: target.endpoint() }
+    Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() }
 }
 
 async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary, Error> {
@@ -216,8 +216,10 @@ async fn a_failure_anywhere_leaves_nothing_behind() {
         let (source, target) = (source(1_000, 20), Memory::new());
         let faults = Faults::new().nth(point, 1, Fault::Fail(ErrorKind::Connection));
         let between = match source_points.contains(&point) {
-            true => Between { source: faults.endpoint(source.endpoint()), target: target.endpoint() },
-            false => Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()) },
+            true => Between { source: faults.endpoint(source.endpoint()), target: target.endpoint(), also: Vec::new() },
+            false => {
+                Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()), also: Vec::new() }
+            }
         };
         let mut job = job();
         job.limits.retries = Some(0);
@@ -236,7 +238,7 @@ async fn a_stop_ends_a_hanging_copy_and_sweeps() {
     let faults = Faults::new().nth(Point::Flush, 2, Fault::Hang);
     let surroundings = Surroundings::default();
     let stop = surroundings.stop.clone();
-    let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()) };
+    let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()), also: Vec::new() };
     let job = job();
     let stopping = async {
         tokio::time::sleep(Duration::from_millis(100)).await;

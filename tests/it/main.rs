@@ -11,6 +11,7 @@
     reason = "tests read better so"
 )]
 
+mod also;
 mod bad_input;
 mod cli;
 mod conformance;

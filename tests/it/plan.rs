@@ -30,7 +30,7 @@ fn sql(text: &str) -> Transform {
 }
 
 fn between(source: &Memory, target: &Memory) -> Between {
-    Between { source: source.endpoint(), target: target.endpoint() }
+    Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() }
 }
 
 async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary, Error> {
@@ -203,7 +203,9 @@ async fn a_cast_of_a_column_that_is_set_is_not_one_of_the_file() {
     let source = Between::of(&job).unwrap().source;
     let target = Memory::new();
     job.target = Place::new("memory", serde_json::Value::Null, ObjectRef::Table("dst".to_owned()));
-    copy(&job, Between { source, target: target.endpoint() }, &Surroundings::default()).await.unwrap();
+    copy(&job, Between { source, target: target.endpoint(), also: Vec::new() }, &Surroundings::default())
+        .await
+        .unwrap();
     let codes = target.table("dst").unwrap().rows.column_by_name("code").unwrap().clone();
     assert_eq!(codes.as_primitive::<arrow::datatypes::Int32Type>().values(), &[10, 20]);
 }

@@ -220,7 +220,8 @@ async fn faulty(path: &Path, faults: &Faults, max_errors: Option<MaxErrors>) -> 
     let casts = json!({"id": "bigint", "v": "int"});
     let options = json!({ "url": source, "casts": casts });
     let file: std::sync::Arc<dyn Endpoint> = connectors::find("file").unwrap().endpoint(&options).unwrap();
-    let between = Between { source: faults.endpoint(file), target: faults.endpoint(target.endpoint()) };
+    let between =
+        Between { source: faults.endpoint(file), target: faults.endpoint(target.endpoint()), also: Vec::new() };
     (copy(&job, between, &Surroundings::default()).await, target)
 }
 

@@ -83,7 +83,7 @@ impl Journal {
 
     /// Copies with this log into `target`.
     async fn copy(&self, job: &Job, source: &Memory, target: Arc<dyn Endpoint>) -> Result<Summary> {
-        let between = Between { source: source.endpoint(), target: self.endpoint(target) };
+        let between = Between { source: source.endpoint(), target: self.endpoint(target), also: Vec::new() };
         copy(job, between, &self.surroundings()).await
     }
 }

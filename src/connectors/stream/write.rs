@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::Value as Json;
@@ -53,18 +54,23 @@ impl Endpoint for Null {
 #[async_trait]
 impl Sink for Null {
     async fn agree(&self, incoming: &TableShape, _request: &WriteRequest) -> Result<Agreement> {
-        let column = |field: &arrow::datatypes::FieldRef| ColumnPlan {
+        // It looks at no value, so the form that costs least will do; beside another target it takes what that one takes.
+        let native = |index: usize| incoming.native.get(index).and_then(Option::as_ref);
+        let fields = incoming.schema.fields().iter().enumerate();
+        let taken = fields.clone().map(|(index, field)| native(index).unwrap_or(field));
+        let target = Schema::new(taken.map(Arc::clone).collect::<Vec<_>>());
+        let column = |(index, field): (usize, &FieldRef)| ColumnPlan {
             incoming: Some(field.name().clone()),
             target: Some(field.name().clone()),
             target_type: field.data_type().to_string(),
-            form: Form::Arrow,
+            form: if native(index).is_some() { Form::Native } else { Form::Arrow },
             fate: ColumnFate::Exact,
             note: None,
         };
         Ok(Agreement {
             label: "null:".to_owned(),
-            target: Arc::clone(&incoming.schema),
-            columns: incoming.schema.fields().iter().map(column).collect(),
+            target: Arc::new(target),
+            columns: fields.map(column).collect(),
             ddl: Vec::new(),
             writers: Writers::Any,
             publish: Publish::AtOnce,

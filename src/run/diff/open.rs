@@ -57,7 +57,7 @@ impl Open {
         let limits = &comparison.limits;
         let memory_bytes = budget::memory(limits.memory_bytes)? / 2;
         let wanted = Wanted::of(limits, cores()).channels.div_ceil(2);
-        let channels = wanted.min(budget::channels_max(memory_bytes, Work::Query));
+        let channels = wanted.min(budget::channels_max(memory_bytes, 1, Work::Query));
         let endpoint = endpoint(place)?;
         let request = OpenRequest { objects: vec![place.object.clone()], readers: channels, join: None };
         let described = async {
@@ -69,7 +69,7 @@ impl Open {
         let described = described.await.at("source", || endpoint.label()).at("side", || side);
         let (session, source, shape) = described?;
         let split_bytes = sizing::split_bytes(limits, shape.bytes, channels);
-        let mut budget = budget::divide(memory_bytes, channels, Work::Query);
+        let mut budget = budget::divide(memory_bytes, channels, 1, Work::Query);
         budget.batch_rows = batch_rows(&shape, budget.batch_bytes);
         Ok(Self {
             side,

@@ -39,6 +39,23 @@ async fn each_run_is_told_by_its_records_and_its_lease() {
 }
 
 #[tokio::test]
+async fn all_targets_are_told_and_rows_are_counted_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = log(&folder).await;
+    let StateRecord::Started { mut job, fingerprint } = started() else { unreachable!() };
+    job["also"] = json!([{"connector": "file", "options": {}, "object": "whole"}]);
+    job["alsoLabels"] = json!(["b.parquet"]);
+    log.append("1", &StateRecord::Started { job, fingerprint }).await.unwrap();
+    for sink in [0, 1] {
+        let token = Token { run: "1".to_owned(), transfer: 0, sink, epoch: 0 };
+        let receipt = crate::sink::Receipt::of(&crate::attempt::Attempt::new(token, 0, vec![0]), 5, 50, Json::Null);
+        log.append("1", &StateRecord::Wrote { transfer: 0, receipt }).await.unwrap();
+    }
+    let run = list(&log).await.unwrap().remove(0);
+    assert_eq!((&*run.target, run.also, run.rows), ("copy.db#b", vec!["b.parquet".to_owned()], 5));
+}
+
+#[tokio::test]
 async fn runs_are_found_by_the_beginning_of_their_ids() {
     let folder = tempfile::tempdir().unwrap();
     let log = log(&folder).await;

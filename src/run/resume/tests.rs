@@ -19,7 +19,11 @@ async fn planned(snapshot: Snapshot) -> StateRecord {
 }
 
 fn wrote(task: u32) -> StateRecord {
-    let token = Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
+    wrote_into(0, task)
+}
+
+fn wrote_into(sink: u32, task: u32) -> StateRecord {
+    let token = Token { run: "r".to_owned(), transfer: 0, sink, epoch: 0 };
     let receipt = Receipt::of(&Attempt::new(token, task, vec![task]), 5, 50, Json::Null);
     StateRecord::Wrote { transfer: 0, receipt }
 }
@@ -40,7 +44,17 @@ fn a_run_that_ended_in_order_is_none() {
     assert!(Unfinished::of("r", vec![started(), StateRecord::Finished { rows: 1 }]).is_none());
     assert!(Unfinished::of("r", vec![started(), StateRecord::Aborted { reason: "x".to_owned() }]).is_none());
     let committed = StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None };
-    assert!(Unfinished::of("r", vec![started(), committed]).unwrap().committed);
+    assert_eq!(Unfinished::of("r", vec![started(), committed]).unwrap().committed, [0]);
+}
+
+#[tokio::test]
+async fn what_is_visible_in_one_target_counts_after_a_new_plan_for_the_others() {
+    let plan = || planned(Snapshot::Private);
+    let committed = StateRecord::Committed { transfer: 0, sink: 1, epoch: 0, position: None };
+    let records = vec![started(), plan().await, wrote(0), wrote_into(1, 0), committed, plan().await, wrote(3)];
+    let run = Unfinished::of("r", records).unwrap();
+    let receipts: Vec<_> = run.wrote.iter().map(|receipt| (receipt.sink, receipt.task)).collect();
+    assert_eq!((run.committed, receipts), (vec![1], vec![(1, 0), (0, 3)]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use arrow_etl::endpoint::OpenRequest;
 use arrow_etl::plan::codec::Codec;
 use arrow_etl::plan::context::Ends;
 use arrow_etl::plan::error::from_datafusion;
-use arrow_etl::plan::pipeline::{Parts, Pipeline, Target};
+use arrow_etl::plan::pipeline::{Parts, Pipeline, Target, Terms};
 use arrow_etl::plan::write::receipts;
 use arrow_etl::proof::Verify;
 use arrow_etl::sink::{Receipt, Sink, Tasks, WriteMode, WriteRequest};
@@ -54,8 +54,10 @@ async fn travelled(source: &Memory, target: &Memory, transform: Transform) -> Re
     let sink: Arc<dyn Sink> = target.endpoint().sink(&table("dst"))?;
     let draft = pipeline.draft().await?;
     let agreement = sink.agree(&draft.shape, &WriteRequest::new(WriteMode::Create)).await?;
-    let to = Target { endpoint: "sink0", sink: &sink, tasks: Tasks::Many, splits: None, verify: Verify::Count };
-    let planned = pipeline.transfer(&draft, agreement.clone(), to).await?;
+    let token = Token { run: "codec".to_owned(), transfer: 0, sink: 0, epoch: 0 };
+    let to = Target { endpoint: "sink0".to_owned(), sink: Arc::clone(&sink), agreement: agreement.clone(), token };
+    let terms = Terms { tasks: Tasks::Many, splits: None, verify: Verify::Count };
+    let planned = pipeline.transfer(&draft, &[to], terms).await?;
     let ends = Ends {
         sessions: HashMap::from([("source0".to_owned(), session)]),
         sinks: HashMap::from([("sink0".to_owned(), Arc::clone(&sink))]),

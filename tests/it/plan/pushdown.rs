@@ -58,7 +58,7 @@ async fn answer(source: &Arc<dyn Endpoint>, object: &ObjectRef, transform: Trans
     let mut job = job(transform);
     job.source.object = object.clone();
     job.limits.jobs = Some(2);
-    let between = Between { source: Arc::clone(source), target: target.endpoint() };
+    let between = Between { source: Arc::clone(source), target: target.endpoint(), also: Vec::new() };
     copy(&job, between, &Surroundings::default()).await.map_err(|error| error.kind())?;
     let rows = target.table("dst").unwrap().rows;
     let ids = arrow::compute::cast(rows.column_by_name("id").unwrap(), &arrow::datatypes::DataType::Int64).unwrap();
@@ -177,7 +177,9 @@ async fn parquet(path: &Path) {
     let mut job = job(Transform::default());
     job.target.object = ObjectRef::Whole;
     let target = endpoint("file", json!({ "url": path.display().to_string(), "rowGroupRows": 8 }));
-    copy(&job, Between { source: source.endpoint(), target }, &Surroundings::default()).await.unwrap();
+    copy(&job, Between { source: source.endpoint(), target, also: Vec::new() }, &Surroundings::default())
+        .await
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

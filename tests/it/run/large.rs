@@ -79,7 +79,11 @@ async fn ten_thousand_splits_of_a_server_and_two_channels_hold_three_connections
     (job.limits.jobs, job.limits.split_bytes) = (Some(2), Some(1));
     let (target, surroundings) = (Memory::new(), Surroundings::default());
     let connector = arrow_etl::connectors::find("postgres").unwrap();
-    let between = Between { source: connector.endpoint(&job.source.options).unwrap(), target: target.endpoint() };
+    let between = Between {
+        source: connector.endpoint(&job.source.options).unwrap(),
+        target: target.endpoint(),
+        also: Vec::new(),
+    };
     let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
     let (done, meter) = (AtomicBool::new(false), Arc::clone(&surroundings.meter));
     let copying = async {

@@ -7,12 +7,12 @@ use arrow_etl::run::plan;
 use super::*;
 
 async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary> {
-    let between = Between { source: source.endpoint(), target: target.endpoint() };
+    let between = Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() };
     copy(job, between, &Surroundings::default()).await
 }
 
 async fn arithmetic(job: &Job, source: &Memory) -> Vec<String> {
-    let between = Between { source: source.endpoint(), target: Memory::new().endpoint() };
+    let between = Between { source: source.endpoint(), target: Memory::new().endpoint(), also: Vec::new() };
     plan(job, between).await.unwrap().sizing.arithmetic
 }
 
@@ -57,7 +57,7 @@ async fn a_channel_is_held_to_its_own_limit() {
 async fn a_plan_says_the_least_time_of_a_limited_copy() {
     let mut job = job();
     job.limits.speed = Speed { job_rows: Some(50), ..Speed::default() };
-    let between = Between { source: source(1000, 4).endpoint(), target: Memory::new().endpoint() };
+    let between = Between { source: source(1000, 4).endpoint(), target: Memory::new().endpoint(), also: Vec::new() };
     assert_eq!(plan(&job, between).await.unwrap().least_seconds, Some(20.0));
 }
 

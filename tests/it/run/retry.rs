@@ -9,7 +9,11 @@ use super::*;
 /// A copy of 100 rows in four splits by two channels, with `faults` on both sides and hardly a pause between attempts.
 async fn copied(faults: &Faults, retries: Option<u32>, sql: Option<&str>) -> (Result<Summary>, Memory) {
     let (source, target) = (source(100, 4), Memory::new());
-    let between = Between { source: faults.endpoint(source.endpoint()), target: faults.endpoint(target.endpoint()) };
+    let between = Between {
+        source: faults.endpoint(source.endpoint()),
+        target: faults.endpoint(target.endpoint()),
+        also: Vec::new(),
+    };
     let mut job = job();
     (job.limits.jobs, job.limits.retries, job.limits.retry_max_milliseconds) = (Some(2), retries, Some(1));
     job.transform.sql = sql.map(str::to_owned);

@@ -38,7 +38,7 @@ async fn a_stop_ends_a_run_wherever_it_hangs() {
         let (source, target, journal) = (source(100, 4), Memory::new(), Journal::default());
         let faults = Faults::new().nth(point, 1, Fault::Hang);
         let target_endpoint = faults.endpoint(journal.endpoint(target.endpoint()));
-        let between = Between { source: faults.endpoint(source.endpoint()), target: target_endpoint };
+        let between = Between { source: faults.endpoint(source.endpoint()), target: target_endpoint, also: Vec::new() };
         let mut job = job();
         job.pre_sql = vec!["pre".to_owned()];
         let surroundings = journal.surroundings();
@@ -59,7 +59,8 @@ async fn a_stop_ends_the_readers_of_a_plan_that_gathers() {
     for sql in ["select id % 7 as id, count(*) as n from src group by 1", "select id from src order by id"] {
         let (source, target, surroundings) = (source(100, 4), Memory::new(), Surroundings::default());
         let faults = Faults::new().nth(Point::Batch, 3, Fault::Hang);
-        let between = Between { source: faults.endpoint(source.endpoint()), target: target.endpoint() };
+        let between =
+            Between { source: faults.endpoint(source.endpoint()), target: target.endpoint(), also: Vec::new() };
         let mut job = job();
         job.limits.jobs = Some(4);
         job.transform.sql = Some(sql.to_owned());
@@ -75,7 +76,7 @@ async fn a_stop_ends_the_readers_of_a_plan_that_gathers() {
 async fn a_commit_that_has_begun_is_finished() {
     let (source, target, journal) = (source(100, 4), Memory::new(), Journal::default());
     let faults = Faults::new().nth(Point::Commit, 1, Fault::Slow(Duration::from_millis(50)));
-    let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()) };
+    let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()), also: Vec::new() };
     let (job, surroundings) = (job(), journal.surroundings());
     let (result, ()) =
         tokio::join!(copy(&job, between, &surroundings), stop_at(&faults, Point::Commit, &surroundings.stop));
@@ -89,7 +90,11 @@ async fn a_commit_that_has_begun_is_finished() {
 async fn a_stop_in_post_sql_says_that_the_data_are_committed() {
     let (source, target, journal) = (source(100, 4), Memory::new(), Journal::default());
     let faults = Faults::new().nth(Point::Execute, 1, Fault::Hang);
-    let between = Between { source: source.endpoint(), target: faults.endpoint(journal.endpoint(target.endpoint())) };
+    let between = Between {
+        source: source.endpoint(),
+        target: faults.endpoint(journal.endpoint(target.endpoint())),
+        also: Vec::new(),
+    };
     let mut job = job();
     job.post_sql = vec!["post".to_owned()];
     let surroundings = journal.surroundings();

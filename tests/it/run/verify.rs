@@ -112,7 +112,11 @@ fn changed(batch: &RecordBatch) -> RecordBatch {
 /// Copies ten rows through a writer that does `harm`: the error, and the rows that are there after it.
 async fn harmed(harm: fn(&RecordBatch) -> RecordBatch, verify: Verify) -> (Option<ErrorKind>, Option<usize>) {
     let (source, target) = (source(10, 1), Memory::new());
-    let between = Between { source: source.endpoint(), target: Arc::new(Faulty { inner: target.endpoint(), harm }) };
+    let between = Between {
+        source: source.endpoint(),
+        target: Arc::new(Faulty { inner: target.endpoint(), harm }),
+        also: Vec::new(),
+    };
     let job = Job { verify, ..job() };
     let copied = copy(&job, between, &Surroundings::default()).await;
     assert_eq!(target.staged(), 0);
@@ -194,7 +198,7 @@ async fn tampered(sql: &'static str, verify: Verify) -> (Result<Summary>, Arc<Ta
     job.limits.jobs = Some(2);
     let target = arrow_etl::connectors::find("postgres").unwrap().endpoint(&job.target.options).unwrap();
     let surroundings = Surroundings { state: Some(log.clone()), ..Surroundings::default() };
-    (copy(&job, Between { source: source.endpoint(), target }, &surroundings).await, log)
+    (copy(&job, Between { source: source.endpoint(), target, also: Vec::new() }, &surroundings).await, log)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -260,7 +264,7 @@ async fn a_part_file_that_is_exchanged_is_not_published() {
     };
     for (name, from, count) in [("same.parquet", 0, 10), ("other.parquet", 1, 10), ("fewer.parquet", 0, 9)] {
         let job = Job { target: place(name), ..job() };
-        let between = Between { source: numbers(from, count).endpoint(), target: file(name) };
+        let between = Between { source: numbers(from, count).endpoint(), target: file(name), also: Vec::new() };
         copy(&job, between, &Surroundings::default()).await.unwrap();
     }
     let expected = [
@@ -273,7 +277,7 @@ async fn a_part_file_that_is_exchanged_is_not_published() {
         let log = Arc::new(Exchanging { folder: folder.to_owned(), with });
         let surroundings = Surroundings { state: Some(log), ..Surroundings::default() };
         let job = Job { target: place("out.parquet"), verify, ..job() };
-        let between = Between { source: numbers(0, 10).endpoint(), target: file("out.parquet") };
+        let between = Between { source: numbers(0, 10).endpoint(), target: file("out.parquet"), also: Vec::new() };
         let failed = copy(&job, between, &surroundings).await.err();
         assert_eq!(failed.map(|error| error.kind()), kind, "{with} {verify:?}");
         assert_eq!(folder.join("out.parquet").exists(), kind.is_none(), "{with} {verify:?}");
@@ -299,7 +303,7 @@ async fn no_type_raises_a_false_alarm() {
         let mut job = Job { target: target.clone(), verify: Verify::Checksum, ..job() };
         job.limits.jobs = Some(2);
         let endpoint = arrow_etl::connectors::find(&target.connector).unwrap().endpoint(&target.options).unwrap();
-        let between = Between { source: source.endpoint(), target: endpoint };
+        let between = Between { source: source.endpoint(), target: endpoint, also: Vec::new() };
         let copied = copy(&job, between, &Surroundings::default()).await;
         assert_eq!(copied.unwrap_or_else(|error| panic!("{target:?}: {error:?}")).rows, rows);
     }

@@ -1,0 +1,153 @@
+//! One target of a task at work: its casts, its writer, and where its rows come from.
+//!
+//! A task has one for each target. They get the same batches, whose arrays are shared: what has the target's type already is
+//! not copied.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+
+use crate::attempt::Attempt;
+use crate::bridge::cpu;
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::align::{Aligner, Misfit, Unaligned};
+use crate::plan::context::Ends;
+use crate::plan::trail::{Origin, Written};
+use crate::plan::write::WriteTarget;
+use crate::proof::{ColumnProof, Verify, sums, total};
+use crate::sink::{Receipt, Writer};
+
+/// One target of one attempt of a task.
+pub(super) struct Outlet<'a> {
+    target: &'a WriteTarget,
+    writer: Box<dyn Writer>,
+    /// None where frames pass as they are.
+    aligner: Option<Arc<Aligner>>,
+    written: Written,
+    rows: u64,
+    /// Rows that did not fit this target.
+    refused: u64,
+    columns: Option<Vec<ColumnProof>>,
+}
+
+/// What of a batch goes to one target.
+pub(super) struct Fitting {
+    rows: RecordBatch,
+    origin: Option<Origin>,
+    /// The rows that do not, ascending.
+    pub(super) misfits: Vec<Misfit>,
+}
+
+impl Fitting {
+    /// How many rows go there.
+    pub(super) fn count(&self) -> u64 {
+        self.rows.num_rows() as u64
+    }
+}
+
+impl<'a> Outlet<'a> {
+    /// Opens the writer of `attempt`.
+    pub(super) async fn open(target: &'a WriteTarget, attempt: &Attempt, ends: &Ends) -> Result<Self> {
+        let writer = ends.sink(&target.endpoint)?.writer(&target.agreement, attempt).await;
+        let writer = writer.map_err(|error| of_target(target, error))?;
+        Ok(Self { target, writer, aligner: None, written: Written::default(), rows: 0, refused: 0, columns: None })
+    }
+
+    /// Plans the casts of batches with the columns of `incoming`.
+    pub(super) fn expect(&mut self, incoming: &SchemaRef, verify: Verify) -> Result<()> {
+        let agreement = &self.target.agreement;
+        let aligner = Aligner::new(incoming, &agreement.target, &agreement.columns);
+        self.aligner = Some(Arc::new(aligner.map_err(|error| self.of_target(error))?));
+        let proves = verify >= Verify::Checksum;
+        self.columns = proves.then(|| vec![ColumnProof::default(); agreement.target.fields().len()]);
+        Ok(())
+    }
+
+    fn aligner(&self) -> Result<Arc<Aligner>> {
+        let planned = self.aligner.as_ref().map(Arc::clone);
+        planned.ok_or_else(|| Error::new(ErrorKind::Internal, "the casts of this target were not planned"))
+    }
+
+    /// `batch` in the types of the target.
+    pub(super) async fn align(&mut self, batch: &RecordBatch, origin: Option<&Origin>) -> Result<Fitting> {
+        let (casts, batch) = (self.aligner()?, batch.clone());
+        let aligned = cpu::run(move || casts.align(&batch)).await?;
+        let rows = aligned.map_err(|unaligned| self.of_target(located(unaligned, origin, self.rows)))?;
+        Ok(Fitting { rows, origin: origin.cloned(), misfits: Vec::new() })
+    }
+
+    /// The rows of `batch` that fit, in the types of the target, and which do not.
+    pub(super) async fn sift(&mut self, batch: &RecordBatch, origin: Option<&Origin>) -> Result<Fitting> {
+        let (casts, batch) = (self.aligner()?, batch.clone());
+        let sifted = cpu::run(move || casts.sift(&batch)).await?.map_err(|error| self.of_target(error))?;
+        self.refused += sifted.misfits.len() as u64;
+        let origin = origin.map(|origin| origin.clone().filtered(sifted.kept));
+        Ok(Fitting { rows: sifted.fitting, origin, misfits: sifted.misfits })
+    }
+
+    /// Hands the next batch to the writer.
+    pub(super) async fn write(&mut self, Fitting { rows, origin, .. }: Fitting) -> Result<()> {
+        let count = rows.num_rows() as u64;
+        if count == 0 {
+            return Ok(());
+        }
+        self.written.add(count, origin);
+        if self.columns.is_some() {
+            let summed = rows.clone();
+            let more = cpu::run(move || sums::of(&summed)).await?;
+            self.columns = total([self.columns.as_ref(), Some(&more)]);
+        }
+        self.writer.write(rows).await.map_err(|error| self.of_row(error))?;
+        self.rows += count;
+        Ok(())
+    }
+
+    /// Hands the next frame to the writer.
+    pub(super) async fn write_raw(&mut self, bytes: Bytes, count: u64, origin: Option<Origin>) -> Result<()> {
+        self.written.add(count, origin);
+        self.writer.write_raw(bytes, count).await.map_err(|error| self.of_row(error))?;
+        self.rows += count;
+        Ok(())
+    }
+
+    /// Makes all of it durable.
+    pub(super) async fn flush(&mut self) -> Result<Receipt> {
+        let receipt = self.writer.flush(&self.target.token).await.map_err(|error| self.of_row(error))?;
+        if receipt.rows != self.rows {
+            let message = format!("the target counted {} rows of {} that were sent", receipt.rows, self.rows);
+            return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
+        }
+        Ok(Receipt { columns: self.columns.take(), rejected: self.refused, ..receipt })
+    }
+
+    /// `error` of the writer, which counts the rows of the task.
+    fn of_row(&self, error: Error) -> Error {
+        self.of_target(self.written.locate(error))
+    }
+
+    fn of_target(&self, error: Error) -> Error {
+        of_target(self.target, error)
+    }
+}
+
+fn of_target(target: &WriteTarget, error: Error) -> Error {
+    error.at("target", &target.agreement.label)
+}
+
+/// The error of a batch before which `rows` rows of the task were written.
+fn located(unaligned: Unaligned, origin: Option<&Origin>, rows: u64) -> Error {
+    let misfits = match unaligned {
+        Unaligned::Misfits(misfits) => misfits,
+        Unaligned::Error(error) => return error,
+    };
+    match (misfits.first(), origin) {
+        (Some(first), Some(origin)) => {
+            let error = misfits.into_error(0).map_frames(|frames| frames.retain(|frame| frame.what != "row"));
+            origin.locate(error, first.row as u64)
+        }
+        // People count rows from 1.
+        _ => misfits.into_error(rows + 1),
+    }
+}

@@ -1,0 +1,115 @@
+//! The commits of a run: one for each target, in the order in which they were named.
+//!
+//! Until the first is done, all targets are as they were. From then on the run can only be completed: the others are
+//! committed as far as they can be. Where one cannot, the run stays unfinished, and a resume writes that one alone.
+
+use futures::future::join_all;
+use tokio::time::timeout;
+
+use super::past::names;
+use super::{Failure, Left, Life, begun};
+use crate::error::{Context as _, Error, ErrorKind};
+use crate::plan::pipeline::Target;
+use crate::run::lease::Lease;
+use crate::run::stages::{Agreed, Committed, Landed};
+use crate::run::targets;
+use crate::sink::{Progress, Receipt};
+
+impl Life<'_> {
+    /// Commits `receipts` in every target; some may have `landed` before.
+    pub(super) async fn commit(
+        &self,
+        agreed: &Agreed,
+        receipts: &[Receipt],
+        mut landed: Vec<Landed>,
+        note: Option<String>,
+    ) -> Result<Committed, Failure> {
+        let (mut logged, mut failed) = (Ok(()), None);
+        let mut left: Vec<Target> = Vec::new();
+        for target in &agreed.targets {
+            if failed.is_some() && landed.is_empty() {
+                left.push(target.clone());
+                continue;
+            }
+            let wrote = targets::of(receipts, &[target.token.sink]);
+            let committed = target.sink.commit(&target.agreement, &target.token, &wrote).await;
+            match committed.map_err(unanswered).at("step", || "commit") {
+                Ok(()) => {
+                    logged = logged.and(self.log.append(&self.opened.committed(target.token.sink)).await);
+                    landed.push(Landed::of(target, wrote));
+                }
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    left.push(target.clone());
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(self.swept(&left, &landed, begun(error)).await);
+        }
+        landed.sort_by_key(|landed| landed.sink);
+        Ok(Committed { landed, channels: agreed.sizing.channels, note, logged })
+    }
+
+    /// What is left after `error`, by which `targets` did not get their rows.
+    pub(super) async fn swept(&self, targets: &[Target], landed: &[Landed], error: Error) -> Failure {
+        let (error, left) = self.sweep(targets, error).await;
+        if landed.is_empty() {
+            return Failure { error, left };
+        }
+        Failure { error: self.in_part(error, landed, targets), left: Left::Part }
+    }
+
+    /// Sweeps what was staged in `targets`. A failure to do so is told beside the one that led here. Where rows are seen they
+    /// stay, and so does what is staged beside them.
+    async fn sweep(&self, targets: &[Target], mut error: Error) -> (Error, Left) {
+        if self.lease.get().is_some_and(Lease::is_lost) {
+            // Who has the lease now may have gone on with this very run: the stages are theirs.
+            return (error, Left::Stage);
+        }
+        for Target { sink, agreement, token, .. } in targets.iter().filter(|target| target.agreement.tasks_stay()) {
+            let standing = timeout(self.sweep_time, sink.progress(agreement, token, &[])).await;
+            if !matches!(&standing, Ok(Ok(Progress::Kept(kept))) if kept.is_empty()) {
+                let error = error.at("the rows of tasks that had ended", "stay, and --resume goes on behind them");
+                return (error, Left::Stage);
+            }
+        }
+        if let Some(rejects) = &self.opened.rejects {
+            error = rejects.abandon(error).await;
+        }
+        let sweeps = targets.iter().map(|Target { sink, agreement, token, .. }| sink.abort(agreement, token));
+        let mut left = Left::Nothing;
+        for swept in join_all(sweeps.map(|sweep| timeout(self.sweep_time, sweep))).await {
+            let seconds = self.sweep_time.as_secs();
+            error = match swept {
+                Ok(Ok(())) => continue,
+                Ok(Err(also)) => error.at("what was staged could not be removed", format!("({also})")),
+                Err(_) => error.at("what was staged was not removed within", format!("{seconds} s")),
+            };
+            left = Left::Stage;
+        }
+        (error, left)
+    }
+
+    /// `error`, after which some targets have the rows and others not.
+    fn in_part(&self, error: Error, landed: &[Landed], rest: &[Target]) -> Error {
+        let done = names(landed.iter().map(|landed| &landed.agreement));
+        let open = names(rest.iter().map(|target| &target.agreement));
+        let next = match self.surroundings.state {
+            Some(_) => "run it again with --resume: it writes those that are not committed, and no other",
+            None => "copy into those that are not committed, and no other",
+        };
+        let hint = error.hint().map_or_else(|| next.to_owned(), |hint| format!("{hint}; then {next}"));
+        error.with_hint(hint).at("committed:", format!("{done}; not committed: {open}"))
+    }
+}
+
+/// A commit whose answer was lost may have been done.
+fn unanswered(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Connection | ErrorKind::Timeout => {
+            error.with_hint("the answer was lost: look whether the rows are there before you run it again")
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,98 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+use super::*;
+use crate::endpoint::ObjectRef;
+use crate::job::Place;
+use crate::run::Between;
+use crate::run::stages;
+use crate::state::RunEntry;
+use crate::testing::faults::{Fault, Faults, Point};
+use crate::testing::memory::Memory;
+
+const SOON: Duration = Duration::from_millis(5);
+
+/// Runs a copy of ten rows between tables in memory, both of which have `faults`, with short times.
+async fn failing(faults: Faults) -> (Error, Memory) {
+    failing_in(faults, Surroundings::default()).await
+}
+
+async fn failing_in(faults: Faults, surroundings: Surroundings) -> (Error, Memory) {
+    let (source, target) = (Memory::new(), Memory::new());
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+    source.insert("t", RecordBatch::try_from_iter([("id", ids)]).unwrap(), 5);
+    let between = Between {
+        source: faults.endpoint(source.endpoint()),
+        target: faults.endpoint(target.endpoint()),
+        also: Vec::new(),
+    };
+    let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
+    let job = Job::new(place(), place());
+    let opened = Opened::open(&job, between, stages::Past::default()).await.unwrap();
+    let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
+    (life.live().await.unwrap_err(), target)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_point_in_time_ends_the_tasks_at_once() {
+    let faults = Faults::new().each(Point::Flush, Fault::Hang);
+    let (error, target) = failing(faults.each(Point::Check, Fault::Fail(ErrorKind::Transient))).await;
+    assert_eq!(error.kind(), ErrorKind::Transient, "{error:?}");
+    assert_eq!((target.staged(), target.counts().open_writers, target.counts().aborts), (0, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeping_and_closing_that_hang_are_given_up() {
+    let faults = Faults::new().each(Point::Flush, Fault::Fail(ErrorKind::Constraint));
+    let faults = faults.each(Point::Abort, Fault::Hang).each(Point::Close, Fault::Hang);
+    let (error, _) = failing(faults).await;
+    assert_eq!(error.kind(), ErrorKind::Constraint);
+    assert!(error.to_string().starts_with("what was staged was not removed within 0 s: "), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_to_sweep_is_told_beside_the_first() {
+    let faults = Faults::new().each(Point::Commit, Fault::Fail(ErrorKind::Constraint));
+    let (error, _) = failing(faults.each(Point::Abort, Fault::Fail(ErrorKind::Io))).await;
+    assert_eq!(error.kind(), ErrorKind::Constraint);
+    assert!(error.to_string().starts_with("what was staged could not be removed (a fault at Abort"), "{error}");
+}
+
+/// A log in which another run takes the lease at once.
+#[derive(Debug, Default)]
+struct Overtaken(AtomicBool);
+
+#[async_trait]
+impl StateLog for Overtaken {
+    async fn read(&self, _run: &str) -> Result<Vec<StateRecord>> {
+        Ok(Vec::new())
+    }
+
+    async fn append(&self, _run: &str, record: &StateRecord) -> Result<()> {
+        assert!(!matches!(record, StateRecord::Aborted { .. }), "it is not this process that ended it");
+        Ok(())
+    }
+
+    async fn runs(&self) -> Result<Vec<RunEntry>> {
+        Ok(Vec::new())
+    }
+
+    async fn lease(&self, _job: &str, _run: &str) -> Result<()> {
+        match self.0.swap(true, Ordering::SeqCst) {
+            false => Ok(()),
+            true => Err(Error::new(ErrorKind::Busy, "another run has it")),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stage_of_a_run_that_was_overtaken_is_left_to_the_other() {
+    let state: Arc<dyn StateLog> = Arc::new(Overtaken::default());
+    let surroundings = Surroundings { state: Some(state), ..Surroundings::default() };
+    let (error, target) = failing_in(Faults::new(), surroundings).await;
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
+    assert!(target.staged() > 0);
+    assert_eq!(target.counts().aborts, 0);
+}

@@ -1,0 +1,131 @@
+//! What a plan and a finished run say of what was opened, agreed and committed.
+
+use super::{Agreed, Committed, Opened};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::reject::RejectLog;
+use crate::job::Job;
+use crate::plan::pipeline::Target;
+use crate::run::incremental::Window;
+use crate::run::queue::{self, Queues};
+use crate::run::report::{PlanReport, Summary, TargetReport, TargetSummary, TaskReport};
+use crate::run::sizing::Sizing;
+use crate::run::{Surroundings, rejects, resume, verify};
+use crate::runner::{PlanShape, Transfer};
+use crate::sink::Agreement;
+use crate::source::Split;
+
+impl Opened {
+    /// What is to be said of this run: of its position, and by the targets.
+    fn notes<'a>(&self, agreements: impl Iterator<Item = &'a Agreement>) -> Vec<String> {
+        let said =
+            |agreement: &'a Agreement| agreement.notes.iter().map(|note| self.told(&agreement.label, note.clone()));
+        self.window.iter().flat_map(Window::notes).chain(agreements.flat_map(said)).collect()
+    }
+
+    /// `note` of one target, which is named where there are several.
+    fn told(&self, label: &str, note: String) -> String {
+        if self.also.is_empty() { note } else { format!("{label}: {note}") }
+    }
+
+    /// What `etl plan` says.
+    pub(in crate::run) fn report(&self, job: &Job, agreed: &Agreed) -> Result<PlanReport> {
+        let Agreed { targets, planned, sizing } = agreed;
+        let (snapshot, cut, shape) = (self.session.snapshot(), self.was_cut(), planned.transfer.shape);
+        let told = |target: &Target| {
+            let Agreement { kept, publish, .. } = target.agreement;
+            let resume = resume::grade(job, (&snapshot, cut), shape, (kept, publish));
+            TargetReport::of(&target.agreement, &self.draft.shape, resume)
+        };
+        let mut reports = targets.iter().map(told);
+        let none = || Error::new(ErrorKind::Internal, "the plan has no target");
+        Ok(PlanReport {
+            source: self.source.label(),
+            target: reports.next().ok_or_else(none)?,
+            also: reports.collect(),
+            reading: self.draft.reading.notes.clone(),
+            pushed_down: planned.pushed_down.clone(),
+            operators: planned.operators.clone(),
+            splits: planned.transfer.splits.len(),
+            rows: self.draft.shape.rows,
+            bytes: self.draft.shape.bytes,
+            least_seconds: least_seconds(job, self.draft.shape.rows, self.draft.shape.bytes),
+            sizing: sizing.clone(),
+            notes: self
+                .notes(targets.iter().map(|target| &target.agreement))
+                .into_iter()
+                .chain(targets.iter().filter_map(|to| Some(self.told(&to.agreement.label, verify::note(job, to)?))))
+                .chain(rejects::plan_note(job))
+                .collect(),
+            tasks: task_reports(&planned.transfer, sizing),
+        })
+    }
+
+    /// What a finished run says.
+    pub(in crate::run) fn summary(&self, committed: &Committed, surroundings: &Surroundings) -> Summary {
+        let Committed { landed, channels, .. } = committed;
+        let meter = surroundings.meter.reading();
+        let mut notes = self.notes(landed.iter().map(|landed| &landed.agreement));
+        notes.extend(committed.note.clone());
+        match meter.retries {
+            0 => {}
+            1 => notes.push("a task was begun anew after a failure that passed".to_owned()),
+            count => notes.push(format!("tasks were begun anew {count} times after failures that passed")),
+        }
+        let log = self.rejects.as_deref();
+        notes.extend(log.map(RejectLog::shown).unwrap_or_default().into_iter().map(|text| format!("rejected: {text}")));
+        let targets: Vec<TargetSummary> = landed.iter().map(TargetSummary::of).collect();
+        // A row that several targets refuse is one row.
+        let most = targets.iter().map(|target| target.rejected).max().unwrap_or(0);
+        let rejected = log.map_or(0, RejectLog::rejected).max(most);
+        let first = targets.first().cloned().unwrap_or_default();
+        Summary {
+            run: self.token.run.clone(),
+            source: self.source.label(),
+            target: first.target,
+            rows: first.rows,
+            merged: first.merged,
+            position: self.window.as_ref().filter(|_| *channels > 0).and_then(Window::reached),
+            rejected,
+            rejects: log.and_then(RejectLog::file).filter(|_| rejected > 0).map(str::to_owned),
+            bytes_written: targets.iter().map(|target| target.bytes_written).sum(),
+            tasks: landed.first().map_or(0, |landed| landed.receipts.len()),
+            channels: *channels,
+            targets,
+            meter,
+            notes,
+        }
+    }
+}
+
+/// The tasks as they would be cut if nothing were measured: one split each, or what the target asks for.
+fn task_reports(transfer: &Transfer, sizing: &Sizing) -> Vec<TaskReport> {
+    let report = |task: usize, group: usize, splits: &[Split]| TaskReport {
+        task: task as u32,
+        group,
+        splits: splits.iter().map(|split| split.id).collect(),
+        rows: splits.iter().map(|split| split.rows).sum(),
+        bytes: splits.iter().map(|split| split.bytes).sum(),
+    };
+    if transfer.shape == PlanShape::Wide {
+        return vec![report(0, 0, &transfer.splits)];
+    }
+    let mut queues = Queues::new(&transfer.splits, &sizing.groups);
+    let least_bytes = queue::least_bytes(&transfer.splits, sizing.channels, transfer.task_bytes);
+    let mut tasks = Vec::new();
+    let mut group = 0;
+    loop {
+        let splits = queues.take(group, 0, least_bytes);
+        if splits.is_empty() {
+            return tasks;
+        }
+        tasks.push(report(tasks.len(), group, &splits));
+        group = (group + 1) % sizing.groups.len();
+    }
+}
+
+/// The time that the limits of speed leave to a job of so many rows and bytes, in seconds.
+fn least_seconds(job: &Job, rows: Option<u64>, bytes: Option<u64>) -> Option<f64> {
+    let speed = &job.limits.speed;
+    let time = |amount: Option<u64>, limit: Option<u64>| Some(amount? as f64 / limit?.max(1) as f64);
+    [time(rows, speed.job_rows), time(bytes, speed.job_bytes)].into_iter().flatten().reduce(f64::max)
+}
