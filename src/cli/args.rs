@@ -9,7 +9,7 @@ use super::diff::{DIFF_EXAMPLES, DiffArgs};
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::rejects::MaxErrors;
-use super::size::{Bytes, Pause, Rate};
+use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
 
 const LOCATORS: &str = "\
@@ -269,6 +269,10 @@ pub(super) struct LimitArgs {
     /// Memory for rows in flight, 64MiB at least [default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<Bytes>,
+    /// Let rows wait on disk for a slow DST, so that SRC is released as soon as it is read; no more than SIZE [default:
+    /// 10GiB]
+    #[arg(long, value_name = "DIR[:SIZE]")]
+    pub(super) buffer: Option<BufferFolder>,
     /// Further attempts of a task after a failure that may pass, such as a lost connection [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(super) retry: Option<u32>,

@@ -39,6 +39,7 @@ fn text(report: &PlanReport) -> String {
     part(&mut out, "source does", &report.pushed_down);
     part(&mut out, "channels", &report.sizing.arithmetic);
     part(&mut out, "operators", &report.operators);
+    part(&mut out, "buffer", &report.buffer);
     if also.is_empty() {
         parts_of(&mut out, &report.target);
         part(&mut out, "note", &report.notes);

@@ -123,6 +123,7 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
         retries: args.retry,
         retry_max_milliseconds: args.retry_max.map(|pause| pause.0),
         split_bytes: None,
+        buffer: args.buffer.clone().map(|buffer| buffer.0),
         speed,
     })
 }

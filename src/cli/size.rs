@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use crate::formats::value::size;
+use crate::job::BufferLimit;
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,16 @@ pub(super) struct Bytes(pub(super) u64);
 /// A time in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pause(pub(super) u64);
+
+/// A folder for rows that wait on disk, and how many bytes of it: `DIR[:SIZE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BufferFolder(pub(super) BufferLimit);
+
+/// Bytes of a buffer when nothing is said.
+const BUFFER_BYTES: u64 = 10 << 30;
+
+/// A smaller one would hold less than a batch.
+const BUFFER_BYTES_MIN: u64 = 1_000_000;
 
 /// A speed limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +38,22 @@ impl FromStr for Bytes {
 
     fn from_str(text: &str) -> Result<Self, String> {
         size::bytes(text).map(Self).ok_or_else(|| format!("'{text}' is no size: write 64MB, 1GiB or 500k"))
+    }
+}
+
+impl FromStr for BufferFolder {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sized = text.rsplit_once(':').and_then(|(folder, bytes)| Some((folder, size::bytes(bytes)?)));
+        let (folder, bytes) = sized.unwrap_or((text, BUFFER_BYTES));
+        if folder.is_empty() {
+            return Err("the folder is missing: write '/var/tmp' or '/var/tmp:20GiB'".to_owned());
+        }
+        if bytes < BUFFER_BYTES_MIN {
+            return Err(format!("{bytes} bytes are too few for a buffer: give 1MB at least"));
+        }
+        Ok(Self(BufferLimit { folder: folder.to_owned(), bytes }))
     }
 }
 
@@ -70,6 +97,18 @@ mod tests {
     fn a_size_is_a_number_of_bytes() {
         assert_eq!("64MB".parse(), Ok(Bytes(64_000_000)));
         assert!("lots".parse::<Bytes>().is_err());
+    }
+
+    #[test]
+    fn a_buffer_is_a_folder_and_perhaps_a_size() {
+        let buffer = |text: &str| text.parse::<BufferFolder>().map(|BufferFolder(limit)| (limit.folder, limit.bytes));
+        assert_eq!(buffer("/var/tmp"), Ok(("/var/tmp".to_owned(), 10 << 30)));
+        assert_eq!(buffer("/var/tmp:20GiB"), Ok(("/var/tmp".to_owned(), 20 << 30)));
+        assert_eq!(buffer("a:b"), Ok(("a:b".to_owned(), 10 << 30)));
+        assert_eq!(buffer("a:b:5MB"), Ok(("a:b".to_owned(), 5_000_000)));
+        for wrong in ["", ":5MB", "a:0", "a:1k"] {
+            assert!(buffer(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -192,8 +192,21 @@ pub struct Limits {
     pub retry_max_milliseconds: Option<u64>,
     /// Bytes of a split, about; none chooses them by the size of the source.
     pub split_bytes: Option<u64>,
+    /// Where rows wait on disk for a slow target; none lets the source wait.
+    #[serde(default)]
+    pub buffer: Option<BufferLimit>,
     /// Speed.
     pub speed: Speed,
+}
+
+/// A folder for rows that wait on disk, and how many bytes of it they may take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BufferLimit {
+    /// The folder.
+    pub folder: String,
+    /// Bytes on disk.
+    pub bytes: u64,
 }
 
 /// Limits of speed, for the job and for one channel.

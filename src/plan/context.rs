@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::endpoint::{ObjectRef, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::buffer::Buffer;
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::meter::Meter;
 use crate::flow::reject::{Basket, RejectLog};
@@ -32,6 +33,8 @@ pub struct Ends {
     pub heavy: HeavyDoor,
     /// Bytes that may wait between a reader and its writer.
     pub lane_bytes: usize,
+    /// Where rows wait on disk; without it each task reads its splits itself.
+    pub buffer: Option<Arc<Buffer>>,
     /// Where rejected rows go; without it a row that is refused fails the run.
     pub rejects: Option<Arc<RejectLog>>,
     /// Shared by every reader that is alive: who gets it for itself knows that none is left.

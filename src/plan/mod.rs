@@ -2,12 +2,14 @@
 //!
 //! The only folder that implements DataFusion's traits. It opens nothing and moves nothing.
 
+pub mod ahead;
 pub mod checked;
 pub mod codec;
 pub mod context;
 pub mod diff;
 pub mod error;
 pub mod gather;
+mod intake;
 mod leaf;
 mod lineage;
 mod outlet;

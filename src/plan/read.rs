@@ -4,10 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BinaryArray, RecordBatch, RecordBatchOptions, UInt64Array};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use bytes::Bytes;
+use arrow::array::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
@@ -18,24 +15,23 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
 };
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit};
 
-use crate::attempt::{Attempt, Token};
+use crate::attempt::Token;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
 use crate::flow::compact::compact;
 use crate::flow::reject::Basket;
-use crate::flow::throttle::Throttle;
 use crate::plan::context::{Ends, Reads, basket};
 use crate::plan::error::{from_datafusion, to_datafusion};
+use crate::plan::intake::{Intake, frame_schema};
 use crate::plan::leaf;
 use crate::plan::trail::{self, Origin, Trail};
 use crate::reject::Tray;
-use crate::schema::batch_bytes;
-use crate::source::{BatchStream, Encoding, Scan, Source, Split};
+use crate::source::{BatchStream, Encoding, Scan, Split};
 
 /// What a [`ReadExec`] reads: plain data, without secrets.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -156,19 +152,14 @@ impl ExecutionPlan for ReadExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let ends = Ends::of(&context).map_err(to_datafusion)?;
-        let source = ends.source(&self.spec.endpoint, &self.spec.object).map_err(to_datafusion)?;
+        let alive = Arc::clone(&ends.readers).try_read_owned().ok();
+        let intake = Intake::new(&self.spec, ends, self.schema()).map_err(to_datafusion)?;
         let (reads, trail, basket) = (Reads::of(&context), trail::upward(&context), basket(&context));
         let rows = self.leaf.execute(partition, context)?;
-        let throttle = ends.channel_throttle.another();
-        let alive = Arc::clone(&ends.readers).try_read_owned().ok();
         let reader = Reader {
-            spec: Arc::clone(&self.spec),
             is_kept: trail.is_none() && self.spec.encoding.is_none(),
-            source,
-            ends,
+            intake,
             reads,
-            throttle,
-            schema: self.schema(),
             origins: Arc::default(),
             basket,
             _alive: alive,
@@ -229,14 +220,10 @@ impl Reading {
 
 /// Fills a lane with the batches of some splits.
 struct Reader {
-    spec: Arc<ReadSpec>,
+    intake: Intake,
     /// Whether operators above may keep its batches.
     is_kept: bool,
-    source: Arc<dyn Source>,
-    ends: Arc<Ends>,
     reads: Reads,
-    throttle: Throttle,
-    schema: SchemaRef,
     origins: Arc<Trail>,
     /// Where rows go that cannot be read.
     basket: Option<Arc<Basket>>,
@@ -249,7 +236,7 @@ impl Reader {
     /// in which they are polled.
     async fn start(self, rows: SendableRecordBatchStream) -> Result<Lane> {
         let grant = self.reads.grant().await?;
-        let (sender, batches) = lane(self.ends.lane_bytes, &self.ends.meter);
+        let (sender, batches) = lane(self.intake.ends.lane_bytes, &self.intake.ends.meter);
         let origins = Arc::clone(&self.origins);
         Ok(Lane { batches, origins, filling: SpawnedTask::spawn(self.fill(rows, sender, grant)) })
     }
@@ -278,7 +265,7 @@ impl Reader {
                 };
                 let name = trail::name_of(&split);
                 let read = self.read(&split, &name, sender).await;
-                read.map_err(|error| trail::name_split(error, &name).at("source", &self.spec.label))?;
+                read.map_err(|error| trail::name_split(error, &name).at("source", &self.intake.spec.label))?;
             }
         }
         Ok(())
@@ -295,11 +282,14 @@ impl Reader {
             if batch.num_rows() == 0 {
                 continue;
             }
-            let (rows, bytes) = measure(&batch, self.spec.encoding.is_some());
-            let heavy = self.ends.heavy.pass(rows, bytes).await?;
-            tokio::join!(self.throttle.pass(bytes, rows), self.ends.throttle.pass(bytes, rows));
-            self.ends.meter.read(rows, bytes);
-            let batch = self.declared(batch)?;
+            let ends = &self.intake.ends;
+            let batch = match &ends.buffer {
+                // It passed when it was read.
+                Some(_) => self.intake.declared(batch)?,
+                None => self.intake.pass(batch).await?,
+            };
+            let (rows, bytes) = self.intake.measure(&batch);
+            let heavy = ends.heavy.pass(rows, bytes).await?;
             let batch = if self.is_kept { compact(batch).await? } else { batch };
             let shown = self.basket.as_ref().map(|basket| {
                 basket.read(rows);
@@ -326,56 +316,11 @@ impl Reader {
         Ok(())
     }
 
+    /// The rows of `split`: from the buffer, where there is one, else from the source.
     async fn open(&self, split: &Split, tray: &Arc<Tray>) -> Result<BatchStream> {
-        let attempt = Attempt::new(self.spec.token.clone(), split.id, vec![split.id]);
-        match (&self.spec.encoding, &self.basket) {
-            (Some(_), _) => {}
-            (None, None) => return self.source.read(&self.spec.scan, split, &attempt).await,
-            (None, Some(_)) => return self.source.read_skipping(&self.spec.scan, split, &attempt, tray).await,
+        match &self.intake.ends.buffer {
+            Some(buffer) => Ok(buffer.rows(split.id)),
+            None => self.intake.open(split, self.basket.is_some().then_some(tray)).await,
         }
-        let frames = self.source.read_raw(&self.spec.scan, split, &attempt).await?;
-        Ok(frames.map(|frame| frame.and_then(|(bytes, rows)| frame_batch(bytes, rows))).boxed())
     }
-
-    /// `batch` under the declared schema: what a source promised is checked here, once for all connectors.
-    fn declared(&self, batch: RecordBatch) -> Result<RecordBatch> {
-        if Arc::ptr_eq(batch.schema_ref(), &self.schema) {
-            return Ok(batch);
-        }
-        let (_, columns, rows) = batch.into_parts();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(|error| {
-            let message = "the source gave other columns than it had described";
-            Error::new(ErrorKind::Schema, message).with_source(error)
-        })
-    }
-}
-
-/// Rows and bytes of a batch of columns or of one raw frame.
-fn measure(batch: &RecordBatch, raw: bool) -> (u64, u64) {
-    let bytes = batch_bytes(batch) as u64;
-    let rows = if raw { frame(batch).map_or(0, |(_, rows)| rows) } else { batch.num_rows() as u64 };
-    (rows, bytes)
-}
-
-fn frame_schema() -> SchemaRef {
-    let frame = Field::new("frame", DataType::Binary, false);
-    Arc::new(Schema::new(vec![frame, Field::new("rows", DataType::UInt64, false)]))
-}
-
-/// One raw frame as a batch of one row, without copying its bytes.
-fn frame_batch(bytes: Bytes, rows: u64) -> Result<RecordBatch> {
-    let offsets = OffsetBuffer::from_lengths([bytes.len()]);
-    let frame: ArrayRef = Arc::new(BinaryArray::try_new(offsets, Buffer::from(bytes), None)?);
-    let rows: ArrayRef = Arc::new(UInt64Array::from(vec![rows]));
-    Ok(RecordBatch::try_new(frame_schema(), vec![frame, rows])?)
-}
-
-/// Bytes and rows of the frame in `batch`, without copying.
-pub(super) fn frame(batch: &RecordBatch) -> Option<(Bytes, u64)> {
-    let frame = batch.column(0).as_any().downcast_ref::<BinaryArray>()?;
-    let rows = batch.column(1).as_any().downcast_ref::<UInt64Array>()?;
-    let length = frame.value(0).len();
-    let bytes = Bytes::from_owner(ScalarBuffer::<u8>::from(frame.values().clone()));
-    Some((bytes.slice(..length), rows.value(0)))
 }

@@ -25,8 +25,8 @@ use crate::flow::meter::Part;
 use crate::flow::reject::Basket;
 use crate::plan::context::{Ends, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
+use crate::plan::intake;
 use crate::plan::outlet::{Fitting, Outlet};
-use crate::plan::read;
 use crate::plan::trail::{self, Origin, Trail};
 use crate::proof::Verify;
 use crate::reject::Stage;
@@ -271,7 +271,7 @@ impl Writing {
 
     async fn write_frames(&self, mut input: SendableRecordBatchStream, outlets: &mut [Outlet<'_>]) -> Result<u64> {
         while let Some(batch) = self.received(&mut input).await? {
-            let frame = read::frame(&batch);
+            let frame = intake::frame(&batch);
             let (bytes, count) = frame.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan gave no frames"))?;
             let origin = self.origin();
             let writing = outlets.iter_mut().map(|outlet| outlet.write_raw(bytes.clone(), count, origin.clone()));

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use self::past::Past;
-use super::{Surroundings, fingerprint, stopped};
+use super::{Surroundings, buffer, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::reject::RejectLog;
@@ -153,7 +153,10 @@ impl<'a> Life<'a> {
         let _ = self.log.kept.set(kept.collect());
         self.opened.expect(self.job, self.surroundings, &agreed, &done);
         match self.written(&agreed, done).await {
-            Ok(receipts) => self.commit(&agreed, &receipts, landed, note).await,
+            Ok(receipts) => {
+                let note = past::both(note, buffer::note(agreed.buffer.as_deref()));
+                self.commit(&agreed, &receipts, landed, note).await
+            }
             Err(error) => Err(self.swept(&agreed.targets, &landed, begun(error)).await),
         }
     }

@@ -1,6 +1,7 @@
 //! `LocalRunner`: runs the tasks of a transfer in this process, in groups of channels.
 
 use std::collections::HashSet;
+use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +18,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::buffer::Buffer;
 use crate::flow::meter::Meter;
+use crate::plan::ahead::read_ahead;
 use crate::plan::context::Ends;
 use crate::plan::error::from_datafusion;
 use crate::plan::tasks::assign;
@@ -47,6 +50,8 @@ pub struct LocalRunner {
     pub meter: Arc<Meter>,
     /// Begins tasks anew.
     pub renewal: Renewal,
+    /// Splits that are read at once, where a buffer reads them ahead.
+    pub readers: usize,
     /// Ends the run from outside.
     pub stop: CancellationToken,
 }
@@ -55,10 +60,16 @@ pub struct LocalRunner {
 impl Runner for LocalRunner {
     async fn run(&self, transfer: &Transfer, done: &[Receipt], events: &dyn RunEvents) -> Result<Vec<Receipt>> {
         let (alive, mut gone) = mpsc::channel(1);
+        let settled: HashSet<u32> = done.iter().flat_map(|receipt| receipt.splits.iter().copied()).collect();
+        let left: Vec<Split> = transfer.splits.iter().filter(|split| !settled.contains(&split.id)).cloned().collect();
+        let ends = Ends::of(&self.context)?;
+        if let Some(buffer) = &ends.buffer {
+            buffer.begin(left.iter().map(|split| split.id));
+        }
         let result = {
             let running = async {
                 match transfer.shape {
-                    PlanShape::Rowwise => self.run_rowwise(transfer, done, &alive, events).await,
+                    PlanShape::Rowwise => self.run_rowwise(transfer, (&left, done), &alive, events).await,
                     PlanShape::Wide => self.run_wide(transfer, &alive, events).await,
                 }
             };
@@ -66,13 +77,13 @@ impl Runner for LocalRunner {
                 biased;
                 () = self.stop.cancelled() => Err(stopped()),
                 result = running => result,
+                error = self.read_ahead(transfer, &left, ends.buffer.as_ref()) => Err(error),
             }
         };
         // Tasks that were told to end may still hold a writer: the stage is swept after they are gone. So may their
         // readers hold a read of the session, which is closed next.
         drop(alive);
         gone.recv().await;
-        let ends = Ends::of(&self.context)?;
         // A driver that does not let go within this time is left to the end of the program.
         let _ = timeout(END_TIME, ends.readers.write()).await;
         result
@@ -83,23 +94,35 @@ impl Runner for LocalRunner {
 type Alive = mpsc::Sender<()>;
 
 impl LocalRunner {
+    /// Reads ahead into `buffer`, and lets the source go as soon as it is not needed any more. Comes back with a failure alone.
+    async fn read_ahead(&self, transfer: &Transfer, left: &[Split], buffer: Option<&Arc<Buffer>>) -> Error {
+        let Some(buffer) = buffer else { return pending().await };
+        let read = read_ahead(&transfer.root, &self.context, (left, self.readers), buffer).await;
+        let released = match read {
+            Ok(()) => self.renewal.release().await,
+            Err(error) => Err(error),
+        };
+        match released {
+            Ok(()) => pending().await,
+            Err(error) => error,
+        }
+    }
+
     /// Any run of splits is a task: each channel cuts its next one from its group's queue.
     async fn run_rowwise(
         &self,
         transfer: &Transfer,
-        done: &[Receipt],
+        (left, done): (&[Split], &[Receipt]),
         alive: &Alive,
         events: &dyn RunEvents,
     ) -> Result<Vec<Receipt>> {
-        let settled: HashSet<u32> = done.iter().flat_map(|receipt| receipt.splits.iter().copied()).collect();
-        let left: Vec<Split> = transfer.splits.iter().filter(|split| !settled.contains(&split.id)).cloned().collect();
         let next_task = done.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
         let group = Arc::new(Shared {
             root: Arc::clone(&transfer.root),
             context: Arc::clone(&self.context),
-            queues: Mutex::new(Queues::new(&left, &self.sizing.groups)),
+            queues: Mutex::new(Queues::new(left, &self.sizing.groups)),
             next_task: AtomicU32::new(next_task),
-            least_bytes: queue::least_bytes(&left, self.sizing.channels, transfer.task_bytes),
+            least_bytes: queue::least_bytes(left, self.sizing.channels, transfer.task_bytes),
             alive: alive.clone(),
         });
         let channels = self.sizing.groups.iter().enumerate();
@@ -115,6 +138,7 @@ impl LocalRunner {
 
     /// One channel: takes tasks from its group's queue until nothing is left.
     async fn channel(&self, shared: Arc<Shared>, group: usize, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+        let buffer = Ends::of(&self.context)?.buffer.clone();
         let mut speed = Speed::default();
         let mut all = Vec::new();
         loop {
@@ -132,11 +156,14 @@ impl LocalRunner {
                 task.spawn(run_partition(Arc::clone(&plan), 0, Arc::clone(&shared.context), shared.alive.clone()));
                 match joined(&mut task).await {
                     Ok(receipts) => break receipts,
-                    Err(error) => self.renewal.after(error, &mut failures, &self.meter).await?,
+                    Err(error) => self.renewal.after(error, (&splits, &mut failures), &self.meter).await?,
                 }
             };
             for receipt in receipts {
                 events.wrote(&receipt).await?;
+                if let Some(buffer) = &buffer {
+                    buffer.settled(&receipt.splits);
+                }
                 all.push(receipt);
             }
             speed.measured(bytes, start.elapsed());
@@ -152,7 +179,7 @@ impl LocalRunner {
             match self.run_whole(transfer, alive, events).await {
                 Ok(receipts) => break receipts,
                 Err(error) if transfer.root.output_partitioning().partition_count() > 1 => return Err(error),
-                Err(error) => self.renewal.after(error, &mut failures, &self.meter).await?,
+                Err(error) => self.renewal.after(error, (&transfer.splits, &mut failures), &self.meter).await?,
             }
         };
         let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();

@@ -5,6 +5,7 @@
 //! has begun it is finished, and nothing that fails later looks as if the data were not there.
 
 pub mod budget;
+mod buffer;
 pub mod diff;
 mod fingerprint;
 mod hold;

@@ -38,6 +38,8 @@ pub struct PlanReport {
     pub least_seconds: Option<f64>,
     /// Channels and groups, with the arithmetic.
     pub sizing: Sizing,
+    /// How rows wait on disk, and when the source is let go; one sentence each. Empty without a buffer.
+    pub buffer: Vec<String>,
     /// What the user should know, one sentence each.
     pub notes: Vec<String>,
     /// Every task as it would be cut without measured speed.

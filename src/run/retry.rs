@@ -11,11 +11,13 @@ use tokio::time::sleep;
 
 use crate::endpoint::Session;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::flow::buffer::Buffer;
 use crate::flow::meter::Meter;
 use crate::job::Limits;
 use crate::plan::pipeline::Target;
 use crate::run::targets;
 use crate::sink::Publish;
+use crate::source::Split;
 
 /// Further attempts of a task when nothing is said.
 const AGAIN: u32 = 3;
@@ -58,6 +60,8 @@ pub struct Renewal {
     retry: Retry,
     session: Arc<dyn Session>,
     targets: Vec<Target>,
+    /// Where the rows of a task are found again.
+    buffer: Option<Arc<Buffer>>,
 }
 
 impl Renewal {
@@ -69,12 +73,29 @@ impl Renewal {
         if targets.iter().any(is_pipe) {
             retry.again = 0;
         }
-        Self { retry, session: Arc::clone(session), targets: targets.to_vec() }
+        Self { retry, session: Arc::clone(session), targets: targets.to_vec(), buffer: None }
     }
 
-    /// Waits until a task that failed with `error` may be begun anew, and counts the failure. The error comes back, with
-    /// the one before it, when it does not pass or came too often.
-    pub(super) async fn after(&self, mut error: Error, failures: &mut Failures, meter: &Meter) -> Result<()> {
+    /// The same, with rows that are found again in `buffer`.
+    #[must_use]
+    pub(super) fn with_buffer(self, buffer: Option<Arc<Buffer>>) -> Self {
+        Self { buffer, ..self }
+    }
+
+    /// Checks the source and lets it go.
+    pub(super) async fn release(&self) -> Result<()> {
+        self.session.check().await?;
+        self.session.close().await
+    }
+
+    /// Waits until a task of `splits` that failed with `error` may be begun anew, and counts the failure. The error comes
+    /// back, with the one before it, when it does not pass or came too often.
+    pub(super) async fn after(
+        &self,
+        mut error: Error,
+        (splits, failures): (&[Split], &mut Failures),
+        meter: &Meter,
+    ) -> Result<()> {
         loop {
             failures.count += 1;
             // The last byte of a new id is as good as random.
@@ -87,6 +108,10 @@ impl Renewal {
             sleep(pause).await;
             // What fails for want of its point in time fails again.
             self.session.check().await.map_err(|lost| failures.told_with(lost))?;
+            if let Some(buffer) = &self.buffer {
+                let ids: Vec<u32> = splits.iter().map(|split| split.id).collect();
+                buffer.rewind(&ids).map_err(|gone| failures.told_with(gone))?;
+            }
             match targets::prepare(&self.targets).await {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,

@@ -79,6 +79,16 @@ impl Wanted {
 }
 
 impl Sizing {
+    /// The same with one group: all channels take their tasks from one queue, in the order of the splits.
+    #[must_use]
+    pub fn as_one_group(mut self) -> Self {
+        if self.groups.len() > 1 {
+            self.arithmetic.push("one group: tasks begin in the order in which the buffer is filled".to_owned());
+            self.groups = vec![self.channels];
+        }
+        self
+    }
+
     /// The same for a plan that runs as a whole: `readers` splits are read at once for `writers` writers.
     #[must_use]
     pub fn as_one_plan(mut self, readers: usize, writers: usize) -> Self {

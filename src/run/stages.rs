@@ -3,6 +3,7 @@
 mod told;
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
@@ -16,6 +17,7 @@ use crate::bridge::cpu;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::flow::buffer::Buffer;
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
@@ -24,6 +26,7 @@ use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
 use crate::run::budget::{self, Budget, Work};
+use crate::run::buffer;
 use crate::run::fingerprint;
 use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
@@ -66,6 +69,8 @@ pub(super) struct Agreed {
     pub(super) targets: Vec<Target>,
     pub(super) planned: Planned,
     pub(super) sizing: Sizing,
+    /// Where rows wait on disk.
+    pub(super) buffer: Option<Arc<Buffer>>,
 }
 
 impl Agreed {
@@ -139,9 +144,13 @@ impl Opened {
             .at_most(budget::channels_max(memory_bytes, count, work), |most| {
                 format!("{most} channels are all that {} of memory feed", size(memory_bytes))
             });
+        if let Some(limit) = &job.limits.buffer {
+            Buffer::probe(Path::new(&limit.folder))?;
+        }
         let request =
             OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: job.snapshot.clone() };
         let session = source.open(&request).await.at("source", || source.label())?;
+        let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
         let wanted = for_rows_of(wanted, &shape, memory_bytes);
@@ -261,13 +270,17 @@ impl Opened {
     pub(super) async fn planned(&self, job: &Job, targets: Vec<Target>, splits: Option<&[Split]>) -> Result<Agreed> {
         let terms = Terms { tasks: self.tasks(job), splits, verify: job.verify };
         let planned = self.pipeline.transfer(&self.draft, &targets, terms).await?;
-        let sizing = self.sized(&planned.transfer);
+        let (mut sizing, draft) = (self.sized(&planned.transfer), self.draft.plan_shape);
+        let buffer = buffer::of(job, &self.session.snapshot(), (draft, planned.transfer.shape));
+        if buffer.is_some() {
+            sizing = sizing.as_one_group();
+        }
         let stay = targets.iter().any(|target| target.agreement.tasks_stay());
         if stay && planned.transfer.shape == PlanShape::Wide {
             let message = "all rows are needed together, so none can be seen before the others";
             return Err(Error::new(ErrorKind::Usage, message).at("option", "--publish task"));
         }
-        Ok(Agreed { targets, planned, sizing })
+        Ok(Agreed { targets, planned, sizing, buffer })
     }
 
     fn tasks(&self, job: &Job) -> Tasks {
@@ -339,6 +352,7 @@ impl Opened {
                 PlanShape::Wide => heavy,
             },
             lane_bytes: budget.lane_bytes,
+            buffer: agreed.buffer.clone(),
             rejects: self.rejects.clone(),
             readers: Arc::default(),
         };
@@ -346,7 +360,8 @@ impl Opened {
             sizing: agreed.sizing.clone(),
             context: self.pipeline.task_context(Arc::new(ends)),
             meter: Arc::clone(&surroundings.meter),
-            renewal: Renewal::new(limits, &self.session, &agreed.targets),
+            renewal: Renewal::new(limits, &self.session, &agreed.targets).with_buffer(agreed.buffer.clone()),
+            readers: self.draft.readers,
             // The run may also end its tasks itself, when it has lost its point in time.
             stop: surroundings.stop.child_token(),
         }

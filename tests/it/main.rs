@@ -13,6 +13,7 @@
 
 mod also;
 mod bad_input;
+mod buffer;
 mod cli;
 mod conformance;
 mod diff;

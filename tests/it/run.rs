@@ -1,5 +1,6 @@
 //! The life of a run: what is recorded, what a failure or a stop leaves, how limits hold.
 
+mod buffer;
 mod commit;
 mod large;
 mod limits;

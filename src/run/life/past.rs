@@ -141,7 +141,7 @@ pub(super) fn names<'a>(agreements: impl Iterator<Item = &'a Agreement>) -> Stri
     agreements.map(|agreement| agreement.label.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-fn both(one: Option<String>, other: Option<String>) -> Option<String> {
+pub(super) fn both(one: Option<String>, other: Option<String>) -> Option<String> {
     match (one, other) {
         (Some(one), Some(other)) => Some(format!("{one}; {other}")),
         (one, other) => one.or(other),

@@ -9,7 +9,7 @@ use crate::run::incremental::Window;
 use crate::run::queue::{self, Queues};
 use crate::run::report::{PlanReport, Summary, TargetReport, TargetSummary, TaskReport};
 use crate::run::sizing::Sizing;
-use crate::run::{Surroundings, rejects, resume, verify};
+use crate::run::{Surroundings, buffer, rejects, resume, verify};
 use crate::runner::{PlanShape, Transfer};
 use crate::sink::Agreement;
 use crate::source::Split;
@@ -29,7 +29,7 @@ impl Opened {
 
     /// What `etl plan` says.
     pub(in crate::run) fn report(&self, job: &Job, agreed: &Agreed) -> Result<PlanReport> {
-        let Agreed { targets, planned, sizing } = agreed;
+        let Agreed { targets, planned, sizing, .. } = agreed;
         let (snapshot, cut, shape) = (self.session.snapshot(), self.was_cut(), planned.transfer.shape);
         let told = |target: &Target| {
             let Agreement { kept, publish, .. } = target.agreement;
@@ -50,6 +50,7 @@ impl Opened {
             bytes: self.draft.shape.bytes,
             least_seconds: least_seconds(job, self.draft.shape.rows, self.draft.shape.bytes),
             sizing: sizing.clone(),
+            buffer: buffer::plan_notes(job, &snapshot, (self.draft.plan_shape, shape)),
             notes: self
                 .notes(targets.iter().map(|target| &target.agreement))
                 .into_iter()

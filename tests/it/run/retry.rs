@@ -22,7 +22,7 @@ async fn copied(faults: &Faults, retries: Option<u32>, sql: Option<&str>) -> (Re
     (result, target)
 }
 
-fn ids(target: &Memory) -> Vec<i64> {
+pub(super) fn ids(target: &Memory) -> Vec<i64> {
     let table = target.table("dst").unwrap();
     let mut ids = table.rows.column(0).as_primitive::<Int64Type>().values().to_vec();
     ids.sort_unstable();
