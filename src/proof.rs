@@ -1,6 +1,7 @@
 //! What proves that a target holds what it was sent: how much is asked for, what receipts say of columns, and the verdict.
 //! Plain data; `sums` makes it of batches.
 
+pub mod hash;
 pub mod sums;
 
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,8 @@ pub struct ColumnProof {
     pub integers: Option<Integers>,
     /// Bytes of all texts or binary values; none for other types.
     pub bytes: Option<u64>,
-    /// Sum of a 64-bit hash of each value (XXH64), whatever their order; none for nested and packed types.
+    /// Sum of a 64-bit hash of each value ([`hash`](hash::hash)), whatever their order: of the bytes of a text or binary value,
+    /// of the bytes of a number in memory (all NaNs are one), of Arrow's row format for nested types.
     pub digest: Option<u64>,
 }
 

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{ColumnProof, Verdict, Verify};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
 
@@ -44,6 +44,12 @@ pub trait Sink: Debug + Send + Sync {
     /// How [`Sink::verify`] compares sums over columns, and about what it costs, in one sentence; none when it cannot.
     fn checksum(&self, _agreement: &Agreement) -> Option<String> {
         None
+    }
+
+    /// `batch`, one of `agreement.target`, as [`Sink::verify`] finds it again: what it finds in another form only (as a text, as
+    /// wire bytes) is in that form. The columns of a receipt are sums over this. Pure, for the processor pool.
+    fn provable(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
+        Ok(batch.clone())
     }
 
     /// Makes exactly `receipts` visible, at once. Idempotent on `token`.
@@ -102,6 +108,9 @@ pub struct WriteRequest {
     pub advance: Option<Advance>,
     /// Digest of what is copied. A target that several machines reach lets one run alone write for it at a time; none lets all.
     pub job: Option<String>,
+    /// How much proof [`Sink::verify`] will be asked for. With sums a sink that adds to rows has to know those that were there.
+    #[serde(default)]
+    pub verify: Verify,
 }
 
 impl WriteRequest {
@@ -115,6 +124,7 @@ impl WriteRequest {
             memory_bytes: 64 << 20,
             advance: None,
             job: None,
+            verify: Verify::default(),
         }
     }
 }

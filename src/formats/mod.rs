@@ -10,6 +10,7 @@ pub mod csv;
 pub mod extension;
 pub mod ipc;
 pub mod json;
+pub mod legible;
 pub mod parquet;
 pub mod plain;
 pub mod split;

@@ -17,11 +17,12 @@ use crate::plan::context::Ends;
 use crate::plan::trail::{Origin, Written};
 use crate::plan::write::WriteTarget;
 use crate::proof::{ColumnProof, Verify, sums, total};
-use crate::sink::{Receipt, Writer};
+use crate::sink::{Agreement, Receipt, Sink, Writer};
 
 /// One target of one attempt of a task.
 pub(super) struct Outlet<'a> {
     target: &'a WriteTarget,
+    sink: Arc<dyn Sink>,
     writer: Box<dyn Writer>,
     /// None where frames pass as they are.
     aligner: Option<Arc<Aligner>>,
@@ -29,7 +30,13 @@ pub(super) struct Outlet<'a> {
     rows: u64,
     /// Rows that did not fit this target.
     refused: u64,
-    columns: Option<Vec<ColumnProof>>,
+    proof: Option<Proof>,
+}
+
+/// What the receipt will say of the columns, under an agreement that other threads share.
+struct Proof {
+    agreement: Arc<Agreement>,
+    columns: Vec<ColumnProof>,
 }
 
 /// What of a batch goes to one target.
@@ -50,9 +57,9 @@ impl Fitting {
 impl<'a> Outlet<'a> {
     /// Opens the writer of `attempt`.
     pub(super) async fn open(target: &'a WriteTarget, attempt: &Attempt, ends: &Ends) -> Result<Self> {
-        let writer = ends.sink(&target.endpoint)?.writer(&target.agreement, attempt).await;
-        let writer = writer.map_err(|error| of_target(target, error))?;
-        Ok(Self { target, writer, aligner: None, written: Written::default(), rows: 0, refused: 0, columns: None })
+        let sink = ends.sink(&target.endpoint)?;
+        let writer = sink.writer(&target.agreement, attempt).await.map_err(|error| of_target(target, error))?;
+        Ok(Self { target, sink, writer, aligner: None, written: Written::default(), rows: 0, refused: 0, proof: None })
     }
 
     /// Plans the casts of batches with the columns of `incoming`.
@@ -61,7 +68,10 @@ impl<'a> Outlet<'a> {
         let aligner = Aligner::new(incoming, &agreement.target, &agreement.columns);
         self.aligner = Some(Arc::new(aligner.map_err(|error| self.of_target(error))?));
         let proves = verify >= Verify::Checksum;
-        self.columns = proves.then(|| vec![ColumnProof::default(); agreement.target.fields().len()]);
+        self.proof = proves.then(|| Proof {
+            agreement: Arc::new(agreement.clone()),
+            columns: vec![ColumnProof::default(); agreement.target.fields().len()],
+        });
         Ok(())
     }
 
@@ -94,10 +104,11 @@ impl<'a> Outlet<'a> {
             return Ok(());
         }
         self.written.add(count, origin);
-        if self.columns.is_some() {
-            let summed = rows.clone();
-            let more = cpu::run(move || sums::of(&summed)).await?;
-            self.columns = total([self.columns.as_ref(), Some(&more)]);
+        if let Some(proof) = &mut self.proof {
+            let (sink, agreement, summed) = (Arc::clone(&self.sink), Arc::clone(&proof.agreement), rows.clone());
+            let more = cpu::run(move || sink.provable(&agreement, &summed).map(|found| sums::of(&found))).await?;
+            let more = more.map_err(|error| of_target(self.target, error))?;
+            proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
         }
         self.writer.write(rows).await.map_err(|error| self.of_row(error))?;
         self.rows += count;
@@ -119,7 +130,7 @@ impl<'a> Outlet<'a> {
             let message = format!("the target counted {} rows of {} that were sent", receipt.rows, self.rows);
             return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
         }
-        Ok(Receipt { columns: self.columns.take(), rejected: self.refused, ..receipt })
+        Ok(Receipt { columns: self.proof.take().map(|proof| proof.columns), rejected: self.refused, ..receipt })
     }
 
     /// `error` of the writer, which counts the rows of the task.

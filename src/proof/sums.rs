@@ -1,22 +1,25 @@
 //! What a batch adds to the proof of a job: sums over its columns, as exact integers.
 
-use arrow::array::{Array, ArrayAccessor, ArrayIter, AsArray as _, RecordBatch};
+use arrow::array::{Array, ArrayAccessor, ArrayIter, ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::ToByteSlice;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type,
+    Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow::downcast_primitive_array;
-use twox_hash::XxHash64;
+use arrow::row::{RowConverter, SortField};
+use num_traits::Float;
 
+use crate::proof::hash::hash;
 use crate::proof::{ColumnProof, Integers};
 
 /// The proof of each column of `batch`.
 pub fn of(batch: &RecordBatch) -> Vec<ColumnProof> {
-    batch.columns().iter().map(|column| column_proof(column.as_ref())).collect()
+    batch.columns().iter().map(column_proof).collect()
 }
 
-fn column_proof(array: &dyn Array) -> ColumnProof {
+fn column_proof(array: &ArrayRef) -> ColumnProof {
     let nulls = array.logical_null_count() as u64;
     let values = array.len() as u64 - nulls;
     ColumnProof { values, nulls, integers: integers(array), bytes: bytes(array), digest: digest(array) }
@@ -66,18 +69,39 @@ fn bytes(array: &dyn Array) -> Option<u64> {
     }
 }
 
-fn digest(array: &dyn Array) -> Option<u64> {
-    let hashed = |bytes: &[u8]| XxHash64::oneshot(0, bytes);
+fn digest(array: &ArrayRef) -> Option<u64> {
+    let array = array.as_ref();
+    match array.data_type() {
+        DataType::Float16 => return Some(floats::<Float16Type>(array)),
+        DataType::Float32 => return Some(floats::<Float32Type>(array)),
+        DataType::Float64 => return Some(floats::<Float64Type>(array)),
+        _ => {}
+    }
     Some(downcast_primitive_array!(
-        array => array.iter().flatten().fold(0, |all, value| all.wrapping_add(hashed(value.to_byte_slice()))),
-        DataType::Utf8 => sum_of(array.as_string::<i32>(), |text| hashed(text.as_bytes())),
-        DataType::LargeUtf8 => sum_of(array.as_string::<i64>(), |text| hashed(text.as_bytes())),
-        DataType::Binary => sum_of(array.as_binary::<i32>(), hashed),
-        DataType::LargeBinary => sum_of(array.as_binary::<i64>(), hashed),
-        DataType::FixedSizeBinary(_) => sum_of(array.as_fixed_size_binary(), hashed),
-        DataType::Boolean => sum_of(array.as_boolean(), |value| hashed(&[u8::from(value)])),
-        _ => return None,
+        array => array.iter().flatten().fold(0, |all, value| all.wrapping_add(hash(value.to_byte_slice()))),
+        DataType::Utf8 => sum_of(array.as_string::<i32>(), |text| hash(text.as_bytes())),
+        DataType::LargeUtf8 => sum_of(array.as_string::<i64>(), |text| hash(text.as_bytes())),
+        DataType::Binary => sum_of(array.as_binary::<i32>(), hash),
+        DataType::LargeBinary => sum_of(array.as_binary::<i64>(), hash),
+        DataType::FixedSizeBinary(_) => sum_of(array.as_fixed_size_binary(), hash),
+        DataType::Boolean => sum_of(array.as_boolean(), |value| hash(&[u8::from(value)])),
+        _ => return rows(array),
     ))
+}
+
+/// NaN has many bit patterns, and all of them are one value here.
+fn floats<T: ArrowPrimitiveType<Native: Float>>(array: &dyn Array) -> u64 {
+    let one = |value: T::Native| if value.is_nan() { T::Native::nan() } else { value };
+    sum_of(array.as_primitive::<T>(), |value| hash(one(value).to_byte_slice()))
+}
+
+/// The digest of a type that has no bytes of its own: by those of its rows. None for types that have no row format.
+fn rows(array: &dyn Array) -> Option<u64> {
+    let converter = RowConverter::new(vec![SortField::new(array.data_type().clone())]).ok()?;
+    let rows = converter.convert_columns(&[arrow::array::make_array(array.to_data())]).ok()?;
+    let nulls = array.logical_nulls();
+    let valid = |row: &usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(*row));
+    Some((0..rows.num_rows()).filter(valid).fold(0, |all, row| all.wrapping_add(hash(rows.row(row).as_ref()))))
 }
 
 fn sum_of<A: ArrayAccessor>(array: A, hashed: impl Fn(A::Item) -> u64) -> u64 {

@@ -252,6 +252,7 @@ impl Opened {
             memory_bytes: self.budget.writer_bytes as u64,
             advance: self.window.as_ref().map(|window| window.advance(number)).transpose()?.flatten(),
             job: Some(fingerprint::identity(job)),
+            verify: job.verify,
         };
         let sink = endpoint.sink(&place.object)?;
         let agreed = sink.agree(shape, &request).await.at("target", || endpoint.label());

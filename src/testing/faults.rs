@@ -305,6 +305,9 @@ impl Sink for FaultySink {
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         self.inner.checksum(agreement)
     }
+    fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
+        self.inner.provable(agreement, batch)
+    }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         self.faults.at(Point::Commit, self.inner.commit(agreement, token, receipts)).await
     }

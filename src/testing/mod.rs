@@ -7,3 +7,6 @@ pub mod conformance;
 pub mod faults;
 pub mod generate;
 pub mod memory;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -2,6 +2,8 @@
 //!
 //! What differs is said by SQL of `psql`, or stands in files that are written by hand.
 
+mod large;
+
 use std::path::Path;
 
 use serde_json::{Value as Json, json};

@@ -167,7 +167,7 @@ fn the_same_job_runs_once_at_a_time() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
     let target = format!("{url}#t");
     let words = [ROWS, target.as_str(), "--mode", "append", "-j", "2"];
-    let first = start(folder.path(), &[&words[..], &["--limit-rate", "50k rows/s"]].concat());
+    let first = start(folder.path(), &[&words[..], &["--limit-rate", "20k rows/s"]].concat());
     let begin = Instant::now();
     while records(folder.path(), "wrote") == 0 {
         assert!(begin.elapsed() < Duration::from_mins(1));

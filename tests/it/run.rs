@@ -1,6 +1,7 @@
 //! The life of a run: what is recorded, what a failure or a stop leaves, how limits hold.
 
 mod buffer;
+mod checksum;
 mod commit;
 mod large;
 mod limits;

@@ -167,6 +167,13 @@ impl Config {
         Ok(Arc::new(Csv::new(options)?))
     }
 
+    /// The same for one part in a stage, of which every text of a type is taken for it.
+    pub(super) fn of_part(&self, path: &Path, format: Format) -> Self {
+        let typing = Typing { all_strings: true, casts: Vec::new() };
+        let csv = CsvOptions { typing, ..self.csv.clone() };
+        Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, ..self.clone() }
+    }
+
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
         match self.delimited.filter(|_| !format.is_delimited()) {

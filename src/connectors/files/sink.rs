@@ -5,6 +5,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -96,15 +97,16 @@ impl Sink for FileSink {
 
     async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
         let landing = Landing::of(agreement)?;
-        let Some(stage) = landing.stage(None, token).filter(|_| landing.format == Format::Parquet) else {
-            return Ok(Verdict::Unknown);
-        };
-        let (agreement, receipts) = (agreement.clone(), receipts.to_vec());
-        blocking::run("files-verify", move || proof::verify(&stage, &agreement, &receipts)).await
+        let Some(stage) = landing.stage(None, token) else { return Ok(Verdict::Unknown) };
+        proof::verify(&self.config, (landing, stage), agreement, receipts).await
     }
 
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         proof::way(&Landing::of(agreement).ok()?)
+    }
+
+    fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
+        proof::provable(&Landing::of(agreement)?, batch)
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

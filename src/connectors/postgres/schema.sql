@@ -24,6 +24,8 @@ SELECT json_build_object(
     'schema', CASE WHEN to_regnamespace('etl') IS NOT NULL
       THEN has_schema_privilege('etl', 'USAGE') AND has_schema_privilege('etl', 'CREATE') END,
     'database', has_database_privilege(current_database(), 'CREATE')),
+  'hashes', coalesce((SELECT has_function_privilege(hash::oid, 'EXECUTE')
+    FROM to_regprocedure('pg_catalog.hashtextextended(text,bigint)') AS hash), false),
   'names', (SELECT coalesce(json_object_agg(name, oid::bigint), '{}') FROM named),
   'types', (SELECT coalesce(json_agg(json_build_object(
       'oid', t.oid::bigint, 'class', t.typtype, 'base', t.typbasetype::bigint, 'modifier', t.typtypmod,

@@ -36,6 +36,11 @@ pub(super) struct Catalog {
     pub(super) all_published: bool,
     /// Where the marker of a commit may stand.
     pub(super) marker: MarkerRights,
+    /// Whether the server hashes texts as we do, and lets this user do so.
+    pub(super) hashes: bool,
+    /// 150018 for 15.18.
+    #[serde(skip)]
+    pub(super) version: u32,
     /// OIDs of the type names that were asked for; none for a type that is not there.
     names: HashMap<String, Option<u32>>,
     types: Vec<Type>,
@@ -209,6 +214,9 @@ impl Catalog {
             .replace("$SCHEMA", &schema)
             .replace("$ALL_PUBLISHED", if version >= 100_000 { all_published } else { "false" });
         let mut catalog: Self = answer(connection, &sql).await?.ok_or_else(|| not_understood(None))?;
+        catalog.version = version;
+        // Hashed are the bytes in the encoding of the database.
+        catalog.hashes &= connection.server().encoding == "UTF8";
         if catalog.there {
             // It may have been dropped at this moment.
             catalog.table = answer(connection, &Table::query(name, version)).await?;

@@ -11,6 +11,7 @@ use super::stage::{Before, Detail};
 use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{fate, possible};
+use crate::proof::Verify;
 use crate::sink::{
     Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merge, Publish, SchemaPolicy, WriteMode, WriteRequest,
     Writers,
@@ -134,6 +135,7 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     };
     let (mut agreement, mut detail) = agreed.map_err(|error| error.at("table", target.name()))?;
     detail.advance.clone_from(&request.advance);
+    detail.sums = request.verify >= Verify::Checksum;
     agreement.detail = serde_json::to_value(detail)?;
     Ok(agreement)
 }
@@ -351,8 +353,16 @@ fn agreement(
     }
     let mut notes = vec!["one writer, one transaction: SQLite takes rows from one connection at a time".to_owned()];
     notes.extend(merging.iter().flat_map(Merging::notes));
-    let detail =
-        Detail { table: table.to_owned(), create, before, merging, advance: None, columns, declared: draft.declared };
+    let detail = Detail {
+        table: table.to_owned(),
+        create,
+        before,
+        merging,
+        advance: None,
+        sums: false,
+        columns,
+        declared: draft.declared,
+    };
     ddl.extend(detail.merging.iter().flat_map(|merging| merging.statements(&detail)).flatten());
     let agreement = Agreement {
         label: Sqlite.identifier(table),

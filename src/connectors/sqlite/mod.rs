@@ -15,6 +15,7 @@ mod keys;
 mod load;
 mod marker;
 mod merge;
+mod proof;
 mod read;
 mod session;
 mod spread;

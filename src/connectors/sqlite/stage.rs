@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use arrow::array::{Array as _, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, ffi};
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +23,13 @@ use super::encode::Encoder;
 use super::error::failed;
 use super::load::{Insert, Rows, still_open};
 use super::merge::{Merging, WAITING, make_waiting};
+use super::proof::{Sums, sums_of};
 use super::typemap::Affinity;
 use super::{keys, marker};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Advance, Merged};
+use crate::proof::{Verdict, total};
+use crate::sink::{Advance, Merged, Receipt};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -46,9 +49,23 @@ pub(super) struct Detail {
     pub(super) merging: Option<Merging>,
     /// The position that the commit moves.
     pub(super) advance: Option<Advance>,
+    /// Whether sums will be asked for: then those of the rows that are there are taken at the start.
+    #[serde(default)]
+    pub(super) sums: bool,
     /// Columns that are filled, in the order of the agreement's target, and their declared types.
     pub(super) columns: Vec<String>,
     pub(super) declared: Vec<String>,
+}
+
+impl Detail {
+    /// How sums are compared, for the plan.
+    pub(super) fn way(&self) -> String {
+        let way = "before the commit the rows are read back and summed up: one reading of what was written";
+        if self.before == Before::Keep && self.create.is_none() && self.merging.is_none() {
+            return format!("{way}, and two of the rows that were there");
+        }
+        way.to_owned()
+    }
 }
 
 /// What happens to the rows that are there.
@@ -77,6 +94,8 @@ pub(super) struct Stage {
     /// Indexes that were dropped for the load.
     indexes: Vec<String>,
     attempts: Vec<AttemptRows>,
+    /// What the target held before.
+    before: Sums,
     phase: Phase,
     merged: Option<Merged>,
 }
@@ -117,7 +136,11 @@ impl AttemptRows {
 
 impl Stage {
     /// Begins the transaction on `connection` and makes the target ready for rows.
-    pub(super) fn begin(connection: Connection, detail: Detail, busy_timeout: Duration) -> Result<Self> {
+    pub(super) fn begin(
+        connection: Connection,
+        (detail, schema): (Detail, &SchemaRef),
+        busy_timeout: Duration,
+    ) -> Result<Self> {
         // What is emptied and refilled may be referred to meanwhile: its references are checked at the end.
         let foreign_keys = if detail.before == Before::Empty { "OFF" } else { "ON" };
         let settings = format!("PRAGMA foreign_keys = {foreign_keys}; PRAGMA cache_size = -32000");
@@ -137,6 +160,7 @@ impl Stage {
             is_late,
             indexes: Vec::new(),
             attempts: Vec::new(),
+            before: Sums::default(),
             phase: Phase::Loading,
             merged: None,
         };
@@ -146,6 +170,9 @@ impl Stage {
         }
         if !stage.is_late {
             stage.make_ready()?;
+            if stage.detail.sums && stage.detail.before == Before::Keep {
+                stage.before = sums_of(&stage.connection, &quoted(&stage.detail.table), schema)?;
+            }
         }
         Ok(stage)
     }
@@ -245,6 +272,31 @@ impl Stage {
         Ok(rows.rows)
     }
 
+    /// Whether the rows of the attempts in `receipts`, and no others, are what these say.
+    pub(super) fn verify(&mut self, receipts: &[Receipt], schema: &SchemaRef) -> Result<Verdict> {
+        self.still_loading()?;
+        let wanted: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
+        self.keep_only(&wanted)?;
+        let held: u64 = self.attempts.iter().filter(|rows| wanted.contains(&rows.id)).map(|rows| rows.rows).sum();
+        let sent = Sums {
+            rows: receipts.iter().map(|receipt| receipt.rows).sum(),
+            columns: total(receipts.iter().map(|receipt| receipt.columns.as_ref())),
+        };
+        if sent.columns.is_none() || !self.detail.sums || held != sent.rows {
+            return Ok(Sums { rows: held, columns: None }.compare(&sent, schema));
+        }
+        let mut found = Sums::default();
+        for rows in self.attempts.iter().filter(|rows| wanted.contains(&rows.id)) {
+            if let Place::Aside(aside) = &rows.place {
+                found = found.and(&sums_of(aside, ASIDE, schema)?);
+            }
+        }
+        if !self.is_late {
+            found = found.and(&sums_of(&self.connection, &quoted(&self.detail.table), schema)?);
+        }
+        Ok(found.compare(&self.before.and(&sent), schema))
+    }
+
     fn still_loading(&self) -> Result<()> {
         if self.phase != Phase::Loading {
             return Err(Error::new(ErrorKind::Internal, "this transaction takes no more rows: its commit has begun"));
@@ -339,7 +391,9 @@ impl Stage {
             let message = "rows of a task that was written twice lie before those of others";
             return Err(Error::new(ErrorKind::Transient, message).with_hint("run the copy again"));
         }
-        self.undo(in_target[first])
+        self.undo(in_target[first])?;
+        self.attempts.retain(|rows| rows.is_aside() || wanted.contains(&rows.id));
+        Ok(())
     }
 
     /// Makes what [`Stage::settle`] left visible. A lock in the way leaves the transaction open: call again.

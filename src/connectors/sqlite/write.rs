@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use rusqlite::InterruptHandle;
 use serde_json::Value as Json;
@@ -15,11 +16,13 @@ use super::catalog;
 use super::config::Config;
 use super::describe::describe;
 use super::marker;
+use super::proof;
 use super::session::placed;
 use super::stage::{Detail, Stage, is_filled};
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::Verdict;
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
@@ -168,8 +171,8 @@ impl Sink for SqliteSink {
             return Ok(());
         }
         let detail: Detail = serde_json::from_value(agreement.detail.clone())?;
-        let (config, of) = (self.config.clone(), token.clone());
-        let opened = blocking::run("sqlite-begin", move || begin(&config, &detail, &of)).await;
+        let (config, of, schema) = (self.config.clone(), token.clone(), Arc::clone(&agreement.target));
+        let opened = blocking::run("sqlite-begin", move || begin(&config, (&detail, &schema), &of)).await;
         let (stage, building) = opened.map_err(|error| self.place(error))?;
         let interrupt = stage.interrupt_handle();
         let worker = Worker::start("sqlite-write", Some(stage))?;
@@ -193,6 +196,21 @@ impl Sink for SqliteSink {
     async fn progress(&self, _agreement: &Agreement, token: &Token, _logged: &[Receipt]) -> Result<Progress> {
         let committed = self.stages.is_committed(token) || self.is_marked(token).await?;
         Ok(if committed { Progress::Committed } else { Progress::Kept(Vec::new()) })
+    }
+
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        let Some(held) = self.stages.held(token) else { return Ok(Verdict::Unknown) };
+        let (receipts, schema) = (receipts.to_vec(), Arc::clone(&agreement.target));
+        held.on_stage(move |stage| stage.verify(&receipts, &schema)).await.map_err(|error| self.place(error))
+    }
+
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        let detail: Detail = serde_json::from_value(agreement.detail.clone()).ok()?;
+        Some(detail.way())
+    }
+
+    fn provable(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
+        proof::provable(batch)
     }
 
     async fn commit(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -337,15 +355,16 @@ fn writable_folder(path: &Path) -> Result<()> {
 }
 
 /// Begins the transaction of `token`, in the target or in a new file beside it.
-fn begin(config: &Config, detail: &Detail, token: &Token) -> Result<(Stage, Option<Building>)> {
+fn begin(config: &Config, detail: (&Detail, &SchemaRef), token: &Token) -> Result<(Stage, Option<Building>)> {
+    let (detail, schema) = detail;
     building::sweep(&config.path);
     if config.path.exists() {
-        let stage = Stage::begin(config.open_to_write()?, detail.clone(), config.busy_timeout)?;
+        let stage = Stage::begin(config.open_to_write()?, (detail.clone(), schema), config.busy_timeout)?;
         return Ok((stage, None));
     }
     for _ in 0..BUILD_ATTEMPTS {
         let (connection, building) = Building::begin(config, token)?;
-        let stage = Stage::begin(connection, detail.clone(), config.busy_timeout)?;
+        let stage = Stage::begin(connection, (detail.clone(), schema), config.busy_timeout)?;
         if building.is_there() {
             return Ok((stage, Some(building)));
         }

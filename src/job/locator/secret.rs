@@ -103,7 +103,7 @@ fn mask_query(query: Option<&str>) -> String {
 fn mask_pair(pair: &str) -> String {
     let Some((key, value)) = pair.split_once('=') else { return MASK.to_owned() };
     match percent_decode(key).as_str() {
-        key if SHOWN.contains(&key) && !value.contains('@') => format!("{key}={value}"),
+        key if SHOWN.contains(&key) && !value.contains(['@', '?']) => format!("{key}={value}"),
         key if is_secret(key) && key.chars().all(|c| c.is_ascii_lowercase() || c == '_') => format!("{key}={MASK}"),
         _ => MASK.to_owned(),
     }

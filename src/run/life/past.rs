@@ -115,7 +115,7 @@ impl Life<'_> {
         let mut kept = format!("{there} of {splits} splits were there from before it was interrupted");
         if mixed && (there > 0 || !landed.is_empty()) {
             let then = plan.at.as_deref().unwrap_or("the time of the interrupted run");
-            kept = format!("not one point in time: {then} to {} UTC; {kept}", now());
+            kept = format!("{kept}; not one point in time: {then} to {} UTC", now());
         }
         Ok((agreed, receipts, both(note, Some(kept))))
     }

@@ -12,6 +12,7 @@ use super::{Fixture, Target, expect};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::{Verdict, Verify};
 use crate::sink::{Agreement, Form, Receipt, Sink, Tasks, WriteMode, WriteRequest, Writer, Writers};
 use crate::source::{ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -35,7 +36,7 @@ impl Run {
         (schema, mode, tasks): (&SchemaRef, WriteMode, Tasks),
     ) -> Result<Self> {
         let sink = endpoint.sink(&target.object)?;
-        let request = WriteRequest { tasks, ..WriteRequest::new(mode) };
+        let request = WriteRequest { tasks, verify: Verify::Checksum, ..WriteRequest::new(mode) };
         let agreement = sink.agree(&TableShape::of(Arc::clone(schema)), &request).await?;
         // An agreement is plain data: it reaches writers of other processes as text.
         let agreement: Agreement = serde_json::from_str(&serde_json::to_string(&agreement)?)?;
@@ -61,7 +62,7 @@ impl Run {
 
     /// Writes `batch`, aligned.
     pub(super) async fn write(&self, writer: &mut Box<dyn Writer>, batch: &RecordBatch) -> Result<()> {
-        writer.write(align(batch, &self.agreement)?).await
+        writer.write(self.aligned(batch)?).await
     }
 
     /// All of a task: opens, writes, flushes.
@@ -73,6 +74,15 @@ impl Run {
         let expected = (batch.num_rows() as u64, 0, task);
         expect(counts == expected, || format!("the receipt has rows, rejects, task {counts:?}, not {expected:?}"))?;
         Ok(serde_json::from_str(&serde_json::to_string(&receipt)?)?)
+    }
+
+    /// `batch` as the agreement wants it.
+    pub(super) fn aligned(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        align(batch, &self.agreement)
+    }
+
+    pub(super) async fn verify(&self, receipts: &[Receipt]) -> Result<Verdict> {
+        self.sink.verify(&self.agreement, &self.token, receipts).await
     }
 
     pub(super) async fn commit(&self, receipts: &[Receipt]) -> Result<()> {

@@ -27,6 +27,7 @@
 
 mod commits;
 mod drive;
+mod proofs;
 mod reads;
 mod state;
 #[cfg(test)]
@@ -186,6 +187,7 @@ const CHECKS: &[Check] = &[
     ("several writers", |fixture| commits::writers(fixture).boxed()),
     ("modes", |fixture| commits::modes(fixture).boxed()),
     ("merge by key", |fixture| commits::merges(fixture).boxed()),
+    ("verify", |fixture| proofs::verify(fixture).boxed()),
     ("commit twice", |fixture| commits::commit_twice(fixture).boxed()),
     ("abort twice", |fixture| commits::abort_twice(fixture).boxed()),
     ("prepare twice", |fixture| commits::prepare_twice(fixture).boxed()),

@@ -14,6 +14,7 @@ use super::{Fixture, Target, check};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::Result;
+use crate::proof::Verdict;
 use crate::sink::{Agreement, Receipt, Sink, WriteMode, WriteRequest, Writer};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::testing::generate;
@@ -42,6 +43,8 @@ enum Defect {
     NeedsPlan,
     /// Abort sweeps nothing.
     KeepsStage,
+    /// Every stage is what its receipts say.
+    TrustsReceipts,
     /// A table that is to be emptied is empty before the commit.
     EmptiesEarly,
 }
@@ -193,6 +196,15 @@ impl Sink for BrokenSink {
         let inner = self.inner.writer(agreement, attempt).await?;
         Ok(Box::new(BrokenWriter { inner, broken: self.broken.clone(), batches: Vec::new() }))
     }
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        match self.broken.defect {
+            Defect::TrustsReceipts => Ok(Verdict::Equal),
+            _ => self.inner.verify(agreement, token, receipts).await,
+        }
+    }
+    fn checksum(&self, agreement: &Agreement) -> Option<String> {
+        self.inner.checksum(agreement)
+    }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let before = self.broken.memory.counts().commits;
         self.inner.commit(agreement, token, receipts).await?;
@@ -248,7 +260,7 @@ fn emptied(batch: &RecordBatch) -> RecordBatch {
 
 #[tokio::test]
 async fn defects_are_found() {
-    let cases: [(Defect, &[&str]); 12] = [
+    let cases: [(Defect, &[&str]); 13] = [
         (Defect::None, &[]),
         (Defect::CommitsAgain, &["commit twice"]),
         (Defect::VisibleAtFlush, &["several writers", "abort twice", "killed after flush"]),
@@ -260,6 +272,7 @@ async fn defects_are_found() {
         (Defect::WideBatches, &["batch limits"]),
         (Defect::NeedsPlan, &["split read twice"]),
         (Defect::KeepsStage, &["abort twice", "killed after flush"]),
+        (Defect::TrustsReceipts, &["verify"]),
         (Defect::EmptiesEarly, &["abort twice", "killed before flush"]),
     ];
     for (defect, expected) in cases {

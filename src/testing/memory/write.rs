@@ -84,7 +84,7 @@ impl Sink for MemorySink {
         })
     }
 
-    async fn verify(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
         self.memory.store(|store| {
             let staged = |receipt: &Receipt| store.staged.get(&(token.clone(), receipt.attempt.clone()));
             let batches: Vec<&RecordBatch> = receipts.iter().filter_map(staged).flatten().collect();
@@ -94,9 +94,17 @@ impl Sink for MemorySink {
                 return Ok(Verdict::Unequal(format!("the stage holds {rows} of {sent} rows")));
             }
             let found: Vec<_> = batches.into_iter().map(sums::of).collect();
-            let wanted = total(receipts.iter().map(|receipt| receipt.columns.as_ref()));
-            let same = wanted.is_none() || total(found.iter().map(Some)) == wanted;
-            Ok(if same { Verdict::Equal } else { Verdict::Unequal("the stage holds other values".to_owned()) })
+            let Some(wanted) = total(receipts.iter().map(|receipt| receipt.columns.as_ref())) else {
+                return Ok(Verdict::Equal);
+            };
+            let Some(found) = total(found.iter().map(Some)) else { return Ok(Verdict::Equal) };
+            let fields = agreement.target.fields().iter().zip(found.iter().zip(&wanted));
+            let names: Vec<&str> =
+                fields.filter(|(_, (found, wanted))| found != wanted).map(|(field, _)| field.name().as_str()).collect();
+            if names.is_empty() {
+                return Ok(Verdict::Equal);
+            }
+            Ok(Verdict::Unequal(format!("the stage holds other values, in the columns {}", names.join(", "))))
         })
     }
 

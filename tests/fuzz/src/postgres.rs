@@ -1,35 +1,7 @@
 //! PostgreSQL's wire format.
 
+pub mod copy;
 #[path = "../../../src/connectors/postgres/decode/mod.rs"]
 mod decode;
 #[path = "../../../src/connectors/postgres/typemap.rs"]
 mod typemap;
-
-use std::sync::Arc;
-
-use arrow::datatypes::{Field, Schema};
-use bytes::Bytes;
-
-/// Decodes `bytes` as `rows` tuples of one column, once for each built-in type.
-pub fn decode_all(bytes: &[u8], rows: usize) {
-    for entry in typemap::BUILT_IN {
-        let pg = typemap::PgType {
-            name: entry.name.to_owned(),
-            base: None,
-            oid: entry.oid,
-            typmod: i32::from(bytes.first().copied().unwrap_or(0)) << 16 | 6,
-            class: b'b',
-            element: None,
-            delimiter: None,
-            output: String::new(),
-        };
-        let typemap::Codec::Scalar(read) = pg.codec() else { continue };
-        let array = typemap::PgType { oid: entry.array, element: Some((entry.oid, b'b')), ..pg.clone() };
-        for (pg, kind) in [(pg, decode::Kind::Scalar(read)), (array, decode::Kind::List(read))] {
-            let schema = Arc::new(Schema::new(vec![Field::new("c", pg.arrow(), true)]));
-            let layout = decode::Layout { schema, kinds: vec![kind] };
-            let chunk = decode::Chunk { bytes: Bytes::copy_from_slice(bytes), rows, first_row: 0 };
-            let _ = decode::decode(&layout, &chunk);
-        }
-    }
-}

@@ -62,6 +62,9 @@ pub(super) struct Detail {
     pub(super) merging: Option<Merging>,
     /// The encoding that can be passed through, when there is one.
     pub(super) raw: Option<Encoding>,
+    /// What the server can do for a proof: its version, and whether it hashes texts as we do.
+    #[serde(default)]
+    pub(super) proof: (u32, bool),
 }
 
 /// What may happen beside us between the look at a target and the COMMIT.
@@ -202,6 +205,7 @@ fn finish(
         must_be_empty,
         length: if cut { CopyLength::Cut } else { CopyLength::Whole },
         checks,
+        proof: (catalog.version, catalog.hashes),
     };
     Ok(Agreement {
         label: detail.target.quoted(),

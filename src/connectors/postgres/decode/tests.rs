@@ -3,6 +3,16 @@ use arrow::datatypes::{Decimal128Type, Field, Schema};
 use proptest::prelude::*;
 
 use super::*;
+use crate::connectors::postgres::{decode, typemap};
+
+#[allow(unreachable_pub, reason = "the fuzz target needs it")]
+#[path = "../../../../tests/fuzz/src/postgres/copy.rs"]
+mod copy;
+
+#[test]
+fn every_seed_of_the_fuzz_target_passes() {
+    crate::testing::tests::replay("copy", copy::copy);
+}
 
 const READS: &[Read] = &[
     Read::Bool,

@@ -14,11 +14,12 @@ mod wire_text;
 #[cfg(test)]
 mod tests;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, ArrayRef, AsArray as _, BinaryArray, BinaryBuilder, RecordBatch};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::check::Check;
+pub(super) use self::numeric::wire_to_text as numeric_text;
 pub(super) use self::wire_text::readable as wire_readable;
 
 use self::cells::Cells;
@@ -181,6 +182,29 @@ impl Encoder {
         };
         Ok(assemble(&cells, prefix, batch.num_rows()))
     }
+}
+
+/// The binary form of each value of `array`, without its length. What the server would round or cut is not looked at.
+///
+/// # Errors
+/// [`Value`](ErrorKind::Value) with the column for a value that has no such form.
+pub(super) fn wires(column: &Column, array: &ArrayRef) -> Result<BinaryArray> {
+    if let (true, Some(wires)) = (column.wire, array.as_binary_opt()) {
+        return Ok(wires.clone());
+    }
+    let cells = column::value(&column.layout, Check::None, array)
+        .map_err(|refusal| Error::new(ErrorKind::Value, refusal.message).at("column", &column.name))?;
+    let mut values = BinaryBuilder::with_capacity(array.len(), 16 * array.len());
+    for block in assemble(&[cells], None, array.len()) {
+        let mut rest = &block[..];
+        while let Some((length, after)) = rest.split_first_chunk() {
+            let length = i32::from_be_bytes(*length);
+            let (value, after) = after.split_at(usize::try_from(length).unwrap_or(0));
+            values.append_option((length >= 0).then_some(value));
+            rest = after;
+        }
+    }
+    Ok(values.finish())
 }
 
 /// Writes `rows` rows of `cells`, each after `prefix`, into blocks.

@@ -208,7 +208,7 @@ pub(super) fn fraction_digits(wire: &[u8]) -> Option<i32> {
 }
 
 /// Appends the text of a wire numeric, as the server would write it. `false` when it is damaged.
-pub(super) fn wire_to_text(wire: &[u8], out: &mut Vec<u8>) -> bool {
+pub(crate) fn wire_to_text(wire: &[u8], out: &mut Vec<u8>) -> bool {
     let Some((groups, weight, sign, scale)) = parts(wire) else { return false };
     match sign {
         NAN => out.extend_from_slice(b"NaN"),

@@ -11,6 +11,7 @@ mod verdict;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
 use self::copy::CopyWriter;
@@ -117,7 +118,11 @@ impl Sink for PostgresSink {
     }
 
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
-        proof::way(&Detail::of(agreement).ok()?)
+        proof::way(agreement, &Detail::of(agreement).ok()?)
+    }
+
+    fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
+        proof::provable(agreement, &Detail::of(agreement)?, batch)
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {

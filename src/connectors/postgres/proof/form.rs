@@ -1,0 +1,233 @@
+//! The texts by which values are compared: what the server gives of a column, and the same of what is sent to it.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, StringArray, StringBuilder};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field};
+use serde_json::Value as Json;
+
+use super::super::encode::{Column, Layout, numeric_text, wires};
+use super::super::name::identifier;
+use super::super::typemap::PRODUCT;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::native_of;
+
+/// Bytes before the value in the wire form of a row of one column: how many columns, its type, its length.
+const ROW_HEADER: usize = 12;
+
+/// What a text says of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// It is the value.
+    Text,
+    /// It is the value without blanks at its end, which the type may add.
+    Trimmed,
+    /// Its wire bytes in hexadecimal.
+    Wire,
+    /// A number with all digits that count.
+    Number,
+    /// JSON, of which the server keeps what it means.
+    Json,
+}
+
+/// The expression that gives the text of `column`, and its form; none where the server's text is not ours.
+pub(super) fn text_of(column: &Column, field: &Field, target_type: &str) -> Option<(String, Form)> {
+    let name = identifier(&column.name);
+    let text = format!("{name}::text");
+    // What comes as text of this very type is what the server would write.
+    let own = native_of(field, PRODUCT) == Some(target_type);
+    let list = matches!(field.data_type(), DataType::List(_));
+    Some(match &column.layout {
+        Layout::Numeric => (text, Form::Number),
+        _ if column.wire => (wire(&column.layout, target_type, &name), Form::Wire),
+        Layout::Text if target_type == "xml" => return None,
+        Layout::Text if is_kept(target_type) => (text, Form::Text),
+        Layout::Text => (format!("rtrim({text})"), Form::Trimmed),
+        Layout::Jsonb if !own => (text, Form::Json),
+        Layout::Array { element, .. } if list && is_kept_in_arrays(element, field.data_type(), target_type) => {
+            (wire(&column.layout, target_type, &name), Form::Wire)
+        }
+        Layout::Array { .. } if list => return None,
+        Layout::Jsonb | Layout::Array { .. } | Layout::Other if own => (text, Form::Text),
+        Layout::Array { .. } | Layout::Other => return None,
+        layout => (wire(layout, target_type, &name), Form::Wire),
+    })
+}
+
+/// Whether a text comes back from a column of this type as it was sent.
+fn is_kept(target_type: &str) -> bool {
+    matches!(target_type, "text" | "json" | "name") || target_type.starts_with("character varying")
+}
+
+/// Whether elements come back as they were sent: not padded, not rewritten, no zeros taken off.
+fn is_kept_in_arrays(element: &Layout, list: &DataType, target_type: &str) -> bool {
+    let mut item = list;
+    while let DataType::List(field) = item {
+        item = field.data_type();
+    }
+    match element {
+        Layout::Numeric => matches!(item, DataType::Decimal128(..)),
+        Layout::Text => is_kept(target_type.trim_end_matches("[]")),
+        Layout::Jsonb | Layout::Other | Layout::Array { .. } => false,
+        _ => true,
+    }
+}
+
+/// The wire bytes of a column in hexadecimal. Any value has them as a part of a row; by its own function it is faster.
+fn wire(layout: &Layout, target_type: &str, name: &str) -> String {
+    let send = match layout {
+        Layout::Bytea => return format!("encode({name}, 'hex')"),
+        Layout::Float4 => "float4send",
+        Layout::Float8 => "float8send",
+        Layout::Date => "date_send",
+        Layout::Interval => "interval_send",
+        Layout::Uuid => "uuid_send",
+        Layout::Timestamp if target_type.ends_with("without time zone") => "timestamp_send",
+        Layout::Timestamp if target_type.ends_with("with time zone") => "timestamptz_send",
+        // A row of NULL is not NULL itself.
+        _ => {
+            let value = format!("encode(substr(record_send(ROW({name})), {}), 'hex')", ROW_HEADER + 1);
+            return format!("CASE WHEN {name} IS NOT NULL THEN {value} END");
+        }
+    };
+    format!("encode({send}({name}), 'hex')")
+}
+
+impl Form {
+    /// The texts of the values of `array`, which are sent to `column`.
+    pub(super) fn of(self, column: &Column, array: &ArrayRef) -> Result<ArrayRef> {
+        match self {
+            Self::Text => utf8(array),
+            Self::Trimmed | Self::Json => {
+                let texts = utf8(array)?;
+                let texts = texts.as_string::<i32>().iter();
+                Ok(Arc::new(texts.map(|text| text.map(|text| self.canonical(text))).collect::<StringArray>()))
+            }
+            Self::Wire => self.over_wires(column, array, |wire, out| {
+                // Writing to a string cannot fail.
+                wire.iter().all(|byte| write!(out, "{byte:02x}").is_ok())
+            }),
+            Self::Number => {
+                let mut digits = Vec::new();
+                self.over_wires(column, array, |wire, out| {
+                    digits.clear();
+                    let known = numeric_text(wire, &mut digits);
+                    out.push_str(&Self::Number.canonical(&String::from_utf8_lossy(&digits)));
+                    known
+                })
+            }
+        }
+    }
+
+    fn over_wires(
+        self,
+        column: &Column,
+        array: &ArrayRef,
+        mut put: impl FnMut(&[u8], &mut String) -> bool,
+    ) -> Result<ArrayRef> {
+        let wires = wires(column, array)?;
+        let mut texts = StringBuilder::with_capacity(wires.len(), 2 * wires.value_data().len());
+        let mut text = String::new();
+        for wire in &wires {
+            text.clear();
+            if wire.is_some_and(|wire| !put(wire, &mut text)) {
+                let error = Error::new(ErrorKind::Value, "the value is not in the wire form of its type");
+                return Err(error.at("column", &column.name));
+            }
+            texts.append_option(wire.map(|_| text.as_str()));
+        }
+        Ok(Arc::new(texts.finish()))
+    }
+
+    /// `text` in the one spelling of what it means.
+    pub(super) fn canonical(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::Text | Self::Wire => text.into(),
+            Self::Trimmed => text.trim_end_matches(' ').into(),
+            Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').into(),
+            Self::Number => text.into(),
+            Self::Json => canonical_json(text).into(),
+        }
+    }
+}
+
+fn utf8(array: &ArrayRef) -> Result<ArrayRef> {
+    Ok(if *array.data_type() == DataType::Utf8 { Arc::clone(array) } else { cast(array, &DataType::Utf8)? })
+}
+
+/// JSON with sorted keys and without blanks, of two equal keys the last; numbers as far as a double tells them apart. All that
+/// is none, or has a number beyond a double, is one value.
+fn canonical_json(text: &str) -> String {
+    let mut out = String::new();
+    match serde_json::from_str(text) {
+        Ok(value) => put_json(&value, &mut out),
+        Err(_) => out.push('?'),
+    }
+    out
+}
+
+fn put_json(value: &Json, out: &mut String) {
+    let separated = |at: usize, out: &mut String| out.push_str(if at > 0 { "," } else { "" });
+    match value {
+        Json::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                separated(at, out);
+                put_json(item, out);
+            }
+            out.push(']');
+        }
+        Json::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
+            out.push('{');
+            for (at, (key, value)) in members.into_iter().enumerate() {
+                separated(at, out);
+                put_json(&Json::from(key.as_str()), out);
+                out.push(':');
+                put_json(value, out);
+            }
+            out.push('}');
+        }
+        // A whole number may be written with a point or an exponent, which jsonb does not keep; and zero has no sign.
+        Json::Number(number) => {
+            let double = number.as_f64().unwrap_or(f64::NAN) + 0.0;
+            // Writing to a string cannot fail.
+            let _ = write!(out, "{double}");
+        }
+        Json::Null | Json::Bool(_) | Json::String(_) => out.push_str(&value.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_server_makes_of_a_text_has_the_same_spelling() {
+        let same =
+            |form: Form, sent: &str, stored: &str| assert_eq!(form.canonical(sent), form.canonical(stored), "{sent}");
+        // To the left JSON, to the right what jsonb makes of it.
+        same(Form::Json, r#"{"b":1, "a":[1.0,true,null],"b":2}"#, r#"{"a": [1.0, true, null], "b": 2}"#);
+        same(Form::Json, r#" "é\/\n" "#, r#""é/\n""#);
+        same(
+            Form::Json,
+            "[1e2,-0,1.50,12345678901234567890123,1E-7]",
+            "[100,0,1.50,12345678901234567890123,0.0000001]",
+        );
+        same(Form::Number, "1.500", "1.5");
+        same(Form::Number, "100", "100");
+        same(Form::Number, "0.00", "0");
+        same(Form::Trimmed, "ab", "ab   ");
+        for (one, other) in
+            [("1", "2"), ("[1,2]", "[2,1]"), ("\"a\"", "\"b\""), ("{\"a\":1}", "{\"b\":1}"), ("0.1", "0.2")]
+        {
+            assert_ne!(Form::Json.canonical(one), Form::Json.canonical(other));
+        }
+        assert_ne!(Form::Number.canonical("100"), Form::Number.canonical("1"));
+        assert_ne!(Form::Trimmed.canonical(" a"), Form::Trimmed.canonical("a"));
+    }
+}
