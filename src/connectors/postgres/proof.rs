@@ -7,8 +7,10 @@
 mod back;
 mod form;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field};
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, Schema};
 
 use super::agree::Detail;
 use super::connect::Connection;
@@ -88,13 +90,13 @@ pub(super) fn provable(agreement: &Agreement, detail: &Detail, batch: &RecordBat
     {
         let array = match way {
             Way::Hashed(_, form) | Way::Read(_, form) => form.of(column, array)?,
-            Way::Sums(..) | Way::Nulls => array.clone(),
+            Way::Sums(..) | Way::Nulls => Arc::clone(array),
         };
         fields.push(field.as_ref().clone().with_data_type(array.data_type().clone()));
         arrays.push(array);
     }
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let schema = std::sync::Arc::new(arrow::datatypes::Schema::new(fields));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let schema = Arc::new(Schema::new(fields));
     Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }
 

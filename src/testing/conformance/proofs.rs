@@ -27,9 +27,10 @@ async fn verify_in(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
     }
     let run = Run::start(&target, &table.schema(), mode.clone(), Tasks::Many).await?;
     let half = table.num_rows() / 2;
-    let parts = match run.many() {
-        true => vec![table.slice(0, half), table.slice(half, table.num_rows() - half)],
-        false => vec![table.clone()],
+    let parts = if run.many() {
+        vec![table.slice(0, half), table.slice(half, table.num_rows() - half)]
+    } else {
+        vec![table.clone()]
     };
     let mut receipts = Vec::new();
     for (task, part) in (0..).zip(&parts) {

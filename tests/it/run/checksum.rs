@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray as _, Float64Array, StringArray};
 use arrow_etl::proof::Verify;
+use arrow_etl::sink::WriteMode::{self, Append, Create, Truncate};
 use serde_json::json;
 
 use super::verify::Faulty;
@@ -276,8 +277,9 @@ fn other_letter(batch: &RecordBatch) -> RecordBatch {
 /// The float 0.25 becomes the next one.
 fn other_float(batch: &RecordBatch) -> RecordBatch {
     let floats = batch.column(1).as_primitive::<arrow::datatypes::Float64Type>();
-    let floats =
-        floats.unary::<_, arrow::datatypes::Float64Type>(|value| if value == 0.25 { value.next_up() } else { value });
+    let floats = floats.unary::<_, arrow::datatypes::Float64Type>(|value| {
+        if value.to_bits() == 0.25_f64.to_bits() { value.next_up() } else { value }
+    });
     RecordBatch::try_new(batch.schema(), vec![Arc::clone(batch.column(0)), Arc::new(floats)]).unwrap()
 }
 
@@ -286,7 +288,7 @@ async fn sqlite_finds_one_changed_value_among_new_rows_and_beside_old_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.db");
     let place = Place::new("sqlite", json!({ "url": path }), ObjectRef::Table("dst".to_owned()));
-    let run = async |harm: Option<fn(&RecordBatch) -> RecordBatch>, mode: arrow_etl::sink::WriteMode| {
+    let run = async |harm: Option<fn(&RecordBatch) -> RecordBatch>, mode: WriteMode| {
         let sqlite = arrow_etl::connectors::find("sqlite").unwrap().endpoint(&place.options).unwrap();
         let target: Arc<dyn Endpoint> = match harm {
             Some(harm) => Arc::new(Faulty::new(sqlite, harm)),
@@ -296,7 +298,6 @@ async fn sqlite_finds_one_changed_value_among_new_rows_and_beside_old_ones() {
         let between = Between { source: words_and_floats().endpoint(), target, also: Vec::new() };
         copy(&job, between, &Surroundings::default()).await.err().map(|error| error.kind())
     };
-    use arrow_etl::sink::WriteMode::{Append, Create, Truncate};
     for harm in [other_letter, other_float] {
         assert_eq!(run(Some(harm), Create).await, Some(ErrorKind::Mismatch));
         assert!(!path.exists());
