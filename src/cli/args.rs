@@ -269,8 +269,7 @@ pub(super) struct LimitArgs {
     /// Memory for rows in flight, 64MiB at least [default: 512MiB]
     #[arg(long, value_name = "SIZE")]
     pub(super) memory: Option<Bytes>,
-    /// Let rows wait on disk for a slow DST, so that SRC is released as soon as it is read; no more than SIZE [default:
-    /// 10GiB]
+    /// Let rows wait on disk for a slow DST, 10GiB at most, and free SRC
     #[arg(long, value_name = "DIR[:SIZE]")]
     pub(super) buffer: Option<BufferFolder>,
     /// Further attempts of a task after a failure that may pass, such as a lost connection [default: 3]

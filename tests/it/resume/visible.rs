@@ -81,7 +81,10 @@ fn what_cannot_be_shown_so_is_refused_when_it_is_planned() {
         (&[&target, "--mode", "truncate"], "only rows that are added can be seen task by task"),
         (&["t.db#t"], "this target shows all rows at once"),
         (&[&target, "--mode", "append", "--on-error", "skip"], "what was rejected is known to its process alone"),
-        (&[&target, "--mode", "append", "--sql", "select max(id) as id, note from src group by note"], "all rows are needed together"),
+        (
+            &[&target, "--mode", "append", "--sql", "select max(id) as id, note from src group by note"],
+            "all rows are needed together",
+        ),
     ];
     for (words, message) in refused {
         let plan = [&["plan", ROWS, "--publish", "task", "-j", "2"], words].concat();

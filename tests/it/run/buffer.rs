@@ -21,7 +21,11 @@ async fn the_source_is_closed_while_the_target_hangs() {
         let folder = tempfile::tempdir().unwrap();
         let (source, target, surroundings) = (source(50_000, 40), Memory::new(), Surroundings::default());
         let (reads, writes) = (Faults::new(), Faults::new().nth(Point::Write, 2, Fault::Hang));
-        let between = Between { source: reads.endpoint(source.endpoint()), target: writes.endpoint(target.endpoint()) };
+        let between = Between {
+            source: reads.endpoint(source.endpoint()),
+            target: writes.endpoint(target.endpoint()),
+            also: Vec::new(),
+        };
         let mut job = buffered(folder.path(), 1 << 30);
         job.limits.jobs = Some(jobs);
         let stop = surroundings.stop.clone();
@@ -46,7 +50,8 @@ async fn a_task_that_fails_in_passing_finds_its_rows_in_the_buffer() {
                 let folder = tempfile::tempdir().unwrap();
                 let (source, target) = (source(1000, 10), Memory::new());
                 let faults = Faults::new().nth(point, 1, fault);
-                let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()) };
+                let between =
+                    Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()), also: Vec::new() };
                 let mut job = buffered(folder.path(), 1 << 30);
                 job.limits.jobs = Some(jobs);
                 let summary = copy(&job, between, &Surroundings::default()).await.unwrap();
@@ -64,7 +69,8 @@ async fn a_source_that_fails_in_passing_is_read_again() {
             let folder = tempfile::tempdir().unwrap();
             let (source, target) = (source(1000, 10), Memory::new());
             let faults = Faults::new().nth(point, 3, Fault::Fail(ErrorKind::Connection));
-            let between = Between { source: faults.endpoint(source.endpoint()), target: target.endpoint() };
+            let between =
+                Between { source: faults.endpoint(source.endpoint()), target: target.endpoint(), also: Vec::new() };
             let summary = copy(&buffered(folder.path(), bytes), between, &Surroundings::default()).await.unwrap();
             assert_eq!(ids(&target), (0..1000).collect::<Vec<_>>(), "{point:?} {bytes}");
             assert_eq!(summary.meter.retries, 1, "{point:?} {bytes}");
@@ -73,7 +79,7 @@ async fn a_source_that_fails_in_passing_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Faults::new().nth(Point::Batch, 3, Fault::Fail(ErrorKind::Corrupt));
     let (source, target) = (source(1000, 10), Memory::new());
-    let between = Between { source: faults.endpoint(source.endpoint()), target: target.endpoint() };
+    let between = Between { source: faults.endpoint(source.endpoint()), target: target.endpoint(), also: Vec::new() };
     let error = copy(&buffered(folder.path(), 1 << 30), between, &Surroundings::default()).await.unwrap_err();
     assert_eq!((error.kind(), rows(&target), target.staged()), (ErrorKind::Corrupt, None, 0));
 }
@@ -85,7 +91,8 @@ async fn a_buffer_that_holds_nothing_holds_nothing_up() {
         let (source, target) = (source(20_000, 300), Memory::new());
         let faults =
             point.map_or_else(Faults::new, |point| Faults::new().nth(point, 1, Fault::Fail(ErrorKind::Connection)));
-        let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()) };
+        let between =
+            Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()), also: Vec::new() };
         let mut job = buffered(folder.path(), 1);
         job.limits.jobs = Some(jobs);
         copy(&job, between, &Surroundings::default()).await.unwrap();
@@ -105,7 +112,7 @@ async fn where_a_buffer_is_of_no_use_it_is_said_and_left_out() {
     skipping.errors.on_error = OnError::Skip;
     for (job, count) in [(query, 100), (limited, 3), (skipping, 100)] {
         let (source, target) = (source(100, 4), Memory::new());
-        let between = || Between { source: source.endpoint(), target: target.endpoint() };
+        let between = || Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() };
         let report = arrow_etl::run::plan(&job, between()).await.unwrap();
         assert!(report.buffer.len() == 1 && report.buffer[0].starts_with("not used: "), "{:?}", report.buffer);
         copy(&job, between(), &Surroundings::default()).await.unwrap();
@@ -113,7 +120,7 @@ async fn where_a_buffer_is_of_no_use_it_is_said_and_left_out() {
     }
     let missing = folder.path().join("missing");
     let (source, target) = (source(100, 4), Memory::new());
-    let between = Between { source: source.endpoint(), target: target.endpoint() };
+    let between = Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() };
     let error = copy(&buffered(&missing, 1 << 30), between, &Surroundings::default()).await.unwrap_err();
     assert_eq!((error.kind(), source.counts().sessions), (ErrorKind::NotFound, 0));
 }

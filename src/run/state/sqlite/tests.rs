@@ -14,7 +14,14 @@ fn records() -> Vec<StateRecord> {
     vec![
         StateRecord::Started { job: json!({"source": "sqlite:a.db"}), fingerprint: "f".into() },
         StateRecord::Step { step: Step::PreSql, index: 0 },
-        StateRecord::Planned { transfer: 0, snapshot: Snapshot::Private, splits: vec![split], agreements: Vec::new() },
+        StateRecord::Planned {
+            transfer: 0,
+            snapshot: Snapshot::Private,
+            splits: vec![split],
+            cut: crate::shape::Cut::Fastest,
+            at: None,
+            agreements: Vec::new(),
+        },
         StateRecord::Wrote { transfer: 0, receipt: Receipt::of(&Attempt::new(token, 0, vec![0]), 5, 50, json!(null)) },
         StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None },
         StateRecord::Finished { rows: 5 },
