@@ -45,7 +45,7 @@ Modes:
   incremental  copy the rows whose --cursor is above the last position; with --key merge them
   sync         as upsert, and delete the rows whose key does not come
 
-A copy that fails or is interrupted leaves the target as it was.";
+A copy that fails or is interrupted leaves the target as it was, but for --publish task.";
 
 /// Moves tables between databases and files.
 #[derive(Debug, Parser)]
@@ -104,7 +104,7 @@ pub(super) struct CopyArgs {
     /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
     #[arg(long, value_name = "ID", help_heading = "Source")]
     pub(super) snapshot: Option<String>,
-    /// Cut SRC by key, so that an interrupted copy can be completed at another point in time
+    /// Cut SRC by key; an interrupted copy may then be completed later
     #[arg(long, help_heading = "Source")]
     pub(super) allow_mixed_snapshot: bool,
     #[command(flatten)]
@@ -154,8 +154,7 @@ pub(super) struct TargetArgs {
     /// When columns differ: strict refuses it, ignore copies what both have
     #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
     pub(super) schema: Schema,
-    /// When rows can be seen: once, all together at the end, or task, those of each task when it ends (they stay
-    /// when the copy fails; only with create and append)
+    /// When rows are seen: once, all at the end, or task, those of each task as it ends
     #[arg(long, value_enum, default_value_t = Publish::Once, hide_possible_values = true)]
     pub(super) publish: Publish,
     /// Proof that DST holds what it was sent: none, count, checksum (sums of each column, before rows become visible),
@@ -168,7 +167,7 @@ pub(super) struct TargetArgs {
     /// SQL to run on DST once after success; @FILE; may be repeated
     #[arg(long, value_name = "SQL")]
     pub(super) post_sql: Vec<String>,
-    /// Go on with the run of this very job that was interrupted, where there is one
+    /// Go on with the run of this job that was interrupted, if there is one
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) resume: bool,
     /// Say what would be done, and change nothing
@@ -188,7 +187,7 @@ pub(super) struct TransformArgs {
     /// Give a column, old or new, the value of an expression; may be repeated
     #[arg(long, value_name = "COL=EXPR")]
     pub(super) set: Vec<String>,
-    /// Give a column another type, for text files the one to parse it as; may be repeated
+    /// Give a column another type; text files are parsed as it; may be repeated
     #[arg(long, value_name = "COL:TYPE")]
     pub(super) cast: Vec<String>,
     /// Rename a column; may be repeated
@@ -246,7 +245,7 @@ pub(super) struct TargetFileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rejected rows")]
 pub(super) struct ErrorArgs {
-    /// A row that cannot be read, computed or cast: fail ends the copy, skip leaves the row out
+    /// A row that cannot be read or fitted: fail ends the copy, skip leaves it out
     #[arg(long, value_enum, default_value_t = OnError::Fail, hide_possible_values = true)]
     pub(super) on_error: OnError,
     /// With skip, fail all the same when more rows are left out: '100', '0.5%'
@@ -272,7 +271,7 @@ pub(super) struct LimitArgs {
     /// Let rows wait on disk for a slow DST, 10GiB at most, and free SRC
     #[arg(long, value_name = "DIR[:SIZE]")]
     pub(super) buffer: Option<BufferFolder>,
-    /// Further attempts of a task after a failure that may pass, such as a lost connection [default: 3]
+    /// Further attempts of a task after a failure that may pass [default: 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
     pub(super) retry: Option<u32>,
     /// The longest pause before one: '60s', '500ms' [default: 60s]
