@@ -13,6 +13,7 @@ use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use arrow_etl::error::{Error, ErrorKind, Result};
 use arrow_etl::job::{Job, Place};
+use arrow_etl::reject::Refusals;
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{
     Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
@@ -165,6 +166,7 @@ impl Sink for Print {
             publish: Publish::AtOnce,
             guarantee: Guarantee::AtLeastOnce,
             kept: Kept::Nothing,
+            refusals: Refusals::Fail,
             task_bytes: None,
             notes: Vec::new(),
             detail: Json::Null,

@@ -3,9 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The column of a rejects file that says why a row is in it. A name that no other column may have; readers leave it out.
 pub const REJECT: &str = "__reject";
@@ -58,6 +59,56 @@ impl Rejects {
 /// Whether `error` is the matter of one row, which may be left out.
 pub fn is_of_row(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Value | ErrorKind::Corrupt)
+}
+
+/// What becomes of rows that the target itself refuses: by a constraint, a trigger, or because it cannot read a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Refusals {
+    /// The first fails the copy.
+    #[default]
+    Fail,
+    /// They are left out and told.
+    LeftOut,
+}
+
+/// A row that the target refused while it was written.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Its place among the rows of the attempt, from 0.
+    pub row: u64,
+    /// Why, without cell values and without its place.
+    pub error: Error,
+}
+
+/// How far a target is with the rows of an attempt.
+#[derive(Debug)]
+pub struct Settled {
+    /// What becomes of so many of them, from the first on, is decided.
+    pub rows: u64,
+    /// Those of them that were refused since it was asked the last time, in their order.
+    pub refused: Vec<Refusal>,
+}
+
+/// Rows that were staged and that the target refuses.
+#[derive(Debug)]
+pub struct Refused {
+    /// The rows as they were staged, under the names of the target.
+    pub rows: RecordBatch,
+    /// One per row: id of its attempt and place among the rows of that, from 0; none where the stage does not know it.
+    pub places: Vec<Option<(String, u64)>>,
+    /// One per row: why. Frames `column` and `constraint` name what refuses it.
+    pub errors: Vec<Error>,
+}
+
+/// Takes rows that a target refuses.
+#[async_trait]
+pub trait Refuse: Send + Sync {
+    /// Takes some of them.
+    ///
+    /// # Errors
+    /// [`Value`](ErrorKind::Value) when these are too many for the job.
+    async fn refuse(&self, refused: Refused) -> Result<()>;
 }
 
 /// Where a source puts the rows that it refuses, until the reader of its batches takes them.

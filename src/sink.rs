@@ -12,12 +12,13 @@ use serde_json::Value as Json;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{ColumnProof, Verdict, Verify};
+use crate::reject::{Refusals, Refuse, Settled};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
 
 /// One target of a transfer.
 ///
-/// Order of calls: agree, prepare, then many writers at once, then commit or abort. Nothing that a writer
+/// Order of calls: agree, prepare, then many writers at once, verify, sift, then commit or abort. Nothing that a writer
 /// wrote is visible before commit, unless the agreement says [`Publish::PerTask`].
 #[async_trait]
 pub trait Sink: Debug + Send + Sync {
@@ -30,8 +31,7 @@ pub trait Sink: Debug + Send + Sync {
     /// Opens the writer of one attempt of a task. At most as many are open at once as `agreement.writers` allows.
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>>;
 
-    /// What of `token`, whose process is gone, is still there. Ends what is left of that process. `logged` are the
-    /// receipts that its log has; the target may hold more of them, or fewer.
+    /// What of `token`, whose process is gone, is still there. Ends what is left of that process. Its log has `logged`.
     async fn progress(&self, _agreement: &Agreement, _token: &Token, _logged: &[Receipt]) -> Result<Progress> {
         Ok(Progress::Kept(Vec::new()))
     }
@@ -52,7 +52,13 @@ pub trait Sink: Debug + Send + Sync {
         Ok(batch.clone())
     }
 
-    /// Makes exactly `receipts` visible, at once. Idempotent on `token`.
+    /// Hands the rows to `refuse` that the target will not have of what `token` has staged; the commit, which follows soon, then
+    /// refuses none. Called once, after verify, where the agreement leaves refused rows out.
+    async fn sift(&self, _: &Agreement, _token: &Token, _: &[Receipt], _refuse: &dyn Refuse) -> Result<()> {
+        Ok(())
+    }
+
+    /// Makes exactly `receipts` visible, at once, but for rows that were sifted out. Idempotent on `token`.
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()>;
 
     /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing.
@@ -85,6 +91,11 @@ pub trait Writer: Send {
         Err(Error::new(ErrorKind::Internal, "this writer takes no raw bytes"))
     }
 
+    /// How far the target is; asked after writes and flush where refused rows are left out. The receipt does not count them.
+    fn settled(&mut self) -> Settled {
+        Settled { rows: u64::MAX, refused: Vec::new() }
+    }
+
     /// Makes everything since the last flush durable (or held by the server), not yet visible. Once for a
     /// bounded task, once an epoch for a feed.
     async fn flush(&mut self, token: &Token) -> Result<Receipt>;
@@ -111,6 +122,8 @@ pub struct WriteRequest {
     /// How much proof [`Sink::verify`] will be asked for. With sums a sink that adds to rows has to know those that were there.
     #[serde(default)]
     pub verify: Verify,
+    /// What becomes of rows that the target refuses.
+    pub refusals: Refusals,
 }
 
 impl WriteRequest {
@@ -125,6 +138,7 @@ impl WriteRequest {
             advance: None,
             job: None,
             verify: Verify::default(),
+            refusals: Refusals::Fail,
         }
     }
 }
@@ -327,6 +341,9 @@ pub struct Agreement {
     /// What of it another process finds when this one is gone.
     #[serde(default)]
     pub kept: Kept,
+    /// What becomes of rows that the target refuses; a sink that cannot leave them out fails.
+    #[serde(default)]
+    pub refusals: Refusals,
     /// Bytes that one task should carry, where small tasks cost (one part file each).
     pub task_bytes: Option<u64>,
     /// What the user should know, one sentence each, for the plan.

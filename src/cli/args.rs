@@ -245,7 +245,7 @@ pub(super) struct TargetFileArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rejected rows")]
 pub(super) struct ErrorArgs {
-    /// A row that cannot be read or fitted: fail ends the copy, skip leaves it out
+    /// A row that is refused, by us or by DST: fail ends the copy, skip leaves it out
     #[arg(long, value_enum, default_value_t = OnError::Fail, hide_possible_values = true)]
     pub(super) on_error: OnError,
     /// With skip, fail all the same when more rows are left out: '100', '0.5%'

@@ -26,7 +26,7 @@ use crate::sink::{Agreement, Receipt, Sink, Writer};
 const SHOWN: usize = 5;
 
 /// Frames that have a member of their own in the reasons.
-const PLACES: [&str; 6] = ["column", "line", "row", "split", "file", "target"];
+const PLACES: [&str; 7] = ["column", "constraint", "line", "row", "split", "file", "target"];
 
 /// The rejects of a run.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct RejectFile {
     pub schema: SchemaRef,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Of attempts that count or may still count.
     read: u64,
@@ -63,10 +63,23 @@ struct State {
     /// The limit was exceeded.
     exceeded: bool,
     /// By the attempt of the receipt that they belong to.
-    sealed: HashMap<String, (Option<Receipt>, Vec<String>)>,
+    sealed: HashMap<String, Sealed>,
+    /// Of attempts that count, by their id: the places of their rows.
+    places: HashMap<String, Places>,
     kept: Vec<Receipt>,
     shown: Vec<String>,
 }
+
+/// The rejects of an attempt that is complete.
+struct Sealed {
+    part: Option<Receipt>,
+    shown: Vec<String>,
+    /// By the attempt at each target.
+    places: Vec<(String, Places)>,
+}
+
+/// Puts the place of a row in its source before an error. Rows count from 0, in the order in which their attempt wrote them.
+pub type Places = Box<dyn Fn(u64, Error) -> Error + Send + Sync>;
 
 /// The columns of a rejects file for rows with the columns of `schema`: each as text, nested ones as they are, and the
 /// reasons. Values are text so that a mended one can be written in place of one that fits no type.
@@ -86,7 +99,8 @@ fn reason_fields() -> Fields {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let number = |name| Field::new(name, DataType::UInt64, true);
     let fields = [text("stage"), text("source"), text("split"), number("row"), number("line"), text("column")];
-    fields.into_iter().chain([text("target"), text("kind"), text("reason"), text("record")]).collect()
+    let members = [text("constraint"), text("target"), text("kind"), text("reason"), text("record")];
+    fields.into_iter().chain(members).collect()
 }
 
 impl RejectLog {
@@ -129,10 +143,19 @@ impl RejectLog {
     /// The attempt of `receipt` counts, and so do its rejects.
     pub fn accept(&self, receipt: &Receipt) {
         let mut state = self.state();
-        if let Some((part, shown)) = state.sealed.remove(&receipt.attempt) {
+        if let Some(Sealed { part, shown, places }) = state.sealed.remove(&receipt.attempt) {
             state.kept.extend(part);
             state.shown.extend(shown);
             state.shown.truncate(SHOWN);
+            state.places.extend(places);
+        }
+    }
+
+    /// `error` of a row that an attempt which counts wrote as its `row`th, from 0, with the place of that in the source.
+    pub fn locate(&self, error: Error, attempt: &str, row: u64) -> Error {
+        match self.state().places.get(attempt) {
+            Some(places) => places(row, error),
+            None => error,
         }
     }
 
@@ -230,6 +253,13 @@ struct Counts {
     closed: bool,
 }
 
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, rejected, exceeded, .. } = self;
+        write!(f, "State {{ read: {read}, rejected: {rejected}, exceeded: {exceeded} }}")
+    }
+}
+
 impl fmt::Debug for Basket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Basket").field("attempt", &self.attempt).finish_non_exhaustive()
@@ -270,11 +300,12 @@ impl Basket {
     }
 
     /// No rejects come any more: they belong to `receipt` now, if it is accepted. How many they are.
-    pub async fn seal(&self, receipt: &Receipt) -> Result<u64> {
+    /// Where more of its rows may be refused later, `places` say where these come from, by the attempt at each target.
+    pub async fn seal(&self, receipt: &Receipt, places: Vec<(String, Places)>) -> Result<u64> {
         let part = self.flush().await?;
         let mut counts = self.counts();
         counts.closed = true;
-        let sealed = (part, std::mem::take(&mut counts.shown));
+        let sealed = Sealed { part, shown: std::mem::take(&mut counts.shown), places };
         self.log.state().sealed.insert(receipt.attempt.clone(), sealed);
         Ok(counts.rejected)
     }
@@ -344,10 +375,7 @@ impl RejectLog {
         let mut columns: Vec<ArrayRef> = columns.map(|field| told(&rows, field)).collect::<Result<_>>()?;
         if rows.schema_ref().fields().iter().any(|field| file.schema.index_of(field.name()).is_err()) {
             // A row that was computed has other columns than the source.
-            let mut text = Vec::new();
-            json::encode(&rows, &mut text)?;
-            let text = String::from_utf8_lossy(&text);
-            records = text.lines().map(|line| Some(line.to_owned())).collect();
+            records = as_records(&rows)?;
         }
         let of = |error: &Error, what: &str| {
             error.frames().iter().find(|frame| frame.what == what).map(|frame| frame.which.clone())
@@ -367,6 +395,7 @@ impl RejectLog {
             number("row"),
             number("line"),
             text("column"),
+            text("constraint"),
             text("target"),
             Arc::new(StringArray::from_iter_values(errors.iter().map(|error| format!("{:?}", error.kind())))),
         ];
@@ -378,6 +407,13 @@ impl RejectLog {
         let batch = RecordBatch::try_new(Arc::clone(&file.schema), columns)?;
         Ok(file.aligner.align(&batch)?)
     }
+}
+
+/// Each of `rows` as the text of a record.
+pub fn as_records(rows: &RecordBatch) -> Result<Vec<Option<String>>> {
+    let mut text = Vec::new();
+    json::encode(rows, &mut text)?;
+    Ok(String::from_utf8_lossy(&text).lines().map(|line| Some(line.to_owned())).collect())
 }
 
 /// `error` for people. Beside a line of a file a split says nothing.

@@ -16,6 +16,7 @@ mod outlet;
 pub mod pipeline;
 pub mod read;
 pub mod rowwise;
+mod settle;
 mod table;
 pub mod tasks;
 mod trail;

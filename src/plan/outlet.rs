@@ -13,10 +13,13 @@ use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::align::{Aligner, Misfit, Unaligned};
+use crate::flow::reject::Places;
 use crate::plan::context::Ends;
+use crate::plan::settle::{Pending, Unsettled};
 use crate::plan::trail::{Origin, Written};
 use crate::plan::write::WriteTarget;
 use crate::proof::{ColumnProof, Verify, sums, total};
+use crate::reject::Refusals;
 use crate::sink::{Agreement, Receipt, Sink, Writer};
 
 /// One target of one attempt of a task.
@@ -28,8 +31,12 @@ pub(super) struct Outlet<'a> {
     aligner: Option<Arc<Aligner>>,
     written: Written,
     rows: u64,
-    /// Rows that did not fit this target.
+    /// Rows that did not fit this target, or that it refused.
     refused: u64,
+    /// Those that it refused.
+    lost: u64,
+    /// What the target may still refuse, where such rows are left out.
+    unsettled: Option<Unsettled>,
     proof: Option<Proof>,
 }
 
@@ -59,7 +66,21 @@ impl<'a> Outlet<'a> {
     pub(super) async fn open(target: &'a WriteTarget, attempt: &Attempt, ends: &Ends) -> Result<Self> {
         let sink = ends.sink(&target.endpoint)?;
         let writer = sink.writer(&target.agreement, attempt).await.map_err(|error| of_target(target, error))?;
-        Ok(Self { target, sink, writer, aligner: None, written: Written::default(), rows: 0, refused: 0, proof: None })
+        // Of rows that are left out after they were written, too, the place must be known.
+        let left_out = target.agreement.refusals == Refusals::LeftOut;
+        let written = if left_out { Written::complete() } else { Written::default() };
+        Ok(Self {
+            target,
+            sink,
+            writer,
+            aligner: None,
+            written,
+            rows: 0,
+            refused: 0,
+            lost: 0,
+            unsettled: None,
+            proof: None,
+        })
     }
 
     /// Plans the casts of batches with the columns of `incoming`.
@@ -72,6 +93,7 @@ impl<'a> Outlet<'a> {
             agreement: Arc::new(agreement.clone()),
             columns: vec![ColumnProof::default(); agreement.target.fields().len()],
         });
+        self.unsettled = (agreement.refusals == Refusals::LeftOut).then(Unsettled::default);
         Ok(())
     }
 
@@ -103,16 +125,41 @@ impl<'a> Outlet<'a> {
         if count == 0 {
             return Ok(());
         }
-        self.written.add(count, origin);
-        if let Some(proof) = &mut self.proof {
-            let (sink, agreement, summed) = (Arc::clone(&self.sink), Arc::clone(&proof.agreement), rows.clone());
-            let more = cpu::run(move || sink.provable(&agreement, &summed).map(|found| sums::of(&found))).await?;
-            let more = more.map_err(|error| of_target(self.target, error))?;
-            proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
+        match &mut self.unsettled {
+            Some(unsettled) => unsettled.add(&rows, origin.as_ref()),
+            None => self.sum_up(rows.clone()).await?,
         }
+        self.written.add(count, origin);
         self.writer.write(rows).await.map_err(|error| self.of_row(error))?;
         self.rows += count;
         Ok(())
+    }
+
+    async fn sum_up(&mut self, rows: RecordBatch) -> Result<()> {
+        let Some(proof) = &mut self.proof else { return Ok(()) };
+        let (sink, agreement) = (Arc::clone(&self.sink), Arc::clone(&proof.agreement));
+        let more = cpu::run(move || sink.provable(&agreement, &rows).map(|found| sums::of(&found))).await?;
+        let more = more.map_err(|error| of_target(self.target, error))?;
+        proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
+        Ok(())
+    }
+
+    /// The batches of which the target has refused rows since it was asked the last time.
+    pub(super) async fn settle(&mut self) -> Result<Vec<Pending>> {
+        let Some(unsettled) = &mut self.unsettled else { return Ok(Vec::new()) };
+        let mut settled = unsettled.settle(self.writer.settled())?;
+        for pending in &settled {
+            self.refused += pending.refused.len() as u64;
+            self.lost += pending.refused.len() as u64;
+            self.sum_up(pending.taken()?).await?;
+        }
+        settled.retain(|pending| !pending.refused.is_empty());
+        Ok(settled)
+    }
+
+    /// What names the places of the rows of its attempt, where it may be asked later.
+    pub(super) fn into_places(self) -> Option<Places> {
+        self.written.into_places()
     }
 
     /// Hands the next frame to the writer.
@@ -123,14 +170,17 @@ impl<'a> Outlet<'a> {
         Ok(())
     }
 
-    /// Makes all of it durable.
-    pub(super) async fn flush(&mut self) -> Result<Receipt> {
+    /// Makes all of it durable. Beside the receipt, the batches of which rows were refused at last.
+    pub(super) async fn flush(&mut self) -> Result<(Receipt, Vec<Pending>)> {
         let receipt = self.writer.flush(&self.target.token).await.map_err(|error| self.of_row(error))?;
-        if receipt.rows != self.rows {
-            let message = format!("the target counted {} rows of {} that were sent", receipt.rows, self.rows);
+        let settled = self.settle().await?;
+        let rows = self.rows - self.lost;
+        if receipt.rows != rows {
+            let message = format!("the target counted {} rows of {rows} that were sent", receipt.rows);
             return Err(self.of_target(Error::new(ErrorKind::Internal, message)));
         }
-        Ok(Receipt { columns: self.proof.take().map(|proof| proof.columns), rejected: self.refused, ..receipt })
+        let columns = self.proof.take().map(|proof| proof.columns);
+        Ok((Receipt { columns, rejected: self.refused, ..receipt }, settled))
     }
 
     /// `error` of the writer, which counts the rows of the task.

@@ -3,6 +3,7 @@
 //! A pipeline is planned twice. The draft, with every column in its Arrow form, says what the sink may agree on
 //! and how many splits there are; the transfer reads each column in the form that was agreed.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -119,6 +120,28 @@ impl Draft {
         let columns = self.shape.schema.fields().iter().zip(&self.origins);
         columns.filter(|(field, _)| wanted(field.name())).filter_map(|(_, origin)| origin.clone()).collect()
     }
+
+    /// What passes through to the target of `agreement`.
+    pub fn unchanged(&self, agreement: &Agreement) -> Unchanged {
+        let origin = |plan: &ColumnPlan| {
+            let index = self.shape.schema.index_of(plan.incoming.as_ref()?).ok()?;
+            self.origins.get(index)?.clone()
+        };
+        let passing: Vec<(&ColumnPlan, String)> =
+            agreement.columns.iter().filter_map(|plan| Some((plan, origin(plan)?))).collect();
+        let whole = self.columns.fields().iter().all(|field| passing.iter().any(|(_, name)| name == field.name()));
+        let written = passing.into_iter().filter_map(|(plan, name)| Some((plan.target.clone()?, name)));
+        Unchanged { columns: written.collect(), whole }
+    }
+}
+
+/// What of a row as it came can be told from the row as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unchanged {
+    /// The column of the source that each column of the target is, where it is one, untouched.
+    pub columns: HashMap<String, String>,
+    /// Whether these are all that count: a column that the target does not take does not.
+    pub whole: bool,
 }
 
 /// One target of a transfer, which has agreed.

@@ -14,6 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 
 use crate::error::{Error, Frame, Result};
+use crate::flow::reject::Places;
 use crate::plan::context::with_extension;
 use crate::reject::{Rejects, Stage};
 use crate::source::Split;
@@ -187,9 +188,30 @@ fn keeps_batches(node: &Arc<dyn ExecutionPlan>) -> bool {
 pub(super) struct Written {
     rows: u64,
     batches: VecDeque<(std::ops::Range<u64>, Origin)>,
+    /// Whether all batches are remembered: a bit for each row behind a filter, else next to nothing.
+    complete: bool,
 }
 
 impl Written {
+    /// Remembers all batches.
+    pub(super) fn complete() -> Self {
+        Self { complete: true, ..Self::default() }
+    }
+
+    /// What names the places of its rows; none where it has forgotten some.
+    pub(super) fn into_places(self) -> Option<Places> {
+        self.complete.then(|| Box::new(move |row, error| self.place(row, error)) as Places)
+    }
+
+    /// `error` of row `row` of the task, from 0.
+    fn place(&self, row: u64, error: Error) -> Error {
+        let at = self.batches.partition_point(|(rows, _)| rows.end <= row);
+        match self.batches.get(at).filter(|(rows, _)| rows.contains(&row)) {
+            Some((rows, origin)) => origin.locate(error, row - rows.start),
+            None => error,
+        }
+    }
+
     /// Notes the next batch.
     pub(super) fn add(&mut self, rows: u64, origin: Option<Origin>) {
         let range = self.rows..self.rows + rows;
@@ -205,7 +227,7 @@ impl Written {
             last.end = range.end;
             return;
         }
-        if self.batches.len() == REMEMBERED {
+        if self.batches.len() == REMEMBERED && !self.complete {
             self.batches.pop_front();
         }
         self.batches.push_back((range, origin));

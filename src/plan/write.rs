@@ -27,6 +27,7 @@ use crate::plan::context::{Ends, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::intake;
 use crate::plan::outlet::{Fitting, Outlet};
+use crate::plan::settle::Pending;
 use crate::plan::trail::{self, Origin, Trail};
 use crate::proof::Verify;
 use crate::reject::Stage;
@@ -205,14 +206,18 @@ impl Writing {
         let targets = self.spec.targets.iter().zip(&self.attempts);
         let mut outlets =
             try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends))).await?;
-        let refused = match self.spec.payload {
+        let mut refused = match self.spec.payload {
             Payload::Columns => self.write_columns(input, &mut outlets).await?,
             Payload::Frames => self.write_frames(input, &mut outlets).await?,
         };
-        let mut receipts = self.sent(try_join_all(outlets.iter_mut().map(Outlet::flush))).await?;
+        let flushed = self.sent(try_join_all(outlets.iter_mut().map(Outlet::flush))).await?;
+        let (mut receipts, settled): (Vec<Receipt>, Vec<_>) = flushed.into_iter().unzip();
+        refused += self.leave_out(settled).await?;
         if let (Some(basket), Some(first)) = (&self.basket, receipts.first()) {
+            let places = outlets.into_iter().zip(&self.attempts);
+            let places = places.filter_map(|(outlet, attempt)| Some((attempt.id.clone(), outlet.into_places()?)));
             // What was refused on the way is missing in every target.
-            let before = basket.seal(first).await? - refused;
+            let before = basket.seal(first, places.collect()).await? - refused;
             receipts.iter_mut().for_each(|receipt| receipt.rejected += before);
         }
         let json = receipts.iter().map(serde_json::to_string).collect::<std::result::Result<Vec<_>, _>>()?;
@@ -239,9 +244,34 @@ impl Writing {
             self.ends.meter.waited(Part::Transform, start.elapsed());
             let count = fitting.iter().map(Fitting::count).max().unwrap_or(0);
             self.sent(try_join_all(outlets.iter_mut().zip(fitting).map(|(outlet, rows)| outlet.write(rows)))).await?;
+            let mut settled = Vec::new();
+            for outlet in outlets.iter_mut() {
+                settled.push(outlet.settle().await?);
+            }
+            refused += self.leave_out(settled).await?;
             self.ends.meter.wrote(count);
         }
         Ok(refused)
+    }
+
+    /// Puts the rows aside that each target has refused after they were written. How many these are.
+    async fn leave_out(&self, settled: Vec<Vec<Pending>>) -> Result<u64> {
+        let Some(basket) = &self.basket else { return Ok(0) };
+        let mut count = 0;
+        for (target, settled) in self.spec.targets.iter().zip(settled) {
+            for Pending { batch, origin, refused } in settled {
+                let named = refused.into_iter().map(|(row, error)| (row, self.named(target, error)));
+                let rejects = trail::rejects(Stage::Write, &batch, origin.as_ref(), named.collect())?;
+                count += rejects.count;
+                basket.add(rejects).await?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// `error` of `target`, which is named where there are several.
+    fn named(&self, target: &WriteTarget, error: Error) -> Error {
+        if self.spec.targets.len() > 1 { error.at("target", &target.agreement.label) } else { error }
     }
 
     /// Puts the rows of `batch` that do not fit into `basket`: one that several targets refuse once for each. How many rows
@@ -252,12 +282,10 @@ impl Writing {
         (batch, origin): (&RecordBatch, Option<&Origin>),
         sifted: &mut [Fitting],
     ) -> Result<u64> {
-        let several = sifted.len() > 1;
         let mut refused: Vec<(usize, Error)> = Vec::new();
         for (target, fitting) in self.spec.targets.iter().zip(sifted) {
-            let named = |error: Error| if several { error.at("target", &target.agreement.label) } else { error };
             let misfits = std::mem::take(&mut fitting.misfits).into_iter();
-            refused.extend(misfits.map(|misfit| (misfit.row, named(misfit.into_error("")))));
+            refused.extend(misfits.map(|misfit| (misfit.row, self.named(target, misfit.into_error("")))));
         }
         if refused.is_empty() {
             return Ok(0);

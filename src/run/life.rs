@@ -1,7 +1,7 @@
 //! The life of one run, and what a failure leaves at each of its steps.
 //!
 //! ```text
-//! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check, verify → commit ║ Committed → finish → post-SQL → Finished
+//! Started → pre-SQL → agree → Planned → prepare → tasks (Wrote …) → check, verify, sift → commit ║ Committed → finish → post-SQL → Finished
 //!           └──── a failure or a stop: sweep the stage, Aborted ───────────────────╨── a failure: "the data are committed" ──
 //! ```
 //!
@@ -11,6 +11,7 @@
 mod commit;
 mod past;
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -153,9 +154,9 @@ impl<'a> Life<'a> {
         let _ = self.log.kept.set(kept.collect());
         self.opened.expect(self.job, self.surroundings, &agreed, &done);
         match self.written(&agreed, done).await {
-            Ok(receipts) => {
+            Ok((receipts, refused)) => {
                 let note = past::both(note, buffer::note(agreed.buffer.as_deref()));
-                self.commit(&agreed, &receipts, landed, note).await
+                self.commit(&agreed, (&receipts, &refused), landed, note).await
             }
             Err(error) => Err(self.swept(&agreed.targets, &landed, begun(error)).await),
         }
@@ -181,8 +182,9 @@ impl<'a> Life<'a> {
         Ok(agreed)
     }
 
-    /// Prepares the stages and runs the tasks that are not `done`, up to the first commit.
-    async fn written(&self, agreed: &Agreed, done: Vec<Receipt>) -> Result<Vec<Receipt>> {
+    /// Prepares the stages and runs the tasks that are not `done`, up to the first commit. The receipts, and how many of their
+    /// rows each target refused.
+    async fn written(&self, agreed: &Agreed, done: Vec<Receipt>) -> Result<(Vec<Receipt>, HashMap<u32, u64>)> {
         let session = &self.opened.session;
         self.surroundings.or_stop(targets::prepare(&agreed.targets)).await?;
         let runner = self.opened.runner(agreed, &self.job.limits, self.surroundings);
@@ -199,6 +201,7 @@ impl<'a> Life<'a> {
         self.surroundings.or_stop(session.check()).await?;
         self.surroundings.or_stop(session.close()).await?;
         self.surroundings.or_stop(verify::stages(self.job, &agreed.targets, &receipts)).await?;
+        let refused = self.surroundings.or_stop(self.opened.sift(&agreed.targets, &receipts)).await?;
         if self.surroundings.stop.is_cancelled() {
             return Err(stopped());
         }
@@ -209,7 +212,7 @@ impl<'a> Life<'a> {
             // First: rows that stand nowhere must not be missed in the target.
             rejects.commit().await?;
         }
-        Ok(receipts)
+        Ok((receipts, refused))
     }
 
     /// Runs the tasks, and ends them when the source's point in time or the lease is lost.

@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use serde_json::Value as Json;
 
 use super::stages::endpoint;
-use crate::attempt::Token;
+use crate::attempt::{Attempt, Token};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::align::Aligner;
-use crate::flow::reject::{RejectFile, RejectLog, file_schema};
+use crate::flow::reject::{Basket, RejectFile, RejectLog, as_records, file_schema};
 use crate::job::{Job, OnError};
+use crate::plan::pipeline::{Target, Unchanged};
+use crate::reject::{Refusals, Refuse, Refused, Rejects, Stage};
 use crate::shape::TableShape;
-use crate::sink::{WriteMode, WriteRequest};
+use crate::sink::{Receipt, WriteMode, WriteRequest};
 
 /// The log of a job that reads `columns` of `source`; none where the first refused row fails it. Its file must be a new one, and nothing
 /// is written yet. `memory_bytes` are for each of its writers.
@@ -43,9 +48,89 @@ pub(super) async fn log(
     Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)))))
 }
 
-/// What a plan says of rejects.
-pub(super) fn plan_note(job: &Job) -> Option<String> {
-    let note = "rows that cannot be read, computed or cast are left out; a row that the target itself refuses, such as one \
-                that breaks a unique or foreign key or a check, still fails the copy";
+/// What `job` asks of its target.
+pub(super) fn refusals(job: &Job) -> Refusals {
+    match job.errors.on_error {
+        OnError::Fail => Refusals::Fail,
+        OnError::Skip => Refusals::LeftOut,
+    }
+}
+
+/// What a plan says of the rows that `target` refuses.
+pub(super) fn note(job: &Job, target: &Target) -> Option<String> {
+    let note = match target.agreement.refusals {
+        Refusals::LeftOut => {
+            "rows that cannot be read, computed or cast, or that the target itself refuses, are left out"
+        }
+        Refusals::Fail => {
+            "rows that cannot be read, computed or cast are left out; a row that the target itself refuses fails the copy"
+        }
+    };
     (job.errors.on_error == OnError::Skip).then(|| note.to_owned())
+}
+
+/// Takes the rows out of the stage of `target`, one of `all`, that it refuses, and gives their number. Then the stage can be
+/// committed.
+pub(super) async fn sift(
+    log: &Arc<RejectLog>,
+    (target, all): (&Target, &[Target]),
+    unchanged: Unchanged,
+    receipts: &[Receipt],
+) -> Result<u64> {
+    let Target { sink, agreement, token, .. } = target;
+    let task = receipts.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
+    // Behind the rejects of all splits.
+    let attempt = Attempt::new(token.clone(), task, vec![u32::MAX]);
+    let label = (all.len() > 1).then_some(agreement.label.as_str());
+    let sifted = Sifted { log, basket: log.basket(&attempt), unchanged, label };
+    sink.sift(agreement, token, receipts, &sifted).await.at("step", || "leaving out refused rows")?;
+    let receipt = Receipt::of(&attempt, 0, 0, Json::Null);
+    let refused = sifted.basket.seal(&receipt, Vec::new()).await?;
+    log.accept(&receipt);
+    Ok(refused)
+}
+
+/// Takes the rows that are refused in a stage.
+struct Sifted<'a> {
+    log: &'a RejectLog,
+    basket: Basket,
+    unchanged: Unchanged,
+    /// The target, where there are several.
+    label: Option<&'a str>,
+}
+
+#[async_trait]
+impl Refuse for Sifted<'_> {
+    async fn refuse(&self, refused: Refused) -> Result<()> {
+        let places = refused.places.into_iter().zip(refused.errors);
+        let errors = places.map(|(place, error)| {
+            let error = match place {
+                Some((attempt, row)) => self.log.locate(error, &attempt, row),
+                None => error,
+            };
+            self.label.iter().fold(error, |error, label| error.at("target", label))
+        });
+        let (rows, records) = self.as_it_came(&refused.rows)?;
+        let rejects = Rejects::new(Stage::Write, rows, errors.collect());
+        let records = records.unwrap_or(rejects.records);
+        self.basket.add(Rejects { records, ..rejects }).await
+    }
+}
+
+impl Sifted<'_> {
+    /// `staged` under the names of the source, or as records where that is not all of them.
+    fn as_it_came(&self, staged: &RecordBatch) -> Result<(RecordBatch, Option<Vec<Option<String>>>)> {
+        let options = RecordBatchOptions::new().with_row_count(Some(staged.num_rows()));
+        if !self.unchanged.whole {
+            let nothing = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
+            return Ok((nothing, Some(as_records(staged)?)));
+        }
+        let columns = staged.schema_ref().fields().iter().zip(staged.columns());
+        let named = columns.filter_map(|(field, column)| {
+            let name = self.unchanged.columns.get(field.name())?;
+            Some((field.as_ref().clone().with_name(name), Arc::clone(column)))
+        });
+        let (fields, columns): (Vec<Field>, Vec<ArrayRef>) = named.unzip();
+        Ok((RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?, None))
+    }
 }

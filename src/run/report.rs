@@ -172,13 +172,13 @@ pub struct TargetSummary {
 }
 
 impl TargetSummary {
-    pub(super) fn of(Landed { agreement, receipts, merged, .. }: &Landed) -> Self {
-        let sum = |of: fn(&Receipt) -> u64| receipts.iter().map(of).sum();
+    pub(super) fn of(Landed { agreement, receipts, refused, merged, .. }: &Landed) -> Self {
+        let sum = |of: fn(&Receipt) -> u64| receipts.iter().map(of).sum::<u64>();
         Self {
             target: agreement.label.clone(),
-            rows: sum(|receipt| receipt.rows),
+            rows: sum(|receipt| receipt.rows) - refused,
             merged: *merged,
-            rejected: sum(|receipt| receipt.rejected),
+            rejected: sum(|receipt| receipt.rejected) + refused,
             bytes_written: sum(|receipt| receipt.bytes),
         }
     }

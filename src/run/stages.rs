@@ -25,6 +25,7 @@ use crate::job::{Job, Limits, OnError, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
+use crate::reject::Refusals;
 use crate::run::budget::{self, Budget, Work};
 use crate::run::buffer;
 use crate::run::fingerprint;
@@ -98,6 +99,8 @@ pub(super) struct Landed {
     pub(super) sink: u32,
     pub(super) agreement: Agreement,
     pub(super) receipts: Vec<Receipt>,
+    /// Rows of these receipts that were taken out of the stage.
+    pub(super) refused: u64,
     /// What merging by key did.
     pub(super) merged: Option<Merged>,
 }
@@ -253,6 +256,7 @@ impl Opened {
             advance: self.window.as_ref().map(|window| window.advance(number)).transpose()?.flatten(),
             job: Some(fingerprint::identity(job)),
             verify: job.verify,
+            refusals: rejects::refusals(job),
         };
         let sink = endpoint.sink(&place.object)?;
         let agreed = sink.agree(shape, &request).await.at("target", || endpoint.label());
@@ -282,6 +286,20 @@ impl Opened {
             return Err(Error::new(ErrorKind::Usage, message).at("option", "--publish task"));
         }
         Ok(Agreed { targets, planned, sizing, buffer })
+    }
+
+    /// Takes the rows out of the stages that the targets refuse, and gives their number for each sink.
+    pub(super) async fn sift(&self, targets: &[Target], receipts: &[Receipt]) -> Result<HashMap<u32, u64>> {
+        let Some(log) = &self.rejects else { return Ok(HashMap::new()) };
+        let mut refused = HashMap::new();
+        for target in targets.iter().filter(|target| target.agreement.refusals == Refusals::LeftOut) {
+            let wrote = targets::of(receipts, &[target.token.sink]);
+            let unchanged = self.draft.unchanged(&target.agreement);
+            let sifted = rejects::sift(log, (target, targets), unchanged, &wrote).await;
+            let sifted = targets::named(sifted, target, targets);
+            refused.insert(target.token.sink, sifted?);
+        }
+        Ok(refused)
     }
 
     fn tasks(&self, job: &Job) -> Tasks {

@@ -24,7 +24,7 @@ use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verdict;
-use crate::reject::Tray;
+use crate::reject::{Refuse, Settled, Tray};
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -65,6 +65,8 @@ pub enum Point {
     Progress,
     /// [`Sink::verify`].
     Verify,
+    /// [`Sink::sift`].
+    Sift,
     /// [`Sink::commit`].
     Commit,
     /// [`Sink::abort`].
@@ -308,6 +310,15 @@ impl Sink for FaultySink {
     fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
         self.inner.provable(agreement, batch)
     }
+    async fn sift(
+        &self,
+        agreement: &Agreement,
+        token: &Token,
+        receipts: &[Receipt],
+        refuse: &dyn Refuse,
+    ) -> Result<()> {
+        self.faults.at(Point::Sift, self.inner.sift(agreement, token, receipts, refuse)).await
+    }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         self.faults.at(Point::Commit, self.inner.commit(agreement, token, receipts)).await
     }
@@ -337,6 +348,9 @@ impl Writer for FaultyWriter {
     }
     async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
         self.faults.at(Point::Write, self.inner.write_raw(bytes, rows)).await
+    }
+    fn settled(&mut self) -> Settled {
+        self.inner.settled()
     }
     async fn flush(&mut self, token: &Token) -> Result<Receipt> {
         self.faults.at(Point::Flush, self.inner.flush(token)).await

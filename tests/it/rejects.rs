@@ -1,5 +1,7 @@
 //! Rows that are refused are left out and kept: all others land once, and what was mended lands, too.
 
+mod constraints;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;

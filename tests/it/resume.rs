@@ -255,3 +255,24 @@ fn a_held_snapshot_is_gone_on_with_whatever_became_of_the_table() {
     assert_ne!(late.code, 0);
     assert!(late.stderr.contains("snapshot"), "{}", late.stderr);
 }
+
+#[test]
+fn what_the_target_refused_before_a_kill_is_told_once() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table t (id bigint primary key check (id % 1000 <> 7), note text)");
+    let target = format!("{url}#t");
+    let words = [ROWS, &target, "--mode", "append", "--on-error", "skip", "--rejects", "bad.jsonl"];
+    killed_at(folder.path(), &words, ("wrote", 3));
+    assert_eq!(psql(&url, COUNTED), "0|0|");
+    resumed(folder.path(), &words);
+    // 160 of them: 7, 1007 and so on.
+    let refused: std::collections::BTreeSet<u64> = (0..160).map(|thousand| thousand * 1000 + 7).collect();
+    let sum = 12_800_080_000_u64 - refused.iter().sum::<u64>();
+    assert_eq!(psql(&url, COUNTED), format!("159840|159840|{sum}"));
+    let told = std::fs::read_to_string(folder.path().join("bad.jsonl")).unwrap();
+    let id = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["id"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!((told.lines().count(), told.lines().map(id).collect()), (160, refused));
+}

@@ -25,6 +25,7 @@ use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, parquet, plain};
 use crate::proof::Verdict;
+use crate::reject::Refusals;
 use crate::sink::{
     Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
 };
@@ -183,6 +184,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         publish: if pipe { Publish::PerTask } else { Publish::AtOnce },
         guarantee: if pipe { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce },
         kept: if pipe { Kept::Nothing } else { Kept::Tasks },
+        refusals: Refusals::Fail,
         // A task is at least one part file; parts of one file are joined, whatever their size.
         task_bytes: landing.shape.is_folder().then_some(config.file_bytes),
         notes,

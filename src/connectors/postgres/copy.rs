@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Signature, flags and extension length of a binary COPY.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// What stands where the next tuple's number of fields would.
-const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
+pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 /// Reads on the leader stand behind this savepoint, so that none of them can end its transaction.
 const SAVEPOINT: &str = "etl_read";
 
@@ -191,7 +191,7 @@ impl Copy {
 }
 
 /// What follows the header: signature, 32 bits of flags, an extension with its length.
-fn without_header(message: &Bytes) -> Option<Bytes> {
+pub(super) fn without_header(message: &Bytes) -> Option<Bytes> {
     let rest = message.strip_prefix(SIGNATURE)?;
     let extension = u32::from_be_bytes(*rest.get(4..)?.first_chunk()?) as usize;
     let start = SIGNATURE.len() + 8 + extension;

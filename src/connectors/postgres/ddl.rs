@@ -116,10 +116,11 @@ impl Detail {
         format!("TRUNCATE {}", self.alone())
     }
 
-    /// Inserts the rows of `stage`; unless the target is empty already, it is emptied by the same statement.
-    pub(super) fn refill(&self, emptying: Emptying, stage: &Name) -> String {
-        let (target, columns, stage) = (self.target.quoted(), self.column_list(), stage.quoted());
-        let insert = format!("INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {stage}");
+    /// Inserts the rows of `stage`, a table or a part of it in parentheses; unless the target is empty already, it is emptied by the same statement.
+    pub(super) fn refill(&self, emptying: Emptying, stage: &str) -> String {
+        let (target, columns) = (self.target.quoted(), self.column_list());
+        let insert =
+            format!("INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {stage} AS s");
         if emptying != Emptying::Delete {
             return insert;
         }
@@ -158,7 +159,7 @@ pub(super) fn shown(detail: &Detail) -> Vec<String> {
             if emptying == Emptying::Truncate {
                 statements.push(detail.truncate());
             }
-            statements.push(detail.refill(emptying, &stage));
+            statements.push(detail.refill(emptying, &stage.quoted()));
             statements.push(format!("DROP TABLE {}", stage.quoted()));
         }
         (None, Path::Merge) => {

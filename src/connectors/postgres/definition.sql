@@ -8,6 +8,8 @@ attribute AS (
     pg_get_expr(d.adbin, d.adrelid) AS filled
   FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   WHERE a.attrelid IN (to_regclass($OLD), to_regclass($STAGE)) AND a.attnum > 0 AND NOT a.attisdropped
+    -- Where a row of the stage comes from is no column of the target.
+    AND a.attname NOT IN ('__etl_part', '__etl_row')
 ),
 rule AS (
   SELECT conrelid = to_regclass($OLD) AS old, conname, replace(pg_get_constraintdef(oid), ' NOT VALID', '') AS definition

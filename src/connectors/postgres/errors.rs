@@ -16,6 +16,8 @@ use crate::error::{Error, ErrorKind};
 pub(super) struct ServerReply {
     code: String,
     severity: String,
+    /// The constraint that it names.
+    constraint: Option<String>,
 }
 
 impl fmt::Display for ServerReply {
@@ -30,6 +32,11 @@ impl StdError for ServerReply {}
 pub(super) fn state(error: &Error) -> Option<&str> {
     let reply = error.source()?.downcast_ref::<ServerReply>()?;
     Some(&reply.code)
+}
+
+/// The constraint that the server named in the reply behind one of our errors.
+pub(super) fn constraint(error: &Error) -> Option<&str> {
+    error.source()?.downcast_ref::<ServerReply>()?.constraint.as_deref()
 }
 
 /// The kind of a failure that the server reports under `code`.
@@ -87,7 +94,8 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
     let code = reply.code().code();
     let kind = kind_of(code);
     let message = if kind == ErrorKind::Value { blanked(reply.message()) } else { reply.message().to_owned() };
-    let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned() };
+    let constraint = reply.constraint().map(str::to_owned);
+    let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned(), constraint };
     let mut error = Error::new(kind, lower_start(&message)).with_source(cause);
     if let Some(hint) = advice(reply.code()).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
         error = error.with_hint(hint);

@@ -207,7 +207,12 @@ impl Merging {
     pub(super) async fn merge(&self, connection: &Connection, detail: &Detail, stage: &str) -> Result<Merged> {
         // How the rows are looked up is decided by their number.
         patience::run(connection, &format!("ANALYZE {stage}")).await?;
-        let rows = patience::rows(connection, &self.statement(detail, stage)).await.map_err(other_index)?;
+        self.run(connection, detail, stage).await.map_err(other_index)
+    }
+
+    /// Merges the rows of `stage`, a table or a part of it in parentheses.
+    pub(super) async fn run(&self, connection: &Connection, detail: &Detail, stage: &str) -> Result<Merged> {
+        let rows = patience::rows(connection, &self.statement(detail, stage)).await?;
         let number = |at: usize| rows.first().and_then(|row| row.get(at)?.parse().ok());
         match (number(0), number(1), number(2)) {
             (Some(inserted), Some(updated), Some(deleted)) => Ok(Merged { inserted, updated, deleted }),

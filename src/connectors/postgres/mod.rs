@@ -31,6 +31,7 @@ mod proof;
 mod publish;
 mod read;
 mod session;
+mod sift;
 mod split;
 mod stage;
 mod statements;

@@ -5,10 +5,12 @@ use super::agree::{Detail, Emptying, Lock, Path};
 use super::connect::Connection;
 use super::name::{Name, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, affected};
+use super::sift::{Landing, Sieve};
 use super::stage::Stage;
 use super::target::{COLUMNS, Catalog, all_columns};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Refuse;
 use crate::sink::{Merged, Receipt};
 
 /// Generates the statements that put a stage in the place of its target.
@@ -42,15 +44,15 @@ pub(super) enum Ready {
     ToCommit(Option<Merged>),
 }
 
-/// Opens a transaction and readies the stage of `token`, with exactly `receipts`, for its COMMIT. After an error no
-/// transaction is open.
+/// Opens a transaction and readies the stage of `token`, with exactly `receipts`, for its COMMIT. Rows that the target refuses
+/// go to `refuse`, where they are left out. After an error no transaction is open.
 pub(super) async fn staged(
-    connection: &Connection,
-    detail: &Detail,
+    (connection, detail): (&Connection, &Detail),
     token: &Token,
     receipts: &[Receipt],
+    refuse: Option<&dyn Refuse>,
 ) -> Result<Ready> {
-    let ready = ready(connection, detail, token, receipts).await;
+    let ready = ready((connection, detail), token, receipts, refuse).await;
     if !matches!(ready, Ok(Ready::ToCommit(_))) {
         // The first error counts; a broken connection has rolled back by itself.
         let _ = connection.run("ROLLBACK").await;
@@ -58,7 +60,12 @@ pub(super) async fn staged(
     ready
 }
 
-async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<Ready> {
+async fn ready(
+    (connection, detail): (&Connection, &Detail),
+    token: &Token,
+    receipts: &[Receipt],
+    refuse: Option<&dyn Refuse>,
+) -> Result<Ready> {
     let stage = Stage::of(&detail.target, token);
     // An attempt that nobody waits for any more would keep the stage locked.
     connection.run(&stage.dismissal()).await?;
@@ -80,9 +87,17 @@ async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts
         let left_out = merging.settle_keys(connection, &table).await?;
         merged = Some(Merged { inserted: rows - left_out, ..Merged::default() });
     }
+    let is_sifted = detail.is_placed() || detail.create.as_ref().is_some_and(|new| !new.key.is_empty());
+    let sieve = match refuse.filter(|_| is_sifted) {
+        Some(refuse) => Some(Sieve::new((connection, detail), &stage, receipts, refuse).await?),
+        None => None,
+    };
     match (&detail.create, &detail.merging, detail.path) {
         (_, _, Path::PerTask) => {}
         (Some(new), ..) => {
+            if let (Some(sieve), None) = (&sieve, &detail.merging) {
+                sieve.settle_key(&new.key).await?;
+            }
             let rename = format!(
                 "COMMENT ON TABLE {table} IS NULL; ALTER TABLE {table} RENAME TO {}; ",
                 identifier(&detail.target.table)
@@ -92,12 +107,17 @@ async fn ready(connection: &Connection, detail: &Detail, token: &Token, receipts
         (None, Some(merging), _) => {
             keep_others_out(connection, detail, BEFORE_COMMIT).await?;
             refuse_changes(connection, detail, &stage).await?;
-            merged = Some(merging.merge(connection, detail, &table).await?);
+            merged = Some(match &sieve {
+                Some(sieve) => sieve.land(Landing::Merge(merging)).await?.merged,
+                None => merging.merge(connection, detail, &table).await?,
+            });
             connection.run(&format!("DROP TABLE {table}")).await?;
         }
         (None, None, Path::Swap) => swap(connection, detail, &stage).await?,
         (None, None, Path::Refill(emptying)) => {
-            refill(connection, detail, &stage, emptying, rows).await?;
+            make_room(connection, detail, &stage, emptying).await?;
+            let (inserted, refused) = refill(connection, detail, &table, (emptying, sieve.as_ref())).await?;
+            check_rows(inserted, rows - refused)?;
             connection.run(&format!("DROP TABLE {table}")).await?;
         }
         (None, None, _) => return Err(Error::new(ErrorKind::Internal, "this agreement has no stage")),
@@ -141,16 +161,28 @@ async fn swap(connection: &Connection, detail: &Detail, stage: &Stage) -> Result
     patience::run(connection, &statements(false)).await
 }
 
-/// Empties the target where that is wanted, and inserts the rows of the stage.
-async fn refill(connection: &Connection, detail: &Detail, stage: &Stage, emptying: Emptying, rows: u64) -> Result<()> {
+/// Inserts the rows of the stage `table`, and gives how many the server took and how many it refused.
+async fn refill(
+    connection: &Connection,
+    detail: &Detail,
+    table: &str,
+    (emptying, sieve): (Emptying, Option<&Sieve<'_>>),
+) -> Result<(u64, u64)> {
+    if let Some(sieve) = sieve {
+        let landed = sieve.land(Landing::Insert(emptying)).await?;
+        return Ok((landed.rows, landed.refused));
+    }
+    Ok((affected(connection, &detail.refill(emptying, table)).await?, 0))
+}
+
+/// Locks the target, and empties it where that is done before the rows of the stage are inserted.
+async fn make_room(connection: &Connection, detail: &Detail, stage: &Stage, emptying: Emptying) -> Result<()> {
     if emptying == Emptying::Truncate {
         patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_COMMIT).await?;
     } else {
         keep_others_out(connection, detail, BEFORE_COMMIT).await?;
     }
-    refuse_changes(connection, detail, stage).await?;
-    let inserted = affected(connection, &detail.refill(emptying, &stage.table)).await?;
-    check_rows(inserted, rows)
+    refuse_changes(connection, detail, stage).await
 }
 
 /// Locks the target as far as the mode asks for: against changes of its definition, and where it must be empty, against

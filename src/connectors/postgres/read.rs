@@ -181,7 +181,7 @@ impl filter::Columns for Table {
 }
 
 /// What stands in the SELECT for a column in the form of `field`.
-fn expression(column: &Column, field: &Field) -> Result<String> {
+pub(super) fn expression(column: &Column, field: &Field) -> Result<String> {
     let Column { sql, pg, .. } = column;
     // The output functions of enums, ranges and arrays take no domain over them.
     let value = match &pg.base {
@@ -208,18 +208,20 @@ fn refused(column: &Column) -> Error {
 }
 
 fn layout(table: &Table, scan: &Scan) -> Result<Layout> {
-    let kind = |field: &Arc<Field>| {
-        let column = table.column(field.name())?;
-        Ok(match (field.metadata().get(schema::FORM).map(String::as_str), column.pg.codec()) {
-            (Some(schema::WIRE), _) => Kind::Wire,
-            (Some(_), _) => Kind::Scalar(Read::Text),
-            (None, Codec::Scalar(read)) => Kind::Scalar(read),
-            (None, Codec::List(read)) => Kind::List(read),
-            (None, Codec::TextList) => Kind::List(Read::Text),
-        })
-    };
+    let kind = |field: &Arc<Field>| Ok(kind(table.column(field.name())?, field));
     let kinds: Result<Vec<Kind>> = scan.schema.fields().iter().map(kind).collect();
     Ok(Layout { schema: Arc::clone(&scan.schema), kinds: kinds? })
+}
+
+/// How what [`expression`] gives for a column is decoded into the form of `field`.
+pub(super) fn kind(column: &Column, field: &Field) -> Kind {
+    match (field.metadata().get(schema::FORM).map(String::as_str), column.pg.codec()) {
+        (Some(schema::WIRE), _) => Kind::Wire,
+        (Some(_), _) => Kind::Scalar(Read::Text),
+        (None, Codec::Scalar(read)) => Kind::Scalar(read),
+        (None, Codec::List(read)) => Kind::List(read),
+        (None, Codec::TextList) => Kind::List(Read::Text),
+    }
 }
 
 /// The word for a column in the raw encoding; none when its wire bytes mean something else elsewhere.

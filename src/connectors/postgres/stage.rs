@@ -10,6 +10,16 @@ use super::patience;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 
+/// The columns of a stage that say where a row comes from, where rows may be taken out of it: which part, and its place
+/// among the rows of that, from 0.
+pub(super) const PART: &str = "__etl_part";
+pub(super) const ROW: &str = "__etl_row";
+
+/// The number of the part that a task writes: its first split. Parts are in the order of the source.
+pub(super) fn part(splits: &[u32], task: u32) -> i32 {
+    splits.first().copied().unwrap_or(task) as i32
+}
+
 /// Names that carry the token, so that no run meets another's.
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
@@ -63,7 +73,10 @@ impl Stage {
                 format!("CREATE {kind} IF NOT EXISTS {table} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
             }
             (None, _) => {
-                let columns = detail.column_list();
+                let mut columns = detail.column_list();
+                if detail.is_placed() {
+                    columns += &format!(", 0::int4 AS {}, 0::int8 AS {}", identifier(PART), identifier(ROW));
+                }
                 format!(
                     "CREATE {kind} IF NOT EXISTS {table} AS SELECT {columns} FROM {target} WITH NO DATA{}{}",
                     self.checks(detail),

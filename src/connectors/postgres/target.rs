@@ -73,6 +73,8 @@ pub(super) struct Table {
     /// What a new table in its place would not have.
     pub(super) odd: Vec<String>,
     pub(super) published: bool,
+    /// Whether anything may refuse a row beyond its types: a constraint, a trigger, a domain.
+    pub(super) guarded: bool,
     pub(super) triggers: bool,
     /// Whether a foreign key of its own refers to it.
     pub(super) refers_to_itself: bool,

@@ -81,6 +81,11 @@ SELECT json_build_object(
   'dependents', (SELECT coalesce(json_agg(what ORDER BY what), '[]') FROM dependent),
   'odd', (SELECT coalesce(json_agg(what), '[]') FROM odd WHERE what IS NOT NULL),
   'published', $PUBLISHED,
+  -- Whether anything may refuse a row beyond its types.
+  'guarded', relkind <> 'r' OR EXISTS (SELECT FROM pg_index x WHERE x.indrelid = target.oid AND x.indisunique)
+    OR EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = target.oid AND k.contype IN ('c', 'f', 'p', 'u', 'x', 't'))
+    OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal)
+    OR EXISTS (SELECT FROM attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE t.typtype = 'd'),
   'triggers', EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = target.oid AND NOT g.tgisinternal),
   'refersToItself', EXISTS (
     SELECT FROM pg_constraint k WHERE k.conrelid = target.oid AND k.confrelid = target.oid AND k.contype = 'f'),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::catalog::Column;
 use super::describe::Described;
-use super::merge::Merging;
+use super::merge::{Merging, WAITING};
 use super::stage::{Before, Detail};
 use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{fate, possible};
 use crate::proof::Verify;
+use crate::reject::Refusals;
 use crate::sink::{
     Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merge, Publish, SchemaPolicy, WriteMode, WriteRequest,
     Writers,
@@ -136,6 +137,8 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     let (mut agreement, mut detail) = agreed.map_err(|error| error.at("table", target.name()))?;
     detail.advance.clone_from(&request.advance);
     detail.sums = request.verify >= Verify::Checksum;
+    detail.refusals = request.refusals;
+    agreement.refusals = request.refusals;
     agreement.detail = serde_json::to_value(detail)?;
     Ok(agreement)
 }
@@ -362,8 +365,9 @@ fn agreement(
         sums: false,
         columns,
         declared: draft.declared,
+        refusals: Refusals::Fail,
     };
-    ddl.extend(detail.merging.iter().flat_map(|merging| merging.statements(&detail)).flatten());
+    ddl.extend(detail.merging.iter().flat_map(|merging| merging.statements(&detail, WAITING)).flatten());
     let agreement = Agreement {
         label: Sqlite.identifier(table),
         target,
@@ -373,6 +377,7 @@ fn agreement(
         publish: Publish::Held,
         guarantee: Guarantee::ExactlyOnce,
         kept: Kept::Commit,
+        refusals: Refusals::Fail,
         task_bytes: None,
         notes,
         detail: Json::Null,

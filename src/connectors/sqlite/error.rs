@@ -56,6 +56,18 @@ fn refused(code: i32, text: String) -> Error {
     Error::new(ErrorKind::Constraint, format!("the target refuses a row: {text}"))
 }
 
+/// `error` of a refused row with the columns, or the check, that SQLite names in it.
+pub(super) fn named(error: Error) -> Error {
+    let Some((what, names)) = error.message().split_once(" constraint failed: ") else { return error };
+    let (is_check, names) = (what.ends_with("CHECK"), names.to_owned());
+    if is_check {
+        return error.at("constraint", names);
+    }
+    let columns: Vec<&str> =
+        names.split(", ").map(|name| name.rsplit_once('.').map_or(name, |(_, name)| name)).collect();
+    error.at("column", columns.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

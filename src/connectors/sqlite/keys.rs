@@ -38,6 +38,17 @@ pub(super) fn note_orphans(connection: &Connection, table: &str) -> Result<()> {
     connection.execute(&fill, [table]).map_err(failed).map(drop)
 }
 
+/// Row ids of `table` whose reference is broken now and was not when [`note_orphans`] looked.
+pub(super) fn new_orphans(connection: &Connection, table: &str) -> Result<Vec<i64>> {
+    let sql = format!(
+        "SELECT DISTINCT place FROM ({ORPHANS} EXCEPT SELECT * FROM temp.etl_orphans) \
+         WHERE child = ?1 COLLATE NOCASE AND place IS NOT NULL LIMIT 1000"
+    );
+    let mut statement = connection.prepare(&sql).map_err(failed)?;
+    let rows = statement.query_map([table], |row| row.get(0)).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
+}
+
 /// Refuses references that are broken now and were not when [`note_orphans`] looked.
 pub(super) fn refuse_new_orphans(connection: &Connection, table: &str) -> Result<()> {
     let sql = format!("SELECT child, place FROM ({ORPHANS} EXCEPT SELECT * FROM temp.etl_orphans) LIMIT 1");

@@ -32,6 +32,15 @@ pub(super) struct Rows<'a> {
     pub(super) before: u64,
 }
 
+/// A row that the table does not take.
+pub(super) struct Left {
+    /// Its place in the batch, from 0.
+    pub(super) row: usize,
+    pub(super) error: Error,
+    /// What it refers to is not there, and may still come.
+    pub(super) refers: bool,
+}
+
 /// What became of a statement.
 enum Put {
     Stored,
@@ -90,6 +99,29 @@ impl Insert {
         Ok(())
     }
 
+    /// Inserts those of `rows` that the table takes, in the transaction that is open, and gives the others.
+    pub(super) fn sparing(&self, connection: &Connection, rows: &Rows<'_>) -> Result<Vec<Left>> {
+        let mut one = connection.prepare_cached(&self.one).map_err(failed)?;
+        let mut many = connection.prepare_cached(&self.many).map_err(failed)?;
+        let mut scratch = Scratch::default();
+        let mut left = Vec::new();
+        let mut start = 0;
+        while start < rows.count {
+            still_open(connection)?;
+            let range = start..rows.count.min(start + self.many_rows);
+            start = range.end;
+            let whole = range.len() == self.many_rows && range.len() > 1;
+            if whole && behind(connection, || self.put(&mut many, rows, range.clone(), &mut scratch))?.is_none() {
+                continue;
+            }
+            for row in range {
+                let refused = behind(connection, || self.put(&mut one, rows, row..row + 1, &mut scratch))?;
+                left.extend(refused.map(|(error, refers)| Left { row, error, refers }));
+            }
+        }
+        Ok(left)
+    }
+
     fn put(
         &self,
         statement: &mut Statement<'_>,
@@ -113,6 +145,15 @@ impl Insert {
         }
     }
 
+    /// Inserts one row of `rows`, in the transaction that is open.
+    pub(super) fn row(&self, connection: &Connection, rows: &Rows<'_>, row: usize) -> Result<()> {
+        let mut one = connection.prepare_cached(&self.one).map_err(failed)?;
+        match self.put(&mut one, rows, row..row + 1, &mut Scratch::default())? {
+            Put::Stored => Ok(()),
+            Put::Failed(error) => Err(failed(error)),
+        }
+    }
+
     /// Inserts what the statement `select` gives on another connection: the same columns, as they are stored there.
     pub(super) fn fetch(&self, connection: &Connection, mut select: Statement<'_>) -> Result<()> {
         let mut one = connection.prepare_cached(&self.one).map_err(failed)?;
@@ -131,12 +172,69 @@ impl Insert {
     }
 }
 
+/// Does `work` behind a savepoint. Where a row is refused nothing is done, and the error comes back, with whether what the row
+/// refers to is not there.
+fn behind(connection: &Connection, work: impl FnOnce() -> Result<Put>) -> Result<Option<(Error, bool)>> {
+    let run = |sql: &str| connection.prepare_cached(sql).and_then(|mut sql| sql.execute([])).map_err(failed).map(drop);
+    run("SAVEPOINT etl_rows")?;
+    let refused = match work() {
+        Ok(Put::Stored) => None,
+        Ok(Put::Failed(error)) if is_refusal(&error) => {
+            let refers = is_reference(&error);
+            Some((failed(error), refers))
+        }
+        Ok(Put::Failed(error)) => return Err(failed(error)),
+        Err(error) if error.kind() == ErrorKind::Value => Some((error, false)),
+        Err(error) => return Err(error),
+    };
+    still_open(connection)?;
+    if refused.is_some() {
+        run("ROLLBACK TO etl_rows")?;
+    }
+    run("RELEASE etl_rows")?;
+    Ok(refused)
+}
+
+/// Runs `sql`, each behind the same savepoint, and gives the sums of their changes. Where a row is refused nothing is done, and
+/// the error comes back, with whether what the row refers to is not there.
+pub(super) fn tried(connection: &Connection, sql: &[Option<String>], parameters: &[i64]) -> Result<Tried> {
+    let mut counts = Vec::new();
+    let refused = behind(connection, || {
+        for sql in sql {
+            let Some(sql) = sql else {
+                counts.push(0);
+                continue;
+            };
+            let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+            match statement.execute(rusqlite::params_from_iter(parameters)) {
+                Ok(count) => counts.push(count as u64),
+                Err(error) => return Ok(Put::Failed(error)),
+            }
+        }
+        Ok(Put::Stored)
+    })?;
+    Ok(match refused {
+        None => Tried::Done(counts),
+        Some((error, refers)) => Tried::Refused { error, refers },
+    })
+}
+
+/// What became of statements that were tried.
+pub(super) enum Tried {
+    Done(Vec<u64>),
+    Refused { error: Error, refers: bool },
+}
+
 /// A full disk, or a trigger, may end a transaction by itself: what came after it would be visible at once.
 pub(super) fn still_open(connection: &Connection) -> Result<()> {
     if connection.is_autocommit() {
         return Err(Error::new(ErrorKind::Io, "SQLite has rolled the transaction back after an earlier failure"));
     }
     Ok(())
+}
+
+fn is_reference(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
 fn is_refusal(error: &rusqlite::Error) -> bool {

@@ -80,8 +80,8 @@ impl Merging {
         }
     }
 
-    /// The statements that merge, in their order: deletion, update and insertion, as far as each is needed.
-    pub(super) fn statements(&self, detail: &Detail) -> [Option<String>; 3] {
+    /// The statements that merge the rows of `waiting`, a table or a part of it in parentheses, in their order: deletion, update and insertion, as far as each is needed.
+    pub(super) fn statements(&self, detail: &Detail, waiting: &str) -> [Option<String>; 3] {
         let (table, columns) = (quoted(&detail.table), identifiers(&Sqlite, &detail.columns));
         let all = |names: &[&String], each: &dyn Fn(&str) -> String, between: &str| {
             let parts: Vec<String> = names.iter().map(|name| each(&Sqlite.identifier(name))).collect();
@@ -90,14 +90,14 @@ impl Merging {
         let key: Vec<&String> = self.key.iter().collect();
         let set: Vec<&String> = detail.columns.iter().filter(|name| !self.key.contains(name)).collect();
         let same = all(&key, &|name| format!("t.{name} = s.{name}"), " AND ");
-        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {WAITING} AS s WHERE {same})");
+        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {waiting} AS s WHERE {same})");
         let update = format!(
-            "UPDATE OR ABORT {table} AS t SET {} FROM {WAITING} AS s WHERE {same} AND ({})",
+            "UPDATE OR ABORT {table} AS t SET {} FROM {waiting} AS s WHERE {same} AND ({})",
             all(&set, &|name| format!("{name} = s.{name}"), ", "),
             all(&set, &|name| format!("t.{name} COLLATE BINARY IS NOT s.{name}"), " OR ")
         );
         let insert = format!(
-            "INSERT OR ABORT INTO {table} ({columns}) SELECT {columns} FROM {WAITING} AS s \
+            "INSERT OR ABORT INTO {table} ({columns}) SELECT {columns} FROM {waiting} AS s \
              WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same})"
         );
         [(self.absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
@@ -105,23 +105,25 @@ impl Merging {
 
     /// Merges the rows that wait, in the transaction that is open.
     pub(super) fn merge(&self, connection: &Connection, detail: &Detail) -> Result<Merged> {
-        self.settle_keys(connection)?;
-        let index = format!(
-            "CREATE INDEX {WAITING}_key ON etl_merge ({}); PRAGMA defer_foreign_keys = ON",
-            identifiers(&Sqlite, &self.key)
-        );
-        connection.execute_batch(&index).map_err(failed)?;
+        self.settle(connection)?;
+        connection.execute_batch("PRAGMA defer_foreign_keys = ON").map_err(failed)?;
         let run = |sql: Option<String>| match sql {
             Some(sql) => connection.execute(&sql, []).map_err(refused),
             None => Ok(0),
         };
-        let [delete, update, insert] = self.statements(detail);
+        let [delete, update, insert] = self.statements(detail, WAITING);
         let (deleted, updated, inserted) = (run(delete)?, run(update)?, run(insert)?);
         connection.execute_batch(&format!("DROP TABLE {WAITING}")).map_err(failed)?;
         Ok(Merged { inserted: inserted as u64, updated: updated as u64, deleted: deleted as u64 })
     }
 
-    /// Leaves one row of each key.
+    /// Leaves one row of each key, which are found quickly then.
+    pub(super) fn settle(&self, connection: &Connection) -> Result<()> {
+        self.settle_keys(connection)?;
+        let index = format!("CREATE INDEX {WAITING}_key ON etl_merge ({})", identifiers(&Sqlite, &self.key));
+        connection.execute_batch(&index).map_err(failed)
+    }
+
     fn settle_keys(&self, connection: &Connection) -> Result<()> {
         let key = identifiers(&Sqlite, &self.key);
         let order = match &self.duplicates {

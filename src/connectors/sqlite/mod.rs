@@ -12,6 +12,7 @@ mod describe;
 mod encode;
 mod error;
 mod keys;
+mod left;
 mod load;
 mod marker;
 mod merge;

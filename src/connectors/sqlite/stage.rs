@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, quoted};
 use super::encode::Encoder;
-use super::error::failed;
+use super::error::{failed, named};
+use super::left::{self, Left, make_left};
 use super::load::{Insert, Rows, still_open};
 use super::merge::{Merging, WAITING, make_waiting};
 use super::proof::{Sums, sums_of};
@@ -29,6 +30,7 @@ use super::{keys, marker};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Verdict, total};
+use crate::reject::{Refusal, Refusals, Refused};
 use crate::sink::{Advance, Merged, Receipt};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
@@ -55,6 +57,8 @@ pub(super) struct Detail {
     /// Columns that are filled, in the order of the agreement's target, and their declared types.
     pub(super) columns: Vec<String>,
     pub(super) declared: Vec<String>,
+    /// What becomes of rows that the table does not take.
+    pub(super) refusals: Refusals,
 }
 
 impl Detail {
@@ -87,6 +91,9 @@ pub(super) struct Stage {
     affinities: Vec<Affinity>,
     into_target: Insert,
     into_aside: Insert,
+    left: Left,
+    /// Whether a row that is not there may still come.
+    refers_to_itself: bool,
     /// How long the commit waits for others.
     busy_timeout: Duration,
     /// Whether the target is touched by the commit alone: readers stand in the way, or rows are merged by key.
@@ -154,6 +161,8 @@ impl Stage {
             affinities: detail.declared.iter().map(|declared| Affinity::of(declared)).collect(),
             into_target: Insert::new(&quoted(&detail.table), &detail.columns),
             into_aside: Insert::new(ASIDE, &detail.columns),
+            left: Left::new(&detail.columns),
+            refers_to_itself: false,
             connection,
             detail,
             busy_timeout,
@@ -168,6 +177,10 @@ impl Stage {
         if let Some(merging) = &stage.detail.merging {
             merging.check(&stage.connection, &stage.detail.table)?;
         }
+        if stage.leaves_out() {
+            make_left(&stage.connection, &stage.detail.columns)?;
+            stage.refers_to_itself = keys::refers_to_itself(&stage.connection, &stage.detail.table)?;
+        }
         if !stage.is_late {
             stage.make_ready()?;
             if stage.detail.sums && stage.detail.before == Before::Keep {
@@ -175,6 +188,11 @@ impl Stage {
             }
         }
         Ok(stage)
+    }
+
+    /// Whether rows are left out that the table does not take.
+    fn leaves_out(&self) -> bool {
+        self.detail.refusals == Refusals::LeftOut
     }
 
     fn refuse_rows(&self) -> Result<()> {
@@ -198,7 +216,7 @@ impl Stage {
             let delete = format!("DELETE FROM {}", quoted(&self.detail.table));
             return self.connection.execute(&delete, []).map_err(failed).map(drop);
         }
-        if keys::refers_to_itself(&self.connection, table)? {
+        if !self.leaves_out() && keys::refers_to_itself(&self.connection, table)? {
             self.connection.execute_batch("PRAGMA defer_foreign_keys = ON").map_err(failed)?;
         }
         Ok(())
@@ -242,8 +260,9 @@ impl Stage {
         Ok(connection)
     }
 
-    /// Inserts the rows of `batch` for `attempt`, which must be the one opened last.
-    pub(super) fn insert(&mut self, attempt: &str, batch: &RecordBatch) -> Result<()> {
+    /// Inserts the rows of `batch` for `attempt`, which must be the one opened last. Those that are refused come back, where they
+    /// are left out.
+    pub(super) fn insert(&mut self, attempt: &str, batch: &RecordBatch) -> Result<Vec<Refusal>> {
         self.still_loading()?;
         let superseded = || Error::new(ErrorKind::Internal, "this writer was given up when another one was opened");
         let rows = self.attempts.last().filter(|last| last.id == attempt && !last.flushed).ok_or_else(superseded)?;
@@ -254,13 +273,26 @@ impl Stage {
         };
         let columns = batch.columns().iter().zip(&self.affinities);
         let encoders = columns.map(|(array, affinity)| Encoder::new(array, *affinity)).collect::<Result<_>>()?;
-        refuse_nulls(batch, before)
-            .and_then(|()| insert.all(connection, &Rows { encoders, count: batch.num_rows(), before }))
-            .map_err(|error| error.at("table", &self.detail.table))?;
-        if let Some(rows) = self.attempts.last_mut() {
-            rows.rows += batch.num_rows() as u64;
+        let table = |error: Error| error.at("table", &self.detail.table);
+        refuse_nulls(batch, before).map_err(table)?;
+        let batch = Rows { encoders, count: batch.num_rows(), before };
+        let mut refused = Vec::new();
+        if self.leaves_out() {
+            for left in insert.sparing(connection, &batch).map_err(table)? {
+                if left.refers && self.refers_to_itself {
+                    self.left.keep(&self.connection, &batch, left.row)?;
+                } else {
+                    refused.push(Refusal { row: left.row as u64, error: named(left.error) });
+                }
+            }
+        } else {
+            insert.all(connection, &batch).map_err(table)?;
         }
-        Ok(())
+        let taken = (batch.count - refused.len()) as u64;
+        if let Some(rows) = self.attempts.last_mut() {
+            rows.rows += taken;
+        }
+        Ok(refused)
     }
 
     /// Settles `attempt` and says how many rows it has.
@@ -335,11 +367,17 @@ impl Stage {
             self.make_ready()?;
         }
         self.fetch(wanted).map_err(|error| error.at("table", &self.detail.table))?;
+        if self.leaves_out() {
+            self.left.settle(&self.connection, &self.detail)?;
+        }
         self.attempts.clear();
         for index in self.indexes.drain(..) {
             self.connection.execute_batch(&index).map_err(failed)?;
         }
         if self.detail.create.is_none() && self.detail.before == Before::Empty {
+            if self.leaves_out() {
+                left::orphans(&self.connection, &self.detail)?;
+            }
             keys::refuse_new_orphans(&self.connection, &self.detail.table)?;
         }
         still_open(&self.connection)?;
@@ -363,13 +401,23 @@ impl Stage {
         for rows in self.attempts.iter().filter(|rows| wanted.contains(&rows.id)) {
             if let Place::Aside(aside) = &rows.place {
                 let sql = format!("SELECT {} FROM {ASIDE}", identifiers(&Sqlite, &self.detail.columns));
+                // Each is tried where those wait that were refused at first.
+                let into = if self.leaves_out() && self.detail.merging.is_none() { self.left.insert() } else { into };
                 into.fetch(&self.connection, aside.prepare(&sql).map_err(failed)?)?;
             }
         }
         if let Some(merging) = &self.detail.merging {
-            self.merged = Some(merging.merge(&self.connection, &self.detail)?);
+            self.merged = Some(match self.detail.refusals {
+                Refusals::Fail => merging.merge(&self.connection, &self.detail)?,
+                Refusals::LeftOut => left::merge(&self.connection, &self.detail, merging)?,
+            });
         }
         Ok(())
+    }
+
+    /// Some of the rows that were left out after they were written, which are forgotten then; none when there are no more.
+    pub(super) fn left_out(&self) -> Result<Option<Refused>> {
+        left::take(&self.connection, &self.detail.columns)
     }
 
     /// What the commit did by key.

@@ -23,6 +23,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verdict;
+use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
@@ -190,7 +191,14 @@ impl Sink for SqliteSink {
         };
         let (id, task) = (attempt.id.clone(), attempt.task);
         held.on_stage(move |stage| stage.open(&id, task)).await.map_err(|error| self.place(error))?;
-        Ok(Box::new(SqliteWriter { config: self.config.clone(), held, attempt: attempt.clone(), bytes: 0 }))
+        Ok(Box::new(SqliteWriter {
+            config: self.config.clone(),
+            held,
+            attempt: attempt.clone(),
+            bytes: 0,
+            rows: 0,
+            refused: Vec::new(),
+        }))
     }
 
     async fn progress(&self, _agreement: &Agreement, token: &Token, _logged: &[Receipt]) -> Result<Progress> {
@@ -213,6 +221,18 @@ impl Sink for SqliteSink {
         proof::provable(batch)
     }
 
+    async fn sift(&self, _: &Agreement, token: &Token, receipts: &[Receipt], refuse: &dyn Refuse) -> Result<()> {
+        // Of one that is committed nothing is left to sift.
+        let Some(held) = self.stages.held(token) else { return Ok(()) };
+        let (wanted, of) = (ids(receipts), token.clone());
+        let settled = held.on_stage(move |stage| stage.settle(&wanted, &of)).await;
+        settled.map_err(|error| self.place(error))?;
+        while let Some(refused) = held.on_stage(|stage| stage.left_out()).await.map_err(|error| self.place(error))? {
+            refuse.refuse(refused).await?;
+        }
+        Ok(())
+    }
+
     async fn commit(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         if self.stages.is_committed(token) {
             return Ok(());
@@ -225,8 +245,7 @@ impl Sink for SqliteSink {
             let message = "the transaction of this run is not open in this process: none of its rows were kept";
             return Err(self.place(Error::new(ErrorKind::Internal, message)));
         };
-        let wanted: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
-        let merged = held.commit(token.clone(), wanted).await.map_err(|error| self.place(error))?;
+        let merged = held.commit(token.clone(), ids(receipts)).await.map_err(|error| self.place(error))?;
         self.stages.set(token, State::Committed { marked: true, merged });
         self.own().remove(token);
         Ok(())
@@ -268,6 +287,11 @@ impl Sink for SqliteSink {
         let discard = blocking::run("sqlite-abort", move || building::discard(&config.path, &token));
         discard.await.map_err(|error| self.place(error))
     }
+}
+
+/// The attempts that count.
+fn ids(receipts: &[Receipt]) -> Vec<String> {
+    receipts.iter().map(|receipt| receipt.attempt.clone()).collect()
 }
 
 impl Held {
@@ -313,6 +337,9 @@ struct SqliteWriter {
     held: Arc<Held>,
     attempt: Attempt,
     bytes: u64,
+    /// Rows that were written, whether or not they were refused.
+    rows: u64,
+    refused: Vec<Refusal>,
 }
 
 #[async_trait]
@@ -320,8 +347,17 @@ impl Writer for SqliteWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         self.bytes += batch_bytes(&batch) as u64;
         let id = self.attempt.id.clone();
+        let count = batch.num_rows() as u64;
         let inserted = self.held.on_stage(move |stage| stage.insert(&id, &batch)).await;
-        inserted.map_err(|error| placed(&self.config, error))
+        let refused = inserted.map_err(|error| placed(&self.config, error))?;
+        let of_attempt = |refusal: Refusal| Refusal { row: self.rows + refusal.row, ..refusal };
+        self.refused.extend(refused.into_iter().map(of_attempt));
+        self.rows += count;
+        Ok(())
+    }
+
+    fn settled(&mut self) -> Settled {
+        Settled { rows: self.rows, refused: std::mem::take(&mut self.refused) }
     }
 
     async fn flush(&mut self, _token: &Token) -> Result<Receipt> {

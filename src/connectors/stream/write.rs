@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Refusals;
 use crate::sink::{
     Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
 };
@@ -76,6 +77,7 @@ impl Sink for Null {
             publish: Publish::AtOnce,
             guarantee: Guarantee::ExactlyOnce,
             kept: Kept::Nothing,
+            refusals: Refusals::Fail,
             task_bytes: None,
             notes: vec!["rows are counted and dropped".to_owned()],
             detail: Json::Null,

@@ -3,6 +3,8 @@
 //! Until the first is done, all targets are as they were. From then on the run can only be completed: the others are
 //! committed as far as they can be. Where one cannot, the run stays unfinished, and a resume writes that one alone.
 
+use std::collections::HashMap;
+
 use futures::future::join_all;
 use tokio::time::timeout;
 
@@ -16,11 +18,11 @@ use crate::run::targets;
 use crate::sink::{Progress, Receipt};
 
 impl Life<'_> {
-    /// Commits `receipts` in every target; some may have `landed` before.
+    /// Commits `receipts`, but for the rows that were `refused`, in every target; some may have `landed` before.
     pub(super) async fn commit(
         &self,
         agreed: &Agreed,
-        receipts: &[Receipt],
+        (receipts, refused): (&[Receipt], &HashMap<u32, u64>),
         mut landed: Vec<Landed>,
         note: Option<String>,
     ) -> Result<Committed, Failure> {
@@ -36,7 +38,8 @@ impl Life<'_> {
             match committed.map_err(unanswered).at("step", || "commit") {
                 Ok(()) => {
                     logged = logged.and(self.log.append(&self.opened.committed(target.token.sink)).await);
-                    landed.push(Landed::of(target, wrote));
+                    let refused = refused.get(&target.token.sink).copied().unwrap_or(0);
+                    landed.push(Landed { refused, ..Landed::of(target, wrote) });
                 }
                 Err(error) => {
                     failed = failed.or(Some(error));

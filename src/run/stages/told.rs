@@ -55,7 +55,7 @@ impl Opened {
                 .notes(targets.iter().map(|target| &target.agreement))
                 .into_iter()
                 .chain(targets.iter().filter_map(|to| Some(self.told(&to.agreement.label, verify::note(job, to)?))))
-                .chain(rejects::plan_note(job))
+                .chain(targets.iter().filter_map(|to| Some(self.told(&to.agreement.label, rejects::note(job, to)?))))
                 .collect(),
             tasks: task_reports(&planned.transfer, sizing),
         })

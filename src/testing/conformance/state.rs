@@ -131,6 +131,7 @@ fn records() -> Vec<StateRecord> {
         publish: Publish::Held,
         guarantee: Guarantee::ExactlyOnce,
         kept: Kept::Tasks,
+        refusals: crate::reject::Refusals::Fail,
         task_bytes: None,
         notes: Vec::new(),
         detail: Json::Null,

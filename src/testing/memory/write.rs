@@ -13,6 +13,7 @@ use super::{Memory, Open, Store, Table, merge};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Verdict, sums, total};
+use crate::reject::Refusals;
 use crate::sink::{
     Advance, Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merged, Noted, Progress, Publish, Receipt,
     SchemaPolicy, Sink, WriteMode, WriteRequest, Writer, Writers, moved_meanwhile,
@@ -55,6 +56,7 @@ impl Sink for MemorySink {
             publish: Publish::AtOnce,
             guarantee: Guarantee::ExactlyOnce,
             kept: Kept::Tasks,
+            refusals: Refusals::Fail,
             task_bytes: None,
             notes: Vec::new(),
             detail: serde_json::to_value(Detail { mode, advance: request.advance.clone() })?,

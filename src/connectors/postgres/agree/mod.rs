@@ -19,6 +19,7 @@ use super::position::Positions;
 use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Refusals;
 use crate::sink::{Agreement, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
@@ -65,6 +66,8 @@ pub(super) struct Detail {
     /// What the server can do for a proof: its version, and whether it hashes texts as we do.
     #[serde(default)]
     pub(super) proof: (u32, bool),
+    /// What becomes of rows that the server refuses.
+    pub(super) refusals: Refusals,
 }
 
 /// What may happen beside us between the look at a target and the COMMIT.
@@ -93,6 +96,11 @@ impl Detail {
         Self::deserialize(&agreement.detail).map_err(|source| {
             Error::new(ErrorKind::Internal, "this is not an agreement with PostgreSQL").with_source(source)
         })
+    }
+
+    /// Whether rows of the stage have their place in the source beside them.
+    pub(super) fn is_placed(&self) -> bool {
+        self.refusals == Refusals::LeftOut && matches!(self.path, Path::Refill(_) | Path::Merge)
     }
 }
 
@@ -129,7 +137,7 @@ pub(super) async fn agree(
     } else {
         let (matched, create) =
             columns::plan_new(&catalog, incoming, key).map_err(|error| error.at("table", &label))?;
-        let path = path::new(request).map_err(|error| error.at("table", &label))?;
+        let path = path::new(request, &create.key).map_err(|error| error.at("table", &label))?;
         Draft { target, matched, path, create: Some(create) }
     };
     if !catalog.may_create && (draft.create.is_some() || !draft.path.path.held()) {
@@ -186,11 +194,21 @@ fn finish(
     };
     let must_be_empty = table.is_some() && request.mode == WriteMode::Create;
     let cut = path.path.stages() || !is(|table| table.triggers || table.refers_to_itself);
-    let checks = table.map(|table| writable(&table.checks, &matched.copied)).unwrap_or_default();
+    let left_out = request.refusals == Refusals::LeftOut;
+    let sifted = left_out && is(|table| table.guarded);
+    // A stage without checks: rows that break one are looked for there.
+    let checks = table.filter(|_| !left_out).map(|table| writable(&table.checks, &matched.copied));
+    if sifted {
+        notes.push(
+            "rows that its constraints refuse are looked for in the table beside, by one query for each".to_owned(),
+        );
+    }
     let detail = Detail {
         target,
         path: path.path,
-        raw: matched.raw.filter(|_| matched.format == Format::Binary),
+        // Of frames no row can be left out.
+        raw: matched.raw.filter(|_| matched.format == Format::Binary && !sifted),
+        refusals: request.refusals,
         format: matched.format,
         columns: matched.copied,
         create,
@@ -204,7 +222,7 @@ fn finish(
         merging,
         must_be_empty,
         length: if cut { CopyLength::Cut } else { CopyLength::Whole },
-        checks,
+        checks: checks.unwrap_or_default(),
         proof: (catalog.version, catalog.hashes),
     };
     Ok(Agreement {
@@ -224,6 +242,7 @@ fn finish(
             (true, false) => Kept::Nothing,
             (false, _) => Kept::Tasks,
         },
+        refusals: request.refusals,
         task_bytes: None,
         notes,
         detail: serde_json::to_value(&detail)?,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Refusals;
 use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
 
 /// The way of the rows into the target.
@@ -57,17 +58,17 @@ pub(super) struct Choice {
     pub(super) notes: Vec<String>,
 }
 
-/// The way into a table that is to be made.
+/// The way into a table that is to be made with `key`.
 ///
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) where rows shall be seen sooner than they are complete.
-pub(super) fn new(request: &WriteRequest) -> Result<Choice> {
+pub(super) fn new(request: &WriteRequest, key: &[String]) -> Result<Choice> {
     if per_task(request)? {
         return Ok(Choice { path: Path::PerTask, notes: vec![STAY.to_owned()] });
     }
     // Of a table beside the keys can be settled before it gets its name.
-    let path =
-        if request.tasks == Tasks::One && request.mode.merge().is_none() { Path::NewHeld } else { Path::NewStaged };
+    let settles = request.mode.merge().is_some() || request.refusals == Refusals::LeftOut && !key.is_empty();
+    let path = if request.tasks == Tasks::One && !settles { Path::NewHeld } else { Path::NewStaged };
     Ok(Choice { path, notes: Vec::new() })
 }
 
@@ -93,7 +94,9 @@ fn per_task(request: &WriteRequest) -> Result<bool> {
 /// # Errors
 /// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others; those of [`new`].
 pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> {
-    let one = request.tasks == Tasks::One;
+    // Rows that are refused are found in a table beside, which the target cannot take as it is.
+    let sifted = request.refusals == Refusals::LeftOut && table.guarded;
+    let one = request.tasks == Tasks::One && !sifted;
     let mut notes = Vec::new();
     let path = match request.mode {
         _ if per_task(request)? => {
@@ -113,7 +116,8 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
             }
         },
         WriteMode::Replace => {
-            let reasons: Vec<&str> = table.in_the_way().collect();
+            let refused = sifted.then_some("rows that it may refuse");
+            let reasons: Vec<&str> = refused.into_iter().chain(table.in_the_way()).collect();
             if reasons.is_empty() {
                 notes.push(
                     "a new table takes the place of the old one, with its indexes, constraints and grants".to_owned(),
@@ -130,7 +134,7 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
         WriteMode::Upsert(_) | WriteMode::Sync(_) => Path::Merge,
         _ if one => Path::Held(Emptying::Keep),
         // Nobody misses the rows of an empty table: another one can take its place, and no row is written twice.
-        WriteMode::Create if table.in_the_way().next().is_none() => {
+        WriteMode::Create if !sifted && table.in_the_way().next().is_none() => {
             notes.push(
                 "the table is empty: at the end a new one takes its place, with its indexes, constraints and grants"
                     .to_owned(),

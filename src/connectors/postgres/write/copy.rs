@@ -18,14 +18,16 @@ use super::super::agree::{CopyLength, Detail};
 use super::super::connect::Connection;
 use super::super::encode::{Encoder, Format};
 use super::super::errors;
-use super::super::name::{Name, literal};
+use super::super::name::{Name, identifiers, literal};
 use super::super::patience::{self, affected};
 use super::super::publish::{self, check_rows};
-use super::super::stage::Stage;
+use super::super::stage::{self, Stage};
 use super::Shared;
+use super::replay::{self, Replay};
 use crate::attempt::{Attempt, Token};
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::reject::{Refusals, Settled};
 use crate::sink::{Receipt, Writer};
 
 /// Bytes after which a COPY is ended, so that a refused row is heard of.
@@ -40,20 +42,24 @@ const OVERLAP_BYTES: usize = 4 << 20;
 /// The bulk path into one table.
 pub(super) struct CopyWriter {
     shared: Arc<Shared>,
-    detail: Detail,
+    pub(super) detail: Detail,
     attempt: Attempt,
-    encoder: Arc<Encoder>,
+    pub(super) encoder: Arc<Encoder>,
     /// `COPY t (…) FROM STDIN …`
-    statement: String,
+    pub(super) statement: String,
+    /// The part of the source that is written, where the stage notes it with each row.
+    pub(super) part: Option<i32>,
+    /// What is kept to be sent again, where rows that are refused are left out.
+    pub(super) replay: Option<Replay>,
     /// None once it is flushed or has failed.
     connection: Option<Connection>,
     /// Rows of an earlier attempt at the same splits, where they stand: then those that come here are dropped.
     standing: Option<u64>,
-    copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
+    pub(super) copy: Option<Pin<Box<CopyInSink<Bytes>>>>,
     /// Encoded, and sent while the next batch is encoded.
-    waiting: Vec<Bytes>,
-    rows: u64,
-    bytes: u64,
+    pub(super) waiting: Vec<Bytes>,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
     /// Rows and bytes that earlier COPYs of this transaction took.
     ended_rows: u64,
     ended_bytes: u64,
@@ -67,14 +73,20 @@ impl CopyWriter {
             replace_elders(&shared, &detail, attempt).await?;
         }
         let into = into(&detail, attempt);
-        let columns = if detail.columns.is_empty() { String::new() } else { format!(" ({})", detail.column_list()) };
+        let part = detail.is_placed().then(|| stage::part(&attempt.splits, attempt.task));
+        let mut columns = detail.columns.clone();
+        columns.extend(part.iter().flat_map(|_| replay::places()));
+        let names = identifiers(columns.iter().map(|column| column.name.as_str()));
+        let list = if columns.is_empty() { String::new() } else { format!(" ({names})") };
         let format = match detail.format {
             Format::Binary => "FORMAT binary",
             Format::Text => "FORMAT text, ENCODING 'UTF8'",
         };
         let mut writer = Self {
-            encoder: Arc::new(Encoder::new(detail.format, detail.columns.clone())),
-            statement: format!("COPY {}{columns} FROM STDIN ({format})", into.quoted()),
+            encoder: Arc::new(Encoder::new(detail.format, columns)),
+            statement: format!("COPY {}{list} FROM STDIN ({format})", into.quoted()),
+            part,
+            replay: (detail.refusals == Refusals::LeftOut).then(Replay::default),
             shared,
             attempt: attempt.clone(),
             connection: None,
@@ -126,8 +138,15 @@ impl CopyWriter {
         publish::parts(&self.attempt.splits, self.attempt.task).iter().map(|part| literal(part)).collect()
     }
 
-    async fn begin_copy(&mut self) -> Result<()> {
+    pub(super) fn connection(&self) -> Result<&Connection> {
+        self.connection.as_ref().ok_or_else(ended)
+    }
+
+    pub(super) async fn begin_copy(&mut self) -> Result<()> {
         let connection = self.connection.as_ref().ok_or_else(ended)?;
+        if self.replay.is_some() {
+            connection.run(replay::BEFORE_COPY).await?;
+        }
         let copy = connection.copy_in(self.statement.as_str()).await.map_err(errors::error)?;
         let mut copy = Box::pin(copy);
         let header = Encoder::header(self.detail.format);
@@ -149,9 +168,25 @@ impl CopyWriter {
         let before = self.ended_rows;
         let taken = copy.as_mut().finish().await.map_err(|source| errors::copy_error(source, before))?;
         check_rows(taken, self.rows - self.ended_rows)?;
-        self.ended_rows = self.rows;
+        self.ended(self.rows).await
+    }
+
+    /// Notes that the first `rows` rows are settled, and that no COPY is under way.
+    pub(super) async fn ended(&mut self, rows: u64) -> Result<()> {
+        self.ended_rows = rows;
         self.ended_bytes = self.bytes;
+        if let Some(replay) = &mut self.replay {
+            replay.settle(rows);
+            self.connection()?.run(replay::AFTER_COPY).await?;
+        }
         Ok(())
+    }
+
+    /// Sends what waits and ends the COPY.
+    pub(super) async fn end_sent(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.send(waiting).await?;
+        self.end_copy().await
     }
 
     /// Ends and begins the COPY when it is time.
@@ -177,9 +212,10 @@ impl CopyWriter {
         Ok(())
     }
 
-    async fn take(&mut self, batch: RecordBatch) -> Result<()> {
+    pub(super) async fn take(&mut self, batch: RecordBatch) -> Result<()> {
         let encoder = Arc::clone(&self.encoder);
         let (before, rows) = (self.rows, batch.num_rows() as u64);
+        let batch = self.placed(batch, before)?;
         let waiting = std::mem::take(&mut self.waiting);
         let encode = cpu::run(move || encoder.encode(&batch, before));
         let (sent, ready) = futures::join!(self.send(waiting), encode);
@@ -205,9 +241,10 @@ impl CopyWriter {
             self.shared.connections.put_back(self.connection.take().ok_or_else(ended)?);
             return Ok(Receipt::of(&self.attempt, rows, 0, Json::Null));
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        self.send(waiting).await?;
-        self.end_copy().await?;
+        match self.replay {
+            Some(_) => self.end_kept().await?,
+            None => self.end_sent().await?,
+        }
         let connection = self.connection.take().ok_or_else(ended)?;
         if self.detail.path.held() {
             self.shared.registry.close(&self.attempt);
@@ -216,14 +253,20 @@ impl CopyWriter {
             self.settle(&connection).await?;
             self.shared.connections.put_back(connection);
         }
-        Ok(Receipt::of(&self.attempt, self.rows, self.bytes, Json::Null))
+        Ok(Receipt::of(&self.attempt, self.taken(), self.bytes, Json::Null))
+    }
+
+    /// Rows that the server has.
+    fn taken(&self) -> u64 {
+        self.rows - self.replay.as_ref().map_or(0, Replay::count)
     }
 
     /// Fills the progress rows in and ends the transaction.
     async fn settle(&self, connection: &Connection) -> Result<()> {
         let done = Stage::of(&self.detail.target, &self.attempt.token).done.quoted();
         let key = self.keys().swap_remove(0);
-        patience::run(connection, &format!("UPDATE {done} SET rows = {} WHERE part = {key}; COMMIT", self.rows)).await
+        patience::run(connection, &format!("UPDATE {done} SET rows = {} WHERE part = {key}; COMMIT", self.taken()))
+            .await
     }
 
     /// Runs statements that end with the INSERT of the progress rows. It waits for an earlier attempt at the same splits that has not ended: one
@@ -242,7 +285,7 @@ impl CopyWriter {
     }
 
     /// Notes a failure: the transaction is of no more use.
-    fn settled<T>(&mut self, result: Result<T>) -> Result<T> {
+    fn done<T>(&mut self, result: Result<T>) -> Result<T> {
         if result.is_err() {
             self.copy = None;
             self.connection = None;
@@ -258,8 +301,18 @@ impl Writer for CopyWriter {
         if self.standing.is_some() {
             return Ok(());
         }
-        let result = self.take(batch).await;
-        self.settled(result)
+        let result = match self.replay {
+            Some(_) => self.take_kept(batch).await,
+            None => self.take(batch).await,
+        };
+        self.done(result)
+    }
+
+    fn settled(&mut self) -> Settled {
+        match &mut self.replay {
+            Some(replay) if self.standing.is_none() => replay.settled(),
+            _ => Settled { rows: u64::MAX, refused: Vec::new() },
+        }
     }
 
     async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
@@ -267,12 +320,12 @@ impl Writer for CopyWriter {
             return Ok(());
         }
         let result = self.take_raw(bytes, rows).await;
-        self.settled(result)
+        self.done(result)
     }
 
     async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
         let result = self.finish().await;
-        self.settled(result)
+        self.done(result)
     }
 }
 
@@ -299,6 +352,6 @@ async fn replace_elders(shared: &Shared, detail: &Detail, attempt: &Attempt) -> 
     Ok(())
 }
 
-fn ended() -> Error {
+pub(super) fn ended() -> Error {
     Error::new(ErrorKind::Internal, "this writer has been flushed or has failed")
 }

@@ -7,6 +7,7 @@
 mod copy;
 mod progress;
 mod registry;
+mod replay;
 mod verdict;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
 
@@ -123,6 +125,30 @@ impl Sink for PostgresSink {
 
     fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
         proof::provable(agreement, &Detail::of(agreement)?, batch)
+    }
+
+    async fn sift(
+        &self,
+        agreement: &Agreement,
+        token: &Token,
+        receipts: &[Receipt],
+        refuse: &dyn Refuse,
+    ) -> Result<()> {
+        let detail = Detail::of(agreement)?;
+        if detail.path.held() {
+            // The server has taken its rows already.
+            return Ok(());
+        }
+        let connection = self.shared.connections.take().await?;
+        let ready = publish::staged((&connection, &detail), token, receipts, Some(refuse)).await;
+        match ready.map_err(|error| taken(error, &detail)).at("table", || &agreement.label)? {
+            Ready::ToCommit(merged) => {
+                self.shared.registry.merged(token, merged);
+                self.shared.registry.hold(&sifted(token), connection);
+            }
+            Ready::Committed => self.shared.connections.put_back(connection),
+        }
+        Ok(())
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -238,8 +264,11 @@ impl Shared {
 
 impl PostgresSink {
     async fn commit_staged(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+        if let Some((connection, _)) = self.shared.registry.take(&sifted(token).id) {
+            return self.shared.conclude(connection, detail, token).await;
+        }
         let connection = self.shared.connections.take().await?;
-        match publish::staged(&connection, detail, token, receipts).await? {
+        match publish::staged((&connection, detail), token, receipts, None).await? {
             Ready::ToCommit(merged) => {
                 self.shared.registry.merged(token, merged);
                 self.shared.conclude(connection, detail, token).await
@@ -279,6 +308,11 @@ impl PostgresSink {
         open(&connection, detail, &begin(&connection, detail, &attempt)).await?;
         Ok((connection, attempt.id))
     }
+}
+
+/// Under what the transaction is kept that has sifted the stage of `token` and only needs its COMMIT.
+fn sifted(token: &Token) -> Attempt {
+    Attempt { token: token.clone(), task: 0, splits: Vec::new(), id: format!("sifted {token}") }
 }
 
 /// The statements that begin the transaction of `attempt`.
