@@ -12,6 +12,7 @@ pub mod fate;
 pub mod flow;
 pub mod formats;
 pub mod job;
+pub mod merge;
 pub mod object;
 pub mod plan;
 pub mod proof;

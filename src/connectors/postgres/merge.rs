@@ -14,7 +14,8 @@ use super::name::{identifier, identifiers};
 use super::patience::{self, affected};
 use super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Duplicates, Merge, Merged, WriteMode, duplicate_key};
+use crate::merge::{Duplicates, Merge, Merged, duplicate_key};
+use crate::sink::WriteMode;
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, Serialize, Deserialize)]

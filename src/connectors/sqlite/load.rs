@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use arrow::array::{Array as _, RecordBatch};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Statement, ffi};
 
@@ -255,4 +256,17 @@ fn every_row(stored: usize, wanted: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Constraint, "a trigger of the target drops rows that are inserted"))
+}
+
+/// NULL where a column takes none: an INTEGER PRIMARY KEY would number the row by itself.
+pub(super) fn refuse_nulls(batch: &RecordBatch, before: u64) -> Result<()> {
+    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if field.is_nullable() || array.null_count() == 0 {
+            continue;
+        }
+        let row = (0..array.len()).find(|row| array.is_null(*row)).unwrap_or(0);
+        let error = Error::new(ErrorKind::Constraint, "the target refuses a row: the column takes no NULL");
+        return Err(error.at("column", field.name()).at("row", before + row as u64 + 1));
+    }
+    Ok(())
 }

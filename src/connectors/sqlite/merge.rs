@@ -12,7 +12,8 @@ use super::keys;
 use super::stage::Detail;
 use super::typemap::Affinity;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Duplicates, Merge, Merged, WriteMode, duplicate_key};
+use crate::merge::{Duplicates, Merge, Merged, duplicate_key};
+use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 

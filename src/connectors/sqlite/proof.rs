@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::decode::Decoder;
 use super::error::failed;
+use super::stage::{Before, Detail};
 use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{ColumnProof, Verdict, sums, total};
@@ -27,6 +28,15 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) struct Sums {
     pub(super) rows: u64,
     pub(super) columns: Option<Vec<ColumnProof>>,
+}
+
+/// How sums are compared, for the plan.
+pub(super) fn way(detail: &Detail) -> String {
+    let way = "before the commit the rows are read back and summed up: one reading of what was written";
+    if detail.before == Before::Keep && detail.create.is_none() && detail.merging.is_none() {
+        return format!("{way}, and two of the rows that were there");
+    }
+    way.to_owned()
 }
 
 impl Sums {

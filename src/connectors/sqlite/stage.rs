@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use arrow::array::{Array as _, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, ffi};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ use super::catalog::{self, quoted};
 use super::encode::Encoder;
 use super::error::{failed, named};
 use super::left::{self, Left, make_left};
-use super::load::{Insert, Rows, still_open};
+use super::load::{Insert, Rows, refuse_nulls, still_open};
 use super::merge::{Merging, WAITING, make_waiting};
 use super::proof::{Sums, sums_of};
 use super::typemap::Affinity;
@@ -59,17 +59,6 @@ pub(super) struct Detail {
     pub(super) declared: Vec<String>,
     /// What becomes of rows that the table does not take.
     pub(super) refusals: Refusals,
-}
-
-impl Detail {
-    /// How sums are compared, for the plan.
-    pub(super) fn way(&self) -> String {
-        let way = "before the commit the rows are read back and summed up: one reading of what was written";
-        if self.before == Before::Keep && self.create.is_none() && self.merging.is_none() {
-            return format!("{way}, and two of the rows that were there");
-        }
-        way.to_owned()
-    }
 }
 
 /// What happens to the rows that are there.
@@ -499,19 +488,6 @@ fn is_foreign_key(error: &rusqlite::Error) -> bool {
 
 fn savepoint(rows: &AttemptRows) -> String {
     Sqlite.identifier(&format!("etl_{}", rows.id))
-}
-
-/// NULL where a column takes none: an INTEGER PRIMARY KEY would number the row by itself.
-fn refuse_nulls(batch: &RecordBatch, before: u64) -> Result<()> {
-    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        if field.is_nullable() || array.null_count() == 0 {
-            continue;
-        }
-        let row = (0..array.len()).find(|row| array.is_null(*row)).unwrap_or(0);
-        let error = Error::new(ErrorKind::Constraint, "the target refuses a row: the column takes no NULL");
-        return Err(error.at("column", field.name()).at("row", before + row as u64 + 1));
-    }
-    Ok(())
 }
 
 /// Whether the target has any row. Used before anything is locked.

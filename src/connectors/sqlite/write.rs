@@ -214,7 +214,7 @@ impl Sink for SqliteSink {
 
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         let detail: Detail = serde_json::from_value(agreement.detail.clone()).ok()?;
-        Some(detail.way())
+        Some(proof::way(&detail))
     }
 
     fn provable(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {

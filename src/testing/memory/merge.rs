@@ -8,7 +8,8 @@ use arrow::compute::{SortOptions, concat_batches, sort_to_indices, take_record_b
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Duplicates, Merge, Merged, WriteMode, duplicate_key};
+use crate::merge::{Duplicates, Merge, Merged, duplicate_key};
+use crate::sink::WriteMode;
 
 /// `old` after the rows `new` were merged into it as `mode` says by `merge`, of which the key is settled.
 pub(super) fn merged(

@@ -7,6 +7,7 @@ mod included {
     pub mod error;
     pub mod formats;
     pub mod job;
+    pub mod merge;
     pub mod object;
     pub mod proof;
     pub mod reject;
@@ -17,7 +18,7 @@ mod included {
     pub mod wire;
 }
 
-pub use included::{attempt, error, formats, job, object, proof, reject, schema, shape, sink, state, wire};
+pub use included::{attempt, error, formats, job, merge, object, proof, reject, schema, shape, sink, state, wire};
 pub use sqlparser;
 
 pub mod postgres;

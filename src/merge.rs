@@ -1,0 +1,86 @@
+//! Rows that replace others by their key: how they find them, and what that did. Plain data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::shape::TableShape;
+
+/// How rows that come find those that they replace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Merge {
+    /// The columns of the key; none for the target's primary key, else the source's.
+    pub key: Vec<String>,
+    /// What becomes of rows that come with the same key.
+    pub duplicates: Duplicates,
+}
+
+/// What becomes of several rows that come with the same key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Duplicates {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// The one with the lowest value of this column counts; NULL is never the lowest. Two with the same are refused.
+    First(String),
+    /// The one with the highest value of this column counts, alike.
+    Last(String),
+}
+
+impl Merge {
+    /// The same with its key found: the one that was asked for, else `primary`, the target's, else that of the source.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where there is no key, or one with a column that does not come.
+    pub fn settled(&self, primary: &[String], incoming: &TableShape) -> Result<Self> {
+        let keys = [self.key.as_slice(), primary, incoming.key.as_slice()];
+        let Some(key) = keys.into_iter().find(|key| !key.is_empty()) else {
+            return Err(Error::new(ErrorKind::Usage, "neither source nor target has a primary key to merge by")
+                .with_hint("name the columns that tell rows apart with --key"));
+        };
+        let order = match &self.duplicates {
+            Duplicates::Refuse => None,
+            Duplicates::First(column) | Duplicates::Last(column) => Some(column),
+        };
+        for name in key.iter().chain(order) {
+            if incoming.schema.field_with_name(name).is_err() {
+                let message = format!("the rows have no column {name:?}, by which they were to be merged");
+                return Err(Error::new(ErrorKind::Usage, message).with_hint("check --key, --order-by and --rename"));
+            }
+        }
+        let doubled = key.iter().enumerate().find(|(at, name)| key[..*at].contains(name));
+        if let Some((_, name)) = doubled {
+            return Err(Error::new(ErrorKind::Usage, format!("the key names {name:?} twice")));
+        }
+        Ok(Self { key: key.to_vec(), duplicates: self.duplicates.clone() })
+    }
+}
+
+/// What a merge by key did to the target. Rows that were there as they came are in none of the numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Merged {
+    /// Rows that are new.
+    pub inserted: u64,
+    /// Rows that changed.
+    pub updated: u64,
+    /// Rows that did not come and are gone.
+    pub deleted: u64,
+}
+
+/// The error of several rows with the key `columns`; `places` says where two of them are, as far as it is known.
+pub(crate) fn duplicate_key(columns: &[String], order: &Duplicates, places: &str) -> Error {
+    let (message, hint) = match order {
+        Duplicates::Refuse => (
+            "several rows of the source have the same key".to_owned(),
+            "take one of them with --on-duplicate first or last and --order-by COLUMN, or name another --key",
+        ),
+        Duplicates::First(column) | Duplicates::Last(column) => (
+            format!("several rows of the source have the same key, and {column:?} does not say which one counts"),
+            "order them by a column that differs between them",
+        ),
+    };
+    let error = Error::new(ErrorKind::Constraint, message).with_hint(hint);
+    error.at("rows", places).at("key", columns.join(", "))
+}
