@@ -79,7 +79,7 @@ async fn list(state: &dyn StateLog, all: bool, output: Output) -> Result<()> {
             began,
             word(run.status).to_owned(),
             amount::counted(run.rows, "row"),
-            format!("{} to {}", run.source, [&[run.target.clone()], &run.also[..]].concat().join(", ")),
+            format!("{} to {}", run.source, [std::slice::from_ref(&run.target), &run.also].concat().join(", ")),
         ]
     };
     let rows: Vec<Vec<String>> = runs.iter().map(row).collect();

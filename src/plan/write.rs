@@ -218,7 +218,9 @@ impl Writing {
             let places = places.filter_map(|(outlet, attempt)| Some((attempt.id.clone(), outlet.into_places()?)));
             // What was refused on the way is missing in every target.
             let before = basket.seal(first, places.collect()).await? - refused;
-            receipts.iter_mut().for_each(|receipt| receipt.rejected += before);
+            for receipt in &mut receipts {
+                receipt.rejected += before;
+            }
         }
         let json = receipts.iter().map(serde_json::to_string).collect::<std::result::Result<Vec<_>, _>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&SCHEMA), vec![Arc::new(StringArray::from(json))])?)

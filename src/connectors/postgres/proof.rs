@@ -152,7 +152,9 @@ async fn compared(
     }
     let mut other: Vec<bool> = (0..proofs.len()).map(|at| failed(at + 2)).collect();
     if failed(1) {
-        hashed.iter().for_each(|column| other[column.at] = false);
+        for column in &hashed {
+            other[column.at] = false;
+        }
         read.append(&mut hashed);
     }
     if !read.is_empty() {

@@ -75,7 +75,8 @@ impl Stage {
             (None, _) => {
                 let mut columns = detail.column_list();
                 if detail.is_placed() {
-                    columns += &format!(", 0::int4 AS {}, 0::int8 AS {}", identifier(PART), identifier(ROW));
+                    let (part, row) = (identifier(PART), identifier(ROW));
+                    columns = format!("{columns}, 0::int4 AS {part}, 0::int8 AS {row}");
                 }
                 format!(
                     "CREATE {kind} IF NOT EXISTS {table} AS SELECT {columns} FROM {target} WITH NO DATA{}{}",

@@ -23,6 +23,7 @@ const VECTORS: [u32; 2] = [22, 30];
 /// The answer.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the catalog, none excludes another")]
 pub(super) struct Catalog {
     there: bool,
     /// The target, when it is there.
@@ -60,6 +61,7 @@ pub(super) struct MarkerRights {
 /// The target.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the catalog, none excludes another")]
 pub(super) struct Table {
     pub(super) kind: char,
     pub(super) persistence: char,

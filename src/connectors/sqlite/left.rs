@@ -56,7 +56,7 @@ impl Left {
     }
 
     /// Tries all rows again, as long as one of them gets in, and leaves the others out.
-    pub(super) fn settle(&self, connection: &Connection, detail: &Detail) -> Result<()> {
+    pub(super) fn settle(connection: &Connection, detail: &Detail) -> Result<()> {
         let columns = identifiers(&Sqlite, &detail.columns);
         let insert = Some(format!(
             "INSERT OR ABORT INTO {} ({columns}) SELECT {columns} FROM {AGAIN} WHERE rowid = ?1",

@@ -357,7 +357,7 @@ impl Stage {
         }
         self.fetch(wanted).map_err(|error| error.at("table", &self.detail.table))?;
         if self.leaves_out() {
-            self.left.settle(&self.connection, &self.detail)?;
+            Left::settle(&self.connection, &self.detail)?;
         }
         self.attempts.clear();
         for index in self.indexes.drain(..) {

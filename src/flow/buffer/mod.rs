@@ -276,6 +276,14 @@ pub struct Filler {
     turn: u32,
 }
 
+/// What a reader has to do next.
+enum Next {
+    Split(u32),
+    /// A task that fails may send a split back.
+    Later,
+    End,
+}
+
 impl Filler {
     /// The next split to read; none when the source is let go.
     pub async fn next(&mut self) -> Option<u32> {
@@ -283,23 +291,26 @@ impl Filler {
         loop {
             let mut changed = pin!(buffer.room.changed.notified());
             changed.as_mut().enable();
-            if let Some(next) = self.begun(&mut buffer.state()) {
-                return next;
+            match self.begun(&mut buffer.state()) {
+                Next::Split(split) => return Some(split),
+                Next::End => return None,
+                Next::Later => {}
             }
             changed.await;
         }
     }
 
-    /// Begins the next split, if there is one; the inner none is the end.
-    fn begun(&mut self, state: &mut State) -> Option<Option<u32>> {
+    /// Begins the next split, if there is one.
+    fn begun(&mut self, state: &mut State) -> Next {
         if state.is_released {
-            return Some(None);
+            return Next::End;
         }
-        self.place = state.unread.pop_first()?;
+        let Some(place) = state.unread.pop_first() else { return Next::Later };
+        self.place = place;
         state.reading += 1;
         let piece = &mut state.pieces[self.place];
         (piece.phase, self.turn) = (Phase::Reading, piece.turn);
-        Some(Some(piece.split))
+        Next::Split(piece.split)
     }
 
     /// Puts `batch` on disk, or hands it to the task that waits for it; waits until one of both is possible. `false` when

@@ -106,13 +106,13 @@ impl Form {
                 let texts = texts.as_string::<i32>().iter();
                 Ok(Arc::new(texts.map(|text| text.map(|text| self.canonical(text))).collect::<StringArray>()))
             }
-            Self::Wire => self.over_wires(column, array, |wire, out| {
+            Self::Wire => Self::over_wires(column, array, |wire, out| {
                 // Writing to a string cannot fail.
                 wire.iter().all(|byte| write!(out, "{byte:02x}").is_ok())
             }),
             Self::Number => {
                 let mut digits = Vec::new();
-                self.over_wires(column, array, |wire, out| {
+                Self::over_wires(column, array, |wire, out| {
                     digits.clear();
                     let known = numeric_text(wire, &mut digits);
                     out.push_str(&Self::Number.canonical(&String::from_utf8_lossy(&digits)));
@@ -123,7 +123,6 @@ impl Form {
     }
 
     fn over_wires(
-        self,
         column: &Column,
         array: &ArrayRef,
         mut put: impl FnMut(&[u8], &mut String) -> bool,

@@ -278,7 +278,8 @@ impl<'a> Sieve<'a> {
         self.publish(landing, &format!("(SELECT * FROM {} WHERE false)", self.stage)).await??;
         let mut all = Landed::default();
         let mut again: Vec<(u64, Error)> = Vec::new();
-        let mut ranges = vec![0..self.pages().await? * PAGE_PLACES];
+        let whole = 0..self.pages().await? * PAGE_PLACES;
+        let mut ranges = vec![whole];
         while let Some(range) = ranges.pop() {
             match self.publish(landing, &self.piece(&range)).await? {
                 Ok(landed) => all.add(landed),

@@ -128,7 +128,7 @@ pub(super) fn alone(rule: &Rule, number: usize, tables: Tables<'_>) -> Option<St
             if *full {
                 let some = rule.columns.iter().map(|name| format!("s.{} IS NOT NULL", identifier(name)));
                 let some = some.collect::<Vec<_>>().join(" OR ");
-                sql += &format!(" UNION ALL {head} {stage} AS s WHERE ({}) AND ({some})", nulls(""));
+                sql = format!("{sql} UNION ALL {head} {stage} AS s WHERE ({}) AND ({some})", nulls(""));
             }
             Some(sql)
         }
@@ -144,7 +144,7 @@ fn taken(rule: &Rule, number: usize, target: &str, tables: Tables<'_>) -> Option
     if !tables.replaces.is_empty() {
         let same = tables.replaces.iter().map(|name| format!("y.{0} = x.{0}", identifier(name)));
         let same = same.collect::<Vec<_>>().join(" AND ");
-        stays += &format!(" AND NOT EXISTS (SELECT FROM {stage} AS y WHERE {same})");
+        stays = format!("{stays} AND NOT EXISTS (SELECT FROM {stage} AS y WHERE {same})");
     }
     let (columns, same) = (key.columns("k"), key.same("t.k", "s.k"));
     Some(format!(
