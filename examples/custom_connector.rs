@@ -116,7 +116,7 @@ impl Source for Numbers {
             detail: json!(start),
         };
         let splits = starts.enumerate().map(split).collect();
-        Ok(ReadPlan { splits, notes: vec![format!("ranges of {ROWS_PER_SPLIT} numbers")], readers: None })
+        Ok(ReadPlan { splits, notes: vec![format!("ranges of {ROWS_PER_SPLIT} numbers")], ..ReadPlan::default() })
     }
 
     /// Only the columns of the scan, in its order: the engine checks that.
