@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
 
     let mut again = Job::new(table("moons"), table("moons_copy"));
     again.mode = WriteMode::Replace;
-    for column in plan(&again, Between::of(&again)?).await?.columns {
+    for column in plan(&again, Between::of(&again)?).await?.target.columns {
         let name = column.plan.target.unwrap_or_default();
         println!("{name}: {} ({:?})", column.plan.target_type, column.plan.fate);
     }

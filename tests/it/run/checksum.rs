@@ -108,9 +108,8 @@ fn what_the_server_rewrites_is_read_back_and_compared_by_what_it_means() {
     server::psql(&url, "create table dst (id int, j jsonb, n numeric, c char(9), a inet)");
     let mut rows = "id,j,n,c,a\n".to_owned();
     for id in 0..20 {
-        rows.push_str(&format!(
-            "{id},\"{{\"\"b\"\":1e2, \"\"a\"\":\"\"x{id}\"\",\"\"b\"\":0.50}}\",{id}.500,c {id},10.0.0.{id}/32\n"
-        ));
+        let json = format!("{{\"\"b\"\":1e2, \"\"a\"\":\"\"x{id}\"\",\"\"b\"\":0.50}}");
+        rows = format!("{rows}{id},\"{json}\",{id}.500,c {id},10.0.0.{id}/32\n");
     }
     rows.push_str("20,,,,\n");
     std::fs::write(folder.join("rows.csv"), rows).unwrap();
