@@ -80,10 +80,10 @@ impl StateLog for Overtaken {
     }
 
     async fn lease(&self, _job: &str, _run: &str) -> Result<()> {
-        match self.0.swap(true, Ordering::SeqCst) {
-            false => Ok(()),
-            true => Err(Error::new(ErrorKind::Busy, "another run has it")),
+        if self.0.swap(true, Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Busy, "another run has it"));
         }
+        Ok(())
     }
 }
 

@@ -20,8 +20,11 @@ use super::sqlparser::dialect::GenericDialect;
 use super::sqlparser::parser::Parser;
 use super::state::StateRecord;
 
+/// What is done with bytes: it may refuse them, and never panics.
+pub type Target = fn(&[u8]);
+
 /// Every target but that of PostgreSQL's COPY, by name.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("csv", csv),
     ("json", json),
     ("parquet", parquet),
