@@ -180,7 +180,7 @@ async fn analyze(connection: &Connection, transfers: &[Agreement]) -> Result<()>
     for agreement in transfers {
         // Old marks do no harm; this user may not even have the right to remove them.
         let _ = super::agree::tidy(connection, agreement).await;
-        let label = &agreement.label;
+        let label = &super::agree::target(agreement)?;
         let rows = connection.rows(&LEFT_ALONE.replace("$NAME", &literal(label))).await?;
         let fact = |at| rows.first().and_then(|row| row.get(at)).unwrap_or_default();
         if fact(0) == "t" && fact(1).parse().is_ok_and(|bytes: u64| bytes >= ANALYZE_BYTES) {

@@ -161,6 +161,11 @@ pub(super) async fn tidy(connection: &Connection, agreement: &Agreement) -> Resu
     Detail::of(agreement)?.marker.tidy(connection).await
 }
 
+/// The target of `agreement`, as SQL has it.
+pub(super) fn target(agreement: &Agreement) -> Result<String> {
+    Ok(Detail::of(agreement)?.target.quoted())
+}
+
 /// Everything that was decided, before it is written down.
 struct Draft {
     target: Name,
