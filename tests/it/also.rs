@@ -89,7 +89,8 @@ fn a_table_lands_in_postgres_parquet_and_sqlite() {
         timestamp '2021-02-03 04:05:06.000007' + g * interval '1 second', md5(g::text)::uuid from generate_series(1, 20000) g",
     );
     let (source, target) = (format!("{url}#s"), format!("{url}#t"));
-    let done = result(path, &[&source, &target, "--also", "t.parquet", "--also", "t.db", "--also", "null:", "-j", "2"]);
+    let done =
+        result(path, &[&source, &target, "--also", "t.parquet", "--also", "t.db#t", "--also", "null:", "-j", "2"]);
     assert_eq!((&done["rows"], &done["meter"]["rowsRead"]), (&json!(20000), &json!(20000)), "it is read once");
     let told: Vec<_> = done["targets"].as_array().unwrap().iter().map(|target| target["rows"].clone()).collect();
     assert_eq!(told, vec![json!(20000); 4]);
@@ -191,7 +192,7 @@ fn what_one_target_refuses_the_others_get() {
     psql(&url, "create table a (id int, v smallint, name text); create table b (id int, v smallint, name varchar(5))");
     let (a, b) = (format!("{url}#a"), format!("{url}#b"));
     let skip = ["--on-error", "skip", "--cast", "v:int", "--rejects", "bad.jsonl", "--max-errors", "2%"];
-    let done = result(path, &[&["in.csv", &a, "--also", &b, "--also", "t.db"], &skip[..]].concat());
+    let done = result(path, &[&["in.csv", &a, "--also", &b, "--also", "t.db#t"], &skip[..]].concat());
     // 50 rows fit neither table, 50 more do not fit the second one: 100 rows, and 2 % of all.
     assert_eq!((&done["rejected"], &done["rejects"]), (&json!(100), &json!("bad.jsonl")));
     let told = done["targets"].as_array().unwrap().iter().map(|target| (&target["rows"], &target["rejected"]));
@@ -247,13 +248,13 @@ fn rows_are_merged_into_each_target() {
 
 #[test]
 fn a_killed_copy_is_completed_in_both_targets() {
-    for (target, kind) in [("t.parquet", ("wrote", 3)), ("t.csv", ("wrote", 4)), ("t.db", ("held", 1))] {
+    for (target, kind) in [("t.parquet", ("wrote", 3)), ("t.csv", ("wrote", 4)), ("t.db#t", ("held", 1))] {
         let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
         let path = folder.path();
         let table = format!("{url}#t");
         let words = [ROWS, &table, "--also", target, "-j", "2"];
         // One writer makes one task, which is noted at its end.
-        let kind = if target == "t.db" { ("planned", 1) } else { kind };
+        let kind = if target == "t.db#t" { ("planned", 1) } else { kind };
         killed_at(path, &[&words[..], &["--limit-rate", "100k rows/s"]].concat(), kind);
         let listed = run(path, &["jobs"]).stdout;
         assert!(listed.contains("#t, ") && listed.contains(target), "{listed}");
@@ -261,7 +262,7 @@ fn a_killed_copy_is_completed_in_both_targets() {
         assert_eq!(done.code, 0, "{target}: {}", done.stderr);
         assert!(done.stderr.contains("going on with run"), "{target}: {}", done.stderr);
         assert_eq!(psql(&url, COUNTED), ONCE, "{target}");
-        if target == "t.db" {
+        if target == "t.db#t" {
             assert_eq!(sqlite3(&path.join("t.db"), COUNTED), ONCE);
         } else {
             assert!(done.stderr.contains("splits were there from before"), "{target}: {}", done.stderr);
@@ -334,7 +335,7 @@ fn positions_move_together_and_apart() {
     psql(&url, "create table s (id int, name text); insert into s select g, 'n' from generate_series(1, 100) g");
     let (source, table) = (format!("{url}#s"), format!("{url}#t"));
     let incremental = ["--mode", "incremental", "--cursor", "id"];
-    let both = [&[source.as_str(), &table, "--also", "t.db", "--also", "t.csv"], &incremental[..]].concat();
+    let both = [&[source.as_str(), &table, "--also", "t.db#t", "--also", "t.csv"], &incremental[..]].concat();
     let add = |rows: &str| psql(&url, &format!("insert into s select g, 'n' from generate_series({rows}) g"));
     let there = || {
         let sums = "select count(*), count(distinct id), max(id) from t";
@@ -350,7 +351,7 @@ fn positions_move_together_and_apart() {
     assert_eq!(there(), all(150));
     // One of them goes ahead alone.
     add("151, 160");
-    assert_eq!(result(path, &[&[source.as_str(), "t.db"], &incremental[..]].concat())["rows"], 10);
+    assert_eq!(result(path, &[&[source.as_str(), "t.db#t"], &incremental[..]].concat())["rows"], 10);
     let refused = run(path, &[&["copy", "-q"], &both[..]].concat());
     assert_eq!(refused.code, 2);
     assert!(refused.stderr.contains("are at different positions"), "{}", refused.stderr);
@@ -371,7 +372,7 @@ fn with_a_key_the_lowest_position_is_gone_on_with() {
     let incremental = ["--mode", "incremental", "--cursor", "id", "--key", "id"];
     result(path, &[&[source.as_str(), &table], &incremental[..]].concat());
     psql(&url, "insert into s select g, 'n' from generate_series(101, 120) g");
-    let done = result(path, &[&[source.as_str(), &table, "--also", "t.db"], &incremental[..]].concat());
+    let done = result(path, &[&[source.as_str(), &table, "--also", "t.db#t"], &incremental[..]].concat());
     assert_eq!(done["targets"][1]["merged"]["inserted"], 120);
     assert_eq!(done["targets"][0]["merged"]["inserted"], 20);
     let sums = "select count(*), count(distinct id), max(id) from t";

@@ -29,6 +29,9 @@ use self::form::Form;
 /// Since this version seconds are exact numbers and not floats.
 const EXACT_SECONDS: u32 = 140_000;
 
+/// Digits of numbers of which ten billion have a sum of 128 bits; larger ones are hashed.
+const SUM_DIGITS: u8 = 28;
+
 /// Since this version the server takes trailing zeros off a numeric.
 const TRIM_SCALE: u32 = 130_000;
 
@@ -216,7 +219,9 @@ fn number(column: &Column, field: &Field, name: &str, version: u32) -> Option<(S
             Some((format!("{name}::int8"), 0))
         }
         (Layout::Numeric, kind) if kind.is_integer() => Some((name.to_owned(), 0)),
-        (Layout::Numeric, DataType::Decimal128(_, scale)) => Some((name.to_owned(), *scale)),
+        (Layout::Numeric, DataType::Decimal128(digits, scale)) if *digits <= SUM_DIGITS => {
+            Some((name.to_owned(), *scale))
+        }
         (Layout::Bool, DataType::Boolean) => Some((format!("{name}::int4"), 0)),
         (Layout::Date, DataType::Date32) => Some((format!("({name} - date '1970-01-01')"), 0)),
         (Layout::Timestamp, DataType::Timestamp(..)) | (Layout::Time, DataType::Time64(_)) => seconds(),
@@ -253,6 +258,10 @@ mod tests {
         let at = DataType::Timestamp(TimeUnit::Microsecond, None);
         let cases = [
             (of(Layout::Numeric, DataType::Decimal128(12, 2), "numeric(12,2)", false, 150_000), sums("$", 2)),
+            (
+                of(Layout::Numeric, DataType::Decimal128(38, 0), "numeric(38,0)", false, 150_000),
+                hashed("trim_scale($)::text", Form::Number),
+            ),
             (of(Layout::Text, utf8.clone(), "text", false, 150_000), hashed("$::text", Form::Text)),
             (of(Layout::Text, utf8.clone(), "character(5)", false, 150_000), hashed("rtrim($::text)", Form::Trimmed)),
             (of(Layout::Text, utf8.clone(), "xml", false, 150_000), Way::Nulls),
