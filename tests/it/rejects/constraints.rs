@@ -303,10 +303,10 @@ fn a_row_that_was_changed_on_its_way_stands_as_it_was_to_be_written() {
     psql(&url, "create table t (key int primary key, v int check (v < 10))");
     std::fs::write(path.join("in.csv"), "id,v\n1,2\n2,9\n1,3\n").unwrap();
     let target = format!("{url}#t");
-    assert_eq!(skipped(path, "in.csv", &target, &["--mode", "append", "--rename", "id:key"]), (2, 1));
+    assert_eq!(skipped(path, "in.csv", &target, &["--mode", "append", "--rename", "id=key"]), (2, 1));
     // A new name is no change.
     assert_eq!(told(path, "row"), [("1".to_owned(), json!(3))].into_iter().collect());
-    let words = ["--mode", "truncate", "--rename", "id:key", "--set", "v=v+1"];
+    let words = ["--mode", "truncate", "--rename", "id=key", "--set", "v=v+1"];
     assert_eq!(skipped(path, "in.csv", &target, &words), (1, 2));
     let records: Vec<Json> =
         lines(&path.join("bad.jsonl")).into_iter().map(|line| line["__reject"]["record"].clone()).collect();

@@ -90,14 +90,15 @@ fn field(column: &Column) -> Field {
 
 /// The rows that a COPY gives.
 pub(super) struct Rows {
-    stream: Pin<Box<CopyOutStream>>,
+    /// None once it has come to its end: asked again, the driver would take what follows for a part of it.
+    stream: Option<Pin<Box<CopyOutStream>>>,
     begun: bool,
 }
 
 impl Rows {
     pub(super) async fn start(connection: &Connection, sql: &str) -> Result<Self> {
         let stream = connection.copy_out(sql).await.map_err(errors::error)?;
-        Ok(Self { stream: Box::pin(stream), begun: false })
+        Ok(Self { stream: Some(Box::pin(stream)), begun: false })
     }
 
     /// Some of them; none at the end.
@@ -105,7 +106,11 @@ impl Rows {
         let mut buffer = BytesMut::new();
         let mut rows = 0;
         while rows < CHUNK_ROWS && buffer.len() < CHUNK_BYTES {
-            let Some(message) = self.stream.next().await else { break };
+            let Some(stream) = &mut self.stream else { break };
+            let Some(message) = stream.next().await else {
+                self.stream = None;
+                break;
+            };
             let mut message = message.map_err(errors::error)?;
             if !std::mem::replace(&mut self.begun, true) {
                 let corrupt = || Error::new(ErrorKind::Corrupt, "the server's answer to COPY is not in binary format");
