@@ -399,7 +399,8 @@ impl Filler {
         let is_current = piece.turn == self.turn;
         if is_current {
             piece.chunks.push(chunk);
-            piece.hand = hand;
+            // One that is on its way stays there until it is taken, also where there is room again.
+            piece.hand = hand.or(piece.hand.take());
         }
         self.buffer.told(state);
         is_current

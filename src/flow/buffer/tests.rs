@@ -118,6 +118,25 @@ async fn without_room_rows_go_from_hand_to_hand_and_the_source_is_kept_for_their
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_on_its_way_stays_there_when_there_is_room_again() {
+    // Room for one batch.
+    let (_folder, buffer) = buffer(2 * BATCH_BYTES, Replay::Always, 2);
+    let mut first = buffer.filler();
+    assert_eq!(first.next().await, Some(0));
+    assert!(first.put(&batch(0)).await.unwrap());
+    first.end(Ok(()));
+    drop(first);
+    let mut filler = buffer.filler();
+    assert_eq!(filler.next().await, Some(1));
+    let rows = buffer.rows(1);
+    assert!(filler.put(&batch(10)).await.unwrap());
+    buffer.settled(&[0]);
+    assert!(filler.put(&batch(11)).await.unwrap());
+    filler.end(Ok(()));
+    assert_eq!(numbers(rows).await, [10, 11]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_task_makes_room_of_what_it_has_taken() {
     let limit = 4 * BATCH_BYTES;
     let (_folder, mut buffer) = buffer(limit, Replay::WhileRoom, 6);
