@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array as _, BooleanArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::proof::{ColumnProof, Integers, Verify};
 use arrow_etl::sink::{Receipt, WriteRequest, Writer};
@@ -297,12 +297,16 @@ async fn a_part_file_that_is_exchanged_is_not_published() {
 async fn no_type_raises_a_false_alarm() {
     let folder = tempfile::tempdir().unwrap();
     let url = server::postgres();
-    // SQLite has no NaN and no lists.
+    // SQLite has no NaN, and no integers beyond 64 bits with a sign; spans of time and lists become text.
     let source = |connector: &str| {
         let sqlite = connector == "sqlite";
         let limits = generate::Limits { nul: false, nan: !sqlite, ..generate::Limits::default() };
         let mut fields = generate::fields();
-        fields.retain(|field| !sqlite || !matches!(field.data_type(), DataType::List(_)));
+        let odd = |field: &Field| {
+            use DataType::{Duration, Interval, List, UInt64};
+            matches!(field.data_type(), UInt64 | Duration(_) | Interval(_) | List(_))
+        };
+        fields.retain(|field| !sqlite || !odd(field));
         let memory = Memory::new();
         memory.insert("src", generate::table(&fields, &limits).unwrap(), 3);
         memory
