@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::program::{Ended, command, copied, etl};
+use crate::program::{Ended, command, copied, etl, records};
 use crate::server::{postgres, psql, sqlite3};
 
 /// Rows enough for many splits.
@@ -40,19 +40,6 @@ fn result(folder: &Path, words: &[&str]) -> Json {
     let done = run(folder, &[&["copy", "--progress", "none", "--output", "json"], words].concat());
     assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
     serde_json::from_str(&done.stdout).unwrap()
-}
-
-/// How many records of this kind the log has.
-fn records(folder: &Path, kind: &str) -> u64 {
-    let log = folder.join("state/etl/state.db");
-    if !log.exists() {
-        return 0;
-    }
-    let log = rusqlite::Connection::open(&log).unwrap();
-    log.busy_timeout(Duration::from_secs(30)).unwrap();
-    let sql = "select count(*) from record where json_extract(body, '$.record') = ?1";
-    // The table may not be made yet.
-    log.query_row(sql, [kind], |row| row.get(0)).unwrap_or(0)
 }
 
 /// Starts a copy and kills it once it has so many records of this kind.

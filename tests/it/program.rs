@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// What a finished command left.
 #[derive(Debug)]
@@ -34,6 +35,19 @@ pub(crate) fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etl"));
     command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
     command
+}
+
+/// How many records of this kind the state log in `folder` has.
+pub(crate) fn records(folder: &Path, kind: &str) -> u64 {
+    let log = folder.join("state/etl/state.db");
+    if !log.exists() {
+        return 0;
+    }
+    let log = rusqlite::Connection::open(&log).unwrap();
+    log.busy_timeout(Duration::from_secs(30)).unwrap();
+    let sql = "select count(*) from record where json_extract(body, '$.record') = ?1";
+    // The table may not be made yet.
+    log.query_row(sql, [kind], |row| row.get(0)).unwrap_or(0)
 }
 
 fn ended(Output { status, stdout, stderr }: Output) -> Ended {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::program::{Ended, command, copied, etl};
+use crate::program::{Ended, command, copied, etl, records};
 use crate::server::{postgres, psql};
 
 /// Rows enough for many splits.
@@ -35,19 +35,6 @@ fn beside(folder: &Path, words: &[&str]) -> Ended {
     let output = etl.env("XDG_STATE_HOME", folder.join("state")).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-/// How many records of this kind the log has.
-fn records(folder: &Path, kind: &str) -> u64 {
-    let log = folder.join("state/etl/state.db");
-    if !log.exists() {
-        return 0;
-    }
-    let log = rusqlite::Connection::open(&log).unwrap();
-    log.busy_timeout(Duration::from_secs(30)).unwrap();
-    let sql = "select count(*) from record where json_extract(body, '$.record') = ?1";
-    // The table may not be made yet.
-    log.query_row(sql, [kind], |row| row.get(0)).unwrap_or(0)
 }
 
 /// Starts a copy of `source`, slow enough to be met, and kills it once it has so many records of this kind.

@@ -2,14 +2,20 @@
 
 use super::*;
 
-#[test]
-fn key_ranges_are_completed_at_another_point_in_time() {
-    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+/// A database with a table of old rows that has a key.
+fn source() -> String {
+    let url = postgres();
     psql(
         &url,
         "create table s (id int primary key, note text); \
          insert into s select g, repeat('o', 200) from generate_series(1, 160000) g",
     );
+    url
+}
+
+#[test]
+fn key_ranges_are_completed_at_another_point_in_time() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), source());
     let (from, to) = (format!("{url}#s"), format!("{url}#t"));
     let words = [from.as_str(), &to, "-j", "2", "--allow-mixed-snapshot"];
     let plan = etl(folder.path(), &[&["plan"], &words[..]].concat()).stdout;
@@ -27,12 +33,7 @@ fn key_ranges_are_completed_at_another_point_in_time() {
 
 #[test]
 fn without_leave_it_begins_again() {
-    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
-    psql(
-        &url,
-        "create table s (id int primary key, note text); \
-         insert into s select g, repeat('o', 200) from generate_series(1, 160000) g",
-    );
+    let (folder, url) = (tempfile::tempdir().unwrap(), source());
     let (from, to) = (format!("{url}#s"), format!("{url}#t"));
     killed_at(folder.path(), &[&from, &to, "-j", "2", "--allow-mixed-snapshot"], ("wrote", 2));
     psql(&url, "update s set note = 'n'");
