@@ -1,4 +1,4 @@
--- What of the target $OLD differs from the stage $STAGE, which was made after it: one row per difference. $WHOLE tells
+-- What of the target OLD differs from the stage STAGE, which was made after it: one row per difference. WHOLE tells
 -- whether the stage is to take the target's place; else only the types of the columns that it has count.
 WITH
 attribute AS (

@@ -8,7 +8,6 @@ use super::catalog::literal;
 use super::config::Config;
 use super::connect::{Connection, connect};
 use super::connections::Connections;
-use super::name::Name;
 use super::session::PgSession;
 use super::steps;
 use super::target::Catalog;
@@ -81,9 +80,8 @@ impl Endpoint for PgEndpoint {
     async fn reach(&self) -> Result<()> {
         let connection = self.connections.take().await?;
         // A new server process reads its catalogs with the first question, which takes longer than the answer: here that
-        // costs nobody's time. The table is one that nobody has.
-        let nothing = Name { schema: None, table: "etl_nothing".to_owned() };
-        if Catalog::read(&connection, &nothing, &[]).await.is_ok() {
+        // costs nobody's time.
+        if Catalog::without_table(&connection).await.is_ok() {
             self.connections.put_back(connection);
         }
         Ok(())
@@ -178,10 +176,11 @@ const LEFT_ALONE: &str = "SELECT current_setting('autovacuum') = 'off' OR curren
 /// Fresh statistics for the targets that have grown to some size, where nobody else gathers them.
 async fn analyze(connection: &Connection, transfers: &[Agreement]) -> Result<()> {
     for agreement in transfers {
-        // Old marks do no harm; this user may not even have the right to remove them.
-        let _ = super::agree::tidy(connection, agreement).await;
         let label = &super::agree::target(agreement)?;
-        let rows = connection.rows(&LEFT_ALONE.replace("$NAME", &literal(label))).await?;
+        let question = LEFT_ALONE.replace("$NAME", &literal(label));
+        // Old marks do no harm; this user may not even have the right to remove them.
+        let (_, rows) = futures::join!(super::agree::tidy(connection, agreement), connection.rows(&question));
+        let rows = rows?;
         let fact = |at| rows.first().and_then(|row| row.get(at)).unwrap_or_default();
         if fact(0) == "t" && fact(1).parse().is_ok_and(|bytes: u64| bytes >= ANALYZE_BYTES) {
             connection.run(&format!("ANALYZE {label}")).await.map_err(|error| error.at("table", label))?;

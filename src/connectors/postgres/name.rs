@@ -53,6 +53,20 @@ pub(super) fn identifier(name: &str) -> String {
     Postgres.identifier(name)
 }
 
+/// `template` with `$WORD` replaced by the value of each word of `values`. What a value brings is not looked at again, so that
+/// a name may have a word in it.
+pub(super) fn filled(template: &str, values: &[(&str, &str)]) -> String {
+    let mut pieces = template.split('$');
+    let mut sql = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match values.iter().find_map(|(word, value)| Some((value, piece.strip_prefix(word)?))) {
+            Some((value, rest)) => sql.extend([value, rest]),
+            None => sql.extend(["$", piece]),
+        }
+    }
+    sql
+}
+
 /// `names` in double quotes, with commas between.
 pub(super) fn identifiers<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(identifier).collect::<Vec<_>>().join(", ")
@@ -61,4 +75,19 @@ pub(super) fn identifiers<'a>(names: impl IntoIterator<Item = &'a str>) -> Strin
 /// `text` as a literal that means the same under every setting of the server. No text of the server holds a NUL.
 pub(super) fn literal(text: &str) -> String {
     Postgres.text(&text.replace('\0', "")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_replaced_once() {
+        let values = [("OLD", "'$NEW'"), ("NEW", "'$OLD'")];
+        assert_eq!(
+            filled("SELECT $OLD, $NEW, '$', '(a|b)$' $OLD", &values),
+            "SELECT '$NEW', '$OLD', '$', '(a|b)$' '$NEW'"
+        );
+        assert_eq!(filled("", &values), "");
+    }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::connect::Connection;
 use super::marker;
-use super::name::{Name, literal};
+use super::name::{Name, filled, literal};
 use super::patience::affected;
 use crate::error::Result;
 use crate::sink::{Advance, Noted, moved_meanwhile};
@@ -39,7 +39,7 @@ impl Positions {
     pub(super) async fn find(connection: &Connection, target: &Name) -> Result<Option<Self>> {
         let beside = target.beside("etl_positions").quoted();
         let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
-        let sql = RIGHTS.replace("$SCHEMA", &schema).replace("$BESIDE", &literal(&beside));
+        let sql = filled(RIGHTS, &[("SCHEMA", &schema), ("BESIDE", &literal(&beside))]);
         let rows = connection.rows(&sql).await?;
         let is = |at: usize| rows.first().is_some_and(|row| row.get(at) == Some("t"));
         let create = |table: &str| {

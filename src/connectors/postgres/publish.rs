@@ -3,7 +3,7 @@
 
 use super::agree::{Detail, Emptying, Lock, Path};
 use super::connect::Connection;
-use super::name::{Name, identifier, literal};
+use super::name::{Name, filled, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, affected};
 use super::sift::{Landing, Sieve};
 use super::stage::Stage;
@@ -138,11 +138,13 @@ async fn swap(connection: &Connection, detail: &Detail, stage: &Stage) -> Result
     // In the same transaction, so that the definition is the one that is carried over.
     let weak = format!("LOCK TABLE {} IN SHARE UPDATE EXCLUSIVE MODE", old.quoted());
     patience::lock(connection, &weak, old, BEFORE_COMMIT).await?;
-    let sql = SWAP
-        .replace("$OLD", &literal(&old.quoted()))
-        .replace("$STAGE", &literal(&stage.table.quoted()))
-        .replace("$TEMPORARY", &literal(&stage.table.table))
-        .replace(COLUMNS, all_columns(connection.server().version_number));
+    let values = [
+        ("OLD", &*literal(&old.quoted())),
+        ("STAGE", &literal(&stage.table.quoted())),
+        ("TEMPORARY", &literal(&stage.table.table)),
+        (COLUMNS, all_columns(connection.server().version_number)),
+    ];
+    let sql = filled(SWAP, &values);
     let rows = connection.rows(&sql).await?;
     let statements = |before: bool| {
         let wanted = if before { "t" } else { "f" };
@@ -217,10 +219,12 @@ pub(super) async fn refuse_rows(connection: &Connection, target: &Name) -> Resul
 /// Refuses a target that was changed since the agreement, so that nothing of the change is lost.
 async fn refuse_changes(connection: &Connection, detail: &Detail, stage: &Stage) -> Result<()> {
     let whole = detail.path == Path::Swap;
-    let sql = DEFINITION
-        .replace("$OLD", &literal(&detail.target.quoted()))
-        .replace("$STAGE", &literal(&stage.table.quoted()))
-        .replace("$WHOLE", if whole { "true" } else { "false" });
+    let values = [
+        ("OLD", &*literal(&detail.target.quoted())),
+        ("STAGE", &literal(&stage.table.quoted())),
+        ("WHOLE", if whole { "true" } else { "false" }),
+    ];
+    let sql = filled(DEFINITION, &values);
     let rows = connection.rows(&sql).await?;
     let mut change = rows.first().and_then(|row| row.get(0)).map(str::to_owned);
     if whole && change.is_none() {

@@ -7,7 +7,6 @@
 
 use super::connect::Connection;
 use super::marker::Marker;
-use super::name::Name;
 use super::statements::{self, Control};
 use super::target::Catalog;
 use crate::endpoint::StepToken;
@@ -61,8 +60,7 @@ pub(super) async fn executed(connection: &Connection, step: &StepToken) -> Resul
 
 /// Where the marks of steps stand.
 async fn marker(connection: &Connection) -> Result<Marker> {
-    let nothing = Name { schema: None, table: "etl_nothing".to_owned() };
-    let catalog = Catalog::read(connection, &nothing, &[]).await?;
+    let (catalog, nothing) = Catalog::without_table(connection).await?;
     Ok(Marker::choose(&catalog.marker, catalog.may_create, &nothing))
 }
 

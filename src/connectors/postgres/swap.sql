@@ -1,5 +1,5 @@
--- The statements, in order, that put table $STAGE in the place of $OLD with all that a LIKE did not bring: indexes under
--- their names, sequences with their values, owner, grants, options, comments. $TEMPORARY begins the names of the meantime.
+-- The statements, in order, that put table STAGE in the place of OLD with all that a LIKE did not bring: indexes under
+-- their names, sequences with their values, owner, grants, options, comments. TEMPORARY begins the names of the meantime.
 WITH
 old AS (
   SELECT $COLUMNS, n.nspname, format('%I.%I', n.nspname, c.relname) AS shown

@@ -1,20 +1,23 @@
-//! What a write must know of its target: rights and types (`schema.sql`), and where it is there, columns and dependents
-//! (`target.sql`). Each answers with one row of JSON, so that nothing has to be prepared or looked up before.
+//! What a write must know of its target: rights (`schema.sql`), types that are not just built in (`types.sql`), and where it is
+//! there, columns and dependents (`target.sql`). Each answers with one row of JSON, so that nothing has to be prepared or
+//! looked up before.
 
 use std::collections::HashMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::catalog::BUILT_IN;
 use super::connect::Connection;
 use super::encode::Layout;
-use super::name::{Name, literal};
+use super::name::{Name, filled, literal};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What stands in our queries for all columns of `pg_class c`.
-pub(super) const COLUMNS: &str = "$COLUMNS";
+/// The word for all columns of `pg_class c` in our queries.
+pub(super) const COLUMNS: &str = "COLUMNS";
 
 const SCHEMA: &str = include_str!("schema.sql");
+const TYPES: &str = include_str!("types.sql");
 const TARGET: &str = include_str!("target.sql");
 
 /// `int2vector` and `oidvector` call themselves arrays and have a text form of their own.
@@ -44,6 +47,8 @@ pub(super) struct Catalog {
     pub(super) version: u32,
     /// OIDs of the type names that were asked for; none for a type that is not there.
     names: HashMap<String, Option<u32>>,
+    /// Those that are known by more than their OID.
+    #[serde(skip)]
     types: Vec<Type>,
 }
 
@@ -182,12 +187,14 @@ impl Table {
             "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)";
         let method =
             "relam <> (SELECT m.oid FROM pg_am m WHERE m.amname = current_setting('default_table_access_method'))";
-        TARGET
-            .replace("$NAME", &literal(&name.quoted()))
-            .replace("$PUBLISHED", since(100_000, published))
-            .replace("$METHOD", since(120_000, method))
-            .replace("attgenerated <> ''", since(120_000, "attgenerated <> ''"))
-            .replace(COLUMNS, all_columns(version))
+        let values = [
+            ("NAME", &*literal(&name.quoted())),
+            ("PUBLISHED", since(100_000, published)),
+            ("METHOD", since(120_000, method)),
+            ("GENERATED", since(120_000, "attgenerated <> ''")),
+            (COLUMNS, all_columns(version)),
+        ];
+        filled(TARGET, &values)
     }
 
     /// The columns of its primary key, in the order of the index.
@@ -203,6 +210,12 @@ impl Table {
 }
 
 impl Catalog {
+    /// Asks for rights where no table is: with the name of one that nobody has.
+    pub(super) async fn without_table(connection: &Connection) -> Result<(Self, Name)> {
+        let nothing = Name { schema: None, table: "etl_nothing".to_owned() };
+        Ok((Self::read(connection, &nothing, &[]).await?, nothing))
+    }
+
     /// Asks for `name` and for the types in `type_names`.
     pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String]) -> Result<Self> {
         let version = connection.server().version_number;
@@ -212,18 +225,27 @@ impl Catalog {
             |schema| format!("quote_ident({})", literal(schema)),
         );
         let all_published = "EXISTS (SELECT FROM pg_publication WHERE puballtables)";
-        let sql = SCHEMA
-            .replace("$TYPES", &format!("ARRAY[{}]", types.join(", ")))
-            .replace("$NAME", &literal(&name.quoted()))
-            .replace("$SCHEMA", &schema)
-            .replace("$ALL_PUBLISHED", if version >= 100_000 { all_published } else { "false" });
+        let values = [
+            ("TYPES", &*format!("ARRAY[{}]", types.join(", "))),
+            ("NAME", &literal(&name.quoted())),
+            ("SCHEMA", &schema),
+            ("ALL_PUBLISHED", if version >= 100_000 { all_published } else { "false" }),
+        ];
+        let sql = filled(SCHEMA, &values);
         let mut catalog: Self = answer(connection, &sql).await?.ok_or_else(|| not_understood(None))?;
         catalog.version = version;
         // Hashed are the bytes in the encoding of the database.
         catalog.hashes &= connection.server().encoding == "UTF8";
+        let odd: Vec<u32> =
+            catalog.names.iter().filter_map(|(name, oid)| oid.filter(|oid| is_odd(name, *oid))).collect();
         if catalog.there {
+            let table = Table::query(name, version);
+            let types = types_sql(name, &odd);
+            let (table, types) = futures::try_join!(answer(connection, &table), answer(connection, &types))?;
             // It may have been dropped at this moment.
-            catalog.table = answer(connection, &Table::query(name, version)).await?;
+            (catalog.table, catalog.types) = (table, types.unwrap_or_default());
+        } else if !odd.is_empty() {
+            catalog.types = answer(connection, &types_sql(name, &odd)).await?.unwrap_or_default();
         }
         Ok(catalog)
     }
@@ -260,6 +282,17 @@ impl Catalog {
         let layout = if entry.textual { Layout::Text } else { layout(oid, entry.class) };
         Resolved { oid, scalar: oid, modifier, fixed: false, layout }
     }
+}
+
+/// Whether more of a type has to be known than its OID: those of users, and arrays.
+fn is_odd(name: &str, oid: u32) -> bool {
+    oid >= BUILT_IN || name.ends_with(']')
+}
+
+/// Asks for the types `oids` and those of the columns of `name`.
+fn types_sql(name: &Name, oids: &[u32]) -> String {
+    let oids: Vec<String> = oids.iter().map(u32::to_string).collect();
+    filled(TYPES, &[("NAME", &literal(&name.quoted())), ("OIDS", &format!("ARRAY[{}]", oids.join(", ")))])
 }
 
 /// The columns of `pg_class c` with the OID, which before PostgreSQL 12 was no column like others.

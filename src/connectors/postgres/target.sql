@@ -1,4 +1,4 @@
--- What a write must know of a target that is there, in one row of JSON. $NAME is the quoted target as a literal; the other
+-- What a write must know of a target that is there, in one row of JSON. NAME is the quoted target as a literal; the other
 -- words are conditions that differ between versions of the server.
 WITH
 target AS (
@@ -69,7 +69,7 @@ SELECT json_build_object(
       'name', attname, 'type', atttypid::bigint, 'modifier', atttypmod, 'shown', format_type(atttypid, atttypmod),
       'notNull', attnotnull, 'filled', default_oid IS NOT NULL OR attidentity <> '' OR EXISTS (
         SELECT FROM pg_type t WHERE t.oid = atttypid AND t.typdefault IS NOT NULL),
-      'generated', attgenerated <> '', 'always', attidentity = 'a') ORDER BY attnum), '[]') FROM attribute),
+      'generated', $GENERATED, 'always', attidentity = 'a') ORDER BY attnum), '[]') FROM attribute),
   -- Unique indexes over columns alone. An arbiter is what ON CONFLICT may name.
   'uniques', (SELECT coalesce(json_agg(json_build_object(
       'primary', x.indisprimary, 'arbiter', x.indimmediate, 'columns', (

@@ -125,7 +125,11 @@ async fn names_are_quoted_and_never_cut() {
     let long = "l".repeat(63);
     psql(&url, "create schema \"My \"\"Schema\"");
     let rows = batch(&[(1, Some("one"))]);
-    for table in ["\"My Table\"", "\"it's \"\"so\"\"\"", "\"My \"\"Schema\".\"Order.s\"", &long, "select"] {
+    let odd = ["\"a\nb; select 1/0\"", "\"$NAME $OLD $1 \\ \t\"", "\"$STAGE\".\"$COLUMNS-- \""];
+    psql(&url, "create schema \"$STAGE\"");
+    for table in
+        ["\"My Table\"", "\"it's \"\"so\"\"\"", "\"My \"\"Schema\".\"Order.s\"", &long, "select"].into_iter().chain(odd)
+    {
         for tasks in [Tasks::One, Tasks::Many] {
             let mode = if tasks == Tasks::One { WriteMode::Create } else { WriteMode::Replace };
             let sql_name = if table == "select" { "\"select\"" } else { table };

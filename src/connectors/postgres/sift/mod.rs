@@ -22,7 +22,7 @@ use super::agree::{Detail, Emptying};
 use super::connect::Connection;
 use super::errors;
 use super::merge::Merging;
-use super::name::{identifier, literal};
+use super::name::{filled, identifier, literal};
 use super::patience::{self, affected};
 use super::stage::{self, PART, ROW, Stage};
 use crate::bridge::cpu;
@@ -122,7 +122,7 @@ impl<'a> Sieve<'a> {
 
     /// The rules that look at columns alone which are written.
     async fn rules(&self) -> Result<Vec<Rule>> {
-        let sql = RULES.replace("$NAME", &literal(&self.detail.target.quoted()));
+        let sql = filled(RULES, &[("NAME", &literal(&self.detail.target.quoted()))]);
         let answer = patience::rows(self.connection, &sql).await?;
         let text = answer.first().and_then(|row| row.get(0)).unwrap_or("[]");
         let rules: Vec<Rule> = serde_json::from_str(text).map_err(|source| {

@@ -1,4 +1,4 @@
--- The rules of a target that can be looked at in a table beside it, in one row of JSON. $NAME is the quoted target as a
+-- The rules of a target that can be looked at in a table beside it, in one row of JSON. NAME is the quoted target as a
 -- literal. Expressions name columns alone, as pg_get_expr gives them for one table.
 WITH
 target AS (
