@@ -202,10 +202,14 @@ impl Drop for Writing {
 
 impl Writing {
     /// Writes to all targets at once, as fast as the slowest takes it.
-    async fn run(self, input: SendableRecordBatchStream) -> Result<RecordBatch> {
+    async fn run(self, mut input: SendableRecordBatchStream) -> Result<RecordBatch> {
         let targets = self.spec.targets.iter().zip(&self.attempts);
-        let mut outlets =
-            try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends))).await?;
+        let opening = try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends)));
+        // The source is at work while the writers open.
+        let (outlets, first) = futures::join!(opening, input.next());
+        let mut outlets = outlets?;
+        let input: SendableRecordBatchStream =
+            Box::pin(RecordBatchStreamAdapter::new(input.schema(), stream::iter(first).chain(input)));
         let mut refused = match self.spec.payload {
             Payload::Columns => self.write_columns(input, &mut outlets).await?,
             Payload::Frames => self.write_frames(input, &mut outlets).await?,
