@@ -28,6 +28,27 @@ pub enum Duplicates {
     Last(String),
 }
 
+/// What becomes of rows of the target whose key does not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Absent {
+    /// They stay.
+    Kept,
+    /// They go.
+    Deleted,
+}
+
+impl Absent {
+    /// What a merge by `key` does, for the plan.
+    pub(crate) fn note(self, key: &[String]) -> String {
+        let what = match self {
+            Self::Kept => "those that differ are updated, new ones inserted",
+            Self::Deleted => "those that did not come are deleted, others updated or inserted",
+        };
+        format!("rows are merged by {}: {what}", key.join(", "))
+    }
+}
+
 impl Merge {
     /// The same with its key found: the one that was asked for, else `primary`, the target's, else that of the source.
     ///

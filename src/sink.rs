@@ -16,7 +16,7 @@ use crate::reject::{Refusals, Refuse, Settled};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
 
-pub use crate::merge::{Duplicates, Merge, Merged};
+pub use crate::merge::{Absent, Duplicates, Merge, Merged};
 
 /// One target of a transfer.
 ///
@@ -207,6 +207,11 @@ impl WriteMode {
             Self::Upsert(merge) | Self::Sync(merge) => Some(merge),
             _ => None,
         }
+    }
+
+    /// What becomes of rows of the target that do not come to be merged.
+    pub fn absent(&self) -> Absent {
+        if matches!(self, Self::Sync(_)) { Absent::Deleted } else { Absent::Kept }
     }
 }
 

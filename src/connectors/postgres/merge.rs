@@ -14,7 +14,7 @@ use super::name::{identifier, identifiers};
 use super::patience::{self, affected};
 use super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::merge::{Duplicates, Merge, Merged, duplicate_key};
+use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 
 /// How rows are merged into the target.
@@ -40,14 +40,6 @@ enum Conflict {
     KeptOut,
 }
 
-/// What becomes of rows of the target that did not come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Absent {
-    Kept,
-    Deleted,
-}
-
 impl Merging {
     /// How rows with the columns `copied` are merged by `merge`, of which the key is settled, into `table`; none where
     /// it is made.
@@ -67,7 +59,7 @@ impl Merging {
                 return Err(Error::new(ErrorKind::Usage, message).with_hint("check --key and --order-by"));
             }
         }
-        let absent = if matches!(mode, WriteMode::Sync(_)) { Absent::Deleted } else { Absent::Kept };
+        let absent = mode.absent();
         if let Some(table) = table {
             check(table, absent)?;
         }
@@ -89,13 +81,7 @@ impl Merging {
 
     /// What the user should know.
     pub(super) fn notes(&self, table: &Table) -> Vec<String> {
-        let key = self.key.join(", ");
-        let mut notes = vec![match self.absent {
-            Absent::Kept => format!("rows are merged by {key}: those that differ are updated, new ones inserted"),
-            Absent::Deleted => {
-                format!("rows are merged by {key}: those that did not come are deleted, others updated or inserted")
-            }
-        }];
+        let mut notes = vec![self.absent.note(&self.key)];
         notes.push("rows are written into a table beside first; the merge reads it and looks up each key".to_owned());
         if self.keeps_others_out() {
             let why = if self.absent == Absent::Kept { "as no unique index has this key, " } else { "" };

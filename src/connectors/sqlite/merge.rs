@@ -12,7 +12,7 @@ use super::keys;
 use super::stage::Detail;
 use super::typemap::Affinity;
 use crate::error::{Error, ErrorKind, Result};
-use crate::merge::{Duplicates, Merge, Merged, duplicate_key};
+use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
@@ -30,14 +30,6 @@ pub(super) struct Merging {
     absent: Absent,
 }
 
-/// What becomes of rows of the target that did not come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum Absent {
-    Kept,
-    Deleted,
-}
-
 impl Merging {
     /// How rows are merged by `merge`, of which the key is settled; `target` gives the target's name of a column.
     ///
@@ -53,19 +45,14 @@ impl Merging {
             Duplicates::First(column) => Duplicates::First(target(column)?),
             Duplicates::Last(column) => Duplicates::Last(target(column)?),
         };
-        let absent = if matches!(mode, WriteMode::Sync(_)) { Absent::Deleted } else { Absent::Kept };
-        Ok(Self { key: merge.key.iter().map(target).collect::<Result<_>>()?, duplicates, absent })
+        let key = merge.key.iter().map(target).collect::<Result<_>>()?;
+        Ok(Self { key, duplicates, absent: mode.absent() })
     }
 
     /// What the user should know.
     pub(super) fn notes(&self) -> Vec<String> {
-        let key = self.key.join(", ");
-        let what = match self.absent {
-            Absent::Kept => "those that differ are updated, new ones inserted",
-            Absent::Deleted => "those that did not come are deleted, others updated or inserted",
-        };
         vec![
-            format!("rows are merged by {key}: {what}"),
+            self.absent.note(&self.key),
             "rows are written into a temporary table first; the merge reads it and looks up each key".to_owned(),
         ]
     }
