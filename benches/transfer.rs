@@ -1,11 +1,14 @@
 //! The transfer benchmark: whole copies by the release binary, as ratios to `psql` in the same run.
 //!
 //! `ETL_BENCH_POSTGRES=postgres://… cargo bench --bench transfer [-- NAME]`, with NAME one of read, pg-pg, parquet,
-//! csv, also, threads, small, memory. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
+//! csv, also, receipts, rejects, verify, buffer, threads, small, memory. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
 //! (1,000,000) and `ETL_BENCH_REPEATS` (3) change the size. Wall time depends on the machine: compare the ratios, which
 //! are to the case named in the line. CPU is that of the client processes, RSS the peak of one.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
+
+#[path = "transfer/promises.rs"]
+mod promises;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -77,9 +80,21 @@ impl Bench {
             if wanted("also") {
                 self.also(table);
             }
+            if wanted("receipts") {
+                self.receipts(table);
+            }
+            if wanted("verify") {
+                self.verify(table);
+            }
+            if wanted("buffer") {
+                self.buffer(table);
+            }
             if wanted("threads") {
                 self.threads(table);
             }
+        }
+        if wanted("rejects") {
+            self.rejects();
         }
         if wanted("small") {
             self.small();

@@ -1,0 +1,139 @@
+//! What the promises cost: receipts, the record of runs, rejects, proofs and the buffer, as ratios to the same copy
+//! without them.
+
+use std::fs;
+use std::process::Command;
+
+use super::{Bench, Cost, ETL, measured, report, shell_once};
+
+/// Columns of `mixed` that text files give back as they were.
+const TO_CSV: &str = "select id, a, b, t1, t2, t3, t4, amount, ok, d, ts, tz, u, f from mixed";
+
+impl Bench {
+    /// Create, replace and publishing by task, against tasks that write straight into a table that is there, with nothing
+    /// recorded and nothing counted.
+    pub(super) fn receipts(&self, table: &str) {
+        let (url, csv) = (&self.url, self.csv_of(table));
+        let read = format!("{url}#{table}");
+        for (name, source) in [("PG → PG", &read), ("CSV → PG", &csv)] {
+            let into = |words: &[&str]| {
+                let target = format!("{url}#target");
+                self.etl(&[&[source, &target, "-q", "-j", "2"], words].concat())
+            };
+            let bare = self.median(|| {
+                self.renewed(table);
+                self.bare(&[source, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
+            });
+            report(&format!("{table}: {name}, without"), bare, bare);
+            let create = self.median(|| {
+                // A file says less of its types: its table is one that is there and empty.
+                if source == &csv {
+                    self.renewed(table)
+                } else {
+                    self.sql("drop table if exists target")
+                }
+                into(&[])
+            });
+            report(&format!("{table}: {name}, create"), create, bare);
+            let replace = self.median(|| into(&["--mode", "replace"]));
+            report(&format!("{table}: {name}, replace"), replace, bare);
+            for publish in ["once", "task"] {
+                let append = self.median(|| {
+                    self.renewed(table);
+                    into(&["--mode", "append", "--publish", publish])
+                });
+                report(&format!("{table}: {name}, append, {publish}"), append, bare);
+            }
+        }
+        fs::remove_file(&csv).unwrap();
+    }
+
+    /// One bad row in a hundred: found by us before anything is sent, and by the constraints of the server.
+    pub(super) fn rejects(&self) {
+        let (url, clean, dirty) =
+            (&self.url, format!("{}/clean.csv", self.folder), format!("{}/dirty.csv", self.folder));
+        shell_once(&format!("psql -qX '{url}' -c \"\\copy ({TO_CSV}) to '{clean}' csv header\""));
+        shell_once(&format!("sed '2~100s/^[0-9]*,/none,/' '{clean}' > '{dirty}'"));
+        let skip = |source: &str, prepare: &str| {
+            self.median(|| {
+                self.sql(prepare);
+                let _ = fs::remove_file(format!("{}/rejects.jsonl", self.folder));
+                let rejects = format!("{}/rejects.jsonl", self.folder);
+                let target = format!("{url}#target");
+                let skip = ["--on-error", "skip", "--rejects", &rejects];
+                self.etl(&[&[source, &target, "-q", "-j", "2", "--mode", "append"], &skip[..]].concat())
+            })
+        };
+        let new = format!("drop table if exists target; create table target as {TO_CSV} limit 0");
+        let alone = self.median(|| {
+            self.sql(&new);
+            self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
+        });
+        report("CSV → PG, clean, no skipping", alone, alone);
+        report("CSV → PG, clean, skip", skip(&clean, &new), alone);
+        report("CSV → PG, 1 % bad by our checks", skip(&dirty, &new), alone);
+        let check = format!("{new}; alter table target add check (id % 100 <> 1)");
+        let checked = self.median(|| {
+            self.sql(&format!("{new}; alter table target add check (id % 100 <> 1000)"));
+            self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
+        });
+        report("CSV → PG, clean, a check", checked, checked);
+        report("CSV → PG, 1 % bad by that check", skip(&clean, &check), checked);
+        let unique = format!("{new}; alter table target add primary key (id)");
+        let keyed = self.median(|| {
+            self.sql(&unique);
+            self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
+        });
+        report("CSV → PG, clean, a primary key", keyed, keyed);
+        let taken = format!("{unique}; insert into target {TO_CSV} where id % 100 = 1");
+        report("CSV → PG, 1 % bad by that key", skip(&clean, &taken), keyed);
+        fs::remove_file(&clean).unwrap();
+        fs::remove_file(&dirty).unwrap();
+    }
+
+    /// Proofs, against counting alone.
+    pub(super) fn verify(&self, table: &str) {
+        let (url, csv) = (&self.url, self.csv_of(table));
+        let (read, parquet) = (format!("{url}#{table}"), format!("{}/verified.parquet", self.folder));
+        let target = format!("{url}#target");
+        for (name, source, target) in
+            [("PG → PG", &read, &target), ("CSV → PG", &csv, &target), ("PG → Parquet", &read, &parquet)]
+        {
+            let with =
+                |verify| self.median(|| self.etl(&[source, target, "-q", "--mode", "replace", "--verify", verify]));
+            let counted = with("count");
+            report(&format!("{table}: {name}, verify count"), counted, counted);
+            report(&format!("{table}: {name}, verify checksum"), with("checksum"), counted);
+        }
+        fs::remove_file(&csv).unwrap();
+    }
+
+    /// Rows that wait on disk, against rows that go from hand to hand.
+    pub(super) fn buffer(&self, table: &str) {
+        let (read, target) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
+        let words = [&read, &target, "-q", "--mode", "replace"];
+        let alone = self.median(|| self.etl(&words));
+        report(&format!("{table}: PG → PG, no buffer"), alone, alone);
+        let buffered = self.median(|| self.etl(&[&words[..], &["--buffer", &self.folder]].concat()));
+        report(&format!("{table}: PG → PG, --buffer"), buffered, alone);
+    }
+
+    /// An empty target with the columns of `table`.
+    fn renewed(&self, table: &str) {
+        self.sql(&format!("drop table if exists target; create table target (like {table})"));
+    }
+
+    /// `table` as a CSV file.
+    fn csv_of(&self, table: &str) -> String {
+        let csv = format!("{}/{table}.csv", self.folder);
+        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        csv
+    }
+
+    /// A copy that keeps no record, counts nothing and has no stage.
+    fn bare(&self, words: &[&str]) -> Cost {
+        let mut etl = Command::new(ETL);
+        etl.arg("copy").args(words).args(["--publish", "task", "--verify", "none"]);
+        measured(etl.env("XDG_STATE_HOME", "/dev/null/none"))
+    }
+}
