@@ -3,14 +3,11 @@
 mod memory;
 
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::program::{Ended, command, copied, etl, records};
+use crate::program::{self, Ended, copied, end, etl, start};
 use crate::server::{postgres, psql, sqlite3};
 
 /// Rows enough for many splits.
@@ -18,21 +15,8 @@ const ROWS: &str = "gen:id:seq,note:text(200..200)?rows=160000";
 const COUNTED: &str = "select count(*), count(distinct id), sum(id) from t";
 const ONCE: &str = "160000|160000|12800080000";
 
-/// `etl` with `words` and a state log of its own in `folder`.
-fn start(folder: &Path, words: &[&str]) -> Child {
-    let mut etl = command(folder, words);
-    etl.env("XDG_STATE_HOME", folder.join("state")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn ended(mut child: Child) -> Ended {
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-    Ended { code: child.wait().unwrap().code().unwrap_or(-1), stdout, stderr }
-}
-
 fn run(folder: &Path, words: &[&str]) -> Ended {
-    ended(start(folder, words))
+    end(start(folder, words))
 }
 
 /// A copy that must succeed, with its result.
@@ -43,16 +27,8 @@ fn result(folder: &Path, words: &[&str]) -> Json {
 }
 
 /// Starts a copy and kills it once it has so many records of this kind.
-fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64)) {
-    let mut child = start(folder, &[&["copy", "-q"], words].concat());
-    let begin = Instant::now();
-    while records(folder, kind) < count {
-        assert!(child.try_wait().unwrap().is_none(), "{words:?}: {:?}", ended(child));
-        assert!(begin.elapsed() < Duration::from_mins(1), "{words:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+fn killed_at(folder: &Path, words: &[&str], at: (&str, u64)) {
+    program::killed_at(folder, &[&["copy", "-q"], words].concat(), at);
 }
 
 /// Tables of a stage that are left in the database.

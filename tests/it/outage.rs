@@ -1,6 +1,8 @@
 //! Servers that stop and start, and networks that cut and stall, in the middle of a copy by the real binary.
 
+mod disk;
 mod proxy;
+mod rights;
 
 use std::path::Path;
 use std::process::{Child, Stdio};

@@ -1,8 +1,8 @@
 //! The program as a user runs it: the real binary, its exit code, stdout and stderr.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a finished command left.
 #[derive(Debug)]
@@ -35,6 +35,29 @@ pub(crate) fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etl"));
     command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
     command
+}
+
+/// Starts `etl` with `words`, with a state log of its own in `folder`.
+pub(crate) fn start(folder: &Path, words: &[&str]) -> Child {
+    let mut etl = command(folder, words);
+    etl.env("XDG_STATE_HOME", folder.join("state")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What it left when it has ended.
+pub(crate) fn end(etl: Child) -> Ended {
+    ended(etl.wait_with_output().unwrap())
+}
+
+/// Starts it, and kills it once its log has `count` records of this `kind`.
+pub(crate) fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64)) {
+    let (mut etl, begin) = (start(folder, words), Instant::now());
+    while records(folder, kind) < count {
+        assert!(etl.try_wait().unwrap().is_none(), "{words:?}: {:?}", end(etl));
+        assert!(begin.elapsed() < Duration::from_mins(1), "{words:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    etl.kill().unwrap();
+    etl.wait().unwrap();
 }
 
 /// How many records of this kind the state log in `folder` has.

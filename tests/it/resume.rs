@@ -2,14 +2,14 @@
 
 mod anywhere;
 mod mixed;
+mod moving;
 mod visible;
 
-use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::program::{Ended, command, copied, etl, records};
+use crate::program::{self, Ended, command, copied, end, etl, records};
 use crate::server::{postgres, psql};
 
 /// Rows enough for many splits.
@@ -17,42 +17,25 @@ const ROWS: &str = "gen:id:seq,note:text(200..200)?rows=160000";
 const COUNTED: &str = "select count(*), count(distinct id), sum(id) from t";
 const ONCE: &str = "160000|160000|12800080000";
 
-/// `etl copy` with `words`, with a state log of its own in `folder`.
+/// Starts `etl copy` with `words`.
 fn start(folder: &Path, words: &[&str]) -> Child {
-    let mut copy = command(folder, &[&["copy", "--progress", "none"], words].concat());
-    copy.env("XDG_STATE_HOME", folder.join("state")).stderr(Stdio::piped()).spawn().unwrap()
+    program::start(folder, &[&["copy", "--progress", "none"], words].concat())
 }
 
-fn ended(mut child: Child) -> Ended {
-    let mut stderr = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    Ended { code: child.wait().unwrap().code().unwrap_or(-1), stdout: String::new(), stderr }
-}
-
-/// Runs `etl` with `words` beside that state log.
+/// Runs `etl` with `words` beside it.
 fn beside(folder: &Path, words: &[&str]) -> Ended {
-    let mut etl = command(folder, words);
-    let output = etl.env("XDG_STATE_HOME", folder.join("state")).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    end(program::start(folder, words))
 }
 
-/// Starts a copy of `source`, slow enough to be met, and kills it once it has so many records of this kind.
-fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64)) {
-    let mut child = start(folder, &[words, &["--limit-rate", "100k rows/s"]].concat());
-    let begin = Instant::now();
-    while records(folder, kind) < count {
-        assert!(child.try_wait().unwrap().is_none(), "{words:?}: {:?}", ended(child));
-        assert!(begin.elapsed() < Duration::from_mins(1), "{words:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+/// Starts a copy, slow enough to be met, and kills it once it has so many records of this kind.
+fn killed_at(folder: &Path, words: &[&str], at: (&str, u64)) {
+    let words = [&["copy", "--progress", "none"], words, &["--limit-rate", "100k rows/s"]].concat();
+    program::killed_at(folder, &words, at);
 }
 
 /// Goes on and gives what was said.
 fn resumed(folder: &Path, words: &[&str]) -> String {
-    let done = ended(start(folder, &[words, &["--resume"]].concat()));
+    let done = end(start(folder, &[words, &["--resume"]].concat()));
     assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
     assert!(done.stderr.contains("going on with run"), "{}", done.stderr);
     done.stderr
@@ -104,7 +87,7 @@ fn an_append_that_is_resumed_adds_its_rows_once() {
         resumed(folder.path(), &words);
         assert_eq!(psql(&url, COUNTED), "160001|160001|12800080000", "{jobs} channels");
         // It is done: the same again is another run.
-        let again = ended(start(folder.path(), &[&words[..], &["--resume"]].concat()));
+        let again = end(start(folder.path(), &[&words[..], &["--resume"]].concat()));
         assert!(again.stderr.contains("no run of this job was interrupted"), "{}", again.stderr);
         assert_eq!(psql(&url, "select count(*) from t"), "320001");
     }
@@ -117,7 +100,7 @@ fn a_run_that_is_not_resumed_is_named_and_replaced() {
     killed_at(folder.path(), &[ROWS, &target, "-j", "2"], ("wrote", 1));
     let listed = beside(folder.path(), &["jobs"]).stdout;
     assert!(listed.contains("interrupted"), "{listed}");
-    let done = ended(start(folder.path(), &[ROWS, &target]));
+    let done = end(start(folder.path(), &[ROWS, &target]));
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert!(done.stderr.contains("was interrupted; this one begins anew"), "{}", done.stderr);
     assert_eq!(psql(&url, COUNTED), ONCE);
@@ -129,7 +112,7 @@ fn a_run_that_is_not_resumed_is_named_and_replaced() {
 fn a_changed_job_is_refused_with_what_differs() {
     let folder = tempfile::tempdir().unwrap();
     killed_at(folder.path(), &[ROWS, "t.csv"], ("wrote", 1));
-    let refused = ended(start(folder.path(), &[ROWS, "t.csv", "--where", "id > 5", "--resume"]));
+    let refused = end(start(folder.path(), &[ROWS, "t.csv", "--where", "id > 5", "--resume"]));
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(refused.stderr.contains("is of another job, which differs in transform"), "{}", refused.stderr);
     resumed(folder.path(), &[ROWS, "t.csv"]);
@@ -161,18 +144,18 @@ fn the_same_job_runs_once_at_a_time() {
         std::thread::sleep(Duration::from_millis(10));
     }
     for more in [&[][..], &["--resume"]] {
-        let second = ended(start(folder.path(), &[&words[..], more].concat()));
+        let second = end(start(folder.path(), &[&words[..], more].concat()));
         assert_eq!(second.code, 1, "{}", second.stderr);
         assert!(second.stderr.contains("the same job is under way: run"), "{}", second.stderr);
     }
     // As from another machine: its log knows nothing of the first.
     let elsewhere = tempfile::tempdir().unwrap();
-    let third = ended(start(elsewhere.path(), &words));
+    let third = end(start(elsewhere.path(), &words));
     assert_eq!(third.code, 1, "{}", third.stderr);
     assert!(third.stderr.contains("another run of the same job writes into the table"), "{}", third.stderr);
     let running = beside(folder.path(), &["jobs"]).stdout;
     assert!(running.contains("running"), "{running}");
-    assert_eq!(ended(first).code, 0);
+    assert_eq!(end(first).code, 0);
     assert_eq!(psql(&url, COUNTED), ONCE);
 }
 
@@ -238,7 +221,7 @@ fn a_held_snapshot_is_gone_on_with_whatever_became_of_the_table() {
     let stopped = std::process::Command::new("kill").args(["-INT", &holder.id().to_string()]).status().unwrap();
     assert!(stopped.success());
     assert!(holder.wait().unwrap().success());
-    let late = ended(start(folder.path(), &[&words[..], &["--mode", "replace"]].concat()));
+    let late = end(start(folder.path(), &[&words[..], &["--mode", "replace"]].concat()));
     assert_ne!(late.code, 0);
     assert!(late.stderr.contains("snapshot"), "{}", late.stderr);
 }

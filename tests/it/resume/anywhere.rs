@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{ended, records, start};
+use super::{end, records, start};
 use crate::program::copied;
 use crate::server::{postgres, psql};
 
@@ -13,6 +13,13 @@ const KINDS: [&str; 4] = ["postgres", "sqlite", "parquet", "csv"];
 
 /// Kills of each pair in the midst of its rows: 64 in all. One more comes at any moment, the commit and the end among them.
 const KILLS: usize = 4;
+
+/// How often each pair is copied: `tests/run --kills COUNT` wants more kills than one round has.
+fn rounds() -> usize {
+    let wanted: usize =
+        std::env::var("ETL_TEST_KILLS").map_or(1, |count| count.parse().expect("ETL_TEST_KILLS is a number"));
+    wanted.div_ceil(KINDS.len() * KINDS.len() * KILLS)
+}
 
 const SOURCE: &str = "gen:id:seq,note:text(10..30)~0.1,amount:decimal(12,2)(0..1000)~0.1?rows=20000";
 
@@ -37,7 +44,7 @@ fn until_done(folder: &Path, words: &[&str]) -> usize {
         let mut child = start(folder, &[words, &["--resume", "--limit-rate", speed]].concat());
         std::thread::sleep(Duration::from_millis(30 + random(longest)));
         if child.try_wait().unwrap().is_some() {
-            let done = ended(child);
+            let done = end(child);
             assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
             return kills;
         }
@@ -49,13 +56,21 @@ fn until_done(folder: &Path, words: &[&str]) -> usize {
             return kills;
         }
     }
-    let done = ended(start(folder, &[words, &["--resume"]].concat()));
+    let done = end(start(folder, &[words, &["--resume"]].concat()));
     assert_eq!(done.code, 0, "{words:?}: {}", done.stderr);
     kills
 }
 
 /// Appends from a place of `kind` to one of every kind that has a row already.
 fn every_row_arrives_once_from(kind: &str) {
+    let rounds = rounds();
+    let kills: usize = (0..rounds).map(|_| killed_on_the_way_from(kind)).sum();
+    println!("{kind}: killed {kills} times in {rounds} rounds, no row lost or doubled");
+    assert!(kills >= rounds * KINDS.len() * KILLS, "{kind}: killed {kills} times only");
+}
+
+/// One round; gives the number of kills.
+fn killed_on_the_way_from(kind: &str) -> usize {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
     let source = place(&url, kind, "source");
     copied(folder.path(), &[SOURCE, &source]);
@@ -77,7 +92,7 @@ fn every_row_arrives_once_from(kind: &str) {
         );
         assert_eq!(psql(&url, &differs), "", "{kind} to {target}");
     }
-    assert!(kills >= KINDS.len() * KILLS, "{kind}: killed {kills} times only");
+    kills
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn what_a_killed_run_showed_is_gone_on_behind() {
     let seen: u64 = psql(&url, "select count(*) from t").parse().unwrap();
     assert!(seen > 1 && seen < 160_001, "{seen}");
     // Begun anew, these rows would come twice.
-    let refused = ended(start(folder.path(), &words));
+    let refused = end(start(folder.path(), &words));
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("the rows of its tasks stay in the target"), "{}", refused.stderr);
     // Another job on the same table leaves alone what notes them.
@@ -37,7 +37,7 @@ fn what_a_failed_run_showed_stays() {
     let (target, url) = target();
     psql(&url, "alter table t add constraint few check (id < 150000)");
     let words = [ROWS, &target, "--mode", "append", "--publish", "task", "-j", "2"];
-    let failed = ended(start(folder.path(), &words));
+    let failed = end(start(folder.path(), &words));
     assert_eq!(failed.code, 1, "{}", failed.stderr);
     assert!(failed.stderr.contains("stay, and --resume goes on behind them"), "{}", failed.stderr);
     assert_ne!(psql(&url, "select count(*) from t"), "1");
@@ -52,7 +52,7 @@ fn a_run_that_showed_nothing_leaves_nothing() {
     let (target, url) = target();
     psql(&url, "alter table t add constraint none check (id < 0) not valid");
     let words = [ROWS, &target, "--mode", "append", "--publish", "task", "-j", "2"];
-    let failed = ended(start(folder.path(), &words));
+    let failed = end(start(folder.path(), &words));
     assert!(failed.code == 1 && !failed.stderr.contains("stay"), "{}", failed.stderr);
     assert_eq!(psql(&url, LEFT), "0");
     assert_eq!(records(folder.path(), "aborted"), 1);
@@ -66,7 +66,7 @@ fn a_new_table_is_made_with_its_key_and_filled_in_the_open() {
         "create table s (id int primary key, note text); insert into s select g, 'x' || g from generate_series(1, 50000) g",
     );
     let (from, to) = (format!("{url}#s"), format!("{url}#t"));
-    let done = ended(start(folder.path(), &[&from, &to, "--publish", "task", "-j", "2"]));
+    let done = end(start(folder.path(), &[&from, &to, "--publish", "task", "-j", "2"]));
     assert_eq!(done.code, 0, "{}", done.stderr);
     let differs = "select count(*) from (table s except table t union all (table t except table s)) d";
     assert_eq!(psql(&url, differs), "0");

@@ -12,24 +12,38 @@ use super::psql;
 pub(crate) struct Own {
     folder: tempfile::TempDir,
     port: u16,
+    /// Bytes of the disk under the tablespace `small`, where it has one.
+    disk_bytes: Option<u64>,
     server: Option<Child>,
 }
 
 impl Own {
     /// A new server with an empty database.
     pub(crate) fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// The same, with a tablespace `small` on a disk of so many bytes.
+    pub(crate) fn with_small_disk(disk_bytes: u64) -> Self {
+        let own = Self::with(Some(disk_bytes));
+        psql(&own.url(), &format!("create tablespace small location '{}'", own.folder.path().join("small").display()));
+        own
+    }
+
+    fn with(disk_bytes: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        fs::create_dir(folder.path().join("small")).unwrap();
         let data = folder.path().join("data");
         let data = data.to_str().unwrap();
-        let made =
-            own(folder.path(), "initdb").args(["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]).output();
+        let mut initdb = own(folder.path(), "initdb", disk_bytes);
+        let made = initdb.args(["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]).output();
         let made = made.unwrap_or_else(|error| panic!("initdb does not start ({error}): run the tests by `tests/run`"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let mut own = Self { folder, port, server: None };
+        let mut own = Self { folder, port, disk_bytes, server: None };
         own.begin();
         own
     }
@@ -45,7 +59,7 @@ impl Own {
     /// Starts it, and waits until it answers.
     pub(crate) fn begin(&mut self) {
         let (data, sockets) = (self.folder.path().join("data"), self.folder.path().to_str().unwrap());
-        let mut server = own(self.folder.path(), "postgres");
+        let mut server = own(self.folder.path(), "postgres", self.disk_bytes);
         server.args(["-D", data.to_str().unwrap(), "-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         server.args(["-c", &format!("unix_socket_directories={sockets}"), "-c", "timezone=UTC"]);
         self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
@@ -73,8 +87,18 @@ impl Drop for Own {
     }
 }
 
+/// A disk of `$1` bytes on the folder `$2`, seen by the rest of the words alone, which are run by a user other than root.
+const ON_SMALL_DISK: &str = "mount -t tmpfs -o size=$1 none \"$2\" && shift 2 && \
+    exec unshare --user --map-user=1000 --map-group=1000 setpriv --pdeathsig INT \"$@\"";
+
 /// A program of the server. It refuses to run as root: then as the owner of the data of the server for all tests.
-fn own(folder: &Path, program: &str) -> Command {
+fn own(folder: &Path, program: &str, disk_bytes: Option<u64>) -> Command {
+    if let Some(bytes) = disk_bytes {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "bash", "-c", ON_SMALL_DISK, "small-disk", &bytes.to_string()]);
+        command.arg(folder.join("small")).arg(program).current_dir(folder);
+        return command;
+    }
     if fs::metadata("/proc/self").unwrap().uid() != 0 {
         return Command::new(program);
     }

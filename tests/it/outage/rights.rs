@@ -1,0 +1,73 @@
+//! Rights that are taken away in the middle of a copy: it fails with one sentence, and the target is as it was.
+
+use std::path::Path;
+
+use super::{LEFT, ROWS, start, until};
+use crate::server::{postgres, psql};
+
+/// A role of its own for a test, which may do everything in the schema `public` of the database of `url`.
+struct Role {
+    admin: String,
+    name: String,
+}
+
+impl Role {
+    fn new() -> Self {
+        let role = Self { admin: postgres(), name: format!("clerk{}", uuid::Uuid::now_v7().simple()) };
+        role.sql(&format!("create role {0} login; grant create, usage on schema public to {0}", role.name));
+        role
+    }
+
+    fn url(&self) -> String {
+        self.admin.replacen("postgres@", &format!("{}@", self.name), 1)
+    }
+
+    fn sql(&self, sql: &str) {
+        psql(&self.admin, &sql.replace("$ROLE", &self.name));
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        psql(&self.admin, &format!("drop owned by {0}; drop role {0}", self.name));
+    }
+}
+
+/// Takes `rights` away in the midst of a copy with `words`, and gives what it says.
+fn deprived(role: &Role, folder: &Path, words: &[&str], rights: &str) -> String {
+    let copy = start(folder, words);
+    until(&role.admin, "select count(*) from pg_stat_activity where query ilike 'copy%'", |count| count != "0");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    role.sql(rights);
+    let output = copy.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+    assert!(said.contains("permission denied"), "{words:?}: {said}");
+    said
+}
+
+#[test]
+fn a_target_that_may_no_longer_be_written_is_as_it_was() {
+    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
+    role.sql("create table t (id bigint, note text); insert into t values (0, 'old')");
+    for (mode, jobs) in [("append", "1"), ("append", "2"), ("truncate", "2")] {
+        role.sql("grant all on t to $ROLE");
+        let words = [ROWS, &format!("{}#t", role.url()), "--mode", mode, "-j", jobs];
+        let said = deprived(&role, folder.path(), &words, "revoke insert, truncate on t from $ROLE");
+        assert!(said.contains('t'), "{said}");
+        assert_eq!(psql(&role.admin, "table t"), "0|old", "{mode} {jobs}");
+        assert_eq!(psql(&role.admin, LEFT), "0", "{mode} {jobs}");
+    }
+}
+
+#[test]
+fn a_source_that_may_no_longer_be_read_ends_the_copy() {
+    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
+    role.sql("create table s as select g as id, repeat('x', 300) as note from generate_series(1, 200000) g");
+    role.sql("grant select on s to $ROLE");
+    let words = [&format!("{}#s", role.url()), "t.csv", "-j", "2"];
+    let said = deprived(&role, folder.path(), &words, "revoke select on s from $ROLE");
+    assert!(said.contains("\"s\"") || said.contains(" s"), "{said}");
+    let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["state"]);
+}
