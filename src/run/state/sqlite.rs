@@ -154,6 +154,7 @@ fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    refuse_foreign(&connection)?;
     match layout(&connection)? {
         LAYOUT => {}
         0 | 1 => create(&mut connection)?,
@@ -189,6 +190,18 @@ fn make_private(path: &Path) -> Result<()> {
     }
 }
 
+/// Refuses a database of something else, before anything in it is changed.
+fn refuse_foreign(connection: &Connection) -> Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema) AND \
+               (SELECT count(*) FROM pragma_table_info('record') WHERE name IN ('run', 'written_at', 'body')) < 3";
+    let is_foreign: bool = connection.query_row(sql, [], |row| row.get(0)).map_err(failed)?;
+    if is_foreign { Err(foreign()) } else { Ok(()) }
+}
+
+fn foreign() -> Error {
+    Error::new(ErrorKind::Corrupt, "this is a database of something else").with_hint("name a file of its own")
+}
+
 fn layout(connection: &Connection) -> Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)
 }
@@ -203,7 +216,7 @@ fn create(connection: &mut Connection) -> Result<()> {
             .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
             .map_err(failed)?;
         if taken {
-            return Err(Error::new(ErrorKind::Corrupt, "this is a database of something else"));
+            return Err(foreign());
         }
         transaction.execute_batch(RECORDS).map_err(failed)?;
     }
