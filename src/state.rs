@@ -9,7 +9,10 @@ use serde_json::Value as Json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::{Snapshot, Step};
 use crate::shape::{Cut, Split};
-use crate::sink::{Agreement, Receipt};
+use crate::sink::{Agreement, Kept, Receipt};
+
+/// How long a lease holds that is not renewed, by the clock of the log.
+pub const LEASE_SECONDS: u32 = 120;
 
 /// Keeps the records of runs, in their order. A record outlives the process when `append` returns. It outlives a power
 /// cut too if later steps rest on it; `Started`, `Held`, `Aborted` and `Finished` may wait for the next one that does.
@@ -74,6 +77,12 @@ pub struct Holder {
     pub process: String,
     /// What is known of it.
     pub life: Life,
+}
+
+/// Why `holder` keeps another run of its job from beginning.
+pub fn busy(holder: Option<Holder>) -> Error {
+    let by = holder.map_or_else(String::new, |holder| format!(": run {} by {}", holder.run, holder.process));
+    Error::new(ErrorKind::Busy, format!("the same job is under way{by}")).with_hint("wait for its end, or stop it")
 }
 
 /// Whether a process still works.
@@ -166,4 +175,26 @@ pub enum StateRecord {
         /// Rows that became visible.
         rows: u64,
     },
+}
+
+impl StateRecord {
+    /// The record that a log kept as JSON.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt).
+    pub fn parse(json: &str) -> Result<Self> {
+        serde_json::from_str(json).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, "a record is not one that this version of etl writes").with_source(error)
+        })
+    }
+
+    /// Whether what comes after it rests on it: a stage is made, a task is not done again, SQL is not run again.
+    pub fn is_relied_on(&self) -> bool {
+        match self {
+            Self::Started { .. } | Self::Held { .. } | Self::Aborted { .. } | Self::Finished { .. } => false,
+            // Where nothing outlives the process, nothing has to be found again.
+            Self::Planned { agreements, .. } => agreements.iter().any(|agreement| agreement.kept == Kept::Tasks),
+            Self::Wrote { .. } | Self::StepBegun { .. } | Self::Step { .. } | Self::Committed { .. } => true,
+        }
+    }
 }

@@ -3,3 +3,4 @@
 pub mod blocking;
 pub mod cpu;
 pub mod ffi;
+pub mod process;

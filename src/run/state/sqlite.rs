@@ -20,7 +20,6 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::Kept;
 use crate::state::{Holder, RunEntry, StateLog, StateRecord};
 
 /// Version of the layout below, in SQLite's `user_version`.
@@ -100,14 +99,14 @@ impl StateLog for SqliteStateLog {
         let run = run.to_owned();
         self.call(move |connection| {
             let sql = "SELECT body FROM record WHERE run = ?1 ORDER BY id";
-            texts(connection, sql, &[&run])?.iter().map(|body| parse(body)).collect()
+            texts(connection, sql, &[&run])?.iter().map(|body| StateRecord::parse(body)).collect()
         })
         .await
     }
 
     async fn append(&self, run: &str, record: &StateRecord) -> Result<()> {
         let (run, body) = (run.to_owned(), serde_json::to_string(record)?);
-        let sync = if is_relied_on(record) { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+        let sync = if record.is_relied_on() { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
         self.call(move |connection| {
             connection.execute_batch(sync).map_err(failed)?;
             let sql = "INSERT INTO record (run, body) VALUES (?1, ?2)";
@@ -155,6 +154,7 @@ fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    refuse_foreign(&connection)?;
     match layout(&connection)? {
         LAYOUT => {}
         0 | 1 => create(&mut connection)?,
@@ -166,22 +166,6 @@ fn open(path: &Path) -> Result<Connection> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     connection.query_row(&format!("PRAGMA wal_autocheckpoint = {LOG_PAGES}"), [], |_| Ok(())).map_err(failed)?;
     Ok(connection)
-}
-
-/// Whether what comes after `record` rests on it: a stage is made, a task is not done again, SQL is not run again.
-fn is_relied_on(record: &StateRecord) -> bool {
-    match record {
-        StateRecord::Started { .. }
-        | StateRecord::Held { .. }
-        | StateRecord::Aborted { .. }
-        | StateRecord::Finished { .. } => false,
-        // Where nothing outlives the process, nothing has to be found again.
-        StateRecord::Planned { agreements, .. } => agreements.iter().any(|agreement| agreement.kept == Kept::Tasks),
-        StateRecord::Wrote { .. }
-        | StateRecord::StepBegun { .. }
-        | StateRecord::Step { .. }
-        | StateRecord::Committed { .. } => true,
-    }
 }
 
 /// Makes folder and file, so that SQLite's own files beside it get the same permissions. A file that is there is left
@@ -206,6 +190,18 @@ fn make_private(path: &Path) -> Result<()> {
     }
 }
 
+/// Refuses a database of something else, before anything in it is changed.
+fn refuse_foreign(connection: &Connection) -> Result<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema) AND \
+               (SELECT count(*) FROM pragma_table_info('record') WHERE name IN ('run', 'written_at', 'body')) < 3";
+    let is_foreign: bool = connection.query_row(sql, [], |row| row.get(0)).map_err(failed)?;
+    if is_foreign { Err(foreign()) } else { Ok(()) }
+}
+
+fn foreign() -> Error {
+    Error::new(ErrorKind::Corrupt, "this is a database of something else").with_hint("name a file of its own")
+}
+
 fn layout(connection: &Connection) -> Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed)
 }
@@ -220,7 +216,7 @@ fn create(connection: &mut Connection) -> Result<()> {
             .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
             .map_err(failed)?;
         if taken {
-            return Err(Error::new(ErrorKind::Corrupt, "this is a database of something else"));
+            return Err(foreign());
         }
         transaction.execute_batch(RECORDS).map_err(failed)?;
     }
@@ -249,12 +245,6 @@ fn texts(connection: &Connection, sql: &str, parameters: &[&String]) -> Result<V
     let mut statement = connection.prepare_cached(sql).map_err(failed)?;
     let rows = statement.query_map(rusqlite::params_from_iter(parameters), |row| row.get(0)).map_err(failed)?;
     rows.collect::<Result<_, _>>().map_err(failed)
-}
-
-fn parse(body: &str) -> Result<StateRecord> {
-    serde_json::from_str(body).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, "a record is not one that this version of etl writes").with_source(error)
-    })
 }
 
 fn failed(error: rusqlite::Error) -> Error {

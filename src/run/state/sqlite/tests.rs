@@ -143,7 +143,12 @@ async fn other_files_are_refused() {
     assert_eq!(kind("text").await, ErrorKind::Corrupt);
     let make = |name: &str, sql: &str| Connection::open(folder.path().join(name)).unwrap().execute_batch(sql).unwrap();
     make("other.db", "create table t (a)");
-    assert_eq!(kind("other.db").await, ErrorKind::Corrupt);
+    make("other2.db", "create table record (a); pragma user_version = 2");
+    for name in ["other.db", "other2.db"] {
+        let before = std::fs::read(folder.path().join(name)).unwrap();
+        assert_eq!(kind(name).await, ErrorKind::Corrupt);
+        assert_eq!(std::fs::read(folder.path().join(name)).unwrap(), before, "{name} is as it was");
+    }
     make("later.db", "pragma user_version = 3");
     assert_eq!(kind("later.db").await, ErrorKind::Unsupported);
     assert_eq!(kind("").await, ErrorKind::Io);

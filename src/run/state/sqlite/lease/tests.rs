@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::ErrorKind;
 
 fn database() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
@@ -31,7 +32,7 @@ fn the_lease_of_a_dead_process_is_taken_at_once() {
     let connection = database();
     let own = Process::own();
     // The number of this process in an earlier life.
-    given_to(&connection, &Process { began: own.began + 1, ..own }, 1);
+    given_to(&connection, &own.earlier(), 1);
     assert_eq!(holders(&connection).unwrap()[0].life, Life::Gone);
     take(&connection, "job", "new").unwrap();
     assert_eq!(holders(&connection).unwrap()[0].run, "new");
@@ -39,7 +40,7 @@ fn the_lease_of_a_dead_process_is_taken_at_once() {
 
 #[test]
 fn the_lease_of_a_process_elsewhere_is_waited_for() {
-    let elsewhere = Process { space: "another machine".to_owned(), ..Process::own() };
+    let elsewhere = Process::own().elsewhere();
     let connection = database();
     given_to(&connection, &elsewhere, 100);
     assert_eq!(holders(&connection).unwrap()[0].life, Life::Alive);
@@ -47,11 +48,4 @@ fn the_lease_of_a_process_elsewhere_is_waited_for() {
     let connection = database();
     given_to(&connection, &elsewhere, 200);
     take(&connection, "job", "new").unwrap();
-}
-
-#[test]
-fn processes_are_told_apart() {
-    assert!(!Process::own().is_dead());
-    assert_eq!(began(u32::MAX), None);
-    assert_ne!(began(std::process::id()), None);
 }
