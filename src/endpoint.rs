@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
 use crate::source::Source;
+use crate::state::StateLog;
 
 pub use crate::object::{ObjectRef, Snapshot, SnapshotId, Step, StepToken};
 
@@ -42,6 +43,16 @@ pub trait Endpoint: Debug + Send + Sync {
 
     /// Called once after all transfers into this endpoint have committed: statistics, sequences.
     async fn finish(&self, transfers: &[Agreement]) -> Result<()>;
+
+    /// Opens the record of runs in `object`, and makes it where it is missing. [`ObjectRef::Whole`] is the place that the
+    /// connector has for it.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) where none can be kept.
+    async fn state_log(&self, _object: &ObjectRef) -> Result<Arc<dyn StateLog>> {
+        let message = format!("{} keeps no record of runs", self.label());
+        Err(Error::new(ErrorKind::Unsupported, message).with_hint("name a PostgreSQL database or an SQLite file"))
+    }
 
     /// The sink of `object`. Opens nothing. [`ObjectRef::Query`] is an error.
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>>;

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
+use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
@@ -170,6 +171,8 @@ pub(super) struct TargetArgs {
     /// Go on with the run of this job that was interrupted, if there is one
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) resume: bool,
+    #[command(flatten)]
+    pub(super) record: StateArgs,
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,

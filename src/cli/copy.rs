@@ -24,9 +24,13 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
             .with_hint("leave --output json out"));
     }
     let interrupt = Interrupt::listen()?;
-    let state = record::open().await.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok();
+    let is_asked_for = record::named(&args.into.record, &job)?.is_some();
+    let state = match interrupt.or_stop(record::open(&args.into.record)).await {
+        Err(error) if is_asked_for || error.kind() == ErrorKind::Cancelled => return Err(error),
+        record => record.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok(),
+    };
     let resume = match &state {
-        Some(state) => interrupted(&job, &**state, resume, talk).await?,
+        Some(state) => interrupt.or_stop(interrupted(&job, &**state, resume, talk)).await?,
         None if resume == Resume::Wanted => {
             return Err(Error::new(ErrorKind::Resource, "without a record of runs nobody knows what to go on with")
                 .with_hint("set HOME or XDG_STATE_HOME to a folder that can be written"));

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::args::{Output, OutputArgs};
+use super::record::StateArgs;
 use super::{amount, printer, record, table};
 use crate::error::Result;
 use crate::run::jobs::{self, JobRun, Removal, Status};
@@ -14,6 +15,7 @@ Examples:
   etl jobs
   etl jobs show 019a2144
   etl jobs clean 019a2144
+  etl jobs --state 'postgres://ada@dw/shop'
 
 An interrupted copy goes on with the same command and --resume.";
 #[derive(Debug, Args)]
@@ -24,6 +26,8 @@ pub(super) struct JobsArgs {
     /// List all runs, not the last 20 alone
     #[arg(long)]
     pub(super) all: bool,
+    #[command(flatten)]
+    pub(super) record: StateArgs,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }
@@ -36,6 +40,8 @@ pub(super) enum JobsCommand {
         #[arg(value_name = "RUN")]
         run: String,
         #[command(flatten)]
+        record: StateArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Forget runs: those named, with what they staged in their targets; else all that ended
@@ -46,6 +52,8 @@ pub(super) enum JobsCommand {
         /// Leave in the target what an interrupted run staged there
         #[arg(long)]
         records_only: bool,
+        #[command(flatten)]
+        record: StateArgs,
     },
 }
 
@@ -53,14 +61,14 @@ pub(super) enum JobsCommand {
 const LISTED: usize = 20;
 
 pub(super) async fn run(args: &JobsArgs) -> Result<()> {
-    let state = record::open().await?;
-    let output = args.output.output;
     match &args.command {
-        None => list(&*state, args.all, output).await,
-        Some(JobsCommand::Show { run, output }) => show(&*state, run, output.output).await,
-        Some(JobsCommand::Clean { runs, records_only }) => {
+        None => list(&*record::open(&args.record).await?, args.all, args.output.output).await,
+        Some(JobsCommand::Show { run, record, output }) => {
+            show(&*record::open(record).await?, run, output.output).await
+        }
+        Some(JobsCommand::Clean { runs, records_only, record }) => {
             let removal = if *records_only { Removal::Records } else { Removal::Whole };
-            clean(&*state, runs, removal).await
+            clean(&*record::open(record).await?, runs, removal).await
         }
     }
 }

@@ -91,6 +91,13 @@ pub(super) fn target(text: &str, into: Option<&str>, source: &Side) -> Result<Si
     Ok(Side { locator, object })
 }
 
+/// The place of a record of runs.
+pub(super) fn state(text: &str) -> Result<Place> {
+    let locator = locator::parse(text, &Machine)?;
+    let object = locator.object().map_or(ObjectRef::Whole, |table| ObjectRef::Table(table.to_owned()));
+    locator.place(object, &Machine)
+}
+
 /// The table named by the locator or by `flag`; naming it twice is a mistake.
 fn table(locator: &Locator, flag: &str, named: Option<&str>) -> Result<Option<String>> {
     match (locator.object(), named) {

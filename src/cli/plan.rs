@@ -2,7 +2,7 @@
 
 use super::args::{CopyArgs, Output};
 use super::interrupt::Interrupt;
-use super::{amount, place, printer, settings, table};
+use super::{amount, place, printer, record, settings, table};
 use crate::error::Result;
 use crate::run;
 use crate::run::report::{ColumnReport, PlanReport, TargetReport};
@@ -11,6 +11,7 @@ use crate::sink::{ColumnFate, Guarantee, Publish, Writers};
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let job = settings::copy(args)?.job;
+    let state = record::named(&args.into.record, &job)?.as_ref().map(run::state::label).transpose()?;
     let between = run::Between::of(&job)?;
     let from = between.source.label();
     let to: Vec<String> = between.targets().map(|target| target.label()).collect();
@@ -19,6 +20,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     for (target, endpoint) in std::iter::once(&mut report.target).chain(&mut report.also).zip(&to) {
         target.label = run::label(endpoint, &target.label);
     }
+    report.state = state;
     match args.talk.output {
         Output::Text => printer::data(&text(&report)),
         Output::Json => printer::json(&report),
@@ -40,6 +42,7 @@ fn text(report: &PlanReport) -> String {
     part(&mut out, "channels", &report.sizing.arithmetic);
     part(&mut out, "operators", &report.operators);
     part(&mut out, "buffer", &report.buffer);
+    part(&mut out, "record", report.state.as_slice());
     if also.is_empty() {
         parts_of(&mut out, &report.target);
         part(&mut out, "note", &report.notes);

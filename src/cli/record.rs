@@ -1,22 +1,45 @@
 //! The record of runs: the state log of this user.
 //!
 //! A copy does not depend on it. Where it cannot be kept (a service without a home, a full or read-only disk) the user
-//! is told so, and the copy goes on.
+//! is told so, and the copy goes on. A record that was asked for by `--state` is another matter: without it nothing begins.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::Result;
+use clap::Args;
+
+use super::place;
+use crate::error::{Context as _, Error, Result};
+use crate::job::{Job, Place};
 use crate::run::state::{self, SqliteStateLog};
 use crate::state::StateLog;
 
-/// Opens the state log of this user.
-pub(super) async fn open() -> Result<Arc<dyn StateLog>> {
+/// Where runs are recorded.
+#[derive(Debug, Default, Args)]
+pub(super) struct StateArgs {
+    /// Where runs are recorded: PostgreSQL or an SQLite file [default: your own]
+    #[arg(long, value_name = "LOCATOR")]
+    pub(super) state: Option<String>,
+}
+
+/// The place of the state log of `job`, where one is asked for.
+pub(super) fn named(args: &StateArgs, job: &Job) -> Result<Option<Place>> {
+    let Some(locator) = &args.state else { return Ok(None) };
+    let place = place::state(locator).and_then(|place| state::refuse_target(&place, job).map(|()| place));
+    place.at("option", || "--state").map(Some)
+}
+
+/// Opens the state log that is asked for, else that of this user.
+pub(super) async fn open(args: &StateArgs) -> Result<Arc<dyn StateLog>> {
+    if let Some(locator) = &args.state {
+        let opened = async { state::open(&place::state(locator)?).await };
+        return opened.await.at("option", || "--state");
+    }
     let path = state::default_path().or_else(|error| {
         let home = home().ok_or(error)?;
-        Ok::<_, crate::error::Error>(home.join(".local/state/etl/state.db"))
+        Ok::<_, Error>(home.join(".local/state/etl/state.db"))
     })?;
     Ok(Arc::new(SqliteStateLog::open(&path).await?))
 }

@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use self::past::Past;
 use super::{Surroundings, buffer, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result, retry};
 use crate::flow::reject::RejectLog;
 use crate::job::{Job, Toggle};
 use crate::run::lease::Lease;
@@ -345,7 +345,9 @@ impl RunEvents for Log<'_> {
         } else {
             StateRecord::Held { transfer, receipt: logged }
         };
-        self.append(&record).await?;
+        // A log is waited for by itself. The task did not fail, and is not begun anew.
+        let lasting = |error: Error| if retry(error.kind()) { error.as_kind(ErrorKind::Io) } else { error };
+        self.append(&record).await.map_err(lasting)?;
         if let Some(rejects) = self.rejects {
             rejects.accept(receipt);
         }

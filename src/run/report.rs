@@ -40,6 +40,8 @@ pub struct PlanReport {
     pub sizing: Sizing,
     /// How rows wait on disk, and when the source is let go; one sentence each. Empty without a buffer.
     pub buffer: Vec<String>,
+    /// Where the run would be recorded, without secrets, where a place was asked for.
+    pub state: Option<String>,
     /// What the user should know, one sentence each.
     pub notes: Vec<String>,
     /// Every task as it would be cut without measured speed.

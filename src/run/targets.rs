@@ -61,7 +61,7 @@ fn twice(label: &str) -> Error {
 }
 
 /// `path` as it is from the root, as far as that is known.
-fn absolute(path: &str) -> PathBuf {
+pub(super) fn absolute(path: &str) -> PathBuf {
     let path = Path::new(path);
     let whole = || path.canonicalize().ok();
     let folder = || {

@@ -27,6 +27,7 @@ use crate::proof::Verdict;
 use crate::reject::{Refuse, Settled, Tray};
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::state::StateLog;
 
 /// A call at which something can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -212,6 +213,9 @@ impl Endpoint for FaultyEndpoint {
     }
     async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
         self.faults.at(Point::Finish, self.inner.finish(transfers)).await
+    }
+    async fn state_log(&self, object: &ObjectRef) -> Result<Arc<dyn StateLog>> {
+        self.inner.state_log(object).await
     }
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
         Ok(self.faults.sink(self.inner.sink(object)?))

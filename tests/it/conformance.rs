@@ -62,6 +62,18 @@ async fn state_log() {
     assert!(report.passed(), "{report}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn state_log_in_postgres() {
+    let url = crate::server::postgres();
+    for object in [ObjectRef::Whole, ObjectRef::Table("\"Runs' of all\"".to_owned())] {
+        let report = conformance::check_state_log(|| async {
+            endpoint("postgres", &json!({"url": url}))?.state_log(&object).await
+        })
+        .await;
+        assert!(report.passed(), "{object}: {report}");
+    }
+}
+
 /// `null:` keeps nothing: only the calls are checked.
 #[derive(Debug)]
 struct Null;

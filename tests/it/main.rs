@@ -37,3 +37,4 @@ mod resume;
 mod run;
 mod server;
 mod sqlite;
+mod state;

@@ -62,11 +62,15 @@ pub(crate) fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64
 
 /// How many records of this kind the state log in `folder` has.
 pub(crate) fn records(folder: &Path, kind: &str) -> u64 {
-    let log = folder.join("state/etl/state.db");
+    records_of(&folder.join("state/etl/state.db"), kind)
+}
+
+/// How many records of this kind the state log in the file `log` has.
+pub(crate) fn records_of(log: &Path, kind: &str) -> u64 {
     if !log.exists() {
         return 0;
     }
-    let log = rusqlite::Connection::open(&log).unwrap();
+    let log = rusqlite::Connection::open(log).unwrap();
     log.busy_timeout(Duration::from_secs(30)).unwrap();
     let sql = "select count(*) from record where json_extract(body, '$.record') = ?1";
     // The table may not be made yet.

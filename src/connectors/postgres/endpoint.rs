@@ -9,12 +9,14 @@ use super::config::Config;
 use super::connect::{Connection, connect};
 use super::connections::Connections;
 use super::session::PgSession;
+use super::state::PgStateLog;
 use super::steps;
 use super::target::Catalog;
 use super::write::PostgresSink;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
+use crate::state::StateLog;
 
 /// Targets below this many bytes need no fresh statistics at once.
 const ANALYZE_BYTES: u64 = 1 << 20;
@@ -110,6 +112,10 @@ impl Endpoint for PgEndpoint {
         self.connections.put_back(connection);
         self.connections.close().await;
         result
+    }
+
+    async fn state_log(&self, object: &ObjectRef) -> Result<Arc<dyn StateLog>> {
+        Ok(Arc::new(PgStateLog::open(self.config.clone(), object).await?))
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {

@@ -34,6 +34,7 @@ mod session;
 mod sift;
 mod split;
 mod stage;
+mod state;
 mod statements;
 mod steps;
 mod target;

@@ -20,6 +20,10 @@ async fn failing(faults: Faults) -> (Error, Memory) {
 }
 
 async fn failing_in(faults: Faults, surroundings: Surroundings) -> (Error, Memory) {
+    failing_with(faults, &surroundings, None).await
+}
+
+async fn failing_with(faults: Faults, surroundings: &Surroundings, sql: Option<&str>) -> (Error, Memory) {
     let (source, target) = (Memory::new(), Memory::new());
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
     source.insert("t", RecordBatch::try_from_iter([("id", ids)]).unwrap(), 5);
@@ -29,9 +33,10 @@ async fn failing_in(faults: Faults, surroundings: Surroundings) -> (Error, Memor
         also: Vec::new(),
     };
     let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
-    let job = Job::new(place(), place());
+    let mut job = Job::new(place(), place());
+    job.transform.sql = sql.map(str::to_owned);
     let opened = Opened::open(&job, between, stages::Past::default()).await.unwrap();
-    let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, &surroundings) };
+    let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, surroundings) };
     (life.live().await.unwrap_err(), target)
 }
 
@@ -95,4 +100,36 @@ async fn the_stage_of_a_run_that_was_overtaken_is_left_to_the_other() {
     assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
     assert!(target.staged() > 0);
     assert_eq!(target.counts().aborts, 0);
+}
+
+/// A log that is away when a task has been written.
+#[derive(Debug)]
+struct Away;
+
+#[async_trait]
+impl StateLog for Away {
+    async fn read(&self, _run: &str) -> Result<Vec<StateRecord>> {
+        Ok(Vec::new())
+    }
+
+    async fn append(&self, _run: &str, record: &StateRecord) -> Result<()> {
+        match record {
+            StateRecord::Wrote { .. } | StateRecord::Held { .. } => Err(Error::new(ErrorKind::Connection, "away")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn runs(&self) -> Result<Vec<RunEntry>> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_is_not_begun_anew_because_the_log_is_away() {
+    for sql in [None, Some("SELECT id FROM src ORDER BY id")] {
+        let surroundings = Surroundings { state: Some(Arc::new(Away)), ..Surroundings::default() };
+        let (error, target) = failing_with(Faults::new(), &surroundings, sql).await;
+        assert_eq!((error.kind(), surroundings.meter.reading().retries), (ErrorKind::Io, 0), "{error:?}");
+        assert_eq!((target.staged(), target.counts().aborts), (0, 1));
+    }
 }

@@ -51,6 +51,7 @@ impl Opened {
             least_seconds: least_seconds(job, self.draft.shape.rows, self.draft.shape.bytes),
             sizing: sizing.clone(),
             buffer: buffer::plan_notes(job, &snapshot, (self.draft.plan_shape, shape)),
+            state: None,
             notes: self
                 .notes(targets.iter().map(|target| &target.agreement))
                 .into_iter()
