@@ -105,7 +105,7 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
 }
 
 /// `fields` with the types that the user gave.
-pub(in crate::formats) fn apply_casts(typing: &Typing, mut fields: Vec<Field>) -> Result<Vec<Field>> {
+pub(in super::super) fn apply_casts(typing: &Typing, mut fields: Vec<Field>) -> Result<Vec<Field>> {
     for cast in &typing.casts {
         let field = fields.iter_mut().find(|field| field.name() == cast.name()).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "a cast names a column that the file does not have")
