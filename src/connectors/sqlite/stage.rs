@@ -75,7 +75,7 @@ pub(super) enum Before {
 
 /// The connection of a stage and what was done in its transaction.
 pub(super) struct Stage {
-    connection: Connection,
+    pub(super) connection: Connection,
     detail: Detail,
     affinities: Vec<Affinity>,
     into_target: Insert,

@@ -277,8 +277,8 @@ impl Sink for SqliteSink {
         if self.stages.is_committed(token) {
             return Ok(());
         }
-        self.own().remove(token);
-        if let Some(held) = self.stages.held(token) {
+        let own = self.own().remove(token);
+        if let Some(held) = own.or_else(|| self.stages.held(token)) {
             held.abort().await?;
         }
         self.stages.bury().await;
@@ -318,9 +318,10 @@ impl Held {
 
     /// Rolls back, also when writers are still there, and removes the file that was built.
     async fn abort(&self) -> Result<()> {
-        // Closing the connection rolls back.
         let close = self.worker.call(|stage| {
-            *stage = None;
+            if let Some(stage) = stage.take() {
+                roll_back(&stage);
+            }
             Ok(())
         });
         blocking::insist(close, || self.interrupt.interrupt()).await?;
@@ -329,6 +330,13 @@ impl Held {
         }
         Ok(())
     }
+}
+
+/// Ends the transaction of `stage`.
+fn roll_back(stage: &Stage) {
+    let _ = stage.connection.execute_batch("ROLLBACK");
+    // After a write that failed, for want of room for one, SQLite leaves the journal to whoever reads next.
+    let _ = stage.connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
 }
 
 /// The rows of one attempt.
