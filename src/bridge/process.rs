@@ -1,6 +1,7 @@
 //! The door to the processes of the system: who this one is, and whether another has ended.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +17,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// This one.
-    pub fn own() -> Self {
+    /// This one. The system is asked once: a job asks many times.
+    pub fn own() -> &'static Self {
+        static OWN: LazyLock<Process> = LazyLock::new(Process::ask);
+        &OWN
+    }
+
+    fn ask() -> Self {
         let text = |path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let numbers = fs::read_link("/proc/self/ns/pid").map(|link| link.display().to_string()).unwrap_or_default();
         let number = std::process::id();
@@ -80,7 +86,7 @@ mod tests {
         assert!(!own.is_dead());
         assert!(own.clone().earlier().is_dead());
         assert!(!own.clone().earlier().elsewhere().is_dead(), "nobody can tell");
-        assert_eq!(Process::parse(&serde_json::to_string(&own).unwrap()), own);
+        assert_eq!(Process::parse(&serde_json::to_string(own).unwrap()), *own);
         let unknown = Process::parse("of a later version");
         assert_eq!((unknown.is_dead(), unknown.shown().as_str()), (false, "another process"));
         assert_eq!(began(u32::MAX), None);

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use arrow::datatypes::Fields;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
@@ -16,6 +17,14 @@ pub(super) struct Lineage {
     pub(super) examined: BTreeSet<String>,
     /// Whether each output row comes from one source row of its own.
     pub(super) rowwise: bool,
+}
+
+impl Lineage {
+    /// That of a query whose columns are `fields`, those of the source, which nothing looks at.
+    pub(super) fn of_all(fields: &Fields) -> Self {
+        let origins = fields.iter().map(|field| Some(field.name().clone())).collect();
+        Self { origins, examined: BTreeSet::new(), rowwise: true }
+    }
 }
 
 /// The lineage of `plan`. Operators other than projection and filter over the one scan give none.

@@ -5,14 +5,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use datafusion::catalog::TableProvider as _;
 use datafusion::common::Column;
-use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::execution::TaskContext;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
@@ -32,13 +32,13 @@ use crate::plan::error::from_datafusion;
 use crate::plan::gather::GatherExec;
 use crate::plan::lineage::{Lineage, lineage};
 use crate::plan::read::{ReadExec, ReadSpec};
-use crate::plan::rowwise::{Labels, RowwiseExec};
+use crate::plan::rowwise::labelled;
 use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
-use crate::plan::tasks::{find_read, over_splits};
+use crate::plan::tasks::{find_read, one_per_partition, over_splits};
 use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec, WriteTarget};
 use crate::proof::Verify;
-use crate::runner::{PlanShape, Task, Transfer};
+use crate::runner::{PlanShape, Transfer};
 use crate::sink::{Agreement, ColumnPlan, Form, Sink, Tasks, Writers};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
 
@@ -78,7 +78,10 @@ pub struct Pipeline {
     table: SourceTable,
     window: Option<Expr>,
     transform: Transform,
-    context: SessionContext,
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    /// What plans expressions: none is made for rows that pass as they are.
+    context: OnceLock<SessionContext>,
     token: Token,
 }
 
@@ -194,8 +197,6 @@ impl Pipeline {
         // Names are taken as they are written: `--where 'Amount > 3'` means the column Amount.
         parser.enable_ident_normalization = false;
         parser.map_string_types_to_utf8view = false;
-        let context = SessionContext::new_with_config_rt(config, runtime.map_err(from_datafusion)?);
-        checked::register(&context);
         let settings = ScanSettings {
             endpoint: parts.endpoint,
             connector: parts.connector,
@@ -209,7 +210,15 @@ impl Pipeline {
             token: parts.token.clone(),
         };
         let table = SourceTable::new(parts.source, Arc::new(parts.shape), settings);
-        Ok(Self { table, window: parts.window, transform: parts.transform, context, token: parts.token })
+        Ok(Self {
+            table,
+            window: parts.window,
+            transform: parts.transform,
+            config,
+            runtime: runtime.map_err(from_datafusion)?,
+            context: OnceLock::new(),
+            token: parts.token,
+        })
     }
 
     /// Plans with every column in its Arrow form.
@@ -249,7 +258,7 @@ impl Pipeline {
             token: token.clone(),
         };
         let spec = WriteSpec { targets: targets.iter().map(write).collect(), payload, verify: terms.verify };
-        let tasks = tasks(&splits, root.output_partitioning().partition_count());
+        let tasks = one_per_partition(&splits, root.output_partitioning().partition_count());
         let root: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(Arc::new(spec), tasks, root));
         let operators = displayable(&*root).indent(false).to_string().lines().map(str::to_owned).collect();
         let transfer = Transfer { root, splits, shape, token: self.token.clone(), task_bytes };
@@ -265,14 +274,20 @@ impl Pipeline {
 
     /// The context in which the plan's tasks run.
     pub fn task_context(&self, ends: Arc<Ends>) -> Arc<TaskContext> {
-        let context = with_extension(&self.context.task_ctx(), ends);
+        let context = if let Some(context) = self.context.get() {
+            context.task_ctx()
+        } else {
+            let plain = TaskContext::default().with_session_config(self.config.clone());
+            Arc::new(plain.with_runtime(Arc::clone(&self.runtime)))
+        };
+        let context = with_extension(&context, ends);
         with_extension(&context, Arc::new(Reads::new(self.table.readers())))
     }
 
     /// The highest value of `column` among the rows, and how many rows have none; it reads them.
     pub async fn highest(&self, column: &str, ends: Arc<Ends>) -> Result<(ScalarValue, u64)> {
         let table = Arc::new(self.table.with_schema(Arc::clone(&self.table.shape().schema)));
-        let frame = transform::query(&self.context, table, (self.window.as_ref(), &self.transform)).await?;
+        let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).await?;
         let column = || Expr::Column(Column::from_name(column));
         let aggregates = vec![max(column()), count(column()), count(lit(1))];
         let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
@@ -292,11 +307,29 @@ impl Pipeline {
     async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let schema = schema_in_forms(self.table.shape(), native);
         let table = Arc::new(self.table.with_schema(schema));
-        let frame = transform::query(&self.context, table, (self.window.as_ref(), &self.transform)).await?;
+        if self.is_plain() {
+            return Ok((Arc::new(table.read_all().await?), Lineage::of_all(table.schema().fields())));
+        }
+        let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).await?;
         let lineage = lineage(frame.logical_plan());
         let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
         let root = checked::check_plan(root).map_err(from_datafusion)?;
-        Ok((labelled(root, &Arc::new(transform::labels(&self.transform)))?, lineage))
+        let labels = Arc::new(transform::labels(&self.transform));
+        Ok((labelled(root, &labels).map_err(from_datafusion)?, lineage))
+    }
+
+    /// Whether rows pass as they are. To plan this as a query would take milliseconds, and give the same.
+    fn is_plain(&self) -> bool {
+        let Transform { limit, pushdown, .. } = self.transform;
+        self.window.is_none() && self.transform == Transform { limit, pushdown, ..Transform::default() }
+    }
+
+    fn context(&self) -> &SessionContext {
+        self.context.get_or_init(|| {
+            let context = SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
+            checked::register(&context);
+            context
+        })
     }
 
     async fn reading(&self, root: &Arc<dyn ExecutionPlan>) -> Result<ReadPlan> {
@@ -443,14 +476,6 @@ fn brought_to(root: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn
     Ok(Arc::new(dealt.map_err(from_datafusion)?))
 }
 
-/// One task per partition. Which splits a partition of a wide plan holds nobody knows: its first task stands for all of
-/// them, the others for none. They are durable together or not at all.
-fn tasks(splits: &[Split], partitions: usize) -> Vec<Task> {
-    let all: Vec<u32> = splits.iter().map(|split| split.id).collect();
-    let splits_of = |task: usize| if task == 0 { all.clone() } else { Vec::new() };
-    (0..partitions).map(|task| Task { id: task as u32, splits: splits_of(task) }).collect()
-}
-
 /// Row-wise when each output row depends on its own split alone.
 fn shape_of(root: &Arc<dyn ExecutionPlan>) -> PlanShape {
     const ROWWISE: [&str; 5] =
@@ -463,14 +488,4 @@ fn shape_of(root: &Arc<dyn ExecutionPlan>) -> PlanShape {
             _ => return PlanShape::Wide,
         }
     }
-}
-
-/// `root`, whose row-wise operators know the options that their expressions come from.
-fn labelled(root: Arc<dyn ExecutionPlan>, labels: &Arc<Labels>) -> Result<Arc<dyn ExecutionPlan>> {
-    let labelled = root.transform_up(|node| {
-        let Some(rowwise) = node.downcast_ref::<RowwiseExec>() else { return Ok(Transformed::no(node)) };
-        let rowwise = RowwiseExec::clone(rowwise).with_labels(Arc::clone(labels));
-        Ok(Transformed::yes(Arc::new(rowwise) as Arc<dyn ExecutionPlan>))
-    });
-    Ok(labelled.map_err(from_datafusion)?.data)
 }

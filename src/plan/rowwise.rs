@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
@@ -60,6 +60,16 @@ pub struct Labels {
     pub columns: BTreeMap<String, String>,
     /// Of all other columns: `--sql`.
     pub others: Option<String>,
+}
+
+/// `root`, whose row-wise operators know the options that their expressions come from.
+pub(super) fn labelled(root: Arc<dyn ExecutionPlan>, labels: &Arc<Labels>) -> Result<Arc<dyn ExecutionPlan>> {
+    let labelled = root.transform_up(|node| {
+        let Some(rowwise) = node.downcast_ref::<RowwiseExec>() else { return Ok(Transformed::no(node)) };
+        let rowwise = RowwiseExec::clone(rowwise).with_labels(Arc::clone(labels));
+        Ok(Transformed::yes(Arc::new(rowwise) as Arc<dyn ExecutionPlan>))
+    });
+    Ok(labelled?.data)
 }
 
 impl RowwiseExec {

@@ -114,6 +114,20 @@ impl SourceTable {
         fewest.unwrap_or(usize::MAX).clamp(1, self.settings.goal.channels.max(1))
     }
 
+    /// A reader of all columns and rows, up to the limit of the job.
+    pub(super) async fn read_all(&self) -> Result<ReadExec> {
+        let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
+        self.read(&columns, &[], self.limit(None)).await
+    }
+
+    /// The limit that the source may keep: that of the job or of a query, whichever is lower.
+    fn limit(&self, query: Option<usize>) -> Option<u64> {
+        match self.settings.pushdown {
+            Toggle::On => self.settings.limit.into_iter().chain(query.map(|limit| limit as u64)).min(),
+            Toggle::Off => None,
+        }
+    }
+
     /// A reader of `columns` under `filters`, its splits dealt evenly and in order to the channels.
     pub(super) async fn read(&self, columns: &[usize], filters: &[Expr], limit: Option<u64>) -> Result<ReadExec> {
         let settings = &self.settings;
@@ -183,10 +197,7 @@ impl TableProvider for SourceTable {
         let wanted = projection.unwrap_or(&all);
         // A query may want no column at all, only the rows: one column is read and left out again.
         let columns = if wanted.is_empty() { &all[..1.min(all.len())] } else { wanted };
-        let limit = match self.settings.pushdown {
-            Toggle::On => self.settings.limit.into_iter().chain(limit.map(|limit| limit as u64)).min(),
-            Toggle::Off => None,
-        };
+        let limit = self.limit(limit);
         let read: Arc<dyn ExecutionPlan> = Arc::new(self.read(columns, filters, limit).await.map_err(to_datafusion)?);
         if wanted.is_empty() && !all.is_empty() {
             let none: Vec<(Arc<dyn datafusion::physical_plan::PhysicalExpr>, String)> = Vec::new();

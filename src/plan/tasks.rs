@@ -32,6 +32,14 @@ pub fn narrowed(transfer: &Transfer, sinks: &[u32], splits: Vec<Split>) -> Trans
     Transfer { root, splits, ..transfer.clone() }
 }
 
+/// One task per partition. Which splits a partition of a wide plan holds nobody knows: its first task stands for all of
+/// them, the others for none. They are durable together or not at all.
+pub(super) fn one_per_partition(splits: &[Split], partitions: usize) -> Vec<Task> {
+    let all: Vec<u32> = splits.iter().map(|split| split.id).collect();
+    let splits_of = |task: usize| if task == 0 { all.clone() } else { Vec::new() };
+    (0..partitions).map(|task| Task { id: task as u32, splits: splits_of(task) }).collect()
+}
+
 /// `root` with its reader over `partitions` of splits.
 pub(super) fn over_splits(root: &Arc<dyn ExecutionPlan>, partitions: &[Vec<Split>]) -> Result<Arc<dyn ExecutionPlan>> {
     let rewritten = Arc::clone(root).transform_up(|node| {

@@ -183,7 +183,7 @@ impl StateLog for PgStateLog {
     }
 
     async fn lease(&self, job: &str, run: &str) -> Result<()> {
-        let process = serde_json::to_string(&Process::own())?;
+        let process = serde_json::to_string(Process::own())?;
         // What a dead process holds is free; asked again in the statement that takes it, as another may come between.
         let held = self.rows(&format!("SELECT process FROM {} WHERE job = {}", self.leases, literal(job))).await?;
         let dead = held.first().map(|row| text(row, 0)).filter(|process| Process::parse(process).is_dead());

@@ -17,7 +17,7 @@ const NOW: &str = "unixepoch('subsec')";
 /// # Errors
 /// [`Busy`](crate::error::ErrorKind::Busy).
 pub(super) fn take(connection: &Connection, job: &str, run: &str) -> Result<()> {
-    let process = serde_json::to_string(&Process::own())?;
+    let process = serde_json::to_string(Process::own())?;
     // What a dead process holds is free; asked again in the statement that takes it, as another may come between.
     let held = leases(connection)?.into_iter().find(|lease| lease.job == job);
     let dead = held.filter(Lease::is_dead).map(|lease| lease.process).unwrap_or_default();

@@ -30,7 +30,7 @@ fn one_run_of_a_job_at_a_time() {
 #[test]
 fn the_lease_of_a_dead_process_is_taken_at_once() {
     let connection = database();
-    let own = Process::own();
+    let own = Process::own().clone();
     // The number of this process in an earlier life.
     given_to(&connection, &own.earlier(), 1);
     assert_eq!(holders(&connection).unwrap()[0].life, Life::Gone);
@@ -40,7 +40,7 @@ fn the_lease_of_a_dead_process_is_taken_at_once() {
 
 #[test]
 fn the_lease_of_a_process_elsewhere_is_waited_for() {
-    let elsewhere = Process::own().elsewhere();
+    let elsewhere = Process::own().clone().elsewhere();
     let connection = database();
     given_to(&connection, &elsewhere, 100);
     assert_eq!(holders(&connection).unwrap()[0].life, Life::Alive);
