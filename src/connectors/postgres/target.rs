@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use futures::future::try_join;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -241,7 +242,7 @@ impl Catalog {
         if catalog.there {
             let table = Table::query(name, version);
             let types = types_sql(name, &odd);
-            let (table, types) = futures::try_join!(answer(connection, &table), answer(connection, &types))?;
+            let (table, types) = try_join(answer(connection, &table), answer(connection, &types)).await?;
             // It may have been dropped at this moment.
             (catalog.table, catalog.types) = (table, types.unwrap_or_default());
         } else if !odd.is_empty() {
@@ -326,7 +327,7 @@ pub(super) fn layout(oid: u32, class: char) -> Layout {
         700 => Layout::Float4,
         701 => Layout::Float8,
         1700 => Layout::Numeric,
-        19 | 25 | 114 | 142 | 1042 | 1043 => Layout::Text,
+        19 | 25 | 114 | 142 | 1042 | 1043 | 1790 => Layout::Text,
         3802 => Layout::Jsonb,
         17 => Layout::Bytea,
         1082 => Layout::Date,
