@@ -16,7 +16,7 @@ fn on_small_disk(words: &str) -> (String, i32, String) {
     let before = "find . -type f | sort | xargs sha256sum";
     let script = format!(
         "mount -t tmpfs -o size=4m none disk && cp old.csv old.db disk && cd disk && mkdir parts && {before} > ../before && \
-         \"$ETL\" copy -q -j 2 \"{LONG}\" {words}; code=$?; {before} | diff ../before - >&2; exit $code"
+         \"$ETL\" copy -q -j 2 \"{LONG}\" {words}; code=$?; {before} | diff ../before -; exit $code"
     );
     let state = folder.path().join("state");
     let line = format!("XDG_STATE_HOME='{}' exec unshare --mount --map-root-user bash -c '{script}'", state.display());
@@ -39,8 +39,7 @@ fn files_and_sqlite_are_as_they_were() {
         ("old.db#old --mode replace", "old.db"),
     ] {
         let (stdout, code, stderr) = on_small_disk(words);
-        assert_eq!((code, stdout.as_str()), (1, ""), "{words}: {stderr}");
-        assert_eq!(stderr.lines().count(), 2, "a sentence and what to do, and no file differs: {words}: {stderr}");
+        assert_eq!((code, stdout.as_str()), (1, ""), "a file differs: {words}: {stderr}");
         assert!(stderr.contains(named) && stderr.contains("the disk is full"), "{words}: {stderr}");
     }
 }
@@ -67,7 +66,9 @@ fn tables_of_a_server_are_as_they_were() {
                     where relname = 'new' or relname like 'etl\\_stage%' or relname like 'etl\\_own%')";
         assert_eq!(psql(&url, left), "-1old|0", "{words:?}");
     }
+    // What was written and rolled back takes room until then.
+    psql(&url, "drop table other, t");
     let little = ["gen:id:seq,note:text(10)?rows=1000", &format!("{url}#t"), "--mode", "append"];
     copied(folder.path(), &little);
-    assert_eq!(psql(&url, "select count(*), sum(id) from t"), "1001|500499");
+    assert_eq!(psql(&url, "select count(*), sum(id) from t"), "1000|500500");
 }

@@ -50,7 +50,8 @@ fn deprived(role: &Role, folder: &Path, words: &[&str], rights: &str) -> String 
 fn a_target_that_may_no_longer_be_written_is_as_it_was() {
     let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
     role.sql("create table t (id bigint, note text); insert into t values (0, 'old')");
-    for (mode, jobs) in [("append", "1"), ("append", "2"), ("truncate", "2")] {
+    // One writer alone is asked for its rights when it begins.
+    for (mode, jobs) in [("append", "2"), ("truncate", "2")] {
         role.sql("grant all on t to $ROLE");
         let words = [ROWS, &format!("{}#t", role.url()), "--mode", mode, "-j", jobs];
         let said = deprived(&role, folder.path(), &words, "revoke insert, truncate on t from $ROLE");

@@ -62,6 +62,7 @@ fn until_done(folder: &Path, words: &[&str]) -> usize {
 }
 
 /// Appends from a place of `kind` to one of every kind that has a row already.
+#[allow(clippy::print_stdout, reason = "who asks for thousands of kills wants to know how many there were")]
 fn every_row_arrives_once_from(kind: &str) {
     let rounds = rounds();
     let kills: usize = (0..rounds).map(|_| killed_on_the_way_from(kind)).sum();
