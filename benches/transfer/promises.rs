@@ -22,15 +22,15 @@ impl Bench {
             };
             let bare = self.median(|| {
                 self.renewed(table);
-                self.bare(&[source, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
+                bare(&[source, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
             });
             report(&format!("{table}: {name}, without"), bare, bare);
             let create = self.median(|| {
                 // A file says less of its types: its table is one that is there and empty.
                 if source == &csv {
-                    self.renewed(table)
+                    self.renewed(table);
                 } else {
-                    self.sql("drop table if exists target")
+                    self.sql("drop table if exists target");
                 }
                 into(&[])
             });
@@ -129,11 +129,11 @@ impl Bench {
         shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
         csv
     }
+}
 
-    /// A copy that keeps no record, counts nothing and has no stage.
-    fn bare(&self, words: &[&str]) -> Cost {
-        let mut etl = Command::new(ETL);
-        etl.arg("copy").args(words).args(["--publish", "task", "--verify", "none"]);
-        measured(etl.env("XDG_STATE_HOME", "/dev/null/none"))
-    }
+/// A copy that keeps no record, counts nothing and has no stage.
+fn bare(words: &[&str]) -> Cost {
+    let mut etl = Command::new(ETL);
+    etl.arg("copy").args(words).args(["--publish", "task", "--verify", "none"]);
+    measured(etl.env("XDG_STATE_HOME", "/dev/null/none"))
 }
