@@ -146,11 +146,11 @@ impl Bench {
         let lower = pipe(&format!("where ctid < $$({middle},0)$$"));
         let upper = pipe(&format!("where ctid >= $$({middle},0)$$"));
         let one = self.median(|| {
-            self.sql(&format!("drop table if exists target; create table target (like {table})"));
+            self.renewed(table);
             shell_once(&pipe("").replace("$$", "'\\''"))
         });
         let two = self.median(|| {
-            self.sql(&format!("drop table if exists target; create table target (like {table})"));
+            self.renewed(table);
             shell_once(&format!("({lower}) & first=$!; {upper} && wait $first").replace("$$", "'\\''"))
         });
         report(&format!("{table}: one psql pipe"), one, one);
@@ -181,13 +181,13 @@ impl Bench {
         let ours = self.median(|| self.etl(&[&format!("{url}#{table}"), &file, "-q", "--mode", "replace"]));
         report(&format!("{table}: etl PG → CSV"), ours, out);
         let floor = self.median(|| {
-            self.sql(&format!("drop table if exists target; create table target (like {table})"));
+            self.renewed(table);
             shell_once(&format!("psql -qX '{url}' -c \"\\copy target from '{file}' csv header\""))
         });
         report(&format!("{table}: psql \\copy from CSV"), floor, floor);
         for jobs in ["1", "2"] {
             let ours = self.median(|| {
-                self.sql(&format!("drop table if exists target; create table target (like {table})"));
+                self.renewed(table);
                 self.etl(&[&file, &format!("{url}#target"), "-q", "-j", jobs])
             });
             report(&format!("{table}: etl CSV → PG, {jobs} channels"), ours, floor);
@@ -197,10 +197,10 @@ impl Bench {
 
     /// One read for several targets: CPU seconds of copies with more and more targets `null:`, as ratios to none.
     fn also(&self, table: &str) {
-        let csv = format!("{}/{table}.csv", self.folder);
-        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        let csv = self.csv_of(table);
         let (from, to) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
         let parquet = format!("{}/also.parquet", self.folder);
+        self.sql("drop table if exists target");
         for (name, source, target) in
             [("PG → PG", &from, &to), ("CSV → PG", &csv, &to), ("CSV → Parquet", &csv, &parquet)]
         {
@@ -224,8 +224,7 @@ impl Bench {
 
     /// The same work with one thread of the processor pool and with more: ratios to one.
     fn threads(&self, table: &str) {
-        let (csv, parquet) = (format!("{}/{table}.csv", self.folder), format!("{}/threads.parquet", self.folder));
-        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        let (csv, parquet) = (self.csv_of(table), format!("{}/threads.parquet", self.folder));
         let with = |threads: &str| {
             self.median(|| self.etl(&[&csv, &parquet, "-q", "--mode", "replace", "--threads", threads]))
         };
@@ -259,6 +258,18 @@ impl Bench {
                 println!("{table}: etl PG → {name}, 2 channels: peak {:.0} MB", cost.peak_bytes as f64 / 1e6);
             }
         }
+    }
+
+    /// An empty target with the columns of `table`.
+    fn renewed(&self, table: &str) {
+        self.sql(&format!("drop table if exists target; create table target (like {table})"));
+    }
+
+    /// `table` as a CSV file.
+    fn csv_of(&self, table: &str) -> String {
+        let csv = format!("{}/{table}.csv", self.folder);
+        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        csv
     }
 
     fn median(&self, mut run: impl FnMut() -> Cost) -> Cost {

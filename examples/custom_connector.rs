@@ -166,6 +166,7 @@ impl Sink for Print {
             publish: Publish::AtOnce,
             guarantee: Guarantee::AtLeastOnce,
             kept: Kept::Nothing,
+            marked: false,
             refusals: Refusals::Fail,
             task_bytes: None,
             notes: Vec::new(),

@@ -3,10 +3,12 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema};
 use serde_json::Value as Json;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sink::ColumnPlan;
 use crate::source::TableShape;
 
 /// One product: a database, a file system, a generator.
@@ -23,6 +25,9 @@ pub trait Connector: Debug + Sync {
 
     /// One line for `etl connectors`.
     fn summary(&self) -> &'static str;
+
+    /// Its page for users, in Markdown, with the chapters of [`CHAPTERS`]: the `README.md` of its folder.
+    fn page(&self) -> &'static str;
 
     /// Every option that [`Connector::endpoint`] understands; another one is an error.
     fn options(&self) -> &'static [OptionDoc];
@@ -41,17 +46,91 @@ pub trait Connector: Debug + Sync {
     fn create_table(&self, _shape: &TableShape, _table: &str) -> Result<Vec<String>> {
         Err(Error::new(ErrorKind::Unsupported, format!("{} has no statement that makes a table", self.name())))
     }
+
+    /// Its types, as `etl types` shows them; none where columns have those of something else. Pure. `format` is the extension
+    /// of files, for the connector that has them.
+    fn types(&self, _format: &str) -> Vec<NativeType> {
+        Vec::new()
+    }
+
+    /// What [`Sink::agree`](crate::sink::Sink::agree) decides of the columns of `shape` where there is no table yet. Pure: what
+    /// a server has or lacks is not seen. `format` is that of [`Connector::types`].
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where nothing is written, or for a column that cannot be.
+    fn new_columns(&self, _shape: &TableShape, _format: &str) -> Result<Vec<ColumnPlan>> {
+        Err(Error::new(ErrorKind::Unsupported, format!("{} has no columns of its own", self.name())))
+    }
 }
+
+/// One type of a product.
+#[derive(Debug)]
+pub struct NativeType {
+    /// What the product calls it: `numeric(18,4)`.
+    pub name: String,
+    /// A table with one column of it, as its source describes it; an error where it is not read.
+    pub table: Result<TableShape>,
+}
+
+impl NativeType {
+    /// The name of the column.
+    pub const COLUMN: &str = "value";
+
+    /// The type `name`, of which a column is offered as `field`, and as `native` where that says more.
+    pub fn new(name: impl Into<String>, field: Field, native: Option<Field>) -> Self {
+        let shape = TableShape::of(Arc::new(Schema::new(vec![field])));
+        Self { name: name.into(), table: Ok(TableShape { native: vec![native.map(Arc::new)], ..shape }) }
+    }
+}
+
+/// The chapters of every page, in this order; the one on options holds the table of [`option_table`].
+pub const CHAPTERS: [&str; 7] =
+    ["Introduction", "How it works", "Options", "Type conversion", "Performance", "Limits", "Questions"];
 
 /// What one option means.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionDoc {
     /// The key, in camelCase.
     pub name: &'static str,
-    /// Its JSON type: `string`, `integer`, `boolean`, `bytes` or `list`.
+    /// Its JSON type: `string`, `integer`, `number`, `boolean`, `bytes`, `list` or `object`.
     pub kind: &'static str,
+    /// Whether nothing works without it.
+    pub required: bool,
     /// What holds when it is left out; empty when nothing does.
     pub default: &'static str,
+    /// The values that it takes; empty where all of its type will do.
+    pub range: &'static str,
     /// One sentence on what it does.
     pub meaning: &'static str,
+}
+
+/// What option `name` means, in one line. It may be left out, and takes any value of its type.
+pub const fn option(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> OptionDoc {
+    OptionDoc { name, kind, required: false, default, range: "", meaning }
+}
+
+impl OptionDoc {
+    /// The same option where nothing works without it.
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// The same option where it takes the values of `range` alone.
+    #[must_use]
+    pub const fn within(self, range: &'static str) -> Self {
+        Self { range, ..self }
+    }
+}
+
+/// `options` as the table that stands in a connector's page, one line each, in Markdown.
+pub fn option_table(options: &[OptionDoc]) -> String {
+    let cell = |text: &str| if text.is_empty() { " ".to_owned() } else { format!(" {} ", text.replace('|', "\\|")) };
+    let row = |option: &OptionDoc| {
+        let (name, required) = (format!("`{}`", option.name), if option.required { "yes" } else { "no" });
+        let cells = [&name, option.kind, required, option.default, option.range, option.meaning].map(cell);
+        format!("|{}|\n", cells.join("|"))
+    };
+    let head = "| option | type | required | default | range | meaning |\n|---|---|---|---|---|---|\n";
+    std::iter::once(head.to_owned()).chain(options.iter().map(row)).collect()
 }

@@ -1,12 +1,13 @@
 //! What happens to the values of a column when its field becomes another one.
 //!
 //! The same rules as the engine's cast (`flow/align`): `Exact`, `Widened` and `Stringified` never refuse a value,
-//! `Lossy` refuses those that would change, and what is impossible is refused before any row is read. Sinks ask here
-//! in `agree`. Nullability is not judged: a NULL for a column that takes none is refused row by row.
+//! `Lossy` refuses those that would change, and what is impossible is refused before any row is read. [`loss`] says what
+//! a job may allow instead. Sinks ask here in `agree`. Nullability is not judged: a NULL for a column that takes none is
+//! refused row by row.
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE};
+use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE, STEP_MICROS};
 use crate::sink::ColumnFate;
 
 /// What happens to values of `from` in a column `to`. Of a cast that [`possible`] denies it says `Lossy`.
@@ -35,6 +36,76 @@ pub fn max_chars(field: &Field) -> Option<usize> {
     limited.contains(&name.as_str()).then(|| rest.trim_end_matches(')').trim().parse().ok()).flatten()
 }
 
+/// The microseconds of which a time column keeps multiples, where these are coarser than its type: metadata [`STEP_MICROS`].
+pub(crate) fn step_micros(field: &Field) -> Option<i64> {
+    field.metadata().get(STEP_MICROS)?.parse().ok().filter(|step| *step > 1)
+}
+
+/// What a value loses that does not fit its column, where the job allows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Digits: it becomes the nearest value that the target holds. Of decimals, and in integers, halves go away from zero.
+    Rounded,
+    /// The end of its text, or the part of its time that is below the target's unit.
+    Cut,
+}
+
+/// What values of `from` may lose on their way into `to`, where the job allows it. None where nothing but their range can
+/// be in the way; within lists, structs and maps none is allowed.
+pub fn loss(from: &Field, to: &Field) -> Option<Loss> {
+    if from.metadata().contains_key(FORM) || to.metadata().contains_key(FORM) || !possible(from, to) {
+        return None;
+    }
+    let (source, target) = (plain(from.data_type()), plain(to.data_type()));
+    if is_text(target) {
+        // The first digits of a number are another number.
+        let cut = is_text(source) && !is_number_as_text(from);
+        let room = max_chars(to).filter(|room| max_chars(from).is_none_or(|have| have > *room));
+        return room.filter(|_| cut).map(|_| Loss::Cut);
+    }
+    let rounded = match (Number::of(source), Number::of(target)) {
+        (_, Some(Number::Float(11))) => false,
+        (Some(from), Some(to)) => rounds(from, to),
+        (None, Some(_)) => is_text(source),
+        _ => false,
+    };
+    let cut = source.is_temporal() && (is_coarser(source, target) || step_micros(to).is_some());
+    rounded.then_some(Loss::Rounded).or(cut.then_some(Loss::Cut))
+}
+
+/// Whether `field` has numbers as text, because no bound of their digits is known.
+fn is_number_as_text(field: &Field) -> bool {
+    let native = field.metadata().get(NATIVE).and_then(|native| native.split_once(':'));
+    native
+        .is_some_and(|(_, name)| ["numeric", "decimal"].iter().any(|word| name.to_ascii_lowercase().starts_with(word)))
+}
+
+/// Whether a number of `from` may lie between two of `to`.
+fn rounds(from: Number, to: Number) -> bool {
+    use Number as N;
+    match (from, to) {
+        (N::Signed(have) | N::Unsigned(have) | N::Float(have), N::Float(room)) => have > room,
+        (N::Signed(_) | N::Unsigned(_), N::Signed(_) | N::Unsigned(_)) => false,
+        (N::Signed(_) | N::Unsigned(_), N::Decimal(_, scale)) => scale < 0,
+        (N::Float(_), N::Signed(_) | N::Unsigned(_) | N::Decimal(..)) => true,
+        (N::Decimal(_, scale), N::Signed(_) | N::Unsigned(_)) => scale > 0,
+        (N::Decimal(_, scale), N::Decimal(_, target)) => scale > target,
+        (N::Decimal(..), N::Float(_)) => number_fate(from, to) == ColumnFate::Lossy,
+    }
+}
+
+/// Whether a cast that is possible leads to a coarser unit.
+fn is_coarser(from: &DataType, to: &DataType) -> bool {
+    use DataType as T;
+    match (from, to) {
+        (T::Timestamp(from, _), T::Timestamp(to, _))
+        | (T::Time32(from) | T::Time64(from), T::Time32(to) | T::Time64(to))
+        | (T::Duration(from), T::Duration(to)) => to < from,
+        (T::Timestamp(..), T::Date32 | T::Date64) | (T::Date64, T::Date32 | T::Timestamp(TimeUnit::Second, _)) => true,
+        _ => false,
+    }
+}
+
 /// Whether `field` holds UUIDs as 16 bytes.
 pub fn is_uuid(field: &Field) -> bool {
     field.data_type() == &DataType::FixedSizeBinary(16)
@@ -51,10 +122,14 @@ fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {
     }
     let (source, target) = (plain(from.data_type()), plain(to.data_type()));
     if is_text(target) {
-        return (is_text(source) || source.is_null() || is_scalar(source)).then(|| text_fate(from, to, source));
+        return (is_text(source) || source.is_null() || is_scalar(source) || is_written(source))
+            .then(|| text_fate(from, to, source));
     }
     if source == target {
         return Some(ColumnFate::Exact);
+    }
+    if is_text(source) && target.is_nested() {
+        return is_read(target).then_some(ColumnFate::Lossy);
     }
     types(source, target).or_else(|| nested(source, target))
 }
@@ -150,6 +225,36 @@ fn is_scalar(data_type: &DataType) -> bool {
         || matches!(data_type, T::Boolean | T::FixedSizeBinary(_) | T::Interval(_))
 }
 
+/// Whether it is a list, a struct or a map whose values have a text each: it is written as JSON.
+fn is_written(data_type: &DataType) -> bool {
+    of_parts(data_type, |part| part.is_null() || is_text(part) || is_scalar(part))
+}
+
+/// Whether it is a list, a struct or a map whose values are read from texts: it is read from JSON.
+fn is_read(data_type: &DataType) -> bool {
+    of_parts(data_type, |part| is_text(part) || is_scalar(part))
+}
+
+/// Whether all parts of a nested type are nested as well, or `ends` says so.
+fn of_parts(data_type: &DataType, ends: fn(&DataType) -> bool) -> bool {
+    use DataType as T;
+    let part = |field: &Field| {
+        let of = match field.data_type() {
+            T::Dictionary(_, values) => values,
+            other => other,
+        };
+        ends(of) || of_parts(of, ends)
+    };
+    match data_type {
+        T::List(item) | T::LargeList(item) | T::FixedSizeList(item, _) => part(item),
+        T::Struct(fields) => fields.iter().all(|field| part(field)),
+        T::Map(entries, _) => {
+            matches!(entries.data_type(), T::Struct(fields) if fields.len() == 2 && fields.iter().all(|field| part(field)))
+        }
+        _ => false,
+    }
+}
+
 /// Lists by element, structs by field name, maps by key and value: the worst of them.
 fn nested(from: &DataType, to: &DataType) -> Option<ColumnFate> {
     use DataType as T;
@@ -157,7 +262,7 @@ fn nested(from: &DataType, to: &DataType) -> Option<ColumnFate> {
         let inner = judge(source, target)?;
         return match (from, to) {
             (T::FixedSizeList(_, have), T::FixedSizeList(_, want)) => (have == want).then_some(inner),
-            (_, T::FixedSizeList(..)) => None,
+            (_, T::FixedSizeList(..)) => Some(ColumnFate::Lossy),
             _ => Some(inner),
         };
     }
@@ -194,7 +299,7 @@ fn worse(a: Option<ColumnFate>, b: Option<ColumnFate>) -> Option<ColumnFate> {
         ColumnFate::Exact | ColumnFate::Added | ColumnFate::Dropped => 0,
         ColumnFate::Widened => 1,
         ColumnFate::Stringified => 2,
-        ColumnFate::Lossy => 3,
+        ColumnFate::Lossy | ColumnFate::LossAllowed => 3,
     };
     let (a, b) = (a?, b?);
     Some(if rank(a) >= rank(b) { a } else { b })
@@ -315,7 +420,7 @@ mod tests {
             (dictionary, T::Utf8View, Some(Exact)),
             (T::Int32, T::Utf8, Some(Stringified)),
             (T::Utf8, T::Date32, Some(Lossy)),
-            (T::Utf8, list(T::Int32), None),
+            (T::Utf8, list(T::Int32), Some(Lossy)),
             (T::Binary, T::LargeBinary, Some(Exact)),
             (T::Binary, T::FixedSizeBinary(16), Some(Lossy)),
             (T::Binary, T::Utf8, Some(Stringified)),
@@ -334,7 +439,7 @@ mod tests {
             (T::Duration(TimeUnit::Second), T::Interval(IntervalUnit::DayTime), None),
             (list(T::Int32), list(T::Int64), Some(Widened)),
             (list(T::Int64), list(T::Utf8), Some(Stringified)),
-            (list(T::Int64), T::Utf8, None),
+            (list(T::Int64), T::Utf8, Some(Stringified)),
             (T::Null, T::Int32, Some(Exact)),
         ];
         for (from, to, expected) in cases {

@@ -45,8 +45,8 @@ pub struct ColumnProof {
     pub integers: Option<Integers>,
     /// Bytes of all texts or binary values; none for other types.
     pub bytes: Option<u64>,
-    /// Sum of a 64-bit hash of each value ([`hash`](hash::hash)), whatever their order: of the bytes of a text or binary value,
-    /// of the bytes of a number in memory (all NaNs are one), of Arrow's row format for nested types.
+    /// Sum of a 64-bit hash of each value ([`hash`](hash::hash)), whatever their order, modulo 2^64: of what its target says, else of
+    /// the bytes of a text or binary value, of a number in memory (all NaNs are one), of Arrow's row format for nested types.
     pub digest: Option<u64>,
 }
 

@@ -20,6 +20,9 @@ pub const TEXT: &str = "text";
 /// Field metadata of a text column: the most characters (not bytes) that it takes. See [`crate::fate::max_chars`].
 pub const MAX_CHARS: &str = "etl.max_chars";
 
+/// Field metadata of a time or timestamp in microseconds: the column keeps multiples of so many of them.
+pub const STEP_MICROS: &str = "etl.step_micros";
+
 /// Field metadata: the comment on the column.
 pub const COMMENT: &str = "etl.comment";
 

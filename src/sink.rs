@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict, Verify};
+use crate::proof::{ColumnProof, Verdict, Verify, sums};
 use crate::reject::{Refusals, Refuse, Settled};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
@@ -48,10 +48,15 @@ pub trait Sink: Debug + Send + Sync {
         None
     }
 
-    /// `batch`, one of `agreement.target`, as [`Sink::verify`] finds it again: what it finds in another form only (as a text, as
-    /// wire bytes) is in that form. The columns of a receipt are sums over this. Pure, for the processor pool.
-    fn provable(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
-        Ok(batch.clone())
+    /// What `batch`, one of `agreement.target`, adds to the columns of a receipt: sums and digests as [`Sink::verify`] finds them
+    /// again. Pure, for the processor pool.
+    fn proofs(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        Ok(sums::of(batch))
+    }
+
+    /// The same of `rows` rows in bytes; only called after [`Sink::takes`].
+    fn proofs_of_raw(&self, _agreement: &Agreement, _bytes: &Bytes, _rows: u64) -> Result<Vec<ColumnProof>> {
+        Err(Error::new(ErrorKind::Internal, "this sink takes no raw bytes"))
     }
 
     /// Hands the rows to `refuse` that the target will not have of what `token` has staged; the commit, which follows soon, then
@@ -76,8 +81,8 @@ pub trait Sink: Debug + Send + Sync {
         None
     }
 
-    /// Whether [`Writer::write_raw`] takes bytes of `encoding` under this agreement.
-    fn takes(&self, _agreement: &Agreement, _encoding: &Encoding) -> bool {
+    /// Whether [`Writer::write_raw`] takes bytes of `encoding` under this agreement, of which as much can be told as `verify` wants.
+    fn takes(&self, _agreement: &Agreement, _encoding: &Encoding, _verify: Verify) -> bool {
         false
     }
 }
@@ -268,6 +273,9 @@ pub struct Agreement {
     /// What of it another process finds when this one is gone.
     #[serde(default)]
     pub kept: Kept,
+    /// Whether [`Sink::progress`] still knows its commit when [`Endpoint::finish`](crate::endpoint::Endpoint::finish) is done.
+    #[serde(default)]
+    pub marked: bool,
     /// What becomes of rows that the target refuses; a sink that cannot leave them out fails.
     #[serde(default)]
     pub refusals: Refusals,
@@ -323,8 +331,10 @@ pub enum ColumnFate {
     Exact,
     /// Same values in a wider type.
     Widened,
-    /// Values may lose something; a value that would is a reject unless the job allows it.
+    /// Values may lose something; a value that would is a reject.
     Lossy,
+    /// Such values are rounded or cut, as the job allows; one that is beyond the range of the type is a reject.
+    LossAllowed,
     /// Values become text.
     Stringified,
     /// Only the target has it: its default.

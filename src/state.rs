@@ -164,6 +164,9 @@ pub enum StateRecord {
         epoch: u64,
         /// Where a feed goes on.
         position: Option<Json>,
+        /// [`Agreement::marked`]: the target says so, too.
+        #[serde(default)]
+        marked: bool,
     },
     /// The run failed and was swept.
     Aborted {
@@ -194,7 +197,23 @@ impl StateRecord {
             Self::Started { .. } | Self::Held { .. } | Self::Aborted { .. } | Self::Finished { .. } => false,
             // Where nothing outlives the process, nothing has to be found again.
             Self::Planned { agreements, .. } => agreements.iter().any(|agreement| agreement.kept == Kept::Tasks),
-            Self::Wrote { .. } | Self::StepBegun { .. } | Self::Step { .. } | Self::Committed { .. } => true,
+            Self::Committed { position, marked, .. } => !marked || position.is_some(),
+            Self::Wrote { .. } | Self::StepBegun { .. } | Self::Step { .. } => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_rests_on_its_record_unless_the_target_tells_all_of_it() {
+        let committed = |marked, position| StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position, marked };
+        assert!(committed(false, None).is_relied_on());
+        assert!(committed(true, Some(json!({"value": "7"}))).is_relied_on(), "the position is the log's alone");
+        assert!(!committed(true, None).is_relied_on());
     }
 }

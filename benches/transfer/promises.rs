@@ -64,26 +64,23 @@ impl Bench {
                 self.etl(&[&[source, &target, "-q", "-j", "2", "--mode", "append"], &skip[..]].concat())
             })
         };
+        let plain = |prepare: &str| {
+            self.median(|| {
+                self.sql(prepare);
+                self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
+            })
+        };
         let new = format!("drop table if exists target; create table target as {TO_CSV} limit 0");
-        let alone = self.median(|| {
-            self.sql(&new);
-            self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
-        });
+        let alone = plain(&new);
         report("CSV → PG, clean, no skipping", alone, alone);
         report("CSV → PG, clean, skip", skip(&clean, &new), alone);
         report("CSV → PG, 1 % bad by our checks", skip(&dirty, &new), alone);
         let check = format!("{new}; alter table target add check (id % 100 <> 1)");
-        let checked = self.median(|| {
-            self.sql(&format!("{new}; alter table target add check (id % 100 <> 1000)"));
-            self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
-        });
+        let checked = plain(&format!("{new}; alter table target add check (id % 100 <> 1000)"));
         report("CSV → PG, clean, a check", checked, checked);
         report("CSV → PG, 1 % bad by that check", skip(&clean, &check), checked);
         let unique = format!("{new}; alter table target add primary key (id)");
-        let keyed = self.median(|| {
-            self.sql(&unique);
-            self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
-        });
+        let keyed = plain(&unique);
         report("CSV → PG, clean, a primary key", keyed, keyed);
         let taken = format!("{unique}; insert into target {TO_CSV} where id % 100 = 1");
         report("CSV → PG, 1 % bad by that key", skip(&clean, &taken), keyed);
@@ -96,6 +93,7 @@ impl Bench {
         let (url, csv) = (&self.url, self.csv_of(table));
         let (read, parquet) = (format!("{url}#{table}"), format!("{}/verified.parquet", self.folder));
         let target = format!("{url}#target");
+        self.sql("drop table if exists target");
         for (name, source, target) in
             [("PG → PG", &read, &target), ("CSV → PG", &csv, &target), ("PG → Parquet", &read, &parquet)]
         {
@@ -112,22 +110,11 @@ impl Bench {
     pub(super) fn buffer(&self, table: &str) {
         let (read, target) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
         let words = [&read, &target, "-q", "--mode", "replace"];
+        self.sql("drop table if exists target");
         let alone = self.median(|| self.etl(&words));
         report(&format!("{table}: PG → PG, no buffer"), alone, alone);
         let buffered = self.median(|| self.etl(&[&words[..], &["--buffer", &self.folder]].concat()));
         report(&format!("{table}: PG → PG, --buffer"), buffered, alone);
-    }
-
-    /// An empty target with the columns of `table`.
-    fn renewed(&self, table: &str) {
-        self.sql(&format!("drop table if exists target; create table target (like {table})"));
-    }
-
-    /// `table` as a CSV file.
-    fn csv_of(&self, table: &str) -> String {
-        let csv = format!("{}/{table}.csv", self.folder);
-        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
-        csv
     }
 }
 

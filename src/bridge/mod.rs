@@ -1,6 +1,10 @@
-//! Doors out of async Rust over Arrow 59: to the processor pool, to drivers that block, and to C.
+//! Doors out of async Rust over Arrow 59: to the processor pool, to drivers that block, to ADBC, to servers, and to C.
 
+#[cfg(feature = "duckdb")]
+pub mod adbc;
 pub mod blocking;
 pub mod cpu;
 pub mod ffi;
+pub mod login;
 pub mod process;
+pub mod tls;

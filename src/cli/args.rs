@@ -81,8 +81,11 @@ pub(super) enum Command {
     /// List the runs of this user, show one, or give one up
     #[command(after_help = JOBS_EXAMPLES)]
     Jobs(JobsArgs),
-    /// List the connectors, or the options of one
+    /// List the connectors, or show the page of one
     Connectors(ConnectorsArgs),
+    /// Show what becomes of each type of one product in another
+    #[command(after_help = "Example: etl types postgres parquet")]
+    Types(TypesArgs),
     /// Print the completions of a shell
     #[command(after_help = "Example: etl completions bash > ~/.local/share/bash-completion/completions/etl")]
     Completions {
@@ -155,6 +158,9 @@ pub(super) struct TargetArgs {
     /// When columns differ: strict refuses it, ignore copies what both have
     #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
     pub(super) schema: Schema,
+    /// Round or cut values of these columns of DST that it cannot hold, where they are refused otherwise; may be repeated
+    #[arg(long, value_name = "A,B")]
+    pub(super) allow_lossy: Vec<String>,
     /// When rows are seen: once, all at the end, or task, those of each task as it ends
     #[arg(long, value_enum, default_value_t = Publish::Once, hide_possible_values = true)]
     pub(super) publish: Publish,
@@ -214,7 +220,7 @@ pub(super) struct TransformArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct FileArgs {
-    /// Format of SRC: csv, tsv, jsonl, parquet, arrow, arrows [default: by extension]
+    /// Format of SRC: csv, tsv, jsonl, parquet, avro, arrow, arrows [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) from_format: Option<String>,
     /// CSV has a line of column names (the default)
@@ -237,7 +243,7 @@ pub(super) struct FileArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct TargetFileArgs {
-    /// Format of DST: csv, tsv, jsonl, parquet, arrow, arrows [default: by extension]
+    /// Format of DST: csv, tsv, jsonl, parquet, avro, arrow, arrows [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) to_format: Option<String>,
     /// Size of each part file in a folder [default: 256MB]
@@ -362,8 +368,20 @@ pub(super) struct PingArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ConnectorsArgs {
-    /// Show the options of this one
+    /// Show the page of this one
     pub(super) name: Option<String>,
+    #[command(flatten)]
+    pub(super) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TypesArgs {
+    /// Whose types: a connector, or a format of files such as csv
+    #[arg(value_name = "A")]
+    pub(super) source: String,
+    /// Where they are to go
+    #[arg(value_name = "B")]
+    pub(super) target: String,
     #[command(flatten)]
     pub(super) output: OutputArgs,
 }

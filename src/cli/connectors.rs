@@ -1,4 +1,4 @@
-//! `etl connectors`: what can be read and written, and with which options.
+//! `etl connectors`: what can be read and written, and the page of each.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 
 pub(super) fn run(args: &ConnectorsArgs) -> Result<()> {
     match (&args.name, args.output.output) {
-        (Some(name), Output::Text) => printer::data(&options(find(name)?)),
+        (Some(name), Output::Text) => printer::data(find(name)?.page()),
         (Some(name), Output::Json) => printer::json(&described(find(name)?)),
         (None, Output::Text) => printer::data(&list()),
         (None, Output::Json) => {
@@ -27,23 +27,7 @@ fn list() -> String {
             vec![connector.name().to_owned(), connector.aliases().join(", "), connector.summary().to_owned()]
         })
         .collect();
-    format!(
-        "{}\n'etl connectors NAME' shows the options of one.\n",
-        table::aligned(&["name", "also", "what"], &rows, "")
-    )
-}
-
-fn options(connector: &dyn Connector) -> String {
-    let rows: Vec<Vec<String>> = connector
-        .options()
-        .iter()
-        .map(|option| [option.name, option.kind, option.default, option.meaning].map(str::to_owned).to_vec())
-        .collect();
-    let head = format!("{}: {}\n", connector.name(), connector.summary());
-    if rows.is_empty() {
-        return head;
-    }
-    format!("{head}\n{}", table::aligned(&["option", "type", "default", "meaning"], &rows, ""))
+    format!("{}\n'etl connectors NAME' shows the page of one.\n", table::aligned(&["name", "also", "what"], &rows, ""))
 }
 
 fn described(connector: &dyn Connector) -> serde_json::Value {
@@ -51,8 +35,14 @@ fn described(connector: &dyn Connector) -> serde_json::Value {
         .options()
         .iter()
         .map(|option| {
-            let (name, default) = (option.name, option.default);
-            json!({ "name": name, "type": option.kind, "default": default, "meaning": option.meaning })
+            json!({
+                "name": option.name,
+                "type": option.kind,
+                "required": option.required,
+                "default": option.default,
+                "range": option.range,
+                "meaning": option.meaning,
+            })
         })
         .collect();
     json!({

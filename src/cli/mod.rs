@@ -27,6 +27,7 @@ mod settings;
 mod size;
 mod snapshot;
 mod table;
+mod types;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ pub async fn run(invocation: Invocation) -> ExitCode {
         Command::Snapshot(SnapshotCommand::Hold { source, from }) => snapshot::hold(&source, &from).await,
         Command::Jobs(args) => jobs::run(&args).await,
         Command::Connectors(args) => connectors::run(&args),
+        Command::Types(args) => types::run(&args),
         Command::Completions { shell } => completions::run(shell),
     };
     match done {

@@ -132,11 +132,11 @@ fn column(column: &ColumnReport) -> Vec<String> {
     ]
 }
 
-fn fate(fate: ColumnFate) -> &'static str {
+pub(super) fn fate(fate: ColumnFate) -> &'static str {
     match fate {
         ColumnFate::Exact => "exact",
         ColumnFate::Widened => "widened",
-        ColumnFate::Lossy => "lossy",
+        ColumnFate::Lossy | ColumnFate::LossAllowed => "lossy",
         ColumnFate::Stringified => "as text",
         ColumnFate::Added => "its default",
         ColumnFate::Dropped => "not copied",

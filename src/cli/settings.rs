@@ -76,6 +76,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
             Schema::Strict => SchemaPolicy::Strict,
             Schema::Ignore => SchemaPolicy::Ignore,
         },
+        allow_lossy: columns(&args.into.allow_lossy).into_iter().collect(),
         visible: match args.into.publish {
             Publish::Once => Visible::AtOnce,
             Publish::Task => Visible::PerTask,
@@ -264,6 +265,9 @@ mod tests {
     fn lists_and_pairs_keep_quoted_names_whole() {
         let words = ["a.csv", "b.csv", "--select", r#"a,"b,c",-"d""#, "--drop", "e, f"];
         let more = ["--set", r#""x=y"=a=1"#, "--rename", r#"a="B b""#, "--cast", "n:decimal(10,2)"];
+        let lossy = ["--allow-lossy", r#"b,"a,b""#, "--allow-lossy", "b"];
+        let job = settings(&[&words[..], &lossy].concat()).unwrap().job;
+        assert_eq!(job.allow_lossy.iter().collect::<Vec<_>>(), ["a,b", "b"]);
         let job = settings(&[&words[..], &more[..]].concat()).unwrap().job;
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(job.transform.select, ["a", "b,c"]);

@@ -3,16 +3,30 @@
 use crate::connector::Connector;
 use crate::error::{Error, ErrorKind, Result};
 
+#[cfg(feature = "clickhouse")]
+pub mod clickhouse;
+#[cfg(feature = "duckdb")]
+pub mod duckdb;
 pub mod files;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod stream;
+#[cfg(test)]
+mod tests;
 
 /// All connectors of this build.
 pub const CONNECTORS: &[&dyn Connector] = &[
+    #[cfg(feature = "clickhouse")]
+    &clickhouse::Clickhouse,
+    #[cfg(feature = "duckdb")]
+    &duckdb::DuckDb,
     &files::Files,
+    #[cfg(feature = "mysql")]
+    &mysql::Mysql,
     #[cfg(feature = "postgres")]
     &postgres::Postgres,
     #[cfg(feature = "sqlite")]

@@ -15,12 +15,25 @@ pub mod files_and_csv {}
 #[doc = include_str!("postgres.md")]
 pub mod postgres {}
 
+#[doc = include_str!("mysql.md")]
+pub mod mysql {}
+
+#[doc = include_str!("clickhouse.md")]
+pub mod clickhouse {}
+
 #[doc = include_str!("sqlite.md")]
 pub mod sqlite {}
 
-#[doc = include_str!("generated-rows.md")]
+#[doc = include_str!("duckdb.md")]
+pub mod duckdb {}
+
+#[doc = include_str!("types.md")]
 #[doc = ""]
-#[doc = include_str!("../connectors/stream/README.md")]
+#[doc = include_str!("type-matrix.md")]
+#[allow(clippy::doc_markdown, reason = "the tables are what a test writes, with the words of error messages")]
+pub mod types {}
+
+#[doc = include_str!("generated-rows.md")]
 pub mod generated_rows {}
 
 #[doc = include_str!("transforms.md")]
@@ -43,6 +56,9 @@ pub mod diff_and_verify {}
 
 #[doc = include_str!("speed-and-memory.md")]
 pub mod speed_and_memory {}
+
+#[doc = include_str!("adding-a-connector.md")]
+pub mod adding_a_connector {}
 
 #[doc = include_str!("library-use.md")]
 pub mod library_use {}

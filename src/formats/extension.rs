@@ -17,6 +17,7 @@ pub const FORMATS: &[(&str, Format)] = &[
     ("json", Format::Jsonl),
     ("parquet", Format::Parquet),
     ("pq", Format::Parquet),
+    ("avro", Format::Avro),
     ("arrow", Format::Arrow),
     ("ipc", Format::Arrow),
     ("feather", Format::Arrow),
@@ -39,6 +40,8 @@ pub enum Format {
     Jsonl,
     /// Parquet.
     Parquet,
+    /// An Avro object container file.
+    Avro,
     /// An Arrow IPC file.
     Arrow,
     /// An Arrow IPC stream.
@@ -63,6 +66,7 @@ impl Format {
             Self::Tsv => "TSV",
             Self::Jsonl => "JSON lines",
             Self::Parquet => "Parquet",
+            Self::Avro => "Avro",
             Self::Arrow => "Arrow IPC",
             Self::Arrows => "an Arrow IPC stream",
         }

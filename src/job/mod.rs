@@ -3,6 +3,7 @@
 pub mod errors;
 pub mod locator;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,9 @@ pub struct Job {
     pub empty_sync: Toggle,
     /// What happens when columns differ.
     pub schema: SchemaPolicy,
+    /// Columns, as they are sent, of which values that do not fit are rounded or cut.
+    #[serde(default)]
+    pub allow_lossy: BTreeSet<String>,
     /// When rows are to be seen.
     #[serde(default)]
     pub visible: Visible,
@@ -73,6 +77,7 @@ impl Job {
             incremental: None,
             empty_sync: Toggle::Off,
             schema: SchemaPolicy::Strict,
+            allow_lossy: BTreeSet::new(),
             visible: Visible::default(),
             verify: Verify::default(),
             pre_sql: Vec::new(),

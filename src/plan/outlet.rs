@@ -18,7 +18,7 @@ use crate::plan::context::Ends;
 use crate::plan::settle::{Pending, Unsettled};
 use crate::plan::trail::{Origin, Written};
 use crate::plan::write::WriteTarget;
-use crate::proof::{ColumnProof, Verify, sums, total};
+use crate::proof::{ColumnProof, Verify, total};
 use crate::reject::Refusals;
 use crate::sink::{Agreement, Receipt, Sink, Writer};
 
@@ -62,8 +62,8 @@ impl Fitting {
 }
 
 impl<'a> Outlet<'a> {
-    /// Opens the writer of `attempt`.
-    pub(super) async fn open(target: &'a WriteTarget, attempt: &Attempt, ends: &Ends) -> Result<Self> {
+    /// Opens the writer of `attempt`, whose receipt carries as much proof as `verify` says.
+    pub(super) async fn open(target: &'a WriteTarget, attempt: &Attempt, ends: &Ends, verify: Verify) -> Result<Self> {
         let sink = ends.sink(&target.endpoint)?;
         let writer = sink.writer(&target.agreement, attempt).await.map_err(|error| of_target(target, error))?;
         // Of rows that are left out after they were written, too, the place must be known.
@@ -79,20 +79,18 @@ impl<'a> Outlet<'a> {
             refused: 0,
             lost: 0,
             unsettled: None,
-            proof: None,
+            proof: (verify >= Verify::Checksum).then(|| Proof {
+                agreement: Arc::new(target.agreement.clone()),
+                columns: vec![ColumnProof::default(); target.agreement.target.fields().len()],
+            }),
         })
     }
 
     /// Plans the casts of batches with the columns of `incoming`.
-    pub(super) fn expect(&mut self, incoming: &SchemaRef, verify: Verify) -> Result<()> {
+    pub(super) fn expect(&mut self, incoming: &SchemaRef) -> Result<()> {
         let agreement = &self.target.agreement;
         let aligner = Aligner::new(incoming, &agreement.target, &agreement.columns);
         self.aligner = Some(Arc::new(aligner.map_err(|error| self.of_target(error))?));
-        let proves = verify >= Verify::Checksum;
-        self.proof = proves.then(|| Proof {
-            agreement: Arc::new(agreement.clone()),
-            columns: vec![ColumnProof::default(); agreement.target.fields().len()],
-        });
         self.unsettled = (agreement.refusals == Refusals::LeftOut).then(Unsettled::default);
         Ok(())
     }
@@ -136,9 +134,17 @@ impl<'a> Outlet<'a> {
     }
 
     async fn sum_up(&mut self, rows: RecordBatch) -> Result<()> {
+        self.add_proofs(move |sink, agreement| sink.proofs(agreement, &rows)).await
+    }
+
+    /// Adds to the proof, where there is one, what `proofs` finds on the processor pool.
+    async fn add_proofs(
+        &mut self,
+        proofs: impl FnOnce(&dyn Sink, &Agreement) -> Result<Vec<ColumnProof>> + Send + 'static,
+    ) -> Result<()> {
         let Some(proof) = &mut self.proof else { return Ok(()) };
         let (sink, agreement) = (Arc::clone(&self.sink), Arc::clone(&proof.agreement));
-        let more = cpu::run(move || sink.provable(&agreement, &rows).map(|found| sums::of(&found))).await?;
+        let more = cpu::run(move || proofs(&*sink, &agreement)).await?;
         let more = more.map_err(|error| of_target(self.target, error))?;
         proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
         Ok(())
@@ -164,6 +170,8 @@ impl<'a> Outlet<'a> {
 
     /// Hands the next frame to the writer.
     pub(super) async fn write_raw(&mut self, bytes: Bytes, count: u64, origin: Option<Origin>) -> Result<()> {
+        let sent = bytes.clone();
+        self.add_proofs(move |sink, agreement| sink.proofs_of_raw(agreement, &sent, count)).await?;
         self.written.add(count, origin);
         self.writer.write_raw(bytes, count).await.map_err(|error| self.of_row(error))?;
         self.rows += count;

@@ -39,7 +39,7 @@ use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec, WriteTarget};
 use crate::proof::Verify;
 use crate::runner::{PlanShape, Transfer};
-use crate::sink::{Agreement, ColumnPlan, Form, Sink, Tasks, Writers};
+use crate::sink::{Agreement, ColumnFate, ColumnPlan, Form, Sink, Tasks, Writers};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
 
 /// What a pipeline is made of.
@@ -130,8 +130,8 @@ impl Draft {
             let index = self.shape.schema.index_of(plan.incoming.as_ref()?).ok()?;
             self.origins.get(index)?.clone()
         };
-        let passing: Vec<(&ColumnPlan, String)> =
-            agreement.columns.iter().filter_map(|plan| Some((plan, origin(plan)?))).collect();
+        let kept = agreement.columns.iter().filter(|plan| plan.fate != ColumnFate::LossAllowed);
+        let passing: Vec<(&ColumnPlan, String)> = kept.filter_map(|plan| Some((plan, origin(plan)?))).collect();
         let whole = self.columns.fields().iter().all(|field| passing.iter().any(|(_, name)| name == field.name()));
         let written = passing.into_iter().filter_map(|(plan, name)| Some((plan.target.clone()?, name)));
         Unchanged { columns: written.collect(), whole }
@@ -167,7 +167,7 @@ pub struct Terms<'a> {
     pub tasks: Tasks,
     /// The splits that an earlier process cut; none cuts anew.
     pub splits: Option<&'a [Split]>,
-    /// How much proof the receipts carry. Sums need columns: frames do not pass as they are then.
+    /// How much proof the receipts carry.
     pub verify: Verify,
 }
 
@@ -245,7 +245,7 @@ impl Pipeline {
         let reading = self.reading(&root).await?;
         let splits = terms.splits.map_or(reading.splits, <[Split]>::to_vec);
         let pushed_down = self.pushed_down(&root);
-        let framed = if terms.verify < Verify::Checksum { self.framed(&root, targets) } else { None };
+        let framed = self.framed(&root, targets, terms.verify);
         let (root, payload) = match framed {
             Some(framed) => (framed, Payload::Frames),
             None => (root, Payload::Columns),
@@ -376,7 +376,12 @@ impl Pipeline {
     }
 
     /// `root` as a reader of raw frames, where source and sinks share an encoding and nothing lies between.
-    fn framed(&self, root: &Arc<dyn ExecutionPlan>, targets: &[Target]) -> Option<Arc<dyn ExecutionPlan>> {
+    fn framed(
+        &self,
+        root: &Arc<dyn ExecutionPlan>,
+        targets: &[Target],
+        verify: Verify,
+    ) -> Option<Arc<dyn ExecutionPlan>> {
         let read = (&**root as &dyn std::any::Any).downcast_ref::<ReadExec>()?;
         let scan = &read.spec().scan;
         let encoding = self.table.source().encoding(scan).filter(|_| self.transform.limit.is_none())?;
@@ -384,7 +389,8 @@ impl Pipeline {
         let takes = |Target { sink, agreement, .. }: &Target| {
             agreement.target.fields().len() == scan.schema.fields().len()
                 && agreement.target.fields().iter().zip(scan.schema.fields()).all(same)
-                && sink.takes(agreement, &encoding)
+                && agreement.columns.iter().all(|plan| plan.fate != ColumnFate::LossAllowed)
+                && sink.takes(agreement, &encoding, verify)
         };
         if !targets.iter().all(takes) {
             return None;

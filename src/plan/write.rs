@@ -204,7 +204,8 @@ impl Writing {
     /// Writes to all targets at once, as fast as the slowest takes it.
     async fn run(self, mut input: SendableRecordBatchStream) -> Result<RecordBatch> {
         let targets = self.spec.targets.iter().zip(&self.attempts);
-        let opening = try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends)));
+        let opening =
+            try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends, self.spec.verify)));
         // The source is at work while the writers open.
         let (outlets, first) = futures::join!(opening, input.next());
         let mut outlets = outlets?;
@@ -233,7 +234,7 @@ impl Writing {
     /// How many rows did not fit some target.
     async fn write_columns(&self, mut input: SendableRecordBatchStream, outlets: &mut [Outlet<'_>]) -> Result<u64> {
         let schema = input.schema();
-        outlets.iter_mut().try_for_each(|outlet| outlet.expect(&schema, self.spec.verify))?;
+        outlets.iter_mut().try_for_each(|outlet| outlet.expect(&schema))?;
         let mut refused = 0;
         while let Some(batch) = self.received(&mut input).await? {
             let start = Instant::now();

@@ -7,23 +7,33 @@ const BLOCK: usize = 12;
 
 /// The hash of `bytes`, with the seed 0.
 pub fn hash(bytes: &[u8]) -> u64 {
-    // Lengths of values fit 32 bits; those that do not have the hash of a shorter one, and are values all the same.
-    let start = 0x9e37_79b9_u32.wrapping_add(bytes.len() as u32).wrapping_add(3_923_095);
-    let mut state = [start; 3];
+    let mut state = start(bytes.len());
     let mut blocks = bytes.chunks_exact(BLOCK);
     for block in &mut blocks {
         let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
         add(&mut state, [word(0), word(4), word(8)]);
         mix(&mut state);
     }
-    let mut words = [0; 3];
-    for (at, byte) in blocks.remainder().iter().enumerate() {
-        // The lowest byte of the last word stands for the length.
-        let place = if at < 8 { at } else { at + 1 };
-        words[place / 4] |= u32::from(*byte) << (8 * (place % 4));
-    }
-    add(&mut state, words);
+    let rest = blocks.remainder();
+    // The lowest byte of the last word stands for the length.
+    let (mut low, mut high) = ([0; 8], [0; 4]);
+    let (first, last) = rest.split_at(rest.len().min(low.len()));
+    low[..first.len()].copy_from_slice(first);
+    high[1..=last.len()].copy_from_slice(last);
+    let low = u64::from_le_bytes(low);
+    add(&mut state, [low as u32, (low >> 32) as u32, u32::from_le_bytes(high)]);
     finish(state)
+}
+
+/// The hash of the four bytes of `word`, the low one first.
+pub fn of_word(word: u32) -> u64 {
+    let [a, b, c] = start(size_of::<u32>());
+    finish([a.wrapping_add(word), b, c])
+}
+
+fn start(bytes: usize) -> [u32; 3] {
+    // Lengths of values fit 32 bits; those that do not have the hash of a shorter one, and are values all the same.
+    [0x9e37_79b9_u32.wrapping_add(bytes as u32).wrapping_add(3_923_095); 3]
 }
 
 fn add(state: &mut [u32; 3], words: [u32; 3]) {
@@ -81,5 +91,6 @@ mod tests {
         for (text, expected) in given {
             assert_eq!(hash(text.as_bytes()).cast_signed(), expected, "{text:?}");
         }
+        assert_eq!(of_word(u32::from_le_bytes(*b"abcd")), hash(b"abcd"));
     }
 }

@@ -1,28 +1,51 @@
 //! What a batch adds to the proof of a job: sums over its columns, as exact integers.
 
-use arrow::array::{Array, ArrayAccessor, ArrayIter, ArrayRef, AsArray as _, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayAccessor, ArrayIter, ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions};
+use arrow::compute::{max, min};
 use arrow::datatypes::ToByteSlice;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    ArrowNumericType, ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float16Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::downcast_primitive_array;
 use arrow::row::{RowConverter, SortField};
 use num_traits::Float;
 
+use crate::error::Result;
 use crate::proof::hash::hash;
 use crate::proof::{ColumnProof, Integers};
 
 /// The proof of each column of `batch`.
 pub fn of(batch: &RecordBatch) -> Vec<ColumnProof> {
-    batch.columns().iter().map(column_proof).collect()
+    batch.columns().iter().map(|array| ColumnProof { digest: digest(array), ..counted(array) }).collect()
 }
 
-fn column_proof(array: &ArrayRef) -> ColumnProof {
+/// `batch` with every zero of a float without its sign: as it comes back from a target that keeps none.
+pub fn without_signed_zeros(batch: &RecordBatch) -> Result<RecordBatch> {
+    let column = |array: &ArrayRef| -> ArrayRef {
+        match array.data_type() {
+            DataType::Float32 => {
+                Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0))
+            }
+            DataType::Float64 => {
+                Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0))
+            }
+            _ => Arc::clone(array),
+        }
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().iter().map(column).collect();
+    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+}
+
+/// The proof of a column, without a digest.
+pub fn counted(array: &ArrayRef) -> ColumnProof {
     let nulls = array.logical_null_count() as u64;
     let values = array.len() as u64 - nulls;
-    ColumnProof { values, nulls, integers: integers(array), bytes: bytes(array), digest: digest(array) }
+    ColumnProof { values, nulls, integers: integers(array), bytes: bytes(array), digest: None }
 }
 
 /// None for other types, for a sum that outgrows 128 bits, and where there is no value.
@@ -50,14 +73,22 @@ fn integers(array: &dyn Array) -> Option<Integers> {
     }
 }
 
-fn sum<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &dyn Array) -> Option<Integers> {
-    let mut values = array.as_primitive::<T>().iter().flatten().map(Into::into);
-    let first: i128 = values.next()?;
-    let start = Integers { sum: first, least: first, greatest: first };
-    values.try_fold(start, |all, value| {
-        let sum = all.sum.checked_add(value)?;
-        Some(Integers { sum, least: all.least.min(value), greatest: all.greatest.max(value) })
-    })
+fn sum<T: ArrowNumericType<Native: Into<i128>>>(array: &dyn Array) -> Option<Integers> {
+    let array = array.as_primitive::<T>();
+    let (least, greatest) = (min(array)?.into(), max(array)?.into());
+    let sum = match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+        None => total(array.values().iter().copied()),
+        Some(_) => total(array.iter().flatten()),
+    };
+    Some(Integers { sum: sum?, least, greatest })
+}
+
+fn total<N: Into<i128>>(mut values: impl Iterator<Item = N>) -> Option<i128> {
+    // Values of 64 bits, of which a batch has fewer than 2^63, never outgrow it.
+    if size_of::<N>() <= size_of::<i64>() {
+        return Some(values.map(Into::into).sum());
+    }
+    values.try_fold(0_i128, |all, value| all.checked_add(value.into()))
 }
 
 fn bytes(array: &dyn Array) -> Option<u64> {

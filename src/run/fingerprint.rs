@@ -6,7 +6,7 @@
 use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
-use crate::job::locator::{FILE, SQLITE, is_secret, mask};
+use crate::job::locator::{PATHS, is_secret, mask};
 use crate::job::{Job, OnError, Place};
 use crate::sink::Visible;
 
@@ -30,7 +30,7 @@ pub(super) fn folder(job: &Job) -> Option<String> {
     let from_here = |place: &Place| {
         let url = place.options["url"].as_str().unwrap_or_default();
         let path = url.split_once(':').map_or(url, |(_, path)| path);
-        [FILE, SQLITE].contains(&place.connector.as_str()) && !path.starts_with('/')
+        PATHS.contains(&place.connector.as_str()) && !path.starts_with('/')
     };
     let here = || std::env::current_dir().ok().map(|folder| folder.display().to_string());
     if std::iter::once(&job.source).chain(job.targets()).any(from_here) { here() } else { None }
@@ -45,6 +45,7 @@ pub(super) fn recorded(job: &Job) -> Json {
     what["folder"] = Json::from(folder(job));
     // Also when there is none, so that one more is seen as a difference, and one less.
     what["also"] = what["also"].take();
+    what["allowLossy"] = what["allowLossy"].take();
     what
 }
 
@@ -61,6 +62,9 @@ fn described(job: &Job) -> Json {
     });
     if !job.also.is_empty() {
         what["also"] = job.also.iter().map(place).collect();
+    }
+    if !job.allow_lossy.is_empty() {
+        what["allowLossy"] = json!(job.allow_lossy);
     }
     if let Some(incremental) = &job.incremental {
         what["incremental"] = json!(incremental);
@@ -179,7 +183,8 @@ mod tests {
         let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
         let fewer = Arc::new(columns().project(&[0]).unwrap());
         others.push(of(&job(options()), &fewer));
-        let changes: [fn(&mut Job); 5] = [
+        let changes: [fn(&mut Job); 6] = [
+            |job| _ = job.allow_lossy.insert("name".to_owned()),
             |job| job.also.push(job.source.clone()),
             |job| job.transform.filter = None,
             |job| job.pre_sql.push("select 1".to_owned()),

@@ -15,6 +15,7 @@ pub mod jobs;
 mod lease;
 mod life;
 pub mod local;
+mod loss;
 mod queue;
 mod rejects;
 pub mod report;

@@ -31,6 +31,7 @@ use crate::run::buffer;
 use crate::run::fingerprint;
 use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
+use crate::run::loss;
 use crate::run::rejects;
 use crate::run::resume::{Unfinished, can_complete};
 use crate::run::retry::Renewal;
@@ -226,6 +227,7 @@ impl Opened {
     /// Asks the targets how the rows would land, and plans the transfer. Those in `landed` have them already.
     pub(super) async fn agree(&self, job: &Job, landed: &[Landed]) -> Result<Agreed> {
         let mut shape = self.draft.shape.clone();
+        loss::offer_values(job, &mut shape);
         let mut settled = Vec::new();
         loop {
             let goals = goals(job, &self.target, &self.also);
@@ -234,6 +236,9 @@ impl Opened {
             let disputed = targets::disputed(&agreed);
             if disputed.is_empty() {
                 targets::refuse_twice(&agreed)?;
+                let before = landed.iter().map(|landed| &landed.agreement);
+                let all: Vec<_> = before.chain(agreed.iter().map(|target| &target.agreement)).collect();
+                loss::refuse_useless(job, &shape, &all)?;
                 if let (Some(first), false) = (agreed.first_mut(), settled.is_empty()) {
                     first.agreement.notes.push(in_one_form(&settled));
                 }
@@ -261,6 +266,7 @@ impl Opened {
         let sink = endpoint.sink(&place.object)?;
         let agreed = sink.agree(shape, &request).await.at("target", || endpoint.label());
         let mut agreement = agreed.map_err(|error| self.without_position(error))?;
+        loss::allow(job, shape, &mut agreement);
         if !job.also.is_empty() {
             agreement.label = targets::label(&endpoint.label(), &agreement.label);
         }
@@ -340,11 +346,12 @@ impl Opened {
         self.draft.reading.cut
     }
 
-    /// The record of the commit of `sink`, with the position of an incremental copy.
-    pub(super) fn committed(&self, sink: u32) -> StateRecord {
-        let Token { transfer, epoch, .. } = self.token;
+    /// The record of the commit of `target`, with the position of an incremental copy.
+    pub(super) fn committed(&self, target: &Target) -> StateRecord {
+        let Token { transfer, epoch, sink, .. } = target.token;
+        let marked = target.agreement.marked;
         let position = self.window.as_ref().and_then(|window| window.record(sink));
-        StateRecord::Committed { transfer, sink, epoch, position }
+        StateRecord::Committed { transfer, sink, epoch, position, marked }
     }
 
     /// The sizing of an agreed transfer: where it is one plan, who reads and writes.

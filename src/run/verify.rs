@@ -37,6 +37,7 @@ fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
     let changed = sql.is_some() || !set.is_empty() || !rename.is_empty() || limit.is_some();
     let message = match job.mode {
         _ if changed => "rows that are changed on their way are not those of the source",
+        _ if !job.allow_lossy.is_empty() => "values that are rounded or cut are not those of the source",
         WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
         _ if job.errors.on_error == OnError::Skip => "rows that are left out are not in the target",
         _ if key.is_empty() => "the source has no primary key to tell rows apart",

@@ -2,7 +2,7 @@
 //!
 //! A literal that a dialect cannot write exactly is `None`: the caller then leaves the expression to Arrow.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -160,6 +160,163 @@ impl Dialect for Sqlite {
     }
 }
 
+/// MySQL and MariaDB, in a session that takes backslashes in texts for escapes.
+#[derive(Clone, Copy, Debug)]
+pub struct MySql;
+
+impl Dialect for MySql {
+    fn identifier(&self, name: &str) -> String {
+        format!("`{}`", name.replace('`', "``"))
+    }
+
+    fn fold(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn text(&self, value: &str) -> Option<String> {
+        // Bytes mean the same in every sql_mode.
+        let mut literal = "_utf8mb4 x'".to_owned();
+        for byte in value.bytes() {
+            let _ = write!(literal, "{byte:02x}");
+        }
+        Some(if value.is_empty() { "''".to_owned() } else { literal + "'" })
+    }
+
+    fn integer(&self, value: i128) -> Option<String> {
+        Some(value.to_string())
+    }
+
+    fn decimal(&self, digits: &str) -> Option<String> {
+        // More digits would make it another number.
+        let count = digits.bytes().filter(u8::is_ascii_digit).count();
+        (count <= 65 && !digits.contains(['e', 'E'])).then(|| digits.to_owned())
+    }
+
+    fn double(&self, value: f64) -> Option<String> {
+        Some(format!("{value:e}"))
+    }
+
+    fn real(&self, _value: f32) -> Option<String> {
+        // A column of 32 bits is compared in 64 bits with a literal.
+        None
+    }
+
+    fn date(&self, iso: &str) -> Option<String> {
+        Some(format!("DATE '{iso}'"))
+    }
+
+    fn timestamp(&self, iso: &str, _clock: Clock) -> Option<String> {
+        // The session's zone is UTC.
+        Some(format!("TIMESTAMP '{iso}'"))
+    }
+
+    fn is_nan(&self, _column: &str) -> Option<String> {
+        None
+    }
+}
+
+/// `DuckDB`.
+#[derive(Clone, Copy, Debug)]
+pub struct DuckDb;
+
+impl Dialect for DuckDb {
+    fn fold(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn text(&self, value: &str) -> Option<String> {
+        (!value.contains('\0')).then(|| format!("'{}'", value.replace('\'', "''")))
+    }
+
+    fn integer(&self, value: i128) -> Option<String> {
+        // The least one would be read as minus one too many.
+        (value > i128::MIN).then(|| value.to_string())
+    }
+
+    fn decimal(&self, _digits: &str) -> Option<String> {
+        // Compared with a column of another scale, one of the two is cast, and that may fail.
+        None
+    }
+
+    fn double(&self, value: f64) -> Option<String> {
+        Some(format!("'{value:e}'::DOUBLE"))
+    }
+
+    fn real(&self, value: f32) -> Option<String> {
+        Some(format!("'{value:e}'::FLOAT"))
+    }
+
+    fn date(&self, iso: &str) -> Option<String> {
+        Some(format!("DATE '{iso}'"))
+    }
+
+    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String> {
+        Some(match clock {
+            Clock::Wall => format!("TIMESTAMP '{iso}'"),
+            Clock::Utc => format!("TIMESTAMPTZ '{iso}+00'"),
+        })
+    }
+
+    fn is_nan(&self, column: &str) -> Option<String> {
+        Some(format!("isnan({column})"))
+    }
+}
+
+/// ClickHouse.
+#[derive(Clone, Copy, Debug)]
+pub struct ClickHouse;
+
+impl Dialect for ClickHouse {
+    fn identifier(&self, name: &str) -> String {
+        // Backslashes are escapes in names, too.
+        format!("`{}`", name.replace('\\', r"\\").replace('`', r"\`"))
+    }
+
+    fn fold(&self, name: &str) -> String {
+        name.to_owned()
+    }
+
+    fn text(&self, value: &str) -> Option<String> {
+        let escaped = value.replace('\\', r"\\").replace('\'', r"\'").replace('\0', r"\0");
+        Some(format!("'{escaped}'"))
+    }
+
+    fn integer(&self, value: i128) -> Option<String> {
+        // Larger literals are floats.
+        i64::try_from(value).ok().map(|value| value.to_string())
+    }
+
+    fn decimal(&self, _digits: &str) -> Option<String> {
+        None
+    }
+
+    fn double(&self, _value: f64) -> Option<String> {
+        // The reading of literals is fast and not always exact to the last bit.
+        None
+    }
+
+    fn real(&self, _value: f32) -> Option<String> {
+        None
+    }
+
+    fn date(&self, iso: &str) -> Option<String> {
+        is_in_calendar(iso).then(|| format!("toDate32('{iso}')"))
+    }
+
+    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String> {
+        (clock == Clock::Utc && is_in_calendar(iso)).then(|| format!("toDateTime64('{iso}', 6, 'UTC')"))
+    }
+
+    fn is_nan(&self, column: &str) -> Option<String> {
+        Some(format!("isNaN({column})"))
+    }
+}
+
+/// Whether ClickHouse has the year with which `iso` begins: others it moves to the first or the last that it has.
+fn is_in_calendar(iso: &str) -> bool {
+    iso.get(..4).and_then(|year| year.parse::<u16>().ok()).is_some_and(|year| (1900..=2299).contains(&year))
+}
+
 /// One part of an object name as a user typed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamePart {
@@ -264,6 +421,9 @@ mod tests {
         assert_eq!(doubles, ["0.1", "0.0", "0.00001", "-2.0", "1000000000000000.0"]);
         assert_eq!([9e-6, 1.1e15, 0.1 + 0.2, 5e-324].map(|value| Sqlite.double(value)), [None, None, None, None]);
         assert_eq!(Postgres.double(1e300).unwrap(), "'1e300'::float8");
+        assert_eq!(MySql.identifier("a`b"), "`a``b`");
+        assert_eq!(MySql.text("it's \\").unwrap(), "_utf8mb4 x'69742773205c'");
+        assert_eq!(MySql.double(0.1).unwrap(), "1e-1");
     }
 
     proptest! {

@@ -1,27 +1,43 @@
-//! Ranges of an integer key, from its least and greatest value and, better, from a sample of its values.
+//! Ranges of a key, from its least and greatest value and, better, from a sample of its values.
 //!
 //! Pure arithmetic. There are never more ranges than wanted, however sparse the key is: a sample puts the
 //! borders where the rows are, and without one a gap costs empty ranges but no more of them.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 /// Keys from `low` up to, but without, `high`. An absent end is open, so all ranges together hold every key.
+///
+/// A key is a number, or whatever the SQL of its database compares with a column: a literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyRange {
+pub struct KeyRange<K = i64> {
     /// The least key.
-    pub low: Option<i64>,
+    pub low: Option<K>,
     /// The first key after the range.
-    pub high: Option<i64>,
+    pub high: Option<K>,
 }
 
-impl KeyRange {
+impl<K> KeyRange<K> {
     /// Every key.
     pub const ALL: Self = Self { low: None, high: None };
 
+    /// The ranges between ascending `borders`, and those beyond them.
+    pub fn between(borders: &[K]) -> Vec<Self>
+    where
+        K: Clone,
+    {
+        let lows = std::iter::once(None).chain(borders.iter().cloned().map(Some));
+        let highs = borders.iter().cloned().map(Some).chain(std::iter::once(None));
+        lows.zip(highs).map(|(low, high)| Self { low, high }).collect()
+    }
+}
+
+impl<K: Display> KeyRange<K> {
     /// The range as a condition on `column`, which is already quoted; none when it holds every key.
     /// NULL is in no bounded range: split by a key that refuses NULL.
     pub fn condition(&self, column: &str) -> Option<String> {
-        match (self.low, self.high) {
+        match (&self.low, &self.high) {
             (None, None) => None,
             (Some(low), None) => Some(format!("{column} >= {low}")),
             (None, Some(high)) => Some(format!("{column} < {high}")),
@@ -43,13 +59,22 @@ pub struct Spread {
 
 /// Cuts the keys into at most `wanted` ranges, ascending, which together hold every key once.
 pub fn cut(spread: &Spread, wanted: usize) -> Vec<KeyRange> {
-    let mut borders =
-        if spread.sample.is_empty() { even_borders(spread, wanted) } else { sample_borders(spread, wanted) };
+    let mut borders = if spread.sample.is_empty() {
+        even_borders(spread, wanted)
+    } else {
+        let mut sample = spread.sample.clone();
+        sample.sort_unstable();
+        at_ranks(&sample, wanted)
+    };
     borders.retain(|border| *border > spread.min && *border <= spread.max);
     borders.dedup();
-    let lows = std::iter::once(None).chain(borders.iter().copied().map(Some));
-    let highs = borders.iter().copied().map(Some).chain(std::iter::once(None));
-    lows.zip(highs).map(|(low, high)| KeyRange { low, high }).collect()
+    KeyRange::between(&borders)
+}
+
+/// Up to `wanted` - 1 of the keys of an ascending `sample`, at even distances in rank; the first key is none of them.
+pub fn at_ranks<K: Clone>(sample: &[K], wanted: usize) -> Vec<K> {
+    let pieces = wanted.clamp(1, sample.len().max(1));
+    (1..pieces).map(|index| sample[index * sample.len() / pieces].clone()).collect()
 }
 
 /// Borders at even distances in value.
@@ -58,14 +83,6 @@ fn even_borders(spread: &Spread, wanted: usize) -> Vec<i64> {
     let pieces = i128::try_from(wanted).unwrap_or(i128::MAX).clamp(1, span.max(1));
     let border = |index: i128| i64::try_from(i128::from(spread.min) + span * index / pieces).unwrap_or(i64::MAX);
     (1..pieces).map(border).collect()
-}
-
-/// Borders at even distances in rank.
-fn sample_borders(spread: &Spread, wanted: usize) -> Vec<i64> {
-    let mut sample = spread.sample.clone();
-    sample.sort_unstable();
-    let pieces = wanted.clamp(1, sample.len() + 1);
-    (1..pieces).map(|index| sample[index * sample.len() / pieces]).collect()
 }
 
 #[cfg(test)]
@@ -96,6 +113,16 @@ mod tests {
         sample.push(i64::MAX - 1);
         let ranges = cut(&Spread { min: 0, max: i64::MAX, sample }, 4);
         assert_eq!(ranges.iter().map(|range| range.low).collect::<Vec<_>>(), [None, Some(25), Some(50), Some(75)]);
+    }
+
+    #[test]
+    fn keys_of_any_type_are_cut_by_rank() {
+        let sample = ["'a'", "'b'", "'c'", "'d'"];
+        assert_eq!(at_ranks(&sample, 2), ["'c'"]);
+        assert_eq!(at_ranks(&sample, 100), ["'b'", "'c'", "'d'"], "before the first is nothing");
+        assert!(at_ranks::<String>(&[], 100).is_empty());
+        let conditions: Vec<_> = KeyRange::between(&["'b'", "'d'"]).iter().map(|range| range.condition("k")).collect();
+        assert_eq!(conditions.iter().flatten().collect::<Vec<_>>(), ["k < 'b'", "k >= 'b' AND k < 'd'", "k >= 'd'"]);
     }
 
     proptest! {

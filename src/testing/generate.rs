@@ -278,7 +278,7 @@ fn days(limits: &Limits) -> [i64; 8] {
         -1,
         day(first, 1, 1),
         day(last, 12, 31),
-        day(1582, 10, 15),
+        day(first.max(1582), 10, 15),
         day(1900, 2, 28),
         day(2000, 2, 29),
         day(2038, 1, 19),

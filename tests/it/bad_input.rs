@@ -53,23 +53,29 @@ fn files_that_cannot_be_read() {
         ("many.csv", b"a,b\n1,2\n3,4,5\n"),
         ("few.csv", b"a,b\n1,2\n3\n"),
         ("empty.csv", b""),
+        ("text.avro", b"this is no Avro at all, whatever its name says"),
         ("text.parquet", b"this is no Parquet at all, whatever its name says"),
         ("unknown.xyz", b"a,b\n1,2\n"),
         ("late.csv", &[csv((0..20_000).map(|id| (id, id))), b"x,1\n".to_vec()].concat()),
     ]);
     let path = folder.path();
     copied(path, &["good.csv", "good.parquet"]);
+    copied(path, &["good.csv", "good.avro"]);
+    let avro = std::fs::read(path.join("good.avro")).unwrap();
+    std::fs::write(path.join("cut.avro"), &avro[..avro.len() - 1]).unwrap();
     let parquet = std::fs::read(path.join("good.parquet")).unwrap();
     std::fs::write(path.join("cut.parquet"), &parquet[..parquet.len() / 2]).unwrap();
     copied(path, &["good.csv", "good.csv.gz"]);
     let gz = std::fs::read(path.join("good.csv.gz")).unwrap();
     std::fs::write(path.join("cut.csv.gz"), &gz[..gz.len() / 2]).unwrap();
     let before = names(path);
-    let table: [(&str, i32, &[&str]); 9] = [
+    let table: [(&str, i32, &[&str]); 11] = [
         ("missing.csv", 1, &["missing.csv", "does not exist"]),
         ("many.csv", 1, &["many.csv", "line 3", "3 fields, expected 2"]),
         ("few.csv", 1, &["few.csv", "line 3", "1 field, expected 2"]),
         ("empty.csv", 1, &["empty.csv", "empty"]),
+        ("text.avro", 1, &["text.avro", "does not hold Avro"]),
+        ("cut.avro", 1, &["cut.avro", "Avro", "end too early"]),
         ("text.parquet", 1, &["text.parquet", "does not hold Parquet"]),
         ("cut.parquet", 1, &["cut.parquet", "Parquet", "damaged"]),
         ("cut.csv.gz", 1, &["cut.csv.gz", "end too early"]),
@@ -281,6 +287,7 @@ fn a_full_disk() {
     for (target, flags) in [
         ("new.csv", ""),
         ("new.parquet", ""),
+        ("new.avro", ""),
         ("new.db#t", ""),
         ("old.csv", "--mode append"),
         ("old.db#t", "--mode append"),

@@ -27,7 +27,7 @@ fn help_and_version_go_to_stdout() {
     let copy = etl(&["copy", "--help"]);
     assert!(copy.stdout.contains("[default: create]"));
     // One line a flag, or a little more: nobody reads more.
-    assert!(copy.stdout.lines().count() < 120, "{}", copy.stdout.lines().count());
+    assert!(copy.stdout.lines().count() < 125, "{}", copy.stdout.lines().count());
     assert!(copy.stdout.lines().all(|line| line.chars().count() <= 120));
 }
 
@@ -89,10 +89,14 @@ fn connectors_are_listed_with_their_options() {
         assert!(list.stdout.lines().any(|line| line.starts_with(name)), "{}", list.stdout);
     }
     let stream = etl(&["connectors", "stream"]);
-    assert!(stream.stdout.contains("How many rows to make"), "{}", stream.stdout);
+    assert_eq!(stream.stdout, include_str!("../../src/connectors/stream/README.md"));
     let json = etl(&["connectors", "--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     assert_eq!(json["connectors"].as_array().unwrap().len(), list.stdout.lines().count() - 3);
+    let json: Json = serde_json::from_str(&etl(&["connectors", "gen", "--output", "json"]).stdout).unwrap();
+    let option = |place: usize| &json["options"][place];
+    assert_eq!((&option(0)["name"], &option(0)["required"]), (&"url".into(), &true.into()), "{json}");
+    assert_eq!((&option(3)["required"], &option(3)["range"]), (&false.into(), &"0.001 to 100000".into()), "{json}");
 }
 
 #[test]
@@ -135,7 +139,7 @@ fn places(folder: &Path) -> Vec<String> {
     let url = postgres();
     psql(&url, "create table t (id bigint, v text); insert into t values (1, 'a'), (2, null), (3, 'c')");
     let source = format!("{url}#t");
-    let files = ["t.csv", "t.jsonl", "t.parquet", "t.arrow", "t.arrows", "t.db#t"];
+    let files = ["t.csv", "t.jsonl", "t.parquet", "t.avro", "t.arrow", "t.arrows", "t.db#t"];
     for target in files {
         copied(folder, &[&source, target]);
     }
@@ -297,13 +301,15 @@ fn a_schema_is_shown_in_the_words_of_others() {
     assert_eq!(schema("arrow").lines().count(), 15);
 }
 
-/// Every command that README and handbook show is one that the program understands.
+/// Every command that README, handbook and the pages of connectors show is one that the program understands.
 #[test]
 fn commands_of_the_handbook_are_understood() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let pages = std::fs::read_dir(folder.join("src/docs")).unwrap().map(|page| page.unwrap().path());
+    let listed = |place: &str| std::fs::read_dir(folder.join(place)).unwrap().map(|entry| entry.unwrap().path());
+    let connectors = listed("src/connectors").map(|folder| folder.join("README.md")).filter(|page| page.exists());
+    let pages = listed("src/docs").chain(connectors).chain([folder.join("README.md")]);
     let mut understood = 0;
-    for page in pages.chain([folder.join("README.md")]).filter(|page| page.extension().is_some_and(|end| end == "md")) {
+    for page in pages.filter(|page| page.extension().is_some_and(|end| end == "md")) {
         let text = std::fs::read_to_string(&page).unwrap().replace("\\|", "|");
         for words in text.lines().flat_map(commands_in) {
             // The shell parts the words as it does for a user.

@@ -152,6 +152,113 @@ async fn postgres() {
     passes(&Postgres).await;
 }
 
+/// A table of a database of its own, in `MySQL` or `MariaDB`.
+#[derive(Debug)]
+struct Mysql {
+    database: fn() -> String,
+    names: &'static [&'static str],
+    negative_zero: bool,
+}
+
+#[async_trait]
+impl Fixture for Mysql {
+    async fn target(&self) -> Result<Target> {
+        let url = (self.database)();
+        Target::opened_by(move || endpoint("mysql", &json!({"url": url})), table())
+    }
+
+    async fn debris(&self, target: &Target) -> Result<Vec<String>> {
+        // The table of marks belongs to no run.
+        let tables = crate::server::mariadb_client(&target.endpoint.label(), "show tables");
+        let own = ["conformance", "etl_commits"];
+        Ok(tables.lines().filter(|name| !own.contains(name)).map(str::to_owned).collect())
+    }
+
+    fn modes(&self) -> Vec<WriteMode> {
+        conformance::modes_by_key()
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        generate::fields_named(self.names)
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { nan: false, infinity: false, negative_zero: self.negative_zero, ..Limits::default() }
+    }
+
+    fn returned(&self, field: &Field) -> DataType {
+        match field.data_type() {
+            DataType::Boolean => DataType::Int8,
+            other => other.clone(),
+        }
+    }
+
+    fn widest(&self) -> usize {
+        // A page of InnoDB holds some two hundred texts of a row.
+        300
+    }
+
+    fn longest(&self) -> usize {
+        // More than one packet; the servers of the tests take 64 MiB at once.
+        20 << 20
+    }
+}
+
+const MYSQL_TYPES: &[&str] = &[
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal_5_2",
+    "decimal_18_4",
+    "decimal_38_0",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+];
+const MARIADB_TYPES: &[&str] = &[
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal_5_2",
+    "decimal_18_4",
+    "decimal_38_0",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+    "uuid",
+    "json",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql() {
+    passes(&Mysql { database: crate::server::mysql, names: MYSQL_TYPES, negative_zero: true }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb() {
+    passes(&Mysql { database: crate::server::mariadb, names: MARIADB_TYPES, negative_zero: false }).await;
+}
+
 /// One file of one format; `extension` says which.
 #[derive(Debug)]
 struct Files {
@@ -184,6 +291,12 @@ impl Fixture for Files {
     }
     fn fields(&self) -> Vec<Field> {
         generate::fields_named(self.names)
+    }
+    fn returned(&self, field: &Field) -> DataType {
+        match field.data_type() {
+            DataType::UInt64 if self.extension == "avro" => DataType::Decimal128(20, 0),
+            other => other.clone(),
+        }
     }
     fn limits(&self) -> Limits {
         Limits { nan: self.nan, infinity: self.nan, ..Limits::default() }
@@ -266,6 +379,36 @@ const PARQUET_TYPES: &[&str] = &[
     "int32_list",
     "text_list",
 ];
+const AVRO_TYPES: &[&str] = &[
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal_5_2",
+    "decimal_18_4",
+    "decimal_38_0",
+    "decimal_38_38",
+    "decimal_76_0",
+    "decimal_76_38",
+    "text",
+    "binary",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "duration",
+    "uuid",
+    "json",
+    "int32_list",
+    "text_list",
+];
 const ARROW_TYPES: &[&str] = &[
     "bool",
     "int8",
@@ -313,6 +456,11 @@ async fn json_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn avro() {
+    passes(&Files { extension: "avro", names: AVRO_TYPES, typed: true, nan: true }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parquet() {
     passes(&Files { extension: "parquet", names: PARQUET_TYPES, typed: true, nan: true }).await;
 }
@@ -322,4 +470,38 @@ async fn arrow_ipc() {
     for extension in ["arrow", "arrows"] {
         passes(&Files { extension, names: ARROW_TYPES, typed: true, nan: true }).await;
     }
+}
+
+/// A table of a database of its own.
+#[derive(Debug)]
+struct Clickhouse;
+
+#[async_trait]
+impl Fixture for Clickhouse {
+    async fn target(&self) -> Result<Target> {
+        let url = crate::server::clickhouse();
+        Target::opened_by(move || endpoint("clickhouse", &json!({"url": url})), table())
+    }
+
+    async fn debris(&self, target: &Target) -> Result<Vec<String>> {
+        // The table of marks belongs to no run.
+        let tables = crate::server::clickhouse_client(&target.endpoint.label(), "show tables");
+        let own = ["conformance", "etl_commits"];
+        Ok(tables.lines().filter(|name| !own.contains(name)).map(str::to_owned).collect())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        // An Array takes no NULL, and an interval of months, days and time is text.
+        let without = ["int32_list", "text_list", "interval"];
+        generate::fields().into_iter().filter(|field| !without.contains(&field.name().as_str())).collect()
+    }
+
+    fn limits(&self) -> Limits {
+        Limits { years: (1900, 2299), ..Limits::default() }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clickhouse() {
+    passes(&Clickhouse).await;
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::Field;
+use arrow::datatypes::{DataType, Field};
 use arrow_etl::connectors;
 use arrow_etl::endpoint::{ObjectRef, OpenRequest};
 use arrow_etl::error::Result;
@@ -49,8 +49,15 @@ impl Fixture for Folder {
             // What inference finds again by itself; casts are tested with single files.
             return generate::fields_named(&["bool", "int64", "float64", "text", "date", "timestamp", "timestamptz"]);
         }
-        // Parquet has no interval of months, days and nanoseconds: it becomes text.
+        // Parquet and Avro have no interval of months, days and nanoseconds: it becomes text.
         generate::fields().into_iter().filter(|field| field.name() != "interval").collect()
+    }
+
+    fn returned(&self, field: &Field) -> DataType {
+        match field.data_type() {
+            DataType::UInt64 if self.format == "avro" => DataType::Decimal128(20, 0),
+            other => other.clone(),
+        }
     }
 
     /// Text without rows says nothing of types.
@@ -67,6 +74,11 @@ async fn passes(fixture: Folder) {
 #[tokio::test(flavor = "multi_thread")]
 async fn folder_of_parquet() {
     passes(Folder { format: "parquet" }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folder_of_avro() {
+    passes(Folder { format: "avro" }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,7 +136,8 @@ async fn every_format_is_a_source_and_a_target_of_a_copy() {
     let folder = folder.path();
     write_source(folder);
     let first = rows(folder, "a.csv").await;
-    let names = ["b.jsonl", "c.tsv", "d.jsonl.gz", "e.parquet", "f.jsonl.zst", "g.arrow", "h.csv.gz", "i.arrows"];
+    let names =
+        ["b.jsonl", "c.tsv", "d.jsonl.gz", "e.parquet", "f.jsonl.zst", "g.arrow", "h.csv.gz", "i.arrows", "l.avro"];
     let mut from = "a.csv";
     for to in names.into_iter().chain(["j.ndjson", "k.csv"]) {
         assert_eq!(copied(folder, from, to, WriteMode::Create).await.unwrap().rows, 20_000, "{from} to {to}");
@@ -144,7 +157,7 @@ async fn the_same_append_twice_doubles_the_rows_of_every_format() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_source(folder);
-    for to in ["t.csv", "t.tsv.gz", "t.jsonl", "t.parquet", "t.arrow", "t.arrows", "parts/"] {
+    for to in ["t.csv", "t.tsv.gz", "t.jsonl", "t.parquet", "t.avro", "t.arrow", "t.arrows", "parts/"] {
         for times in 1..=2 {
             copied(folder, "a.csv", to, WriteMode::Append).await.unwrap();
             assert_eq!(rows(folder, to).await.num_rows(), times * 20_000, "{to}");

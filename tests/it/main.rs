@@ -1,6 +1,6 @@
-//! The one integration binary. `tests/run` starts the server that it needs and runs it.
+//! The one integration binary. `tests/run` starts the servers that it needs and runs it.
 //!
-//! A test that wants PostgreSQL calls [`server::postgres`]: every call is a database of its own.
+//! A test that wants PostgreSQL calls [`server::postgres`], and so on: every call is a database of its own.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "everything here is a test")]
 #![allow(clippy::items_after_statements, clippy::cloned_ref_to_slice_refs, reason = "tests read better so")]
 #![allow(
@@ -12,17 +12,24 @@
 )]
 
 mod also;
+mod avro;
 mod bad_input;
 mod buffer;
 mod cli;
+mod clickhouse;
 mod conformance;
 mod diff;
+mod duckdb;
 mod engine;
 mod files;
 mod incremental;
 mod interrupted;
 mod layering;
+mod lossy;
+mod matrix;
 mod merge;
+mod mysql;
+mod new_connector;
 mod outage;
 mod pairs;
 mod plan;
@@ -38,3 +45,4 @@ mod run;
 mod server;
 mod sqlite;
 mod state;
+mod types;

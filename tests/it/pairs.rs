@@ -1,14 +1,20 @@
-//! `etl copy` over all pairs of {PostgreSQL, SQLite, CSV, JSON lines, Parquet, Arrow IPC}, value by value.
+//! `etl copy` over all pairs of {PostgreSQL, SQLite, MySQL, MariaDB, DuckDB, CSV, JSON lines, Parquet, Avro, Arrow IPC}, value by
+//! value.
 //!
-//! The truth is a table that `psql` and `sqlite3` were told in SQL. Whatever a pair has written is copied back into both
-//! databases, where those clients compare it with their own table.
+//! The truth is a table that `psql`, `sqlite3`, `mariadb` and DuckDB's own client were told in SQL. Whatever a pair has written is
+//! copied back into the first two, where those clients compare it with their own table; what is in MySQL, MariaDB and DuckDB is
+//! compared there, too.
 
 use std::path::{Path, PathBuf};
 
 use crate::program::copied;
 use crate::server;
 
-const KINDS: [&str; 6] = ["postgres", "sqlite", "csv", "parquet", "arrow", "jsonl"];
+const KINDS: [&str; 10] =
+    ["postgres", "sqlite", "mysql", "mariadb", "duckdb", "csv", "parquet", "avro", "arrow", "jsonl"];
+
+/// Those that were told the truth in SQL.
+const DATABASES: [&str; 5] = ["postgres", "sqlite", "mysql", "mariadb", "duckdb"];
 
 /// id, name, price, ok, day, at, ratio.
 const ROWS: &str = r#"
@@ -25,21 +31,33 @@ lines', '99999999.9999', NULL, '9999-12-31', '9999-12-31 23:59:59.999999', 1e300
     (9223372036854775807, '{"a": [1, null]}', '10.0000', true, '1582-10-15', '1582-10-15 00:00:00', 1.25),
     (-9223372036854775808, 'true', '-11.1111', false, '2024-03-31', '2024-03-31 02:30:00', 2.5)"#;
 
-/// A world with the true table in it, in both databases.
+/// A world with the true table in it, in all databases.
 struct World {
     folder: tempfile::TempDir,
     postgres: String,
+    mysql: String,
+    mariadb: String,
 }
 
 impl World {
     fn new() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap(), postgres: server::postgres() };
+        let folder = tempfile::tempdir().unwrap();
+        let world = Self { folder, postgres: server::postgres(), mysql: server::mysql(), mariadb: server::mariadb() };
         let postgres = "create table truth (id bigint primary key, name text, price numeric(12,4), ok boolean, day date, \
                         at timestamp, ratio double precision)";
         server::psql(&world.postgres, &format!("{postgres}; insert into truth values {ROWS}"));
         let sqlite = "create table truth (id bigint primary key, name text, price decimal_text(12,4), ok boolean, \
                       day date, at timestamp, ratio double)";
         server::sqlite3(&world.database("truth"), &format!("{sqlite}; insert into truth values {ROWS}"));
+        let mysql = "set sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES'; create table truth (id bigint primary key, \
+                     name longtext, price decimal(12,4), ok boolean, day date, at datetime(6), ratio double) \
+                     default character set utf8mb4";
+        for url in [&world.mysql, &world.mariadb] {
+            server::mariadb_client(url, &format!("{mysql}; insert into truth values {ROWS}"));
+        }
+        let duckdb = "create table truth (id bigint primary key, name varchar, price decimal(12,4), ok boolean, \
+                      day date, \"at\" timestamp, ratio double)";
+        server::duckdb(&world.duckdb("truth"), &format!("{duckdb}; insert into truth values {ROWS}"));
         world
     }
 
@@ -51,11 +69,18 @@ impl World {
         self.path().join(format!("{name}.db"))
     }
 
+    fn duckdb(&self, name: &str) -> PathBuf {
+        self.path().join(format!("{name}.duckdb"))
+    }
+
     /// The locator of `name` in a place of `kind`.
     fn place(&self, kind: &str, name: &str) -> String {
         match kind {
             "postgres" => format!("{}#{name}", self.postgres),
             "sqlite" => format!("{name}.db#{name}"),
+            "mysql" => format!("{}#{name}", self.mysql),
+            "mariadb" => format!("{}#{name}", self.mariadb),
+            "duckdb" => format!("{name}.duckdb#{name}"),
             extension => format!("{name}.{extension}"),
         }
     }
@@ -67,32 +92,37 @@ impl World {
     /// The true table as a place of `kind`.
     fn truth(&self, kind: &str) -> String {
         let place = self.place(kind, "truth");
-        if !["postgres", "sqlite"].contains(&kind) {
+        if !DATABASES.contains(&kind) {
             self.copy(&self.place("postgres", "truth"), &place);
         }
         place
     }
 
-    /// Compares what is at `place` with the truth, in both databases.
+    /// Compares what is at `place` with the truth, in all databases.
     fn is_true(&self, kind: &str, name: &str) {
         let back = format!("{name}_back");
-        let in_postgres = if kind == "postgres" { name } else { back.as_str() };
-        let in_sqlite = if kind == "sqlite" { name } else { back.as_str() };
-        if kind != "postgres" {
-            self.copy(&self.place(kind, name), &self.place("postgres", &back));
-        }
-        if kind != "sqlite" {
-            self.copy(&self.place(kind, name), &self.place("sqlite", &back));
-        }
+        let [in_postgres, in_sqlite] = ["postgres", "sqlite"].map(|database| {
+            if kind == database {
+                return name;
+            }
+            self.copy(&self.place(kind, name), &self.place(database, &back));
+            back.as_str()
+        });
         assert_eq!(self.postgres_differs(in_postgres), "", "{name} in PostgreSQL");
         assert_eq!(self.sqlite_differs(in_sqlite), "", "{name} in SQLite");
+        match kind {
+            "mysql" => assert_eq!(mysql_differs(&self.mysql, name), "", "{name} in MySQL"),
+            "mariadb" => assert_eq!(mysql_differs(&self.mariadb, name), "", "{name} in MariaDB"),
+            "duckdb" => assert_eq!(self.duckdb_differs(name), "", "{name} in DuckDB"),
+            _ => {}
+        }
     }
 
     /// Rows that only one of the two tables has. A text file knows less of types than a table: values are compared.
     fn postgres_differs(&self, table: &str) -> String {
         let rows = |table: &str| {
             format!(
-                "select id::bigint, name::text, price::numeric(12,4)::text, ok::boolean, day::date, at::timestamp, \
+                "select id::bigint, name::text, price::numeric(12,4)::text, ok::text::boolean, day::date, at::timestamp, \
                  ratio::double precision::text from {table}"
             )
         };
@@ -101,6 +131,22 @@ impl World {
             "select 'lost', * from ({truth} except all {copy}) a union all select 'new', * from ({copy} except all {truth}) b"
         );
         server::psql(&self.postgres, &sql)
+    }
+
+    fn duckdb_differs(&self, table: &str) -> String {
+        let rows = |table: &str| {
+            format!(
+                "select id::bigint, name::varchar, price::decimal(12,4)::varchar, ok::boolean, day::date, \"at\"::timestamp, \
+                 ratio::double from {table}"
+            )
+        };
+        let (truth, copy) = (rows("truth"), rows(&format!("other.{table}")));
+        let sql = format!(
+            "attach '{}' as other; select 'lost', * from ({truth} except all {copy}) a \
+             union all select 'new', * from ({copy} except all {truth}) b",
+            self.duckdb(table).display()
+        );
+        server::duckdb(&self.duckdb("truth"), &sql)
     }
 
     /// SQLite compares kinds of values, too: a number as text is another value. Of decimals it keeps digits as they come.
@@ -118,6 +164,17 @@ impl World {
         );
         server::sqlite3(&self.database("truth"), &sql)
     }
+}
+
+/// Rows of the truth that `table` has not or has otherwise, and its number of rows if that is another one.
+fn mysql_differs(url: &str, table: &str) -> String {
+    let sql = format!(
+        "select 'lost', t.id from truth t left join {table} c on c.id = t.id and cast(c.name as binary) <=> \
+         cast(t.name as binary) and c.price <=> t.price and c.ok <=> t.ok and c.day <=> t.day and c.at <=> t.at and \
+         c.ratio <=> t.ratio where c.id is null; \
+         select 'count', count(*) from {table} having count(*) <> (select count(*) from truth)"
+    );
+    server::mariadb_client(url, &sql)
 }
 
 /// Copies the true table out of a place of `kind` into one of every kind.
@@ -142,6 +199,21 @@ fn every_value_arrives_from_sqlite() {
 }
 
 #[test]
+fn every_value_arrives_from_mysql() {
+    every_value_arrives_from("mysql");
+}
+
+#[test]
+fn every_value_arrives_from_mariadb() {
+    every_value_arrives_from("mariadb");
+}
+
+#[test]
+fn every_value_arrives_from_duckdb() {
+    every_value_arrives_from("duckdb");
+}
+
+#[test]
 fn every_value_arrives_from_csv() {
     every_value_arrives_from("csv");
 }
@@ -154,6 +226,11 @@ fn every_value_arrives_from_json_lines() {
 #[test]
 fn every_value_arrives_from_parquet() {
     every_value_arrives_from("parquet");
+}
+
+#[test]
+fn every_value_arrives_from_avro() {
+    every_value_arrives_from("avro");
 }
 
 #[test]

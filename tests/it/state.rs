@@ -77,6 +77,17 @@ fn a_plan_says_where_the_run_would_be_recorded() {
     assert_eq!(psql(&url, "select to_regclass('runs') is null"), "t", "a plan makes nothing");
 }
 
+#[test]
+fn a_table_whose_leases_would_have_its_own_name_is_refused() {
+    let (machine, url) = (machine(), postgres());
+    let with = |length| etl(&machine, &["jobs", "--state", &format!("{url}#{}", "r".repeat(length))]);
+    let refused = with(58);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("too long"), "{}", refused.stderr);
+    let longest = with(57);
+    assert_eq!(longest.code, 0, "{}", longest.stderr);
+}
+
 /// Starts a copy that is slow enough to be met, and kills it when two of its tasks are written.
 fn killed(machine: &TempDir, words: &[&str], wrote: impl Fn() -> u64) {
     let mut copy = start(machine, &[words, &["--progress", "none", "--limit-rate", "100k rows/s"]].concat());

@@ -1,4 +1,5 @@
-//! Reading Parquet and Arrow IPC: row groups and batches are splits; columns of a row group decode side by side.
+//! Reading Parquet, Avro and Arrow IPC: row groups, blocks and batches are splits; columns of a row group decode side by
+//! side.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use super::prune;
 use super::read::Piece;
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::{ipc, parquet, plain};
+use crate::formats::{avro, ipc, parquet, plain};
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
@@ -40,23 +41,40 @@ pub(super) fn plan(
 ) -> Result<Vec<Split>> {
     match input.footer()? {
         Footer::Parquet(footer) => Ok(plan_groups((file, footer), scan, goal, notes)),
+        Footer::Avro(footer) => {
+            let segments = footer.segments();
+            let sizes: Vec<u64> = segments.iter().map(|segment| segment.range.end - segment.range.start).collect();
+            let split = |(range, bytes): (Range<usize>, u64)| {
+                let rows = segments[range.clone()].iter().map(|segment| segment.rows).fold(0, u64::saturating_add);
+                Piece::Blocks { file, from: range.start, to: range.end }.split(Some(rows), Some(bytes))
+            };
+            Ok(together(&sizes, goal.split_bytes).into_iter().map(split).collect())
+        }
         Footer::Arrow(footer) => {
             let sizes: Vec<u64> = footer.batch_bytes().collect();
-            let mut splits = Vec::new();
-            let mut from = 0;
-            while from < sizes.len() {
-                let mut bytes = 0;
-                let mut to = from;
-                while to < sizes.len() && (to == from || bytes + sizes[to] <= goal.split_bytes) {
-                    bytes += sizes[to];
-                    to += 1;
-                }
-                splits.push(Piece::Batches { file, from, to }.split(None, Some(bytes)));
-                from = to;
-            }
-            Ok(splits)
+            let split = |(range, bytes): (Range<usize>, u64)| {
+                Piece::Batches { file, from: range.start, to: range.end }.split(None, Some(bytes))
+            };
+            Ok(together(&sizes, goal.split_bytes).into_iter().map(split).collect())
         }
     }
+}
+
+/// Neighbours of these sizes, put together up to `most` bytes; each range with its bytes.
+fn together(sizes: &[u64], most: u64) -> Vec<(Range<usize>, u64)> {
+    let mut ranges = Vec::new();
+    let mut from = 0;
+    while from < sizes.len() {
+        let mut bytes = 0;
+        let mut to = from;
+        while to < sizes.len() && (to == from || bytes + sizes[to] <= most) {
+            bytes += sizes[to];
+            to += 1;
+        }
+        ranges.push((from..to, bytes));
+        from = to;
+    }
+    ranges
 }
 
 fn plan_groups(
@@ -227,6 +245,53 @@ pub(super) fn read_batches(
     let batches = fetched.then(|fetched| async move {
         let (decoder, batch, _held) = fetched?;
         cpu::run(move || decoder.decode(&batch)).await?
+    });
+    Ok(cut(batches.boxed(), name, scan))
+}
+
+/// Streams pieces of an Avro file: read on a thread of its own, decoded on the pool, batch by batch.
+pub(super) fn read_blocks(
+    inputs: Arc<Vec<Input>>,
+    file: usize,
+    range: Range<usize>,
+    scan: &Scan,
+) -> Result<BatchStream> {
+    let name = inputs[file].name.clone();
+    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes);
+    let wanted =
+        avro::Wanted { schema: Arc::clone(&scan.schema), batch_rows: scan.batch_rows, batch_bytes: scan.batch_bytes };
+    let fetched = blocking::stream("avro-read", move |outlet| {
+        let input = &inputs[file];
+        let Footer::Avro(footer) = input.footer()? else {
+            return Err(Error::new(ErrorKind::Internal, "the split is not one of Avro"));
+        };
+        let chunks = input.open_file()?;
+        for segment in footer.segments().iter().take(range.end).skip(range.start) {
+            let mut held = Held::default();
+            gate.grow(&mut held, usize::try_from(segment.range.end - segment.range.start).unwrap_or(usize::MAX))?;
+            let stored = footer.fetch(&chunks, segment).map_err(|error| chunks.cause(error))?;
+            if !outlet.send((footer.read(stored, &wanted)?, held)) {
+                break;
+            }
+        }
+        Ok(())
+    })?;
+    let current: Option<(avro::Reader, Held)> = None;
+    let batches = stream::try_unfold((fetched, current), |(mut fetched, mut current)| async move {
+        loop {
+            if let Some((mut reader, held)) = current.take() {
+                let (reader, batch) = cpu::run(move || {
+                    let batch = reader.next_batch();
+                    (reader, batch)
+                })
+                .await?;
+                if let Some(batch) = batch? {
+                    return Ok(Some((batch, (fetched, Some((reader, held))))));
+                }
+            }
+            let Some(next) = fetched.next().await else { return Ok(None) };
+            current = Some(next?);
+        }
     });
     Ok(cut(batches.boxed(), name, scan))
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::fate;
 use crate::formats::extension::Format;
 use crate::formats::parquet::{self, Fit};
-use crate::formats::{RecordFormat, plain};
+use crate::formats::{RecordFormat, avro, plain};
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 
 /// The columns that a target has already.
@@ -123,6 +124,19 @@ impl Forms {
                 Fit::Widened(wider) => (typed(wider), ColumnFate::Widened),
                 Fit::Text => (typed(DataType::Utf8), ColumnFate::Stringified),
             }),
+            (None, Format::Avro) => {
+                let held = avro::held(field.data_type()).ok_or_else(|| {
+                    let message = format!("Avro cannot hold a column of type {}", field.data_type());
+                    let error = Error::new(ErrorKind::Unsupported, message).at("column", field.name());
+                    error.with_hint("cast the column, or leave it out")
+                })?;
+                if held == *field.data_type() {
+                    return Ok((Arc::clone(field), ColumnFate::Exact));
+                }
+                let held = typed(held);
+                let fate = fate::fate(field, &held);
+                Ok((held, fate))
+            }
             (None, _) => Ok((Arc::clone(field), ColumnFate::Exact)),
         }
     }

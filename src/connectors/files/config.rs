@@ -8,39 +8,40 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::connector::OptionDoc;
+use crate::connector::{OptionDoc, option};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
-use crate::formats::{RecordFormat, Typing, ipc, parquet, value};
+use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, value};
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
-    option("url", "string", "", "a path, a glob, a folder, - for standard input or output, or a file: URL"),
-    option("format", "string", "by extension", "csv, tsv, jsonl, parquet, arrow (file) or arrows (stream)"),
+    option("url", "string", "", "A path, a glob, a folder, - for standard input or output, or a file: URL.").required(),
+    option("format", "string", "by extension", "The format; arrow is a file, arrows a stream.")
+        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows"),
     option(
         "compression",
         "string",
-        "by extension",
-        "none, gz or zstd; within Parquet also snappy; within Arrow also lz4",
-    ),
-    option("level", "integer", "", "effort of the compression"),
-    option("header", "boolean", "true", "whether the first CSV record names the columns"),
-    option("delimiter", "string", "by format", "the character between fields: a comma in CSV, a tab in TSV"),
-    option("quote", "string", "\"", "the character around CSV fields; empty for none"),
-    option("null", "string", "", "the unquoted CSV text that means NULL"),
-    option("casts", "object", "", "column to type: how the text of a column is parsed"),
-    option("allStrings", "boolean", "false", "every column of a text file is text"),
-    option("fileBytes", "bytes", "256MB", "size of the part files in a target folder"),
-    option("rowGroupRows", "integer", "1048576", "rows of a Parquet row group, at most"),
-    option("rowGroupBytes", "bytes", "64MB", "memory that a Parquet row group takes while it is built, at most"),
+        "by extension; zstd in Parquet, deflate in Avro",
+        "The compression of a file that is written: around a text file, within the others.",
+    )
+    .within("text: none, gz, zstd; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
+    option("level", "integer", "6 for gz, 3 for deflate, 1 for zstd", "The effort of the compression.")
+        .within("0 to 9 for gz and deflate, 1 to 22 for zstd"),
+    option("header", "boolean", "true", "Whether the first CSV record names the columns."),
+    option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
+        .within("one ASCII character, or tab"),
+    option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
+    option("null", "string", "the empty text", "The unquoted CSV text that means NULL."),
+    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast."),
+    option("allStrings", "boolean", "false", "Whether every column of a text file is text."),
+    option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
+    option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
+    option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
+        .within("1 or more"),
 ];
-
-const fn option(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> OptionDoc {
-    OptionDoc { name, kind, default, meaning }
-}
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,6 +214,21 @@ impl Config {
         Ok(parquet::Settings { codec, level: self.level, row_group: self.row_group })
     }
 
+    /// How the blocks of Avro are written, with `sync` behind each.
+    pub(super) fn avro(&self, sync: [u8; 16]) -> Result<avro::Settings> {
+        let codec = match self.compression.as_deref() {
+            None | Some("deflate") => avro::Codec::Deflate,
+            Some("none") => avro::Codec::None,
+            Some("snappy") => avro::Codec::Snappy,
+            Some("zstd" | "zst") => avro::Codec::Zstd,
+            Some(word) => {
+                let message = format!("Avro cannot be written with {word:?}");
+                return Err(usage(message).with_hint("use deflate, snappy, zstd or none"));
+            }
+        };
+        Ok(avro::Settings { codec, level: self.level, sync })
+    }
+
     /// How the buffers of Arrow IPC are written.
     pub(super) fn ipc(&self) -> Result<ipc::Codec> {
         match self.compression.as_deref() {
@@ -256,13 +272,13 @@ fn parse_place(url: &str) -> Result<Place> {
 
 fn parse_format(word: &str) -> Result<Format> {
     Format::of_extension(word).ok_or_else(|| {
-        usage(format!("there is no format {word:?}")).with_hint("use csv, tsv, jsonl, parquet, arrow or arrows")
+        usage(format!("there is no format {word:?}")).with_hint("use csv, tsv, jsonl, parquet, avro, arrow or arrows")
     })
 }
 
 fn parse_compression(word: &str) -> Result<()> {
     match word {
-        "none" | "gz" | "gzip" | "zst" | "zstd" | "snappy" | "lz4" => Ok(()),
+        "none" | "gz" | "gzip" | "zst" | "zstd" | "snappy" | "lz4" | "deflate" => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
 }

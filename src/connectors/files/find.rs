@@ -23,9 +23,9 @@ pub(super) fn find(path: &str, format: Option<Format>) -> Result<Vec<PathBuf>> {
             Some(format) => format!("the folder holds no file of {}", format.title()),
             None => "the folder holds no file of a known format".to_owned(),
         };
-        return Err(Error::new(ErrorKind::NotFound, message)
-            .at("folder", path)
-            .with_hint("known are .csv .tsv .jsonl .parquet .arrow .arrows, also with .gz or .zst; or name a glob"));
+        return Err(Error::new(ErrorKind::NotFound, message).at("folder", path).with_hint(
+            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows, also with .gz or .zst; or name a glob",
+        ));
     }
     Ok(files)
 }

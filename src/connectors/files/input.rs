@@ -15,7 +15,7 @@ use super::find::find;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression};
 use crate::formats::extension::{self, Format};
-use crate::formats::{Extent, Start, ipc, parquet};
+use crate::formats::{Extent, Start, avro, ipc, parquet};
 
 /// First bytes that tell what a file holds.
 const SNIFF_BYTES: usize = 512;
@@ -40,10 +40,11 @@ pub(super) struct Input {
     pub(super) footer: OnceLock<Footer>,
 }
 
-/// The footer of a columnar file.
+/// What tells where the rows of a file stand that is no text: most often its footer.
 #[derive(Clone, Debug)]
 pub(super) enum Footer {
     Parquet(parquet::File),
+    Avro(avro::File),
     Arrow(ipc::File),
 }
 
@@ -134,7 +135,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         };
         let format = tell(config.format.or(by_name), &plain, Sniff::Containers)?;
         file.seek(SeekFrom::Start(0))?;
-        let spooled = matches!(format, Format::Parquet | Format::Arrow) && compression != Compression::None;
+        let spooled = is_read_in_any_order(format) && compression != Compression::None;
         let data = if spooled {
             Data::Spooled(Chunks::of(spool(compress::reader(compression, file)?)?)?)
         } else {
@@ -154,7 +155,7 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
         let head = read_head(&mut plain, SNIFF_BYTES).map_err(compress::damage)?;
         let format = tell(config.format.or(by_name), &head, Sniff::Text)?;
         let whole = Box::new(Cursor::new(head).chain(plain));
-        let data = if matches!(format, Format::Parquet | Format::Arrow) {
+        let data = if is_read_in_any_order(format) {
             Data::Spooled(Chunks::of(spool(whole)?)?)
         } else {
             Data::Pipe(Mutex::new(Some(whole)))
@@ -164,10 +165,15 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
     inner().map_err(|error: Error| error.at("file", name))
 }
 
+/// Whether files of `format` are read from any place.
+fn is_read_in_any_order(format: Format) -> bool {
+    matches!(format, Format::Parquet | Format::Avro | Format::Arrow)
+}
+
 /// How far a format may be guessed where nobody names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sniff {
-    /// By the magic of Parquet and Arrow only.
+    /// By the magic of Parquet, Avro and Arrow only.
     Containers,
     /// Text too: JSON by its brace, else CSV.
     Text,
@@ -177,6 +183,8 @@ enum Sniff {
 fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
     let found = if head.starts_with(parquet::MAGIC) {
         Some(Format::Parquet)
+    } else if head.starts_with(avro::MAGIC) {
+        Some(Format::Avro)
     } else if head.starts_with(ipc::MAGIC) {
         Some(Format::Arrow)
     } else if head.starts_with(ipc::STREAM_MAGIC) {
@@ -208,7 +216,7 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
             Ok(if first == Some(&b'{') { Format::Jsonl } else { Format::Csv })
         }
         (None, None) => Err(Error::new(ErrorKind::Usage, "its name does not say what it holds")
-            .with_hint("say --from-format csv, tsv, jsonl, parquet, arrow or arrows")),
+            .with_hint("say --from-format csv, tsv, jsonl, parquet, avro, arrow or arrows")),
     }
 }
 
@@ -296,7 +304,7 @@ impl Input {
         }
     }
 
-    /// The footer of a columnar file.
+    /// The footer of a columnar file; of Avro what its header says, and where its blocks stand.
     pub(super) fn footer(&self) -> Result<&Footer> {
         if let Some(footer) = self.footer.get() {
             return Ok(footer);
@@ -304,6 +312,7 @@ impl Input {
         let chunks = self.open_file()?;
         let footer = match self.format {
             Format::Parquet => Footer::Parquet(parquet::File::open(&chunks).map_err(|error| chunks.cause(error))?),
+            Format::Avro => Footer::Avro(avro::File::open(&chunks).map_err(|error| chunks.cause(error))?),
             _ => Footer::Arrow(ipc::File::open(&chunks).map_err(|error| chunks.cause(error))?),
         };
         Ok(self.footer.get_or_init(|| footer))

@@ -1,7 +1,7 @@
 //! Making what is published out of the parts: one file joined in the order of the source, or the files of a folder.
 //!
-//! Text, gzip members and zstd frames are joined byte by byte, Parquet by its column chunks, Arrow by its messages. A
-//! single part is renamed. All of it blocks, and may be done again after it was interrupted.
+//! Text, gzip members, zstd frames and blocks of Avro are joined byte by byte, Parquet by its column chunks, Arrow by its
+//! messages. A single part is renamed. All of it blocks, and may be done again after it was interrupted.
 
 use std::fs;
 use std::io::{BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -27,7 +27,7 @@ pub(super) fn single(stage: &Stage, landing: &Landing, parts: &[Part], target: &
     match (old, parts) {
         (None, []) => empty(stage, landing, &ready),
         (None, [part]) => rename(&stage.part(&part.name), &ready),
-        (None, [first, rest @ ..]) if landing.format.is_records() => {
+        (None, [first, rest @ ..]) if landing.format.is_records() || landing.format == Format::Avro => {
             if !ready.exists() {
                 lengthen(stage, first, rest).at("file", || target.display())?;
             }
@@ -113,24 +113,29 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
     let paths: Vec<(PathBuf, u64)> = parts.iter().map(|part| (stage.part(&part.name), part.header)).collect();
     let out = BufWriter::with_capacity(BUFFER_BYTES, fs::File::create(draft)?);
     match &landing.encoding {
-        Encoding::Records { compression, level } => join_records((old, &paths), (*compression, *level), out)?,
+        Encoding::Records { compression, level } => {
+            let line_end = compress::frame(*compression, *level, b"\n".to_vec())?;
+            let open = |old: &Path| if ends_with_line_end(old)? { Ok(Vec::new()) } else { Ok(line_end.clone()) };
+            join_bytes((old, &paths), open, out)?;
+        }
+        // The header and the marker of the parts are those of the old file.
+        Encoding::Avro(_) => join_bytes((old, &paths), |_| Ok(Vec::new()), out)?,
         Encoding::Parquet(settings) => join_parquet(landing, settings, (old, &paths), out)?,
         Encoding::Arrow(codec) => join_arrow(stage, landing, *codec, (old, &paths), out)?,
     }
     sync(draft)
 }
 
-fn join_records(
+/// Copies the old file and the parts without their headers; `between` gives what comes after the old file.
+fn join_bytes(
     (old, parts): (Option<&Path>, &[(PathBuf, u64)]),
-    (compression, level): (Compression, Option<i32>),
+    between: impl Fn(&Path) -> Result<Vec<u8>>,
     mut out: BufWriter<fs::File>,
 ) -> Result<()> {
     if let Some(old) = old {
         std::io::copy(&mut fs::File::open(old)?, out.get_mut())?;
-        if !ends_with_line_end(old)? {
-            out.write_all(&compress::frame(compression, level, b"\n".to_vec())?)?;
-            out.flush()?;
-        }
+        out.write_all(&between(old)?)?;
+        out.flush()?;
     }
     for (index, (path, header)) in parts.iter().enumerate() {
         let mut part = fs::File::open(path)?;

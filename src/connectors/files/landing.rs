@@ -10,7 +10,7 @@ use super::input::Stamp;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::Format;
-use crate::formats::{ipc, parquet};
+use crate::formats::{avro, ipc, parquet};
 use crate::sink::Agreement;
 use crate::wire;
 
@@ -31,7 +31,7 @@ pub(super) struct Landing {
     /// The columns of a file, which may be more than those that come; the rest is NULL.
     #[serde(with = "wire::schema")]
     pub(super) schema: SchemaRef,
-    /// The Parquet file that rows are appended to: parts are laid out as it is.
+    /// The Parquet or Avro file that rows are appended to: parts are laid out as it is.
     pub(super) layout_of: Option<PathBuf>,
     /// The one file that rows are appended to, as it stood; none where there was none.
     pub(super) old_file: Option<Stamp>,
@@ -72,6 +72,7 @@ pub(super) enum Encoding {
         level: Option<i32>,
     },
     Parquet(parquet::Settings),
+    Avro(avro::Settings),
     Arrow(ipc::Codec),
 }
 
@@ -87,6 +88,12 @@ impl Landing {
         let Some(path) = &self.layout_of else { return Ok(None) };
         let file = parquet::File::open(&Chunks::open(path)?).at("file", || path.display())?;
         Ok(Some(file.layout()))
+    }
+
+    /// The Avro file that rows are appended to.
+    pub(super) fn avro_file(&self) -> Result<Option<avro::File>> {
+        let Some(path) = &self.layout_of else { return Ok(None) };
+        avro::File::open(&Chunks::open(path)?).map(Some).at("file", || path.display())
     }
 }
 

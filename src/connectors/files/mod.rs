@@ -1,9 +1,11 @@
-//! Local files: CSV, TSV, JSON lines, Parquet and Arrow IPC, plain or compressed; paths, globs, folders and pipes.
+//! Local files: CSV, TSV, JSON lines, Parquet, Avro and Arrow IPC, plain or compressed; paths, globs, folders and pipes.
 //!
 //! `config` is what the user says, `find` and `input` find files and pin them, `session` and `read` make splits and
 //! batches of them, `sink`, `write` and `stage` write parts into a hidden folder and publish them at commit, `leftover`
-//! settles what dead runs left. The bytes themselves are the business of `formats`. The `README.md` of this folder
-//! tells the ways of a file.
+//! settles what dead runs left. The bytes themselves are the business of `formats`. `ARCHITECTURE.md` here tells the
+//! ways of a file to those who change it.
+#![doc = ""]
+#![doc = include_str!("README.md")]
 
 use std::sync::Arc;
 
@@ -11,10 +13,12 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use crate::bridge::blocking;
-use crate::connector::{Connector, OptionDoc};
+use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Sink};
+use crate::formats::extension::Format;
+use crate::sink::{Agreement, ColumnPlan, Sink};
+use crate::source::TableShape;
 
 mod chunks;
 mod columnar;
@@ -33,6 +37,7 @@ mod session;
 mod sink;
 mod stage;
 mod text;
+mod types;
 mod write;
 
 #[cfg(test)]
@@ -50,7 +55,11 @@ impl Connector for Files {
     }
 
     fn summary(&self) -> &'static str {
-        "local files: CSV, TSV, JSON lines, Parquet, Arrow IPC; plain, gz or zstd"
+        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC; plain, gz or zstd"
+    }
+
+    fn page(&self) -> &'static str {
+        include_str!("README.md")
     }
 
     fn options(&self) -> &'static [OptionDoc] {
@@ -59,6 +68,15 @@ impl Connector for Files {
 
     fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
         Ok(Arc::new(FileEndpoint { config: Arc::new(Config::parse(options)?) }))
+    }
+
+    fn types(&self, format: &str) -> Vec<NativeType> {
+        Format::of_extension(format).map(types::types).unwrap_or_default()
+    }
+
+    fn new_columns(&self, shape: &TableShape, format: &str) -> Result<Vec<ColumnPlan>> {
+        let unknown = || Error::new(ErrorKind::Usage, format!("there is no format {format:?}"));
+        types::columns(shape, Format::of_extension(format).ok_or_else(unknown)?)
     }
 }
 

@@ -42,6 +42,8 @@ pub(super) struct FileSource {
 pub(super) enum Piece {
     /// Row groups of a Parquet file.
     Groups { file: usize, groups: Vec<usize> },
+    /// Pieces of blocks of an Avro file, `from` up to, without, `to`.
+    Blocks { file: usize, from: usize, to: usize },
     /// Batches `from` up to, without, `to` of an Arrow file.
     Batches { file: usize, from: usize, to: usize },
     /// Whole records, from one byte up to, without, another. The first is on `line`.
@@ -54,6 +56,7 @@ impl Piece {
     pub(super) fn file(&self) -> usize {
         match self {
             Self::Groups { file, .. }
+            | Self::Blocks { file, .. }
             | Self::Batches { file, .. }
             | Self::Records { file, .. }
             | Self::Stream { file } => *file,
@@ -75,6 +78,7 @@ impl Piece {
         };
         Some(match self {
             Self::Groups { groups, .. } => counted(("row group", "row groups"), *groups.first()?, *groups.last()?),
+            Self::Blocks { from, to, .. } => counted(("piece", "pieces"), *from, to.saturating_sub(1).max(*from)),
             Self::Batches { from, to, .. } => counted(("batch", "batches"), *from, to.saturating_sub(1).max(*from)),
             Self::Records { line, .. } if inputs.len() == 1 => format!("from line {line} on"),
             Self::Records { line, .. } => format!("{name} from line {line} on"),
@@ -207,6 +211,9 @@ impl FileSource {
                 let (inputs, turn) = (Arc::clone(&self.inputs), Arc::clone(&self.turn));
                 Ok(columnar::read_groups((inputs, turn), *file, groups.clone(), scan))
             }
+            (Piece::Blocks { file, from, to }, _) => {
+                columnar::read_blocks(Arc::clone(&self.inputs), *file, *from..*to, scan)
+            }
             (Piece::Batches { file, from, to }, _) => {
                 columnar::read_batches(Arc::clone(&self.inputs), *file, *from..*to, scan)
             }
@@ -260,6 +267,10 @@ pub(super) fn columns_of(input: &Input) -> Result<(SchemaRef, Option<u64>)> {
             let none = Arc::new(Schema::empty());
             let rows = (0..file.groups()).map(|group| file.size(group, &none).rows).sum();
             (Arc::clone(file.schema()), Some(rows))
+        }
+        Footer::Avro(file) => {
+            let rows = file.segments().iter().map(|segment| segment.rows);
+            (Arc::clone(file.schema()), Some(rows.fold(0, u64::saturating_add)))
         }
         Footer::Arrow(file) => (Arc::clone(file.schema()), None),
     })

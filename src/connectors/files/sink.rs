@@ -23,8 +23,8 @@ use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
-use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, parquet, plain};
-use crate::proof::Verdict;
+use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain};
+use crate::proof::{ColumnProof, Verdict};
 use crate::reject::Refusals;
 use crate::sink::{
     Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
@@ -106,8 +106,8 @@ impl Sink for FileSink {
         proof::way(&Landing::of(agreement).ok()?)
     }
 
-    fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
-        proof::provable(&Landing::of(agreement)?, batch)
+    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        proof::proofs(&Landing::of(agreement)?, batch)
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -156,13 +156,19 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let records = format.is_records().then(|| config.records(format)).transpose()?;
     let forms = Forms { format, records, existing, policy: request.schema };
     let (columns, target, schema) = forms.match_columns(&incoming.schema)?;
+    if let (Encoding::Avro(settings), true) = (&encoding, shape.is_folder() || old.is_none()) {
+        // Old files of others may have columns in types that are only read.
+        avro::Encoder::new(&schema, settings, None)?;
+    }
     let replaced = if mode == Mode::Replace { files } else { Vec::new() };
     let notes = notes(format, &shape, &replaced);
     let pipe = matches!(shape, Shape::Pipe(_));
     let landing = Landing {
         id: uuid::Uuid::now_v7().simple().to_string(),
         layout_of: match &shape {
-            Shape::Single(path) if format == Format::Parquet && old.is_some() => Some(path.clone()),
+            Shape::Single(path) if matches!(format, Format::Parquet | Format::Avro) && old.is_some() => {
+                Some(path.clone())
+            }
             _ => None,
         },
         old_file: old.as_ref().filter(|_| matches!(shape, Shape::Single(_))).and_then(Input::stamp),
@@ -184,6 +190,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         publish: if pipe { Publish::PerTask } else { Publish::AtOnce },
         guarantee: if pipe { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce },
         kept: if pipe { Kept::Nothing } else { Kept::Tasks },
+        marked: false,
         refusals: Refusals::Fail,
         // A task is at least one part file; parts of one file are joined, whatever their size.
         task_bytes: landing.shape.is_folder().then_some(config.file_bytes),
@@ -308,7 +315,7 @@ fn format_of(config: &Config, shape: &Shape, files: &[PathBuf]) -> Result<Format
     config.format.or(by_name).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "the name of the target does not say its format")
             .at("file", config.label())
-            .with_hint("say --to-format csv, tsv, jsonl, parquet, arrow or arrows")
+            .with_hint("say --to-format csv, tsv, jsonl, parquet, avro, arrow or arrows")
     })
 }
 
@@ -333,6 +340,10 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
             settings.row_group.bytes = settings.row_group.bytes.min(file);
         }
         return Ok(Encoding::Parquet(settings));
+    }
+    if format == Format::Avro {
+        // One marker for all parts of this agreement, whoever writes them.
+        return Ok(Encoding::Avro(config.avro(uuid::Uuid::now_v7().into_bytes())?));
     }
     Ok(Encoding::Arrow(config.ipc()?))
 }
@@ -366,7 +377,7 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
     }
     match encoding {
         Encoding::Records { compression, .. } => *compression = old.compression,
-        Encoding::Parquet(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
+        Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
             let message = "rows cannot be appended to a file that is compressed as a whole";
             return Err(Error::new(ErrorKind::Unsupported, message).at("file", &old.name));
         }
@@ -375,9 +386,23 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
                 parquet::check_appendable(file, settings).at("file", || &old.name)?;
             }
         }
+        Encoding::Avro(settings) => {
+            if let Footer::Avro(file) = old.footer().at("file", || &old.name)? {
+                check_avro(file, settings).at("file", || &old.name)?;
+            }
+        }
         Encoding::Arrow(_) => {}
     }
     Ok(())
+}
+
+/// Whether rows can be written as they stand in `file`.
+fn check_avro(file: &avro::File, settings: &avro::Settings) -> Result<()> {
+    avro::Encoder::new(file.schema(), settings, Some(file)).map(drop).map_err(|source| {
+        Error::new(ErrorKind::Unsupported, "rows cannot be appended to this Avro file as it is laid out")
+            .with_hint("append to a folder of Avro files, or write the file anew with --mode replace")
+            .with_source(source)
+    })
 }
 
 fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing> {

@@ -164,7 +164,7 @@ async fn every_format_takes_what_another_gives_in_the_same_order() {
     fs::write(folder.join("a.csv"), csv(0..3000)).unwrap();
     let first = rows(at(folder, "a.csv")).await.unwrap();
     assert_eq!(ids(&first), (0..3000).collect::<Vec<_>>());
-    let chain = ["b.parquet", "c.arrow", "d.arrows", "e.csv.gz", "f.tsv.zst", "g.parquet", "h.csv"];
+    let chain = ["b.parquet", "c.arrow", "d.arrows", "e.csv.gz", "i.avro", "f.tsv.zst", "g.parquet", "h.csv"];
     let mut from = "a.csv";
     for (index, to) in chain.iter().enumerate() {
         copy(at(folder, from), at(folder, to), WriteMode::Create, &format!("run{index}")).await.unwrap();
@@ -239,7 +239,7 @@ async fn modes_keep_their_promises() {
     let folder = folder.path();
     fs::write(folder.join("a.csv"), csv(0..2000)).unwrap();
     fs::write(folder.join("b.csv"), csv(2000..2500)).unwrap();
-    for name in ["t.csv", "t.csv.gz", "t.parquet", "t.arrow", "t.arrows"] {
+    for name in ["t.csv", "t.csv.gz", "t.parquet", "t.avro", "t.arrow", "t.arrows"] {
         let run = |step: &str| format!("{name}{step}");
         copy(at(folder, "a.csv"), at(folder, name), WriteMode::Create, &run("1")).await.unwrap();
         let again = copy(at(folder, "a.csv"), at(folder, name), WriteMode::Create, &run("2")).await.unwrap_err();
@@ -342,7 +342,7 @@ async fn columns_of_an_existing_target_are_matched_by_name() {
     fs::write(folder.join("a.csv"), "id,name\n1,x\n").unwrap();
     fs::write(folder.join("b.csv"), "name,id\ny,2\n").unwrap();
     fs::write(folder.join("c.csv"), "id,other\n3,z\n").unwrap();
-    for name in ["t.csv", "t.parquet"] {
+    for name in ["t.csv", "t.parquet", "t.avro"] {
         copy(at(folder, "a.csv"), at(folder, name), WriteMode::Create, &format!("{name}1")).await.unwrap();
         copy(at(folder, "b.csv"), at(folder, name), WriteMode::Append, &format!("{name}2")).await.unwrap();
         let both = rows(at(folder, name)).await.unwrap();
@@ -362,7 +362,7 @@ async fn an_empty_source_makes_a_file_with_its_columns() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("a.csv"), "id,name\n").unwrap();
-    for name in ["t.csv", "t.csv.gz", "t.parquet", "t.arrow", "t.arrows"] {
+    for name in ["t.csv", "t.csv.gz", "t.parquet", "t.avro", "t.arrow", "t.arrows"] {
         copy(at(folder, "a.csv"), at(folder, name), WriteMode::Create, name).await.unwrap();
         let empty = rows(at(folder, name)).await.unwrap();
         assert_eq!((empty.num_rows(), empty.num_columns()), (0, 2), "{name}");
@@ -422,18 +422,19 @@ async fn pipes_are_read_once_and_written_as_they_come() {
     let folder = folder.path();
     fs::write(folder.join("a.csv"), csv(0..5000)).unwrap();
     copy(at(folder, "a.csv"), at(folder, "b.parquet"), WriteMode::Create, "1").await.unwrap();
+    copy(at(folder, "a.csv"), at(folder, "b.avro"), WriteMode::Create, "0").await.unwrap();
     copy(at(folder, "a.csv"), at(folder, "b.arrows"), WriteMode::Create, "2").await.unwrap();
     copy(at(folder, "a.csv"), at(folder, "b.csv.zst"), WriteMode::Create, "3").await.unwrap();
     let pipe = folder.join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for name in ["a.csv", "b.csv.zst", "b.parquet", "b.arrows"] {
+    for name in ["a.csv", "b.csv.zst", "b.parquet", "b.avro", "b.arrows"] {
         let bytes = fs::read(folder.join(name)).unwrap();
         let target = pipe.clone();
         let feeder = std::thread::spawn(move || fs::write(target, bytes));
         let opened = open(at(folder, "pipe")).await.unwrap();
         let (plan, back) = read_all(&opened, &scan_of(&opened.shape), &goal(1000)).await.unwrap();
         assert_eq!(ids(&back), (0..5000).collect::<Vec<_>>(), "{name}");
-        if name != "b.parquet" {
+        if !["b.parquet", "b.avro"].contains(&name) {
             assert_eq!(plan.splits.len(), 1);
             let second = read_all(&opened, &scan_of(&opened.shape), &goal(1000)).await.unwrap_err();
             assert_eq!(second.kind(), ErrorKind::Unsupported);
@@ -452,16 +453,20 @@ async fn pipes_are_read_once_and_written_as_they_come() {
 }
 
 #[tokio::test]
-async fn parquet_wrapped_in_gzip_and_files_of_a_glob_are_read() {
+async fn parquet_and_avro_wrapped_in_gzip_and_files_of_a_glob_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for (name, range) in [("p1.csv", 0..100), ("p2.csv", 100..300)] {
         fs::write(folder.join(name), csv(range)).unwrap();
-        let to = at(folder, &name.replace("csv", "parquet"));
-        copy(at(folder, name), to, WriteMode::Create, name).await.unwrap();
+        for format in ["parquet", "avro"] {
+            let to = at(folder, &name.replace("csv", format));
+            copy(at(folder, name), to, WriteMode::Create, &format!("{name}{format}")).await.unwrap();
+        }
     }
-    assert!(std::process::Command::new("gzip").arg(folder.join("p2.parquet")).status().unwrap().success());
-    for glob in ["p*.csv", "p*.parquet*"] {
+    for name in ["p2.parquet", "p2.avro"] {
+        assert!(std::process::Command::new("gzip").arg(folder.join(name)).status().unwrap().success());
+    }
+    for glob in ["p*.csv", "p*.parquet*", "p*.avro*"] {
         let all = rows(at(folder, glob)).await.unwrap();
         assert_eq!(ids(&all), (0..300).collect::<Vec<_>>(), "{glob}");
     }

@@ -19,7 +19,7 @@ use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression, FRAME_BYTES};
 use crate::formats::extension::Format;
-use crate::formats::{RecordFormat, ipc, parquet};
+use crate::formats::{RecordFormat, avro, ipc, parquet};
 use crate::schema::batch_bytes;
 use crate::sink::{Receipt, Writer};
 
@@ -38,6 +38,7 @@ pub(super) type Sink = Box<dyn Write + Send>;
 pub(super) enum Output {
     Records(RecordOutput),
     Parquet(Box<parquet::Encoder<Sink>>),
+    Avro(AvroOutput),
     Arrow(ArrowOutput),
 }
 
@@ -49,6 +50,15 @@ pub(super) struct RecordOutput {
     /// Raw bytes that are too few for a frame.
     rest: Vec<u8>,
     ready: Vec<Vec<u8>>,
+    header: u64,
+    written: u64,
+    out: Sink,
+}
+
+/// Blocks of Avro.
+pub(super) struct AvroOutput {
+    encoder: avro::Encoder,
+    /// Bytes before the first block, which a join leaves out.
     header: u64,
     written: u64,
     out: Sink,
@@ -67,7 +77,7 @@ pub(super) struct ArrowOutput {
 pub(super) fn extension(landing: &Landing) -> String {
     let outer = match &landing.encoding {
         Encoding::Records { compression, .. } => compression.extension(),
-        Encoding::Parquet(_) | Encoding::Arrow(_) => "",
+        Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) => "",
     };
     format!("{}{outer}", landing.format.extension())
 }
@@ -89,6 +99,15 @@ impl Output {
             Encoding::Parquet(settings) => {
                 let layout = landing.parquet_layout()?;
                 Self::Parquet(Box::new(parquet::Encoder::new(out, &landing.schema, settings, layout)?))
+            }
+            Encoding::Avro(settings) => {
+                let old = landing.avro_file()?;
+                let mut encoder = avro::Encoder::new(&landing.schema, settings, old.as_ref())?;
+                let mut out = out;
+                let start = encoder.take();
+                out.write_all(&start)?;
+                let bytes = start.len() as u64;
+                Self::Avro(AvroOutput { encoder, header: bytes, written: bytes, out })
             }
             Encoding::Arrow(codec) => {
                 let kind = if landing.format == Format::Arrow { ipc::Kind::File } else { ipc::Kind::Stream };
@@ -112,6 +131,7 @@ impl Output {
                 }
                 Ok(())
             }
+            Self::Avro(output) => output.encoder.encode(batches),
             Self::Arrow(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
         }
     }
@@ -121,6 +141,7 @@ impl Output {
         match self {
             Self::Records(output) => output.seal(),
             Self::Parquet(encoder) => encoder.close_group(),
+            Self::Avro(output) => output.encoder.finish(),
             Self::Arrow(output) => output.encoder.finish(),
         }
     }
@@ -133,6 +154,7 @@ impl Output {
                 encoder.write_group()?;
                 Ok(encoder.bytes_written())
             }
+            Self::Avro(output) => output.write(),
             Self::Arrow(output) => output.write(),
         }
     }
@@ -154,6 +176,10 @@ impl Output {
             Self::Parquet(encoder) => {
                 encoder.finish()?.flush()?;
                 Ok((bytes, 0))
+            }
+            Self::Avro(mut output) => {
+                output.out.flush()?;
+                Ok((bytes, output.header))
             }
             Self::Arrow(mut output) => {
                 output.out.flush()?;
@@ -211,6 +237,15 @@ impl RecordOutput {
             self.out.write_all(&bytes)?;
             self.written += bytes.len() as u64;
         }
+        Ok(self.written)
+    }
+}
+
+impl AvroOutput {
+    fn write(&mut self) -> Result<u64> {
+        let bytes = self.encoder.take();
+        self.out.write_all(&bytes)?;
+        self.written += bytes.len() as u64;
         Ok(self.written)
     }
 }

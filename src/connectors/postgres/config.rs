@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::bridge::login::{self, Secret, Surroundings, uri};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
-mod account;
 mod keywords;
 mod passfile;
-mod secret;
 #[cfg(test)]
 mod tests;
 
 use keywords::{KEYWORDS, Settings, keyword};
 pub(super) use passfile::SOCKET_FOLDERS;
-pub(crate) use secret::Secret;
 
 /// A validated connection setting.
 #[derive(Clone, Debug)]
@@ -139,12 +137,6 @@ pub(super) enum Shuffle {
     Random,
 }
 
-/// Where variables and files come from; tests bring their own.
-pub(super) struct Surroundings<'a> {
-    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
-    pub(super) file: &'a dyn Fn(&std::path::Path) -> Option<String>,
-}
-
 impl Config {
     /// Reads the options of a connector: `url`, and libpq's keywords.
     ///
@@ -152,9 +144,7 @@ impl Config {
     /// [`Usage`](ErrorKind::Usage) for what libpq would refuse; [`Unsupported`](ErrorKind::Unsupported) for what it
     /// would do and we cannot (GSS, encrypted keys).
     pub(super) fn parse(options: &Json) -> Result<Self> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let file = |path: &std::path::Path| std::fs::read_to_string(path).ok();
-        Self::parse_in(options, &Surroundings { variable: &variable, file: &file })
+        Self::parse_in(options, &Surroundings::PROCESS)
     }
 
     /// As [`Config::parse`], in given surroundings.
@@ -166,16 +156,11 @@ impl Config {
             settings = keywords::parse(url)?;
         }
         for (name, value) in given.iter().filter(|(name, _)| *name != "url") {
-            let text = match value {
-                Json::String(text) => text.clone(),
-                Json::Number(number) => number.to_string(),
-                Json::Bool(flag) => u8::from(*flag).to_string(),
-                _ => return Err(Error::new(ErrorKind::Usage, format!("option {name} is no plain value"))),
-            };
+            let text = login::text_of(name, value)?;
             settings.insert(keyword(&snake(name))?, text);
         }
         for (name, value) in &mut settings {
-            *value = expand(value, around).at("option", || *name)?;
+            *value = around.expand(value).at("option", || *name)?;
         }
         add_service(&mut settings, around)?;
         for (name, variable) in KEYWORDS.iter().filter(|(_, variable)| !variable.is_empty()) {
@@ -223,37 +208,11 @@ fn snake(name: &str) -> String {
     out
 }
 
-/// `text` with each `${NAME}` replaced by the variable.
-fn expand(text: &str, around: &Surroundings<'_>) -> Result<String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        out.push_str(before);
-        let name_end = after.find('}').filter(|end| {
-            let name = &after[..*end];
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        });
-        let Some(end) = name_end else {
-            out.push_str("${");
-            rest = after;
-            continue;
-        };
-        let name = &after[..end];
-        out.push_str(&(around.variable)(name).ok_or_else(|| {
-            Error::new(ErrorKind::Usage, format!("the environment variable {name} is not set"))
-                .with_hint(format!("set {name} before the run"))
-        })?);
-        rest = &after[end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
-}
-
 fn add_service(settings: &mut Settings, around: &Surroundings<'_>) -> Result<()> {
     let lookup =
         |name: &'static str, variable: &str| settings.get(name).cloned().or_else(|| (around.variable)(variable));
     let Some(service) = lookup("service", "PGSERVICE") else { return Ok(()) };
-    let home = home(around).map(|home| home.join(".pg_service.conf"));
+    let home = around.home().map(|home| home.join(".pg_service.conf"));
     let user_file = lookup("servicefile", "PGSERVICEFILE").map(PathBuf::from).or(home);
     let system =
         (around.variable)("PGSYSCONFDIR").map_or_else(|| PathBuf::from("/etc/postgresql-common"), PathBuf::from);
@@ -271,21 +230,11 @@ fn add_service(settings: &mut Settings, around: &Surroundings<'_>) -> Result<()>
         .with_hint("define it in ~/.pg_service.conf or name the file in PGSERVICEFILE"))
 }
 
-fn home(around: &Surroundings<'_>) -> Option<PathBuf> {
-    (around.variable)("HOME").or_else(|| account::of_process(around).map(|account| account.home)).map(PathBuf::from)
-}
-
-/// The name of the system's user, as the environment or else the system has it.
-fn system_user(around: &Surroundings<'_>) -> Option<String> {
-    let named = (around.variable)("USER").or_else(|| (around.variable)("LOGNAME"));
-    named.or_else(|| account::of_process(around).map(|account| account.name))
-}
-
 fn build(settings: &Settings, around: &Surroundings<'_>) -> Result<Config> {
     refuse(settings)?;
     let text = |name: &str| settings.get(name).cloned();
-    let home = home(around);
-    let user = text("user").or_else(|| system_user(around)).ok_or_else(|| {
+    let home = around.home();
+    let user = text("user").or_else(|| around.user()).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "no user is named").with_hint("write postgres://USER@host/database or set PGUSER")
     })?;
     let ports = ports(settings.get("port").map_or("", String::as_str))?;
@@ -343,12 +292,7 @@ const SSL_MODE: &[(&str, SslMode)] = &[
 
 /// The value of `name` among `choices`, whose first is the default.
 fn choose<T: Copy>(settings: &Settings, name: &'static str, choices: &[(&str, T)]) -> Result<T> {
-    let Some(given) = settings.get(name) else { return Ok(choices[0].1) };
-    choices.iter().find(|(word, _)| word == given).map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-        Error::new(ErrorKind::Usage, format!("{name} has another value than those it can have"))
-            .with_hint(format!("use one of {}", words.join(", ")))
-    })
+    login::choose(name, settings.get(name).map(String::as_str), choices)
 }
 
 fn number(settings: &Settings, name: &'static str) -> Result<Option<u64>> {
@@ -361,14 +305,7 @@ fn number(settings: &Settings, name: &'static str) -> Result<Option<u64>> {
 }
 
 fn ports(list: &str) -> Result<Vec<u16>> {
-    let port = |text: &str| match text.trim() {
-        "" => Ok(5432),
-        text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            // Not repeated: it may be a password that was taken for a port.
-            let error = Error::new(ErrorKind::Usage, "what stands for the port is no number from 1 to 65535");
-            error.with_hint(format!("in a URL, {}", keywords::ESCAPES))
-        }),
-    };
+    let port = |text: &str| if text.trim().is_empty() { Ok(5432) } else { uri::port(text) };
     list.split(',').map(port).collect()
 }
 

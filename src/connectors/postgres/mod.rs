@@ -1,12 +1,18 @@
 //! PostgreSQL: reads by binary COPY over page ranges of one exported snapshot, writes by binary COPY.
+//!
+//! `ARCHITECTURE.md` here is for those who change it.
+#![doc = ""]
+#![doc = include_str!("README.md")]
+#![allow(clippy::doc_markdown, reason = "the page is for terminals, too, and its options are plain text")]
 
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::connector::{Connector, OptionDoc};
+use crate::connector::{Connector, NativeType, OptionDoc, option};
 use crate::endpoint::{Endpoint, ObjectRef};
 use crate::error::Result;
+use crate::sink::ColumnPlan;
 use crate::source::TableShape;
 
 mod agree;
@@ -40,6 +46,7 @@ mod steps;
 mod target;
 mod tls;
 mod typemap;
+mod types;
 mod write;
 
 /// The connector.
@@ -59,6 +66,10 @@ impl Connector for Postgres {
         "PostgreSQL 10 and later, by binary COPY"
     }
 
+    fn page(&self) -> &'static str {
+        include_str!("README.md")
+    }
+
     fn options(&self) -> &'static [OptionDoc] {
         OPTIONS
     }
@@ -70,26 +81,33 @@ impl Connector for Postgres {
     fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
         ddl::of_shape(shape, &name::Name::of(&ObjectRef::Table(table.to_owned()))?)
     }
-}
 
-const fn option(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> OptionDoc {
-    OptionDoc { name, kind, default, meaning }
+    fn types(&self, _format: &str) -> Vec<NativeType> {
+        types::types()
+    }
+
+    fn new_columns(&self, shape: &TableShape, _format: &str) -> Result<Vec<ColumnPlan>> {
+        agree::new_columns(shape)
+    }
 }
 
 /// The options that matter most; every other keyword of libpq is understood as well.
 const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "A libpq URL, or postgres: and a keyword string; ${NAME} is an environment variable."),
     option("host", "string", "local socket", "Host names, addresses or socket folders, separated by commas."),
-    option("port", "string", "5432", "The port, or one per host."),
+    option("port", "string", "5432", "The port, or one per host.").within("1 to 65535"),
     option("dbname", "string", "the user's name", "The database."),
     option("user", "string", "the system user", "The user to log in as."),
     option("password", "string", "PGPASSWORD, ~/.pgpass", "The password; better a reference such as ${NAME}."),
     option("service", "string", "", "A section of ~/.pg_service.conf that fills what is not given."),
-    option("sslmode", "string", "prefer", "disable, allow, prefer, require, verify-ca or verify-full."),
+    option("sslmode", "string", "prefer", "Whether TLS is used, and what the server has to prove.")
+        .within("disable, allow, prefer, require, verify-ca, verify-full"),
     option("sslrootcert", "string", "~/.postgresql/root.crt", "Trusted roots: a PEM file, or system."),
     option("sslcert", "string", "~/.postgresql/postgresql.crt", "The client's certificate."),
     option("sslkey", "string", "~/.postgresql/postgresql.key", "The key of the client's certificate."),
-    option("connectTimeout", "integer", "30", "Seconds that one host may take; 0 waits for ever."),
+    option("connectTimeout", "integer", "30", "Seconds that one host may take, at least 2; 0 waits for ever.")
+        .within("0 or more"),
     option("options", "string", "", "Command-line options for the server: -c search_path=sales."),
-    option("targetSessionAttrs", "string", "any", "Which of several hosts will do: read-write, standby and so on."),
+    option("targetSessionAttrs", "string", "any", "Which of several hosts will do.")
+        .within("any, read-write, read-only, primary, standby, prefer-standby"),
 ];

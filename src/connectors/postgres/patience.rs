@@ -7,7 +7,6 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::connect::{Canceller, Connection, last_rows};
-use super::errors;
 use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -49,7 +48,7 @@ pub(super) async fn rows(connection: &Connection, sql: &str) -> Result<Vec<Simpl
 }
 
 async fn messages(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryMessage>> {
-    answered(connection, sql).await.map_err(errors::error)
+    answered(connection, sql).await.map_err(|source| connection.error(source))
 }
 
 async fn answered(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
@@ -82,7 +81,7 @@ pub(super) async fn lock(connection: &Connection, sql: &str, table: &Name, waits
     for wait in 1..=waits {
         let Err(error) = answered(connection, &attempt).await else { return Ok(()) };
         if error.code() != Some(&SqlState::LOCK_NOT_AVAILABLE) {
-            return Err(errors::error(error));
+            return Err(connection.error(error));
         }
         connection.run("ROLLBACK TO SAVEPOINT etl_lock").await?;
         if wait < waits {

@@ -85,14 +85,19 @@ impl Cut<'_> {
         } else {
             "it does not lie in heap pages"
         };
-        let Some(key) = self.integer_key() else {
-            notes.push(format!("one stream: {why}, and there is no integer key to cut by"));
+        let Some(key) = self.key() else {
+            notes.push(format!("one stream: {why}, and there is no key to cut by"));
             return Ok(one());
         };
         let wanted = bytes.div_ceil(goal.split_bytes.max(1)).clamp(1, 10_000) as usize;
-        let ranges = self.key_ranges(key, wanted).await?;
+        let borders = self.borders(key, wanted).await?;
+        if borders.is_empty() && !is_integer(key) {
+            notes.push(format!("one stream: {why}, and no ANALYZE has told how the values of key {} lie", key.name));
+            return Ok(one());
+        }
+        let ranges = KeyRange::between(&borders);
         notes.push(format!("{} ranges of key {}: {why}", ranges.len(), key.name));
-        Ok(split::keys(relation, &key.sql, &ranges))
+        Ok(split::keys(relation, &key.sql, ranges))
     }
 
     /// Why the relation is read in one piece.
@@ -171,34 +176,49 @@ impl Cut<'_> {
         Ok((selective && scans_by_index(top)).then_some(expected))
     }
 
-    fn integer_key(&self) -> Option<&Column> {
-        let mut key = self.table.columns.iter().filter(|column| column.key.is_some());
-        let column = key.next().filter(|_| key.next().is_none())?;
-        matches!(column.pg.codec(), Codec::Scalar(Read::Int2 | Read::Int4 | Read::Int8)).then_some(column)
+    /// The first column of the primary key.
+    fn key(&self) -> Option<&Column> {
+        let first = self.table.columns.iter().find(|column| column.key == Some(1))?;
+        matches!(first.pg.codec(), Codec::Scalar(read) if read != Read::Refused).then_some(first)
     }
 
-    async fn key_ranges(&self, key: &Column, wanted: usize) -> Result<Vec<KeyRange>> {
+    /// Where to cut `key` so that there are at most `wanted` ranges: ascending literals.
+    async fn borders(&self, key: &Column, wanted: usize) -> Result<Vec<String>> {
+        let bounds = self.histogram(key).await?;
+        if !is_integer(key) {
+            let mut borders = keyset::at_ranks(&bounds, wanted);
+            borders.dedup();
+            // The type of such a literal is that of the column.
+            return Ok(borders.iter().map(|border| literal(border)).collect());
+        }
         let (column, table) = (&key.sql, &self.relation.sql);
-        let rows = self
-            .source
-            .core
-            .leader()?
-            .rows(&format!(
-                "SELECT min({column}), max({column}), \
-                 (SELECT array_to_string(histogram_bounds::text::int8[], ',') FROM pg_catalog.pg_stats \
-                  WHERE (schemaname, tablename) = (SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
-                    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {}) \
-                  AND attname = {} AND NOT inherited) FROM {table}",
-                self.relation.oid,
-                literal(&key.name)
-            ))
-            .await?;
+        let sql = format!("SELECT min({column}), max({column}) FROM {table}");
+        let rows = self.source.core.leader()?.rows(&sql).await?;
         let number = |at: usize| rows.first().and_then(|row| row.get(at)?.parse::<i64>().ok());
-        let (Some(min), Some(max)) = (number(0), number(1)) else { return Ok(vec![KeyRange::ALL]) };
-        let histogram = rows.first().and_then(|row| row.get(2)).unwrap_or_default();
-        let sample: Vec<i64> = histogram.split(',').filter_map(|bound| bound.parse().ok()).collect();
-        Ok(keyset::cut(&Spread { min, max, sample }, wanted))
+        let (Some(min), Some(max)) = (number(0), number(1)) else { return Ok(Vec::new()) };
+        let sample = bounds.iter().filter_map(|bound| bound.parse().ok()).collect();
+        let ranges = keyset::cut(&Spread { min, max, sample }, wanted);
+        Ok(ranges.iter().filter_map(|range| range.low).map(|low| low.to_string()).collect())
     }
+
+    /// Values of `key` at even distances in rank, ascending; none where the server has no statistics of it.
+    async fn histogram(&self, key: &Column) -> Result<Vec<String>> {
+        let sql = format!(
+            "SELECT unnest(histogram_bounds::text::text[]) FROM pg_catalog.pg_stats \
+             WHERE (schemaname, tablename) = (SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+               JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = {}) \
+             AND attname = {} AND inherited = {}",
+            self.relation.oid,
+            literal(&key.name),
+            self.relation.is_divided()
+        );
+        let rows = self.source.core.leader()?.rows(&sql).await?;
+        Ok(rows.iter().filter_map(|row| row.get(0).map(str::to_owned)).collect())
+    }
+}
+
+fn is_integer(key: &Column) -> bool {
+    matches!(key.pg.codec(), Codec::Scalar(Read::Int2 | Read::Int4 | Read::Int8))
 }
 
 /// Whether every scan in an EXPLAIN goes by an index.

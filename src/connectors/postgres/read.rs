@@ -192,7 +192,7 @@ pub(super) fn expression(column: &Column, field: &Field) -> Result<String> {
     let text = || format!("pg_catalog.textin({}({value}))", pg.output);
     let form = field.metadata().get(schema::FORM).map(String::as_str);
     Ok(match (form, pg.codec()) {
-        (_, Codec::Scalar(Read::Refused)) => return Err(refused(column)),
+        (_, Codec::Scalar(Read::Refused)) => return Err(refused(&pg.name).at("column", &column.name)),
         (Some(schema::TEXT), _) | (None, Codec::Scalar(Read::AsText)) => text(),
         // By its text for the same reason, which the server then takes apart; `box` and some others part by `;`.
         (None, Codec::TextList) if pg.delimiter == Some(b',') => format!("{}::text[]", text()),
@@ -201,10 +201,10 @@ pub(super) fn expression(column: &Column, field: &Field) -> Result<String> {
     })
 }
 
-fn refused(column: &Column) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("type {} is not copied", column.pg.name))
+/// The error of a column of the type `name`.
+pub(super) fn refused(name: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("type {name} is not copied"))
         .with_hint("leave the column out with --drop, or cast it in --query")
-        .at("column", &column.name)
 }
 
 fn layout(table: &Table, scan: &Scan) -> Result<Layout> {

@@ -48,9 +48,9 @@ pub(super) struct Part {
     /// The first place of a row and the one after the last; an open end holds what was added meanwhile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) places: Option<(Tid, Option<Tid>)>,
-    /// A column in SQL and a range of it.
+    /// A column in SQL and a range of it, between literals.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) keys: Option<(String, KeyRange)>,
+    pub(super) keys: Option<(String, KeyRange<String>)>,
     /// The file in which the places are meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<u64>,
@@ -172,15 +172,15 @@ fn share(whole: u64, index: u64, count: u64) -> u64 {
 }
 
 /// Key ranges, with the relation's rows and bytes dealt evenly.
-pub(super) fn keys(relation: &Relation, column: &str, ranges: &[KeyRange]) -> Vec<Piece> {
+pub(super) fn keys(relation: &Relation, column: &str, ranges: Vec<KeyRange<String>>) -> Vec<Piece> {
     let count = ranges.len() as u64;
     let each = |whole: u64| whole / count.max(1);
-    let piece = |range: &KeyRange| Piece {
-        part: Part { relation: None, places: None, keys: Some((column.to_owned(), *range)), file: None, alone: false },
+    let piece = |range: KeyRange<String>| Piece {
+        part: Part { relation: None, places: None, keys: Some((column.to_owned(), range)), file: None, alone: false },
         rows: rows(relation).map(each),
         bytes: Some(each(bytes(relation))),
     };
-    ranges.iter().map(piece).collect()
+    ranges.into_iter().map(piece).collect()
 }
 
 /// Numbers the pieces.

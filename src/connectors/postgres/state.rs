@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::config::Config;
 use super::connect::{Connection, connect};
+use super::ddl::NAME_BYTES;
 use super::name::{Name, identifier, literal};
 use super::patience;
 use crate::bridge::process::Process;
@@ -26,6 +27,9 @@ use crate::state::{Holder, LEASE_SECONDS, Life, RunEntry, StateLog, StateRecord,
 
 /// The table of records when none is named.
 const TABLE: &str = "etl.state";
+
+/// What the name of the table of leases ends in.
+const LEASES: &str = "_lease";
 
 /// What says, as the comment of the table, that it is ours and how it is laid out.
 const LAYOUT: &str = "records of etl, layout 1";
@@ -63,7 +67,12 @@ impl PgStateLog {
             named => named,
         };
         let name = Name::of(object)?;
-        let leases = name.beside(&format!("{}_lease", name.table)).quoted();
+        if name.table.len() + LEASES.len() > NAME_BYTES {
+            let message =
+                format!("the name is too long: the table of leases beside it is called so, with {LEASES} behind");
+            return Err(Error::new(ErrorKind::Usage, message).at("state log", object));
+        }
+        let leases = name.beside(&format!("{}{LEASES}", name.table)).quoted();
         let records = name.quoted();
         let label = format!("{}#{object}", config.label());
         let log = Self { config, idle: Mutex::default(), label, records, leases };
@@ -96,8 +105,11 @@ impl PgStateLog {
             || "true".to_owned(),
             |schema| format!("to_regnamespace({}) IS NOT NULL", literal(&identifier(schema))),
         );
+        // Names are looked up in what is there now, comments in what was there when the question began. The table is looked
+        // for as comments are: else one that another process commits in between would be seen without its comment.
         let question = format!(
-            "SELECT to_regclass({table}) IS NOT NULL, obj_description(to_regclass({table}), 'pg_class'), {known_schema}"
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE oid = to_regclass({table})), \
+             obj_description(to_regclass({table}), 'pg_class'), {known_schema}"
         );
         let rows = self.once(&question).await?;
         let fact = |at: usize| rows.first().and_then(|row| row.get(at)).unwrap_or_default();
@@ -143,7 +155,7 @@ impl PgStateLog {
                 Some(connection) => connection,
                 None => connect(&self.config, "state").await?,
             };
-            let rows = patience::rows(&connection, sql).await.map_err(|error| last_word(&connection, error))?;
+            let rows = patience::rows(&connection, sql).await?;
             *idle = Some(connection);
             Ok(rows)
         };
@@ -252,11 +264,6 @@ fn is_over() -> String {
 /// where both were at it, else the name.
 fn is_there(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::AlreadyExists | ErrorKind::Constraint)
-}
-
-/// `error`, or what the server said when it ended the connection before.
-fn last_word(connection: &Connection, error: Error) -> Error {
-    if error.kind() == ErrorKind::Connection { connection.last_word().unwrap_or(error) } else { error }
 }
 
 fn silent() -> Error {

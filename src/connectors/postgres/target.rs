@@ -12,6 +12,7 @@ use super::catalog::BUILT_IN;
 use super::connect::Connection;
 use super::encode::Layout;
 use super::name::{Name, filled, literal};
+use super::typemap::{self, BuiltIn};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The word for all columns of `pg_class c` in our queries.
@@ -215,6 +216,31 @@ impl Catalog {
     pub(super) async fn without_table(connection: &Connection) -> Result<(Self, Name)> {
         let nothing = Name { schema: None, table: "etl_nothing".to_owned() };
         Ok((Self::read(connection, &nothing, &[]).await?, nothing))
+    }
+
+    /// That of a server of today which knows of `type_names` those that are built in.
+    pub(super) fn built_in(type_names: Vec<String>) -> Self {
+        let array = |entry: &BuiltIn| Type {
+            oid: entry.array,
+            class: 'b',
+            base: 0,
+            modifier: -1,
+            element: entry.oid,
+            array: true,
+            textual: false,
+        };
+        Self {
+            there: false,
+            table: None,
+            schema: None,
+            may_create: true,
+            all_published: false,
+            marker: MarkerRights { table: None, schema: None, database: true },
+            hashes: true,
+            version: 180_000,
+            names: type_names.into_iter().map(|name| (name.clone(), typemap::oid_of(&name))).collect(),
+            types: typemap::BUILT_IN.iter().map(array).filter(|array| array.oid != 0).collect(),
+        }
     }
 
     /// Asks for `name` and for the types in `type_names`.

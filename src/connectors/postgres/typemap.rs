@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fate::plain;
 use crate::schema;
 
 /// Product name in `etl.native`.
@@ -167,6 +168,41 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     row(5038, "pg_snapshot", 5039, Read::Refused, Wire::Local),
     row(5069, "xid8", 271, Read::Refused, Wire::Local),
 ];
+
+impl BuiltIn {
+    /// What `format_type` calls it.
+    pub(super) fn sql_name(&self) -> &'static str {
+        match self.name {
+            "bool" => "boolean",
+            "char" => "\"char\"",
+            "int2" => "smallint",
+            "int4" => "integer",
+            "int8" => "bigint",
+            "float4" => "real",
+            "float8" => "double precision",
+            "varchar" => "character varying",
+            "time" => "time without time zone",
+            "timetz" => "time with time zone",
+            "timestamp" => "timestamp without time zone",
+            "timestamptz" => "timestamp with time zone",
+            "varbit" => "bit varying",
+            name => name,
+        }
+    }
+}
+
+/// The OID of the built-in type that `format_type` calls `name`.
+pub(super) fn oid_of(name: &str) -> Option<u32> {
+    let (name, is_array) = name.strip_suffix("[]").map_or((name, false), |element| (element, true));
+    // A modifier stands behind the first word: `timestamp(3) without time zone`.
+    let name = match name.split_once('(').and_then(|(word, rest)| Some((word, rest.split_once(')')?.1))) {
+        Some(("character", "")) => "bpchar".to_owned(),
+        Some((word, rest)) => format!("{word}{rest}"),
+        None => name.to_owned(),
+    };
+    let entry = BUILT_IN.iter().find(|entry| entry.sql_name() == name)?;
+    Some(if is_array { entry.array } else { entry.oid }).filter(|oid| *oid != 0)
+}
 
 /// The built-in type with this OID.
 pub(super) fn by_oid(oid: u32) -> Option<&'static BuiltIn> {
@@ -334,7 +370,7 @@ fn decimal(bounds: Option<(i32, i32)>) -> DataType {
 /// Arrow type.
 ///
 /// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) for structs, maps, unions.
+/// [`Unsupported`](ErrorKind::Unsupported) for unions.
 pub(super) fn type_name(field: &Field) -> Result<String> {
     if let Some(native) = schema::native_of(field, PRODUCT) {
         return Ok(native.to_owned());
@@ -376,8 +412,10 @@ pub(super) fn arrow_type_name(data_type: &DataType) -> Result<String> {
         | DataType::LargeListView(item) => {
             // An array of arrays is one array of more dimensions.
             let element = type_name(item)?;
-            return Ok(if element.ends_with("[]") { element } else { format!("{element}[]") });
+            let written = plain(item.data_type()).is_nested() && element == "json";
+            return Ok(if written || element.ends_with("[]") { element } else { format!("{element}[]") });
         }
+        DataType::Struct(_) | DataType::Map(..) => "json",
         DataType::Dictionary(_, value) => return arrow_type_name(value),
         DataType::RunEndEncoded(_, values) => return type_name(values),
         other => {
@@ -421,6 +459,20 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_type() {
+        let page = include_str!("README.md");
+        let missing: Vec<_> =
+            BUILT_IN.iter().map(|entry| entry.name).filter(|name| !page.contains(&format!("`{name}`"))).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+        let (_, refused) = page.split_once("Refused by name are composite rows").unwrap();
+        let (refused, _) = refused.split_once(':').unwrap();
+        for entry in BUILT_IN {
+            let is_named = refused.contains(&format!("`{}`", entry.name));
+            assert_eq!(is_named, entry.read == Read::Refused, "{}", entry.name);
+        }
+    }
+
+    #[test]
     fn numerics() {
         let arrow = |precision: i32, scale: i32| plain(1700, ((precision << 16) | (scale & 0x7ff)) + 4).arrow();
         assert_eq!(arrow(18, 4), DataType::Decimal128(18, 4));
@@ -453,6 +505,9 @@ mod tests {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
         let nested = DataType::List(Arc::new(Field::new("item", list, true)));
         assert_eq!(arrow_type_name(&nested).unwrap(), "integer[]");
-        assert!(arrow_type_name(&DataType::Struct(Vec::<Field>::new().into())).is_err());
+        let object = DataType::Struct(vec![Field::new("a", DataType::Int32, true)].into());
+        assert_eq!(arrow_type_name(&object).unwrap(), "json");
+        let objects = DataType::List(Arc::new(Field::new("item", object, true)));
+        assert_eq!(arrow_type_name(&objects).unwrap(), "json");
     }
 }

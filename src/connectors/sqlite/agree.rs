@@ -377,6 +377,7 @@ fn agreement(
         publish: Publish::Held,
         guarantee: Guarantee::ExactlyOnce,
         kept: Kept::Commit,
+        marked: false,
         refusals: Refusals::Fail,
         task_bytes: None,
         notes,

@@ -61,6 +61,11 @@ impl Relation {
         self.columns.iter().any(|column| column.key > 0 && !column.not_null)
     }
 
+    /// Whether its rows lie in the order of a key that the user gave them.
+    pub(super) fn is_ordered_by_key(&self) -> bool {
+        matches!(self.shape, Shape::Keyed) || self.columns.iter().any(|column| column.is_rowid)
+    }
+
     /// What stands after FROM.
     pub(super) fn sql(&self) -> String {
         match &self.shape {

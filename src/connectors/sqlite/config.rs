@@ -7,17 +7,13 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use serde_json::Value as Json;
 
 use super::error::failed;
-use crate::connector::OptionDoc;
+use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
-    OptionDoc { name: "url", kind: "string", default: "", meaning: "Path of the database file: sqlite:shop.db." },
-    OptionDoc {
-        name: "busyTimeout",
-        kind: "integer",
-        default: "3",
-        meaning: "Seconds to wait for a lock that another program holds.",
-    },
+    option("url", "string", "", "Path of the database file: sqlite:shop.db.").required(),
+    option("busyTimeout", "integer", "3", "Seconds to wait for a lock that another program holds.")
+        .within("0 to 86400"),
 ];
 
 /// One database file.

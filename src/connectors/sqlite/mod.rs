@@ -2,6 +2,9 @@
 //!
 //! All calls of the driver run on threads of their own, one per connection. What columns hold is decided by
 //! `describe` and `typemap`; values that do not fit are errors with table, column and row id, never coerced.
+//! `ARCHITECTURE.md` here is for those who change it.
+#![doc = ""]
+#![doc = include_str!("README.md")]
 
 mod agree;
 mod building;
@@ -31,10 +34,10 @@ use async_trait::async_trait;
 use serde_json::Value as Json;
 
 use crate::bridge::blocking;
-use crate::connector::{Connector, OptionDoc};
+use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{Agreement, Sink, Tasks, WriteMode, WriteRequest};
+use crate::sink::{Agreement, ColumnPlan, Sink, Tasks, WriteMode, WriteRequest};
 use crate::source::TableShape;
 
 use config::Config;
@@ -57,6 +60,10 @@ impl Connector for Sqlite {
         "SQLite database files: sqlite:shop.db#orders"
     }
 
+    fn page(&self) -> &'static str {
+        include_str!("README.md")
+    }
+
     fn options(&self) -> &'static [OptionDoc] {
         config::OPTIONS
     }
@@ -66,10 +73,25 @@ impl Connector for Sqlite {
     }
 
     fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
-        let target = agree::Target::Missing { name: catalog::resolve(table)?, file: agree::File::Missing };
-        let request = WriteRequest { tasks: Tasks::One, ..WriteRequest::new(WriteMode::Create) };
-        Ok(agree::agree(shape, &request, &target)?.ddl)
+        Ok(new_table(shape, table)?.ddl)
     }
+
+    fn types(&self, _format: &str) -> Vec<NativeType> {
+        typemap::TYPES.iter().map(|name| NativeType::new(*name, typemap::read_as(name), None)).collect()
+    }
+
+    fn new_columns(&self, shape: &TableShape, _format: &str) -> Result<Vec<ColumnPlan>> {
+        Ok(new_table(shape, NEW_TABLE)?.columns)
+    }
+}
+
+/// The name of a table of which only the columns matter.
+const NEW_TABLE: &str = "new_table";
+
+fn new_table(shape: &TableShape, table: &str) -> Result<Agreement> {
+    let target = agree::Target::Missing { name: catalog::resolve(table)?, file: agree::File::Missing };
+    let request = WriteRequest { tasks: Tasks::One, ..WriteRequest::new(WriteMode::Create) };
+    agree::agree(shape, &request, &target)
 }
 
 /// One database file.

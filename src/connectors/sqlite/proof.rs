@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use rusqlite::Connection;
 
 use super::decode::Decoder;
@@ -109,23 +109,10 @@ fn taken(decoders: &mut [Decoder], count: usize, schema: &SchemaRef) -> Result<S
     let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
     let options = RecordBatchOptions::new().with_row_count(Some(count));
     let batch = RecordBatch::try_new_with_options(schema, arrays, &options)?;
-    Ok(Sums { rows: count as u64, columns: Some(sums::of(&provable(&batch)?)) })
+    Ok(Sums { rows: count as u64, columns: Some(proofs(&batch)?) })
 }
 
-/// `batch` as it comes back: zero has no sign.
-pub(super) fn provable(batch: &RecordBatch) -> Result<RecordBatch> {
-    let column = |array: &ArrayRef| -> ArrayRef {
-        match array.data_type() {
-            DataType::Float32 => {
-                Arc::new(array.as_primitive::<Float32Type>().unary::<_, Float32Type>(|value| value + 0.0))
-            }
-            DataType::Float64 => {
-                Arc::new(array.as_primitive::<Float64Type>().unary::<_, Float64Type>(|value| value + 0.0))
-            }
-            _ => Arc::clone(array),
-        }
-    };
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    let columns = batch.columns().iter().map(column).collect();
-    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+/// What `batch` adds to the proof, as it comes back: zero has no sign.
+pub(super) fn proofs(batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+    Ok(sums::of(&sums::without_signed_zeros(batch)?))
 }

@@ -22,7 +22,7 @@ use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::native_of;
-use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
@@ -106,7 +106,10 @@ impl Source for SqliteSource {
             Ok(Split { id: id as u32, source: 0, rows, bytes, place, detail })
         };
         let splits = ranges.iter().enumerate().map(split).collect::<Result<_>>()?;
-        Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
+        // One range means all rows at any time; row ids that are no key of the user mean others after a VACUUM.
+        let lasting = ranges.len() == 1 || described.relation.is_ordered_by_key();
+        let cut = if lasting { Cut::ByKey } else { Cut::Fastest };
+        Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {

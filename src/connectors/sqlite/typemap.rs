@@ -18,6 +18,7 @@
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
+use crate::connector::NativeType;
 use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, NATIVE, is_json, is_uuid, with_metadata, with_native};
 
 /// Prefix of native types in field metadata.
@@ -211,6 +212,35 @@ pub(super) fn proposed(declared: &str) -> Vec<Kind> {
             Affinity::Numeric => Vec::new(),
         },
     }
+}
+
+/// Declarations that say something, the last one nothing.
+pub(super) const TYPES: &[&str] = &[
+    "BOOLEAN",
+    "INT2",
+    "INT4",
+    "INTEGER",
+    "FLOAT4",
+    "REAL",
+    "DECIMAL_TEXT(18,4)",
+    "DATE",
+    "TIME",
+    "TIME(9)",
+    "DATETIME",
+    "DATETIME(9)",
+    "TIMESTAMPTZ",
+    "TIMESTAMPTZ(9)",
+    "UUID",
+    "JSON",
+    "TEXT",
+    "BLOB",
+    "ANY",
+];
+
+/// The column that is read of a table whose values are all what its declaration proposes.
+pub(super) fn read_as(declared: &str) -> Field {
+    let kind = proposed(declared).first().copied().unwrap_or(Kind::Mixed);
+    kind.field(NativeType::COLUMN, declared, true)
 }
 
 /// The kinds that values may have of themselves, the most telling first.

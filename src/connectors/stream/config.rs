@@ -5,14 +5,16 @@ use serde_json::{Map, Value as Json};
 
 use super::columns::{self, Column};
 use super::tpch::Tpch;
-use crate::connector::OptionDoc;
+use crate::connector::{OptionDoc, option};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
-    OptionDoc { name: "url", kind: "string", default: "", meaning: "gen:COLUMNS, gen:tpch.TABLE or null:" },
-    OptionDoc { name: "rows", kind: "integer", default: "1000", meaning: "How many rows to make of columns" },
-    OptionDoc { name: "seed", kind: "integer", default: "0", meaning: "Another seed is another table" },
-    OptionDoc { name: "sf", kind: "number", default: "1", meaning: "Scale factor of TPC-H, 0.001 to 100000" },
+    option("url", "string", "", "What is made, or that nothing is kept.")
+        .required()
+        .within("gen:, gen:COLUMNS, gen:tpch, gen:tpch.TABLE, null:"),
+    option("rows", "integer", "1000", "How many rows to make of columns.").within("0 to 2^64-1"),
+    option("seed", "integer", "0", "Another seed is another table.").within("0 to 2^64-1"),
+    option("sf", "number", "1", "The scale factor of TPC-H.").within("0.001 to 100000"),
 ];
 
 /// One endpoint.

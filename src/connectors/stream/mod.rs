@@ -1,7 +1,8 @@
 //! `gen:` makes rows out of nothing, `null:` takes rows and drops them: for trying, measuring and testing.
 //!
 //! `gen:` is a source of columns with types and ranges, or of the TPC-H tables; the same seed gives the same rows
-//! whichever way the table is cut. `null:` is a sink that counts. Neither keeps anything. Grammar: `README.md` here.
+//! whichever way the table is cut. `null:` is a sink that counts. Neither keeps anything.
+#![doc = ""]
 #![doc = include_str!("README.md")]
 
 mod columns;
@@ -37,6 +38,10 @@ impl Connector for Stream {
 
     fn summary(&self) -> &'static str {
         "gen: makes rows (columns with ranges, TPC-H tables), null: counts and drops them"
+    }
+
+    fn page(&self) -> &'static str {
+        include_str!("README.md")
     }
 
     fn options(&self) -> &'static [OptionDoc] {

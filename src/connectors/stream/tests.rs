@@ -15,6 +15,7 @@ use crate::attempt::{Attempt, Token};
 use crate::connector::Connector as _;
 use crate::endpoint::{ObjectRef, OpenRequest};
 use crate::error::{ErrorKind, Result};
+use crate::proof::Verify;
 use crate::sink::{WriteMode, WriteRequest};
 use crate::source::{Encoding, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -182,7 +183,7 @@ async fn null_counts_rows_and_raw_bytes() {
     let sink = endpoint.sink(&ObjectRef::Whole).unwrap();
     let request = WriteRequest::new(WriteMode::Create);
     let agreement = sink.agree(&TableShape::of(batch.schema()), &request).await.unwrap();
-    assert!(sink.takes(&agreement, &Encoding { name: "any".to_owned(), columns: Vec::new() }));
+    assert!(sink.takes(&agreement, &Encoding { name: "any".to_owned(), columns: Vec::new() }, Verify::Count));
     let mut writer = sink.writer(&agreement, &Attempt::new(token(), 3, vec![4, 5])).await.unwrap();
     writer.write(batch.slice(10, 50)).await.unwrap();
     writer.write_raw(bytes::Bytes::from_static(b"12345"), 2).await.unwrap();

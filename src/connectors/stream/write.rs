@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
+use crate::proof::Verify;
 use crate::reject::Refusals;
 use crate::sink::{
     Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
@@ -77,6 +78,7 @@ impl Sink for Null {
             publish: Publish::AtOnce,
             guarantee: Guarantee::ExactlyOnce,
             kept: Kept::Nothing,
+            marked: false,
             refusals: Refusals::Fail,
             task_bytes: None,
             notes: vec!["rows are counted and dropped".to_owned()],
@@ -100,8 +102,8 @@ impl Sink for Null {
         Ok(())
     }
 
-    fn takes(&self, _agreement: &Agreement, _encoding: &Encoding) -> bool {
-        true
+    fn takes(&self, _agreement: &Agreement, _encoding: &Encoding, verify: Verify) -> bool {
+        verify < Verify::Checksum
     }
 }
 

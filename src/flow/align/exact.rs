@@ -22,13 +22,18 @@ pub(super) enum Ratio<W> {
 /// Integers in which a cast computes.
 pub(super) trait Wide: Copy + Ord {
     const NOTHING: Self;
+    const TWO: Self;
     fn ten_to(power: u32) -> Option<Self>;
     fn times(self, other: Self) -> Self;
     fn quotient(self, other: Self) -> Self;
+    /// The sum, if it is within the range.
+    fn plus(self, other: Self) -> Option<Self>;
+    fn negated(self) -> Self;
 }
 
 impl Wide for i128 {
     const NOTHING: Self = 0;
+    const TWO: Self = 2;
     fn ten_to(power: u32) -> Option<Self> {
         10i128.checked_pow(power)
     }
@@ -44,10 +49,19 @@ impl Wide for i128 {
             _ => self.wrapping_div(other),
         }
     }
+
+    fn plus(self, other: Self) -> Option<Self> {
+        self.checked_add(other)
+    }
+
+    fn negated(self) -> Self {
+        self.wrapping_neg()
+    }
 }
 
 impl Wide for i256 {
     const NOTHING: Self = i256::ZERO;
+    const TWO: Self = i256::from_i128(2);
     fn ten_to(power: u32) -> Option<Self> {
         i256::from_i128(10).checked_pow(power)
     }
@@ -56,6 +70,14 @@ impl Wide for i256 {
     }
     fn quotient(self, other: Self) -> Self {
         self.wrapping_div(other)
+    }
+
+    fn plus(self, other: Self) -> Option<Self> {
+        self.checked_add(other)
+    }
+
+    fn negated(self) -> Self {
+        self.wrapping_neg()
     }
 }
 
@@ -87,6 +109,22 @@ impl<W: Wide> Ratio<W> {
             Self::Zero => (W::NOTHING, value == W::NOTHING),
         }
     }
+}
+
+/// The multiple of `10^power`, of which `power` is not 0, that is nearest to `value`, halves away from zero. Where that is beyond the
+/// range of `W` it is `value` itself, which then is no multiple.
+pub(super) fn nearest_multiple<W: Wide>(value: W, power: u32) -> W {
+    // All decimals of a type are nearer to zero than half of a power that it does not hold.
+    let Some(unit) = W::ten_to(power) else { return W::NOTHING };
+    let half = unit.quotient(W::TWO);
+    let below = value.quotient(unit).times(unit);
+    let rest = value.plus(below.negated()).unwrap_or(W::NOTHING);
+    let step = match rest {
+        rest if rest >= half => unit,
+        rest if rest <= half.negated() => unit.negated(),
+        _ => W::NOTHING,
+    };
+    below.plus(step).unwrap_or(value)
 }
 
 /// Integers by way of 128 bits, each shape of ratio with its own loop.

@@ -89,7 +89,7 @@ where
 }
 
 /// A float with a text.
-trait Binary: text::Float + AsPrimitive<f64> {
+pub(super) trait Binary: text::Float + AsPrimitive<f64> {
     /// Up to here every integer is such a float.
     const DENSE: f64;
 }

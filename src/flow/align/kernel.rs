@@ -8,9 +8,9 @@ use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field};
 
-use super::{Reason, bytes, nested, number, temporal, text};
+use super::{Reason, bytes, json, nearest, nested, number, temporal, text};
 use crate::error::Result;
-use crate::fate::{is_bytes, is_text, plain};
+use crate::fate::{is_bytes, is_text, loss, plain};
 use crate::schema::FORM;
 
 /// A column after its cast. It has the right type and length; rows that do not fit, and where a nested type has such rows all
@@ -71,7 +71,7 @@ impl Kernel {
     }
 
     /// First this one, then `next`, which judges no array of which nothing is to be used.
-    fn then_of_fitting(self, next: Self) -> Self {
+    pub(super) fn then_of_fitting(self, next: Self) -> Self {
         match (self, next) {
             (Self::Same, one) | (one, Self::Same) => one,
             (one, next) => Self::map(move |array| match one.run(array)? {
@@ -117,6 +117,15 @@ pub(crate) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
     Some(if nested { cast.then_of_fitting(not_null(to)) } else { cast.then(not_null(to)) })
 }
 
+/// [`kernel`], but values lose what [`loss`] says instead of being refused.
+pub(super) fn lossy_kernel(from: &Field, to: &Field) -> Option<Kernel> {
+    if loss(from, to).is_none() {
+        return kernel(from, to);
+    }
+    let values = nearest::kernel(from, to)?;
+    Some(decoded(from.data_type()).then(values).then(encoded(to.data_type())).then(not_null(to)))
+}
+
 /// The kernel of the values alone, from a type that is no dictionary to one that is none.
 fn values(from: &Field, to: &Field) -> Option<Kernel> {
     let (source, target) = (plain(from.data_type()), plain(to.data_type()));
@@ -137,7 +146,7 @@ fn values(from: &Field, to: &Field) -> Option<Kernel> {
         return text::print(from, to);
     }
     if is_text(source) {
-        return text::parse(to);
+        return if target.is_nested() { json::kernel(target) } else { text::parse(to) };
     }
     number::kernel(source, target)
         .or_else(|| temporal::kernel(source, target))

@@ -2,13 +2,16 @@
 //!
 //! One kernel per column, chosen at plan time by the two types, works on whole arrays. No cast kernel of Arrow is
 //! trusted with a value: each kernel tells which rows would change, and those are [`Misfits`], never results. What
-//! [`fate`](crate::fate) calls impossible is refused in [`Aligner::new`]. Columns that are alike are not copied.
+//! [`fate`](crate::fate) calls impossible is refused in [`Aligner::new`]. Columns that are alike are not copied. In columns in
+//! which the job allows loss, values are brought to the nearest that fits, and what is beyond the range is a misfit still.
 
 mod bytes;
 mod exact;
 mod float;
+mod json;
 mod kernel;
 mod misfit;
+mod nearest;
 mod nested;
 mod number;
 mod temporal;
@@ -27,8 +30,9 @@ use arrow::datatypes::{Field, SchemaRef};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::FORM;
-use crate::sink::ColumnPlan;
+use crate::sink::{ColumnFate, ColumnPlan};
 
+use kernel::lossy_kernel;
 pub(crate) use kernel::{Kernel, kernel};
 pub use misfit::{ColumnMisfits, Misfit, Misfits, Reason, Unaligned};
 
@@ -54,7 +58,7 @@ impl Aligner {
     pub fn new(incoming: &SchemaRef, target: &SchemaRef, columns: &[ColumnPlan]) -> Result<Self> {
         let plan = |field: &Field| {
             let plan = columns.iter().find(|plan| plan.target.as_ref() == Some(field.name()));
-            let Some(name) = plan.and_then(|plan| plan.incoming.as_ref()) else {
+            let Some((plan, name)) = plan.and_then(|plan| Some((plan, plan.incoming.as_ref()?))) else {
                 let message = "nothing fills this column of the target";
                 return Err(Error::new(ErrorKind::Schema, message).at("column", field.name()));
             };
@@ -62,7 +66,7 @@ impl Aligner {
                 let message = "this column is not among those that are read";
                 return Err(Error::new(ErrorKind::Internal, message).at("column", name));
             };
-            let kernel = column_kernel(from, field)?;
+            let kernel = column_kernel(from, field, plan.fate)?;
             Ok(Column { source, name: field.name().clone(), kernel })
         };
         let columns = target.fields().iter().map(|field| plan(field)).collect::<Result<_>>()?;
@@ -151,8 +155,9 @@ impl fmt::Debug for Aligner {
     }
 }
 
-fn column_kernel(from: &Field, to: &Field) -> Result<Kernel> {
-    if let Some(kernel) = kernel(from, to) {
+fn column_kernel(from: &Field, to: &Field, fate: ColumnFate) -> Result<Kernel> {
+    let found = if fate == ColumnFate::LossAllowed { lossy_kernel(from, to) } else { kernel(from, to) };
+    if let Some(kernel) = found {
         return Ok(kernel);
     }
     let native = from.metadata().contains_key(FORM) || to.metadata().contains_key(FORM);

@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray, new_null_array,
+    Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, MapArray, OffsetSizeTrait, StructArray,
+    UInt32Array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use arrow::error::ArrowError;
 
@@ -32,6 +34,14 @@ pub(super) fn kernel(from: &DataType, to: &DataType) -> Option<Kernel> {
         ) => via(from, &T::List(Arc::clone(source)), to),
         (T::FixedSizeList(_, have), T::FixedSizeList(target, want)) if have == want => {
             via_last(from, &T::List(Arc::clone(target)), to)
+        }
+        (T::List(_), T::FixedSizeList(target, length)) => {
+            let between = T::List(Arc::clone(target));
+            let same = if *from == between { Kernel::Same } else { kernel(from, &between)? };
+            Some(same.then_of_fitting(fixed(target, *length)))
+        }
+        (T::LargeList(source) | T::ListView(source) | T::LargeListView(source), T::FixedSizeList(..)) => {
+            via(from, &T::List(Arc::clone(source)), to)
         }
         (_, T::ListView(target)) if is_list(from) => via_last(from, &T::List(Arc::clone(target)), to),
         (_, T::LargeListView(target)) if is_list(from) => via_last(from, &T::LargeList(Arc::clone(target)), to),
@@ -74,6 +84,34 @@ fn list<O: OffsetSizeTrait>(source: &Field, target: &FieldRef) -> Option<Kernel>
     }))
 }
 
+/// The kernel from lists of elements `item` to those of `length` of them.
+fn fixed(item: &FieldRef, length: i32) -> Kernel {
+    let item = Arc::clone(item);
+    let width = length as usize;
+    Kernel::map(move |array| {
+        let list = array.as_list::<i32>();
+        let offsets = list.offsets();
+        let fits = |row: usize| list.is_valid(row) && offsets[row + 1] - offsets[row] == length;
+        let misfits = misfits(BooleanBuffer::collect_bool(list.len(), |row| !fits(row)), list.nulls(), Reason::Nested);
+        let place = |at: usize| fits(at / width).then(|| offsets[at / width] as u32 + (at % width) as u32);
+        let places: UInt32Array = (0..list.len() * width).map(place).collect();
+        let elements = take(list.values(), &places, None)?;
+        let made = match length {
+            // Without elements the length of the array would be lost.
+            0 => FixedSizeListArray::try_new_with_length(
+                Arc::clone(&item),
+                0,
+                elements,
+                list.nulls().cloned(),
+                list.len(),
+            ),
+            _ => FixedSizeListArray::try_new(Arc::clone(&item), length, elements, list.nulls().cloned()),
+        };
+        let to = DataType::FixedSizeList(Arc::clone(&item), length);
+        judged(made.map(|array| Arc::new(array) as ArrayRef), misfits, (array, &to))
+    })
+}
+
 /// `list` without the elements that others have which it is a slice of: what is wrong with those is not its matter.
 fn own_elements<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> GenericListArray<O> {
     let offsets = list.offsets();
@@ -89,7 +127,7 @@ fn own_elements<O: OffsetSizeTrait>(list: &GenericListArray<O>) -> GenericListAr
 
 /// What was made of `array`. Values that do not fit may be in the way of making anything: then it is an array of the right
 /// type, in which nothing is to be used.
-fn judged(
+pub(super) fn judged(
     made: Result<ArrayRef, ArrowError>,
     misfits: Option<(BooleanBuffer, Reason)>,
     (array, to): (&ArrayRef, &DataType),
@@ -102,7 +140,7 @@ fn judged(
 }
 
 /// Rows whose range of elements has one that is bad.
-fn rows_of(bad: &BooleanBuffer, rows: usize, range: impl Fn(usize) -> (usize, usize)) -> BooleanBuffer {
+pub(super) fn rows_of(bad: &BooleanBuffer, rows: usize, range: impl Fn(usize) -> (usize, usize)) -> BooleanBuffer {
     BooleanBuffer::collect_bool(rows, |row| {
         let (start, end) = range(row);
         bad.slice(start, end - start).count_set_bits() > 0

@@ -1,12 +1,13 @@
-//! Kernels between dates, times, timestamps, durations and intervals. Nothing is cut off.
+//! Kernels between dates, times, timestamps, durations and intervals. Nothing is cut off unless `nearest` asks for it.
 
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Date64Type, DurationMicrosecondType, DurationMillisecondType,
-    DurationNanosecondType, DurationSecondType, Int64Type, IntervalDayTime, IntervalDayTimeType, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
+    DurationNanosecondType, DurationSecondType, Int32Type, Int64Type, IntervalDayTime, IntervalDayTimeType,
+    IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
+use num_traits::{CheckedSub, Euclid};
 
 use super::Reason;
 use super::exact::{Ratio, ranged};
@@ -43,6 +44,32 @@ pub(super) fn kernel(from: &DataType, to: &DataType) -> Option<Kernel> {
     let bits = to.primitive_width()? * 8 - 1;
     let bounds = (-(1i128 << bits), (1i128 << bits) - 1);
     with_source(from, to, (ratio, bounds))
+}
+
+/// Brings values of `from` down to whole units of the coarser type `to`, in their own type.
+pub(super) fn floor(from: &DataType, to: &DataType) -> Option<Kernel> {
+    // Milliseconds that count whole days.
+    let to = if *to == DataType::Date64 { &DataType::Date32 } else { to };
+    let units = Clock::of(to)?.nanos / Clock::of(from)?.nanos;
+    Some(if units > 1 { floor_to(from, units as i64) } else { Kernel::Same })
+}
+
+/// Brings values down to multiples of `units`, also before 1970.
+pub(super) fn floor_to(data_type: &DataType, units: i64) -> Kernel {
+    fn floored<I: ArrowPrimitiveType>(units: I::Native, (between, to): (&DataType, &DataType)) -> Kernel
+    where
+        I::Native: Euclid + CheckedSub,
+    {
+        let floor = primitive::<I, I>(between, Reason::Time, move |value| {
+            let floor = value.checked_sub(&value.rem_euclid(&units));
+            (floor.unwrap_or(value), floor.is_some())
+        });
+        relabelled(between).then(floor).then(relabelled(to))
+    }
+    match data_type.primitive_width() {
+        Some(4) => floored::<Int32Type>(units as i32, (&DataType::Int32, data_type)),
+        _ => floored::<Int64Type>(units, (&DataType::Int64, data_type)),
+    }
 }
 
 /// What a count of time units counts.

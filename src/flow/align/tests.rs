@@ -1,5 +1,7 @@
 //! The table of casts, the two ways out of each, and properties that compare values as text and big integers.
 
+mod nearest;
+
 use std::sync::Arc;
 
 use arrow::array::{

@@ -3,8 +3,11 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanBufferBuilder, StringArray, StringArrayType, new_null_array};
-use arrow::buffer::{BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder, LargeStringArray, PrimitiveArray, StringArray,
+    StringArrayType, new_null_array,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 
 use super::Reason;
@@ -12,33 +15,55 @@ use super::kernel::{Cast, Kernel, misfits, reshaped};
 use super::{number, temporal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{is_text, max_chars, plain};
+use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::print;
 
-/// Values as text, the way CSV prints them.
+/// Values as text, the way CSV prints them: lists, structs and maps as JSON.
 pub(super) fn print(from: &Field, to: &Field) -> Option<Kernel> {
     let from = Field::new("", plain(from.data_type()).clone(), true).with_metadata(from.metadata().clone());
     let none = new_null_array(from.data_type(), 0);
-    print::column(&none, &from)?;
-    let kernel = Kernel::map(move |array| printed(array, &from));
+    let kernel = if from.data_type().is_nested() {
+        let _ = json::writer(&none, &from).ok()?;
+        Kernel::map(move |array| written(array, &from))
+    } else {
+        print::column(&none, &from)?;
+        Kernel::map(move |array| printed(array, &from))
+    };
     let target = plain(to.data_type());
     Some(if *target == DataType::Utf8 { kernel } else { kernel.then(reshaped(target)) })
 }
 
 fn printed(array: &ArrayRef, from: &Field) -> Result<Cast> {
     let column = print::column(array, from).ok_or_else(|| Error::new(ErrorKind::Internal, "a column has no text"))?;
-    let mut text = Vec::with_capacity(array.len() * 8);
-    let mut ends = Vec::with_capacity(array.len() + 1);
+    texts(column.nulls.clone(), array.len(), |row, text| {
+        (column.print)(row, text);
+        Ok(())
+    })
+}
+
+fn written(array: &ArrayRef, from: &Field) -> Result<Cast> {
+    let write = json::writer(array, from)?;
+    texts(array.logical_nulls(), array.len(), |row, text| write(row, text))
+}
+
+/// One text for each row that is not NULL.
+fn texts(
+    nulls: Option<NullBuffer>,
+    rows: usize,
+    mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
+) -> Result<Cast> {
+    let mut text = Vec::with_capacity(rows * 8);
+    let mut ends = Vec::with_capacity(rows + 1);
     ends.push(0i32);
-    for row in 0..array.len() {
-        if !column.is_null(row) {
-            (column.print)(row, &mut text);
+    for row in 0..rows {
+        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
+            write(row, &mut text)?;
         }
         let too_long = |_| Error::new(ErrorKind::Resource, "the texts of a batch are longer than 2 GB");
         ends.push(i32::try_from(text.len()).map_err(too_long)?);
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-    let nulls = column.nulls.clone();
     Ok(Cast::exact(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text), nulls)?)))
 }
 
@@ -128,6 +153,33 @@ pub(super) fn limit(from: &Field, to: &Field) -> Kernel {
         };
         Ok(Cast { array: Arc::clone(array), misfits })
     })
+}
+
+/// Texts without what `to` has no room for.
+pub(super) fn cut(to: &Field) -> Option<Kernel> {
+    let room = max_chars(to)?;
+    let cut = Kernel::map(move |array| {
+        let first = |text: &'_ str| text.char_indices().nth(room).map_or(text.len(), |(end, _)| end);
+        let texts = array.as_string::<i64>().iter();
+        Ok(Cast::exact(Arc::new(texts.map(|text| text.map(|text| &text[..first(text)])).collect::<LargeStringArray>())))
+    });
+    Some(reshaped(&DataType::LargeUtf8).then(cut).then(reshaped(plain(to.data_type()))))
+}
+
+/// Texts of numbers as values of `to`, each the one that `function` finds.
+pub(super) fn numbers<O: ArrowPrimitiveType>(
+    to: &DataType,
+    function: impl Fn(&[u8]) -> Option<O::Native> + Send + Sync + 'static,
+) -> Kernel {
+    let to = to.clone();
+    let parse = Kernel::map(move |array| {
+        let texts = array.as_string::<i64>();
+        let values: PrimitiveArray<O> =
+            texts.iter().map(|text| text.and_then(|text| function(text.trim_ascii().as_bytes()))).collect();
+        let bad = BooleanBuffer::collect_bool(texts.len(), |row| texts.is_valid(row) && values.is_null(row));
+        Ok(Cast { array: Arc::new(values.with_data_type(to.clone())), misfits: misfits(bad, None, Reason::Text) })
+    });
+    reshaped(&DataType::LargeUtf8).then(parse)
 }
 
 fn longer<'a>(texts: &impl StringArrayType<'a>, room: usize) -> Option<(BooleanBuffer, Reason)> {

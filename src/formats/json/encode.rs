@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::value::print::{self, Look};
 
 /// Appends the value of one row, NULL included.
-pub(in super::super) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a>;
+pub(crate) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a>;
 
 /// Appends one line per row of `batch`.
 ///
@@ -43,7 +43,7 @@ pub fn encode(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) for a type that has no text form.
-pub(in super::super) fn writer<'a>(array: &'a dyn Array, field: &Field) -> Result<Write<'a>> {
+pub(crate) fn writer<'a>(array: &'a dyn Array, field: &Field) -> Result<Write<'a>> {
     if let Some(column) = print::column(array, field) {
         return Ok(flat(column));
     }

@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Rejects;
 
 pub use encode::encode;
-pub(super) use encode::{Write, writer};
+pub(crate) use encode::{Write, writer};
 
 /// The JSON lines format.
 #[derive(Clone, Debug, Default)]

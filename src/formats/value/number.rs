@@ -217,6 +217,32 @@ pub(crate) fn decimal256(text: &[u8], precision: u8, scale: i8) -> Option<i256> 
     Some(if number.negative { value.wrapping_neg() } else { value })
 }
 
+/// [`decimal256`] of the nearest decimal that has so few digits behind its point, halves away from zero; none beyond `precision`.
+pub(crate) fn nearest_decimal256(text: &[u8], precision: u8, scale: i8) -> Option<i256> {
+    let number = Number::split(text)?;
+    let digits = || number.whole.iter().chain(number.fraction).copied();
+    let count = (number.whole.len() + number.fraction.len()) as i64;
+    let shift = i64::from(number.exponent.unwrap_or(0)) - number.fraction.len() as i64 + i64::from(scale);
+    // Where less than nothing is kept, a zero is the first digit that goes.
+    let kept = usize::try_from(count + shift.min(0));
+    let up = kept.is_ok_and(|kept| digits().nth(kept).is_some_and(|digit| digit >= b'5'));
+    let mut plain: Vec<u8> = digits().take(kept.unwrap_or(0)).skip_while(|digit| *digit == b'0').collect();
+    if !plain.is_empty() {
+        let length = plain.len() as i64 + shift.max(0);
+        plain.resize(usize::try_from(length).ok().filter(|length| *length <= 76)?, b'0');
+    }
+    let below = if plain.is_empty() { i256::ZERO } else { i256::from_string(std::str::from_utf8(&plain).ok()?)? };
+    let value = if up { below.wrapping_add(i256::ONE) } else { below };
+    let limit = i256::from_i128(10).checked_pow(u32::from(precision))?;
+    (value < limit).then(|| if number.negative { value.wrapping_neg() } else { value })
+}
+
+/// The float nearest to the number in `text`; none for one that is beyond its range. NaN and infinities by name.
+pub(crate) fn nearest_float<F: Float + num_traits::Float>(text: &[u8]) -> Option<F> {
+    let value: F = lexical_core::parse(text).ok()?;
+    (value.is_finite() || Number::split(text).is_none()).then_some(value)
+}
+
 /// The digits of `number × 10^scale`, and how many zeros follow them; none when a digit would be cut off.
 fn scaled<'a>(number: &Number<'a>, scale: i8) -> Option<(impl Iterator<Item = u8> + 'a, u32)> {
     let (whole, fraction) = (number.whole, number.fraction);

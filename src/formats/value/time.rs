@@ -168,7 +168,8 @@ fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
-fn month_days(year: i64, month: i64) -> i64 {
+/// Days of a month of the proleptic Gregorian calendar.
+pub(crate) fn month_days(year: i64, month: i64) -> i64 {
     match month {
         2 if is_leap(year) => 29,
         2 => 28,
@@ -178,7 +179,7 @@ fn month_days(year: i64, month: i64) -> i64 {
 }
 
 /// Days since 1970-01-01. Years are counted from March, so that the leap day is the last of its year.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = year - i64::from(month < 3);
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);

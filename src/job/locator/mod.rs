@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LOCATOR := '-'                                          stdin or stdout
-//!          | PATH | GLOB  ['?' k=v&…]                     local files; with .db or .sqlite: an SQLite database
+//!          | PATH | GLOB  ['?' k=v&…]                     local files; with .db or .sqlite: an SQLite database, with .duckdb one of DuckDB
 //!          | SCHEME ':' REST ['?' k=v&…] ['#' OBJECT]     anything else
 //! ```
 //!
@@ -31,8 +31,21 @@ pub const FILE: &str = "file";
 /// The connector of `SQLite` databases.
 pub const SQLITE: &str = "sqlite";
 
-/// Extensions that mean an SQLite database.
-const SQLITE_EXTENSIONS: [&str; 4] = [".db", ".sqlite", ".sqlite3", ".db3"];
+/// The connector of `DuckDB` databases.
+pub const DUCKDB: &str = "duckdb";
+
+/// Connectors of paths, and of databases that are files.
+pub const PATHS: [&str; 3] = [FILE, SQLITE, DUCKDB];
+
+/// Extensions that mean a database, and whose.
+const EXTENSIONS: [(&str, &str); 6] = [
+    (".db", SQLITE),
+    (".sqlite", SQLITE),
+    (".sqlite3", SQLITE),
+    (".db3", SQLITE),
+    (".duckdb", DUCKDB),
+    (".ddb", DUCKDB),
+];
 
 /// What a locator needs to know of the world.
 pub trait Lookup {
@@ -101,7 +114,7 @@ fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
     let scheme = typed.split('+').next().unwrap_or(typed).to_ascii_lowercase();
     match lookup.connector(&scheme) {
         Some(FILE) => Ok(file(rest, lookup)),
-        Some(SQLITE) => sqlite(rest, lookup),
+        Some(connector @ (SQLITE | DUCKDB)) => database_file(connector, rest, lookup),
         Some(connector) => database(connector, &scheme, rest),
         None => Err(unknown(&scheme, lookup)),
     }
@@ -130,24 +143,26 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
 }
 
 fn path(text: &str) -> Locator {
-    let (connector, url) = match text {
-        _ if is_sqlite(text) => (SQLITE, format!("{SQLITE}:{text}")),
+    let (connector, url) = match database_of(text) {
+        Some(connector) => (connector, format!("{connector}:{text}")),
         // The connector would take this for a URL.
-        _ if text.starts_with("file:") => (FILE, format!("./{text}")),
-        _ => (FILE, text.to_owned()),
+        None if text.starts_with("file:") => (FILE, format!("./{text}")),
+        None => (FILE, text.to_owned()),
     };
     Locator { connector, url, options: Vec::new(), object: None }
 }
 
-fn is_sqlite(path: &str) -> bool {
-    SQLITE_EXTENSIONS.iter().any(|extension| path.to_ascii_lowercase().ends_with(extension))
+/// The connector of the database that a path names; none for any other file.
+fn database_of(path: &str) -> Option<&'static str> {
+    let path = path.to_ascii_lowercase();
+    EXTENSIONS.iter().find(|(extension, _)| path.ends_with(extension)).map(|(_, connector)| *connector)
 }
 
-/// A path without a scheme. Only an SQLite database has objects: in other paths `#` is a letter like any.
+/// A path without a scheme. Only a database has objects: in other paths `#` is a letter like any.
 fn bare(text: &str) -> Result<Locator> {
     let (head, object) = split_object(text);
     let (before, options) = split_options(head);
-    if let Some(object) = object.filter(|_| is_sqlite(before)) {
+    if let Some(object) = object.filter(|_| database_of(before).is_some()) {
         return Ok(Locator { options, object: Some(named(object)?), ..path(before) });
     }
     let (before, options) = split_options(text);
@@ -162,8 +177,8 @@ fn file(rest: &str, lookup: &dyn Lookup) -> Locator {
     Locator { connector: FILE, url: name.to_owned(), options, object: None }
 }
 
-/// What follows `sqlite:`. Any number of slashes in front of an absolute path is taken, as other tools differ.
-fn sqlite(rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
+/// What follows `sqlite:` or `duckdb:`. Any number of slashes in front of an absolute path is taken, as other tools differ.
+fn database_file(connector: &'static str, rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
     let clean = |path: &str| match path.strip_prefix("//") {
         Some(rest) if rest.starts_with('/') => format!("/{}", rest.trim_start_matches('/')),
         Some(rest) => rest.to_owned(),
@@ -178,9 +193,10 @@ fn sqlite(rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
         (clean(name), options, object.map(named).transpose()?)
     };
     if name.is_empty() {
-        return Err(usage("'sqlite:' names no database file").with_hint("write 'sqlite:shop.db#orders'"));
+        let message = format!("'{connector}:' names no database file");
+        return Err(usage(message).with_hint(format!("write '{connector}:shop.db#orders'")));
     }
-    Ok(Locator { connector: SQLITE, url: format!("{SQLITE}:{name}"), options, object })
+    Ok(Locator { connector, url: format!("{connector}:{name}"), options, object })
 }
 
 /// Any other scheme: its URL stays whole, query and all, for the connector to read.
@@ -313,11 +329,12 @@ impl Locator {
 
     /// A path holds no password, and its letters mean nothing: `day=2024-01-02/` is a folder.
     fn shown_url(&self) -> String {
-        if matches!(self.connector, FILE | SQLITE) { self.url.clone() } else { mask(&self.url) }
+        if PATHS.contains(&self.connector) { self.url.clone() } else { mask(&self.url) }
     }
 
     fn exists(&self, lookup: &dyn Lookup) -> bool {
-        lookup.exists(self.url.strip_prefix("sqlite:").unwrap_or(&self.url))
+        let scheme = self.url.strip_prefix(self.connector).and_then(|rest| rest.strip_prefix(':'));
+        lookup.exists(scheme.filter(|_| self.connector != FILE).unwrap_or(&self.url))
     }
 
     /// The place it names, with `object`, the variables of paths replaced. All option values are strings.
@@ -325,7 +342,7 @@ impl Locator {
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for a variable that is not set.
     pub fn place(&self, object: ObjectRef, lookup: &dyn Lookup) -> Result<Place> {
-        let is_path = matches!(self.connector, FILE | SQLITE);
+        let is_path = PATHS.contains(&self.connector);
         let url = if is_path && !self.exists(lookup) { secret::fill(&self.url, lookup)? } else { self.url.clone() };
         let mut options = Map::new();
         options.insert("url".to_owned(), Json::String(url));

@@ -7,12 +7,13 @@ use super::*;
 /// A world with the real schemes, the files given, and two variables.
 struct World(&'static [&'static str]);
 
-const SCHEMES: [(&str, &str); 7] = [
+const SCHEMES: [(&str, &str); 8] = [
     ("file", "file"),
     ("postgres", "postgres"),
     ("postgresql", "postgres"),
     ("pg", "postgres"),
     ("sqlite", "sqlite"),
+    ("duckdb", "duckdb"),
     ("gen", "stream"),
     ("null", "stream"),
 ];
@@ -68,6 +69,10 @@ fn every_form_means_what_it_should() {
         ("sqlite:///tmp/shop.db#t", "sqlite", "sqlite:/tmp/shop.db", "", Some("t")),
         ("sqlite:////tmp/shop.db#t", "sqlite", "sqlite:/tmp/shop.db", "", Some("t")),
         ("sqlite://shop.db#t", "sqlite", "sqlite:shop.db", "", Some("t")),
+        ("duckdb:shop.db#main.t", "duckdb", "duckdb:shop.db", "", Some("main.t")),
+        ("duckdb:/tmp/a b.db?memoryLimit=1GB#t", "duckdb", "duckdb:/tmp/a b.db", "memoryLimit=1GB", Some("t")),
+        ("dir/shop.duckdb#t", "duckdb", "duckdb:dir/shop.duckdb", "", Some("t")),
+        ("duckdb:///tmp/shop.ddb", "duckdb", "duckdb:/tmp/shop.ddb", "", None),
         ("postgres://u@h:5432/db#public.orders", "postgres", "postgres://u@h:5432/db", "", Some("public.orders")),
         ("pg://h/db?sslmode=require#t", "postgres", "pg://h/db?sslmode=require", "", Some("t")),
         ("jdbc:postgresql://h/db#t", "postgres", "postgresql://h/db", "", Some("t")),

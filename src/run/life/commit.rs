@@ -37,7 +37,7 @@ impl Life<'_> {
             let committed = target.sink.commit(&target.agreement, &target.token, &wrote).await;
             match committed.map_err(unanswered).at("step", || "commit") {
                 Ok(()) => {
-                    logged = logged.and(self.log.append(&self.opened.committed(target.token.sink)).await);
+                    logged = logged.and(self.log.append(&self.opened.committed(target)).await);
                     let refused = refused.get(&target.token.sink).copied().unwrap_or(0);
                     landed.push(Landed { refused, ..Landed::of(target, wrote) });
                 }

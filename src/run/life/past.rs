@@ -47,8 +47,9 @@ impl Life<'_> {
             match targets::named(self.surroundings.or_stop(progress).await, &target, agreements)? {
                 Progress::Committed => {
                     let Token { transfer, epoch, .. } = target.token;
+                    let marked = target.agreement.marked;
                     // Its position has moved with the rows, or nobody knows it.
-                    let committed = StateRecord::Committed { transfer, sink, epoch, position: None };
+                    let committed = StateRecord::Committed { transfer, sink, epoch, position: None, marked };
                     self.surroundings.or_stop(self.log.append(&committed)).await?;
                     landed.push(Landed::of(&target, wrote));
                 }

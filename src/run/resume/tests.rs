@@ -43,14 +43,14 @@ fn a_run_that_ended_in_order_is_none() {
     assert!(Unfinished::of("r", Vec::new()).is_none());
     assert!(Unfinished::of("r", vec![started(), StateRecord::Finished { rows: 1 }]).is_none());
     assert!(Unfinished::of("r", vec![started(), StateRecord::Aborted { reason: "x".to_owned() }]).is_none());
-    let committed = StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None };
+    let committed = StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None, marked: false };
     assert_eq!(Unfinished::of("r", vec![started(), committed]).unwrap().committed, [0]);
 }
 
 #[tokio::test]
 async fn what_is_visible_in_one_target_counts_after_a_new_plan_for_the_others() {
     let plan = || planned(Snapshot::Private);
-    let committed = StateRecord::Committed { transfer: 0, sink: 1, epoch: 0, position: None };
+    let committed = StateRecord::Committed { transfer: 0, sink: 1, epoch: 0, position: None, marked: false };
     let records = vec![started(), plan().await, wrote(0), wrote_into(1, 0), committed, plan().await, wrote(3)];
     let run = Unfinished::of("r", records).unwrap();
     let receipts: Vec<_> = run.wrote.iter().map(|receipt| (receipt.sink, receipt.task)).collect();

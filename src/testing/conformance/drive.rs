@@ -242,7 +242,7 @@ fn differing(written: &dyn Array, read: &dyn Array) -> Result<()> {
 }
 
 /// `batch` as the sink agreed to take it.
-fn align(batch: &RecordBatch, agreement: &Agreement) -> Result<RecordBatch> {
+pub(super) fn align(batch: &RecordBatch, agreement: &Agreement) -> Result<RecordBatch> {
     let column = |field: &Arc<Field>| {
         let plan = agreement.columns.iter().find(|plan| plan.target.as_deref() == Some(field.name()));
         let incoming = plan.filter(|plan| plan.form == Form::Arrow).and_then(|plan| plan.incoming.as_ref());

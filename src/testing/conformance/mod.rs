@@ -2,7 +2,7 @@
 //! [`Source`](crate::source::Source) directly, without an engine, as the contract says they may be driven.
 //!
 //! A connector has one [`Fixture`]: where a fresh target is, how to read it again, and what it keeps exactly.
-//! [`check`] runs all checks and says which failed.
+//! [`check`] runs all checks and says which failed. [`check_parts`] says of a connector that was just begun which parts it lacks.
 //!
 //! ```
 //! # use arrow_etl::testing::{conformance::{self, Fixture, Target}, generate, memory::Memory};
@@ -27,6 +27,7 @@
 
 mod commits;
 mod drive;
+mod parts;
 mod proofs;
 mod reads;
 mod state;
@@ -50,6 +51,7 @@ use crate::endpoint::{Endpoint, ObjectRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Merge, WriteMode};
 
+pub use parts::check_parts;
 pub use state::check_state_log;
 
 /// One connector as the suite sees it.

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use super::drive::{Run, expect_visible, load};
 use super::{Fixture, expect};
 use crate::error::Result;
-use crate::proof::{ColumnProof, Verdict, sums};
+use crate::proof::{ColumnProof, Verdict};
 use crate::sink::{Receipt, Tasks, WriteMode};
 use crate::testing::generate;
 
@@ -65,7 +65,7 @@ async fn verify_in(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
 
 /// What an engine notes of the rows that it sends.
 fn sums_of(run: &Run, rows: &RecordBatch) -> Result<Vec<ColumnProof>> {
-    Ok(sums::of(&run.sink.provable(&run.agreement, &run.aligned(rows)?)?))
+    run.sink.proofs(&run.agreement, &run.aligned(rows)?)
 }
 
 fn fewer_nulls(proof: &mut ColumnProof) {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::{StreamExt as _, stream};
 
-use super::{Fixture, Target, check};
+use super::{Fixture, Target, check, check_parts};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::proof::Verdict;
 use crate::sink::{Agreement, Receipt, Sink, WriteMode, WriteRequest, Writer};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::testing::generate;
-use crate::testing::memory::Memory;
+use crate::testing::memory::{Memory, MemoryConnector};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Defect {
@@ -276,16 +276,23 @@ async fn defects_are_found() {
         (Defect::EmptiesEarly, &["abort twice", "killed before flush"]),
     ];
     for (defect, expected) in cases {
-        let broken = Broken {
-            defect,
-            memory: Memory::new(),
-            reads: Arc::default(),
-            flushed: Arc::default(),
-            latest: Arc::default(),
-        };
-        let report = check(&broken).await;
+        let report = check(&broken(defect)).await;
         let failed: Vec<_> = report.failed.iter().map(|(name, _)| *name).collect();
         assert!(expected.iter().all(|name| failed.contains(name)), "{defect:?}: {report}");
         assert_eq!(defect == Defect::None, report.passed(), "{defect:?}: {report}");
     }
+}
+
+fn broken(defect: Defect) -> Broken {
+    Broken { defect, memory: Memory::new(), reads: Arc::default(), flushed: Arc::default(), latest: Arc::default() }
+}
+
+/// Of the connector in memory all is written but its page, as no user meets it. What a new one lacks is seen by the tests of
+/// the example that begins one.
+#[tokio::test]
+async fn parts_that_are_written_are_not_named() {
+    let report = check_parts(&MemoryConnector, &broken(Defect::None)).await;
+    let failed: Vec<_> = report.failed.iter().map(|(part, _)| *part).collect();
+    assert_eq!(failed, ["page"; 8], "{report}");
+    assert_eq!(report.checks, 23);
 }

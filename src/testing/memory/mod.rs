@@ -16,7 +16,7 @@ use glob::Pattern;
 use serde_json::Value as Json;
 
 use crate::attempt::Token;
-use crate::connector::{Connector, OptionDoc};
+use crate::connector::{Connector, OptionDoc, option};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Merged, Sink};
@@ -151,8 +151,12 @@ impl Connector for MemoryConnector {
     fn summary(&self) -> &'static str {
         "tables in the memory of this process, for tests"
     }
+    fn page(&self) -> &'static str {
+        "Tables in the memory of this process, for tests: no user meets them.\n"
+    }
     fn options(&self) -> &'static [OptionDoc] {
-        &[OptionDoc { name: "url", kind: "string", default: "", meaning: "memory:NAME" }]
+        const OPTIONS: &[OptionDoc] = &[option("url", "string", "", "memory:NAME").required()];
+        OPTIONS
     }
     fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
         let url = options.get("url").and_then(Json::as_str).and_then(|url| url.strip_prefix("memory:"));

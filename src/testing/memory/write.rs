@@ -56,6 +56,7 @@ impl Sink for MemorySink {
             publish: Publish::AtOnce,
             guarantee: Guarantee::ExactlyOnce,
             kept: Kept::Tasks,
+            marked: true,
             refusals: Refusals::Fail,
             task_bytes: None,
             notes: Vec::new(),

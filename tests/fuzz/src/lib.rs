@@ -21,5 +21,6 @@ mod included {
 pub use included::{attempt, error, formats, job, merge, object, proof, reject, schema, shape, sink, state, wire};
 pub use sqlparser;
 
+pub mod mysql;
 pub mod postgres;
 pub mod targets;

@@ -13,7 +13,7 @@ use super::formats::csv::{Csv, CsvOptions};
 use super::formats::json::JsonLines;
 use super::formats::split::{RecordStart, stitch};
 use super::formats::value::parse_type;
-use super::formats::{Extent, Inferred, Piece, RecordFormat, Typing, ipc, parquet};
+use super::formats::{Extent, Inferred, Piece, RecordFormat, Typing, avro, ipc, parquet};
 use super::job::locator::{self, Lookup};
 use super::object::ObjectRef;
 use super::sqlparser::dialect::GenericDialect;
@@ -23,11 +23,12 @@ use super::state::StateRecord;
 /// What is done with bytes: it may refuse them, and never panics.
 pub type Target = fn(&[u8]);
 
-/// Every target but that of PostgreSQL's COPY, by name.
-pub const TARGETS: [(&str, Target); 8] = [
+/// Every target but those of PostgreSQL's COPY and MySQL's rows, by name.
+pub const TARGETS: [(&str, Target); 9] = [
     ("csv", csv),
     ("json", json),
     ("parquet", parquet),
+    ("avro", avro),
     ("ipc", ipc),
     ("values", values),
     ("locator", locator),
@@ -90,6 +91,40 @@ pub fn parquet(bytes: &[u8]) {
     }
 }
 
+/// An Avro file: what is read of it can be written, and is then the same.
+pub fn avro(bytes: &[u8]) {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let Ok(file) = avro::File::open(&bytes) else { return };
+    let schema = file.schema().clone();
+    let Ok(batches) = avro_batches(&file, &bytes, 8) else { return };
+    let settings = avro::Settings { codec: avro::Codec::None, level: None, sync: [7; 16] };
+    for old in [None, Some(&file)] {
+        let Ok(mut encoder) = avro::Encoder::new(&schema, &settings, old) else { continue };
+        encoder.encode(&batches).expect("what was read has its type");
+        encoder.finish().expect("what was encoded makes a block");
+        let again = Bytes::from(encoder.take());
+        let file = avro::File::open(&again).expect("what was written can be read");
+        assert_eq!(file.schema(), &schema);
+        let read = avro_batches(&file, &again, usize::MAX).expect("what was written can be read");
+        let whole = |batches: &[RecordBatch]| concat_batches(&schema, batches).expect("they have one schema");
+        assert_eq!(format!("{:?}", whole(&read)), format!("{:?}", whole(&batches)));
+    }
+}
+
+/// The first batches of an Avro file.
+fn avro_batches(file: &avro::File, bytes: &Bytes, most: usize) -> Result<Vec<RecordBatch>> {
+    let wanted = avro::Wanted { schema: file.schema().clone(), batch_rows: 100, batch_bytes: 1 << 16 };
+    let mut batches = Vec::new();
+    for segment in file.segments() {
+        let mut reader = file.read(file.fetch(bytes, segment)?, &wanted)?;
+        while batches.len() < most {
+            let Some(batch) = reader.next_batch()? else { break };
+            batches.push(batch);
+        }
+    }
+    Ok(batches)
+}
+
 /// An Arrow file, and an Arrow stream.
 pub fn ipc(bytes: &[u8]) {
     let owned = Bytes::copy_from_slice(bytes);
@@ -135,6 +170,10 @@ pub fn locator(bytes: &[u8]) {
             assert_eq!(place.connector, parsed.connector());
         }
         let _ = locator::default_table(&parsed, &ObjectRef::Whole, &World);
+    }
+    if text.contains(PASSWORD) {
+        // It stands where it is none.
+        return;
     }
     for login in [format!("postgres://ada:{PASSWORD}@{text}"), format!("pg://{text}?password={PASSWORD}")] {
         match locator::parse(&login, &World) {

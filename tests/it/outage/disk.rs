@@ -29,6 +29,7 @@ fn files_and_sqlite_are_as_they_were() {
     for (words, named) in [
         ("new.csv", "new.csv"),
         ("new.parquet", "new.parquet"),
+        ("new.avro", "new.avro"),
         ("new.arrow", "new.arrow"),
         ("new.jsonl", "new.jsonl"),
         ("parts/ --to-format csv", "parts"),

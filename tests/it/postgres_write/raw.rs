@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow_etl::attempt::Attempt;
 use arrow_etl::endpoint::{ObjectRef, OpenRequest};
 use arrow_etl::error::ErrorKind;
+use arrow_etl::proof::Verify;
 use arrow_etl::sink::{Tasks, WriteMode};
 use arrow_etl::source::{Scan, SplitGoal};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -32,7 +33,7 @@ async fn raw_frames_go_through() {
     let agreement = sink.agree(&shape, &request(WriteMode::Create, Tasks::Many)).await.unwrap();
     let schema = Arc::clone(&shape.schema);
     let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 8192, batch_bytes: 1 << 20 };
-    assert!(sink.takes(&agreement, &source.encoding(&scan).unwrap()));
+    assert!(sink.takes(&agreement, &source.encoding(&scan).unwrap(), Verify::Count));
     let token = token();
     sink.prepare(&agreement, &token).await.unwrap();
     let mut receipts = Vec::new();

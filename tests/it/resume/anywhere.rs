@@ -1,4 +1,4 @@
-//! Kills at random moments of copies over all pairs of {PostgreSQL, SQLite, Parquet, CSV}.
+//! Kills at random moments of copies over all pairs of {PostgreSQL, MySQL, MariaDB, SQLite, Parquet, CSV}.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::{end, records, start};
 use crate::program::copied;
-use crate::server::{postgres, psql};
+use crate::server::{mariadb, mysql, postgres, psql};
 
-const KINDS: [&str; 4] = ["postgres", "sqlite", "parquet", "csv"];
+const KINDS: [&str; 6] = ["postgres", "mysql", "mariadb", "sqlite", "parquet", "csv"];
 
-/// Kills of each pair in the midst of its rows: 64 in all. One more comes at any moment, the commit and the end among them.
+/// Kills of each pair in the midst of its rows: 144 in all. One more comes at any moment, the commit and the end among them.
 const KILLS: usize = 4;
 
 /// How often each pair is copied: `tests/run --kills COUNT` wants more kills than one round has.
@@ -23,9 +23,18 @@ fn rounds() -> usize {
 
 const SOURCE: &str = "gen:id:seq,note:text(10..30)~0.1,amount:decimal(12,2)(0..1000)~0.1?rows=20000";
 
-fn place(url: &str, kind: &str, name: &str) -> String {
+/// A database of each server.
+struct Servers {
+    postgres: String,
+    mysql: String,
+    mariadb: String,
+}
+
+fn place(servers: &Servers, kind: &str, name: &str) -> String {
     match kind {
-        "postgres" => format!("{url}#{name}"),
+        "postgres" => format!("{}#{name}", servers.postgres),
+        "mysql" => format!("{}#{name}", servers.mysql),
+        "mariadb" => format!("{}#{name}", servers.mariadb),
         "sqlite" => format!("{name}.db#{name}"),
         extension => format!("{name}.{extension}"),
     }
@@ -72,14 +81,16 @@ fn every_row_arrives_once_from(kind: &str) {
 
 /// One round; gives the number of kills.
 fn killed_on_the_way_from(kind: &str) -> usize {
-    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
-    let source = place(&url, kind, "source");
+    let folder = tempfile::tempdir().unwrap();
+    let servers = Servers { postgres: postgres(), mysql: mysql(), mariadb: mariadb() };
+    let url = &servers.postgres;
+    let source = place(&servers, kind, "source");
     copied(folder.path(), &[SOURCE, &source]);
     copied(folder.path(), &[&source, &format!("{url}#truth")]);
     let mut kills = 0;
     for target in KINDS {
         let name = format!("to_{target}");
-        let into = place(&url, target, &name);
+        let into = place(&servers, target, &name);
         copied(folder.path(), &[&source, &into, "--where", "id = 7", "--set", "id=-id"]);
         kills += until_done(folder.path(), &[&source, &into, "--mode", "append"]);
         let back = format!("back_{target}");
@@ -91,7 +102,7 @@ fn killed_on_the_way_from(kind: &str) -> usize {
             "select 'lost', * from (({truth}) except all {copy}) a union all \
              select 'new', * from ({copy} except all ({truth})) b"
         );
-        assert_eq!(psql(&url, &differs), "", "{kind} to {target}");
+        assert_eq!(psql(url, &differs), "", "{kind} to {target}");
     }
     kills
 }
@@ -99,6 +110,16 @@ fn killed_on_the_way_from(kind: &str) -> usize {
 #[test]
 fn every_row_arrives_once_from_postgres() {
     every_row_arrives_once_from("postgres");
+}
+
+#[test]
+fn every_row_arrives_once_from_mysql() {
+    every_row_arrives_once_from("mysql");
+}
+
+#[test]
+fn every_row_arrives_once_from_mariadb() {
+    every_row_arrives_once_from("mariadb");
 }
 
 #[test]

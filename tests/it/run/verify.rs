@@ -88,8 +88,8 @@ impl Sink for FaultySink {
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         self.inner.checksum(agreement)
     }
-    fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
-        self.inner.provable(agreement, batch)
+    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        self.inner.proofs(agreement, batch)
     }
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         self.inner.commit(agreement, token, receipts).await
@@ -314,7 +314,17 @@ async fn no_type_raises_a_false_alarm() {
     let file = |name: &str| {
         Place::new("file", json!({ "url": format!("{}/{name}", folder.path().display()) }), ObjectRef::Whole)
     };
-    let files = ["all.parquet", "parts/", "all.csv", "all.csv.gz", "all.tsv", "all.jsonl", "all.arrow", "all.arrows"];
+    let files = [
+        "all.parquet",
+        "all.avro",
+        "parts/",
+        "all.csv",
+        "all.csv.gz",
+        "all.tsv",
+        "all.jsonl",
+        "all.arrow",
+        "all.arrows",
+    ];
     let everything = ObjectRef::Table("everything".to_owned());
     let targets = files.into_iter().map(file).chain([
         Place::new("postgres", json!({ "url": url }), everything.clone()),

@@ -72,7 +72,7 @@ async fn two_appends_at_once_lose_no_row() {
     let folder = folder.path();
     write_sources(folder);
     let from = open(at(folder, "b.csv")).await.unwrap();
-    for name in ["t.csv", "t.csv.gz", "t.parquet", "t.arrow"] {
+    for name in ["t.csv", "t.csv.gz", "t.parquet", "t.avro", "t.arrow"] {
         copy(at(folder, "a.csv"), at(folder, name), WriteMode::Create, name).await.unwrap();
         let first = Copy::run(&from, at(folder, name), WriteMode::Append, &format!("{name}-first")).await.unwrap();
         let second = Copy::run(&from, at(folder, name), WriteMode::Append, &format!("{name}-second")).await.unwrap();
@@ -235,7 +235,7 @@ async fn a_writer_holds_what_it_was_given_and_tasks_are_large_only_for_folders()
         let landing::Encoding::Parquet(settings) = &landing.encoding else { panic!("it is Parquet") };
         assert_eq!((settings.row_group.bytes, landing.gather_bytes), (group, gather));
     }
-    for single in ["t.csv", "t.jsonl.gz", "t.parquet", "t.arrows"] {
+    for single in ["t.csv", "t.jsonl.gz", "t.parquet", "t.avro", "t.arrows"] {
         assert_eq!(agree(single, 1 << 30).await.task_bytes, None, "{single}");
     }
     assert_eq!(agree("new/", 1 << 30).await.task_bytes, Some(1000));

@@ -158,3 +158,33 @@ async fn splits_say_where_they_lie() {
     let groups = places("b.parquet").await;
     assert!(groups[0].starts_with("row group") && groups[0].ends_with("b.parquet"), "{groups:?}");
 }
+
+#[tokio::test]
+async fn blocks_of_avro_are_splits_and_their_rows_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("a.csv"), csv(0..200_000)).unwrap();
+    let to = json!({"url": at(folder, "b.avro"), "compression": "none"});
+    copy(at(folder, "a.csv"), to, WriteMode::Create, "r").await.unwrap();
+    let opened = open(at(folder, "b.avro")).await.unwrap();
+    assert_eq!(opened.shape.rows, Some(200_000));
+    let schema = Arc::new(opened.shape.schema.project(&[2, 0]).unwrap());
+    let scan = Scan { schema, ..scan_of(&opened.shape) };
+    let (plan, whole) = read_all(&opened, &scan, &goal(1)).await.unwrap();
+    assert!(plan.splits.len() > 2, "{:?}", plan.splits);
+    assert_eq!(plan.splits.iter().map(|split| split.rows.unwrap()).sum::<u64>(), 200_000);
+    assert!(plan.splits[1].place.as_deref().unwrap().starts_with("piece 1 of"), "{:?}", plan.splits[1]);
+    assert_eq!(ids(&whole), (0..200_000).collect::<Vec<_>>());
+    let scan = Scan { limit: Some(1234), ..scan_of(&opened.shape) };
+    let (_, limited) = read_all(&opened, &scan, &goal(1 << 30)).await.unwrap();
+    assert_eq!(ids(&limited), (0..1234).collect::<Vec<_>>());
+    for compression in ["none", "deflate", "snappy", "zstd"] {
+        let to = json!({"url": at(folder, &format!("{compression}.avro")), "compression": compression});
+        copy(at(folder, "a.csv"), to, WriteMode::Create, compression).await.unwrap();
+        assert_eq!(rows(at(folder, &format!("{compression}.avro"))).await.unwrap().num_rows(), 200_000);
+    }
+    let size = |name: &str| fs::metadata(folder.join(name)).unwrap().len();
+    assert!(size("deflate.avro") < size("none.avro") && size("zstd.avro") < size("none.avro"));
+    let to = json!({"url": at(folder, "lz4.avro"), "compression": "lz4"});
+    assert_eq!(copy(at(folder, "a.csv"), to, WriteMode::Create, "lz4").await.unwrap_err().kind(), ErrorKind::Usage);
+}

@@ -372,6 +372,9 @@ fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: For
         // The engine looks at it before, row by row. Of an array it is the length of the elements.
         field = schema::with_metadata(field, schema::MAX_CHARS, &most.to_string());
     }
+    if let (Check::Micros(step), false) = (check, matches!(resolved.layout, Layout::Array { .. })) {
+        field = schema::with_metadata(field, schema::STEP_MICROS, &step.to_string());
+    }
     let (fate, note) = if check == Check::None && native_oid(catalog, offer.arrow) == Some(resolved.oid) {
         (ColumnFate::Exact, None)
     } else {

@@ -37,7 +37,7 @@ const ALL_FIELDS: i32 = 0x7fff;
 const ALL_DIGITS: i32 = 0xffff;
 
 /// The modifier of the type `oid` that stands in its name, packed as the catalog has it.
-pub(super) fn modifier(oid: u32, name: &str) -> Option<i32> {
+pub(in super::super) fn modifier(oid: u32, name: &str) -> Option<i32> {
     if oid == INTERVAL {
         return interval_modifier(name.trim_end_matches("[]"));
     }
@@ -191,6 +191,8 @@ pub(super) fn arrow_for(place: &Resolved, from: &DataType) -> Option<DataType> {
         Layout::Array { .. } if text && place.scalar == INTERVAL && place.modifier >= 0 => return None,
         Layout::Array { .. } if text => from.clone(),
         Layout::Array { .. } => return None,
+        // Written as JSON.
+        Layout::Text | Layout::Jsonb if nested => DataType::Utf8,
         _ if nested => return None,
         Layout::Bool => DataType::Boolean,
         Layout::Int2 => DataType::Int16,

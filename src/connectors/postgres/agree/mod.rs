@@ -20,10 +20,11 @@ use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
 use self::columns::Matched;
+pub(super) use self::fate::modifier;
 pub(super) use self::path::{Emptying, Path};
 
 /// Framing of what [`super::write`] takes as it is.
@@ -68,6 +69,20 @@ pub(super) struct Detail {
     pub(super) proof: (u32, bool),
     /// What becomes of rows that the server refuses.
     pub(super) refusals: Refusals,
+    /// What of the target refuses rows that are left out, and is looked for in the stage.
+    #[serde(default)]
+    pub(super) guard: Guard,
+}
+
+/// What may refuse rows beyond their types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Guard {
+    /// Nothing, or no row is left out.
+    #[default]
+    None,
+    /// Constraints, triggers, domains.
+    Rules,
 }
 
 /// What may happen beside us between the look at a target and the COMMIT.
@@ -100,8 +115,18 @@ impl Detail {
 
     /// Whether rows of the stage have their place in the source beside them.
     pub(super) fn is_placed(&self) -> bool {
-        self.refusals == Refusals::LeftOut && matches!(self.path, Path::Refill(_) | Path::Merge)
+        match self.path {
+            Path::Refill(_) => self.guard == Guard::Rules,
+            Path::Merge => self.refusals == Refusals::LeftOut,
+            _ => false,
+        }
     }
+}
+
+/// The columns that `incoming` gets in a new table of a server without types of its own.
+pub(super) fn new_columns(incoming: &TableShape) -> Result<Vec<ColumnPlan>> {
+    let catalog = Catalog::built_in(columns::type_names(incoming));
+    Ok(columns::plan_new(&catalog, incoming, &[])?.0.plans)
 }
 
 /// Agrees on `incoming` into `name`.
@@ -203,17 +228,15 @@ fn finish(
     let sifted = left_out && is(|table| table.guarded);
     // A stage without checks: rows that break one are looked for there.
     let checks = table.filter(|_| !left_out).map(|table| writable(&table.checks, &matched.copied));
-    if sifted {
-        notes.push(
-            "rows that its constraints refuse are looked for in the table beside, by one query for each".to_owned(),
-        );
-    }
+    let by_query = "rows that its constraints refuse are looked for in the table beside, by one query for each";
+    notes.extend(sifted.then(|| by_query.to_owned()));
     let detail = Detail {
         target,
         path: path.path,
         // Of frames no row can be left out.
         raw: matched.raw.filter(|_| matched.format == Format::Binary && !sifted),
         refusals: request.refusals,
+        guard: if sifted { Guard::Rules } else { Guard::None },
         format: matched.format,
         columns: matched.copied,
         create,
@@ -247,6 +270,7 @@ fn finish(
             (true, false) => Kept::Nothing,
             (false, _) => Kept::Tasks,
         },
+        marked: detail.marker.is_kept(),
         refusals: request.refusals,
         task_bytes: None,
         notes,

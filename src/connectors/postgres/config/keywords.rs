@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode_str;
-
+use crate::bridge::login::uri::{self, Uri, decode};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Values by libpq keyword.
@@ -83,9 +82,6 @@ fn unknown(which: &str) -> Error {
 const OF_THE_URL: &str = "of a name that the URL has";
 const OF_THE_WORDS: &str = "of a name that the connection string has";
 
-/// What to do about a URL that falls apart at the wrong places.
-pub(super) const ESCAPES: &str = "write the signs / ? # @ of a password as %2F %3F %23 %40, or use ${NAME}";
-
 /// Reads a locator: a URI, or a keyword string after `postgres:`, or nothing.
 pub(super) fn parse(text: &str) -> Result<Settings> {
     let text = text.strip_prefix("jdbc:").unwrap_or(text);
@@ -103,28 +99,14 @@ pub(super) fn parse(text: &str) -> Result<Settings> {
 /// What follows `postgres://`.
 fn uri(rest: &str) -> Result<Settings> {
     let mut settings = Settings::new();
-    let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
-    let (authority, dbname) = rest.split_once('/').map_or((rest, None), |(authority, name)| (authority, Some(name)));
-    if login_is_cut(authority, dbname.unwrap_or_default(), query.unwrap_or_default()) {
-        let error = Error::new(ErrorKind::Usage, "the user and password of the URL hold a / or ? as such");
-        return Err(error.with_hint(ESCAPES));
-    }
-    let hosts = match authority.rsplit_once('@') {
-        Some((login, hosts)) => {
-            let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
-            insert(&mut settings, "user", user)?;
-            insert(&mut settings, "password", password.unwrap_or_default())?;
-            hosts
-        }
-        None => authority,
-    };
-    host_list(&mut settings, hosts)?;
-    insert(&mut settings, "dbname", dbname.unwrap_or_default())?;
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "a setting after ? in the URL has no value").with_hint("write ?name=value")
-        })?;
-        match (&*decode(name)?, value) {
+    let parts = Uri::split(rest)?;
+    insert(&mut settings, "user", parts.user)?;
+    insert(&mut settings, "password", parts.password.unwrap_or_default())?;
+    host_list(&mut settings, parts.hosts)?;
+    insert(&mut settings, "dbname", parts.database)?;
+    for setting in parts.settings() {
+        let (name, value) = setting?;
+        match (&*name, value) {
             // What JDBC URLs say.
             ("ssl", "true") => drop(settings.insert("sslmode", "require".to_owned())),
             ("ApplicationName", value) => insert(&mut settings, "application_name", value)?,
@@ -132,17 +114,6 @@ fn uri(rest: &str) -> Result<Settings> {
         }
     }
     Ok(settings)
-}
-
-/// Whether the first `/` or `?` stood within `user:password@`, so that the password would be taken for a database,
-/// port or setting, and shown as such.
-fn login_is_cut(authority: &str, dbname: &str, query: &str) -> bool {
-    let odd_port = |host: &str| {
-        host.split_once(':').is_some_and(|(name, port)| !name.starts_with('[') && port.parse::<u16>().is_err())
-    };
-    let odd_name = |pair: &str| pair.split('=').next().is_some_and(|name| name.contains('@'));
-    let in_query = query.contains('@') && (authority.split(',').any(odd_port) || query.split('&').any(odd_name));
-    !authority.contains('@') && (dbname.contains('@') || in_query)
 }
 
 /// `h1:5432,[::1]:5433,%2Frun` as `host` and `port` lists.
@@ -153,16 +124,9 @@ fn host_list(settings: &mut Settings, hosts: &str) -> Result<()> {
     let mut names = Vec::new();
     let mut ports = Vec::new();
     for entry in hosts.split(',') {
-        let (name, port) = if let Some(rest) = entry.strip_prefix('[') {
-            let (address, rest) = rest
-                .split_once(']')
-                .ok_or_else(|| Error::new(ErrorKind::Usage, "an IPv6 address in the URL lacks its closing bracket"))?;
-            (address, rest.strip_prefix(':').unwrap_or(rest))
-        } else {
-            entry.split_once(':').unwrap_or((entry, ""))
-        };
-        names.push(decode(name)?);
-        ports.push(decode(port)?);
+        let (name, port) = uri::host_and_port(entry)?;
+        names.push(name);
+        ports.push(port);
     }
     if names.iter().any(|name| !name.is_empty()) {
         settings.insert("host", names.join(","));
@@ -178,19 +142,6 @@ fn insert(settings: &mut Settings, name: &'static str, encoded: &str) -> Result<
         settings.insert(name, decode(encoded)?);
     }
     Ok(())
-}
-
-fn decode(encoded: &str) -> Result<String> {
-    let bad = || Error::new(ErrorKind::Usage, "the URL has a % that does not begin a valid escape");
-    let mut rest = encoded;
-    while let Some((_, after)) = rest.split_once('%') {
-        let digits = after.as_bytes().get(..2).ok_or_else(bad)?;
-        if !digits.iter().all(u8::is_ascii_hexdigit) || digits == b"00" {
-            return Err(bad().with_hint("write a literal % as %25"));
-        }
-        rest = &after[2..];
-    }
-    percent_decode_str(encoded).decode_utf8().map(std::borrow::Cow::into_owned).map_err(|_| bad())
 }
 
 /// `host=localhost password='a b'`: a quote or backslash within a value is written with a backslash.

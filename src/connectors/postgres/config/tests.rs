@@ -11,7 +11,10 @@ fn parse_with(url: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> 
     };
     let variable = |name: &str| find(variables, name).or_else(|| (name == "USER").then(|| "me".to_owned()));
     let file = |path: &Path| find(files, path.to_str().unwrap());
-    Config::parse_in(&json!({ "url": url }), &Surroundings { variable: &variable, file: &file })
+    Config::parse_in(
+        &json!({ "url": url }),
+        &Surroundings { variable: &variable, file: &file, ..Surroundings::NOTHING },
+    )
 }
 
 fn parse(url: &str) -> Config {
@@ -136,11 +139,11 @@ fn the_system_says_who_runs_it() {
         list.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     };
     let file = |path: &Path| find(&files, path.to_str().unwrap());
-    let around = Surroundings { variable: &|_| None, file: &file };
+    let around = Surroundings { file: &file, ..Surroundings::NOTHING };
     let config = Config::parse_in(&json!({ "url": "postgres:service=shop" }), &around).unwrap();
     assert_eq!(config.label(), "postgres://ada@s1:5432/ada");
-    let around = Surroundings { variable: &|_| None, file: &|_| None };
-    assert_eq!(Config::parse_in(&json!({ "url": "" }), &around).unwrap_err().kind(), ErrorKind::Usage);
+    let error = Config::parse_in(&json!({ "url": "" }), &Surroundings::NOTHING).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
 }
 
 #[cfg(unix)]

@@ -11,6 +11,7 @@ use tokio_postgres::config::{SslMode as WireSsl, SslNegotiation};
 use super::super::config::{Config, Host, SslMode};
 use super::super::{errors, tls};
 use super::{Connection, FACTS, Server, Way, drive, socket};
+use crate::bridge::tls::refused;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The addresses of a host in turn; each may take as long as `connect_timeout` says.
@@ -150,7 +151,8 @@ impl Attempt<'_> {
             };
         }
         if let Some(error) = errors::cause::<rustls::Error>(&source) {
-            return tls_error(host, error).with_source(source);
+            let error = refused(host, error).with_hint("check sslmode, sslrootcert and the server's certificate");
+            return error.with_source(source);
         }
         let text = std::error::Error::source(&source).map(ToString::to_string).unwrap_or_default();
         if text == "password missing" {
@@ -194,14 +196,4 @@ fn no_socket(host: &Host) -> Error {
 
 fn ignored(passfile: &Path) -> String {
     format!("the password file {0} is ignored, because others may read it: chmod 600 {0}", passfile.display())
-}
-
-fn tls_error(host: &Host, error: &rustls::Error) -> Error {
-    let old = matches!(error, rustls::Error::InvalidCertificate(why) if format!("{why:?}").contains("UnsupportedCertVersion"));
-    let message = if old {
-        format!("the certificate of {host} is of X.509 version 1, which cannot be verified: make one of version 3")
-    } else {
-        format!("{host} and we do not come to terms on TLS: {error}")
-    };
-    Error::new(ErrorKind::Authentication, message).with_hint("check sslmode, sslrootcert and the server's certificate")
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray,
-};
-use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::buffer::{BooleanBuffer, MutableBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano,
     IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 
 use super::super::typemap::Read;
-use super::{Fault, Fields, numeric};
-use crate::error::ErrorKind;
+use super::numeric;
+use crate::formats::fields::{
+    Fault, Fields, binary, fixed, nulls, primitive, primitive_array, strings, text, too_long, variable,
+};
 
 /// Days from 1970-01-01 to 2000-01-01, PostgreSQL's day 0.
 const EPOCH_DAYS: i32 = 10_957;
@@ -82,40 +82,6 @@ fn interval(bytes: [u8; 16]) -> Result<IntervalMonthDayNano, &'static str> {
     Ok(IntervalMonthDayNano::new(months, days, nanos))
 }
 
-/// The null mask of a column; none when nothing is NULL.
-pub(super) fn nulls(fields: Fields<'_>) -> Option<NullBuffer> {
-    if fields.nulls == 0 {
-        return None;
-    }
-    let valid = BooleanBuffer::collect_bool(fields.spans.len(), |row| fields.spans[row].length >= 0);
-    Some(NullBuffer::new(valid))
-}
-
-fn primitive<T: ArrowPrimitiveType, const WIDTH: usize>(
-    fields: Fields<'_>,
-    read: impl Fn([u8; WIDTH]) -> Result<T::Native, &'static str>,
-) -> Result<ArrayRef, Fault> {
-    Ok(Arc::new(primitive_array::<T, WIDTH>(fields, read)?))
-}
-
-fn primitive_array<T: ArrowPrimitiveType, const WIDTH: usize>(
-    fields: Fields<'_>,
-    read: impl Fn([u8; WIDTH]) -> Result<T::Native, &'static str>,
-) -> Result<PrimitiveArray<T>, Fault> {
-    let mut values = Vec::with_capacity(fields.spans.len());
-    for (row, field) in fields.iter().enumerate() {
-        let value = match field {
-            Some(bytes) => {
-                let bytes = <[u8; WIDTH]>::try_from(bytes).map_err(|_| Fault::corrupt(row))?;
-                read(bytes).map_err(|why| Fault::value(row, why))?
-            }
-            None => T::Native::default(),
-        };
-        values.push(value);
-    }
-    Ok(PrimitiveArray::new(ScalarBuffer::from(values), nulls(fields)))
-}
-
 fn boolean(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     if let Some(row) = fields.iter().position(|field| field.is_some_and(|bytes| bytes.len() != 1)) {
         return Err(Fault::corrupt(row));
@@ -125,66 +91,10 @@ fn boolean(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     Ok(Arc::new(BooleanArray::new(values, nulls(fields))))
 }
 
-fn fixed(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
-    let mut values = MutableBuffer::with_capacity(fields.spans.len() * 16);
-    for (row, field) in fields.iter().enumerate() {
-        let bytes = field.unwrap_or(&[0; 16]);
-        if bytes.len() != 16 {
-            return Err(Fault::corrupt(row));
-        }
-        values.extend_from_slice(bytes);
-    }
-    Ok(Arc::new(FixedSizeBinaryArray::new(16, values.into(), nulls(fields))))
-}
-
-/// Offsets and bytes of a column of variable length, each value cut by `part`.
-fn variable<'a>(
-    fields: Fields<'a>,
-    part: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
-) -> Result<(OffsetBuffer<i32>, Buffer), Fault> {
-    let total: usize = fields.spans.iter().filter_map(|span| usize::try_from(span.length).ok()).sum();
-    let mut values = MutableBuffer::with_capacity(total);
-    let mut offsets = Vec::with_capacity(fields.spans.len() + 1);
-    offsets.push(0);
-    for (row, field) in fields.iter().enumerate() {
-        if let Some(bytes) = field {
-            values.extend_from_slice(part(bytes).ok_or_else(|| Fault::corrupt(row))?);
-        }
-        offsets.push(i32::try_from(values.len()).map_err(|_| too_long(row))?);
-    }
-    Ok((OffsetBuffer::new(ScalarBuffer::from(offsets)), values.into()))
-}
-
-fn too_long(row: usize) -> Fault {
-    Fault { row, kind: ErrorKind::Resource, why: "a batch holds more than 2 GiB in one column" }
-}
-
-/// Text, validated once for the whole column.
-fn strings(offsets: OffsetBuffer<i32>, values: Buffer, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
-    let bounds = offsets.clone();
-    let text = values.clone();
-    if let Ok(array) = StringArray::try_new(offsets, values, nulls(fields)) {
-        return Ok(Arc::new(array));
-    }
-    let valid = |pair: &[i32]| simdutf8::basic::from_utf8(&text[pair[0] as usize..pair[1] as usize]).is_ok();
-    let row = bounds.windows(2).position(|pair| !valid(pair)).unwrap_or(0);
-    Err(Fault::value(row, "the text is not valid UTF-8, which a SQL_ASCII database does not check"))
-}
-
-pub(super) fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
-    let (offsets, values) = variable(fields, Some)?;
-    strings(offsets, values, fields)
-}
-
 /// JSON after its version byte, which is 1.
 fn jsonb(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     let (offsets, values) = variable(fields, |bytes| bytes.strip_prefix(&[1]))?;
     strings(offsets, values, fields)
-}
-
-pub(super) fn binary(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
-    let (offsets, values) = variable(fields, Some)?;
-    Ok(Arc::new(BinaryArray::new(offsets, values, nulls(fields))))
 }
 
 /// `"char"` as PostgreSQL writes it: nothing for 0, `\377` for a byte that is no ASCII.

@@ -7,7 +7,8 @@ use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::FieldRef;
 
 use super::super::typemap::Read;
-use super::{Fault, Fields, Span, column};
+use super::column;
+use crate::formats::fields::{Fault, Fields, Span, nulls};
 
 /// Decodes arrays whose elements are read as `read`.
 pub(super) fn list(read: Read, item: &FieldRef, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
@@ -20,15 +21,14 @@ pub(super) fn list(read: Read, item: &FieldRef, fields: Fields<'_>) -> Result<Ar
         }
         offsets.push(i32::try_from(spans.len()).map_err(|_| Fault::corrupt(row))?);
     }
-    let nulls = spans.iter().filter(|span| span.length < 0).count();
-    let inner = Fields { bytes: fields.bytes, spans: &spans, nulls };
+    let inner = Fields::new(fields.bytes, &spans);
     let values = column::scalar(read, item.data_type(), inner).map_err(|fault| {
         // The row of an element is that of its array.
         let row = offsets.partition_point(|offset| *offset as usize <= fault.row).saturating_sub(1);
         Fault { row, ..fault }
     })?;
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let array = ListArray::try_new(Arc::clone(item), offsets, values, column::nulls(fields));
+    let array = ListArray::try_new(Arc::clone(item), offsets, values, nulls(fields));
     Ok(Arc::new(array.map_err(|_| Fault::corrupt(0))?))
 }
 

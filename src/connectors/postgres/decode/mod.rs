@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::typemap::Read;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::fields::{Fault, Fields, Indexed, Span, binary};
 
 mod column;
 mod list;
@@ -25,6 +26,49 @@ pub(super) struct Chunk {
     pub(super) rows: usize,
     /// Rows of the same stream before this chunk.
     pub(super) first_row: u64,
+}
+
+impl Chunk {
+    /// Looks for the fields of `columns` columns.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt).
+    pub(super) fn index(&self, columns: usize) -> Result<Indexed<'_>> {
+        let indexed = Indexed::new(&self.bytes, (self.rows, columns), |spans, stride| {
+            fill(&self.bytes, (self.rows, columns), spans, stride)
+        });
+        if let Some(indexed) = indexed {
+            return Ok(indexed);
+        }
+        let error = Error::new(ErrorKind::Corrupt, "the server sent a row that does not parse as binary COPY");
+        Err(error.at("row", self.first_row + 1))
+    }
+}
+
+/// Notes where all fields lie; none when the bytes are not `rows` tuples of `columns` fields.
+fn fill(bytes: &[u8], (rows, columns): (usize, usize), spans: &mut [Span], stride: usize) -> Option<()> {
+    let mut at = 0;
+    for row in 0..rows {
+        let count = i16::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
+        if usize::try_from(count).ok()? != columns {
+            return None;
+        }
+        at += 2;
+        for column in 0..columns {
+            let length = i32::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
+            at += 4;
+            spans[column * stride + row] = Span { start: at as u32, length };
+            if let Ok(length) = usize::try_from(length) {
+                at += length;
+            } else if length != -1 {
+                return None;
+            }
+        }
+        if at > bytes.len() {
+            return None;
+        }
+    }
+    (at == bytes.len()).then_some(())
 }
 
 /// How the columns of a stream are decoded.
@@ -45,51 +89,6 @@ pub(super) enum Kind {
     Wire,
 }
 
-/// Where the bytes of one field lie in its chunk; a negative length is NULL.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    length: i32,
-}
-
-/// The fields of one column, top to bottom.
-#[derive(Clone, Copy)]
-struct Fields<'a> {
-    bytes: &'a [u8],
-    spans: &'a [Span],
-    nulls: usize,
-}
-
-impl<'a> Fields<'a> {
-    fn get(&self, span: Span) -> Option<&'a [u8]> {
-        let length = usize::try_from(span.length).ok()?;
-        // The index was made from these bytes, so the range is inside.
-        self.bytes.get(span.start as usize..span.start as usize + length)
-    }
-
-    fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> {
-        self.spans.iter().map(move |span| self.get(*span))
-    }
-}
-
-/// What was wrong with which row of a column; becomes an [`Error`] where the column's name is known.
-#[derive(Debug)]
-struct Fault {
-    row: usize,
-    kind: ErrorKind,
-    why: &'static str,
-}
-
-impl Fault {
-    fn corrupt(row: usize) -> Self {
-        Self { row, kind: ErrorKind::Corrupt, why: "the server sent a value whose length does not fit its type" }
-    }
-
-    fn value(row: usize, why: &'static str) -> Self {
-        Self { row, kind: ErrorKind::Value, why }
-    }
-}
-
 /// Decodes one chunk.
 ///
 /// # Errors
@@ -97,20 +96,20 @@ impl Fault {
 /// form does not hold (infinity, 24:00, NaN in a decimal), with column and row.
 pub(super) fn decode(layout: &Layout, chunk: &Chunk) -> Result<RecordBatch> {
     let columns = layout.kinds.len();
-    let spans = index(&chunk.bytes, chunk.rows, columns).ok_or_else(|| {
-        Error::new(ErrorKind::Corrupt, "the server sent a row that does not parse as binary COPY")
-            .at("row", chunk.first_row + 1)
-    })?;
+    let indexed = chunk.index(columns)?;
     let mut arrays = Vec::with_capacity(columns);
     for (position, kind) in layout.kinds.iter().enumerate() {
-        let spans = &spans[position * chunk.rows..(position + 1) * chunk.rows];
-        let nulls = spans.iter().filter(|span| span.length < 0).count();
         let field = &layout.schema.fields()[position];
-        let array = array(*kind, field, Fields { bytes: &chunk.bytes, spans, nulls });
+        let array = array(*kind, field, indexed.column(position));
         arrays.push(array.map_err(|fault| error(&fault, field, chunk.first_row))?);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), arrays, &options)?)
+}
+
+/// `fields` in their Arrow form `data_type`; none where one has no place in it.
+pub(super) fn scalars(read: Read, data_type: &DataType, fields: Fields<'_>) -> Option<ArrayRef> {
+    column::scalar(read, data_type, fields).ok()
 }
 
 fn error(fault: &Fault, field: &FieldRef, first_row: u64) -> Error {
@@ -124,39 +123,11 @@ fn error(fault: &Fault, field: &FieldRef, first_row: u64) -> Error {
     error.at("column", field.name()).at("row", first_row + fault.row as u64 + 1)
 }
 
-/// The spans of all fields, column after column; none when the bytes are not `rows` tuples of `columns` fields.
-fn index(bytes: &[u8], rows: usize, columns: usize) -> Option<Vec<Span>> {
-    u32::try_from(bytes.len()).ok()?;
-    let mut spans = vec![Span { start: 0, length: -1 }; rows.checked_mul(columns)?];
-    let mut at = 0;
-    for row in 0..rows {
-        let count = i16::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
-        if usize::try_from(count).ok()? != columns {
-            return None;
-        }
-        at += 2;
-        for column in 0..columns {
-            let length = i32::from_be_bytes(*bytes.get(at..)?.first_chunk()?);
-            at += 4;
-            spans[column * rows + row] = Span { start: at as u32, length };
-            if let Ok(length) = usize::try_from(length) {
-                at += length;
-            } else if length != -1 {
-                return None;
-            }
-        }
-        if at > bytes.len() {
-            return None;
-        }
-    }
-    (at == bytes.len()).then_some(spans)
-}
-
 fn array(kind: Kind, field: &FieldRef, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     match (kind, field.data_type()) {
         (Kind::Scalar(read), data_type) => column::scalar(read, data_type, fields),
         (Kind::List(read), DataType::List(item)) => list::list(read, item, fields),
-        (Kind::Wire, _) => column::binary(fields),
+        (Kind::Wire, _) => binary(fields),
         (Kind::List(_), _) => Err(Fault { row: 0, kind: ErrorKind::Internal, why: "an array is not read into a list" }),
     }
 }

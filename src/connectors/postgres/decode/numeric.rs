@@ -9,8 +9,8 @@ use arrow::array::{ArrayRef, Decimal128Array, Decimal256Array, StringArray};
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, i256};
 
-use super::{Fault, Fields, column};
 use crate::error::ErrorKind;
+use crate::formats::fields::{Fault, Fields, nulls};
 
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
@@ -56,13 +56,13 @@ pub(super) fn column(data_type: &DataType, fields: Fields<'_>) -> Result<ArrayRe
         DataType::Decimal128(precision, scale) => {
             let limit = 10_i128.pow(u32::from((*precision).min(38)));
             let values = values(fields, |number| decimal128(number, i32::from(*scale), limit))?;
-            let array = Decimal128Array::new(ScalarBuffer::from(values), column::nulls(fields));
+            let array = Decimal128Array::new(ScalarBuffer::from(values), nulls(fields));
             Ok(Arc::new(array.with_precision_and_scale(*precision, *scale).map_err(|_| internal())?))
         }
         DataType::Decimal256(precision, scale) => {
             let limit = ten_to(u32::from(*precision)).ok_or_else(internal)?;
             let values = values(fields, |number| decimal256(number, i32::from(*scale), limit))?;
-            let array = Decimal256Array::new(ScalarBuffer::from(values), column::nulls(fields));
+            let array = Decimal256Array::new(ScalarBuffer::from(values), nulls(fields));
             Ok(Arc::new(array.with_precision_and_scale(*precision, *scale).map_err(|_| internal())?))
         }
         _ => text(fields),
@@ -93,6 +93,32 @@ fn values<T: Default>(fields: Fields<'_>, read: impl Fn(Numeric<'_>) -> Option<T
 
 /// `number` times 10^scale, if that is a whole number below `limit`.
 fn decimal128(number: Numeric<'_>, scale: i32, limit: i128) -> Option<i128> {
+    let value = match of_few_digits(number, scale) {
+        Some(value) => value.into(),
+        None => of_any_digits(number, scale)?,
+    };
+    let value = if number.sign == NEGATIVE { -value } else { value };
+    (-limit < value && value < limit).then_some(value)
+}
+
+/// `number` without its sign times 10^scale, if all of that is within 64 bits.
+fn of_few_digits(number: Numeric<'_>, scale: i32) -> Option<u64> {
+    if number.digits.len() > 8 {
+        return None;
+    }
+    let sum = number.digits().fold(0, |sum, digit| sum * 10_000 + u64::from(digit));
+    match shift(number, scale) {
+        shift @ 0..=9 => sum.checked_mul(10_u64.pow(shift as u32)),
+        // The last digit may reach beyond the scale: only with zeros.
+        shift @ -3..=-1 => {
+            Some(10_u64.pow(shift.unsigned_abs())).filter(|cut| sum.is_multiple_of(*cut)).map(|cut| sum / cut)
+        }
+        _ => None,
+    }
+}
+
+/// `number` without its sign times 10^scale, if that is a whole number.
+fn of_any_digits(number: Numeric<'_>, scale: i32) -> Option<i128> {
     let mut digits = number.digits();
     let Some(last) = digits.next_back() else { return Some(0) };
     let mut sum = 0_i128;
@@ -109,9 +135,7 @@ fn decimal128(number: Numeric<'_>, scale: i32, limit: i128) -> Option<i128> {
         let cut = 10_u16.checked_pow(shift.unsigned_abs()).filter(|cut| *cut <= 1_000)?;
         (Some(i128::from(10_000 / cut)), exact_div(last, cut).map(i128::from)?)
     };
-    let value = if sum == 0 { tail } else { sum.checked_mul(factor?)?.checked_add(tail)? };
-    let value = if number.sign == NEGATIVE { -value } else { value };
-    (-limit < value && value < limit).then_some(value)
+    if sum == 0 { Some(tail) } else { sum.checked_mul(factor?)?.checked_add(tail) }
 }
 
 fn decimal256(number: Numeric<'_>, scale: i32, limit: i256) -> Option<i256> {
@@ -160,7 +184,7 @@ fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
         offsets.push(i32::try_from(out.len()).map_err(|_| too_long)?);
     }
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let array = StringArray::try_new(offsets, out.into(), column::nulls(fields)).map_err(|_| internal())?;
+    let array = StringArray::try_new(offsets, out.into(), nulls(fields)).map_err(|_| internal())?;
     Ok(Arc::new(array))
 }
 

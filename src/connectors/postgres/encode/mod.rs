@@ -6,6 +6,7 @@
 mod cells;
 mod check;
 mod column;
+mod json;
 mod list;
 mod numeric;
 mod text;
@@ -19,17 +20,17 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::check::Check;
-pub(super) use self::numeric::wire_to_text as numeric_text;
+pub(super) use self::numeric::{Sign, groups as numeric_groups, put_text as put_numeric, wire_to_text as numeric_text};
 pub(super) use self::wire_text::readable as wire_readable;
 
 use self::cells::Cells;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Days from 1970 to 2000.
-const EPOCH_DAYS: i32 = 10_957;
+pub(super) const EPOCH_DAYS: i32 = 10_957;
 
 /// Microseconds from 1970 to 2000.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Bytes of a block: a row more ends it. Small enough for the cache, large enough for the socket.
 const BLOCK_BYTES: usize = 256 << 10;

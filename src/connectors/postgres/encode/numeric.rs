@@ -105,7 +105,7 @@ impl Groups {
 }
 
 /// Appends the number that `text` spells: `-12.50`, `1e-7`, `NaN`, `Infinity`. `false` when it spells none.
-pub(super) fn put_text(text: &str, out: &mut Vec<u8>) -> bool {
+pub(crate) fn put_text(text: &str, out: &mut Vec<u8>) -> bool {
     let text = text.trim_ascii();
     let (negative, rest) = match text.as_bytes() {
         [b'-', ..] => (true, &text[1..]),
@@ -188,6 +188,26 @@ fn parts(wire: &[u8]) -> Option<(impl DoubleEndedIterator<Item = u16>, i32, u16,
     let word = |at: usize| Some(u16::from_be_bytes(wire.get(at..at + 2)?.try_into().ok()?));
     let groups = wire.get(8..)?.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     Some((groups, i32::from(word(2)? as i16), word(4)?, i32::from(word(6)?)))
+}
+
+/// On which side of zero a number is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    Negative,
+    Positive,
+    /// NaN and infinities.
+    Special,
+}
+
+/// The groups of a wire numeric, the weight of the first and the sign; none for damage.
+pub(crate) fn groups(wire: &[u8]) -> Option<(impl Iterator<Item = u16>, i32, Sign)> {
+    let (groups, weight, sign, _) = parts(wire)?;
+    let sign = match sign {
+        NEGATIVE => Sign::Negative,
+        sign if sign & NAN == NAN => Sign::Special,
+        _ => Sign::Positive,
+    };
+    Some((groups, weight, sign))
 }
 
 /// How many digits after the point a wire numeric really needs, negative for zeros before it: -2 for 1200. The least

@@ -2,21 +2,22 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, StringArray, StringBuilder};
-use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 use serde_json::Value as Json;
 
-use super::super::encode::{Column, Layout, numeric_text, wires};
+use super::super::encode::{Column, Layout, numeric_text};
 use super::super::name::identifier;
 use super::super::typemap::PRODUCT;
-use crate::error::{Error, ErrorKind, Result};
 use crate::schema::native_of;
 
 /// Bytes before the value in the wire form of a row of one column: how many columns, its type, its length.
 const ROW_HEADER: usize = 12;
+
+/// Bytes of a jsonb before its text.
+const JSONB_VERSION: usize = 1;
+
+const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
 
 /// What a text says of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,48 +98,28 @@ fn wire(layout: &Layout, target_type: &str, name: &str) -> String {
 }
 
 impl Form {
-    /// The texts of the values of `array`, which are sent to `column`.
-    pub(super) fn of(self, column: &Column, array: &ArrayRef) -> Result<ArrayRef> {
-        match self {
-            Self::Text => utf8(array),
-            Self::Trimmed | Self::Json => {
-                let texts = utf8(array)?;
-                let texts = texts.as_string::<i32>().iter();
-                Ok(Arc::new(texts.map(|text| text.map(|text| self.canonical(text))).collect::<StringArray>()))
+    /// Appends what it says of a value of which these are the wire bytes; none where they do not tell.
+    pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut String) -> Option<()> {
+        match (self, layout) {
+            (Self::Wire, _) => {
+                for byte in wire {
+                    out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                }
             }
-            Self::Wire => Self::over_wires(column, array, |wire, out| {
-                // Writing to a string cannot fail.
-                wire.iter().all(|byte| write!(out, "{byte:02x}").is_ok())
-            }),
-            Self::Number => {
+            (Self::Number, _) => {
                 let mut digits = Vec::new();
-                Self::over_wires(column, array, |wire, out| {
-                    digits.clear();
-                    let known = numeric_text(wire, &mut digits);
-                    out.push_str(&Self::Number.canonical(&String::from_utf8_lossy(&digits)));
-                    known
-                })
+                numeric_text(wire, &mut digits).then_some(())?;
+                out.push_str(&self.canonical(std::str::from_utf8(&digits).ok()?));
             }
-        }
-    }
-
-    fn over_wires(
-        column: &Column,
-        array: &ArrayRef,
-        mut put: impl FnMut(&[u8], &mut String) -> bool,
-    ) -> Result<ArrayRef> {
-        let wires = wires(column, array)?;
-        let mut texts = StringBuilder::with_capacity(wires.len(), 2 * wires.value_data().len());
-        let mut text = String::new();
-        for wire in &wires {
-            text.clear();
-            if wire.is_some_and(|wire| !put(wire, &mut text)) {
-                let error = Error::new(ErrorKind::Value, "the value is not in the wire form of its type");
-                return Err(error.at("column", &column.name));
+            (Self::Trimmed, _) | (Self::Text, Layout::Text) => {
+                out.push_str(&self.canonical(std::str::from_utf8(wire).ok()?));
             }
-            texts.append_option(wire.map(|_| text.as_str()));
+            (Self::Json | Self::Text, Layout::Jsonb) => {
+                out.push_str(&self.canonical(std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?));
+            }
+            (Self::Json | Self::Text, _) => return None,
         }
-        Ok(Arc::new(texts.finish()))
+        Some(())
     }
 
     /// `text` in the one spelling of what it means.
@@ -151,10 +132,6 @@ impl Form {
             Self::Json => canonical_json(text).into(),
         }
     }
-}
-
-fn utf8(array: &ArrayRef) -> Result<ArrayRef> {
-    Ok(if *array.data_type() == DataType::Utf8 { Arc::clone(array) } else { cast(array, &DataType::Utf8)? })
 }
 
 /// JSON with sorted keys and without blanks, of two equal keys the last; numbers as far as a double tells them apart. All that

@@ -189,13 +189,33 @@ impl CopyWriter {
         self.end_copy().await
     }
 
-    /// Ends and begins the COPY when it is time.
+    /// Ends and begins the COPY when it is time, with what waits.
     async fn renew_copy(&mut self) -> Result<()> {
-        if self.detail.length == CopyLength::Whole || self.bytes - self.ended_bytes < COPY_BYTES {
+        let is_due = match &self.replay {
+            Some(replay) => replay.is_full(),
+            None => self.detail.length == CopyLength::Cut && self.bytes - self.ended_bytes >= COPY_BYTES,
+        };
+        if !is_due {
             return Ok(());
         }
-        self.end_copy().await?;
+        self.end().await?;
         self.begin_copy().await
+    }
+
+    /// Ends the COPY, after which all rows are taken or refused.
+    async fn end(&mut self) -> Result<()> {
+        match self.replay {
+            Some(_) => self.end_kept().await,
+            None => self.end_sent().await,
+        }
+    }
+
+    /// Sends what waits, in a new COPY when it is time.
+    async fn advance(&mut self) -> Result<()> {
+        self.renew_copy().await?;
+        let waiting = std::mem::take(&mut self.waiting);
+        let sent = self.send(waiting).await;
+        self.mended(sent).await
     }
 
     /// Sends `blocks` within the COPY.
@@ -212,22 +232,27 @@ impl CopyWriter {
         Ok(())
     }
 
-    pub(super) async fn take(&mut self, batch: RecordBatch) -> Result<()> {
+    /// Takes a batch: it is encoded while those before it are sent.
+    async fn take(&mut self, batch: RecordBatch) -> Result<()> {
         let encoder = Arc::clone(&self.encoder);
         let (before, rows) = (self.rows, batch.num_rows() as u64);
-        let batch = self.placed(batch, before)?;
-        let waiting = std::mem::take(&mut self.waiting);
-        let encode = cpu::run(move || encoder.encode(&batch, before));
-        let (sent, ready) = futures::join!(self.send(waiting), encode);
+        let placed = self.placed(batch.clone(), before)?;
+        let encode = cpu::run(move || encoder.encode(&placed, before));
+        let (sent, ready) = futures::join!(self.advance(), encode);
         sent?;
-        self.renew_copy().await?;
-        let blocks = ready??;
-        self.rows += rows;
-        if blocks.iter().map(Bytes::len).sum::<usize>() <= OVERLAP_BYTES {
-            self.waiting = blocks;
-            return Ok(());
+        if let Some(replay) = &mut self.replay {
+            replay.keep(before, batch);
         }
-        self.send(blocks).await
+        self.rows += rows;
+        let sent = match ready? {
+            Ok(blocks) if blocks.iter().map(Bytes::len).sum::<usize>() <= OVERLAP_BYTES => {
+                self.waiting = blocks;
+                return Ok(());
+            }
+            Ok(blocks) => self.send(blocks).await,
+            Err(error) => Err(error),
+        };
+        self.mended(sent).await
     }
 
     async fn take_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
@@ -241,10 +266,7 @@ impl CopyWriter {
             self.shared.connections.put_back(self.connection.take().ok_or_else(ended)?);
             return Ok(Receipt::of(&self.attempt, rows, 0, Json::Null));
         }
-        match self.replay {
-            Some(_) => self.end_kept().await?,
-            None => self.end_sent().await?,
-        }
+        self.end().await?;
         let connection = self.connection.take().ok_or_else(ended)?;
         if self.detail.path.held() {
             self.shared.registry.close(&self.attempt);
@@ -301,10 +323,7 @@ impl Writer for CopyWriter {
         if self.standing.is_some() {
             return Ok(());
         }
-        let result = match self.replay {
-            Some(_) => self.take_kept(batch).await,
-            None => self.take(batch).await,
-        };
+        let result = self.take(batch).await;
         self.done(result)
     }
 

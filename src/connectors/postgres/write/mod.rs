@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use self::copy::CopyWriter;
 use self::registry::{Commit, Registry};
@@ -30,6 +31,7 @@ use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::proof::{ColumnProof, Verify};
 use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
@@ -123,8 +125,12 @@ impl Sink for PostgresSink {
         proof::way(agreement, &Detail::of(agreement).ok()?)
     }
 
-    fn provable(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<RecordBatch> {
-        proof::provable(agreement, &Detail::of(agreement)?, batch)
+    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        proof::proofs(agreement, &Detail::of(agreement)?, batch)
+    }
+
+    fn proofs_of_raw(&self, agreement: &Agreement, bytes: &Bytes, rows: u64) -> Result<Vec<ColumnProof>> {
+        proof::proofs_of_raw(agreement, &Detail::of(agreement)?, (bytes, rows))
     }
 
     async fn sift(
@@ -201,8 +207,11 @@ impl Sink for PostgresSink {
         self.shared.registry.merged_by(token)
     }
 
-    fn takes(&self, agreement: &Agreement, encoding: &Encoding) -> bool {
-        Detail::of(agreement).is_ok_and(|detail| detail.raw.as_ref() == Some(encoding))
+    fn takes(&self, agreement: &Agreement, encoding: &Encoding, verify: Verify) -> bool {
+        Detail::of(agreement).is_ok_and(|detail| {
+            let told = verify < Verify::Checksum || proof::is_told_by_raw(agreement, &detail);
+            told && detail.raw.as_ref() == Some(encoding)
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use crate::reject::{Refusal, Settled};
 use crate::schema::batch_bytes;
 
 /// Bytes of batches after which a COPY is ended, so that they need not be kept any longer.
-const REPLAY_BYTES: usize = 4 << 20;
+const REPLAY_BYTES: usize = 16 << 20;
 
 /// Rows of a piece that is sent again: of a longer one much would be sent for nothing, up to the next row that is refused.
 const PIECE_ROWS: usize = 512;
@@ -66,7 +66,12 @@ impl Replay {
         }
     }
 
-    fn keep(&mut self, before: u64, batch: RecordBatch) {
+    /// Whether the COPY is to end, so that its batches need not be kept any longer.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= REPLAY_BYTES
+    }
+
+    pub(super) fn keep(&mut self, before: u64, batch: RecordBatch) {
         self.bytes += batch_bytes(&batch);
         self.batches.push_back((before, batch));
     }
@@ -87,19 +92,10 @@ impl Replay {
 }
 
 impl CopyWriter {
-    /// Takes a batch, and keeps it until the server has.
-    pub(super) async fn take_kept(&mut self, batch: RecordBatch) -> Result<()> {
-        let (before, end) = (self.rows, self.rows + batch.num_rows() as u64);
-        self.replay()?.keep(before, batch.clone());
-        match self.take(batch).await {
-            Err(error) if is_refusal(&error) => {
-                self.rows = end;
-                self.mend().await
-            }
-            Ok(()) if self.replay()?.bytes >= REPLAY_BYTES => {
-                self.end_kept().await?;
-                self.begin_copy().await
-            }
+    /// `sent`, after which the rows that were refused are left out, where they are to be.
+    pub(super) async fn mended(&mut self, sent: Result<()>) -> Result<()> {
+        match sent {
+            Err(error) if self.replay.is_some() && is_refusal(&error) => self.mend().await,
             other => other,
         }
     }
@@ -119,7 +115,12 @@ impl CopyWriter {
         self.copy = None;
         self.waiting.clear();
         self.connection()?.run("ROLLBACK TO SAVEPOINT etl_copy").await?;
-        for (before, batch) in self.replay()?.drain() {
+        let (rows, replay) = (self.rows, self.replay()?);
+        let (sent, batches) = (rows - replay.settled, replay.drain());
+        if batches.iter().map(|(_, batch)| batch.num_rows() as u64).sum::<u64>() != sent {
+            return Err(Error::new(ErrorKind::Internal, "rows were refused that were not kept to be sent again"));
+        }
+        for (before, batch) in batches {
             let mut start = 0;
             while start < batch.num_rows() {
                 let end = batch.num_rows().min(start + PIECE_ROWS);

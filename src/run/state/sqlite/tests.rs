@@ -23,7 +23,7 @@ fn records() -> Vec<StateRecord> {
             agreements: Vec::new(),
         },
         StateRecord::Wrote { transfer: 0, receipt: Receipt::of(&Attempt::new(token, 0, vec![0]), 5, 50, json!(null)) },
-        StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None },
+        StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None, marked: false },
         StateRecord::Finished { rows: 5 },
     ]
 }

@@ -1,0 +1,368 @@
+//! Columns as ClickHouse hands them out in Arrow's stream, as the Arrow types of `typemap`.
+//!
+//! What it makes of a type has changed from version to version (a Date as 16 bits, an Enum as its number): each shape that is known
+//! is taken for what it is, any other one is an error.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, BinaryArray, BooleanArray, Date32Array, Decimal256Array, FixedSizeBinaryArray,
+    ListArray, MapArray, PrimitiveArray, StringArray, StringBuilder, StructArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, FieldRef, Int8Type, Int16Type, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type,
+    UInt32Type, i256,
+};
+
+use super::typemap::{Kind, Type};
+
+pub(super) mod vast;
+
+/// A value that does not fit: the first row with one, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub(super) row: usize,
+    pub(super) why: String,
+}
+
+pub(super) type Fit = Result<ArrayRef, Misfit>;
+
+/// `array`, which ClickHouse gave for `kind`, in the type of the kind.
+pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
+    if let DataType::Dictionary(_, values) = array.data_type() {
+        let plain = cast(array, values).map_err(|_| unexpected(array))?;
+        return decode(declared, &plain);
+    }
+    let decoded = of_kind(&declared.kind, array)?;
+    if !declared.nullable
+        && decoded.null_count() > 0
+        && let Some(row) = (0..decoded.len()).find(|row| decoded.is_null(*row))
+    {
+        // A sign of a misunderstanding.
+        return Err(Misfit { row, why: "the server gave NULL for a type that has none".to_owned() });
+    }
+    Ok(decoded)
+}
+
+fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
+    match kind {
+        Kind::Boolean => match array.as_primitive_opt::<UInt8Type>() {
+            Some(bytes) => Ok(Arc::new(BooleanArray::from_unary(bytes, |byte| byte != 0))),
+            None => same(kind, array),
+        },
+        Kind::Huge { signed } => huge(array, *signed),
+        Kind::Vast { signed } => vast(array, *signed),
+        Kind::Decimal { .. } | Kind::DateTime64(..) | Kind::Wall(_) => retyped(kind, array),
+        Kind::Text | Kind::Json | Kind::JsonText => text(array),
+        Kind::Bytes => Ok(Arc::new(bytes(array)?)),
+        Kind::Fixed(width) => Ok(Arc::new(fixed(array, *width)?)),
+        Kind::Uuid => Ok(Arc::new(fixed(array, 16)?)),
+        Kind::Date | Kind::Date32 => match array.as_primitive_opt::<UInt16Type>() {
+            Some(days) => {
+                let days: Date32Array = days.unary(i32::from);
+                Ok(Arc::new(days))
+            }
+            None => same(kind, array),
+        },
+        Kind::DateTime(_) => match array.as_primitive_opt::<UInt32Type>() {
+            Some(seconds) => {
+                let seconds: PrimitiveArray<TimestampSecondType> = seconds.unary(i64::from);
+                Ok(Arc::new(seconds.with_timezone("UTC")))
+            }
+            None => retyped(kind, array),
+        },
+        Kind::Time | Kind::Time64(_) => retyped(kind, array),
+        Kind::Duration(_) => retyped(kind, array),
+        Kind::Enum(_, names) => labels(array, names),
+        Kind::Ipv4 => ipv4(array),
+        Kind::Ipv6 => ipv6(array),
+        Kind::Array(item) => list(item, &kind.data_type(), array),
+        Kind::Map(both) => map(both, &kind.data_type(), array),
+        Kind::Tuple(members) => structs(members, &kind.data_type(), array),
+        Kind::Integer { .. } | Kind::Float | Kind::Double => same(kind, array),
+    }
+}
+
+fn unexpected(array: &ArrayRef) -> Misfit {
+    Misfit { row: 0, why: format!("ClickHouse gave {} here, which was not expected", array.data_type()) }
+}
+
+fn same(kind: &Kind, array: &ArrayRef) -> Fit {
+    if *array.data_type() == kind.data_type() { Ok(Arc::clone(array)) } else { Err(unexpected(array)) }
+}
+
+/// The same numbers under another name of their type: another zone, digits of a decimal, an integer that counts time.
+fn retyped(kind: &Kind, array: &ArrayRef) -> Fit {
+    use DataType as T;
+    let wanted = kind.data_type();
+    let same_numbers = match (array.data_type(), &wanted) {
+        (given, wanted) if given == wanted => return Ok(Arc::clone(array)),
+        (T::Timestamp(given, _), T::Timestamp(wanted, _)) => given == wanted,
+        (T::Decimal128(_, given), T::Decimal128(_, wanted)) | (T::Decimal256(_, given), T::Decimal256(_, wanted)) => {
+            given == wanted
+        }
+        (T::Int64, T::Duration(_)) => true,
+        (T::Int32, T::Time32(TimeUnit::Second)) => *kind == Kind::Time,
+        _ => false,
+    };
+    if !same_numbers {
+        return Err(unexpected(array));
+    }
+    let data = array.to_data().into_builder().data_type(wanted).build().map_err(|_| unexpected(array))?;
+    Ok(arrow::array::make_array(data))
+}
+
+/// Texts, each of which is UTF-8.
+fn text(array: &ArrayRef) -> Fit {
+    if array.data_type() == &DataType::Utf8 {
+        return Ok(Arc::clone(array));
+    }
+    let bytes = bytes(array)?;
+    if let Ok(texts) = StringArray::try_from_binary(bytes.clone()) {
+        return Ok(Arc::new(texts));
+    }
+    // The bytes may be those of rows that a slice does not show.
+    let mut builder = StringBuilder::with_capacity(bytes.len(), bytes.value_data().len());
+    for (row, value) in bytes.iter().enumerate() {
+        match value.map(simdutf8::basic::from_utf8) {
+            None => builder.append_null(),
+            Some(Ok(text)) => builder.append_value(text),
+            Some(Err(_)) => {
+                return Err(Misfit { row, why: "the String holds bytes that are no UTF-8".to_owned() });
+            }
+        }
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn bytes(array: &ArrayRef) -> Result<BinaryArray, Misfit> {
+    match array.data_type() {
+        DataType::Binary => Ok(array.as_binary::<i32>().clone()),
+        DataType::Utf8 | DataType::LargeBinary | DataType::LargeUtf8 => {
+            let plain = cast(array, &DataType::Binary).map_err(|_| unexpected(array))?;
+            Ok(plain.as_binary::<i32>().clone())
+        }
+        _ => Err(unexpected(array)),
+    }
+}
+
+fn fixed(array: &ArrayRef, width: i32) -> Result<FixedSizeBinaryArray, Misfit> {
+    if let Some(fixed) = array.as_fixed_size_binary_opt().filter(|fixed| fixed.value_length() == width) {
+        return Ok(fixed.clone());
+    }
+    let plain = bytes(array)?;
+    let cast = cast(&plain, &DataType::FixedSizeBinary(width)).map_err(|_| unexpected(array))?;
+    // A cast makes NULL of what has another width.
+    if cast.null_count() == plain.null_count() {
+        Ok(cast.as_fixed_size_binary().clone())
+    } else {
+        Err(unexpected(array))
+    }
+}
+
+/// Sixteen bytes each, the lowest first.
+fn huge(array: &ArrayRef, signed: bool) -> Fit {
+    let bytes = fixed(array, 16)?;
+    let value = |row: usize| {
+        let mut value = [0; 16];
+        value.copy_from_slice(bytes.value(row));
+        if signed {
+            i256::from_i128(i128::from_le_bytes(value))
+        } else {
+            i256::from_parts(u128::from_le_bytes(value), 0)
+        }
+    };
+    let values: Vec<i256> =
+        (0..bytes.len()).map(|row| if bytes.is_null(row) { i256::ZERO } else { value(row) }).collect();
+    let array = Decimal256Array::new(values.into(), bytes.nulls().cloned());
+    Ok(Arc::new(array.with_precision_and_scale(39, 0).expect("39 digits are allowed")))
+}
+
+/// 32 bytes each, the lowest first, as their digits.
+fn vast(array: &ArrayRef, signed: bool) -> Fit {
+    let bytes = fixed(array, 32)?;
+    Ok(texts(bytes.len(), |row| {
+        let mut value = [0; 32];
+        value.copy_from_slice(bytes.value(row));
+        bytes.is_valid(row).then(|| vast::digits(value, signed))
+    }))
+}
+
+fn texts(count: usize, of: impl Fn(usize) -> Option<String>) -> ArrayRef {
+    let mut builder = StringBuilder::with_capacity(count, count * 16);
+    for row in 0..count {
+        builder.append_option(of(row));
+    }
+    Arc::new(builder.finish())
+}
+
+/// The names of an Enum: itself, or the numbers that stand for them.
+fn labels(array: &ArrayRef, names: &[(String, i16)]) -> Fit {
+    let number = |row: usize| match array.data_type() {
+        DataType::Int8 => i16::from(array.as_primitive::<Int8Type>().value(row)),
+        _ => array.as_primitive::<Int16Type>().value(row),
+    };
+    match array.data_type() {
+        DataType::Int8 | DataType::Int16 => {}
+        DataType::Utf8 | DataType::Binary => return text(array),
+        _ => return Err(unexpected(array)),
+    }
+    let mut sorted: Vec<(i16, &str)> = names.iter().map(|(name, number)| (*number, name.as_str())).collect();
+    sorted.sort_unstable();
+    let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 8);
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        let Ok(place) = sorted.binary_search_by_key(&number(row), |(number, _)| *number) else {
+            return Err(Misfit { row, why: "the number stands for none of the names of the type".to_owned() });
+        };
+        builder.append_value(sorted[place].1);
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+fn ipv4(array: &ArrayRef) -> Fit {
+    let Some(numbers) = array.as_primitive_opt::<UInt32Type>() else { return text(array) };
+    Ok(texts(numbers.len(), |row| numbers.is_valid(row).then(|| Ipv4Addr::from(numbers.value(row)).to_string())))
+}
+
+fn ipv6(array: &ArrayRef) -> Fit {
+    let bytes = fixed(array, 16)?;
+    Ok(texts(bytes.len(), |row| {
+        let mut value = [0; 16];
+        value.copy_from_slice(bytes.value(row));
+        bytes.is_valid(row).then(|| Ipv6Addr::from(value).to_string())
+    }))
+}
+
+/// The row of a list in which element `at` is.
+fn row_of(misfit: Misfit, offsets: &[i32]) -> Misfit {
+    let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|offset| offset <= misfit.row));
+    Misfit { row: after.saturating_sub(1), ..misfit }
+}
+
+fn item_of(data_type: &DataType) -> Option<&FieldRef> {
+    match data_type {
+        DataType::List(item) | DataType::Map(item, _) => Some(item),
+        _ => None,
+    }
+}
+
+fn list(item: &Type, data_type: &DataType, array: &ArrayRef) -> Fit {
+    let lists = array.as_list_opt::<i32>().ok_or_else(|| unexpected(array))?;
+    let values = decode(item, lists.values()).map_err(|misfit| row_of(misfit, lists.offsets()))?;
+    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
+    rebuilt(ListArray::try_new(Arc::clone(field), lists.offsets().clone(), values, lists.nulls().cloned()), array)
+}
+
+fn structs(members: &[(Option<String>, Type)], data_type: &DataType, array: &ArrayRef) -> Fit {
+    let structs = array.as_struct_opt().filter(|structs| structs.num_columns() == members.len());
+    let structs = structs.ok_or_else(|| unexpected(array))?;
+    let DataType::Struct(fields) = data_type else { return Err(unexpected(array)) };
+    let columns = members.iter().zip(structs.columns()).map(|((_, member), column)| decode(member, column));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    rebuilt(StructArray::try_new(fields.clone(), columns, structs.nulls().cloned()), array)
+}
+
+fn map(both: &(Type, Type), data_type: &DataType, array: &ArrayRef) -> Fit {
+    let maps = array.as_map_opt().ok_or_else(|| unexpected(array))?;
+    let decoded =
+        |member: &Type, column: &ArrayRef| decode(member, column).map_err(|misfit| row_of(misfit, maps.offsets()));
+    let (keys, values) = (decoded(&both.0, maps.keys())?, decoded(&both.1, maps.values())?);
+    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
+    let DataType::Struct(fields) = field.data_type() else { return Err(unexpected(array)) };
+    let entries = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(|_| unexpected(array))?;
+    let map = MapArray::try_new(Arc::clone(field), maps.offsets().clone(), entries, maps.nulls().cloned(), false);
+    rebuilt(map, array)
+}
+
+fn rebuilt<A: Array + 'static>(made: Result<A, arrow::error::ArrowError>, array: &ArrayRef) -> Fit {
+    match made {
+        Ok(made) => Ok(Arc::new(made)),
+        Err(_) => Err(unexpected(array)),
+    }
+}
+
+/// The first row whose value is not `fit`.
+pub(super) fn first_unfit<T: ArrowPrimitiveType>(
+    array: &PrimitiveArray<T>,
+    fit: impl Fn(T::Native) -> bool,
+) -> Option<usize> {
+    // Most batches are whole: that takes one pass without branches.
+    if array.values().iter().all(|value| fit(*value)) {
+        return None;
+    }
+    (0..array.len()).find(|row| array.is_valid(*row) && !fit(array.value(*row)))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int8Array, UInt16Array, UInt32Array};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    fn of(declared: &str, array: impl Array + 'static) -> Fit {
+        decode(&Type::parse(declared).unwrap(), &(Arc::new(array) as ArrayRef))
+    }
+
+    fn shown(array: &ArrayRef) -> Vec<String> {
+        let texts = cast(array, &DataType::Utf8).unwrap();
+        texts.as_string::<i32>().iter().map(|text| text.unwrap_or("NULL").to_owned()).collect()
+    }
+
+    #[test]
+    fn numbers_become_what_they_stand_for() {
+        let names = "Nullable(Enum8('a' = -1, 'b' = 2))";
+        assert_eq!(shown(&of(names, Int8Array::from(vec![Some(2), Some(-1), None])).unwrap()), ["b", "a", "NULL"]);
+        assert_eq!(of(names, Int8Array::from(vec![2, 7])).unwrap_err().row, 1);
+        assert_eq!(shown(&of("IPv4", UInt32Array::from(vec![0x0102_0304])).unwrap()), ["1.2.3.4"]);
+        assert_eq!(shown(&of("Date", UInt16Array::from(vec![0, u16::MAX])).unwrap()), ["1970-01-01", "2149-06-06"]);
+        let last = of("DateTime", UInt32Array::from(vec![u32::MAX])).unwrap();
+        assert_eq!(last.as_primitive::<TimestampSecondType>().value(0), i64::from(u32::MAX));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_by_row() {
+        let bytes = BinaryArray::from(vec![Some(b"a\0b".as_slice()), None, Some(b"\xff")]);
+        assert_eq!(of("Nullable(String)", bytes.clone()).unwrap_err().row, 2);
+        assert!(of("Nullable(String)", bytes.slice(0, 2)).is_ok());
+        let whole = decode(&Type::parse("Nullable(String)").unwrap().into_bytes(), &(Arc::new(bytes) as ArrayRef));
+        assert_eq!(whole.unwrap().as_binary::<i32>().value(2), b"\xff");
+    }
+
+    #[test]
+    fn what_is_not_expected_is_refused() {
+        assert!(of("Int32", Int8Array::from(vec![1])).is_err());
+        assert!(of("Int8", Int8Array::from(vec![None])).is_err());
+        assert!(of("UUID", BinaryArray::from(vec![b"short".as_slice()])).is_err());
+        assert!(
+            of("Decimal(5, 2)", arrow::array::Decimal128Array::from(vec![1]).with_precision_and_scale(5, 3).unwrap())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn rows_of_nested_values_are_those_of_the_list() {
+        let item = Arc::new(Field::new_list_field(DataType::Binary, false));
+        let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"a".as_slice(), b"b", b"\xff"]));
+        let lists = ListArray::new(item, OffsetBuffer::from_lengths([1, 0, 2]), bytes, None);
+        assert_eq!(of("Array(String)", lists).unwrap_err().row, 2);
+    }
+
+    #[test]
+    fn huge_integers_keep_their_sign_and_all_bits() {
+        let bytes = [i128::MIN, i128::MAX, -1].map(i128::to_le_bytes);
+        let array = FixedSizeBinaryArray::try_from_iter(bytes.iter()).unwrap();
+        assert_eq!(
+            shown(&of("Int128", array.clone()).unwrap()),
+            [i128::MIN.to_string(), i128::MAX.to_string(), "-1".to_owned()]
+        );
+        assert_eq!(shown(&of("UInt128", array).unwrap())[2], u128::MAX.to_string());
+    }
+}

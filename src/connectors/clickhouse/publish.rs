@@ -1,0 +1,191 @@
+//! How a stage becomes visible.
+//!
+//! | | |
+//! |---|---|
+//! | a new table | `RENAME TABLE`: one step |
+//! | truncate, replace | `EXCHANGE TABLES`: one step; in a database that is not Atomic, a `RENAME` of two tables |
+//! | append to a plain `MergeTree` | `MOVE PARTITION`: one step per partition. What has moved is no more in the stage |
+//! | append to any other table | `INSERT … SELECT` of each part, under a token, then `DROP PART` |
+//!
+//! A table that remembers tokens takes a part once; what was inserted is no more in the stage. So whoever goes on with a commit does
+//! what is left. Without such a memory a part whose insert was done and not heard of comes twice.
+
+use super::catalog;
+use super::connect::Server;
+use super::marker;
+use super::name::{Name, identifiers, literal};
+use super::request::Setting;
+use super::stage::{self, Action, Before, Detail, State, Swap};
+use crate::attempt::Token;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::Receipt;
+
+/// Makes exactly the rows of `receipts` visible and marks that with `token`. A second call does nothing.
+pub(super) async fn commit(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+    if !is_committed(server, detail, token).await? {
+        match stage::state(server, detail, token).await? {
+            State::None => {
+                let message = "the stage of this run is gone: none of its rows were kept";
+                return Err(Error::new(ErrorKind::Internal, message));
+            }
+            State::Staging => {
+                refuse_rows(server, detail).await?;
+                fill(server, detail, token, receipts).await?;
+                stage::set_comment(server, &detail.stage(token), &stage::publishing(token)).await?;
+            }
+            State::Publishing => {}
+        }
+        publish(server, detail, token, receipts).await?;
+        marker::set(server, &detail.name, token).await?;
+    }
+    clean(server, detail, token).await
+}
+
+/// Whether the rows of `token` are visible.
+pub(super) async fn is_committed(server: &Server, detail: &Detail, token: &Token) -> Result<bool> {
+    if marker::stands(server, &detail.name, token).await? {
+        return Ok(true);
+    }
+    Ok(match detail.action {
+        Action::Rename(_) | Action::Exchange(_) => is_published(server, detail, token).await?,
+        Action::Move | Action::Insert => false,
+    })
+}
+
+/// Whether the target was the stage a moment ago.
+async fn is_published(server: &Server, detail: &Detail, token: &Token) -> Result<bool> {
+    Ok(catalog::comment(server, &detail.name).await?.is_some_and(|comment| comment == stage::publishing(token)))
+}
+
+/// Gives the target its own comment, and sweeps what is left.
+pub(super) async fn clean(server: &Server, detail: &Detail, token: &Token) -> Result<()> {
+    if is_published(server, detail, token).await? {
+        // The mark stays where the comment goes.
+        marker::set(server, &detail.name, token).await?;
+        stage::set_comment(server, &detail.name, &detail.comment).await?;
+    }
+    stage::drop_all(server, detail, token).await
+}
+
+async fn refuse_rows(server: &Server, detail: &Detail) -> Result<()> {
+    if detail.before == Before::Refuse && catalog::count(server, &detail.name).await?.is_some_and(|rows| rows > 0) {
+        return Err(stage::has_rows(&detail.name));
+    }
+    Ok(())
+}
+
+/// Puts the rows of `receipts` into the stage, where they do not go out from the tables of the attempts.
+async fn fill(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+    let mut all = 0;
+    for receipt in receipts {
+        if !holds(server, detail, token, receipt).await? {
+            return Err(Error::new(ErrorKind::Internal, "the stage does not hold the rows that its receipts name"));
+        }
+        all += receipt.rows;
+    }
+    if detail.action == Action::Insert {
+        return Ok(());
+    }
+    let stage = detail.stage(token);
+    let quoted = stage.quoted();
+    // What an earlier try has put there comes again.
+    server.run(&format!("TRUNCATE TABLE {quoted}")).await?;
+    for receipt in receipts.iter().filter(|receipt| receipt.rows > 0) {
+        let attempt = detail.attempt(token, &receipt.attempt);
+        if detail.action == Action::Exchange(Swap::Inserted) {
+            let columns = columns(detail);
+            let insert = format!("INSERT INTO {quoted} ({columns}) SELECT {columns} FROM {}", attempt.quoted());
+            server.run(&insert).await?;
+        } else {
+            for partition in partitions(server, &attempt).await? {
+                let partition = literal(&partition);
+                let attach = format!("ALTER TABLE {quoted} ATTACH PARTITION ID {partition} FROM {}", attempt.quoted());
+                server.run(&attach).await?;
+            }
+        }
+    }
+    // An engine that merges rows has fewer of them.
+    let counted = detail.action != Action::Exchange(Swap::Inserted);
+    if counted && catalog::count(server, &stage).await? != Some(all) {
+        return Err(Error::new(ErrorKind::Internal, "the stage does not hold the rows of its attempts"));
+    }
+    Ok(())
+}
+
+async fn publish(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+    let (stage, target) = (detail.stage(token), detail.name.quoted());
+    let quoted = stage.quoted();
+    match &detail.action {
+        Action::Rename(_) => server.run(&format!("RENAME TABLE {quoted} TO {target}")).await,
+        Action::Exchange(Swap::Attached | Swap::Inserted) => {
+            server.run(&format!("EXCHANGE TABLES {quoted} AND {target}")).await
+        }
+        Action::Exchange(Swap::Renamed) => {
+            let old = stage.beside(format!("{}_old", stage.table)).quoted();
+            server.run(&format!("RENAME TABLE {target} TO {old}, {quoted} TO {target}")).await
+        }
+        Action::Move => {
+            for partition in partitions(server, &stage).await? {
+                let partition = literal(&partition);
+                server.run(&format!("ALTER TABLE {quoted} MOVE PARTITION ID {partition} TO TABLE {target}")).await?;
+            }
+            Ok(())
+        }
+        Action::Insert => {
+            for receipt in receipts {
+                insert(server, detail, token, &detail.attempt(token, &receipt.attempt)).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Inserts the parts of an attempt, each as one block under a token of its own.
+async fn insert(server: &Server, detail: &Detail, token: &Token, attempt: &Name) -> Result<()> {
+    let columns = columns(detail);
+    let sql = format!(
+        "SELECT name FROM system.parts WHERE {} AND active AND rows > 0 ORDER BY min_block_number",
+        attempt.is("table")
+    );
+    for part in server.rows(&sql).await?.into_iter().flatten().flatten() {
+        let settings: [Setting<'_>; 9] = [
+            ("insert_deduplication_token", format!("{token} {} {part}", attempt.table)),
+            ("insert_deduplicate", "1".to_owned()),
+            ("async_insert", "0".to_owned()),
+            // One thread and no borders: all of it is one block.
+            ("max_threads", "1".to_owned()),
+            ("max_insert_threads", "1".to_owned()),
+            ("min_insert_block_size_rows", u32::MAX.to_string()),
+            ("min_insert_block_size_bytes", "0".to_owned()),
+            ("max_partitions_per_insert_block", "0".to_owned()),
+            ("insert_null_as_default", "0".to_owned()),
+        ];
+        let part = literal(&part);
+        let insert = format!(
+            "INSERT INTO {} ({columns}) SELECT {columns} FROM {} WHERE _part = {part}",
+            detail.name.quoted(),
+            attempt.quoted()
+        );
+        server.run_with(&insert, &settings).await?;
+        server.run(&format!("ALTER TABLE {} DROP PART {part}", attempt.quoted())).await?;
+    }
+    Ok(())
+}
+
+fn columns(detail: &Detail) -> String {
+    identifiers(detail.columns.iter().map(|column| column.name.as_str()))
+}
+
+/// The partitions in which a table has rows.
+async fn partitions(server: &Server, name: &Name) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT DISTINCT partition_id FROM system.parts WHERE {} AND active AND rows > 0 ORDER BY partition_id",
+        name.is("table")
+    );
+    Ok(server.rows(&sql).await?.into_iter().flatten().flatten().collect())
+}
+
+/// Whether the rows of `receipt` are in the table of its attempt.
+pub(super) async fn holds(server: &Server, detail: &Detail, token: &Token, receipt: &Receipt) -> Result<bool> {
+    Ok(catalog::count(server, &detail.attempt(token, &receipt.attempt)).await? == Some(receipt.rows))
+}

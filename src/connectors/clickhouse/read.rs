@@ -1,0 +1,358 @@
+//! Reading one table, view or query: one SELECT per split, whose blocks are decoded on the processor pool and cut to size.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use futures::StreamExt as _;
+
+use super::answer::{Answer, Decoding, Pieces};
+use super::catalog::{Column as Known, Origin, Relation};
+use super::config::{Compress, Config, CutBy};
+use super::connect::Server;
+use super::cut::Cutter;
+use super::ddl::ORDER;
+use super::decode::decode;
+use super::name::identifier;
+use super::request::Setting;
+use super::session::Shared;
+use super::split::{self, Piece, Place};
+use super::typemap::{Kind, Type};
+use crate::attempt::Attempt;
+use crate::bridge::cpu;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{COMMENT, with_metadata};
+use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::dialect::ClickHouse;
+use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+
+/// Bytes of a block that the server hands out.
+const BLOCK_BYTES: usize = 16 << 20;
+/// Seconds for which the server waits until somebody takes the next rows.
+const SEND_TIMEOUT_SECONDS: u32 = 3600;
+
+/// One object of a session.
+#[derive(Debug)]
+pub(super) struct ChSource {
+    shared: Arc<Shared>,
+    relation: Relation,
+}
+
+impl ChSource {
+    pub(super) fn new(shared: Arc<Shared>, relation: Relation) -> Self {
+        Self { shared, relation }
+    }
+
+    fn place(&self, error: Error) -> Error {
+        self.shared.server.place(error.at("table", self.relation.shown()))
+    }
+
+    async fn pieces(&self, scan: &Scan, goal: &SplitGoal, notes: &mut Vec<String>) -> Result<Vec<Piece>> {
+        let whole = |notes: &mut Vec<String>, why: &str| {
+            notes.push(format!("one stream, of the moment at which it begins: {why}"));
+            let (rows, bytes) = (self.relation.rows.unwrap_or(0), self.relation.bytes.unwrap_or(0));
+            Ok(vec![Piece { place: Place::Whole, rows, bytes }])
+        };
+        let table = match &self.relation.origin {
+            Origin::Query(_) => return whole(notes, "a query has no parts"),
+            Origin::Table(table) if !table.has_parts() => {
+                return whole(notes, &format!("a table of the engine {} has no parts", table.engine));
+            }
+            Origin::Table(table) => table,
+        };
+        if self.relation.columns.iter().any(|column| split::HIDDEN.contains(&column.name.as_str())) {
+            return whole(notes, "a column of the table hides its parts");
+        }
+        if self.shared.server.config().cut == CutBy::Nothing {
+            return whole(notes, "the locator says so");
+        }
+        if goal.cut == Cut::ByKey {
+            return whole(notes, "parts are no key");
+        }
+        if self.shared.readers == 1 || goal.channels == 1 {
+            return whole(notes, "there is one reader");
+        }
+        if scan.limit.is_some() {
+            return whole(notes, "few rows are wanted");
+        }
+        let parts = split::parts(&self.shared.server, table).await?;
+        if split::is_small(&parts, goal) {
+            return whole(notes, "the table is small");
+        }
+        let pieces = split::cut(&parts, goal);
+        notes.push(format!(
+            "{} splits of {} parts, {} bytes a split: the table as it is now; a merge of these parts before they are read ends the run",
+            pieces.len(),
+            parts.len(),
+            goal.split_bytes
+        ));
+        Ok(pieces)
+    }
+}
+
+impl Relation {
+    /// Its columns in their Arrow form.
+    fn schema(&self) -> Result<SchemaRef> {
+        let field = |column: &Known| {
+            let field = column.known()?.column(&column.name);
+            let field = match self.order.iter().position(|name| *name == column.name) {
+                Some(place) => with_metadata(field, ORDER, &place.to_string()),
+                None => field,
+            };
+            Ok(match &column.comment {
+                Some(comment) => with_metadata(field, COMMENT, comment),
+                None => field,
+            })
+        };
+        Ok(Arc::new(Schema::new(self.plain().map(field).collect::<Result<Vec<_>>>()?)))
+    }
+}
+
+#[async_trait]
+impl Source for ChSource {
+    async fn describe(&self) -> Result<TableShape> {
+        let schema = self.relation.schema().map_err(|error| self.place(error))?;
+        let comment = Some(self.relation.comment.clone()).filter(|comment| !comment.is_empty());
+        // A primary key of ClickHouse is an order: it may hold the same values twice.
+        Ok(TableShape { comment, rows: self.relation.rows, bytes: self.relation.bytes, ..TableShape::of(schema) })
+    }
+
+    fn pushdown(&self, shape: &TableShape, filter: &Expr) -> Pushdown {
+        filter::pushdown(filter, &Facts { schema: &shape.schema, relation: &self.relation }, &ClickHouse)
+    }
+
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let mut notes = Vec::new();
+        let pieces = self.pieces(scan, goal, &mut notes).await.map_err(|error| self.place(error))?;
+        let split = |(id, piece): (usize, &Piece)| {
+            let detail = serde_json::to_value(&piece.place)?;
+            let (rows, bytes) = (Some(piece.rows), Some(piece.bytes));
+            Ok(Split { id: id as u32, source: 0, rows, bytes, place: piece.place.shown(), detail })
+        };
+        let splits = pieces.iter().enumerate().map(split).collect::<Result<Vec<_>>>()?;
+        // One stream means all rows at any time.
+        let cut = if splits.iter().all(|split| split.place.is_none()) { Cut::ByKey } else { Cut::Fastest };
+        Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        let place: Place = serde_json::from_value(split.detail.clone())?;
+        let schema = self.relation.schema().map_err(|error| self.place(error))?;
+        let facts = Facts { schema: &schema, relation: &self.relation };
+        let mut exact = true;
+        let mut conditions: Vec<String> = place.condition().into_iter().collect();
+        for filter in &scan.filters {
+            let Some(translated) = to_sql(filter, &facts, &ClickHouse) else {
+                return Err(Error::new(ErrorKind::Internal, "clickhouse was given a filter that it had not taken"));
+            };
+            exact &= translated.exactness == Pushdown::Exact;
+            conditions.push(translated.sql);
+        }
+        let types = scan.schema.fields().iter().map(|field| self.relation.declared(field)).collect::<Result<Vec<_>>>();
+        let types = types.map_err(|error| self.place(error))?;
+        let select = Select::of(&self.relation.sql(), &scan.schema, types, &conditions, scan.limit.filter(|_| exact));
+        let server = &self.shared.server;
+        let reading = Reading::begin(server, select, Some(Cutter::new(scan))).await;
+        let mut reading = reading.map_err(|error| self.place(error))?;
+        // The first rows are there, so the query has begun, and with it the parts that it reads.
+        reading.fill().await.map_err(|error| self.place(error))?;
+        if let Some(table) = self.relation.table() {
+            let checked = place.check(server, table).await;
+            if checked.as_ref().is_err_and(|error| error.kind() == ErrorKind::Mismatch) {
+                self.shared.lose();
+            }
+            checked.map_err(|error| self.place(error))?;
+        }
+        let (server, shown) = (Arc::clone(server), self.relation.shown());
+        Ok(reading.stream().map(move |batch| batch.map_err(|error| server.place(error.at("table", &shown)))).boxed())
+    }
+}
+
+impl Relation {
+    fn declared(&self, field: &Field) -> Result<Type> {
+        let missing = || Error::new(ErrorKind::NotFound, "there is no such column").at("column", field.name());
+        let column = self.columns.iter().find(|column| column.name == *field.name()).ok_or_else(missing)?;
+        column.known().cloned()
+    }
+}
+
+/// What filters may know of the columns of a shape.
+struct Facts<'a> {
+    schema: &'a SchemaRef,
+    relation: &'a Relation,
+}
+
+impl Columns for Facts<'_> {
+    fn column(&self, name: &str) -> Option<Column<'_>> {
+        let (_, field) = self.schema.column_with_name(name)?;
+        let column = self.relation.columns.iter().find(|column| column.name == name)?;
+        let compares = match column.declared_as.as_ref()?.kind {
+            Kind::Boolean | Kind::Integer { .. } | Kind::Date | Kind::Date32 => Compares::Order,
+            Kind::DateTime(_) | Kind::DateTime64(0..=6, _) | Kind::Text => Compares::Order,
+            _ => Compares::No,
+        };
+        Some(Column { sql: identifier(name).into(), data_type: field.data_type(), compares })
+    }
+}
+
+/// One SELECT and how its rows become batches.
+#[derive(Clone, Debug)]
+pub(super) struct Select {
+    sql: String,
+    schema: SchemaRef,
+    types: Vec<Type>,
+}
+
+impl Select {
+    /// The columns of `schema`, which are of `types`, out of `from`, which is quoted.
+    pub(super) fn of(
+        from: &str,
+        schema: &SchemaRef,
+        types: Vec<Type>,
+        conditions: &[String],
+        limit: Option<u64>,
+    ) -> Self {
+        let columns: Vec<String> = schema.fields().iter().map(|field| identifier(field.name())).collect();
+        // A row without columns is still one.
+        let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
+        let mut sql = format!("SELECT {columns} FROM {from}");
+        if !conditions.is_empty() {
+            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
+        }
+        if let Some(limit) = limit {
+            sql = format!("{sql} LIMIT {limit}");
+        }
+        Self { sql: format!("{sql} FORMAT ArrowStream"), schema: Arc::clone(schema), types }
+    }
+
+    fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
+        let column = |((declared, array), field): ((&Type, _), &Arc<Field>)| {
+            decode(declared, array).map_err(|misfit| {
+                let error = Error::new(ErrorKind::Value, misfit.why);
+                let error = match declared.kind {
+                    Kind::Text => error.with_hint("read Strings as bytes with ?strings=binary in the locator"),
+                    _ => error,
+                };
+                error.at("column", field.name()).at("row", before + misfit.row as u64 + 1)
+            })
+        };
+        let columns = self.types.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}
+
+/// What a server is told of the rows that it hands out: shapes that `decode` knows, in blocks of a good size.
+fn settings(config: &Config) -> [Setting<'static>; 8] {
+    let method = match config.compress {
+        Compress::None => "none",
+        Compress::Lz4 => "lz4_frame",
+    };
+    [
+        ("output_format_arrow_compression_method", method.to_owned()),
+        ("output_format_arrow_string_as_string", "0".to_owned()),
+        ("output_format_arrow_low_cardinality_as_dictionary", "0".to_owned()),
+        ("output_format_json_quote_64bit_integers", "0".to_owned()),
+        ("max_block_size", config.block_rows.to_string()),
+        ("preferred_block_size_bytes", BLOCK_BYTES.to_string()),
+        ("cancel_http_readonly_queries_on_client_close", "1".to_owned()),
+        // Whoever writes the rows may be slow.
+        ("http_send_timeout", SEND_TIMEOUT_SECONDS.to_string()),
+    ]
+}
+
+/// A SELECT whose rows are coming.
+pub(super) struct Reading {
+    answer: Answer,
+    /// Away while a thread of the pool works with it.
+    work: Option<Work>,
+    full: VecDeque<RecordBatch>,
+    ended: bool,
+}
+
+/// What turns bytes into batches.
+struct Work {
+    decoding: Decoding,
+    select: Select,
+    cutter: Option<Cutter>,
+    rows: u64,
+}
+
+impl Reading {
+    /// Asks for the rows of `select`. Without a `cutter` they come as the server hands them out.
+    pub(super) async fn begin(server: &Arc<Server>, select: Select, cutter: Option<Cutter>) -> Result<Self> {
+        let answer = server.stream(&select.sql, &settings(server.config())).await?;
+        let work = Work { decoding: Decoding::default(), select, cutter, rows: 0 };
+        Ok(Self { answer, work: Some(work), full: VecDeque::new(), ended: false })
+    }
+
+    /// The next batch; none at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.full.pop_front() {
+                return Ok(Some(batch));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            self.fill().await?;
+        }
+    }
+
+    /// Decodes some more.
+    async fn fill(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let (pieces, last) = match self.answer.pieces().await? {
+            Pieces::Some(pieces) => (pieces, false),
+            Pieces::Last(pieces) => (pieces, true),
+        };
+        let lost = || Error::new(ErrorKind::Internal, "the reading of these rows has failed before");
+        let mut work = self.work.take().ok_or_else(lost)?;
+        let worked = cpu::run(move || {
+            let mut full = VecDeque::new();
+            work.feed(pieces, last, &mut full).map(|()| (work, full))
+        })
+        .await?;
+        // What cannot be decoded may be the text of an exception.
+        let (work, full) = worked.map_err(|error| match error.kind() {
+            ErrorKind::Corrupt => self.answer.exception().unwrap_or(error),
+            _ => error,
+        })?;
+        (self.work, self.ended) = (Some(work), last);
+        self.full.extend(full);
+        Ok(())
+    }
+
+    fn stream(self) -> BatchStream {
+        let next = |mut reading: Self| async move { Ok(reading.next().await?.map(|batch| (batch, reading))) };
+        futures::stream::try_unfold(self, next).boxed()
+    }
+}
+
+impl Work {
+    fn feed(&mut self, pieces: Vec<bytes::Bytes>, last: bool, full: &mut VecDeque<RecordBatch>) -> Result<()> {
+        let Self { decoding, select, cutter, rows } = self;
+        decoding.feed(pieces, |batch| {
+            let decoded = select.decoded(&batch, *rows)?;
+            *rows += decoded.num_rows() as u64;
+            if let Some(cutter) = cutter {
+                return cutter.add(decoded, full);
+            }
+            full.push_back(decoded);
+            Ok(())
+        })?;
+        if last {
+            decoding.finish()?;
+            if let Some(cutter) = cutter {
+                cutter.end(full)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! The options of one database file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::bridge::adbc::Library;
+use crate::connector::{OptionDoc, option};
+use crate::error::{Error, ErrorKind, Result};
+
+pub(super) const OPTIONS: &[OptionDoc] = &[
+    option("url", "string", "", "Path of the database file: duckdb:shop.duckdb.").required(),
+    option("busyTimeout", "integer", "3", "Seconds to wait for a file that another program has open.")
+        .within("0 to 86400"),
+    option("memoryLimit", "string", "512MB", "What DuckDB itself may hold in memory; beyond it, it writes to disk.")
+        .within("a number and kB, MB, GB, TB, KiB, MiB, GiB or TiB"),
+];
+
+/// DuckDB's library.
+pub(super) const LIBRARY: Library = Library {
+    product: "DuckDB",
+    name: "duckdb",
+    entry_point: "duckdb_adbc_init",
+    variable: "DUCKDB_LIB",
+    advice: "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, into a \
+             folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
+};
+
+/// One database file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Config {
+    pub(super) path: PathBuf,
+    pub(super) busy_timeout: Duration,
+    pub(super) memory_limit: String,
+}
+
+impl Config {
+    /// Parses `options` and opens nothing.
+    pub(super) fn parse(options: &Json) -> Result<Self> {
+        let object = options.as_object().ok_or_else(|| usage("the options are no JSON object"))?;
+        if let Some(unknown) = object.keys().find(|key| OPTIONS.iter().all(|option| option.name != key.as_str())) {
+            let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+            let message = format!("duckdb has no option {unknown:?}");
+            return Err(usage(message).with_hint(format!("it has {}", names.join(", "))));
+        }
+        let url = object.get("url").and_then(Json::as_str).ok_or_else(|| usage("the option url is missing"))?;
+        let seconds = match object.get("busyTimeout") {
+            None | Some(Json::Null) => 3,
+            Some(value) => value
+                .as_u64()
+                .or_else(|| value.as_str()?.parse().ok())
+                .filter(|seconds| *seconds <= 86_400)
+                .ok_or_else(|| usage("the option busyTimeout is a number of seconds, up to 86400"))?,
+        };
+        let memory_limit = match object.get("memoryLimit") {
+            None | Some(Json::Null) => "512MB".to_owned(),
+            Some(value) => value
+                .as_str()
+                .filter(|text| is_size(text))
+                .ok_or_else(|| usage("the option memoryLimit is a size such as 512MB or 2GiB"))?
+                .to_owned(),
+        };
+        Ok(Self { path: path(url)?, busy_timeout: Duration::from_secs(seconds), memory_limit })
+    }
+
+    /// The locator, for messages and plans.
+    pub(super) fn label(&self) -> String {
+        format!("duckdb:{}", self.path.display())
+    }
+
+    /// `error` with the file that it concerns, unless it names it already.
+    pub(super) fn place(&self, error: Error) -> Error {
+        let named = error.frames().iter().any(|frame| frame.what == "database");
+        if named { error } else { error.at("database", self.path.display()) }
+    }
+}
+
+/// A number with one of DuckDB's units.
+fn is_size(text: &str) -> bool {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let units = ["kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib"];
+    unit.len() < text.len() && units.contains(&unit.trim().to_ascii_lowercase().as_str())
+}
+
+fn path(url: &str) -> Result<PathBuf> {
+    let rest = url.strip_prefix("duckdb:").unwrap_or(url);
+    // `duckdb:///abs` has an empty host, `duckdb://rel` what looks like one.
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    if rest.is_empty() {
+        return Err(usage("the locator names no database file").with_hint("write duckdb:shop.duckdb#orders"));
+    }
+    if rest == ":memory:" {
+        return Err(usage("a database in memory cannot be reached from here").with_hint("name a file"));
+    }
+    if rest.starts_with("md:") {
+        return Err(Error::new(ErrorKind::Unsupported, "MotherDuck is not reached from here").with_hint("name a file"));
+    }
+    Ok(PathBuf::from(rest))
+}
+
+fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_as_they_stand() {
+        let cases = [
+            ("duckdb:shop.db", "shop.db"),
+            ("duckdb:/tmp/shop.db", "/tmp/shop.db"),
+            ("duckdb:///tmp/shop.db", "/tmp/shop.db"),
+            ("shop db.duckdb", "shop db.duckdb"),
+        ];
+        for (url, path) in cases {
+            assert_eq!(Config::parse(&json!({ "url": url })).unwrap().path, PathBuf::from(path));
+        }
+    }
+
+    #[test]
+    fn wrong_options_are_usage_errors() {
+        for options in [
+            json!({}),
+            json!({"url": "duckdb:"}),
+            json!({"url": "duckdb::memory:"}),
+            json!({"url": "a.db", "mode": "rw"}),
+            json!({"url": "a.db", "busyTimeout": "soon"}),
+            json!({"url": "a.db", "memoryLimit": "1GB'; DROP TABLE t"}),
+            json!({"url": "a.db", "memoryLimit": "80%"}),
+        ] {
+            assert_eq!(Config::parse(&options).unwrap_err().kind(), ErrorKind::Usage, "{options}");
+        }
+        assert_eq!(Config::parse(&json!({"url": "a.db", "memoryLimit": "2GiB"})).unwrap().memory_limit, "2GiB");
+    }
+}

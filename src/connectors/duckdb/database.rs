@@ -1,0 +1,280 @@
+//! The open databases of this process: one for each file, whoever reads or writes it.
+//!
+//! DuckDB keeps other processes off a file by a lock that belongs to the process: a second instance within it would not be
+//! seen and would destroy the file. So all connections to one file share one instance, which is closed with the last of
+//! them; who comes while it closes waits. Nobody else can write meanwhile.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::Int64Type;
+
+use super::config::{Config, LIBRARY};
+use super::error::failed;
+use crate::bridge::adbc::{self, Interrupt, Rows};
+use crate::error::{Error, ErrorKind, Result};
+
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
+
+/// How long to wait before a file is tried again.
+const PAUSE: Duration = Duration::from_millis(10);
+/// The first version whose Arrow types are those that `decode` knows.
+const LEAST_VERSION: (u32, u32) = (1, 2);
+
+/// What a database is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Others may read, too.
+    Read,
+    /// For this process alone; the file is there.
+    Write,
+    /// The same; the file is made where it is missing.
+    Create,
+}
+
+/// The one instance of a file in this process.
+#[derive(Debug)]
+pub(super) struct Database {
+    /// None only while it closes.
+    instance: Option<adbc::Database>,
+    path: PathBuf,
+    writable: bool,
+    /// Held while something is committed, and while readers begin at one point in time.
+    commits: Mutex<()>,
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let mut open = open();
+        self.instance = None;
+        open.remove(&self.path);
+    }
+}
+
+fn open() -> MutexGuard<'static, HashMap<PathBuf, Weak<Database>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Database {
+    /// The database of `config`: the open one, else it is opened.
+    pub(super) fn open(config: &Config, access: Access) -> Result<Arc<Self>> {
+        Self::try_open(config, access).map_err(|error| config.place(error))
+    }
+
+    fn try_open(config: &Config, access: Access) -> Result<Arc<Self>> {
+        look_at_file(&config.path, access)?;
+        let path = resolved(&config.path)?;
+        let deadline = Instant::now() + config.busy_timeout;
+        loop {
+            let error = match Self::once(config, &path, access)? {
+                Ok(database) => return Ok(database),
+                Err(error) => error,
+            };
+            if Instant::now() >= deadline {
+                return Err(error);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// One try; the inner error is one that may pass.
+    fn once(config: &Config, path: &Path, access: Access) -> Result<Result<Arc<Self>>> {
+        let mut all = open();
+        if let Some(known) = all.get(path) {
+            let known = known.upgrade();
+            drop(all);
+            let busy = |message: &str| Error::new(ErrorKind::Transient, message);
+            return Ok(match known {
+                Some(known) if access == Access::Read || known.writable => Ok(known),
+                Some(_) => Err(busy("the database file is being read by this process and cannot be written meanwhile")),
+                None => Err(busy("the database file is being closed")),
+            });
+        }
+        let writable = access != Access::Read;
+        let opened = instance(config, path, writable);
+        match opened {
+            Ok(instance) => {
+                let database =
+                    Self { instance: Some(instance), path: path.to_owned(), writable, commits: Mutex::default() };
+                let database = Arc::new(database);
+                all.insert(path.to_owned(), Arc::downgrade(&database));
+                Ok(Ok(database))
+            }
+            Err(error) if error.kind() == ErrorKind::Transient => Ok(Err(error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether this process alone has the file.
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable
+    }
+
+    /// Keeps commits of this process out until it is dropped.
+    pub(super) fn hold_commits(&self) -> MutexGuard<'_, ()> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection.
+    pub(super) fn connect(self: &Arc<Self>) -> Result<Connection> {
+        let instance = self.instance.as_ref().expect("it is open until it is dropped");
+        let connection = instance.connect().map_err(failed)?;
+        let mut connection = Connection { connection, database: Arc::clone(self) };
+        // Types as they are, and instants in UTC.
+        connection.execute("SET arrow_lossless_conversion = true; SET TimeZone = 'UTC'")?;
+        Ok(connection)
+    }
+}
+
+fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Database> {
+    let driver = LIBRARY.driver()?;
+    let path = path.to_str().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the path is not UTF-8"))?;
+    let access = if writable { "READ_WRITE" } else { "READ_ONLY" };
+    let options = [("path", path), ("access_mode", access), ("memory_limit", config.memory_limit.as_str())];
+    let instance = driver.open(&options).map_err(failed)?;
+    let mut connection = instance.connect().map_err(failed)?;
+    let version = text(&mut connection, "SELECT library_version FROM pragma_version()")?;
+    if !is_known(&version) {
+        let (major, minor) = LEAST_VERSION;
+        let message = format!("this library is DuckDB {version}, and {major}.{minor} is the first that is understood");
+        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(LIBRARY.advice));
+    }
+    Ok(instance)
+}
+
+fn is_known(version: &str) -> bool {
+    let mut parts = version.trim_start_matches('v').split('.').map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= LEAST_VERSION
+}
+
+fn text(connection: &mut adbc::Connection, sql: &str) -> Result<String> {
+    let rows = connection.query(sql).map_err(failed)?;
+    let batches = rows.collect::<Result<Vec<RecordBatch>, _>>().map_err(failed)?;
+    Ok(batches.first().map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
+}
+
+/// Says what is wrong with the path. The file is not opened: closing it would end the lock of this process on it.
+pub(super) fn look_at_file(path: &Path, access: Access) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Error::new(ErrorKind::Usage, "this is a directory, not a database file"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => {
+            let folder = folder(path);
+            if folder.is_dir() {
+                return Ok(());
+            }
+            let error = Error::new(ErrorKind::NotFound, "the folder for the database file does not exist");
+            Err(error.with_hint(format!("make it: mkdir -p '{}'", folder.display())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The folder of the file at `path`.
+pub(super) fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// The one name of a file, which may be missing.
+fn resolved(path: &Path) -> Result<PathBuf> {
+    if let Ok(whole) = path.canonicalize() {
+        return Ok(whole);
+    }
+    let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the path names no file"))?;
+    Ok(folder(path).canonicalize()?.join(name))
+}
+
+/// A connection, with its database.
+#[derive(Debug)]
+pub(super) struct Connection {
+    // Dropped in this order: the database closes with its last connection.
+    connection: adbc::Connection,
+    database: Arc<Database>,
+}
+
+impl Connection {
+    /// One more to the same database.
+    pub(super) fn another(&self) -> Result<Self> {
+        self.database.connect()
+    }
+
+    pub(super) fn interrupt(&self) -> Interrupt {
+        self.connection.interrupt()
+    }
+
+    pub(super) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    pub(super) fn execute(&mut self, sql: &str) -> Result<()> {
+        self.connection.execute(sql).map_err(failed)
+    }
+
+    pub(super) fn query(&mut self, sql: &str) -> Result<Rows> {
+        self.connection.query(sql).map_err(failed)
+    }
+
+    pub(super) fn ingest(&mut self, table: (&str, &str), batch: RecordBatch) -> Result<()> {
+        self.connection.ingest(table, batch).map_err(failed)
+    }
+
+    /// The rows of `sql`, all of whose columns are texts.
+    pub(super) fn texts(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let mut all = Vec::new();
+        for batch in self.query(sql)? {
+            let batch = batch.map_err(failed)?;
+            let columns =
+                batch.columns().iter().map(|column| column.as_string_opt::<i32>()).collect::<Option<Vec<_>>>();
+            let columns = columns.ok_or_else(|| Error::new(ErrorKind::Internal, "a text was asked for"))?;
+            let value = |row: usize| {
+                let of =
+                    |column: &&arrow::array::StringArray| column.is_valid(row).then(|| column.value(row).to_owned());
+                columns.iter().map(of).collect()
+            };
+            all.extend((0..batch.num_rows()).map(value));
+        }
+        Ok(all)
+    }
+
+    /// The first value of `sql`, a BIGINT; of a statement that changes rows their number.
+    pub(super) fn number(&mut self, sql: &str) -> Result<Option<i64>> {
+        let mut first = None;
+        for batch in self.query(sql)? {
+            let batch = batch.map_err(failed)?;
+            if let Some(column) = batch.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>())
+                && first.is_none()
+                && !column.is_empty()
+                && column.is_valid(0)
+            {
+                first = Some(column.value(0));
+            }
+        }
+        Ok(first)
+    }
+
+    /// How many rows `sql` changes.
+    pub(super) fn count(&mut self, sql: &str) -> Result<u64> {
+        Ok(self.number(sql)?.map_or(0, i64::unsigned_abs))
+    }
+
+    /// Runs `work` in a transaction, which is rolled back where it fails. No other commit of this process comes between.
+    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let database = Arc::clone(&self.database);
+        let _held = database.hold_commits();
+        self.execute("BEGIN TRANSACTION")?;
+        let done = work(self).and_then(|value| self.execute("COMMIT").map(|()| value));
+        if done.is_err() {
+            // A COMMIT that failed has ended the transaction already.
+            let _ = self.execute("ROLLBACK");
+        }
+        done
+    }
+}

@@ -1,0 +1,234 @@
+//! Columns as DuckDB hands them out, as the Arrow types of `typemap`. A value that Arrow has no place for is an error.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray as _, BooleanArray, Decimal256Array, FixedSizeBinaryArray, FixedSizeListArray,
+    IntervalMonthDayNanoArray, ListArray, MapArray, PrimitiveArray, StructArray,
+};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, FieldRef, Fields, Int8Type, Time64MicrosecondType, Time64NanosecondType,
+    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, i256,
+};
+
+use super::typemap::Kind;
+use crate::formats::value::interval::interval;
+
+/// A value that does not fit: the first row with one, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Misfit {
+    pub(super) row: usize,
+    pub(super) why: String,
+}
+
+pub(super) type Fit = Result<ArrayRef, Misfit>;
+
+/// Microseconds and nanoseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+const DAY_NANOS: i64 = DAY_MICROS * 1000;
+
+/// `array`, which DuckDB gave for `kind` or its carrier, in the type of the kind.
+pub(super) fn decode(kind: &Kind, array: &ArrayRef) -> Fit {
+    match kind {
+        Kind::Boolean => Ok(boolean(array)),
+        Kind::Huge { signed } => huge(array, *signed),
+        Kind::Date => finite::<Date32Type>(array, |days| days.unsigned_abs() < i32::MAX.unsigned_abs()),
+        Kind::Time(TimeUnit::Nanosecond) => of_day::<Time64NanosecondType>(array, DAY_NANOS),
+        Kind::Time(_) => of_day::<Time64MicrosecondType>(array, DAY_MICROS),
+        Kind::Timestamp(TimeUnit::Second) => finite::<TimestampSecondType>(array, is_finite),
+        Kind::Timestamp(TimeUnit::Millisecond) => finite::<TimestampMillisecondType>(array, is_finite),
+        Kind::Timestamp(TimeUnit::Nanosecond) => finite::<TimestampNanosecondType>(array, is_finite),
+        Kind::Timestamp(TimeUnit::Microsecond) => finite::<TimestampMicrosecondType>(array, is_finite),
+        Kind::Instant => {
+            let instants = finite::<TimestampMicrosecondType>(array, is_finite)?;
+            let typed = instants.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| unexpected(array))?;
+            Ok(Arc::new(typed.clone().with_timezone("UTC")))
+        }
+        Kind::Interval => intervals(array),
+        Kind::List(item) => list(item, &kind.data_type(), array),
+        Kind::Array(item, count) => fixed_list(item, *count, &kind.data_type(), array),
+        Kind::Struct(members) => structs(members, &kind.data_type(), array),
+        Kind::Map(both) => map(both, &kind.data_type(), array),
+        _ if *array.data_type() == kind.data_type() => Ok(Arc::clone(array)),
+        _ => Err(unexpected(array)),
+    }
+}
+
+fn is_finite(moment: i64) -> bool {
+    moment.unsigned_abs() < i64::MAX.unsigned_abs()
+}
+
+fn unexpected(array: &ArrayRef) -> Misfit {
+    Misfit { row: 0, why: format!("DuckDB gave {} here, which was not expected", array.data_type()) }
+}
+
+/// One byte each, where types are kept as they are.
+fn boolean(array: &ArrayRef) -> ArrayRef {
+    match array.as_primitive_opt::<Int8Type>() {
+        Some(bytes) => Arc::new(BooleanArray::from_unary(bytes, |byte| byte != 0)),
+        None => Arc::clone(array),
+    }
+}
+
+/// Sixteen bytes each, the lowest first.
+fn huge(array: &ArrayRef, signed: bool) -> Fit {
+    let bytes = array.as_fixed_size_binary_opt().filter(|bytes| bytes.value_length() == 16);
+    let bytes: &FixedSizeBinaryArray = bytes.ok_or_else(|| unexpected(array))?;
+    let value = |row: usize| {
+        let mut value = [0; 16];
+        value.copy_from_slice(bytes.value(row));
+        if signed {
+            i256::from_i128(i128::from_le_bytes(value))
+        } else {
+            i256::from_parts(u128::from_le_bytes(value), 0)
+        }
+    };
+    let values: Vec<i256> =
+        (0..bytes.len()).map(|row| if bytes.is_null(row) { i256::ZERO } else { value(row) }).collect();
+    let array = Decimal256Array::new(values.into(), bytes.nulls().cloned());
+    Ok(Arc::new(array.with_precision_and_scale(39, 0).expect("39 digits are allowed")))
+}
+
+/// The first row whose value is not `fit`.
+fn first_unfit<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, fit: impl Fn(T::Native) -> bool) -> Option<usize> {
+    // Most batches are whole: that takes one pass without branches.
+    if array.values().iter().all(|value| fit(*value)) {
+        return None;
+    }
+    (0..array.len()).find(|row| array.is_valid(*row) && !fit(array.value(*row)))
+}
+
+fn finite<T: ArrowPrimitiveType>(array: &ArrayRef, fit: impl Fn(T::Native) -> bool) -> Fit {
+    let typed = array.as_primitive_opt::<T>().ok_or_else(|| unexpected(array))?;
+    match first_unfit(typed, fit) {
+        None => Ok(Arc::clone(array)),
+        Some(row) => Err(Misfit { row, why: "infinity is no point in time that Arrow has".to_owned() }),
+    }
+}
+
+fn of_day<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, day: i64) -> Fit {
+    let typed = array.as_primitive_opt::<T>().ok_or_else(|| unexpected(array))?;
+    match first_unfit(typed, |time| (0..day).contains(&time)) {
+        None => Ok(Arc::clone(array)),
+        Some(row) => Err(Misfit { row, why: "24:00:00 is no time that Arrow has".to_owned() }),
+    }
+}
+
+/// Texts such as `1 year 2 months -3 days 04:05:06.5`.
+fn intervals(array: &ArrayRef) -> Fit {
+    let texts = array.as_string_opt::<i32>().ok_or_else(|| unexpected(array))?;
+    let mut values = Vec::with_capacity(texts.len());
+    for row in 0..texts.len() {
+        if texts.is_null(row) {
+            values.push(None);
+            continue;
+        }
+        let why = "the interval has more hours than Arrow's nanoseconds can count";
+        let value = interval(texts.value(row).as_bytes());
+        values.push(Some(value.ok_or_else(|| Misfit { row, why: why.to_owned() })?));
+    }
+    Ok(Arc::new(IntervalMonthDayNanoArray::from(values)))
+}
+
+fn item_of(data_type: &DataType) -> Option<&FieldRef> {
+    match data_type {
+        DataType::List(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => Some(item),
+        _ => None,
+    }
+}
+
+/// The row of a list in which element `at` is.
+fn row_of(misfit: Misfit, offsets: &[i32]) -> Misfit {
+    let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|offset| offset <= misfit.row));
+    Misfit { row: after.saturating_sub(1), ..misfit }
+}
+
+fn list(item: &Kind, data_type: &DataType, array: &ArrayRef) -> Fit {
+    let lists = array.as_list_opt::<i32>().ok_or_else(|| unexpected(array))?;
+    let values = decode(item, lists.values()).map_err(|misfit| row_of(misfit, lists.offsets()))?;
+    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
+    rebuilt(ListArray::try_new(Arc::clone(field), lists.offsets().clone(), values, lists.nulls().cloned()), array)
+}
+
+fn fixed_list(item: &Kind, count: i32, data_type: &DataType, array: &ArrayRef) -> Fit {
+    let lists = array.as_fixed_size_list_opt().ok_or_else(|| unexpected(array))?;
+    let width = usize::try_from(count).unwrap_or(1).max(1);
+    let of_row = |misfit: Misfit| Misfit { row: misfit.row / width, ..misfit };
+    let values = decode(item, lists.values()).map_err(of_row)?;
+    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
+    rebuilt(FixedSizeListArray::try_new(Arc::clone(field), count, values, lists.nulls().cloned()), array)
+}
+
+fn structs(members: &[(String, Kind)], data_type: &DataType, array: &ArrayRef) -> Fit {
+    let structs = array.as_struct_opt().filter(|structs| structs.num_columns() == members.len());
+    let structs = structs.ok_or_else(|| unexpected(array))?;
+    let DataType::Struct(fields) = data_type else { return Err(unexpected(array)) };
+    let columns = members.iter().zip(structs.columns()).map(|((_, kind), column)| decode(kind, column));
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    rebuilt(StructArray::try_new(fields.clone(), columns, structs.nulls().cloned()), array)
+}
+
+fn map(both: &(Kind, Kind), data_type: &DataType, array: &ArrayRef) -> Fit {
+    let maps = array.as_map_opt().ok_or_else(|| unexpected(array))?;
+    let decoded =
+        |kind: &Kind, column: &ArrayRef| decode(kind, column).map_err(|misfit| row_of(misfit, maps.offsets()));
+    let (keys, values) = (decoded(&both.0, maps.keys())?, decoded(&both.1, maps.values())?);
+    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
+    let DataType::Struct(fields) = field.data_type() else { return Err(unexpected(array)) };
+    let fields: Fields = fields.clone();
+    let entries = StructArray::try_new(fields, vec![keys, values], None).map_err(|_| unexpected(array))?;
+    let map = MapArray::try_new(Arc::clone(field), maps.offsets().clone(), entries, maps.nulls().cloned(), false);
+    rebuilt(map, array)
+}
+
+fn rebuilt<A: Array + 'static>(made: Result<A, arrow::error::ArrowError>, array: &ArrayRef) -> Fit {
+    match made {
+        Ok(made) => Ok(Arc::new(made)),
+        Err(_) => Err(unexpected(array)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Date32Array, Int32Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    fn of(kind: &str, array: impl Array + 'static) -> Fit {
+        decode(&Kind::parse(kind).unwrap(), &(Arc::new(array) as ArrayRef))
+    }
+
+    #[test]
+    fn values_that_arrow_has_no_place_for_are_told_by_row() {
+        let row = |fit: Fit| fit.unwrap_err().row;
+        assert_eq!(row(of("DATE", Date32Array::from(vec![Some(1), None, Some(i32::MAX)]))), 2);
+        assert_eq!(row(of("DATE", Date32Array::from(vec![-i32::MAX]))), 0);
+        assert_eq!(row(of("TIMESTAMP", TimestampMicrosecondArray::from(vec![0, -i64::MAX]))), 1);
+        assert_eq!(row(of("TIME", Time64MicrosecondArray::from(vec![0, DAY_MICROS]))), 1);
+        assert_eq!(row(of("INTERVAL", StringArray::from(vec!["1 day", "3000000:00:00"]))), 1);
+        assert!(of("DATE", Date32Array::from(vec![i32::MAX - 1, 1 - i32::MAX])).is_ok());
+    }
+
+    #[test]
+    fn rows_of_nested_values_are_those_of_the_list() {
+        let item = Arc::new(arrow::datatypes::Field::new("l", DataType::Date32, true));
+        let offsets = arrow::buffer::OffsetBuffer::from_lengths([1, 0, 2]);
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![0, 1, i32::MAX]));
+        let lists = ListArray::new(item, offsets, days, None);
+        assert_eq!(of("DATE[]", lists).unwrap_err().row, 2);
+    }
+
+    #[test]
+    fn huge_integers_keep_their_sign_and_all_bits() {
+        let bytes = [i128::MIN, i128::MAX, -1].map(i128::to_le_bytes);
+        let array = FixedSizeBinaryArray::try_from_iter(bytes.iter()).unwrap();
+        let text = |fit: Fit| {
+            let array = fit.unwrap();
+            let array = array.as_primitive::<arrow::datatypes::Decimal256Type>().clone();
+            (0..array.len()).map(|row| array.value_as_string(row)).collect::<Vec<_>>()
+        };
+        assert_eq!(text(of("HUGEINT", array.clone())), [i128::MIN.to_string(), i128::MAX.to_string(), "-1".to_owned()]);
+        assert_eq!(text(of("UHUGEINT", array))[2], u128::MAX.to_string());
+        assert!(of("HUGEINT", Int32Array::from(vec![1])).is_err());
+    }
+}

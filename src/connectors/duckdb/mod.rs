@@ -1,0 +1,181 @@
+//! DuckDB: database files, read at one point in time by several readers and written through a stage, both as Arrow.
+//!
+//! The engine is a library that is found when it is wanted; it speaks ADBC. All of its calls run on threads of their own,
+//! one per connection. `typemap` says what its types are in Arrow; what it would change on the way is asked for as text.
+//! `ARCHITECTURE.md` here is for those who change it.
+#![doc = ""]
+#![doc = include_str!("README.md")]
+
+mod agree;
+mod catalog;
+mod config;
+mod database;
+mod decode;
+mod encode;
+mod error;
+mod load;
+mod marker;
+mod merge;
+mod proof;
+mod read;
+mod session;
+mod sift;
+mod stage;
+mod typemap;
+mod write;
+mod zero;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use crate::bridge::blocking;
+use crate::connector::{Connector, NativeType, OptionDoc};
+use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Agreement, ColumnPlan, Sink, WriteMode, WriteRequest};
+use crate::source::TableShape;
+
+use config::Config;
+use database::{Access, Database};
+use session::Intent;
+
+/// The connector.
+#[derive(Debug)]
+pub struct DuckDb;
+
+impl Connector for DuckDb {
+    fn name(&self) -> &'static str {
+        "duckdb"
+    }
+
+    fn summary(&self) -> &'static str {
+        "DuckDB database files: duckdb:shop.duckdb#orders"
+    }
+
+    fn page(&self) -> &'static str {
+        include_str!("README.md")
+    }
+
+    fn options(&self) -> &'static [OptionDoc] {
+        config::OPTIONS
+    }
+
+    fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
+        let config = Config::parse(options)?;
+        Ok(Arc::new(DuckdbEndpoint { intent: Intent::of(&config.path), config, stages: Arc::default() }))
+    }
+
+    fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
+        Ok(new_table(shape, table)?.ddl)
+    }
+
+    fn types(&self, _format: &str) -> Vec<NativeType> {
+        let read = |name: &&str| match typemap::Kind::parse(name) {
+            Some(kind) => NativeType::new(*name, kind.column(NativeType::COLUMN, true), None),
+            None => NativeType { name: (*name).to_owned(), table: Err(catalog::refused(name)) },
+        };
+        typemap::TYPES.iter().map(read).collect()
+    }
+
+    fn new_columns(&self, shape: &TableShape, _format: &str) -> Result<Vec<ColumnPlan>> {
+        Ok(new_table(shape, NEW_TABLE)?.columns)
+    }
+}
+
+/// The name of a table of which only the columns matter.
+const NEW_TABLE: &str = "new_table";
+
+fn new_table(shape: &TableShape, table: &str) -> Result<Agreement> {
+    let target = agree::Target::Missing { name: catalog::resolve(table)?, new_file: true };
+    agree::agree(shape, &WriteRequest::new(WriteMode::Create), &target)
+}
+
+/// One database file.
+#[derive(Debug)]
+struct DuckdbEndpoint {
+    config: Config,
+    intent: Intent,
+    stages: Arc<write::Stages>,
+}
+
+impl DuckdbEndpoint {
+    /// Runs `work` with the file's place added to its error.
+    async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let config = self.config.clone();
+        blocking::run(name, move || work(&config).map_err(|error| config.place(error))).await
+    }
+}
+
+#[async_trait]
+impl Endpoint for DuckdbEndpoint {
+    fn label(&self) -> String {
+        self.config.label()
+    }
+
+    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
+        let pattern = pattern.to_owned();
+        let list =
+            move |config: &Config| catalog::tables(&mut Database::open(config, Access::Read)?.connect()?, &pattern);
+        Ok(self.run("duckdb-list", list).await?.into_iter().map(ObjectRef::Table).collect())
+    }
+
+    async fn ping(&self) -> Result<Ping> {
+        self.run("duckdb-ping", ping).await
+    }
+
+    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
+        Ok(Arc::new(session::DuckdbSession::open(&self.config, &self.intent, request).await?))
+    }
+
+    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
+        let (sql, step) = (sql.to_owned(), step.step);
+        self.run("duckdb-execute", move |config| {
+            // SQL before the copy may make the database; SQL after it finds one.
+            let access = if step == Step::PreSql { Access::Create } else { Access::Write };
+            Database::open(config, access)?.connect()?.transaction(|connection| connection.execute(&sql))
+        })
+        .await
+    }
+
+    async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
+        let tokens = self.stages.marked();
+        if tokens.is_empty() {
+            return Ok(());
+        }
+        let marked = tokens.clone();
+        let forget =
+            move |config: &Config| marker::forget(&mut Database::open(config, Access::Write)?.connect()?, &marked);
+        match self.run("duckdb-finish", forget).await {
+            // The data are there, and the marks do no harm: they go with those of a later run.
+            Err(error) if error.kind() == ErrorKind::Transient => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.stages.unmark(&tokens);
+                Ok(())
+            }
+        }
+    }
+
+    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
+        let ObjectRef::Table(typed) = object else {
+            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
+            return Err(self.config.place(error.with_hint("write duckdb:shop.duckdb#orders")));
+        };
+        Ok(Arc::new(write::DuckdbSink::new(self.config.clone(), typed.clone(), Arc::clone(&self.stages))))
+    }
+}
+
+fn ping(config: &Config) -> Result<Ping> {
+    let mut connection = Database::open(config, Access::Read)?.connect()?;
+    let version = connection.texts("SELECT library_version FROM pragma_version()")?;
+    let version = version.into_iter().flatten().flatten().next().unwrap_or_default();
+    let tables = catalog::tables(&mut connection, "*.*")?.len();
+    let facts = vec![format!("{tables} tables and views"), format!("memory limit {}", config.memory_limit)];
+    Ok(Ping { server: format!("DuckDB {}", version.trim_start_matches('v')), facts, missing: Vec::new() })
+}

@@ -1,0 +1,444 @@
+//! Reading one table, view or query: SELECTs over ranges of the row id, whose Arrow batches are cut to size.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
+
+use super::catalog::{self, Relation, Shape};
+use super::database::Connection;
+use super::decode::decode;
+use super::error::failed;
+use super::session::Pool;
+use super::typemap::{Kind, Way};
+use crate::attempt::Attempt;
+use crate::bridge::blocking::Outlet;
+use crate::endpoint::ObjectRef;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{COMMENT, batch_bytes, with_metadata};
+use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::dialect::{Dialect as _, DuckDb};
+use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+use crate::sql::keyset::KeyRange;
+
+/// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
+const GROUP_ROWS: u64 = 122_880;
+const MOST_SPLITS: u64 = 10_000;
+/// Rows by which the width of a row is judged.
+const SAMPLE_ROWS: usize = 2000;
+/// Offsets of text are 32 bits wide.
+const MOST_BATCH_BYTES: usize = 1 << 30;
+
+/// One object of a session.
+#[derive(Debug)]
+pub(super) struct DuckdbSource {
+    pool: Arc<Pool>,
+    object: ObjectRef,
+    described: OnceCell<Arc<Described>>,
+}
+
+/// A relation and its size.
+#[derive(Debug)]
+struct Described {
+    relation: Relation,
+    /// Rows of a table, and one more than its greatest row id.
+    rows: Option<u64>,
+    end: u64,
+    row_bytes: u64,
+}
+
+/// What a split holds: a range of the row id.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    range: KeyRange,
+}
+
+impl DuckdbSource {
+    pub(super) fn new(pool: Arc<Pool>, object: ObjectRef) -> Self {
+        Self { pool, object, described: OnceCell::new() }
+    }
+
+    async fn described(&self) -> Result<&Arc<Described>> {
+        let look = async || {
+            let object = self.object.clone();
+            let lease = self.pool.lease().await?;
+            let work = move |connection: &mut Connection| {
+                let relation = catalog::relation(connection, &object)?;
+                Described::of(connection, relation).map(Arc::new)
+            };
+            lease.worker().call(work).await.map_err(|error| self.pool.place(error))
+        };
+        self.described.get_or_try_init(look).await
+    }
+}
+
+impl Described {
+    fn of(connection: &mut Connection, relation: Relation) -> Result<Self> {
+        let mut described = Self { rows: None, end: 0, row_bytes: 0, relation };
+        let Shape::Table { rowid } = described.relation.shape else { return Ok(described) };
+        let table = described.relation.sql();
+        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
+        let rows = number(connection.number(&format!("SELECT count(*) FROM {table}"))?).unwrap_or(0);
+        described.rows = Some(rows);
+        if rowid && rows > 0 {
+            let last = connection.number(&format!("SELECT max(rowid) FROM {table}"))?;
+            described.end = number(last).map_or(0, |last| last + 1);
+        }
+        let schema = described.relation.schema()?;
+        let select = Select::new(&described.relation, &schema, &[], Some(SAMPLE_ROWS as u64))?;
+        let (mut sampled, mut bytes) = (0, 0);
+        select.each(connection, |batch| {
+            sampled += batch.num_rows() as u64;
+            bytes += batch_bytes(&batch) as u64;
+            Ok(true)
+        })?;
+        described.row_bytes = bytes / sampled.max(1);
+        Ok(described)
+    }
+}
+
+impl Relation {
+    /// Its columns in their Arrow form.
+    fn schema(&self) -> Result<SchemaRef> {
+        let field = |column: &catalog::Column| {
+            let field = column.kind()?.column(&column.name, !column.not_null);
+            Ok(match &column.comment {
+                Some(comment) => with_metadata(field, COMMENT, comment),
+                None => field,
+            })
+        };
+        Ok(Arc::new(Schema::new(self.columns.iter().map(field).collect::<Result<Vec<_>>>()?)))
+    }
+}
+
+#[async_trait]
+impl Source for DuckdbSource {
+    async fn describe(&self) -> Result<TableShape> {
+        let described = self.described().await?;
+        let relation = &described.relation;
+        let schema = relation.schema().map_err(|error| self.pool.place(error.at("table", relation.shown())))?;
+        Ok(TableShape {
+            key: relation.key.clone(),
+            comment: relation.comment.clone(),
+            rows: described.rows,
+            bytes: described.rows.map(|rows| rows.saturating_mul(described.row_bytes)),
+            ..TableShape::of(schema)
+        })
+    }
+
+    fn pushdown(&self, shape: &TableShape, filter: &Expr) -> Pushdown {
+        let relation = self.described.get().map(|described| &described.relation);
+        filter::pushdown(filter, &Facts { schema: &shape.schema, relation }, &DuckDb)
+    }
+
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let described = self.described().await?;
+        let mut notes = self.pool.notes.clone();
+        let ranges = ranges(described, scan, goal, self.pool.readers(), &mut notes);
+        let rows = described.rows.map(|rows| rows / ranges.len() as u64);
+        let split = |(id, range): (usize, &KeyRange)| {
+            let detail = serde_json::to_value(Detail { range: *range })?;
+            let bytes = rows.map(|rows| rows.saturating_mul(described.row_bytes));
+            Ok(Split { id: id as u32, source: 0, rows, bytes, place: place(range), detail })
+        };
+        let splits = ranges.iter().enumerate().map(split).collect::<Result<Vec<_>>>()?;
+        // One range means all rows at any time; a row gets another id where the file is written anew.
+        let cut = if splits.len() == 1 { Cut::ByKey } else { Cut::Fastest };
+        Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        let described = Arc::clone(self.described().await?);
+        let detail: Detail = serde_json::from_value(split.detail.clone())?;
+        let (conditions, exact) = conditions(&described.relation, scan, &detail.range)?;
+        let limit = scan.limit.filter(|_| exact);
+        let select = Select::new(&described.relation, &scan.schema, &conditions, limit)?;
+        let cutter = Cutter::new(scan);
+        let lease = self.pool.lease().await?;
+        let pool = Arc::clone(&self.pool);
+        let stream = lease
+            .worker()
+            .stream(move |connection, outlet| {
+                select.pour(connection, cutter, outlet).map_err(|error| pool.place(error))
+            })
+            .await?;
+        // The reader goes back when the stream is dropped.
+        Ok(stream
+            .map(move |batch| {
+                let _held = &lease;
+                batch
+            })
+            .boxed())
+    }
+}
+
+/// Which ranges of the row id become splits.
+fn ranges(
+    described: &Described,
+    scan: &Scan,
+    goal: &SplitGoal,
+    readers: usize,
+    notes: &mut Vec<String>,
+) -> Vec<KeyRange> {
+    let whole = |notes: &mut Vec<String>, why: &str| {
+        notes.push(format!("one stream: {why}"));
+        vec![KeyRange::ALL]
+    };
+    match described.relation.shape {
+        Shape::View => return whole(notes, "a view has no row ids to cut it by"),
+        Shape::Query(_) => return whole(notes, "a query has no row ids to cut it by"),
+        Shape::Table { rowid: false } => return whole(notes, "a column of the table hides its row ids"),
+        Shape::Table { rowid: true } => {}
+    }
+    if goal.cut == Cut::ByKey {
+        return whole(notes, "row ids are no key");
+    }
+    if readers == 1 || goal.channels == 1 {
+        return whole(notes, "there is one reader");
+    }
+    if described.end <= GROUP_ROWS {
+        return whole(notes, "the table has one group of rows");
+    }
+    if scan.limit.is_some_and(|limit| limit < GROUP_ROWS) {
+        return whole(notes, "few rows are wanted");
+    }
+    let groups = described.end.div_ceil(GROUP_ROWS);
+    let bytes = described.rows.unwrap_or(0).saturating_mul(described.row_bytes);
+    let by_size = bytes.div_ceil(goal.split_bytes.max(1)).max(goal.channels as u64);
+    let wanted = by_size.min(groups).clamp(1, MOST_SPLITS);
+    let borders: Vec<i64> = (1..wanted).map(|place| ((groups * place / wanted) * GROUP_ROWS) as i64).collect();
+    notes.push(format!(
+        "{wanted} ranges of {groups} groups of rows: {} rows of about {} bytes, {} bytes a split",
+        described.rows.unwrap_or(0),
+        described.row_bytes,
+        goal.split_bytes
+    ));
+    KeyRange::between(&borders)
+}
+
+/// Where `range` lies, in words; none for the whole table.
+fn place(range: &KeyRange) -> Option<String> {
+    match (range.low, range.high) {
+        (None, None) => None,
+        (None, Some(high)) => Some(format!("row ids below {high}")),
+        (Some(low), None) => Some(format!("row ids from {low} on")),
+        (Some(low), Some(high)) => Some(format!("row ids {low} to {}", high - 1)),
+    }
+}
+
+/// What filters may know of the columns of a shape.
+struct Facts<'a> {
+    schema: &'a SchemaRef,
+    relation: Option<&'a Relation>,
+}
+
+impl Columns for Facts<'_> {
+    fn column(&self, name: &str) -> Option<Column<'_>> {
+        let (_, field) = self.schema.column_with_name(name)?;
+        let column = self.relation?.columns.iter().find(|column| column.name == name)?;
+        let compares = match column.kind.as_ref()? {
+            Kind::Boolean | Kind::Integer { .. } | Kind::Float | Kind::Double | Kind::Date => Compares::Order,
+            Kind::Timestamp(_) | Kind::Instant => Compares::Order,
+            Kind::Text if !column.collated => Compares::Order,
+            _ => Compares::No,
+        };
+        Some(Column { sql: DuckDb.identifier(name).into(), data_type: field.data_type(), compares })
+    }
+}
+
+/// One SELECT and how its rows become batches.
+pub(super) struct Select {
+    sql: String,
+    object: String,
+    schema: SchemaRef,
+    kinds: Vec<Kind>,
+}
+
+impl Select {
+    fn new(relation: &Relation, schema: &SchemaRef, conditions: &[String], limit: Option<u64>) -> Result<Self> {
+        let kind = |field: &Arc<Field>| {
+            let column = relation.columns.iter().find(|column| column.name == *field.name());
+            let missing = || Error::new(ErrorKind::NotFound, "there is no such column").at("column", field.name());
+            column.ok_or_else(missing)?.kind().cloned()
+        };
+        let kinds = schema.fields().iter().map(kind).collect::<Result<Vec<_>>>();
+        let kinds = kinds.map_err(|error| error.at("table", relation.shown()))?;
+        Ok(Self::of(&relation.sql(), (schema, kinds), conditions, limit).named(relation.shown()))
+    }
+
+    /// The columns of `schema`, which are of `kinds`, out of `from`, which is quoted.
+    pub(super) fn of(
+        from: &str,
+        (schema, kinds): (&SchemaRef, Vec<Kind>),
+        conditions: &[String],
+        limit: Option<u64>,
+    ) -> Self {
+        let column = |(field, kind): (&Arc<Field>, &Kind)| {
+            let name = DuckDb.identifier(field.name());
+            match kind.carrier(Way::Out) {
+                Some(carrier) => format!("CAST({name} AS {}) AS {name}", carrier.sql()),
+                None => name,
+            }
+        };
+        let columns: Vec<String> = schema.fields().iter().zip(&kinds).map(column).collect();
+        let list = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
+        let mut sql = format!("SELECT {list} FROM {from}");
+        if !conditions.is_empty() {
+            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
+        }
+        if let Some(limit) = limit {
+            sql = format!("{sql} LIMIT {limit}");
+        }
+        Self { sql, object: from.to_owned(), schema: Arc::clone(schema), kinds }
+    }
+
+    fn named(self, object: String) -> Self {
+        Self { object, ..self }
+    }
+
+    /// Hands the batches of DuckDB over, decoded, until `take` has enough.
+    pub(super) fn each(
+        &self,
+        connection: &mut Connection,
+        mut take: impl FnMut(RecordBatch) -> Result<bool>,
+    ) -> Result<()> {
+        let mut before = 0;
+        for batch in connection.query(&self.sql)? {
+            let batch = batch.map_err(failed)?;
+            let count = batch.num_rows();
+            if !take(self.decoded(&batch, before)?)? {
+                return Ok(());
+            }
+            before += count as u64;
+        }
+        Ok(())
+    }
+
+    fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
+        let column = |((kind, array), field): ((&Kind, _), &Arc<Field>)| {
+            decode(kind, array).map_err(|misfit| {
+                Error::new(ErrorKind::Value, misfit.why)
+                    .at("column", field.name())
+                    .at("row", before + misfit.row as u64 + 1)
+                    .at("table", &self.object)
+            })
+        };
+        let columns = self.kinds.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+
+    /// All rows, cut to size; ends early when nobody reads any more.
+    fn pour(&self, connection: &mut Connection, mut cutter: Cutter, outlet: &Outlet) -> Result<()> {
+        let mut wanted = true;
+        self.each(connection, |batch| {
+            wanted = cutter.add(batch, |batch| outlet.send(batch))?;
+            Ok(wanted)
+        })?;
+        if wanted {
+            cutter.end(|batch| outlet.send(batch))?;
+        }
+        Ok(())
+    }
+}
+
+/// Joins and cuts batches to the rows and bytes of a scan.
+struct Cutter {
+    schema: SchemaRef,
+    most_rows: usize,
+    most_bytes: usize,
+    held: Vec<RecordBatch>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Cutter {
+    fn new(scan: &Scan) -> Self {
+        Self {
+            schema: Arc::clone(&scan.schema),
+            most_rows: scan.batch_rows.max(1),
+            most_bytes: scan.batch_bytes.clamp(1, MOST_BATCH_BYTES),
+            held: Vec::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Takes `batch` in, and sends what is full. `false` when nobody reads any more.
+    fn add(&mut self, batch: RecordBatch, send: impl Fn(RecordBatch) -> bool) -> Result<bool> {
+        let mut rest = batch;
+        while rest.num_rows() > 0 {
+            let (count, bytes) = self.fitting(&rest);
+            self.held.push(rest.slice(0, count));
+            self.rows += count;
+            self.bytes += bytes;
+            rest = rest.slice(count, rest.num_rows() - count);
+            if (self.rows >= self.most_rows || self.bytes >= self.most_bytes) && !send(self.take()?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How many of the first rows of `batch` still have room, and their bytes: the row that fills it is in.
+    fn fitting(&self, batch: &RecordBatch) -> (usize, usize) {
+        let most = batch.num_rows().min(self.most_rows - self.rows);
+        let room = self.most_bytes - self.bytes;
+        let bytes = |count: usize| batch_bytes(&batch.slice(0, count));
+        let all = bytes(most);
+        if all <= room {
+            return (most, all);
+        }
+        let (mut few, mut many) = (0, most);
+        while many - few > 1 {
+            let middle = few + (many - few) / 2;
+            if bytes(middle) < room { few = middle } else { many = middle }
+        }
+        (many, bytes(many).max(room))
+    }
+
+    fn take(&mut self) -> Result<RecordBatch> {
+        let held = std::mem::take(&mut self.held);
+        (self.rows, self.bytes) = (0, 0);
+        Ok(match held.as_slice() {
+            [one] => one.clone(),
+            _ if self.schema.fields().is_empty() => {
+                let count = held.iter().map(RecordBatch::num_rows).sum();
+                let options = RecordBatchOptions::new().with_row_count(Some(count));
+                RecordBatch::try_new_with_options(Arc::clone(&self.schema), Vec::new(), &options)?
+            }
+            _ => concat_batches(&self.schema, &held)?,
+        })
+    }
+
+    fn end(&mut self, send: impl Fn(RecordBatch) -> bool) -> Result<()> {
+        if self.rows > 0 {
+            send(self.take()?);
+        }
+        Ok(())
+    }
+}
+
+/// The conditions of a scan, and whether they keep exactly the rows that are wanted.
+fn conditions(relation: &Relation, scan: &Scan, range: &KeyRange) -> Result<(Vec<String>, bool)> {
+    let schema = relation.schema()?;
+    let facts = Facts { schema: &schema, relation: Some(relation) };
+    let mut exact = true;
+    let mut conditions: Vec<String> = range.condition("rowid").into_iter().collect();
+    for filter in &scan.filters {
+        let Some(translated) = to_sql(filter, &facts, &DuckDb) else {
+            return Err(Error::new(ErrorKind::Internal, "duckdb was given a filter that it had not taken"));
+        };
+        exact &= translated.exactness == Pushdown::Exact;
+        conditions.push(translated.sql);
+    }
+    Ok((conditions, exact))
+}

@@ -1,0 +1,179 @@
+//! Rows of a stage that the target would refuse, where such rows are left out: found by the target's own rules before the
+//! commit, told, and taken out of the stage.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::catalog::{Name, is};
+use super::database::Connection;
+use super::stage::{self, Before, Detail};
+use crate::attempt::Token;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Refused;
+use crate::sink::Receipt;
+use crate::sql::ddl::identifiers;
+use crate::sql::dialect::{Dialect as _, DuckDb};
+
+/// Rows that are told at once.
+const TOLD_ROWS: usize = 1000;
+
+/// One rule of a target: which rows of the stage, called `s`, break it, and what is said of them.
+struct Rule {
+    breaks: String,
+    why: &'static str,
+    frame: (&'static str, String),
+}
+
+/// Takes some rows out of the stage of `token` that the target would refuse; none when there are no more.
+pub(super) fn next(
+    connection: &mut Connection,
+    detail: &Detail,
+    token: &Token,
+    receipts: &[Receipt],
+) -> Result<Option<Refused>> {
+    let stage = detail.stage(token);
+    if !stage::exists(connection, &stage)? {
+        return Ok(None);
+    }
+    let rules = rules(connection, detail, &stage)?;
+    connection.transaction(|connection| {
+        connection.execute(&format!("DELETE FROM {} WHERE NOT ({})", stage.quoted(), stage::of(receipts)))?;
+        for rule in &rules {
+            let rows = broken(connection, detail, &stage, rule)?;
+            if !rows.is_empty() {
+                return told(&detail.columns, &rows, rule).map(Some);
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// The rows that break `rule`, taken out of the stage: their values as text.
+fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Vec<Vec<Option<String>>>> {
+    let quoted = stage.quoted();
+    let texts = detail.columns.iter().map(|name| {
+        let name = DuckDb.identifier(name);
+        format!("CAST({name} AS VARCHAR)")
+    });
+    let texts: Vec<String> = texts.collect();
+    let source = format!("(SELECT rowid AS place, {} FROM {quoted}) AS s", detail.published());
+    let bad = format!("SELECT s.place FROM {source} WHERE {} ORDER BY s.place LIMIT {TOLD_ROWS}", rule.breaks);
+    let rows = connection
+        .texts(&format!("SELECT {} FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid", texts.join(", ")))?;
+    if !rows.is_empty() {
+        connection.execute(&format!("DELETE FROM {quoted} WHERE rowid IN ({bad})"))?;
+    }
+    Ok(rows)
+}
+
+fn told(columns: &[String], rows: &[Vec<Option<String>>], rule: &Rule) -> Result<Refused> {
+    let column = |at: usize| Arc::new(rows.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) as ArrayRef;
+    let fields: Vec<Field> = columns.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), (0..columns.len()).map(column).collect())?;
+    let error = || {
+        let (what, which) = &rule.frame;
+        Error::new(ErrorKind::Constraint, format!("the target refuses a row: {}", rule.why)).at(*what, which)
+    };
+    let errors = rows.iter().map(|_| error()).collect();
+    Ok(Refused { rows: batch, places: vec![None; rows.len()], errors })
+}
+
+fn rules(connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<Vec<Rule>> {
+    if let Some(key) = &detail.create {
+        let unique = detail.merging.is_none() && !key.is_empty();
+        return Ok(if unique { vec![twice(stage, key)] } else { Vec::new() });
+    }
+    let sql = format!(
+        "SELECT constraint_type, array_to_string(constraint_column_names, chr(31)), \
+         expression, referenced_table, array_to_string(referenced_column_names, chr(31)) \
+         FROM duckdb_constraints() WHERE {} ORDER BY constraint_index",
+        is(&detail.name())
+    );
+    let mut rules = Vec::new();
+    for row in connection.texts(&sql)? {
+        let [Some(kind), Some(columns), expression, other, others] = row.as_slice() else { continue };
+        let columns: Vec<String> = columns.split('\u{1f}').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+        // A rule over columns that nothing fills is left to their defaults.
+        if columns.iter().any(|name| !detail.columns.contains(name)) {
+            continue;
+        }
+        match (kind.as_str(), expression, other, others) {
+            ("PRIMARY KEY" | "UNIQUE", ..) => rules.extend(unique(detail, stage, &columns)),
+            ("CHECK", Some(check), ..) => rules.push(Rule {
+                breaks: format!("({check}) IS FALSE"),
+                why: "a check fails",
+                frame: ("constraint", check.clone()),
+            }),
+            ("FOREIGN KEY", _, Some(table), Some(others)) => {
+                let others: Vec<&str> = others.split('\u{1f}').collect();
+                rules.push(reference(detail, stage, &columns, (table, &others)));
+            }
+            _ => {}
+        }
+    }
+    Ok(rules)
+}
+
+fn all(columns: &[String], each: impl Fn(&str) -> String) -> String {
+    columns.iter().map(|name| each(&DuckDb.identifier(name))).collect::<Vec<_>>().join(" AND ")
+}
+
+/// Rows after the first with the same values in `key`.
+fn twice(stage: &Name, key: &[String]) -> Rule {
+    let quoted = stage.quoted();
+    let ranked = format!(
+        "SELECT rowid AS place, row_number() OVER (PARTITION BY {} ORDER BY rowid) AS number FROM {quoted} WHERE {}",
+        identifiers(&DuckDb, key),
+        all(key, |name| format!("{name} IS NOT NULL"))
+    );
+    Rule {
+        breaks: format!("s.place IN (SELECT place FROM ({ranked}) WHERE number > 1)"),
+        why: "its key came already",
+        frame: ("column", key.join(", ")),
+    }
+}
+
+/// Rows whose values in `key` are in the target, or came before.
+fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
+    let by_key = detail.merging.as_ref().map(|merging| &merging.key);
+    if by_key.is_some_and(|merged| merged.len() == key.len() && merged.iter().all(|name| key.contains(name))) {
+        return Vec::new();
+    }
+    let mut rules = vec![twice(stage, key)];
+    if detail.before != Before::Empty {
+        let other = by_key.map_or(String::new(), |merged| {
+            format!(" AND NOT ({})", all(merged, |name| format!("t.{name} = s.{name}")))
+        });
+        rules.push(Rule {
+            breaks: format!(
+                "EXISTS (SELECT 1 FROM {} AS t WHERE {}{other})",
+                detail.name().quoted(),
+                all(key, |name| format!("t.{name} = s.{name}"))
+            ),
+            why: "its key is there already",
+            frame: ("column", key.join(", ")),
+        });
+    }
+    rules
+}
+
+/// Rows that refer to one which is not there.
+fn reference(detail: &Detail, stage: &Name, columns: &[String], (table, others): (&str, &[&str])) -> Rule {
+    let same = columns
+        .iter()
+        .zip(others)
+        .map(|(own, other)| format!("r.{} = s.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
+    let same = same.collect::<Vec<_>>().join(" AND ");
+    let referred = Name { schema: detail.schema.clone(), table: table.to_owned() };
+    let mut found = vec![format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", referred.quoted())];
+    if table.eq_ignore_ascii_case(&detail.table) {
+        found.push(format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", stage.quoted()));
+    }
+    Rule {
+        breaks: format!("{} AND NOT ({})", all(columns, |name| format!("s.{name} IS NOT NULL")), found.join(" OR ")),
+        why: "what it refers to is not there",
+        frame: ("column", columns.join(", ")),
+    }
+}

@@ -1,0 +1,326 @@
+//! The sink of one table: a stage in its file, one transaction per attempt, one for the commit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use serde_json::Value as Json;
+
+use super::agree::{Target, agree};
+use super::catalog;
+use super::config::Config;
+use super::database::{Access, Connection, Database};
+use super::load::Load;
+use super::stage::{self, Detail};
+use super::{marker, proof, sift};
+use crate::attempt::{Attempt, Token};
+use crate::bridge::adbc::Interrupt;
+use crate::bridge::blocking::{self, Worker};
+use crate::error::{Error, ErrorKind, Result};
+use crate::proof::{ColumnProof, Verdict};
+use crate::reject::{Refusal, Refuse, Settled};
+use crate::schema::batch_bytes;
+use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::source::TableShape;
+
+/// Which tokens of an endpoint are committed.
+#[derive(Debug, Default)]
+pub(super) struct Stages(Mutex<HashMap<Token, Committed>>);
+
+/// `marked` until its mark in the target was taken away.
+#[derive(Clone, Copy, Debug)]
+struct Committed {
+    marked: bool,
+    merged: Option<Merged>,
+}
+
+impl Stages {
+    fn all(&self) -> MutexGuard<'_, HashMap<Token, Committed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_committed(&self, token: &Token) -> bool {
+        self.all().contains_key(token)
+    }
+
+    /// The tokens whose marks still stand in the target.
+    pub(super) fn marked(&self) -> Vec<Token> {
+        self.all().iter().filter(|(_, state)| state.marked).map(|(token, _)| token.clone()).collect()
+    }
+
+    pub(super) fn unmark(&self, tokens: &[Token]) {
+        let mut all = self.all();
+        for token in tokens {
+            if let Some(state) = all.get_mut(token) {
+                state.marked = false;
+            }
+        }
+    }
+}
+
+/// One table of one file.
+#[derive(Debug)]
+pub(super) struct DuckdbSink {
+    config: Config,
+    typed: String,
+    stages: Arc<Stages>,
+    /// The file stays open as long as a run of this sink is under way.
+    own: Mutex<HashMap<Token, Arc<Database>>>,
+}
+
+impl DuckdbSink {
+    pub(super) fn new(config: Config, typed: String, stages: Arc<Stages>) -> Self {
+        Self { config, typed, stages, own: Mutex::default() }
+    }
+
+    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Database>>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` with a connection that may write, on a thread of its own.
+    async fn connected<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let config = self.config.clone();
+        let run = move || work(&mut Database::open(&config, Access::Write)?.connect()?);
+        blocking::run(name, run).await.map_err(|error| self.config.place(error))
+    }
+}
+
+fn detail(agreement: &Agreement) -> Result<Detail> {
+    Ok(serde_json::from_value(agreement.detail.clone())?)
+}
+
+#[async_trait]
+impl Sink for DuckdbSink {
+    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
+        let (config, typed) = (self.config.clone(), self.typed.clone());
+        let (incoming, request) = (incoming.clone(), request.clone());
+        let work = move || agree(&incoming, &request, &look(&config, &typed)?);
+        blocking::run("duckdb-agree", work).await.map_err(|error| self.config.place(error))
+    }
+
+    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        if self.stages.is_committed(token) {
+            return Ok(());
+        }
+        let (detail, config, of) = (detail(agreement)?, self.config.clone(), token.clone());
+        let prepare = move || {
+            let new_file = !config.path.exists();
+            let database = Database::open(&config, Access::Create)?;
+            stage::prepare(&mut database.connect()?, &detail, &of, new_file)?;
+            Ok(database)
+        };
+        let database = blocking::run("duckdb-prepare", prepare).await.map_err(|error| self.config.place(error))?;
+        self.own().insert(token.clone(), database);
+        Ok(())
+    }
+
+    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
+        let (detail, id, token) = (detail(agreement)?, attempt.id.clone(), attempt.token.clone());
+        let load =
+            self.connected("duckdb-begin", move |connection| Load::begin(connection.another()?, &detail, &token, id));
+        let load = load.await?;
+        let interrupt = load.interrupt();
+        let worker = Worker::start("duckdb-write", load)?;
+        Ok(Box::new(DuckdbWriter {
+            config: self.config.clone(),
+            worker,
+            interrupt,
+            attempt: attempt.clone(),
+            bytes: 0,
+            rows: 0,
+            refused: Vec::new(),
+        }))
+    }
+
+    async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        if self.stages.is_committed(token) {
+            return Ok(Progress::Committed);
+        }
+        if !self.config.path.exists() {
+            return Ok(Progress::Kept(Vec::new()));
+        }
+        let (detail, token, logged) = (detail(agreement)?, token.clone(), logged.to_vec());
+        self.connected("duckdb-progress", move |connection| {
+            if marker::stands(connection, &token)? {
+                return Ok(Progress::Committed);
+            }
+            let stage = detail.stage(&token);
+            if !stage::exists(connection, &stage)? {
+                return Ok(Progress::Kept(Vec::new()));
+            }
+            let counts = stage::counts(connection, &stage)?;
+            let held = |receipt: &Receipt| {
+                let found = counts.iter().find(|(attempt, _)| *attempt == receipt.attempt);
+                found.map_or(0, |(_, count)| *count) == receipt.rows
+            };
+            Ok(Progress::Kept(logged.into_iter().filter(held).collect()))
+        })
+        .await
+    }
+
+    async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
+        if self.stages.is_committed(token) {
+            return Ok(Verdict::Unknown);
+        }
+        let (detail, schema) = (detail(agreement)?, Arc::clone(&agreement.target));
+        let (token, receipts) = (token.clone(), receipts.to_vec());
+        let verify =
+            move |connection: &mut Connection| proof::verify(connection, (&detail, &schema), &token, &receipts);
+        self.connected("duckdb-verify", verify).await
+    }
+
+    fn checksum(&self, _agreement: &Agreement) -> Option<String> {
+        Some(proof::WAY.to_owned())
+    }
+
+    fn proofs(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        proof::proofs(batch)
+    }
+
+    async fn sift(
+        &self,
+        agreement: &Agreement,
+        token: &Token,
+        receipts: &[Receipt],
+        refuse: &dyn Refuse,
+    ) -> Result<()> {
+        if self.stages.is_committed(token) {
+            return Ok(());
+        }
+        loop {
+            let (detail, token, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
+            let next = move |connection: &mut Connection| sift::next(connection, &detail, &token, &receipts);
+            match self.connected("duckdb-sift", next).await? {
+                Some(refused) => refuse.refuse(refused).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
+        if self.stages.is_committed(token) {
+            return Ok(());
+        }
+        let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
+        let commit = move |connection: &mut Connection| stage::commit(connection, &detail, (&of, &receipts));
+        let merged = self.connected("duckdb-commit", commit).await?;
+        self.stages.all().insert(token.clone(), Committed { marked: true, merged });
+        self.close(token).await
+    }
+
+    async fn position(&self, stream: &str) -> Result<Noted> {
+        let (config, typed, stream) = (self.config.clone(), self.typed.clone(), stream.to_owned());
+        let noted = move || {
+            if !config.path.exists() {
+                return Ok(Noted::NoTarget);
+            }
+            let mut connection = Database::open(&config, Access::Read)?.connect()?;
+            match catalog::find(&mut connection, &typed)? {
+                Some(_) => marker::noted(&mut connection, &stream),
+                None => Ok(Noted::NoTarget),
+            }
+        };
+        blocking::run("duckdb-position", noted).await.map_err(|error| self.config.place(error))
+    }
+
+    fn merged(&self, token: &Token) -> Option<Merged> {
+        self.stages.all().get(token)?.merged
+    }
+
+    async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
+        if self.stages.is_committed(token) {
+            return Ok(());
+        }
+        if !self.config.path.exists() {
+            return self.close(token).await;
+        }
+        let (detail, of, config) = (detail(agreement)?, token.clone(), self.config.clone());
+        self.connected("duckdb-abort", move |connection| {
+            if stage::abort(connection, &detail, &of)? {
+                connection.execute("CHECKPOINT")?;
+                // While this process still has it: whoever opens the path after that makes a new file.
+                std::fs::remove_file(&config.path)?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.close(token).await
+    }
+}
+
+impl DuckdbSink {
+    /// Lets go of the file: the last one writes it out, which takes its time.
+    async fn close(&self, token: &Token) -> Result<()> {
+        let Some(database) = self.own().remove(token) else { return Ok(()) };
+        blocking::run("duckdb-close", move || {
+            drop(database);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// What the target is like now.
+fn look(config: &Config, typed: &str) -> Result<Target> {
+    if !config.path.exists() {
+        super::database::look_at_file(&config.path, Access::Create)?;
+        // What cannot be loaded is said before anything is begun.
+        super::config::LIBRARY.driver()?;
+        return Ok(Target::Missing { name: catalog::resolve(typed)?, new_file: true });
+    }
+    let mut connection = Database::open(config, Access::Read)?.connect()?;
+    let Some(relation) = catalog::find(&mut connection, typed)? else {
+        return Ok(Target::Missing { name: catalog::named(&mut connection, typed)?, new_file: false });
+    };
+    let name = relation.name.clone().filter(|_| relation.is_table());
+    let filled = name.map_or(Ok(false), |name| stage::is_filled(&mut connection, &name))?;
+    Ok(Target::Table { relation, filled })
+}
+
+/// The rows of one attempt.
+struct DuckdbWriter {
+    config: Config,
+    worker: Worker<Load>,
+    interrupt: Interrupt,
+    attempt: Attempt,
+    bytes: u64,
+    /// Rows that were written, whether or not they were refused.
+    rows: u64,
+    refused: Vec<Refusal>,
+}
+
+impl Drop for DuckdbWriter {
+    fn drop(&mut self) {
+        // Nobody wants what it may still be doing. The connection goes with the thread, and with it what is not committed.
+        self.interrupt.interrupt();
+    }
+}
+
+#[async_trait]
+impl Writer for DuckdbWriter {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        self.bytes += batch_bytes(&batch) as u64;
+        let (before, count) = (self.rows, batch.num_rows() as u64);
+        let added = self.worker.call(move |load| load.add(&batch, before)).await;
+        self.refused.extend(added.map_err(|error| self.config.place(error))?);
+        self.rows += count;
+        Ok(())
+    }
+
+    fn settled(&mut self) -> Settled {
+        Settled { rows: self.rows, refused: std::mem::take(&mut self.refused) }
+    }
+
+    async fn flush(&mut self, token: &Token) -> Result<Receipt> {
+        if *token != self.attempt.token {
+            return Err(Error::new(ErrorKind::Internal, "the rows of an attempt belong to its own run"));
+        }
+        let rows = self.worker.call(Load::end).await.map_err(|error| self.config.place(error))?;
+        Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
+    }
+}

@@ -1,0 +1,310 @@
+//! Opens one connection: socket or host, TLS as `ssl-mode` asks, login, and what the server is.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::config::{Config, TlsMode};
+use super::decode::Frames;
+use super::errors;
+use super::tls::{self, Connector};
+use super::wire::{self, Channel, Client, Column, Done, Greeting, Login, Packets, Reply, Row};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+
+/// What the server shows of us.
+const PROGRAM: &str = "etl";
+
+/// What a session begins with, whatever it is for: text in UTF-8, instants in UTC, no limits that a long copy would meet.
+const SETTINGS: &str = "SET NAMES utf8mb4, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
+    wait_timeout = 86400";
+
+/// An open connection. Dropping it closes the socket at once.
+#[derive(Debug)]
+pub(super) struct Connection {
+    client: Client,
+    server: Server,
+}
+
+/// What is at the other end.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the server, none excludes another")]
+pub(super) struct Server {
+    /// As the server writes it.
+    pub(super) version: String,
+    /// 80036 for 8.0.36.
+    pub(super) version_number: u32,
+    pub(super) is_mariadb: bool,
+    /// Whether names of tables are kept in lower case, or compared so.
+    pub(super) folds_names: bool,
+    pub(super) max_packet_bytes: u64,
+    pub(super) local_infile: bool,
+    pub(super) read_only: bool,
+    pub(super) user: String,
+}
+
+impl Server {
+    /// Product and version, for people.
+    pub(super) fn label(&self) -> String {
+        let version = self.version.split('-').next().unwrap_or(&self.version);
+        format!("{} {version}", if self.is_mariadb { "MariaDB" } else { "MySQL" })
+    }
+
+    /// The product, in one word.
+    pub(super) fn product(&self) -> &'static str {
+        if self.is_mariadb { "mariadb" } else { "mysql" }
+    }
+
+    /// Whether it is MariaDB of at least `version`.
+    pub(super) fn is_mariadb_from(&self, version: u32) -> bool {
+        self.is_mariadb && self.version_number >= version
+    }
+
+    /// Whether it is MySQL of at least `version`.
+    pub(super) fn is_mysql_from(&self, version: u32) -> bool {
+        !self.is_mariadb && self.version_number >= version
+    }
+}
+
+impl Connection {
+    /// What is at the other end.
+    pub(super) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// What the server calls this connection.
+    pub(super) fn id(&self) -> u32 {
+        self.client.greeting().connection
+    }
+
+    /// Whether another statement may be sent.
+    pub(super) fn is_ready(&self) -> bool {
+        self.client.is_ready()
+    }
+
+    /// Whether rows are still to come.
+    pub(super) fn is_reading(&self) -> bool {
+        self.client.is_reading()
+    }
+
+    /// Runs statements, parted by semicolons.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Reply> {
+        self.client.query(sql).await
+    }
+
+    /// Runs statements whose rows nobody wants.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<()> {
+        self.query(sql).await.map(drop)
+    }
+
+    /// Runs statements and gives the rows of the last that had any.
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
+        Ok(self.query(sql).await?.rows)
+    }
+
+    /// The first field of the first row.
+    pub(super) async fn text(&mut self, sql: &str) -> Result<Option<String>> {
+        Ok(self.rows(sql).await?.first().and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    /// The same as a number.
+    pub(super) async fn number(&mut self, sql: &str) -> Result<Option<u64>> {
+        Ok(self.rows(sql).await?.first().and_then(|row| row.number(0)))
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    pub(super) async fn affected(&mut self, sql: &str) -> Result<u64> {
+        Ok(self.query(sql).await?.done.affected)
+    }
+
+    /// Runs a `LOAD DATA LOCAL` whose file is `data`.
+    pub(super) async fn load(&mut self, sql: &str, data: &[Bytes]) -> Result<Done> {
+        self.client.load(sql, data).await
+    }
+
+    /// What the rows of `sql` will be like, without running it.
+    pub(super) async fn prepare(&mut self, sql: &str) -> Result<Vec<Column>> {
+        self.client.prepare(sql).await
+    }
+
+    /// Runs `sql` and begins to read its rows.
+    pub(super) async fn open(&mut self, sql: &str) -> Result<Vec<Column>> {
+        self.client.open(sql).await
+    }
+
+    /// The next rows; none when there are no more.
+    pub(super) async fn next_rows(&mut self, rows: usize, bytes: usize) -> Result<Option<Frames>> {
+        self.client.next_rows(rows, bytes).await
+    }
+
+    /// Ends it in order.
+    pub(super) async fn close(self) {
+        self.client.quit().await;
+    }
+}
+
+/// Opens a connection.
+///
+/// # Errors
+/// [`Connection`](ErrorKind::Connection) or [`Timeout`](ErrorKind::Timeout) when the server cannot be reached,
+/// [`Authentication`](ErrorKind::Authentication) when it does not let us in.
+pub(super) async fn connect(config: &Config) -> Result<Connection> {
+    let opening = async {
+        let client = reach(config).await?;
+        let mut connection = Connection { client, server: Server::default() };
+        connection.run(SETTINGS).await?;
+        connection.server = facts(&mut connection).await?;
+        Ok(connection)
+    };
+    let opened = match config.connect_timeout {
+        Some(limit) => tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| Err(late(limit))),
+        None => opening.await,
+    };
+    opened.at("server", || config.label())
+}
+
+fn late(limit: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("the server did not answer within {} seconds", limit.as_secs()))
+        .with_hint("check host and port, or raise connectTimeout")
+}
+
+/// Over the socket, or to the first host that answers.
+async fn reach(config: &Config) -> Result<Client> {
+    if let Some(socket) = &config.socket {
+        return reach_socket(config, socket).await.at("socket", || socket.display());
+    }
+    let mut last = Error::new(ErrorKind::Usage, "no host is named");
+    for host in &config.hosts {
+        let stream = match TcpStream::connect((host.name.as_str(), host.port)).await {
+            Ok(stream) => stream,
+            Err(source) => {
+                last = Error::new(ErrorKind::Connection, format!("{host} cannot be reached")).with_source(source);
+                continue;
+            }
+        };
+        // Whole requests are written at once.
+        stream.set_nodelay(true)?;
+        return enter(config, &host.name, Packets::new(stream)).await;
+    }
+    Err(last)
+}
+
+#[cfg(unix)]
+async fn reach_socket(config: &Config, socket: &std::path::Path) -> Result<Client> {
+    let stream = tokio::net::UnixStream::connect(socket).await?;
+    let mut packets = Packets::new(stream);
+    let greeting = wire::greeting(&mut packets).await?;
+    wire::log_in(&mut packets, &greeting, (&login(config), Channel::Local)).await?;
+    Ok(Client::new(packets, greeting))
+}
+
+#[cfg(not(unix))]
+async fn reach_socket(_: &Config, _: &std::path::Path) -> Result<Client> {
+    Err(Error::new(ErrorKind::Unsupported, "this system has no Unix sockets"))
+}
+
+/// Greeting, TLS where it is wanted and there, login.
+async fn enter(config: &Config, host: &str, mut packets: Packets<TcpStream>) -> Result<Client> {
+    let greeting = wire::greeting(&mut packets).await?;
+    let connector = tls::connector(&config.tls)?;
+    match connector {
+        Some(connector) if greeting.has_tls() => enter_tls(config, host, (packets, greeting), &connector).await,
+        Some(_) if config.tls.mode > TlsMode::Preferred => {
+            Err(Error::new(ErrorKind::Connection, "the server does not offer TLS")
+                .with_hint("set it up there, or use sslMode=PREFERRED on a network that you trust"))
+        }
+        _ => admitted(config, (packets, greeting), Channel::Open).await,
+    }
+}
+
+async fn enter_tls(
+    config: &Config,
+    host: &str,
+    (mut packets, greeting): (Packets<TcpStream>, Greeting),
+    connector: &Connector,
+) -> Result<Client> {
+    wire::ask_for_tls(&mut packets, &greeting, &login(config)).await?;
+    let packets = packets.over(async |stream| connector.secure(host, stream).await).await?;
+    admitted(config, (packets, greeting), Channel::Tls).await
+}
+
+async fn admitted<S>(
+    config: &Config,
+    (mut packets, greeting): (Packets<S>, Greeting),
+    channel: Channel,
+) -> Result<Client>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
+{
+    wire::log_in(&mut packets, &greeting, (&login(config), channel)).await?;
+    Ok(Client::new(packets, greeting))
+}
+
+fn login(config: &Config) -> Login<'_> {
+    Login {
+        user: &config.user,
+        password: config.password.as_ref().map_or("", |password| password.reveal()),
+        database: config.database.as_deref(),
+        program: PROGRAM,
+    }
+}
+
+async fn facts(connection: &mut Connection) -> Result<Server> {
+    let version = connection.client.greeting().version.clone();
+    let is_mariadb = version.to_ascii_lowercase().contains("mariadb");
+    let mut sql =
+        "SELECT @@max_allowed_packet, @@local_infile, @@read_only, CURRENT_USER(), @@lower_case_table_names".to_owned();
+    // Statements may be ended by a limit of their own.
+    let limit = if is_mariadb { "max_statement_time" } else { "max_execution_time" };
+    let _ = write!(sql, "; SET {limit} = 0");
+    let reply = connection.query(&sql).await?;
+    let row = reply.rows.first().ok_or_else(|| Error::new(ErrorKind::Connection, "the server gave no answer"))?;
+    let server = Server {
+        version_number: version_number(&version),
+        version,
+        is_mariadb,
+        max_packet_bytes: row.number(0).unwrap_or(1 << 20),
+        local_infile: row.get(1) == Some("1"),
+        read_only: row.get(2) == Some("1"),
+        user: row.get(3).unwrap_or_default().to_owned(),
+        folds_names: row.get(4) != Some("0"),
+    };
+    // What tables hold is estimated from day to day otherwise.
+    if server.is_mysql_from(80_000) {
+        connection.run("SET information_schema_stats_expiry = 0").await?;
+    }
+    Ok(server)
+}
+
+/// 80036 for `8.0.36-log`.
+fn version_number(version: &str) -> u32 {
+    let mut parts = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    next() * 10_000 + next().min(99) * 100 + next().min(99)
+}
+
+/// Ends the statement that runs on the connection `id`, from another connection.
+pub(super) async fn cancel(config: &Config, id: u32) -> Result<()> {
+    let mut connection = connect(config).await?;
+    let killed = connection.run(&format!("KILL QUERY {id}")).await;
+    connection.close().await;
+    match killed {
+        // It has ended by itself.
+        Err(error) if errors::code_of(&error) == Some(errors::code::NO_SUCH_THREAD) => Ok(()),
+        killed => killed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_numbers() {
+        assert_eq!(version_number("8.0.36-28"), 80_036);
+        assert_eq!(version_number("10.11.19-MariaDB-0+deb12u1"), 101_119);
+        assert_eq!(version_number("9.7"), 90_700);
+    }
+}

@@ -1,0 +1,352 @@
+//! Reading one table, view or query: SELECTs whose rows come in binary form and are decoded on the processor pool.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use mysql_common::constants::ColumnFlags;
+use tokio::sync::OnceCell;
+
+use super::catalog::Table;
+use super::config::ZeroDates;
+use super::decode::{Decoding, Frames, Layout, Width, decode};
+use super::name::identifier;
+use super::session::{Lease, Pool};
+use super::split::{self, Part};
+use super::stage::own_comment;
+use super::typemap::{COLLATION, Kind, MyType};
+use super::wire::Column as Announced;
+use crate::attempt::Attempt;
+use crate::bridge::cpu;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::schema::{self, COMMENT, with_metadata};
+use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::dialect::MySql;
+use crate::sql::filter::{self, Compares};
+
+/// Batches that are decoded while the next rows come.
+const DECODING: usize = 2;
+
+/// Offsets of text are 32 bits wide.
+const MOST_BATCH_BYTES: usize = 1 << 30;
+
+/// What is read.
+#[derive(Debug)]
+pub(super) enum What {
+    Table(Box<Table>),
+    /// Without its final semicolon.
+    Query(String),
+}
+
+impl What {
+    /// The table, where it is one.
+    pub(super) fn table(&self) -> Option<&Table> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Query(_) => None,
+        }
+    }
+}
+
+/// One object of a session.
+#[derive(Debug)]
+pub(super) struct MySource {
+    pool: Arc<Pool>,
+    what: What,
+    columns: OnceCell<Vec<Column>>,
+}
+
+/// A column as it is read.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// As SQL names it.
+    sql: String,
+    /// What the server calls its type.
+    declared: String,
+    /// None for a type that is not known.
+    my_type: Option<MyType>,
+    nullable: bool,
+    /// Character set and collation: `latin1:latin1_swedish_ci`.
+    collation: Option<String>,
+    comment: Option<String>,
+}
+
+/// How columns are read, and what filters may know of them.
+struct Columns<'a> {
+    columns: &'a [Column],
+    types: Vec<DataType>,
+}
+
+impl MySource {
+    pub(super) fn new(pool: Arc<Pool>, what: What) -> Self {
+        Self { pool, what, columns: OnceCell::new() }
+    }
+
+    async fn columns(&self) -> Result<&[Column]> {
+        let look = async || match &self.what {
+            What::Table(table) => Ok(of_table(table)),
+            What::Query(query) => {
+                let mut lease = self.pool.lease().await?;
+                of_query(&lease.connection().prepare(query).await?)
+            }
+        };
+        let (what, which) = self.label();
+        self.columns.get_or_try_init(look).await.map(Vec::as_slice).at(what, || which)
+    }
+
+    /// How errors name the source.
+    fn label(&self) -> (&'static str, String) {
+        match &self.what {
+            What::Table(table) => ("table", table.name.quoted()),
+            What::Query(_) => ("query", "of the source".to_owned()),
+        }
+    }
+
+    fn known<'a>(&self, columns: &'a [Column]) -> Columns<'a> {
+        Columns { columns, types: columns.iter().map(|column| self.field(column).data_type().clone()).collect() }
+    }
+
+    /// The Arrow form of a column, as the options want it.
+    fn field(&self, column: &Column) -> Field {
+        let config = self.pool.config();
+        let field = match &column.my_type {
+            Some(my_type) => {
+                let field = my_type.arrow_field(&column.name, column.nullable, config.time);
+                let is_date = my_type.kind.is_temporal() && !matches!(my_type.kind, Kind::Time(_));
+                match config.zero_dates {
+                    ZeroDates::Text if is_date => field.with_data_type(DataType::Utf8),
+                    // Such a date is NULL then.
+                    ZeroDates::Null if is_date => field.with_nullable(true),
+                    _ => field,
+                }
+            }
+            None => Field::new(&column.name, DataType::Binary, column.nullable),
+        };
+        let field = match &column.collation {
+            Some(collation) => with_metadata(field, COLLATION, &format!("{}:{collation}", self.pool.product())),
+            None => field,
+        };
+        match &column.comment {
+            Some(comment) => with_metadata(field, COMMENT, comment),
+            None => field,
+        }
+    }
+
+    /// The SELECT for `part` of `scan`.
+    fn select(&self, columns: &[Column], scan: &Scan, part: &Part) -> Result<String> {
+        let fields = scan.schema.fields();
+        let wanted = fields.iter().map(|field| find(columns, field.name())).collect::<Result<Vec<_>>>()?;
+        let mut list: Vec<String> = wanted.iter().zip(fields).map(|(column, field)| column.expression(field)).collect();
+        if list.is_empty() {
+            list.push("1".to_owned());
+        }
+        let known = self.known(columns);
+        let filters: Vec<_> = scan.filters.iter().map(|filter| filter::to_sql(filter, &known, &MySql)).collect();
+        let is_exact = |filter: &Option<filter::Translated>| {
+            filter.as_ref().is_some_and(|filter| filter.exactness == Pushdown::Exact)
+        };
+        let limit = scan.limit.filter(|_| filters.iter().all(is_exact));
+        let mut conditions: Vec<String> = part.condition().into_iter().collect();
+        conditions.extend(filters.into_iter().flatten().map(|filter| filter.sql));
+        let from = match &self.what {
+            What::Table(table) => table.name.quoted(),
+            What::Query(query) => {
+                let whole = wanted.len() == columns.len()
+                    && wanted.iter().zip(columns).all(|(wanted, column)| wanted.name == column.name)
+                    && wanted.iter().zip(&list).all(|(column, sql)| *sql == column.sql);
+                if whole && conditions.is_empty() && limit.is_none() {
+                    return Ok(query.clone());
+                }
+                // The line break ends a comment at the end of the query.
+                format!("({query}\n) AS etl_query")
+            }
+        };
+        let condition =
+            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+        Ok(format!("SELECT {} FROM {from}{condition}{limit}", list.join(", ")))
+    }
+
+    async fn start(&self, scan: &Scan, split: &Split) -> Result<(Lease, Layout)> {
+        let columns = self.columns().await?;
+        let part: Part = serde_json::from_value(split.detail.clone())?;
+        let select = self.select(columns, scan, &part)?;
+        let mut lease = self.pool.lease().await?;
+        let announced = lease.connection().open(&select).await?;
+        let layout = self.layout(columns, scan, &announced)?;
+        Ok((lease, layout))
+    }
+
+    /// How what the server announced is decoded into the columns of `scan`.
+    fn layout(&self, columns: &[Column], scan: &Scan, announced: &[Announced]) -> Result<Layout> {
+        let config = self.pool.config();
+        let fields = scan.schema.fields();
+        if announced.len() != fields.len().max(1) {
+            return Err(Error::new(ErrorKind::Schema, "the source has other columns than when it was planned"));
+        }
+        let decoding = |(field, announced): (&Arc<Field>, &Announced)| {
+            let column = find(columns, field.name())?;
+            let my_type =
+                column.my_type.as_ref().ok_or_else(|| refused(&column.declared).at("column", &column.name))?;
+            let width = Width::of(announced.column_type());
+            Ok(Decoding { kind: my_type.kind, width, zeros: config.zero_dates, times: config.time })
+        };
+        let columns = fields.iter().zip(announced).map(decoding).collect::<Result<_>>()?;
+        Ok(Layout { schema: Arc::clone(&scan.schema), columns })
+    }
+}
+
+fn of_table(table: &Table) -> Vec<Column> {
+    let column = |column: &super::catalog::Column| Column {
+        name: column.name.clone(),
+        sql: identifier(&column.name),
+        declared: column.declared.clone(),
+        my_type: column.my_type.clone(),
+        nullable: column.nullable,
+        collation: column.charset.as_ref().zip(column.collation.as_ref()).map(|(set, name)| format!("{set}:{name}")),
+        comment: column.comment.clone(),
+    };
+    table.columns.iter().map(column).collect()
+}
+
+fn of_query(announced: &[Announced]) -> Result<Vec<Column>> {
+    if announced.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "the query gives no rows").with_hint("write a SELECT"));
+    }
+    let mut columns: Vec<Column> = Vec::with_capacity(announced.len());
+    for column in announced {
+        let name = column.name_str().into_owned();
+        if columns.iter().any(|other| other.name == name) {
+            let message = format!("the query gives two columns called {name}");
+            return Err(Error::new(ErrorKind::Schema, message).with_hint("give each a name of its own with AS"));
+        }
+        columns.push(Column {
+            sql: identifier(&name),
+            declared: format!("{:?}", column.column_type()),
+            my_type: MyType::of_result(column),
+            nullable: !column.flags().contains(ColumnFlags::NOT_NULL_FLAG),
+            collation: None,
+            comment: None,
+            name,
+        });
+    }
+    Ok(columns)
+}
+
+fn find<'a>(columns: &'a [Column], name: &str) -> Result<&'a Column> {
+    let column = columns.iter().find(|column| column.name == name);
+    column.ok_or_else(|| Error::new(ErrorKind::NotFound, "the source has no such column").at("column", name))
+}
+
+/// The error of a column of the type `name`.
+pub(super) fn refused(name: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("type {name} is not copied"))
+        .with_hint("leave the column out with --drop, or cast it in --query")
+}
+
+impl Column {
+    /// What stands in the SELECT for the column in the form of `field`.
+    fn expression(&self, field: &Field) -> String {
+        let is_date = self.my_type.as_ref().is_some_and(|my_type| my_type.kind.is_temporal());
+        let as_text = field.metadata().get(schema::FORM).is_some_and(|form| form == schema::TEXT)
+            || is_date && *field.data_type() == DataType::Utf8;
+        if as_text { format!("CAST({} AS CHAR)", self.sql) } else { self.sql.clone() }
+    }
+}
+
+impl filter::Columns for Columns<'_> {
+    fn column(&self, name: &str) -> Option<filter::Column<'_>> {
+        let place = self.columns.iter().position(|column| column.name == name)?;
+        let column = &self.columns[place];
+        let compares = match column.my_type.as_ref()?.kind {
+            Kind::Bit(1) => Compares::Equality,
+            // Compared in 64 bits with a literal; by letters whose case or accents do not count; by text.
+            Kind::Float | Kind::Time(_) | Kind::Text | Kind::Json | Kind::Binary | Kind::Geometry | Kind::Uuid => {
+                Compares::No
+            }
+            Kind::Bit(_) => Compares::No,
+            kind if kind.is_temporal() && self.types[place] == DataType::Utf8 => Compares::No,
+            _ => Compares::Order,
+        };
+        Some(filter::Column { sql: column.sql.as_str().into(), data_type: &self.types[place], compares })
+    }
+}
+
+#[async_trait]
+impl Source for MySource {
+    async fn describe(&self) -> Result<TableShape> {
+        let columns = self.columns().await?;
+        let fields: Vec<Field> = columns.iter().map(|column| self.field(column)).collect();
+        let native = |(column, field): (&Column, &Field)| {
+            let native = column.my_type.as_ref()?.native_field(&column.name, column.nullable)?;
+            let commented = field.metadata().get(COMMENT);
+            Some(Arc::new(commented.map_or(native.clone(), |comment| with_metadata(native, COMMENT, comment))))
+        };
+        let native = columns.iter().zip(&fields).map(native).collect();
+        let table = self.what.table();
+        Ok(TableShape {
+            native,
+            key: table.map(|table| table.primary().to_vec()).unwrap_or_default(),
+            comment: table
+                .and_then(|table| table.comment.as_deref())
+                .map(own_comment)
+                .filter(|own| !own.is_empty())
+                .map(str::to_owned),
+            rows: table.and_then(|table| table.rows),
+            bytes: table.and_then(|table| table.bytes),
+            ..TableShape::of(Arc::new(Schema::new(fields)))
+        })
+    }
+
+    fn pushdown(&self, _shape: &TableShape, filter: &Expr) -> Pushdown {
+        // Before describe nothing is known, and nothing is promised.
+        let Some(columns) = self.columns.get() else { return Pushdown::None };
+        filter::pushdown(filter, &self.known(columns), &MySql)
+    }
+
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let columns = self.columns().await?;
+        for field in scan.schema.fields() {
+            let column = find(columns, field.name())?;
+            if column.my_type.is_none() {
+                return Err(refused(&column.declared).at("column", &column.name));
+            }
+        }
+        let (what, which) = self.label();
+        let mut plan = match self.what.table() {
+            Some(table) => {
+                let mut lease = self.pool.lease().await?;
+                split::plan(lease.connection(), table, scan, goal).await.at(what, || which)?
+            }
+            None => split::whole(None),
+        };
+        plan.notes.splice(0..0, self.pool.notes().iter().cloned());
+        plan.readers = Some(self.pool.readers()).filter(|readers| *readers < goal.channels);
+        Ok(plan)
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        let (what, which) = self.label();
+        let (lease, layout) = self.start(scan, split).await.at(what, || &which)?;
+        let rows = scan.batch_rows.max(1);
+        let bytes = scan.batch_bytes.clamp(1, MOST_BATCH_BYTES);
+        let place = move |error: Error| error.at(what, &which);
+        let decoded = move |(frames, first): (Frames, u64)| {
+            let layout = layout.clone();
+            async move { cpu::run(move || decode(&layout, &frames, first)).await? }
+        };
+        Ok(frames(lease, rows, bytes).map_ok(decoded).try_buffered(DECODING).map_err(place).boxed())
+    }
+}
+
+/// The rows of a statement that was opened, with how many came before them.
+fn frames(lease: Lease, rows: usize, bytes: usize) -> impl futures::Stream<Item = Result<(Frames, u64)>> + Send {
+    stream::try_unfold((lease, 0_u64), move |(mut lease, first)| async move {
+        let Some(frames) = lease.connection().next_rows(rows, bytes).await? else { return Ok(None) };
+        let next = first + frames.rows.len() as u64;
+        Ok(Some(((frames, first), (lease, next))))
+    })
+}

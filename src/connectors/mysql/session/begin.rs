@@ -1,0 +1,189 @@
+//! How a session begins: transactions of all readers at one point in time, with the definitions of the tables held still.
+//!
+//! First without a lock: the server is found at rest before and after. `MariaDB` tells for each snapshot where in the log it
+//! stands. Else `LOCK TABLES … READ` on the tables that are copied, for no longer than the transactions take to begin; the lock on
+//! all tables only where the user allows it. Where nothing of it can be had, one connection reads all.
+
+use std::time::Duration;
+
+use super::super::catalog::Table;
+use super::super::config::{Config, LockAll};
+use super::super::connect::{Connection, connect};
+use crate::error::Result;
+
+/// How often a moment at rest is looked for.
+const ATTEMPTS: usize = 5;
+
+/// How long the server has to be at rest before: a transaction that is in the log already becomes visible within it.
+const REST: Duration = Duration::from_millis(20);
+
+/// Longest wait for a lock on tables, in seconds: others queue behind it.
+const LOCK_WAIT: u32 = 3;
+
+const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+
+/// What the beginning of a session gave.
+pub(super) struct Begun {
+    pub(super) readers: Vec<Connection>,
+    /// What the plan should say about it.
+    pub(super) notes: Vec<String>,
+    /// Whether every table has points in time.
+    pub(super) is_one_point_in_time: bool,
+}
+
+/// Opens `readers` connections, of which `first` is one, at one point in time. `all_known` says that only `tables` are read.
+pub(super) async fn begin(
+    config: &Config,
+    first: Connection,
+    (tables, all_known): (&[&Table], bool),
+    readers: usize,
+) -> Result<Begun> {
+    let more = futures::future::join_all((1..readers).map(|_| connect(config))).await;
+    let mut notes = Vec::new();
+    let mut connections = vec![first];
+    for connection in more {
+        match connection {
+            Ok(connection) => connections.push(connection),
+            Err(error) => {
+                notes.push(format!("fewer readers than wanted: {}", error.message()));
+                break;
+            }
+        }
+    }
+    let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+    for connection in &mut connections {
+        connection.run(level).await?;
+    }
+    if connections.len() == 1 {
+        start(&mut connections).await?;
+    } else if at_rest(&mut connections).await? {
+        let count = connections.len();
+        notes.push(format!("{count} readers began at one point in time, without a lock: the server was at rest"));
+    } else {
+        locked(config, &mut connections, (tables, all_known), &mut notes).await?;
+    }
+    hold_definitions(&mut connections, tables).await?;
+    let moving: Vec<&str> =
+        tables.iter().filter(|table| !table.is_transactional()).map(|table| table.name.table.as_str()).collect();
+    if !moving.is_empty() {
+        notes.push(format!(
+            "the storage engine of {} has no points in time: what others write during the copy may show",
+            moving.join(", ")
+        ));
+    }
+    Ok(Begun { readers: connections, notes, is_one_point_in_time: moving.is_empty() })
+}
+
+/// Begins the transactions of all.
+async fn start(connections: &mut [Connection]) -> Result<()> {
+    for started in futures::future::join_all(connections.iter_mut().map(|reader| reader.run(START))).await {
+        started?;
+    }
+    Ok(())
+}
+
+async fn give_up(connections: &mut [Connection]) -> Result<()> {
+    for ended in futures::future::join_all(connections.iter_mut().map(|reader| reader.run("ROLLBACK"))).await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Begins all transactions while nothing is committed. `false` where that was not to be seen; none is open then.
+async fn at_rest(connections: &mut [Connection]) -> Result<bool> {
+    for _ in 0..ATTEMPTS {
+        if connections[0].server().is_mariadb {
+            start(connections).await?;
+            if let Some(same) = same_place(connections).await?
+                && same
+            {
+                return Ok(true);
+            }
+            give_up(connections).await?;
+            continue;
+        }
+        let Some(before) = place(&mut connections[0]).await else { return Ok(false) };
+        tokio::time::sleep(REST).await;
+        if place(&mut connections[0]).await.as_ref() != Some(&before) {
+            continue;
+        }
+        start(connections).await?;
+        if place(&mut connections[0]).await.as_ref() == Some(&before) {
+            return Ok(true);
+        }
+        give_up(connections).await?;
+    }
+    Ok(false)
+}
+
+/// Whether the snapshots of `MariaDB` stand at the same place of its log; none where there is no log.
+async fn same_place(connections: &mut [Connection]) -> Result<Option<bool>> {
+    let mut places = Vec::new();
+    for connection in connections {
+        let rows = connection.rows("SHOW STATUS LIKE 'binlog_snapshot_%'").await?;
+        let values: Vec<String> = rows.iter().filter_map(|row| row.get(1).map(str::to_owned)).collect();
+        if values.iter().all(|value| value.is_empty() || value == "0") {
+            return Ok(None);
+        }
+        places.push(values);
+    }
+    Ok(Some(places.windows(2).all(|pair| pair[0] == pair[1])))
+}
+
+/// How far the server's log is; none where it keeps none, or does not tell this user.
+async fn place(connection: &mut Connection) -> Option<Vec<Option<String>>> {
+    let sql = if connection.server().is_mysql_from(80_200) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+    let rows = connection.rows(sql).await.ok()?;
+    let row = rows.first()?;
+    Some((0..5).map(|index| row.get(index).map(str::to_owned)).collect())
+}
+
+/// Begins all transactions under a lock; where none is to be had, one connection is left.
+async fn locked(
+    config: &Config,
+    connections: &mut Vec<Connection>,
+    (tables, all_known): (&[&Table], bool),
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let names: Vec<String> = tables.iter().map(|table| format!("{} READ", table.name.quoted())).collect();
+    let tables = (all_known && !names.is_empty()).then(|| format!("LOCK TABLES {}", names.join(", ")));
+    let all = (config.lock_all == LockAll::Yes).then(|| "FLUSH TABLES WITH READ LOCK".to_owned());
+    let mut locker = connect(config).await?;
+    locker.run(&format!("SET lock_wait_timeout = {LOCK_WAIT}")).await?;
+    let mut why = "which tables the query reads is not known".to_owned();
+    for lock in tables.into_iter().chain(all) {
+        match locker.run(&lock).await {
+            Ok(()) => {
+                let started = start(connections).await;
+                locker.run("UNLOCK TABLES").await?;
+                locker.close().await;
+                let what = if lock.starts_with("LOCK") { "the tables" } else { "all tables" };
+                let count = connections.len();
+                notes.push(format!("{count} readers began at one point in time, while {what} were locked"));
+                return started;
+            }
+            Err(error) => error.message().clone_into(&mut why),
+        }
+    }
+    locker.close().await;
+    connections.truncate(1);
+    notes.push(format!("one reader only: the server was not at rest, and there was no lock to be had: {why}"));
+    if config.lock_all == LockAll::No {
+        notes.push("?lockAll=true in the URL allows a lock on all tables, for a moment".to_owned());
+    }
+    start(connections).await
+}
+
+/// Looks at each table in each transaction: from then on its definition stays as it is, and a `TRUNCATE` waits.
+async fn hold_definitions(connections: &mut [Connection], tables: &[&Table]) -> Result<()> {
+    let looks: Vec<String> =
+        tables.iter().map(|table| format!("SELECT 1 FROM {} LIMIT 0", table.name.quoted())).collect();
+    if looks.is_empty() {
+        return Ok(());
+    }
+    let sql = looks.join("; ");
+    for held in futures::future::join_all(connections.iter_mut().map(|reader| reader.run(&sql))).await {
+        held?;
+    }
+    Ok(())
+}

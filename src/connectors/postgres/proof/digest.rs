@@ -1,0 +1,333 @@
+//! The hashes that the server computes of values by the functions of their types, and the same here: of columns, of wire
+//! bytes, and of text that was read back.
+//!
+//! Source: `hashint8extended` of the server's `hashfunc.c` (64 bits are folded to 32 before they are hashed) and
+//! `hash_numeric_extended` of its `numeric.c` (the groups without zeros at either end, and their weight; not the sign).
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
+
+use super::super::encode::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Sign, numeric_groups, put_numeric, wires};
+use super::super::name::identifier;
+use super::form::{self, Form};
+use crate::error::{Error, ErrorKind, Result};
+use crate::formats::fields::Fields;
+use crate::proof::hash::{hash, of_word};
+
+/// What of a value is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Digest {
+    /// Its 32 bits: an integer, a truth value, days since 2000.
+    Word,
+    /// Its 64 bits, folded: microseconds.
+    Fold,
+    /// The same, and the sign: an integer.
+    SignedFold,
+    /// The groups of a number, and its sign.
+    Groups,
+    /// Its wire bytes.
+    Bytes,
+    /// A text.
+    Text(Form),
+}
+
+/// What the server hashes `column` by, and how; none where it has no function for the type of which the result is known.
+pub(super) fn of_type(column: &Column, field: &Field, target_type: &str) -> Option<(String, Digest)> {
+    let name = identifier(&column.name);
+    let zoned = target_type.ends_with("with time zone");
+    Some(match (&column.layout, field.data_type()) {
+        (Layout::Int2 | Layout::Int4, _) => (format!("hashint4extended({name}, 0)"), Digest::Word),
+        (Layout::Bool, _) => (format!("hashint4extended({name}::int4, 0)"), Digest::Word),
+        (Layout::Int8, _) => (signed("hashint8extended", &name), Digest::SignedFold),
+        // Days are subtracted, but for infinity, which is the greatest or least number.
+        (Layout::Date, _) => {
+            let days = format!(
+                "CASE WHEN isfinite({name}) THEN {name} - date '2000-01-01' \
+                 WHEN {name} > date '2000-01-01' THEN {} WHEN {name} < date '2000-01-01' THEN {} END",
+                i32::MAX,
+                i32::MIN
+            );
+            (format!("hashint4extended({days}, 0)"), Digest::Word)
+        }
+        (Layout::Time, _) if !zoned => (format!("time_hash_extended({name}, 0)"), Digest::Fold),
+        (Layout::Timestamp, _) if zoned => {
+            (format!("timestamp_hash_extended({name} AT TIME ZONE 'UTC', 0)"), Digest::Fold)
+        }
+        (Layout::Timestamp, _) => (format!("timestamp_hash_extended({name}, 0)"), Digest::Fold),
+        (Layout::Uuid, _) => (format!("uuid_hash_extended({name}, 0)"), Digest::Bytes),
+        // Without a bound it may be infinite, which has the hash of NaN.
+        (Layout::Numeric, DataType::Decimal128(..)) => (signed("hash_numeric_extended", &name), Digest::Groups),
+        (Layout::Numeric, _) if target_type.contains('(') => (signed("hash_numeric_extended", &name), Digest::Groups),
+        _ => return None,
+    })
+}
+
+/// A hash that does not know the sign, turned over for what is below zero.
+fn signed(hash: &str, name: &str) -> String {
+    format!("{hash}({name}, 0) # CASE WHEN {name} < 0 THEN -1 ELSE 0 END")
+}
+
+impl Digest {
+    /// The sum of the hashes of the values of `array`, which are sent to `column`.
+    pub(super) fn of(self, column: &Column, array: &ArrayRef) -> Result<u64> {
+        Ok(match (self, array.data_type()) {
+            (Self::Word, DataType::Boolean) => {
+                array.as_boolean().iter().flatten().fold(0, |all, value| added(all, word(i32::from(value))))
+            }
+            (Self::Word, DataType::Date32) => {
+                let days = array.as_primitive::<Date32Type>().iter().flatten();
+                days.fold(0, |all, day| added(all, word(day.wrapping_sub(EPOCH_DAYS))))
+            }
+            (Self::Word, kind) if kind.is_integer() => {
+                let values = cast(array, &DataType::Int32)?;
+                values.as_primitive::<Int32Type>().iter().flatten().fold(0, |all, value| added(all, word(value)))
+            }
+            (Self::SignedFold, kind) if kind.is_integer() => {
+                let values = cast(array, &DataType::Int64)?;
+                values.as_primitive::<Int64Type>().iter().flatten().fold(0, |all, value| added(all, integer(value)))
+            }
+            (Self::Fold, DataType::Time64(TimeUnit::Microsecond)) => {
+                let values = array.as_primitive::<Time64MicrosecondType>().iter().flatten();
+                values.fold(0, |all, value| added(all, folded(value)))
+            }
+            (Self::Fold, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
+                let values = array.as_primitive::<TimestampMicrosecondType>().iter().flatten();
+                values.fold(0, |all, value| added(all, folded(value.wrapping_sub(EPOCH_MICROS))))
+            }
+            (Self::Bytes, DataType::FixedSizeBinary(_)) => {
+                array.as_fixed_size_binary().iter().flatten().fold(0, |all, value| added(all, hash(value)))
+            }
+            (Self::Text(form @ (Form::Text | Form::Trimmed | Form::Json)), _) => {
+                let texts =
+                    if *array.data_type() == DataType::Utf8 { array.clone() } else { cast(array, &DataType::Utf8)? };
+                let texts = texts.as_string::<i32>().iter().flatten();
+                texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
+            }
+            _ => {
+                let wires = wires(column, array)?;
+                let sum = self.of_wires(&column.layout, wires.iter().flatten());
+                sum.ok_or_else(|| damaged(column))?
+            }
+        })
+    }
+
+    /// The same of the fields of raw frames.
+    pub(super) fn of_fields(self, column: &Column, fields: Fields<'_>) -> Result<u64> {
+        self.of_wires(&column.layout, fields.iter().flatten()).ok_or_else(|| damaged(column))
+    }
+
+    /// The sum of the hashes of values in their wire form; none where one is not in that form.
+    fn of_wires<'a>(self, layout: &Layout, mut wires: impl Iterator<Item = &'a [u8]>) -> Option<u64> {
+        match (self, layout) {
+            (Self::Word, Layout::Bool) => {
+                wires.try_fold(0, |all, wire| Some(added(all, word((*wire.first()?).into()))))
+            }
+            (Self::Word, Layout::Int2) => {
+                wires.try_fold(0, |all, wire| Some(added(all, word(i16::from_be_bytes(wire.try_into().ok()?).into()))))
+            }
+            (Self::Word, _) => {
+                wires.try_fold(0, |all, wire| Some(added(all, word(i32::from_be_bytes(wire.try_into().ok()?)))))
+            }
+            (Self::Fold, _) => {
+                wires.try_fold(0, |all, wire| Some(added(all, folded(i64::from_be_bytes(wire.try_into().ok()?)))))
+            }
+            (Self::SignedFold, _) => {
+                wires.try_fold(0, |all, wire| Some(added(all, integer(i64::from_be_bytes(wire.try_into().ok()?)))))
+            }
+            (Self::Groups, _) => {
+                let mut groups = Vec::new();
+                wires.try_fold(0, |all, wire| Some(added(all, number(wire, &mut groups)?)))
+            }
+            (Self::Bytes, _) | (Self::Text(Form::Text), Layout::Text) => {
+                wires.try_fold(0, |all, wire| Some(added(all, hash(wire))))
+            }
+            (Self::Text(form), layout) => {
+                let mut text = String::new();
+                wires.try_fold(0, |all, wire| {
+                    text.clear();
+                    form.put(layout, wire, &mut text)?;
+                    Some(added(all, hash(text.as_bytes())))
+                })
+            }
+        }
+    }
+
+    /// Whether the hash of a value can be told from its wire form.
+    pub(super) fn is_of_wire(self, layout: &Layout) -> bool {
+        self != Self::Text(Form::Text) || matches!(layout, Layout::Text | Layout::Jsonb)
+    }
+
+    /// The hash of a value that was read back as [`Digest::text`]; none where that is not what it says.
+    pub(super) fn of_text(self, text: &str) -> Option<u64> {
+        match self {
+            Self::Text(form) => Some(hash(form.canonical(text).as_bytes())),
+            Self::Bytes => {
+                let pairs = text.as_bytes().chunks(2);
+                let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+                Some(hash(&pairs.map(byte).collect::<Option<Vec<u8>>>()?))
+            }
+            Self::Groups => {
+                let mut wire = Vec::new();
+                put_numeric(text, &mut wire).then(|| number(&wire, &mut Vec::new()))?
+            }
+            Self::Word | Self::Fold | Self::SignedFold => None,
+        }
+    }
+
+    /// The expression that gives the text of `column`; none where reading it back would tell no more than the server.
+    pub(super) fn text(self, column: &Column, field: &Field, target_type: &str) -> Option<String> {
+        match self {
+            // Whole words are hashed alike on every machine.
+            Self::Word | Self::Fold | Self::SignedFold => None,
+            Self::Groups => Some(format!("{}::text", identifier(&column.name))),
+            Self::Bytes | Self::Text(_) => form::text_of(column, field, target_type).map(|(text, _)| text),
+        }
+    }
+}
+
+fn added(all: u64, more: u64) -> u64 {
+    all.wrapping_add(more)
+}
+
+fn word(value: i32) -> u64 {
+    of_word(value.cast_unsigned())
+}
+
+/// The halves of a number that fits one have the hash of that one.
+fn folded(value: i64) -> u64 {
+    let (low, high) = (value as i32, (value >> 32) as i32);
+    word(low ^ if value >= 0 { high } else { !high })
+}
+
+fn integer(value: i64) -> u64 {
+    turned(folded(value), value < 0)
+}
+
+/// `hash`, turned over for what is below zero.
+fn turned(hash: u64, negative: bool) -> u64 {
+    if negative { !hash } else { hash }
+}
+
+/// The hash of a wire numeric; none when it is damaged. `groups` is room to work in.
+fn number(wire: &[u8], groups: &mut Vec<u8>) -> Option<u64> {
+    let (values, weight, sign) = numeric_groups(wire)?;
+    if sign == Sign::Special {
+        return Some(0);
+    }
+    groups.clear();
+    let (mut weight, mut end) = (i64::from(weight), 0);
+    for group in values {
+        if group != 0 || !groups.is_empty() {
+            groups.extend_from_slice(&group.to_le_bytes());
+            end = if group == 0 { end } else { groups.len() };
+        } else {
+            weight -= 1;
+        }
+    }
+    if end == 0 {
+        return Some(u64::MAX);
+    }
+    Some(turned(hash(&groups[..end]) ^ weight.cast_unsigned(), sign == Sign::Negative))
+}
+
+fn damaged(column: &Column) -> Error {
+    let error = Error::new(ErrorKind::Value, "the value is not in the wire form of its type");
+    error.at("column", &column.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int16Array, Int32Array, Int64Array,
+        StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    };
+
+    use super::*;
+    use crate::connectors::postgres::encode::Check;
+
+    /// Given by PostgreSQL 15, as `select hashint4extended(1, 0)`; those of integers and numbers below zero turned over.
+    fn given() -> Vec<(Layout, Digest, ArrayRef, i64)> {
+        let number = |value, scale| -> ArrayRef {
+            Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(20, scale).unwrap())
+        };
+        let fold = |value| -> ArrayRef { Arc::new(Int64Array::from(vec![value])) };
+        let at = |micros| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![micros])) };
+        let uuid = 0xa0ee_bc99_9c0b_4ef8_bb6d_6bb9_bd38_0a11_u128.to_be_bytes();
+        let uuid = FixedSizeBinaryArray::try_from_iter([uuid].iter()).unwrap();
+        vec![
+            (Layout::Int4, Digest::Word, Arc::new(Int32Array::from(vec![1])), -3_670_598_878_359_251_130),
+            (Layout::Int4, Digest::Word, Arc::new(Int32Array::from(vec![-7])), -4_284_878_795_861_022_465),
+            (Layout::Int2, Digest::Word, Arc::new(Int16Array::from(vec![-7])), -4_284_878_795_861_022_465),
+            (Layout::Bool, Digest::Word, Arc::new(BooleanArray::from(vec![true])), -3_670_598_878_359_251_130),
+            // 2026-11-25
+            (Layout::Date, Digest::Word, Arc::new(Date32Array::from(vec![20_782])), 7_169_252_582_873_884_315),
+            (Layout::Int8, Digest::SignedFold, fold(1), -3_670_598_878_359_251_130),
+            (Layout::Int8, Digest::SignedFold, fold(-1), !-1_888_257_769_727_981_238),
+            (Layout::Int8, Digest::SignedFold, fold(4_294_967_296_123), -529_998_636_935_390_903),
+            (Layout::Int8, Digest::SignedFold, fold(-4_294_967_296_123), !-2_257_888_317_590_353_135),
+            // 2026-11-25 12:34:56.789012 and 1969-07-20 20:17:40
+            (Layout::Timestamp, Digest::Fold, at(1_795_610_096_789_012), 6_886_532_878_244_297_405),
+            (Layout::Timestamp, Digest::Fold, at(-14_182_940_000_000), -3_034_432_567_789_586_072),
+            (
+                Layout::Time,
+                Digest::Fold,
+                Arc::new(Time64MicrosecondArray::from(vec![86_400_000_000])),
+                8_030_965_169_264_967_180,
+            ),
+            (Layout::Uuid, Digest::Bytes, Arc::new(uuid), 7_543_054_272_012_930_821),
+            (Layout::Numeric, Digest::Groups, number(0, 2), -1),
+            (Layout::Numeric, Digest::Groups, number(1, 0), -7_507_508_252_608_306_360),
+            (Layout::Numeric, Digest::Groups, number(-100, 2), !-7_507_508_252_608_306_360),
+            (Layout::Numeric, Digest::Groups, number(15, 1), -8_828_336_294_488_843_818),
+            (Layout::Numeric, Digest::Groups, number(123_456_789, 4), -7_480_115_461_366_660_631),
+            (Layout::Numeric, Digest::Groups, number(1, 4), 7_507_508_252_608_306_359),
+            (Layout::Numeric, Digest::Groups, number(1, 8), 7_507_508_252_608_306_358),
+            (Layout::Numeric, Digest::Groups, number(100_000_000, 0), -7_507_508_252_608_306_358),
+            (Layout::Numeric, Digest::Groups, number(-999_999_999_999_999_999, 4), !528_364_983_810_872_844),
+        ]
+    }
+
+    #[test]
+    fn they_are_the_hashes_of_the_server() {
+        for (layout, digest, array, expected) in given() {
+            let column = Column { name: "c".to_owned(), layout, wire: false, check: Check::None };
+            let found = digest.of(&column, &array).unwrap();
+            assert_eq!(found.cast_signed(), expected, "{:?} {array:?}", column.layout);
+            // The wire bytes say the same.
+            let wires = wires(&column, &array).unwrap();
+            let found = digest.of_wires(&column.layout, wires.iter().flatten());
+            assert_eq!(found.map(u64::cast_signed), Some(expected), "{:?} {array:?}", column.layout);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_none_and_damage_are_told_apart() {
+        let mut wire = Vec::new();
+        assert!(put_numeric("NaN", &mut wire));
+        assert_eq!(Digest::Groups.of_wires(&Layout::Numeric, [&wire[..]].into_iter()), Some(0));
+        assert_eq!(Digest::Groups.of_wires(&Layout::Numeric, [&wire[..5]].into_iter()), None);
+        assert_eq!(Digest::Word.of_wires(&Layout::Int4, [&[0_u8; 3][..]].into_iter()), None);
+    }
+
+    #[test]
+    fn what_is_read_back_has_the_hash_of_what_was_sent() {
+        let of = |layout, digest: Digest, array: ArrayRef| {
+            digest.of(&Column { name: "c".to_owned(), layout, wire: false, check: Check::None }, &array).unwrap()
+        };
+        let uuid = FixedSizeBinaryArray::try_from_iter([[0xa0_u8; 16]].iter()).unwrap();
+        let sent = of(Layout::Uuid, Digest::Bytes, Arc::new(uuid));
+        assert_eq!(Digest::Bytes.of_text(&"a0".repeat(16)), Some(sent));
+        let cents = Decimal128Array::from(vec![-1_250]).with_precision_and_scale(12, 2).unwrap();
+        let sent = of(Layout::Numeric, Digest::Groups, Arc::new(cents));
+        assert_eq!(Digest::Groups.of_text("-12.50"), Some(sent));
+        let text = Digest::Text(Form::Trimmed);
+        let sent = of(Layout::Text, text, Arc::new(StringArray::from(vec!["ab  "])));
+        assert_eq!(text.of_text("ab"), Some(sent));
+        assert_eq!(Digest::Bytes.of_text("no"), None);
+    }
+}

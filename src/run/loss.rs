@@ -1,0 +1,80 @@
+//! Columns in which the job allows loss: which of them lose something, and what is said of it.
+
+use arrow::datatypes::Field;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fate::{Loss, loss};
+use crate::job::Job;
+use crate::shape::TableShape;
+use crate::sink::{Agreement, ColumnFate, ColumnPlan};
+
+/// Offers the named columns as Arrow values alone: a native form passes the cast by.
+pub(super) fn offer_values(job: &Job, shape: &mut TableShape) {
+    let fields = shape.schema.fields().iter().zip(&mut shape.native);
+    fields.filter(|(field, _)| job.allow_lossy.contains(field.name())).for_each(|(_, native)| *native = None);
+}
+
+/// Notes in `agreement` over `shape` where the named columns lose something.
+pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
+    let mut names = Vec::new();
+    for plan in &mut agreement.columns {
+        let Some(name) = plan.incoming.clone().filter(|name| job.allow_lossy.contains(name)) else { continue };
+        let Some(lost) = plan.target.as_ref().and_then(|target| {
+            let to: &Field = agreement.target.field_with_name(target).ok()?;
+            loss(shape.schema.field_with_name(&name).ok()?, to)
+        }) else {
+            continue;
+        };
+        let allowed = match lost {
+            Loss::Rounded => "loss is allowed: rounded",
+            Loss::Cut => "loss is allowed: cut",
+        };
+        let more = plan.note.take().map_or_else(String::new, |note| format!("; {note}"));
+        plan.note = Some(format!("{allowed}{more}"));
+        plan.fate = ColumnFate::LossAllowed;
+        names.push(name);
+    }
+    if !names.is_empty() {
+        let names = names.join(", ");
+        agreement.notes.push(format!("loss is allowed in {names}: what does not fit is rounded or cut there"));
+    }
+}
+
+/// Refuses names that are no columns of `shape`, or in which nothing is lost in any of `agreements`; and keys, as two of
+/// them could become one.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage).
+pub(super) fn refuse_useless(job: &Job, shape: &TableShape, agreements: &[&Agreement]) -> Result<()> {
+    let key = job.mode.merge().map(|merge| if merge.key.is_empty() { &shape.key } else { &merge.key });
+    for name in &job.allow_lossy {
+        let plans =
+            || agreements.iter().flat_map(|all| &all.columns).filter(|plan| plan.incoming.as_ref() == Some(name));
+        let refused = if shape.schema.index_of(name).is_err() {
+            Some(("no column of this name is copied", "use a name as it is after --set, --rename and --select"))
+        } else if key.is_some_and(|key| key.contains(name)) {
+            Some(("rows are told apart by this column: in a key no loss is allowed", "convert it with --set or --cast"))
+        } else if plans().any(|plan| plan.fate == ColumnFate::LossAllowed) {
+            None
+        } else {
+            Some(why_nothing(plans().next()))
+        };
+        if let Some((message, hint)) = refused {
+            let error = Error::new(ErrorKind::Usage, message).with_hint(hint);
+            return Err(error.at("column", name).at("option", "--allow-lossy"));
+        }
+    }
+    Ok(())
+}
+
+/// Why nothing can be allowed, and what helps.
+fn why_nothing(plan: Option<&ColumnPlan>) -> (&'static str, &'static str) {
+    match plan.map(|plan| plan.fate) {
+        None | Some(ColumnFate::Dropped) => ("this column is not copied", "leave it out of the list"),
+        Some(ColumnFate::Lossy) => (
+            "values of this column can neither be rounded nor cut into the target's type: what does not fit is refused",
+            "convert it with --set or --cast",
+        ),
+        Some(_) => ("the target takes all values of this column as they are", "leave it out of the list"),
+    }
+}

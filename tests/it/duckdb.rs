@@ -1,0 +1,565 @@
+//! DuckDB through the suite of all connectors, and against its own client, which says what is true.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, IntervalUnit};
+use arrow_etl::connectors;
+use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest};
+use arrow_etl::error::Result;
+use arrow_etl::sink::WriteMode;
+use arrow_etl::testing::conformance::{self, Fixture, Target};
+use arrow_etl::testing::generate::{self, Limits};
+use async_trait::async_trait;
+use serde_json::json;
+
+use crate::program::{copied, etl, killed_at, records, start};
+use crate::server::duckdb;
+
+fn endpoint(path: &Path) -> Arc<dyn Endpoint> {
+    connectors::find("duckdb").unwrap().endpoint(&json!({ "url": format!("duckdb:{}", path.display()) })).unwrap()
+}
+
+fn table(name: &str) -> ObjectRef {
+    ObjectRef::Table(name.to_owned())
+}
+
+/// A table of a file that is not there yet, or of one that has another table.
+#[derive(Debug)]
+struct DuckDb {
+    before: Option<&'static str>,
+    table: &'static str,
+}
+
+#[async_trait]
+impl Fixture for DuckDb {
+    async fn target(&self) -> Result<Target> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("conformance.duckdb");
+        if let Some(sql) = self.before {
+            duckdb(&path, sql);
+        }
+        Ok(Target::opened_by(move || Ok(endpoint(&path)), table(self.table))?.keeping(folder))
+    }
+
+    async fn debris(&self, target: &Target) -> Result<Vec<String>> {
+        let label = target.endpoint.label();
+        let path = Path::new(label.strip_prefix("duckdb:").unwrap());
+        let entries = std::fs::read_dir(path.parent().unwrap())?;
+        let mut debris = Vec::new();
+        for entry in entries {
+            debris.push(entry?.file_name().into_string().unwrap());
+        }
+        // The log goes when the last connection has ended.
+        debris.retain(|name| !["conformance.duckdb", "conformance.duckdb.wal"].contains(&name.as_str()));
+        if path.exists() {
+            let sql = "select table_name from duckdb_tables() where table_name not in ('other', 'conformance')";
+            debris.extend(duckdb(path, sql).lines().map(str::to_owned));
+        }
+        Ok(debris)
+    }
+
+    fn modes(&self) -> Vec<WriteMode> {
+        conformance::modes_by_key()
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        // It has no decimals of more than 38 digits: they become text.
+        let kept = |field: &Field| !matches!(field.data_type(), DataType::Decimal256(..));
+        generate::fields().into_iter().filter(kept).collect()
+    }
+
+    fn limits(&self) -> Limits {
+        // Its compression takes the two zeros for one.
+        Limits { negative_zero: false, years: (-4712, 200_000), ..Limits::default() }
+    }
+
+    fn returned(&self, field: &Field) -> DataType {
+        match field.data_type() {
+            DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+            other => other.clone(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance() {
+    for fixture in [
+        DuckDb { before: None, table: "conformance" },
+        DuckDb { before: Some("create table other (a int); create schema \"S 1\""), table: "\"S 1\".conformance" },
+    ] {
+        let report = conformance::check(&fixture).await;
+        assert!(report.passed(), "{fixture:?}: {report}");
+    }
+}
+
+/// Extremes of every type, told in SQL: name of the column, type, values.
+const TYPES: &[(&str, &str, &[&str])] = &[
+    ("b", "boolean", &["true", "false"]),
+    ("i8", "tinyint", &["-128", "127"]),
+    ("i16", "smallint", &["-32768", "32767"]),
+    ("i32", "integer", &["-2147483648", "2147483647"]),
+    ("i64", "bigint", &["-9223372036854775808", "9223372036854775807"]),
+    ("i128", "hugeint", &["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727", "-1"]),
+    ("u8", "utinyint", &["0", "255"]),
+    ("u16", "usmallint", &["65535"]),
+    ("u32", "uinteger", &["4294967295"]),
+    ("u64", "ubigint", &["18446744073709551615", "9223372036854775808"]),
+    ("u128", "uhugeint", &["340282366920938463463374607431768211455", "0"]),
+    ("f32", "float", &["nan", "inf", "-inf", "1e-45", "3.4028235e38"]),
+    ("f64", "double", &["nan", "inf", "-inf", "5e-324", "1.7976931348623157e308", "0.1"]),
+    ("d4", "decimal(4,1)", &["-999.9", "0.1"]),
+    ("d18", "decimal(18,3)", &["999999999999999.999"]),
+    ("d38", "decimal(38,0)", &["99999999999999999999999999999999999999", "-1"]),
+    ("dd", "decimal(38,38)", &["0.99999999999999999999999999999999999999"]),
+    ("t", "varchar", &["", "it''s", "zwei\nZeilen", "😀 \u{202E}"]),
+    ("bl", "blob", &["", "\\x00\\xFF", "a"]),
+    ("bits", "bit", &["0", "1", "0101010101", "111111111"]),
+    ("big", "bignum", &["-123456789012345678901234567890123456789012345678901234567890", "0", "7"]),
+    ("u", "uuid", &["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
+    ("j", "json", &["{\"a\": [1, 2.50, 12345678901234567890123]}", "null", "\"x\""]),
+    ("e", "enum('a', 'it''s', '')", &["a", "it''s", ""]),
+    ("da", "date", &["5877642-06-25 (BC)", "5881580-07-10", "0001-01-01", "0044-03-15 (BC)"]),
+    ("ti", "time", &["00:00:00", "23:59:59.999999"]),
+    ("tn", "time_ns", &["23:59:59.999999999"]),
+    ("tz", "timetz", &["00:00:00-15:59:59", "23:59:59.999999+15:59", "12:30:00+05:30"]),
+    ("ts", "timestamp", &["290309-12-22 (BC) 00:00:00", "294247-01-10 04:00:54.775806", "1969-12-31 23:59:59.999999"]),
+    ("tss", "timestamp_s", &["1969-12-31 23:59:59", "9999-12-31 23:59:59"]),
+    ("tsm", "timestamp_ms", &["1969-12-31 23:59:59.999"]),
+    ("tsn", "timestamp_ns", &["1969-12-31 23:59:59.999999999", "2262-04-11 23:47:16.854775806"]),
+    ("tstz", "timestamptz", &["2024-06-30 23:59:59.5+05:30", "294247-01-10 04:00:54.775806+00"]),
+    ("iv", "interval", &["-14 months -3 days -00:00:01.5", "2562047:47:16.854775", "1 year 30 days", "00:00:00"]),
+    ("l", "integer[]", &["[]", "[1, NULL, 3]"]),
+    ("ll", "varchar[][]", &["[[], NULL, [a, NULL]]"]),
+    ("lh", "hugeint[]", &["[-170141183460469231731687303715884105728, NULL]"]),
+    ("li", "interval[]", &["[1 year 3 days, NULL]"]),
+    ("lb", "boolean[]", &["[true, NULL, false]"]),
+    ("ar", "double[3]", &["[1.5, NULL, -2.5]"]),
+    (
+        "st",
+        "struct(a integer, \"b c\" varchar, u uuid)",
+        &["{'a': 1, 'b c': x, 'u': ffffffff-ffff-ffff-ffff-ffffffffffff}"],
+    ),
+    ("sx", "struct(tz timetz, e enum('a', 'b'), l bit[])", &["{'tz': 12:30:00+05:30, 'e': b, 'l': [101]}"]),
+    ("m", "map(varchar, decimal(4,1))", &["{a=1.5, b=NULL}", "{}"]),
+    ("mh", "map(bignum, integer[])", &["{12345678901234567890123=[1]}"]),
+];
+
+/// A table with a column and its extremes for each of [`TYPES`]; a row of NULLs is in it, too.
+fn all_types(path: &Path, name: &str) {
+    let columns: Vec<String> = TYPES.iter().map(|(column, declared, _)| format!("{column} {declared}")).collect();
+    let most = TYPES.iter().map(|(_, _, values)| values.len()).max().unwrap();
+    let mut sql = format!("create table {name} (id integer primary key, {});", columns.join(", "));
+    for row in 0..=most {
+        let values = TYPES.iter().map(|(_, declared, values)| match values.get(row) {
+            Some(value) if *declared == "blob" => format!("'{value}'::blob"),
+            Some(value) if value.starts_with("{'") => format!("'{}'::{declared}", value.replace('\'', "''")),
+            Some(value) => format!("'{value}'::{declared}"),
+            None => "NULL".to_owned(),
+        });
+        let _ = write!(sql, "insert into {name} values ({row}, {});", values.collect::<Vec<_>>().join(", "));
+    }
+    duckdb(path, &sql);
+}
+
+/// What `from` has of `table` and `to` has not, both ways, and the types of the columns, which are to be the same.
+fn differences(from: &Path, to: &Path, table: &str) -> String {
+    // A text of each value: -0.0, NaN and the parts of an interval are told apart.
+    let columns: Vec<String> = TYPES.iter().map(|(column, ..)| format!("{column}::varchar")).collect();
+    let columns = format!("id, {}", columns.join(", "));
+    let kinds = |database: &str| {
+        format!(
+            "select column_name, data_type, is_nullable from duckdb_columns() where database_name = '{database}' and table_name = '{table}'"
+        )
+    };
+    let sql = format!(
+        "attach '{}' as other;
+         select 'lost', * from (select {columns} from {table} except all select {columns} from other.{table})
+         union all select 'new', * from (select {columns} from other.{table} except all select {columns} from {table});",
+        to.display()
+    );
+    let own = from.file_stem().unwrap().to_str().unwrap();
+    let types = format!("attach '{}' as other; {} except {}", to.display(), kinds(own), kinds("other"));
+    format!("{}{}", duckdb(from, &sql), duckdb(from, &types))
+}
+
+#[test]
+fn every_type_arrives_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| -> PathBuf { folder.path().join(name) };
+    all_types(&path("all.duckdb"), "t");
+    copied(folder.path(), &["all.duckdb#t", "new.duckdb#t", "--verify", "checksum"]);
+    assert_eq!(differences(&path("all.duckdb"), &path("new.duckdb"), "t"), "", "into a new file");
+    // Once more, now into a table that is there; through a file that knows the types, and within one file.
+    copied(folder.path(), &["all.duckdb#t", "new.duckdb#t", "--mode", "replace", "--verify", "checksum"]);
+    assert_eq!(differences(&path("all.duckdb"), &path("new.duckdb"), "t"), "", "into a table");
+    copied(folder.path(), &["all.duckdb#t", "all.duckdb#again"]);
+    let columns: Vec<String> = TYPES.iter().map(|(column, ..)| format!("{column}::varchar")).collect();
+    let rows = |table: &str| format!("select id, {} from {table}", columns.join(", "));
+    let sql = format!("({} except all {}) union all ({1} except all {0})", rows("t"), rows("again"));
+    assert_eq!(duckdb(&path("all.duckdb"), &sql), "", "within one file");
+}
+
+/// What is read is what the client reads: a CSV file has nothing but text, which the client compares with its own.
+#[test]
+fn every_value_is_read_as_the_client_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("all.duckdb");
+    all_types(&database, "t");
+    let plain = [
+        "i8", "i16", "i32", "i64", "i128", "u8", "u16", "u32", "u64", "u128", "d4", "d18", "d38", "dd", "t", "bits",
+        "big", "u", "j", "e", "ti", "tn", "tz", "tss", "tsm", "tsn", "f64",
+    ];
+    let query = format!("select id, {} from t", plain.join(", "));
+    copied(folder.path(), &["all.duckdb", "all.csv", "--query", &query]);
+    let texts = plain
+        .map(|name| if name == "f64" { "f64::varchar::double as f64".to_owned() } else { format!("{name}::varchar") });
+    let read = plain.map(|name| match name {
+        "f64" => "f64::double as f64".to_owned(),
+        // The client writes no zero before the point.
+        "dd" => "dd::decimal(38,38)::varchar as dd".to_owned(),
+        name => name.to_owned(),
+    });
+    let sql = format!(
+        "with copied as (select id::integer, {} from read_csv('{}', all_varchar = true, header = true, nullstr = '', allow_quoted_nulls = false)),
+         truth as (select id, {} from t)
+         select 'lost', * from (table truth except all table copied) union all select 'new', * from (table copied except all table truth)",
+        read.join(", "),
+        folder.path().join("all.csv").display(),
+        texts.join(", ")
+    );
+    assert_eq!(duckdb(&database, &sql), "");
+}
+
+#[test]
+fn values_without_a_place_in_arrow_are_told() {
+    for (declared, value) in [
+        ("date", "infinity"),
+        ("date", "-infinity"),
+        ("timestamp", "infinity"),
+        ("timestamp_ns", "-infinity"),
+        ("timestamptz", "infinity"),
+        ("time", "24:00:00"),
+        ("interval", "2562048:00:00"),
+        ("timestamp[]", "[infinity]"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("t.duckdb");
+        duckdb(
+            &database,
+            &format!("create table t (id int, v {declared}); insert into t values (1, null), (2, '{value}')"),
+        );
+        let done = etl(folder.path(), &["copy", "-q", "t.duckdb#t", "t.parquet"]);
+        assert_eq!(done.code, 1, "{declared} {value}");
+        assert!(done.stderr.contains("column v") && done.stderr.contains("row 2"), "{}", done.stderr);
+        assert!(!folder.path().join("t.parquet").exists());
+    }
+}
+
+#[test]
+fn types_that_are_not_read_are_named() {
+    for declared in ["union(n int, s varchar)", "variant", "geometry", "variant[]"] {
+        let folder = tempfile::tempdir().unwrap();
+        // The form of the file that is the default has no room for some of them.
+        let sql = format!(
+            "attach '{}' as newest (storage_version 'latest'); create table newest.t (id int, v {declared})",
+            folder.path().join("t.duckdb").display()
+        );
+        duckdb(&folder.path().join("other.duckdb"), &sql);
+        let done = etl(folder.path(), &["copy", "-q", "t.duckdb#t", "t.parquet"]);
+        let name = declared.split(['(', '[']).next().unwrap().to_uppercase();
+        assert_eq!(done.code, 1, "{declared}: {}", done.stderr);
+        assert!(done.stderr.contains("column v") && done.stderr.contains(&name), "{declared}: {}", done.stderr);
+        copied(folder.path(), &["t.duckdb", "t.csv", "--query", "select id from t"]);
+    }
+}
+
+#[test]
+fn values_that_would_become_others_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let database = path.join("t.duckdb");
+    for (declared, text) in [
+        ("bignum", "007"),
+        ("bit", "12"),
+        ("timetz", "12:30"),
+        ("enum('a')", "b"),
+        ("hugeint", "1.5"),
+        ("utinyint", "256"),
+        ("decimal(4,1)", "1.25"),
+        ("timestamp_s", "2024-01-01 00:00:00.5"),
+        ("date", "2024-01-01 10:00:00"),
+    ] {
+        duckdb(&database, &format!("create or replace table t (id bigint, v {declared})"));
+        std::fs::write(path.join("t.csv"), format!("id,v\n1,\n2,{text}\n")).unwrap();
+        let done = etl(path, &["copy", "-q", "t.csv", "t.duckdb#t", "--mode", "append", "--cast", "v:text"]);
+        assert_eq!(done.code, 1, "{declared} {text}: {}", done.stderr);
+        assert!(done.stderr.contains("column v"), "{declared}: {}", done.stderr);
+        assert_eq!(duckdb(&database, "select count(*) from t"), "0", "{declared}");
+        let done = etl(
+            path,
+            &[
+                "copy",
+                "-q",
+                "t.csv",
+                "t.duckdb#t",
+                "--mode",
+                "append",
+                "--cast",
+                "v:text",
+                "--on-error",
+                "skip",
+                "--rejects",
+                "bad.jsonl",
+            ],
+        );
+        assert_eq!(done.code, 0, "{declared} {text}: {}", done.stderr);
+        assert_eq!(duckdb(&database, "select count(*), count(v) from t"), "1|0", "{declared}");
+        std::fs::remove_file(path.join("bad.jsonl")).unwrap();
+    }
+}
+
+const LARGE: &str =
+    "create table t as select range as id, 'value ' || range as v, range % 7 = 0 as odd from range(1000000)";
+
+#[test]
+fn large_tables_go_by_several_readers_and_writers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    duckdb(
+        &path.join("large.duckdb"),
+        &format!("{LARGE}; delete from t where id % 10 = 3 or id between 200000 and 500000"),
+    );
+    let plan = etl(path, &["plan", "large.duckdb#t", "copy.duckdb#t", "-j", "4"]);
+    assert!(plan.stdout.contains("4 ranges of ") && plan.stdout.contains(" groups of rows"), "{}", plan.stdout);
+    copied(path, &["large.duckdb#t", "copy.duckdb#t", "-j", "4", "--verify", "checksum"]);
+    let sql = format!(
+        "attach '{}' as other (read_only); select count(*), (select count(*) from other.t), \
+         (select count(*) from (from t except all from other.t)) from t",
+        path.join("copy.duckdb").display()
+    );
+    let rows = duckdb(&path.join("large.duckdb"), "select count(*) from t");
+    assert_eq!(duckdb(&path.join("large.duckdb"), &sql), format!("{rows}|{rows}|0"));
+}
+
+#[test]
+fn filters_mean_the_same_in_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    duckdb(
+        &path.join("t.duckdb"),
+        "create table t (id int, v varchar, n varchar collate nocase, f double, d date);
+         insert into t values (1, 'a', 'A', 'nan', '2024-01-01'), (2, 'B', 'b', -0.0, '2024-06-01'), (3, null, null, null, null)",
+    );
+    copied(path, &["t.duckdb#t", "t.csv"]);
+    for filter in
+        ["v < 'a'", "n = 'a'", "n < 'a'", "f > 1", "f = 0.0", "d >= date '2024-02-01'", "v is null or id in (1, 2)"]
+    {
+        copied(path, &["t.duckdb#t", "a.csv", "--where", filter, "--mode", "replace"]);
+        copied(
+            path,
+            &[
+                "t.csv", "b.csv", "--where", filter, "--mode", "replace", "--cast", "f:double", "--cast", "id:int",
+                "--cast", "d:date",
+            ],
+        );
+        let text = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+        assert_eq!(text("a.csv"), text("b.csv"), "{filter}");
+    }
+}
+
+/// Whether the client gets through with `sql`, in `mode`.
+fn tried(path: &Path, sql: &str, read_only: &str) -> bool {
+    let python = std::env::var("ETL_TEST_PYTHON").expect("run the tests by `tests/run`");
+    let program =
+        format!("import duckdb, sys; duckdb.connect(sys.argv[1], read_only={read_only}).execute(sys.argv[2])");
+    Command::new(python).args(["-c", &program]).arg(path).arg(sql).output().unwrap().status.success()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_reads_what_is_read_and_cannot_change_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.duckdb");
+    duckdb(&path, "create table t as select 1 as a");
+    let request = OpenRequest { objects: vec![table("t")], readers: 2, join: None };
+    let session = endpoint(&path).open(&request).await.unwrap();
+    assert!(tried(&path, "from t", "True"));
+    assert!(!tried(&path, "insert into t values (2)", "False"));
+    endpoint(&path).ping().await.unwrap();
+    assert!(!tried(&path, "insert into t values (2)", "False"), "the lock is gone");
+    session.close().await.unwrap();
+    assert!(tried(&path, "insert into t values (2)", "False"));
+}
+
+#[test]
+fn a_file_that_another_program_holds_is_said_to_be_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    duckdb(&path.join("t.duckdb"), "create table t as select 1 as a");
+    let python = std::env::var("ETL_TEST_PYTHON").expect("run the tests by `tests/run`");
+    let hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()";
+    let mut holder = Command::new(python)
+        .args(["-c", hold])
+        .arg(path.join("t.duckdb"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.as_mut().unwrap()), &mut line).unwrap();
+    for words in [["t.duckdb?busyTimeout=0#t", "out.csv"], ["gen:id:seq?rows=1", "t.duckdb?busyTimeout=0#n"]] {
+        let done = etl(path, &[&["copy", "-q"], &words[..]].concat());
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        assert!(done.stderr.contains("another program has the database file open"), "{}", done.stderr);
+    }
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+}
+
+#[test]
+fn a_library_that_is_missing_or_another_one_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let of = |library: &Path| {
+        let mut etl = crate::program::command(path, &["copy", "-q", "gen:id:seq?rows=1", "t.duckdb#t"]);
+        let done = etl.env("DUCKDB_LIB", library).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (code, told) = of(Path::new("/nowhere/libduckdb.so"));
+    assert_eq!(code, Some(1));
+    assert!(told.contains("/nowhere/libduckdb.so") && told.contains("https://duckdb.org/install"), "{told}");
+    let other = std::fs::read_dir("/usr/lib/x86_64-linux-gnu").unwrap().flatten().map(|entry| entry.path());
+    let other = other.into_iter().find(|path| path.to_string_lossy().contains("/libm.so.")).expect("there is a libm");
+    let (_, told) = of(&other);
+    assert!(told.contains("no function duckdb_adbc_init"), "{told}");
+    std::fs::write(path.join("libduckdb.so"), "no library").unwrap();
+    let (_, told) = of(path);
+    assert!(told.contains("does not load"), "{told}");
+    assert!(!path.join("t.duckdb").exists());
+}
+
+#[test]
+fn files_that_are_no_database_are_said_to_be_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("t.duckdb"), "no database at all, but some text").unwrap();
+    for words in [["t.duckdb#t", "t.csv"], ["gen:id:seq?rows=1", "t.duckdb#t"]] {
+        let done = etl(path, &[&["copy", "-q"], &words[..]].concat());
+        assert!(done.stderr.contains("the file is no DuckDB database"), "{}", done.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(path.join("t.duckdb")).unwrap(), "no database at all, but some text");
+    let done = etl(path, &["copy", "-q", "missing.duckdb#t", "t.csv"]);
+    assert!(done.code == 1 && done.stderr.contains("it does not exist"), "{}", done.stderr);
+    assert!(!path.join("missing.duckdb").exists());
+}
+
+/// A copy that is killed leaves the target as it was, and the tasks that had ended are not done again.
+#[test]
+fn a_killed_copy_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    duckdb(&path.join("source.duckdb"), LARGE);
+    for (mode, before) in [
+        ("create", None),
+        ("append", Some("create table t (id bigint, v varchar, odd boolean); insert into t values (-1, 'old', false)")),
+    ] {
+        let target = path.join(format!("{mode}.duckdb"));
+        if let Some(sql) = before {
+            duckdb(&target, sql);
+        }
+        let locator = format!("{mode}.duckdb#t");
+        let words =
+            ["copy", "-q", "source.duckdb#t", &locator, "--mode", mode, "-j", "2", "--limit-rate", "300k rows/s"];
+        let done = records(path, "wrote");
+        killed_at(path, &words, ("wrote", done + 1));
+        let sql = "select count(*) from duckdb_tables() where table_name = 't'";
+        assert_eq!(duckdb(&target, sql), if before.is_some() { "1" } else { "0" }, "{mode}");
+        if before.is_some() {
+            assert_eq!(duckdb(&target, "select count(*) from t"), "1", "{mode}");
+        }
+        let mut resumed = words.to_vec();
+        resumed.truncate(8);
+        let ended =
+            crate::program::end(start(path, &[&["copy", "--resume", "--output", "json"], &resumed[2..]].concat()));
+        assert_eq!(ended.code, 0, "{mode}: {}", ended.stderr);
+        let sql = "select count(*), count(distinct id), sum(id) from t where id >= 0";
+        assert_eq!(duckdb(&target, sql), "1000000|1000000|499999500000", "{mode}");
+        let sql = "select string_agg(table_name, ' ') from duckdb_tables()";
+        assert_eq!(duckdb(&target, sql), "t", "{mode}");
+    }
+}
+
+#[test]
+fn a_copy_that_fails_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("t.csv"), "id\n1\n2\nx\n").unwrap();
+    let done = etl(path, &["copy", "-q", "t.csv", "t.duckdb#t", "--cast", "id:int"]);
+    assert_eq!(done.code, 1);
+    let mut left: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.retain(|name| name != "state");
+    assert_eq!(left, ["t.csv"]);
+}
+
+#[test]
+fn rows_that_the_table_refuses_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let database = path.join("t.duckdb");
+    duckdb(
+        &database,
+        "create table p (a int primary key); insert into p values (1);
+         create table t (id int primary key, mail varchar unique, a int references p(a), n int check (n > 0));
+         insert into t values (1, 'x', 1, 1)",
+    );
+    let rows = ["10,a,1,1", "10,b,1,1", "1,c,1,1", "11,x,1,1", "12,d,2,1", "13,e,1,0", "14,f,,", "15,a,1,1"];
+    std::fs::write(path.join("in.csv"), format!("id,mail,a,n\n{}\n", rows.join("\n"))).unwrap();
+    let words = ["copy", "-q", "in.csv", "t.duckdb#t", "--mode", "append"];
+    let done = etl(path, &words);
+    assert!(done.code == 1 && done.stderr.contains("refuses a row"), "{}", done.stderr);
+    assert_eq!(duckdb(&database, "select count(*) from t"), "1");
+    let done = etl(path, &[&words[..], &["--on-error", "skip", "--rejects", "bad.jsonl"]].concat());
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(duckdb(&database, "select string_agg(id, ' ' order by id) from t"), "1 10 14");
+    let bad = std::fs::read_to_string(path.join("bad.jsonl")).unwrap();
+    assert_eq!(bad.lines().count(), 6, "{bad}");
+}
+
+#[test]
+fn names_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let database = path.join("odd name.duckdb");
+    duckdb(
+        &database,
+        "create schema \"My Schema\"; create table \"My Schema\".\"Order.s\" (\"a \"\"b\" int, \"select\" varchar); insert into \"My Schema\".\"Order.s\" values (1, 'x')",
+    );
+    copied(
+        path,
+        &["duckdb:odd name.duckdb#\"my schema\".\"order.s\"", "duckdb:odd name.duckdb#\"My Schema\".\"co\"\"py\""],
+    );
+    assert_eq!(duckdb(&database, "select \"a \"\"b\", \"select\" from \"My Schema\".\"co\"\"py\""), "1|x");
+    // A schema that is not there is made, as is a file.
+    copied(path, &["duckdb:odd name.duckdb#\"my schema\".\"order.s\"", "duckdb:new.duckdb#fresh.t"]);
+    assert_eq!(duckdb(&path.join("new.duckdb"), "select count(*) from fresh.t"), "1");
+    let listed = etl(path, &["list", "duckdb:odd name.duckdb"]);
+    assert!(listed.stdout.is_empty() || listed.code == 0, "{}", listed.stderr);
+}
+
+#[test]
+fn generated_columns_and_defaults_are_the_tables_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let database = path.join("t.duckdb");
+    duckdb(
+        &database,
+        "create table t (id int, g int generated always as (id + 1), d varchar default 'x, GENERATED ALWAYS AS (1)')",
+    );
+    std::fs::write(path.join("in.csv"), "id\n5\n").unwrap();
+    copied(path, &["in.csv", "t.duckdb#t", "--mode", "append", "--schema", "ignore"]);
+    assert_eq!(duckdb(&database, "select id, g, d from t"), "5|6|x, GENERATED ALWAYS AS (1)");
+    copied(path, &["t.duckdb#t", "out.csv"]);
+    assert_eq!(std::fs::read_to_string(path.join("out.csv")).unwrap(), "id,g,d\n5,6,\"x, GENERATED ALWAYS AS (1)\"\n");
+}
