@@ -84,8 +84,14 @@ fn main() {
     for server in &bench.servers {
         server.create();
     }
+    if let Ok(server) = &bench.clickhouse {
+        server.create();
+    }
     bench.run();
     for server in &bench.servers {
+        server.sweep();
+    }
+    if let Ok(server) = &bench.clickhouse {
         server.sweep();
     }
     psql(&server, &format!("drop database {database}"));

@@ -179,7 +179,6 @@ impl Bench {
             let case = format!("{}: {way}", table.name);
             println!("{case:<44} {}   {}", columns(cost), self.speed(cost));
         }
-        server.sweep(table.name);
     }
 
     /// Our readers to Arrow against those of `ConnectorX`: as rows are counted and dropped, and as an Arrow stream to

@@ -24,9 +24,8 @@ impl Bench {
         if let Some(lack) = lack_of_library() {
             println!("DuckDB: not measured: {lack}");
         }
-        match &self.clickhouse {
-            Err(lack) => println!("ClickHouse: not measured: {lack}"),
-            Ok(server) => [MIXED, LARGE].iter().for_each(|table| server.sweep(table.name)),
+        if let Err(lack) = &self.clickhouse {
+            println!("ClickHouse: not measured: {lack}");
         }
     }
 

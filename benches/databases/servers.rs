@@ -135,30 +135,38 @@ impl MySql {
     }
 }
 
-/// A server of `ClickHouse`, and what the names of our tables there begin with.
+/// A server of ClickHouse, and the name of a database of ours there.
 pub(super) struct ClickHouse {
     login: Login,
-    prefix: String,
+    database: String,
 }
 
 impl ClickHouse {
     /// # Errors
     /// What is missing, as a sentence.
-    pub(super) fn from_environment(prefix: &str) -> Result<Self, String> {
+    pub(super) fn from_environment(database: &str) -> Result<Self, String> {
         let variable = "ETL_BENCH_CLICKHOUSE";
         let url = std::env::var(variable).map_err(|_| format!("set {variable} to the URL of a server"))?;
-        lack_of("curl").map_or_else(|| Ok(Self { login: Login::of(&url, "8123"), prefix: prefix.to_owned() }), Err)
+        let server = Self { login: Login::of(&url, "8123"), database: database.to_owned() };
+        lack_of("curl").map_or(Ok(server), Err)
     }
 
     pub(super) fn locator(&self, table: &str) -> String {
-        format!("{}/default#{}_{table}", self.login.url("clickhouse"), self.prefix)
+        format!("{}/{}#{table}", self.login.url("clickhouse"), self.database)
     }
 
-    pub(super) fn sweep(&self, table: &str) {
+    pub(super) fn create(&self) {
+        self.execute(&format!("create database {}", self.database));
+    }
+
+    pub(super) fn sweep(&self) {
+        self.execute(&format!("drop database {}", self.database));
+    }
+
+    fn execute(&self, sql: &str) {
         let Login { user, password, host, port } = &self.login;
-        let drop = format!("drop table if exists default.{}_{table}", self.prefix);
         let user = format!("{user}:{password}");
-        measured(Command::new("curl").args(["-sSf", "-u", &user, &format!("http://{host}:{port}/"), "-d", &drop]));
+        measured(Command::new("curl").args(["-sSf", "-u", &user, &format!("http://{host}:{port}/"), "-d", sql]));
     }
 }
 
