@@ -7,22 +7,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
 
+#[path = "copies.rs"]
+mod copies;
 #[path = "transfer/promises.rs"]
 mod promises;
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-const ETL: &str = env!("CARGO_BIN_EXE_etl");
-
-/// What one run of a command line cost.
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: f64,
-    cpu: f64,
-    peak_bytes: u64,
-}
+use copies::{Cost, measured, mixed, number, psql, scale, wanted};
 
 struct Bench {
     server: String,
@@ -39,7 +32,6 @@ fn main() {
         println!("transfer: set ETL_BENCH_POSTGRES to the URL of a PostgreSQL server to measure");
         return;
     };
-    let number = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let database = format!("etl_bench_{}", std::process::id());
     let folder = std::env::temp_dir().join(&database);
     fs::create_dir_all(&folder).unwrap();
@@ -62,8 +54,6 @@ impl Bench {
         self.make_tables();
         println!("rows {}, repeats {} (medians)", self.rows, self.repeats);
         println!("{:<34} {:>8} {:>8} {:>9}  ratio", "case", "wall s", "cpu s", "peak MB");
-        let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-        let wanted = |name: &str| only.as_deref().is_none_or(|only| name.contains(only));
         for table in ["mixed", "lineitem"] {
             if wanted("read") {
                 self.read(table);
@@ -106,16 +96,8 @@ impl Bench {
     }
 
     fn make_tables(&self) {
-        let rows = self.rows;
-        self.sql(&format!(
-            "create table mixed as select i::bigint id, (i % 1000)::int a, (i % 100)::smallint b, md5(i::text) t1,
-             'name ' || (i % 5000) t2, repeat('x', (i % 50)::int) t3, case when i % 7 = 0 then null else 'city' || i end t4,
-             (i * 1.2345)::numeric(18,4) amount, i % 3 = 0 ok, date '2000-01-01' + (i % 9000)::int d,
-             timestamp '2020-01-01' + i * interval '1 second' ts, timestamptz '2020-01-01 00:00Z' + i * interval '1 second' tz,
-             jsonb_build_object('k', i, 'tags', array['a', 'b']) j, md5(i::text)::uuid u, (i * 0.37)::float8 f
-             from generate_series(1, {rows}) i"
-        ));
-        let scale = rows as f64 / 6_000_000.0;
+        self.sql(&mixed("mixed", self.rows));
+        let scale = scale(self.rows);
         self.etl(&[&format!("gen:tpch.lineitem?sf={scale}"), &format!("{}#lineitem", self.url), "-q"]);
         // `like` gives psql's target no key, so ours gets none either.
         self.sql("alter table lineitem drop constraint lineitem_pkey");
@@ -273,10 +255,7 @@ impl Bench {
     }
 
     fn median(&self, mut run: impl FnMut() -> Cost) -> Cost {
-        let mut costs: Vec<Cost> = (0..self.repeats).map(|_| run()).collect();
-        costs.sort_by(|a, b| a.wall.total_cmp(&b.wall));
-        let peak_bytes = costs.iter().map(|cost| cost.peak_bytes).max().unwrap();
-        Cost { peak_bytes, ..costs[costs.len() / 2] }
+        copies::median((0..self.repeats).map(|_| run()).collect())
     }
 
     fn shell(&self, line: &str) -> Cost {
@@ -284,19 +263,15 @@ impl Bench {
     }
 
     fn etl(&self, arguments: &[&str]) -> Cost {
-        measured(Command::new(ETL).arg("copy").args(arguments).env("XDG_STATE_HOME", &self.folder))
+        copies::etl(&self.folder, arguments)
     }
 
     fn sql(&self, sql: &str) {
-        measured(
-            Command::new("psql").args(["-qX", "-v", "ON_ERROR_STOP=1", &self.url, "-c", sql]).stderr(Stdio::null()),
-        );
+        psql(&self.url, sql);
     }
 
     fn administer(&self, sql: &str) {
-        measured(
-            Command::new("psql").args(["-qX", "-v", "ON_ERROR_STOP=1", &self.server, "-c", sql]).stderr(Stdio::null()),
-        );
+        psql(&self.server, sql);
     }
 
     fn value(&self, sql: &str) -> String {
@@ -312,36 +287,4 @@ fn report(case: &str, cost: Cost, floor: Cost) {
 
 fn shell_once(line: &str) -> Cost {
     measured(Command::new("bash").args(["-c", &format!("set -o pipefail; {line}")]))
-}
-
-fn measured(command: &mut Command) -> Cost {
-    let (before, start) = (children_cpu(), Instant::now());
-    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    let peak_bytes = watch(&mut child);
-    let wall = start.elapsed().as_secs_f64();
-    assert!(child.wait().unwrap().success(), "{command:?} failed");
-    Cost { wall, cpu: children_cpu() - before, peak_bytes }
-}
-
-/// Waits for `child`, looking at its peak memory now and then.
-fn watch(child: &mut Child) -> u64 {
-    let mut peak = 0;
-    let mut pause = Duration::from_micros(200);
-    while child.try_wait().unwrap().is_none() {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-        peak = peak.max(kilobytes.unwrap_or(0) * 1024);
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
-    }
-    peak
-}
-
-/// CPU seconds of all children that have ended: fields 16 and 17 of proc(5)'s stat, in ticks of 1/100 s.
-fn children_cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(13) + ticks(14)) / 100.0
 }

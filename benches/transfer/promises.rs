@@ -4,7 +4,8 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Bench, Cost, ETL, measured, report, shell_once};
+use super::copies::{Cost, ETL, measured};
+use super::{Bench, report, shell_once};
 
 /// Columns of `mixed` that text files give back as they were.
 const TO_CSV: &str = "select id, a, b, t1, t2, t3, t4, amount, ok, d, ts, tz, u, f from mixed";
