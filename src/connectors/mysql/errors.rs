@@ -17,7 +17,11 @@ pub(super) struct ServerReply {
 
 impl fmt::Display for ServerReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server answered {} ({})", self.code, self.state)
+        match self.state.as_str() {
+            // Warnings have none.
+            "" => write!(f, "the server answered {}", self.code),
+            state => write!(f, "the server answered {} ({state})", self.code),
+        }
     }
 }
 
