@@ -29,6 +29,12 @@ pub trait Connector: Debug + Sync {
     /// Its page for users, in Markdown, with the chapters of [`CHAPTERS`]: the `README.md` of its folder.
     fn page(&self) -> &'static str;
 
+    /// What of it no test has run against a real server, by the names of its page; empty where all of it was.
+    /// [`Endpoint::unproven`] says the same of one place.
+    fn unproven(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Every option that [`Connector::endpoint`] understands; another one is an error.
     fn options(&self) -> &'static [OptionDoc];
 

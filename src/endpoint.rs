@@ -19,6 +19,11 @@ pub trait Endpoint: Debug + Send + Sync {
     /// The locator without secrets, for messages and plans.
     fn label(&self) -> String;
 
+    /// Why this place is no proven one, in one sentence: no test has run against a real server of its kind.
+    fn unproven(&self) -> Option<String> {
+        None
+    }
+
     /// The objects whose names match `pattern` (`public.*`, a glob). An empty list is no error.
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>>;
 

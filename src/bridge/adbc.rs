@@ -4,101 +4,20 @@
 //! those on one connection wait for each other: a task has a connection of its own, on a thread of
 //! [`blocking`](super::blocking).
 
-use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 
-use adbc_core::options::{AdbcVersion, IngestMode, OptionDatabase, OptionStatement, OptionValue};
+use adbc_core::options::{IngestMode, ObjectDepth, OptionConnection, OptionDatabase, OptionStatement, OptionValue};
 use adbc_core::{CancelHandle, Connection as _, Database as _, Driver as _, Optionable as _, Statement as _};
 use adbc_driver_manager::{ManagedConnection, ManagedDatabase, ManagedDriver, ManagedStatement};
-use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use arrow::record_batch::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 
-use crate::error::{Error, ErrorKind, Result};
+mod library;
 
 pub use adbc_core::error::Status;
-
-/// Where the library of a driver is looked for, and what is said when it is not there.
-#[derive(Clone, Copy, Debug)]
-pub struct Library {
-    /// The product, for messages.
-    pub product: &'static str,
-    /// The name of the library without prefix and extension: `duckdb` for `libduckdb.so`.
-    pub name: &'static str,
-    /// The function by which a driver is told from any other library.
-    pub entry_point: &'static str,
-    /// The environment variable that names the library, or the folder that it is in.
-    pub variable: &'static str,
-    /// How to get it.
-    pub advice: &'static str,
-}
-
-impl Library {
-    fn file_name(&self) -> OsString {
-        library_name(self.name)
-    }
-
-    /// The driver of this library.
-    ///
-    /// # Errors
-    /// [`NotFound`](ErrorKind::NotFound) when there is no such library, [`Unsupported`](ErrorKind::Unsupported) when it is
-    /// another one or does not load.
-    pub fn driver(&self) -> Result<Driver> {
-        static LOADED: LazyLock<Mutex<HashMap<PathBuf, ManagedDriver>>> = LazyLock::new(Mutex::default);
-        let path = self.place()?;
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(driver) = loaded.get(&path) {
-            return Ok(Driver(driver.clone()));
-        }
-        let entry_point = Some(self.entry_point.as_bytes());
-        let driver = ManagedDriver::load_dynamic_from_filename(&path, entry_point, AdbcVersion::V110)
-            .map_err(|error| self.failed(&path, &Failure::from(error)))?;
-        loaded.insert(path, driver.clone());
-        Ok(Driver(driver))
-    }
-
-    /// Where the library is: where the variable says, next to the program, or wherever the system looks for one of its name.
-    fn place(&self) -> Result<PathBuf> {
-        let file = self.file_name();
-        if let Some(told) = std::env::var_os(self.variable).filter(|told| !told.is_empty()) {
-            let told = PathBuf::from(told);
-            let path = if told.is_dir() { told.join(&file) } else { told };
-            if path.is_file() {
-                return Ok(std::path::absolute(path)?);
-            }
-            let message = format!("{} says that the library of {} is here, and it is not", self.variable, self.product);
-            return Err(Error::new(ErrorKind::NotFound, message).with_hint(self.advice).at("file", path.display()));
-        }
-        let program = std::env::current_exe().ok();
-        let folder = program.as_deref().and_then(Path::parent);
-        let beside = folder.map(|folder| folder.join(&file)).filter(|path| path.is_file());
-        Ok(beside.unwrap_or_else(|| PathBuf::from(file)))
-    }
-
-    fn failed(&self, path: &Path, failure: &Failure) -> Error {
-        let message = &failure.message;
-        let product = self.product;
-        if message.contains("No such file") || message.contains("image not found") {
-            let message = format!("the library of {product}, {}, is not on this machine", self.file_name().display());
-            return Error::new(ErrorKind::NotFound, message).with_hint(self.advice).with_source(failure.clone());
-        }
-        let sentence = if message.contains(self.entry_point) || message.contains("undefined symbol") {
-            format!("this is no library of {product} that speaks ADBC: it has no function {}", self.entry_point)
-        } else {
-            format!("the library of {product} does not load")
-        };
-        let error = Error::new(ErrorKind::Unsupported, sentence).with_hint(self.advice);
-        error.with_source(failure.clone()).at("file", path.display())
-    }
-}
-
-/// The name that the system gives a library: `libduckdb.so`.
-fn library_name(name: &str) -> OsString {
-    OsString::from(format!("{}{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX))
-}
+pub use library::{Library, Search};
 
 /// What a driver says of a call that failed. Its text may hold values: whoever shows it knows the product.
 #[derive(Clone, Debug)]
@@ -135,7 +54,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 /// Result of a call of a driver.
-pub type Outcome<T> = Result<T, Failure>;
+pub type Outcome<T> = std::result::Result<T, Failure>;
 
 /// A loaded driver.
 #[derive(Clone, Debug)]
@@ -226,6 +145,110 @@ impl Connection {
         statement.execute_update()?;
         Ok(())
     }
+
+    /// The columns that `sql` gives. A driver that cannot tell them without running it runs it, and its rows are left.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn columns(&mut self, sql: &str) -> Outcome<SchemaRef> {
+        let mut statement = self.connection.new_statement()?;
+        statement.set_sql_query(sql)?;
+        match statement.execute_schema() {
+            Ok(schema) => return Ok(Arc::new(schema)),
+            Err(error) if error.status == Status::NotImplemented => drop(statement),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.query(sql)?.schema())
+    }
+
+    /// Adds all rows of `batches`, which have the columns `schema`, to `target`.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn fill(
+        &mut self,
+        target: &Place<'_>,
+        fill: Fill,
+        (schema, batches): (SchemaRef, Vec<RecordBatch>),
+    ) -> Outcome<()> {
+        let mut statement = self.connection.new_statement()?;
+        if let Some(catalog) = target.catalog {
+            statement.set_option(OptionStatement::TargetCatalog, OptionValue::from(catalog))?;
+        }
+        if let Some(schema) = target.schema {
+            statement.set_option(OptionStatement::TargetDbSchema, OptionValue::from(schema))?;
+        }
+        statement.set_option(OptionStatement::TargetTable, OptionValue::from(target.table))?;
+        let mode = match fill {
+            Fill::Create => IngestMode::Create,
+            Fill::Append => IngestMode::Append,
+        };
+        statement.set_option(OptionStatement::IngestMode, mode.into())?;
+        statement.bind_stream(Box::new(RecordBatchIterator::new(batches.into_iter().map(Ok), schema)))?;
+        statement.execute_update()?;
+        Ok(())
+    }
+
+    /// Begins a transaction; when it ends the next one begins.
+    ///
+    /// # Errors
+    /// What the driver says: [`Status::NotImplemented`] and others where there are no transactions.
+    pub fn begin(&mut self) -> Outcome<()> {
+        Ok(self.connection.set_option(OptionConnection::AutoCommit, OptionValue::from(false))?)
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn commit(&mut self) -> Outcome<()> {
+        Ok(self.connection.commit()?)
+    }
+
+    /// Rolls the transaction back.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn rollback(&mut self) -> Outcome<()> {
+        Ok(self.connection.rollback()?)
+    }
+
+    /// Product, driver and their versions, as the specification lays them out: a code and a value in each row.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn info(&mut self) -> Outcome<Vec<RecordBatch>> {
+        self.connection.get_info(None)?.map(|batch| batch.map_err(Failure::from)).collect()
+    }
+
+    /// Catalogs, their schemas and the tables in these, as the specification nests them.
+    ///
+    /// # Errors
+    /// What the driver says.
+    pub fn tables(&mut self) -> Outcome<Vec<RecordBatch>> {
+        let objects = self.connection.get_objects(ObjectDepth::Tables, None, None, None, None, None)?;
+        objects.map(|batch| batch.map_err(Failure::from)).collect()
+    }
+}
+
+/// A table that takes rows; what is not named is the connection's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// Its catalog.
+    pub catalog: Option<&'a str>,
+    /// Its schema.
+    pub schema: Option<&'a str>,
+    /// Its own name.
+    pub table: &'a str,
+}
+
+/// What a table is before it takes rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// It is made, with types that the driver chooses.
+    Create,
+    /// It is there.
+    Append,
 }
 
 /// The rows of a statement. Its connection does nothing else meanwhile.

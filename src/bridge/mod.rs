@@ -1,9 +1,11 @@
 //! Doors out of async Rust over Arrow 59: to the processor pool, to drivers that block, to ADBC, to servers, and to C.
 
-#[cfg(feature = "duckdb")]
+#[cfg(any(feature = "adbc", feature = "duckdb"))]
 pub mod adbc;
 pub mod blocking;
 pub mod cpu;
+#[cfg(any(feature = "adbc", feature = "duckdb"))]
+pub mod cut;
 pub mod ffi;
 pub mod login;
 pub mod process;

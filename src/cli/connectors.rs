@@ -24,10 +24,18 @@ fn list() -> String {
     let rows: Vec<Vec<String>> = CONNECTORS
         .iter()
         .map(|connector| {
-            vec![connector.name().to_owned(), connector.aliases().join(", "), connector.summary().to_owned()]
+            vec![
+                connector.name().to_owned(),
+                connector.aliases().join(", "),
+                connector.summary().to_owned(),
+                connector.unproven().join(", "),
+            ]
         })
         .collect();
-    format!("{}\n'etl connectors NAME' shows the page of one.\n", table::aligned(&["name", "also", "what"], &rows, ""))
+    format!(
+        "{}\n'etl connectors NAME' shows the page of one.\n",
+        table::aligned(&["name", "also", "what", "unproven"], &rows, "")
+    )
 }
 
 fn described(connector: &dyn Connector) -> serde_json::Value {
@@ -49,6 +57,7 @@ fn described(connector: &dyn Connector) -> serde_json::Value {
         "name": connector.name(),
         "aliases": connector.aliases(),
         "summary": connector.summary(),
+        "unproven": connector.unproven(),
         "options": options,
     })
 }

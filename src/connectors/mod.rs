@@ -3,6 +3,8 @@
 use crate::connector::Connector;
 use crate::error::{Error, ErrorKind, Result};
 
+#[cfg(feature = "adbc")]
+pub mod adbc;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
 #[cfg(feature = "duckdb")]
@@ -20,6 +22,8 @@ mod tests;
 
 /// All connectors of this build.
 pub const CONNECTORS: &[&dyn Connector] = &[
+    #[cfg(feature = "adbc")]
+    &adbc::Adbc,
     #[cfg(feature = "clickhouse")]
     &clickhouse::Clickhouse,
     #[cfg(feature = "duckdb")]

@@ -27,6 +27,9 @@ pub mod sqlite {}
 #[doc = include_str!("duckdb.md")]
 pub mod duckdb {}
 
+#[doc = include_str!("adbc.md")]
+pub mod adbc {}
+
 #[doc = include_str!("types.md")]
 #[doc = ""]
 #[doc = include_str!("type-matrix.md")]

@@ -85,10 +85,14 @@ impl Between {
 
 /// Plans `job` without changing anything. Pre-SQL is not run: what it would change is not seen.
 pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
+    let mut unproven: Vec<String> =
+        std::iter::once(&between.source).chain(between.targets()).filter_map(|place| place.unproven()).collect();
+    unproven.dedup();
     let opened = Opened::open(job, between, Past::default()).await?;
     let agreed = opened.agree(job, &[]).await;
     opened.session.close().await?;
     let mut report = opened.report(job, &agreed?)?;
+    report.notes.extend(unproven.into_iter().map(|why| format!("unproven: {why}")));
     if !job.pre_sql.is_empty() {
         report.notes.push("pre-SQL was not run for this plan: what it changes is not seen here".to_owned());
     }

@@ -11,6 +11,8 @@
     reason = "tests read better so"
 )]
 
+#[cfg(feature = "adbc")]
+mod adbc;
 mod also;
 mod avro;
 mod bad_input;

@@ -131,6 +131,16 @@ for row in rows.fetchall() if rows.description else []:
     print('|'.join('' if value is None else str(value) for value in row))
 ";
 
+/// The library of the ADBC driver `name`, in the folders that `tests/run` names.
+pub(crate) fn adbc_driver(name: &str) -> std::path::PathBuf {
+    let Some(folders) = std::env::var_os("ETL_TEST_ADBC") else {
+        panic!("this test needs drivers of ADBC: run it by `tests/run`, which installs them");
+    };
+    let file = format!("libadbc_driver_{name}.so");
+    let mut paths = std::env::split_paths(&folders).map(|folder| folder.join(&file));
+    paths.find(|path| path.is_file()).unwrap_or_else(|| panic!("ETL_TEST_ADBC has no {file}"))
+}
+
 /// What DuckDB's own client for Python prints for the last of the statements in `sql`: rows with fields parted by `|`, NULL as
 /// nothing. Fails on any SQL error.
 pub(crate) fn duckdb(database: &Path, sql: &str) -> String {

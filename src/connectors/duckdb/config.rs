@@ -1,11 +1,12 @@
 //! The options of one database file.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::bridge::adbc::Library;
+use crate::bridge::adbc::{Library, Search};
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -19,12 +20,14 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
 
 /// DuckDB's library.
 pub(super) const LIBRARY: Library = Library {
-    product: "DuckDB",
-    name: "duckdb",
-    entry_point: "duckdb_adbc_init",
-    variable: "DUCKDB_LIB",
-    advice: "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, into a \
-             folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
+    product: Cow::Borrowed("DuckDB"),
+    name: Cow::Borrowed("duckdb"),
+    entry_point: Some(Cow::Borrowed("duckdb_adbc_init")),
+    search: Search::Variable("DUCKDB_LIB"),
+    advice: Cow::Borrowed(
+        "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, into a \
+         folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
+    ),
 };
 
 /// One database file.

@@ -28,6 +28,24 @@ const SHOWN: [&str; 18] = [
 /// Keys whose values are surely secret end in one of these: the key itself may be seen.
 const SECRET: [&str; 7] = ["password", "passwd", "pass", "pwd", "secret", "token", "key"];
 
+/// The scheme behind which a driver of ADBC stands, and its options.
+const DRIVERS: &str = "adbc";
+/// Ends of the names of a driver's options that say where it goes: these may be seen, and tell one place from another.
+const PLACES: [&str; 12] = [
+    "host",
+    "port",
+    "username",
+    "user",
+    "account",
+    "db",
+    "database",
+    "schema",
+    "warehouse",
+    "role",
+    "project_id",
+    "dataset_id",
+];
+
 /// What a hidden value looks like.
 const MASK: &str = "***";
 
@@ -38,6 +56,9 @@ const MASK: &str = "***";
 /// is hidden: rather too much than too little.
 pub fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once(':') else { return url.to_owned() };
+    if scheme == DRIVERS {
+        return format!("{scheme}:{}", mask_driver(rest));
+    }
     if let Some(rest) = rest.strip_prefix("//") {
         return format!("{scheme}://{}", mask_url(rest));
     }
@@ -106,6 +127,41 @@ fn mask_pair(pair: &str) -> String {
         key if SHOWN.contains(&key) && !value.contains(['@', '?']) => format!("{key}={value}"),
         key if is_secret(key) && key.chars().all(|c| c.is_ascii_lowercase() || c == '_') => format!("{key}={MASK}"),
         _ => MASK.to_owned(),
+    }
+}
+
+/// A driver and its options, one of which is a URI.
+fn mask_driver(rest: &str) -> String {
+    let (driver, query) = split_query(rest);
+    let driver = if driver.contains("://") || driver.contains('@') { MASK } else { driver };
+    let Some(query) = query else { return driver.to_owned() };
+    let is_place = |key: &str| ["uri", "path"].contains(&key);
+    // An `&` that was not escaped may have parted a password.
+    let odd = |pair: &str| pair.split_once('=').is_none_or(|(key, value)| value.contains('@') && !is_place(key));
+    if query.split('&').any(odd) {
+        return format!("{driver}?{MASK}");
+    }
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((key, value)) if is_place(key) => format!("{key}={}", mask_place(&percent_decode(value))),
+        Some((key, value)) if PLACES.iter().any(|end| key.ends_with(end)) => format!("{key}={value}"),
+        _ => mask_pair(pair),
+    });
+    format!("{driver}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// What a driver is told of where to go: a URL, a file, words such as `host=db`, or `user:password@account/database`.
+fn mask_place(text: &str) -> String {
+    if text.contains("://") {
+        return mask(text);
+    }
+    let (head, query) = split_query(text);
+    if query.is_some_and(|query| query.contains('@')) {
+        return MASK.to_owned();
+    }
+    match head.rsplit_once('@') {
+        Some((_, place)) => format!("{MASK}@{place}"),
+        None if head.contains('=') => mask_words(text),
+        None => format!("{head}{}", mask_query(query)),
     }
 }
 

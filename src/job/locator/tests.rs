@@ -178,6 +178,16 @@ fn passwords_are_masked() {
         ("postgres:password='s3 cret", "postgres:password=***"),
         ("gen:id:seq,price:decimal(10,2)?rows=10", "gen:id:seq,price:decimal(10,2)?rows=10"),
         ("orders.csv", "orders.csv"),
+        ("adbc:sqlite?uri=shop.db", "adbc:sqlite?uri=shop.db"),
+        ("adbc:postgresql?uri=postgresql://ada:s3@cret@db/shop", "adbc:postgresql?uri=postgresql://ada:***@db/shop"),
+        ("adbc:postgresql?uri=postgresql://ada:12&3@db/shop", "adbc:postgresql?***"),
+        ("adbc:postgresql?uri=host=db password=s3cret", "adbc:postgresql?uri=host=db password=***"),
+        ("adbc:snowflake?uri=ada:s3cret@account/db&a.b=s3cret", "adbc:snowflake?uri=***@account/db&***"),
+        (
+            "adbc:snowflake?adbc.snowflake.sql.account=a&password=s3cret",
+            "adbc:snowflake?adbc.snowflake.sql.account=a&password=***",
+        ),
+        ("adbc:postgresql://ada:s3cret@db", "adbc:***"),
     ];
     for (text, masked) in table {
         assert_eq!(mask(text), masked, "{text}");
