@@ -13,7 +13,6 @@ use super::answer::{Answer, Decoding, Pieces};
 use super::catalog::{Column as Known, Origin, Relation};
 use super::config::{Compress, Config, CutBy};
 use super::connect::Server;
-use super::cut::Cutter;
 use super::ddl::ORDER;
 use super::decode::decode;
 use super::name::identifier;
@@ -24,6 +23,7 @@ use super::typemap::{Kind, Type};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, with_metadata};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::ClickHouse;
@@ -155,7 +155,8 @@ impl Source for ChSource {
         let types = types.map_err(|error| self.place(error))?;
         let select = Select::of(&self.relation.sql(), &scan.schema, types, &conditions, scan.limit.filter(|_| exact));
         let server = &self.shared.server;
-        let reading = Reading::begin(server, select, Some(Cutter::new(scan))).await;
+        let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
+        let reading = Reading::begin(server, select, Some(cutter)).await;
         let mut reading = reading.map_err(|error| self.place(error))?;
         // The first rows are there, so the query has begun, and with it the parts that it reads.
         reading.fill().await.map_err(|error| self.place(error))?;
@@ -341,16 +342,20 @@ impl Work {
         decoding.feed(pieces, |batch| {
             let decoded = select.decoded(&batch, *rows)?;
             *rows += decoded.num_rows() as u64;
-            if let Some(cutter) = cutter {
-                return cutter.add(decoded, full);
-            }
-            full.push_back(decoded);
+            let Some(cutter) = cutter else {
+                full.push_back(decoded);
+                return Ok(());
+            };
+            cutter.add(decoded, |batch| {
+                full.push_back(batch);
+                true
+            })?;
             Ok(())
         })?;
         if last {
             decoding.finish()?;
             if let Some(cutter) = cutter {
-                cutter.end(full)?;
+                full.extend(cutter.end()?);
             }
         }
         Ok(())

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
@@ -21,6 +20,7 @@ use crate::attempt::Attempt;
 use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::{Dialect as _, DuckDb};
@@ -32,8 +32,6 @@ const GROUP_ROWS: u64 = 122_880;
 const MOST_SPLITS: u64 = 10_000;
 /// Rows by which the width of a row is judged.
 const SAMPLE_ROWS: usize = 2000;
-/// Offsets of text are 32 bits wide.
-const MOST_BATCH_BYTES: usize = 1 << 30;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -160,7 +158,7 @@ impl Source for DuckdbSource {
         let (conditions, exact) = conditions(&described.relation, scan, &detail.range)?;
         let limit = scan.limit.filter(|_| exact);
         let select = Select::new(&described.relation, &scan.schema, &conditions, limit)?;
-        let cutter = Cutter::new(scan);
+        let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
         let lease = self.pool.lease().await?;
         let pool = Arc::clone(&self.pool);
         let stream = lease
@@ -343,85 +341,8 @@ impl Select {
             wanted = cutter.add(batch, |batch| outlet.send(batch))?;
             Ok(wanted)
         })?;
-        if wanted {
-            cutter.end(|batch| outlet.send(batch))?;
-        }
-        Ok(())
-    }
-}
-
-/// Joins and cuts batches to the rows and bytes of a scan.
-struct Cutter {
-    schema: SchemaRef,
-    most_rows: usize,
-    most_bytes: usize,
-    held: Vec<RecordBatch>,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Cutter {
-    fn new(scan: &Scan) -> Self {
-        Self {
-            schema: Arc::clone(&scan.schema),
-            most_rows: scan.batch_rows.max(1),
-            most_bytes: scan.batch_bytes.clamp(1, MOST_BATCH_BYTES),
-            held: Vec::new(),
-            rows: 0,
-            bytes: 0,
-        }
-    }
-
-    /// Takes `batch` in, and sends what is full. `false` when nobody reads any more.
-    fn add(&mut self, batch: RecordBatch, send: impl Fn(RecordBatch) -> bool) -> Result<bool> {
-        let mut rest = batch;
-        while rest.num_rows() > 0 {
-            let (count, bytes) = self.fitting(&rest);
-            self.held.push(rest.slice(0, count));
-            self.rows += count;
-            self.bytes += bytes;
-            rest = rest.slice(count, rest.num_rows() - count);
-            if (self.rows >= self.most_rows || self.bytes >= self.most_bytes) && !send(self.take()?) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// How many of the first rows of `batch` still have room, and their bytes: the row that fills it is in.
-    fn fitting(&self, batch: &RecordBatch) -> (usize, usize) {
-        let most = batch.num_rows().min(self.most_rows - self.rows);
-        let room = self.most_bytes - self.bytes;
-        let bytes = |count: usize| batch_bytes(&batch.slice(0, count));
-        let all = bytes(most);
-        if all <= room {
-            return (most, all);
-        }
-        let (mut few, mut many) = (0, most);
-        while many - few > 1 {
-            let middle = few + (many - few) / 2;
-            if bytes(middle) < room { few = middle } else { many = middle }
-        }
-        (many, bytes(many).max(room))
-    }
-
-    fn take(&mut self) -> Result<RecordBatch> {
-        let held = std::mem::take(&mut self.held);
-        (self.rows, self.bytes) = (0, 0);
-        Ok(match held.as_slice() {
-            [one] => one.clone(),
-            _ if self.schema.fields().is_empty() => {
-                let count = held.iter().map(RecordBatch::num_rows).sum();
-                let options = RecordBatchOptions::new().with_row_count(Some(count));
-                RecordBatch::try_new_with_options(Arc::clone(&self.schema), Vec::new(), &options)?
-            }
-            _ => concat_batches(&self.schema, &held)?,
-        })
-    }
-
-    fn end(&mut self, send: impl Fn(RecordBatch) -> bool) -> Result<()> {
-        if self.rows > 0 {
-            send(self.take()?);
+        if wanted && let Some(rest) = cutter.end()? {
+            outlet.send(rest);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Joins and cuts batches to the rows and bytes of a scan.
+//! Joins and cuts batches to the rows and bytes that are asked for.
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
@@ -6,14 +6,13 @@ use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
 use crate::schema::batch_bytes;
-use crate::source::Scan;
 
 /// Offsets of text are 32 bits wide.
 const MOST_BATCH_BYTES: usize = 1 << 30;
 
 /// Batches on their way to the size that is wanted.
 #[derive(Debug)]
-pub(super) struct Cutter {
+pub struct Cutter {
     schema: SchemaRef,
     most_rows: usize,
     most_bytes: usize,
@@ -23,19 +22,20 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    pub(super) fn new(scan: &Scan) -> Self {
+    /// Makes batches of `schema` with at most `rows` rows, which end at the first row that reaches `bytes` bytes.
+    pub fn new(schema: SchemaRef, rows: usize, bytes: usize) -> Self {
         Self {
-            schema: scan.schema.clone(),
-            most_rows: scan.batch_rows.max(1),
-            most_bytes: scan.batch_bytes.clamp(1, MOST_BATCH_BYTES),
+            schema,
+            most_rows: rows.max(1),
+            most_bytes: bytes.clamp(1, MOST_BATCH_BYTES),
             held: Vec::new(),
             rows: 0,
             bytes: 0,
         }
     }
 
-    /// Takes `batch` in, and puts what is full into `full`.
-    pub(super) fn add(&mut self, batch: RecordBatch, full: &mut impl Extend<RecordBatch>) -> Result<()> {
+    /// Takes `batch` in, and sends what is full. `false` as soon as `send` says so: nobody reads any more.
+    pub fn add(&mut self, batch: RecordBatch, mut send: impl FnMut(RecordBatch) -> bool) -> Result<bool> {
         let mut rest = batch;
         while rest.num_rows() > 0 {
             let (count, bytes) = self.fitting(&rest);
@@ -43,19 +43,16 @@ impl Cutter {
             self.rows += count;
             self.bytes += bytes;
             rest = rest.slice(count, rest.num_rows() - count);
-            if self.rows >= self.most_rows || self.bytes >= self.most_bytes {
-                full.extend([self.take()?]);
+            if (self.rows >= self.most_rows || self.bytes >= self.most_bytes) && !send(self.take()?) {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// What is left.
-    pub(super) fn end(&mut self, full: &mut impl Extend<RecordBatch>) -> Result<()> {
-        if self.rows > 0 {
-            full.extend([self.take()?]);
-        }
-        Ok(())
+    /// What is left; none where nothing is.
+    pub fn end(&mut self) -> Result<Option<RecordBatch>> {
+        (self.rows > 0).then(|| self.take()).transpose()
     }
 
     /// How many of the first rows of `batch` still have room, and their bytes: the row that fills it is in.
@@ -98,20 +95,30 @@ mod tests {
 
     use super::*;
 
+    /// Rows of the batches that `batches` become.
+    fn cut(batches: &[RecordBatch], rows: usize, bytes: usize) -> Vec<usize> {
+        let mut full = Vec::new();
+        let mut cutter = Cutter::new(batches[0].schema(), rows, bytes);
+        for batch in batches {
+            let taken = |batch: RecordBatch| {
+                full.push(batch.num_rows());
+                true
+            };
+            assert!(cutter.add(batch.clone(), taken).unwrap());
+        }
+        full.extend(cutter.end().unwrap().map(|batch| batch.num_rows()));
+        assert!(cutter.end().unwrap().is_none());
+        full
+    }
+
     #[test]
     fn batches_have_the_rows_that_are_wanted() {
         let numbers: ArrayRef = Arc::new((0..10).collect::<Int64Array>());
         let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
-        let scan =
-            Scan { schema: batch.schema(), filters: Vec::new(), limit: None, batch_rows: 4, batch_bytes: 1 << 20 };
-        let (mut cutter, mut full) = (Cutter::new(&scan), Vec::new());
-        cutter.add(batch.clone(), &mut full).unwrap();
-        cutter.add(batch.slice(0, 1), &mut full).unwrap();
-        cutter.end(&mut full).unwrap();
-        assert_eq!(full.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [4, 4, 3]);
+        assert_eq!(cut(&[batch.clone(), batch.slice(0, 1)], 4, 1 << 20), [4, 4, 3]);
         // A row has eight bytes, and the one that fills a batch is in.
-        let (mut cutter, mut full) = (Cutter::new(&Scan { batch_rows: 100, batch_bytes: 20, ..scan }), Vec::new());
-        cutter.add(batch, &mut full).unwrap();
-        assert_eq!(full.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [3, 3, 3]);
+        assert_eq!(cut(std::slice::from_ref(&batch), 100, 20), [3, 3, 3, 1]);
+        let mut cutter = Cutter::new(batch.schema(), 4, 1 << 20);
+        assert!(!cutter.add(batch, |_| false).unwrap(), "nobody reads any more");
     }
 }
