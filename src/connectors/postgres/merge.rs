@@ -47,18 +47,9 @@ impl Merging {
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for a key that is not written, [`Permission`](ErrorKind::Permission) and
     /// [`Constraint`](ErrorKind::Constraint) where rows may not be updated or deleted.
-    pub(super) fn new(merge: Merge, mode: &WriteMode, table: Option<&Table>, copied: &[Column]) -> Result<Self> {
-        let Merge { key, duplicates } = merge;
-        let order = match &duplicates {
-            Duplicates::Refuse => None,
-            Duplicates::First(column) | Duplicates::Last(column) => Some(column),
-        };
-        for name in key.iter().chain(order) {
-            if copied.iter().all(|column| column.name != *name) {
-                let message = format!("the target takes no column {name:?}, by which rows were to be merged");
-                return Err(Error::new(ErrorKind::Usage, message).with_hint("check --key and --order-by"));
-            }
-        }
+    pub(super) fn new(merge: &Merge, mode: &WriteMode, table: Option<&Table>, copied: &[Column]) -> Result<Self> {
+        let is_copied = |name: &str| copied.iter().any(|column| column.name == name);
+        let Merge { key, duplicates } = merge.within(|name| is_copied(name).then(|| name.to_owned()))?;
         let absent = mode.absent();
         if let Some(table) = table {
             check(table, absent)?;

@@ -31,22 +31,9 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// How rows are merged by `merge`, of which the key is settled; `target` gives the target's name of a column.
-    ///
-    /// # Errors
-    /// [`Usage`](ErrorKind::Usage) for a column that is not written.
-    pub(super) fn new(merge: &Merge, mode: &WriteMode, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let target = |name: &String| {
-            let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
-            target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
-        };
-        let duplicates = match &merge.duplicates {
-            Duplicates::Refuse => Duplicates::Refuse,
-            Duplicates::First(column) => Duplicates::First(target(column)?),
-            Duplicates::Last(column) => Duplicates::Last(target(column)?),
-        };
-        let key = merge.key.iter().map(target).collect::<Result<_>>()?;
-        Ok(Self { key, duplicates, absent: mode.absent() })
+    /// How rows are merged by `merge`, which has the names of the target.
+    pub(super) fn new(merge: Merge, mode: &WriteMode) -> Self {
+        Self { key: merge.key, duplicates: merge.duplicates, absent: mode.absent() }
     }
 
     /// What the user should know.
