@@ -232,12 +232,11 @@ impl Select {
     fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
         let column = |((declared, array), field): ((&Type, _), &Arc<Field>)| {
             decode(declared, array).map_err(|misfit| {
-                let error = Error::new(ErrorKind::Value, misfit.why);
-                let error = match declared.kind {
+                let error = misfit.unread(field.name(), before);
+                match declared.kind {
                     Kind::Text => error.with_hint("read Strings as bytes with ?strings=binary in the locator"),
                     _ => error,
-                };
-                error.at("column", field.name()).at("row", before + misfit.row as u64 + 1)
+                }
             })
         };
         let columns = self.types.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);

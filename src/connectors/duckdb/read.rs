@@ -321,12 +321,7 @@ impl Select {
 
     fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
         let column = |((kind, array), field): ((&Kind, _), &Arc<Field>)| {
-            decode(kind, array).map_err(|misfit| {
-                Error::new(ErrorKind::Value, misfit.why)
-                    .at("column", field.name())
-                    .at("row", before + misfit.row as u64 + 1)
-                    .at("table", &self.object)
-            })
+            decode(kind, array).map_err(|misfit| misfit.unread(field.name(), before).at("table", &self.object))
         };
         let columns = self.kinds.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
         let columns = columns.collect::<Result<Vec<_>>>()?;
