@@ -7,6 +7,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray as _, BooleanArray, Decimal256Array, FixedSizeBinaryArray, FixedSizeListArray, ListArray,
     MapArray, PrimitiveArray, RecordBatch, StructArray,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Decimal256Type, i256};
 use arrow::error::ArrowError;
@@ -126,8 +127,9 @@ pub fn nested(
     match wanted {
         DataType::List(field) => {
             let lists = array.as_list_opt::<i32>().ok_or_else(odd)?;
-            let values = child(0, lists.values()).map_err(|misfit| misfit.of_list(lists.offsets()))?;
-            made(ListArray::try_new(Arc::clone(field), lists.offsets().clone(), values, lists.nulls().cloned()), odd)
+            let span = Span::of(lists.offsets());
+            let values = span.of_values(0, lists.values(), &child)?;
+            made(ListArray::try_new(Arc::clone(field), span.offsets, values, lists.nulls().cloned()), odd)
         }
         DataType::FixedSizeList(field, count) => {
             let lists = array.as_fixed_size_list_opt().ok_or_else(odd)?;
@@ -144,14 +146,39 @@ pub fn nested(
         }
         DataType::Map(field, _) => {
             let maps = array.as_map_opt().ok_or_else(odd)?;
-            let of = |place, column: &ArrayRef| child(place, column).map_err(|misfit| misfit.of_list(maps.offsets()));
-            let columns = vec![of(0, maps.keys())?, of(1, maps.values())?];
+            let span = Span::of(maps.offsets());
+            let columns = vec![span.of_values(0, maps.keys(), &child)?, span.of_values(1, maps.values(), &child)?];
             let DataType::Struct(fields) = field.data_type() else { return Err(odd()) };
             let entries = StructArray::try_new(fields.clone(), columns, None).map_err(|_| odd())?;
             let nulls = maps.nulls().cloned();
-            made(MapArray::try_new(Arc::clone(field), maps.offsets().clone(), entries, nulls, false), odd)
+            made(MapArray::try_new(Arc::clone(field), span.offsets, entries, nulls, false), odd)
         }
         _ => Err(odd()),
+    }
+}
+
+/// Which elements the lists of a column have. A slice of lists shares the elements of all others, and they may not fit.
+struct Span {
+    first: usize,
+    count: usize,
+    /// The offsets, counted from the first of them on.
+    offsets: OffsetBuffer<i32>,
+}
+
+impl Span {
+    fn of(offsets: &OffsetBuffer<i32>) -> Self {
+        let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+        let offsets = match first {
+            0 => offsets.clone(),
+            _ => OffsetBuffer::new(offsets.iter().map(|offset| offset - first).collect()),
+        };
+        Self { first: first as usize, count: (last - first) as usize, offsets }
+    }
+
+    /// The elements in `values`, as `child` makes them.
+    fn of_values(&self, place: usize, values: &ArrayRef, child: impl Fn(usize, &ArrayRef) -> Fit) -> Fit {
+        let values = values.slice(self.first, self.count);
+        child(place, &values).map_err(|misfit| misfit.of_list(&self.offsets))
     }
 }
 
@@ -248,6 +275,9 @@ mod tests {
         let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
         let within = |array: &ArrayRef| nested(array, lists.data_type(), |_, items| small(items), odd);
         assert_eq!(within(&lists).unwrap_err(), Misfit { row: 2, why: "it is large".to_owned() });
+        let (before, after) = (lists.slice(0, 2), lists.slice(2, 1));
+        assert_eq!(&within(&before).unwrap(), &before);
+        assert_eq!(within(&after).unwrap_err().row, 0);
         let other = nested(&lists, &DataType::Int64, |_, items| small(items), odd);
         assert_eq!(other.unwrap_err(), odd(&lists));
     }
