@@ -5,6 +5,7 @@ pub mod adbc;
 pub mod blocking;
 pub mod cpu;
 pub mod ffi;
+pub mod idle;
 pub mod login;
 pub mod process;
 pub mod tls;

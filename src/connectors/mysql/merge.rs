@@ -16,6 +16,7 @@ use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
+use crate::sql::merge::OTHER_KEY;
 
 /// The column of the table beside that numbers its rows as they come.
 pub(super) const ROW: &str = "etl_row";
@@ -212,9 +213,7 @@ impl Merging {
 /// The key decides which row is replaced: another unique index that refuses a row is a conflict that it does not solve.
 fn refused(error: Error) -> Error {
     match errors::code_of(&error) {
-        Some(code::DUPLICATE) => error.with_hint(
-            "a row has another key and the same value there: mend the rows, or merge by that column with --key",
-        ),
+        Some(code::DUPLICATE) => error.with_hint(OTHER_KEY),
         _ => error,
     }
 }

@@ -16,6 +16,8 @@ use super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
+use crate::sql::dialect::Postgres;
+use crate::sql::merge;
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -141,13 +143,7 @@ impl Merging {
 
     /// Rows of `stage` with their place among those of the same key, from 1; without an order all are first.
     fn ranked(&self, stage: &str) -> String {
-        let order = match &self.duplicates {
-            Duplicates::Refuse => String::new(),
-            Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", identifier(column)),
-            Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", identifier(column)),
-        };
-        let key = self.key_list();
-        format!("SELECT ctid AS place, {key}, rank() OVER (PARTITION BY {key} {order}) AS rank FROM {stage}")
+        merge::ranked(&Postgres, (stage, "ctid"), &self.key, &self.duplicates)
     }
 
     /// Leaves one row of each key in `stage` and gives the number of those that went.
@@ -230,5 +226,5 @@ fn other_index(error: Error) -> Error {
     if errors::state(&error) != Some("23505") {
         return error;
     }
-    error.with_hint("a row has another key and the same value there: mend the rows, or merge by that column with --key")
+    error.with_hint(merge::OTHER_KEY)
 }

@@ -56,16 +56,7 @@ impl Sums {
             return Verdict::Unequal(message);
         }
         let (Some(found), Some(wanted)) = (&self.columns, &wanted.columns) else { return Verdict::Equal };
-        let columns = schema.fields().iter().zip(found.iter().zip(wanted));
-        let names: Vec<&str> =
-            columns.filter(|(_, (found, wanted))| found != wanted).map(|(field, _)| field.name().as_str()).collect();
-        if names.is_empty() {
-            return Verdict::Equal;
-        }
-        Verdict::Unequal(format!(
-            "the transaction holds other values than were sent, in the columns {}",
-            names.join(", ")
-        ))
+        Verdict::compare("the transaction holds", schema.fields(), (found, wanted))
     }
 }
 
