@@ -8,4 +8,5 @@ pub mod ffi;
 pub mod idle;
 pub mod login;
 pub mod process;
+pub mod readers;
 pub mod tls;

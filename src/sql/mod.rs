@@ -7,6 +7,7 @@ pub mod beside;
 pub mod columns;
 pub mod ddl;
 pub mod dialect;
+pub mod file;
 pub mod filter;
 pub mod keyset;
 pub mod merge;
