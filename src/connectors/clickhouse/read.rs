@@ -27,7 +27,7 @@ use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, with_metadata};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::ClickHouse;
-use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+use crate::sql::filter::{self, Column, Columns, Compares};
 
 /// Bytes of a block that the server hands out.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -142,15 +142,8 @@ impl Source for ChSource {
         let place: Place = serde_json::from_value(split.detail.clone())?;
         let schema = self.relation.schema().map_err(|error| self.place(error))?;
         let facts = Facts { schema: &schema, relation: &self.relation };
-        let mut exact = true;
-        let mut conditions: Vec<String> = place.condition().into_iter().collect();
-        for filter in &scan.filters {
-            let Some(translated) = to_sql(filter, &facts, &ClickHouse) else {
-                return Err(Error::new(ErrorKind::Internal, "clickhouse was given a filter that it had not taken"));
-            };
-            exact &= translated.exactness == Pushdown::Exact;
-            conditions.push(translated.sql);
-        }
+        let (filters, exact) = filter::conditions(&scan.filters, &facts, &ClickHouse)?;
+        let conditions: Vec<String> = place.condition().into_iter().chain(filters).collect();
         let types = scan.schema.fields().iter().map(|field| self.relation.declared(field)).collect::<Result<Vec<_>>>();
         let types = types.map_err(|error| self.place(error))?;
         let select = Select::of(&self.relation.sql(), &scan.schema, types, &conditions, scan.limit.filter(|_| exact));

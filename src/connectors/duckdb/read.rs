@@ -24,7 +24,7 @@ use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::{Dialect as _, DuckDb};
-use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
@@ -144,7 +144,7 @@ impl Source for DuckdbSource {
         let split = |(id, range): (usize, &KeyRange)| {
             let detail = serde_json::to_value(Detail { range: *range })?;
             let bytes = rows.map(|rows| rows.saturating_mul(described.row_bytes));
-            Ok(Split { id: id as u32, source: 0, rows, bytes, place: place(range), detail })
+            Ok(Split { id: id as u32, source: 0, rows, bytes, place: range.shown("row ids"), detail })
         };
         let splits = ranges.iter().enumerate().map(split).collect::<Result<Vec<_>>>()?;
         // One range means all rows at any time; a row gets another id where the file is written anew.
@@ -219,16 +219,6 @@ fn ranges(
         goal.split_bytes
     ));
     KeyRange::between(&borders)
-}
-
-/// Where `range` lies, in words; none for the whole table.
-fn place(range: &KeyRange) -> Option<String> {
-    match (range.low, range.high) {
-        (None, None) => None,
-        (None, Some(high)) => Some(format!("row ids below {high}")),
-        (Some(low), None) => Some(format!("row ids from {low} on")),
-        (Some(low), Some(high)) => Some(format!("row ids {low} to {}", high - 1)),
-    }
 }
 
 /// What filters may know of the columns of a shape.
@@ -347,14 +337,6 @@ impl Select {
 fn conditions(relation: &Relation, scan: &Scan, range: &KeyRange) -> Result<(Vec<String>, bool)> {
     let schema = relation.schema()?;
     let facts = Facts { schema: &schema, relation: Some(relation) };
-    let mut exact = true;
-    let mut conditions: Vec<String> = range.condition("rowid").into_iter().collect();
-    for filter in &scan.filters {
-        let Some(translated) = to_sql(filter, &facts, &DuckDb) else {
-            return Err(Error::new(ErrorKind::Internal, "duckdb was given a filter that it had not taken"));
-        };
-        exact &= translated.exactness == Pushdown::Exact;
-        conditions.push(translated.sql);
-    }
-    Ok((conditions, exact))
+    let (filters, exact) = filter::conditions(&scan.filters, &facts, &DuckDb)?;
+    Ok((range.condition("rowid").into_iter().chain(filters).collect(), exact))
 }
