@@ -1,6 +1,32 @@
-//! What stands beside a target while a run writes: its names, and what to say where it is gone.
+//! What stands beside a target while a run writes: its names, what to say where it is gone, and what it finds in the target.
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
+use crate::sink::WriteMode;
+
+/// What happens to the rows that are there when others become visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Before {
+    /// There must be none.
+    Refuse,
+    /// They stay.
+    Keep,
+    /// They are deleted in the same transaction.
+    Empty,
+}
+
+impl Before {
+    /// What `mode` means for a table that is there.
+    pub fn of(mode: &WriteMode) -> Self {
+        match mode {
+            WriteMode::Create => Self::Refuse,
+            WriteMode::Truncate | WriteMode::Replace => Self::Empty,
+            _ => Self::Keep,
+        }
+    }
+}
 
 /// A digest for names: FNV-1a, the same in every build and process, which the standard hasher does not promise.
 pub fn digest(text: &str) -> u64 {

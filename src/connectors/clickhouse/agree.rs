@@ -9,7 +9,7 @@ use super::catalog::{Column, DefaultKind, Relation, Table};
 use super::ddl::{NewColumn, NewTable, order_for, sorts};
 use super::name::{Name, check_name};
 use super::split::HIDDEN;
-use super::stage::{Action, Before, Detail, Swap, has_rows};
+use super::stage::{Action, Detail, Swap, has_rows};
 use super::typemap::{Kind, Type, type_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::NATIVE;
@@ -17,6 +17,7 @@ use crate::sink::{
     Agreement, ColumnFate, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
+use crate::sql::beside::Before;
 use crate::sql::columns::{self, Known, Names, Unfilled};
 
 /// What is known of the target before the agreement.

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::catalog::{Column, Name, Relation};
 use super::merge::Merging;
-use super::stage::{Before, Detail};
+use super::stage::{Detail, has_rows};
 use super::typemap::{Kind, kind_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
@@ -16,6 +16,7 @@ use crate::sink::{
     Agreement, ColumnFate, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
+use crate::sql::beside::Before;
 use crate::sql::columns::{self, Known, Names, Unfilled};
 use crate::sql::ddl;
 use crate::sql::dialect::DuckDb;
@@ -130,12 +131,10 @@ fn fill(
     let Some(name) = relation.name.as_ref().filter(|_| relation.is_table()) else {
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
     };
-    let before = match request.mode {
-        WriteMode::Create if filled => return Err(super::stage::has_rows(name)),
-        WriteMode::Create => Before::Refuse,
-        WriteMode::Truncate | WriteMode::Replace => Before::Empty,
-        _ => Before::Keep,
-    };
+    if request.mode == WriteMode::Create && filled {
+        return Err(has_rows(name));
+    }
+    let before = Before::of(&request.mode);
     let mut draft = matched(incoming, request.schema, relation)?;
     let primary = draft.incoming_names(&relation.key);
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use super::catalog::Column;
 use super::describe::Described;
 use super::merge::{Merging, WAITING};
-use super::stage::{Before, Detail};
+use super::stage::{Detail, has_rows};
 use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verify;
 use crate::reject::Refusals;
 use crate::sink::{Agreement, Guarantee, Kept, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
+use crate::sql::beside::Before;
 use crate::sql::columns::{self, Known, Names, Unfilled};
 use crate::sql::ddl;
 use crate::sql::dialect::{Dialect as _, Sqlite};
@@ -141,12 +142,10 @@ fn fill(
     if !relation.is_table() {
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
     }
-    let before = match request.mode {
-        WriteMode::Create if filled => return Err(super::stage::has_rows(&relation.name)),
-        WriteMode::Create => Before::Refuse,
-        WriteMode::Truncate | WriteMode::Replace => Before::Empty,
-        _ => Before::Keep,
-    };
+    if request.mode == WriteMode::Create && filled {
+        return Err(has_rows(&relation.name));
+    }
+    let before = Before::of(&request.mode);
     let mut draft = matched(incoming, request.schema, described)?;
     let primary = draft.incoming_names(&relation.key());
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;

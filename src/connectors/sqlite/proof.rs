@@ -11,10 +11,11 @@ use rusqlite::Connection;
 
 use super::decode::Decoder;
 use super::error::failed;
-use super::stage::{Before, Detail};
+use super::stage::Detail;
 use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{ColumnProof, Verdict, sums, total};
+use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::Sqlite;
 
