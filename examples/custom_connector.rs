@@ -15,9 +15,7 @@ use arrow_etl::error::{Error, ErrorKind, Result};
 use arrow_etl::job::{Job, Place};
 use arrow_etl::reject::Refusals;
 use arrow_etl::run::{Between, Surroundings, copy};
-use arrow_etl::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
-};
+use arrow_etl::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers};
 use arrow_etl::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
@@ -149,14 +147,7 @@ impl Print {
 #[async_trait]
 impl Sink for Print {
     async fn agree(&self, incoming: &TableShape, _: &WriteRequest) -> Result<Agreement> {
-        let exact = |field: &Arc<Field>| ColumnPlan {
-            incoming: Some(field.name().clone()),
-            target: Some(field.name().clone()),
-            target_type: field.data_type().to_string(),
-            form: Form::Arrow,
-            fate: ColumnFate::Exact,
-            note: None,
-        };
+        let exact = |field: &Arc<Field>| ColumnPlan::exact(field.name(), &field.data_type().to_string());
         Ok(Agreement {
             label: "the terminal".to_owned(),
             target: Arc::clone(&incoming.schema),

@@ -76,6 +76,23 @@ impl Merge {
         }
         Ok(Self { key: key.to_vec(), duplicates: self.duplicates.clone() })
     }
+
+    /// The same by the names of the target: `target` gives that of a column, if it is written.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) for a column that is not written.
+    pub fn within(&self, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let target = |name: &String| {
+            let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
+            target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
+        };
+        let duplicates = match &self.duplicates {
+            Duplicates::Refuse => Duplicates::Refuse,
+            Duplicates::First(column) => Duplicates::First(target(column)?),
+            Duplicates::Last(column) => Duplicates::Last(target(column)?),
+        };
+        Ok(Self { key: self.key.iter().map(target).collect::<Result<_>>()?, duplicates })
+    }
 }
 
 /// What a merge by key did to the target. Rows that were there as they came are in none of the numbers.

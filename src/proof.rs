@@ -4,6 +4,7 @@
 pub mod hash;
 pub mod sums;
 
+use arrow::datatypes::Fields;
 use serde::{Deserialize, Serialize};
 
 /// How much proof a job wants before its rows become visible. Each level includes the one before.
@@ -30,6 +31,24 @@ pub enum Verdict {
     Unequal(String),
     /// This target has no way to tell.
     Unknown,
+}
+
+impl Verdict {
+    /// That columns with these names hold other values than were sent: `holder`, as in `the stage holds`, begins the sentence.
+    pub fn of_columns(holder: &str, names: &[&str]) -> Self {
+        if names.is_empty() {
+            return Self::Equal;
+        }
+        Self::Unequal(format!("{holder} other values than were sent, in the columns {}", names.join(", ")))
+    }
+
+    /// What comes of comparing what was `found` of the columns `fields` with what was `sent`; `holder` as in [`Verdict::of_columns`].
+    pub fn compare(holder: &str, fields: &Fields, (found, sent): (&[ColumnProof], &[ColumnProof])) -> Self {
+        let columns = fields.iter().zip(found.iter().zip(sent));
+        let other = columns.filter(|(_, (found, sent))| found != sent);
+        let names: Vec<&str> = other.map(|(field, _)| field.name().as_str()).collect();
+        Self::of_columns(holder, &names)
+    }
 }
 
 /// What was sent of one column. All of it can be added up over parts, in any order.
@@ -130,6 +149,8 @@ mod digits {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::{DataType, Field};
+
     use super::*;
 
     fn proof(values: u64, integers: Option<[i128; 3]>) -> ColumnProof {
@@ -146,6 +167,17 @@ mod tests {
         assert_eq!(total([Some(&vec![one]), Some(&vec![none]), Some(&vec![other])]), Some(vec![both]));
         assert_eq!(total([Some(&vec![one]), None]), None);
         assert_eq!(proof(1, Some([i128::MAX, 1, 1])).and(proof(1, Some([1, 1, 1]))).integers, None);
+    }
+
+    #[test]
+    fn columns_with_other_values_are_named() {
+        let fields = ["a", "b"].map(|name| Field::new(name, DataType::Int64, true));
+        let fields = Fields::from(fields.to_vec());
+        let (one, other) = (proof(1, Some([1, 1, 1])), proof(1, Some([2, 2, 2])));
+        assert_eq!(Verdict::compare("the stage holds", &fields, (&[one, other], &[one, other])), Verdict::Equal);
+        let message = "the stage holds other values than were sent, in the columns b";
+        let unequal = Verdict::compare("the stage holds", &fields, (&[one, other], &[one, one]));
+        assert_eq!(unequal, Verdict::Unequal(message.to_owned()));
     }
 
     #[test]

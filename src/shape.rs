@@ -32,6 +32,12 @@ impl TableShape {
         let native = vec![None; schema.fields().len()];
         Self { schema, native, key: Vec::new(), comment: None, rows: None, bytes: None }
     }
+
+    /// The primary key, where all of its columns are there; else no column.
+    pub fn whole_key(&self) -> &[String] {
+        let is_there = |name: &String| self.schema.column_with_name(name).is_some();
+        if self.key.iter().all(is_there) { &self.key } else { &[] }
+    }
 }
 
 /// How large splits should be.

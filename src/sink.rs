@@ -313,6 +313,31 @@ pub struct ColumnPlan {
     pub note: Option<String>,
 }
 
+impl ColumnPlan {
+    /// The values of `name` arrive as they are, in a column of that name whose type is `target_type`.
+    pub fn exact(name: &str, target_type: &str) -> Self {
+        Self {
+            incoming: Some(name.to_owned()),
+            target: Some(name.to_owned()),
+            target_type: target_type.to_owned(),
+            form: Form::Arrow,
+            fate: ColumnFate::Exact,
+            note: None,
+        }
+    }
+
+    /// `incoming` is not copied: `why`.
+    pub fn dropped(incoming: &str, why: &str) -> Self {
+        Self { target: None, fate: ColumnFate::Dropped, note: Some(why.to_owned()), ..Self::exact(incoming, "") }
+    }
+
+    /// Nothing comes into `target`; `note` says what is in it then.
+    pub fn added(target: &str, target_type: &str, note: Option<&str>) -> Self {
+        let note = note.map(str::to_owned);
+        Self { incoming: None, fate: ColumnFate::Added, note, ..Self::exact(target, target_type) }
+    }
+}
+
 /// The two forms in which a column may be offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

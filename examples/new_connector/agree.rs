@@ -8,9 +8,7 @@ use serde_json::Value as Json;
 use super::typemap;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers,
-};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
 
 /// How `incoming` lands in the target called `label`, which has `rows` rows; none where it is missing.
@@ -27,14 +25,8 @@ pub(super) fn agree(
         _ => return Err(Error::new(ErrorKind::Unsupported, "sample only adds rows to what is new")),
     }
     let plan = |field: &Arc<Field>| -> Result<ColumnPlan> {
-        Ok(ColumnPlan {
-            incoming: Some(field.name().clone()),
-            target: Some(field.name().clone()),
-            target_type: typemap::type_name(field.data_type()).at("column", || field.name())?.to_owned(),
-            form: Form::Arrow,
-            fate: ColumnFate::Exact,
-            note: None,
-        })
+        let type_name = typemap::type_name(field.data_type()).at("column", || field.name())?;
+        Ok(ColumnPlan::exact(field.name(), type_name))
     };
     Ok(Agreement {
         label,

@@ -4,9 +4,9 @@
 pub mod adbc;
 pub mod blocking;
 pub mod cpu;
-#[cfg(any(feature = "adbc", feature = "duckdb"))]
-pub mod cut;
 pub mod ffi;
+pub mod idle;
 pub mod login;
 pub mod process;
+pub mod readers;
 pub mod tls;

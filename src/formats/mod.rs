@@ -8,6 +8,8 @@
 pub mod avro;
 pub mod compress;
 pub mod csv;
+pub mod cut;
+pub mod exchange;
 pub mod extension;
 pub(crate) mod fields;
 pub mod ipc;

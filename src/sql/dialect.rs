@@ -23,13 +23,19 @@ pub trait Dialect: Debug + Send + Sync {
     }
 
     /// What an unquoted `name` stands for.
-    fn fold(&self, name: &str) -> String;
+    fn fold(&self, name: &str) -> String {
+        name.to_owned()
+    }
 
     /// A text literal; none for what the product cannot hold.
-    fn text(&self, value: &str) -> Option<String>;
+    fn text(&self, value: &str) -> Option<String> {
+        (!value.contains('\0')).then(|| format!("'{}'", value.replace('\'', "''")))
+    }
 
     /// An integer literal; none beyond the product's integers.
-    fn integer(&self, value: i128) -> Option<String>;
+    fn integer(&self, value: i128) -> Option<String> {
+        Some(value.to_string())
+    }
 
     /// A decimal literal from its digits, `-12.50`; none where the product would read it as a float.
     fn decimal(&self, digits: &str) -> Option<String>;
@@ -46,10 +52,17 @@ pub trait Dialect: Debug + Send + Sync {
     }
 
     /// A date literal from `2024-02-29`, years 1 to 9999.
-    fn date(&self, iso: &str) -> Option<String>;
+    fn date(&self, iso: &str) -> Option<String> {
+        Some(format!("DATE '{iso}'"))
+    }
 
     /// A timestamp literal from `2024-02-29 12:00:00.000001`, years 1 to 9999.
-    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String>;
+    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String> {
+        Some(match clock {
+            Clock::Wall => format!("TIMESTAMP '{iso}'"),
+            Clock::Utc => format!("TIMESTAMPTZ '{iso}+00'"),
+        })
+    }
 
     /// A test for NaN in `column`; none when the product stores no NaN.
     fn is_nan(&self, column: &str) -> Option<String>;
@@ -73,10 +86,6 @@ impl Dialect for Postgres {
         Some(if value.contains('\\') { format!("E'{}'", quoted.replace('\\', r"\\")) } else { format!("'{quoted}'") })
     }
 
-    fn integer(&self, value: i128) -> Option<String> {
-        Some(value.to_string())
-    }
-
     fn decimal(&self, digits: &str) -> Option<String> {
         Some(format!("'{digits}'::numeric"))
     }
@@ -89,17 +98,6 @@ impl Dialect for Postgres {
         Some(format!("'{value:e}'::float4"))
     }
 
-    fn date(&self, iso: &str) -> Option<String> {
-        Some(format!("DATE '{iso}'"))
-    }
-
-    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String> {
-        Some(match clock {
-            Clock::Wall => format!("TIMESTAMP '{iso}'"),
-            Clock::Utc => format!("TIMESTAMPTZ '{iso}+00'"),
-        })
-    }
-
     fn is_nan(&self, column: &str) -> Option<String> {
         Some(format!("{column} = 'NaN'"))
     }
@@ -110,14 +108,6 @@ impl Dialect for Postgres {
 pub struct Sqlite;
 
 impl Dialect for Sqlite {
-    fn fold(&self, name: &str) -> String {
-        name.to_owned()
-    }
-
-    fn text(&self, value: &str) -> Option<String> {
-        (!value.contains('\0')).then(|| format!("'{}'", value.replace('\'', "''")))
-    }
-
     fn integer(&self, value: i128) -> Option<String> {
         // A larger literal would silently be a float.
         i64::try_from(value).ok().map(|value| value.to_string())
@@ -169,10 +159,6 @@ impl Dialect for MySql {
         format!("`{}`", name.replace('`', "``"))
     }
 
-    fn fold(&self, name: &str) -> String {
-        name.to_owned()
-    }
-
     fn text(&self, value: &str) -> Option<String> {
         // Bytes mean the same in every sql_mode.
         let mut literal = "_utf8mb4 x'".to_owned();
@@ -180,10 +166,6 @@ impl Dialect for MySql {
             let _ = write!(literal, "{byte:02x}");
         }
         Some(if value.is_empty() { "''".to_owned() } else { literal + "'" })
-    }
-
-    fn integer(&self, value: i128) -> Option<String> {
-        Some(value.to_string())
     }
 
     fn decimal(&self, digits: &str) -> Option<String> {
@@ -201,10 +183,6 @@ impl Dialect for MySql {
         None
     }
 
-    fn date(&self, iso: &str) -> Option<String> {
-        Some(format!("DATE '{iso}'"))
-    }
-
     fn timestamp(&self, iso: &str, _clock: Clock) -> Option<String> {
         // The session's zone is UTC.
         Some(format!("TIMESTAMP '{iso}'"))
@@ -220,14 +198,6 @@ impl Dialect for MySql {
 pub struct DuckDb;
 
 impl Dialect for DuckDb {
-    fn fold(&self, name: &str) -> String {
-        name.to_owned()
-    }
-
-    fn text(&self, value: &str) -> Option<String> {
-        (!value.contains('\0')).then(|| format!("'{}'", value.replace('\'', "''")))
-    }
-
     fn integer(&self, value: i128) -> Option<String> {
         // The least one would be read as minus one too many.
         (value > i128::MIN).then(|| value.to_string())
@@ -246,17 +216,6 @@ impl Dialect for DuckDb {
         Some(format!("'{value:e}'::FLOAT"))
     }
 
-    fn date(&self, iso: &str) -> Option<String> {
-        Some(format!("DATE '{iso}'"))
-    }
-
-    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String> {
-        Some(match clock {
-            Clock::Wall => format!("TIMESTAMP '{iso}'"),
-            Clock::Utc => format!("TIMESTAMPTZ '{iso}+00'"),
-        })
-    }
-
     fn is_nan(&self, column: &str) -> Option<String> {
         Some(format!("isnan({column})"))
     }
@@ -270,10 +229,6 @@ impl Dialect for ClickHouse {
     fn identifier(&self, name: &str) -> String {
         // Backslashes are escapes in names, too.
         format!("`{}`", name.replace('\\', r"\\").replace('`', r"\`"))
-    }
-
-    fn fold(&self, name: &str) -> String {
-        name.to_owned()
     }
 
     fn text(&self, value: &str) -> Option<String> {

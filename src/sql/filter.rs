@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, expr::InList
 use datafusion::scalar::ScalarValue;
 
 use super::dialect::{Clock, Dialect};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::Pushdown;
 
 /// Longer chains of AND, OR and longer lists stay with Arrow: parsers of databases have limits of their own.
@@ -63,6 +64,18 @@ pub fn to_sql(filter: &Expr, columns: &dyn Columns, dialect: &dyn Dialect) -> Op
 /// How much of `filter` its SQL keeps.
 pub fn pushdown(filter: &Expr, columns: &dyn Columns, dialect: &dyn Dialect) -> Pushdown {
     to_sql(filter, columns, dialect).map_or(Pushdown::None, |translated| translated.exactness)
+}
+
+/// `filters` as conditions, and whether together they keep exactly the rows that the filters keep.
+///
+/// # Errors
+/// [`Internal`](ErrorKind::Internal) for one of which [`pushdown`] says that nothing is kept.
+pub fn conditions(filters: &[Expr], columns: &dyn Columns, dialect: &dyn Dialect) -> Result<(Vec<String>, bool)> {
+    let not_taken = || Error::new(ErrorKind::Internal, "a source was given a filter that it had not taken");
+    let translated = |filter| to_sql(filter, columns, dialect).ok_or_else(not_taken);
+    let all = filters.iter().map(translated).collect::<Result<Vec<_>>>()?;
+    let exact = all.iter().all(|translated| translated.exactness == Pushdown::Exact);
+    Ok((all.into_iter().map(|translated| translated.sql).collect(), exact))
 }
 
 struct Translator<'a> {

@@ -46,6 +46,18 @@ impl<K: Display> KeyRange<K> {
     }
 }
 
+impl KeyRange {
+    /// Where it lies, in words; none when it holds every key. `keys` is what they are called: `row ids`.
+    pub fn shown(&self, keys: &str) -> Option<String> {
+        match (self.low, self.high) {
+            (None, None) => None,
+            (None, Some(high)) => Some(format!("{keys} below {high}")),
+            (Some(low), None) => Some(format!("{keys} from {low} on")),
+            (Some(low), Some(high)) => Some(format!("{keys} {low} to {}", high - 1)),
+        }
+    }
+}
+
 /// Where the keys of a table lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spread {
@@ -98,6 +110,9 @@ mod tests {
         assert_eq!(lows, [None, Some(26), Some(51), Some(76)]);
         assert_eq!(ranges[1].condition("\"id\"").unwrap(), "\"id\" >= 26 AND \"id\" < 51");
         assert_eq!(ranges[3].high, None);
+        let shown: Vec<_> = ranges.iter().filter_map(|range| range.shown("keys")).collect();
+        assert_eq!(shown, ["keys below 26", "keys 26 to 50", "keys 51 to 75", "keys from 76 on"]);
+        assert_eq!(KeyRange::<i64>::ALL.shown("keys"), None);
     }
 
     #[test]

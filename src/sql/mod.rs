@@ -1,8 +1,15 @@
-//! What SQL databases have in common: names and literals, table definitions, key ranges, filters as text.
+//! What SQL databases have in common: names and literals, columns that match, table definitions, key ranges, merging by key,
+//! filters as text, and what their messages become.
 //!
 //! Pure text and arithmetic: nothing here opens a connection. Type names and types stay with the connectors.
 
+pub mod beside;
+pub mod columns;
 pub mod ddl;
 pub mod dialect;
+pub mod file;
 pub mod filter;
 pub mod keyset;
+pub mod merge;
+pub mod message;
+pub mod tasks;

@@ -89,6 +89,11 @@ pub fn fields_named(names: &[&str]) -> Vec<Field> {
     names.iter().filter_map(|name| all.iter().find(|field| field.name() == name).cloned()).collect()
 }
 
+/// Those of [`fields`] that have none of the names `names`.
+pub fn fields_without(names: &[&str]) -> Vec<Field> {
+    fields().into_iter().filter(|field| !names.contains(&field.name().as_str())).collect()
+}
+
 /// A table of hostile values: an `id` from 0, then `columns`. All values of all columns are in it, and NULLs
 /// in places that differ from column to column.
 ///

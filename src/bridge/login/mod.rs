@@ -9,9 +9,11 @@ use crate::error::{Error, ErrorKind, Result};
 
 mod account;
 mod secret;
+mod settings;
 pub mod uri;
 
 pub use secret::Secret;
+pub use settings::{Layer, Layers, Settings, of_variables};
 
 /// Where variables and files come from; tests bring their own.
 #[derive(Clone, Copy)]

@@ -2,6 +2,8 @@
 //!
 //! No error here repeats a part: any may be a piece of a password that was not escaped.
 
+use std::fmt;
+
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -23,8 +25,8 @@ pub struct Uri<'a> {
     query: &'a str,
 }
 
-impl std::fmt::Debug for Uri<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Uri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Uri").field("hosts", &self.hosts).finish_non_exhaustive()
     }
 }
@@ -66,6 +68,22 @@ fn login_is_cut(authority: &str, database: &str, query: &str) -> bool {
     let odd_name = |pair: &str| pair.split('=').next().is_some_and(|name| name.contains('@'));
     let in_query = query.contains('@') && (authority.split(',').any(odd_port) || query.split('&').any(odd_name));
     !authority.contains('@') && (database.contains('@') || in_query)
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// A name or an address, without brackets.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, port } = self;
+        if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
+    }
 }
 
 /// Name and port, unescaped, of `host:port` or `[::1]:port`; empty where they are left out.

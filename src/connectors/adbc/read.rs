@@ -20,9 +20,9 @@ use super::typemap::{normal, read};
 use crate::attempt::Attempt;
 use crate::bridge::adbc::{Interrupt, Rows};
 use crate::bridge::blocking::{self, Outlet};
-use crate::bridge::cut::Cutter;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::cut::Cutter;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// One object of a session.
@@ -152,7 +152,7 @@ fn pour(mut connection: Connection, from: &Origin, scan: &Scan, outlet: &Outlet)
     let config = connection.config().clone();
     let rows = connection.query(&from.sql(Some(&scan.schema), config.quote))?;
     let places = places(from, &rows, &scan.schema)?;
-    let mut cutter = Cutter::new(&scan.schema, scan.batch_rows, scan.batch_bytes);
+    let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     for batch in rows {
         let batch = batch.map_err(|failure| failed(&config, &failure))?;
@@ -166,7 +166,10 @@ fn pour(mut connection: Connection, from: &Origin, scan: &Scan, outlet: &Outlet)
             break;
         }
     }
-    cutter.end(|batch| outlet.send(batch))
+    if let Some(rest) = cutter.end()? {
+        outlet.send(rest);
+    }
+    Ok(())
 }
 
 /// Where each column of `schema` is among those of `rows`.

@@ -9,16 +9,16 @@ use super::catalog::{Column, DefaultKind, Relation, Table};
 use super::ddl::{NewColumn, NewTable, order_for, sorts};
 use super::name::{Name, check_name};
 use super::split::HIDDEN;
-use super::stage::{Action, Before, Detail, Swap, has_rows};
+use super::stage::{Action, Detail, Swap, has_rows};
 use super::typemap::{Kind, Type, type_for};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, possible};
 use crate::schema::NATIVE;
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest,
-    Writers,
+    Agreement, ColumnFate, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
+use crate::sql::beside::Before;
+use crate::sql::columns::{self, Known, Names, Unfilled};
 
 /// What is known of the target before the agreement.
 pub(super) enum Target {
@@ -28,62 +28,26 @@ pub(super) enum Target {
     Table { relation: Relation, filled: bool },
 }
 
-/// The columns of an agreement while it grows.
-#[derive(Default)]
-struct Draft {
-    plans: Vec<ColumnPlan>,
-    fields: Vec<Field>,
-    types: Vec<Type>,
+/// The columns of an agreement while it grows, with their types.
+type Draft = columns::Draft<Type>;
+
+/// Lets `from` into the column `name`, which is declared as `declared`.
+fn take(draft: &mut Draft, from: &Field, name: &str, declared: Type) -> Result<()> {
+    let to = declared.column(name);
+    // Text of one kind only is taken: of another one it may not be.
+    let judged = declared.kind.is_text_of_its_own() && from.metadata().get(NATIVE) != to.metadata().get(NATIVE);
+    let note = note(from, &declared).map(str::to_owned);
+    let plan = draft.fill(from, to, (&declared.sql(), declared))?;
+    plan.note = note;
+    if judged {
+        plan.fate = ColumnFate::Lossy;
+    }
+    Ok(())
 }
 
-impl Draft {
-    fn fill(&mut self, from: &Field, name: &str, declared: Type) -> Result<()> {
-        let to = declared.column(name);
-        if !possible(from, &to) {
-            let message = format!("no cast leads from {} to {}", from.data_type(), declared.sql());
-            let hint = "convert the column with --cast or --set";
-            return Err(Error::new(ErrorKind::Schema, message).with_hint(hint).at("column", from.name()));
-        }
-        // Text of one kind only is taken: of another one it may not be.
-        let judged = declared.kind.is_text_of_its_own() && from.metadata().get(NATIVE) != to.metadata().get(NATIVE);
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: Some(name.to_owned()),
-            target_type: declared.sql(),
-            form: Form::Arrow,
-            fate: if judged { ColumnFate::Lossy } else { fate(from, &to) },
-            note: note(from, &declared).map(str::to_owned),
-        });
-        self.fields.push(to);
-        self.types.push(declared);
-        Ok(())
-    }
-
-    fn leave(&mut self, from: &Field, note: &str) {
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: None,
-            target_type: String::new(),
-            form: Form::Arrow,
-            fate: ColumnFate::Dropped,
-            note: Some(note.to_owned()),
-        });
-    }
-
-    fn add(&mut self, column: &Column) {
-        self.plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(column.name.clone()),
-            target_type: column.declared.clone(),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: (column.default == DefaultKind::Computed).then(|| "the table computes it".to_owned()),
-        });
-    }
-
-    fn columns(&self) -> Vec<NewColumn> {
-        self.fields.iter().zip(&self.types).map(|(field, declared)| NewColumn::of(field.name(), declared)).collect()
-    }
+/// The columns of `draft` as a new table has them.
+fn new_columns(draft: &Draft) -> Vec<NewColumn> {
+    draft.fields.iter().zip(&draft.types).map(|(field, declared)| NewColumn::of(field.name(), declared)).collect()
 }
 
 fn note(from: &Field, declared: &Type) -> Option<&'static str> {
@@ -156,9 +120,9 @@ fn create(incoming: &TableShape, name: &Name) -> Result<(Agreement, Detail)> {
             order.clear();
         }
         let nullable = declared.nullable && !order.contains(field.name());
-        draft.fill(field, field.name(), Type { nullable, ..declared })?;
+        take(&mut draft, field, field.name(), Type { nullable, ..declared })?;
     }
-    let new = NewTable { columns: draft.columns(), order };
+    let new = NewTable { columns: new_columns(&draft), order };
     let ddl = new.create(&name.quoted(), incoming.comment.as_deref().unwrap_or_default(), &[]);
     let mut detail = detail(&draft, name, Action::Rename(new));
     detail.comment = incoming.comment.clone().unwrap_or_default();
@@ -261,59 +225,24 @@ fn promise(table: &Table, action: &Action) -> (Guarantee, String) {
 
 /// Columns by name.
 fn matched(incoming: &TableShape, policy: SchemaPolicy, relation: &Relation) -> Result<Draft> {
-    let mut draft = Draft::default();
-    let mut filled = vec![false; relation.columns.len()];
-    let mut surplus = Vec::new();
-    for field in incoming.schema.fields() {
-        let Some(place) = relation.columns.iter().position(|column| column.name == *field.name()) else {
-            surplus.push(field.name().as_str());
-            draft.leave(field, "the target has no such column");
-            continue;
-        };
+    let table: Vec<Known<'_>> = relation.columns.iter().map(known).collect();
+    Draft::matched(incoming, (&table, Names::Exact), policy, |draft, field, place| {
         let column = &relation.columns[place];
-        filled[place] = true;
-        if column.default == DefaultKind::Computed {
-            draft.leave(field, "the table computes it");
-            continue;
-        }
         let declared = column.known()?;
         if declared.kind == Kind::Json {
             let message = "a JSON of ClickHouse is not written: it keeps neither the order of keys nor all numbers";
             let hint = "leave it out with --drop, or write into a String";
             return Err(Error::new(ErrorKind::Unsupported, message).with_hint(hint).at("column", &column.name));
         }
-        draft.fill(field, &column.name, declared.clone())?;
-    }
-    let empty: Vec<&Column> = relation
-        .columns
-        .iter()
-        .zip(&filled)
-        .filter(|(column, filled)| !**filled && column.default != DefaultKind::Computed)
-        .map(|(column, _)| column)
-        .collect();
-    if policy == SchemaPolicy::Strict && !(surplus.is_empty() && empty.is_empty()) {
-        return Err(differences(&surplus, &empty));
-    }
-    for column in empty {
-        draft.add(column);
-    }
-    if draft.fields.is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "source and target have no column in common"));
-    }
-    Ok(draft)
+        take(draft, field, &column.name, declared.clone())
+    })
 }
 
-fn differences(surplus: &[&str], empty: &[&Column]) -> Error {
-    let mut parts = Vec::new();
-    if !surplus.is_empty() {
-        parts.push(format!("the target lacks {}", surplus.join(", ")));
-    }
-    if !empty.is_empty() {
-        let names: Vec<&str> = empty.iter().map(|column| column.name.as_str()).collect();
-        parts.push(format!("the source lacks {}", names.join(", ")));
-    }
-    Error::new(ErrorKind::Schema, format!("the columns differ: {}", parts.join("; ")))
-        .with_hint("name columns alike with --rename, leave some out with --drop, or use --schema ignore")
+/// Every column has a default, if it be that of its type.
+fn known(column: &Column) -> Known<'_> {
+    let computed = column.default == DefaultKind::Computed;
+    let unfilled = if computed { Unfilled::Computed } else { Unfilled::Default };
+    Known { name: &column.name, native_type: &column.declared, unfilled }
 }
 
 fn detail(draft: &Draft, name: &Name, action: Action) -> Detail {
@@ -321,7 +250,7 @@ fn detail(draft: &Draft, name: &Name, action: Action) -> Detail {
         name: name.clone(),
         action,
         before: Before::Keep,
-        columns: draft.columns(),
+        columns: new_columns(draft),
         comment: String::new(),
         refusals: crate::reject::Refusals::Fail,
         memory_bytes: 0,

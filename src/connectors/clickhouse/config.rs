@@ -3,17 +3,15 @@
 //! Nothing is opened here. `${NAME}` within an option or the URL is the environment variable NAME, so that jobs and logs hold
 //! references; passwords show in no label and no debug print.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::bridge::login::uri::{self, Uri, decode};
-use crate::bridge::login::{self, Secret, Surroundings};
+use crate::bridge::login::uri::Host;
+use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
 use crate::connector::{OptionDoc, option};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -67,21 +65,6 @@ pub(super) struct Config {
     pub(super) cut: CutBy,
 }
 
-/// One server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Host {
-    /// A name or an address, without brackets.
-    pub(super) name: String,
-    pub(super) port: u16,
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, port } = self;
-        if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
-    }
-}
-
 /// All about TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tls {
@@ -119,33 +102,6 @@ pub(super) enum CutBy {
     Nothing,
 }
 
-/// Values by option name, of one source.
-type Layer = BTreeMap<&'static str, String>;
-
-/// The sources in the order of their weight: options, URL, environment.
-struct Layers([Layer; 3]);
-
-impl Layers {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find_map(|layer| layer.get(name)).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    fn choose<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T> {
-        let given = self.get(name).map(str::to_ascii_lowercase);
-        login::choose(name, given.as_deref(), choices)
-    }
-
-    fn whole(&self, name: &str, default: u64) -> Result<u64> {
-        let Some(text) = self.get(name) else { return Ok(default) };
-        text.trim().parse().map_err(|_| Error::new(ErrorKind::Usage, format!("{name} is no whole number")))
-    }
-
-    fn seconds(&self, name: &str, default: u64) -> Result<Option<Duration>> {
-        let seconds = self.whole(name, default)?;
-        Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
-    }
-}
-
 impl Config {
     /// Reads the options of a connector.
     ///
@@ -157,27 +113,9 @@ impl Config {
 
     /// As [`Config::parse`], in given surroundings.
     pub(super) fn parse_in(options: &Json, around: &Surroundings<'_>) -> Result<Self> {
-        let given =
-            options.as_object().ok_or_else(|| Error::new(ErrorKind::Usage, "the options are no JSON object"))?;
-        let mut url = match given.get("url") {
-            Some(Json::String(url)) => of_url(url)?,
-            Some(_) => return Err(Error::new(ErrorKind::Usage, "option url is no text")),
-            None => Layer::new(),
-        };
-        let mut options = Layer::new();
-        for (name, value) in given.iter().filter(|(name, _)| *name != "url") {
-            let known = keyword(name).ok_or_else(|| unknown(&format!("{name:?}")))?;
-            options.insert(known, login::text_of(name, value)?);
-        }
-        for layer in [&mut options, &mut url] {
-            for (name, value) in layer.iter_mut() {
-                *value = around.expand(value).at("option", || *name)?;
-            }
-            // An empty password is one, and keeps others out.
-            layer.retain(|name, value| *name == "password" || !value.is_empty());
-        }
-        let variables = VARIABLES.iter().filter_map(|(variable, name)| Some((*name, (around.variable)(variable)?)));
-        build(&Layers([options, url, variables.collect()]))
+        let settings = Settings::new("ClickHouse", OPTIONS.iter().map(|option| option.name));
+        let [options, url] = settings.read(options, around, |url| of_url(url, &settings))?;
+        build(&Layers::of([options, url, login::of_variables(&VARIABLES, around)]))
     }
 
     /// The locator without its password: `clickhouse://user@host:port/database`.
@@ -187,47 +125,21 @@ impl Config {
     }
 }
 
-/// The option that `name` means: `tls-check`, `tls_check` and `tlscheck` are `tlsCheck`.
-fn keyword(name: &str) -> Option<&'static str> {
-    let fold = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
-    let wanted = fold(name);
-    OPTIONS.iter().map(|option| option.name).find(|known| *known != "url" && fold(known) == wanted)
-}
-
-/// The error for a setting that does not exist. In a URL the word may be a piece of a password that was not escaped:
-/// there it is not repeated.
-fn unknown(which: &str) -> Error {
-    let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).filter(|name| *name != "url").collect();
-    Error::new(ErrorKind::Usage, format!("a connection to ClickHouse has no setting {which}"))
-        .with_hint(format!("use one of {}", names.join(", ")))
-}
-
 /// What a URL says; one without `//` says nothing.
-fn of_url(text: &str) -> Result<Layer> {
+fn of_url(text: &str, settings: &Settings) -> Result<Layer> {
     let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
     let secure = match scheme {
         "clickhouse" | "ch" | "" => false,
         "clickhouses" => true,
         _ => return Err(no_url()),
     };
-    let mut layer = Layer::new();
-    if secure {
-        layer.insert("secure", "true".to_owned());
-    }
-    let Some(rest) = rest.strip_prefix("//") else {
-        return if rest.is_empty() { Ok(layer) } else { Err(no_url()) };
+    let mut layer = match rest.strip_prefix("//") {
+        Some(rest) => settings.of_uri(rest)?,
+        None if rest.is_empty() => Layer::new(),
+        None => return Err(no_url()),
     };
-    let parts = Uri::split(rest)?;
-    let (host, port) = uri::host_and_port(parts.hosts)?;
-    layer.extend([("host", host), ("port", port)]);
-    layer.insert("user", decode(parts.user)?);
-    layer.insert("database", decode(parts.database)?);
-    if let Some(password) = parts.password {
-        layer.insert("password", decode(password)?);
-    }
-    for setting in parts.settings() {
-        let (name, value) = setting?;
-        layer.insert(keyword(&name).ok_or_else(|| unknown("of a name that the URL has"))?, decode(value)?);
+    if secure {
+        layer.entry("secure").or_insert_with(|| "true".to_owned());
     }
     Ok(layer)
 }
@@ -238,25 +150,18 @@ fn no_url() -> Error {
         .with_hint("write clickhouse://user@host:port/database")
 }
 
-const BOOLEANS: &[(&str, bool)] =
-    &[("false", false), ("true", true), ("0", false), ("1", true), ("no", false), ("yes", true)];
-
 fn build(layers: &Layers) -> Result<Config> {
     let text = |name: &str, default: &str| layers.get(name).unwrap_or(default).to_owned();
     let checks = [("identity", TlsCheck::Identity), ("chain", TlsCheck::Chain), ("none", TlsCheck::None)];
-    let tls = Tls { check: layers.choose("tlsCheck", &checks)?, ca: layers.get("tlsCa").map(PathBuf::from) };
-    let tls = layers.choose("secure", BOOLEANS)?.then_some(tls);
-    let name = text("host", "127.0.0.1");
-    if name.contains(',') {
-        return Err(Error::new(ErrorKind::Usage, "several hosts are named").with_hint("name the one to connect to"));
-    }
+    let tls = Tls { check: layers.choose("tlsCheck", &checks)?, ca: layers.path("tlsCa") };
+    let tls = layers.flag("secure")?.then_some(tls);
     let port = if tls.is_some() { SECURE_PORT } else { PORT };
     let block_rows = layers.whole("blockRows", 250_000)?;
     if !(1000..=1_000_000).contains(&block_rows) {
         return Err(Error::new(ErrorKind::Usage, "blockRows is not between 1000 and 1000000"));
     }
     Ok(Config {
-        host: Host { name, port: layers.get("port").map_or(Ok(port), uri::port)? },
+        host: layers.host("127.0.0.1", port)?,
         user: text("user", "default"),
         password: layers.get("password").map(|word| Secret::new(word.to_owned())),
         database: text("database", "default"),

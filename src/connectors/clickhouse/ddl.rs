@@ -78,8 +78,7 @@ impl NewTable {
 /// had in another ClickHouse.
 pub(super) fn order_for(incoming: &TableShape) -> Vec<String> {
     let fields = incoming.schema.fields();
-    let arrives = |name: &String| incoming.schema.column_with_name(name).is_some();
-    if !incoming.key.is_empty() && incoming.key.iter().all(arrives) {
+    if !incoming.whole_key().is_empty() {
         return incoming.key.clone();
     }
     let place = |field: &arrow::datatypes::FieldRef| {

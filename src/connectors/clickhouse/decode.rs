@@ -7,27 +7,18 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray as _, BinaryArray, BooleanArray, Date32Array, Decimal256Array, FixedSizeBinaryArray,
-    ListArray, MapArray, PrimitiveArray, StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray as _, BinaryArray, BooleanArray, Date32Array, FixedSizeBinaryArray, PrimitiveArray,
+    StringArray, StringBuilder,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, FieldRef, Int8Type, Int16Type, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, i256,
+    DataType, Int8Type, Int16Type, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
 };
 
 use super::typemap::{Kind, Type};
+use crate::formats::exchange::{self, Fit, Misfit};
 
 pub(super) mod vast;
-
-/// A value that does not fit: the first row with one, and why.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Misfit {
-    pub(super) row: usize,
-    pub(super) why: String,
-}
-
-pub(super) type Fit = Result<ArrayRef, Misfit>;
 
 /// `array`, which ClickHouse gave for `kind`, in the type of the kind.
 pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
@@ -52,7 +43,7 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
             Some(bytes) => Ok(Arc::new(BooleanArray::from_unary(bytes, |byte| byte != 0))),
             None => same(kind, array),
         },
-        Kind::Huge { signed } => huge(array, *signed),
+        Kind::Huge { signed } => Ok(exchange::huge_decimals(&fixed(array, 16)?, *signed)),
         Kind::Vast { signed } => vast(array, *signed),
         Kind::Decimal { .. } | Kind::DateTime64(..) | Kind::Wall(_) => retyped(kind, array),
         Kind::Text | Kind::Json | Kind::JsonText => text(array),
@@ -78,9 +69,7 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
         Kind::Enum(_, names) => labels(array, names),
         Kind::Ipv4 => ipv4(array),
         Kind::Ipv6 => ipv6(array),
-        Kind::Array(item) => list(item, &kind.data_type(), array),
-        Kind::Map(both) => map(both, &kind.data_type(), array),
-        Kind::Tuple(members) => structs(members, &kind.data_type(), array),
+        Kind::Array(_) | Kind::Map(_) | Kind::Tuple(_) => nested(kind, array),
         Kind::Integer { .. } | Kind::Float | Kind::Double => same(kind, array),
     }
 }
@@ -162,24 +151,6 @@ fn fixed(array: &ArrayRef, width: i32) -> Result<FixedSizeBinaryArray, Misfit> {
     }
 }
 
-/// Sixteen bytes each, the lowest first.
-fn huge(array: &ArrayRef, signed: bool) -> Fit {
-    let bytes = fixed(array, 16)?;
-    let value = |row: usize| {
-        let mut value = [0; 16];
-        value.copy_from_slice(bytes.value(row));
-        if signed {
-            i256::from_i128(i128::from_le_bytes(value))
-        } else {
-            i256::from_parts(u128::from_le_bytes(value), 0)
-        }
-    };
-    let values: Vec<i256> =
-        (0..bytes.len()).map(|row| if bytes.is_null(row) { i256::ZERO } else { value(row) }).collect();
-    let array = Decimal256Array::new(values.into(), bytes.nulls().cloned());
-    Ok(Arc::new(array.with_precision_and_scale(39, 0).expect("39 digits are allowed")))
-}
-
 /// 32 bytes each, the lowest first, as their digits.
 fn vast(array: &ArrayRef, signed: bool) -> Fit {
     let bytes = fixed(array, 32)?;
@@ -239,69 +210,17 @@ fn ipv6(array: &ArrayRef) -> Fit {
     }))
 }
 
-/// The row of a list in which element `at` is.
-fn row_of(misfit: Misfit, offsets: &[i32]) -> Misfit {
-    let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|offset| offset <= misfit.row));
-    Misfit { row: after.saturating_sub(1), ..misfit }
-}
-
-fn item_of(data_type: &DataType) -> Option<&FieldRef> {
-    match data_type {
-        DataType::List(item) | DataType::Map(item, _) => Some(item),
-        _ => None,
-    }
-}
-
-fn list(item: &Type, data_type: &DataType, array: &ArrayRef) -> Fit {
-    let lists = array.as_list_opt::<i32>().ok_or_else(|| unexpected(array))?;
-    let values = decode(item, lists.values()).map_err(|misfit| row_of(misfit, lists.offsets()))?;
-    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
-    rebuilt(ListArray::try_new(Arc::clone(field), lists.offsets().clone(), values, lists.nulls().cloned()), array)
-}
-
-fn structs(members: &[(Option<String>, Type)], data_type: &DataType, array: &ArrayRef) -> Fit {
-    let structs = array.as_struct_opt().filter(|structs| structs.num_columns() == members.len());
-    let structs = structs.ok_or_else(|| unexpected(array))?;
-    let DataType::Struct(fields) = data_type else { return Err(unexpected(array)) };
-    let columns = members.iter().zip(structs.columns()).map(|((_, member), column)| decode(member, column));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    rebuilt(StructArray::try_new(fields.clone(), columns, structs.nulls().cloned()), array)
-}
-
-fn map(both: &(Type, Type), data_type: &DataType, array: &ArrayRef) -> Fit {
-    let maps = array.as_map_opt().ok_or_else(|| unexpected(array))?;
-    let decoded =
-        |member: &Type, column: &ArrayRef| decode(member, column).map_err(|misfit| row_of(misfit, maps.offsets()));
-    let (keys, values) = (decoded(&both.0, maps.keys())?, decoded(&both.1, maps.values())?);
-    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
-    let DataType::Struct(fields) = field.data_type() else { return Err(unexpected(array)) };
-    let entries = StructArray::try_new(fields.clone(), vec![keys, values], None).map_err(|_| unexpected(array))?;
-    let map = MapArray::try_new(Arc::clone(field), maps.offsets().clone(), entries, maps.nulls().cloned(), false);
-    rebuilt(map, array)
-}
-
-fn rebuilt<A: Array + 'static>(made: Result<A, arrow::error::ArrowError>, array: &ArrayRef) -> Fit {
-    match made {
-        Ok(made) => Ok(Arc::new(made)),
-        Err(_) => Err(unexpected(array)),
-    }
-}
-
-/// The first row whose value is not `fit`.
-pub(super) fn first_unfit<T: ArrowPrimitiveType>(
-    array: &PrimitiveArray<T>,
-    fit: impl Fn(T::Native) -> bool,
-) -> Option<usize> {
-    // Most batches are whole: that takes one pass without branches.
-    if array.values().iter().all(|value| fit(*value)) {
-        return None;
-    }
-    (0..array.len()).find(|row| array.is_valid(*row) && !fit(array.value(*row)))
+fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
+    let child = |place, column: &ArrayRef| match kind.child(place) {
+        Some(member) => decode(member, column),
+        None => Err(unexpected(column)),
+    };
+    exchange::nested(array, &kind.data_type(), child, unexpected)
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int8Array, UInt16Array, UInt32Array};
+    use arrow::array::{Int8Array, ListArray, UInt16Array, UInt32Array};
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::Field;
 

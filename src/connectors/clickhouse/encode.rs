@@ -4,19 +4,16 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray as _, FixedSizeBinaryArray, Int32Array, ListArray, MapArray, PrimitiveArray, StringArray,
-    StructArray, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray as _, Int32Array, StringArray, UInt32Array};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal256Type, Field, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, i256,
+    ArrowPrimitiveType, DataType, Date32Type, Field, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
-use arrow::error::ArrowError;
 
-use super::decode::{Fit, Misfit, first_unfit, vast};
+use super::decode::vast;
 use super::typemap::{Kind, Type, digits_of, fields, unit_of};
+use crate::formats::exchange::{self, Fit, Misfit, bytes};
 
 /// Days of Date32: 1900-01-01 to 2299-12-31.
 const DAYS: std::ops::RangeInclusive<i32> = -25_567..=120_529;
@@ -32,7 +29,7 @@ pub(super) fn encode(declared: &Type, array: &ArrayRef) -> Fit {
         return Err(Misfit { row, why: format!("{} takes no NULL", declared.sql()) });
     }
     match &declared.kind {
-        Kind::Huge { signed } => huge(array, *signed),
+        Kind::Huge { signed } => exchange::huge_bytes(array, *signed, wrong),
         Kind::Vast { signed } => vast_numbers(array, *signed),
         Kind::Date => kept::<Date32Type>(array, |day| u16::try_from(day).is_ok()),
         Kind::Date32 => kept::<Date32Type>(array, |day| DAYS.contains(&day)),
@@ -45,7 +42,8 @@ pub(super) fn encode(declared: &Type, array: &ArrayRef) -> Fit {
         }
         Kind::Time64(digits) => times(array, *digits),
         Kind::Enum(_, names) => {
-            text(array, |text| names.iter().any(|(name, _)| name == text), "is none of the names of the type")
+            let known = |text: &str| names.iter().any(|(name, _)| name == text);
+            exchange::kept_texts(array, known, "is none of the names of the type", wrong)
         }
         Kind::Ipv4 => addresses_of_four(array),
         Kind::Ipv6 => addresses_of_six(array),
@@ -83,11 +81,7 @@ fn wrong(array: &ArrayRef) -> Misfit {
 
 /// Values that all are `fit`; the others stay out.
 fn kept<T: ArrowPrimitiveType>(array: &ArrayRef, fit: impl Fn(T::Native) -> bool) -> Fit {
-    let typed: &PrimitiveArray<T> = array.as_primitive_opt::<T>().ok_or_else(|| wrong(array))?;
-    match first_unfit(typed, fit) {
-        None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: "ClickHouse has no such value: it would become another one".to_owned() }),
-    }
+    exchange::kept::<T>(array, fit, "ClickHouse has no such value: it would become another one", wrong)
 }
 
 fn moments(array: &ArrayRef, digits: u8) -> Fit {
@@ -124,37 +118,6 @@ fn strings(array: &ArrayRef) -> Result<&StringArray, Misfit> {
     array.as_string_opt::<i32>().ok_or_else(|| wrong(array))
 }
 
-fn text(array: &ArrayRef, fit: impl Fn(&str) -> bool, why: &str) -> Fit {
-    let texts = strings(array)?;
-    match (0..texts.len()).find(|row| texts.is_valid(*row) && !fit(texts.value(*row))) {
-        None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: format!("the text {why}") }),
-    }
-}
-
-/// Values of `N` bytes.
-fn bytes<const N: usize>(array: &ArrayRef, why: &str, of: impl Fn(usize) -> Option<[u8; N]>) -> Fit {
-    let mut bytes = vec![0; array.len() * N];
-    for (row, place) in bytes.chunks_exact_mut(N).enumerate().filter(|(row, _)| array.is_valid(*row)) {
-        place.copy_from_slice(&of(row).ok_or_else(|| Misfit { row, why: why.to_owned() })?);
-    }
-    let array = FixedSizeBinaryArray::try_new(N as i32, bytes.into(), array.nulls().cloned());
-    Ok(Arc::new(array.expect("every value has as many bytes")))
-}
-
-fn huge(array: &ArrayRef, signed: bool) -> Fit {
-    let values = array.as_primitive_opt::<Decimal256Type>().ok_or_else(|| wrong(array))?;
-    bytes::<16>(array, "the number has more than 128 bits", |row| huge_bytes(values.value(row), signed))
-}
-
-fn huge_bytes(value: i256, signed: bool) -> Option<[u8; 16]> {
-    if signed {
-        return value.to_i128().map(i128::to_le_bytes);
-    }
-    let (low, high) = value.to_parts();
-    (high == 0).then(|| low.to_le_bytes())
-}
-
 fn vast_numbers(array: &ArrayRef, signed: bool) -> Fit {
     let texts = strings(array)?;
     bytes::<32>(array, "the text is no whole number of 256 bits as ClickHouse prints it", |row| {
@@ -186,45 +149,20 @@ fn addresses_of_six(array: &ArrayRef) -> Fit {
 
 /// The inner values, under the names by which ClickHouse knows them.
 fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
-    let of_row = |offsets: &[i32], misfit: Misfit| {
-        let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|at| at <= misfit.row));
-        Misfit { row: after.saturating_sub(1), ..misfit }
+    let child = |place, column: &ArrayRef| match kind.child(place) {
+        Some(member) => encode(member, column),
+        None => Err(wrong(column)),
     };
-    match (kind, data_type(kind)) {
-        (Kind::Array(item), DataType::List(field)) => {
-            let lists = array.as_list_opt::<i32>().ok_or_else(|| wrong(array))?;
-            let values = encode(item, lists.values()).map_err(|misfit| of_row(lists.offsets(), misfit))?;
-            made(ListArray::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned()), array)
-        }
-        (Kind::Tuple(members), DataType::Struct(fields)) => {
-            let structs = array.as_struct_opt().ok_or_else(|| wrong(array))?;
-            let columns = members.iter().zip(structs.columns()).map(|((_, member), column)| encode(member, column));
-            let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            made(StructArray::try_new(fields, columns, structs.nulls().cloned()), array)
-        }
-        (Kind::Map(both), DataType::Map(field, _)) => {
-            let maps = array.as_map_opt().ok_or_else(|| wrong(array))?;
-            let of = |member: &Type, column: &ArrayRef| {
-                encode(member, column).map_err(|misfit| of_row(maps.offsets(), misfit))
-            };
-            let columns = vec![of(&both.0, maps.keys())?, of(&both.1, maps.values())?];
-            let DataType::Struct(fields) = field.data_type() else { return Err(wrong(array)) };
-            let entries = StructArray::try_new(fields.clone(), columns, None).map_err(|_| wrong(array))?;
-            made(MapArray::try_new(field, maps.offsets().clone(), entries, maps.nulls().cloned(), false), array)
-        }
-        _ => Err(wrong(array)),
-    }
-}
-
-fn made<A: Array + 'static>(made: Result<A, ArrowError>, array: &ArrayRef) -> Fit {
-    made.map(|made| Arc::new(made) as ArrayRef).map_err(|_| wrong(array))
+    exchange::nested(array, &data_type(kind), child, wrong)
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        Date32Array, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampSecondArray,
+        Date32Array, ListArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+        TimestampSecondArray,
     };
+    use arrow::datatypes::i256;
 
     use super::*;
 

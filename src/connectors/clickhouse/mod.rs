@@ -18,7 +18,6 @@ mod answer;
 mod catalog;
 mod config;
 mod connect;
-mod cut;
 mod ddl;
 mod decode;
 mod encode;

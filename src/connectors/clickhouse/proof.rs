@@ -48,14 +48,7 @@ pub(super) async fn verify(
     for receipt in receipts.iter().filter(|receipt| receipt.rows > 0) {
         add(server, &mut sums, (&types, schema), &detail.attempt(token, &receipt.attempt)).await?;
     }
-    let columns = schema.fields().iter().zip(sums.iter().zip(&sent));
-    let names: Vec<&str> =
-        columns.filter(|(_, (found, sent))| found != sent).map(|(field, _)| field.name().as_str()).collect();
-    if names.is_empty() {
-        return Ok(Verdict::Equal);
-    }
-    let message = format!("the stage holds other values than were sent, in the columns {}", names.join(", "));
-    Ok(Verdict::Unequal(message))
+    Ok(Verdict::compare("the stage holds", schema.fields(), (&sums, &sent)))
 }
 
 /// Adds what the rows of `table` sum up to.

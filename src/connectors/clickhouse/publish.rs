@@ -15,10 +15,11 @@ use super::connect::Server;
 use super::marker;
 use super::name::{Name, identifiers, literal};
 use super::request::Setting;
-use super::stage::{self, Action, Before, Detail, State, Swap};
+use super::stage::{self, Action, Detail, State, Swap};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
+use crate::sql::beside::Before;
 
 /// Makes exactly the rows of `receipts` visible and marks that with `token`. A second call does nothing.
 pub(super) async fn commit(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::CompressionType;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
@@ -19,7 +18,6 @@ use tokio::task::JoinHandle;
 use super::catalog;
 use super::config::Compress;
 use super::connect::Server;
-use super::decode::Misfit;
 use super::encode::{encode, field};
 use super::name::{Name, identifiers};
 use super::request::Setting;
@@ -28,6 +26,7 @@ use super::typemap::Type;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result, retry};
+use crate::formats::exchange::{self, Misfit, Sent};
 use crate::reject::{Refusal, Refusals, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Receipt, Writer};
@@ -61,7 +60,7 @@ pub(super) struct ChWriter {
 struct Encoder {
     types: Vec<Type>,
     schema: SchemaRef,
-    spares: bool,
+    refusals: Refusals,
     options: IpcWriteOptions,
 }
 
@@ -86,7 +85,7 @@ impl ChWriter {
         let encoder = Encoder {
             types,
             schema: Arc::new(Schema::new(fields)),
-            spares: detail.refusals == Refusals::LeftOut,
+            refusals: detail.refusals,
             options: IpcWriteOptions::default().try_with_compression(compression)?,
         };
         Ok(Self {
@@ -216,46 +215,17 @@ impl Encoder {
     /// The rows of `batch` as ClickHouse takes them, and those that it would not keep, where they are left out. The attempt had
     /// `before` rows before them.
     fn fitting(&self, batch: &RecordBatch, before: u64) -> Result<(RecordBatch, Vec<Refusal>)> {
-        match self.encoded(batch) {
-            Ok(encoded) => Ok((encoded, Vec::new())),
-            Err((misfit, column)) if !self.spares => {
-                Err(refusal(&misfit.why, &column).at("row", before + misfit.row as u64 + 1))
-            }
-            Err(_) => {
-                let (mut fit, mut refused) = (vec![true; batch.num_rows()], Vec::new());
-                self.judge(batch, 0, &mut fit, &mut refused);
-                for refusal in &mut refused {
-                    refusal.row += before;
-                }
-                let fitting = filter_record_batch(batch, &BooleanArray::from(fit))?;
-                let encoded = self.encoded(&fitting).map_err(|(misfit, column)| refusal(&misfit.why, &column))?;
-                Ok((encoded, refused))
-            }
-        }
+        exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))
     }
 
     /// The columns; else the first value that would not be kept, and its column.
-    fn encoded(&self, batch: &RecordBatch) -> Result<RecordBatch, (Misfit, String)> {
+    fn encoded(&self, batch: &RecordBatch) -> Sent {
         let columns = self.types.iter().zip(batch.columns()).zip(self.schema.fields());
         let columns = columns
             .map(|((declared, array), field)| encode(declared, array).map_err(|misfit| (misfit, field.name().clone())));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| (Misfit { row: 0, why: format!("the columns are not as agreed: {error}") }, String::new()))
-    }
-
-    /// Finds all rows of `batch` that do not fit, by halves; `from` is the place of its first row.
-    fn judge(&self, batch: &RecordBatch, from: usize, fit: &mut [bool], refused: &mut Vec<Refusal>) {
-        let Err((misfit, column)) = self.encoded(batch) else { return };
-        let count = batch.num_rows();
-        if count <= 1 {
-            fit[from] = false;
-            refused.push(Refusal { row: from as u64, error: refusal(&misfit.why, &column) });
-            return;
-        }
-        let half = count / 2;
-        self.judge(&batch.slice(0, half), from, fit, refused);
-        self.judge(&batch.slice(half, count - half), from + half, fit, refused);
     }
 
     /// Batches as one stream of Arrow.
@@ -266,9 +236,4 @@ impl Encoder {
         }
         Ok(Bytes::from(writer.into_inner()?))
     }
-}
-
-fn refusal(why: &str, column: &str) -> Error {
-    let kind = if why.contains("NULL") { ErrorKind::Constraint } else { ErrorKind::Value };
-    Error::new(kind, format!("the target refuses a row: {why}")).at("column", column)
 }

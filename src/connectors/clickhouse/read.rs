@@ -13,7 +13,6 @@ use super::answer::{Answer, Decoding, Pieces};
 use super::catalog::{Column as Known, Origin, Relation};
 use super::config::{Compress, Config, CutBy};
 use super::connect::Server;
-use super::cut::Cutter;
 use super::ddl::ORDER;
 use super::decode::decode;
 use super::name::identifier;
@@ -24,10 +23,11 @@ use super::typemap::{Kind, Type};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, with_metadata};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::ClickHouse;
-use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+use crate::sql::filter::{self, Column, Columns, Compares};
 
 /// Bytes of a block that the server hands out.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -142,20 +142,14 @@ impl Source for ChSource {
         let place: Place = serde_json::from_value(split.detail.clone())?;
         let schema = self.relation.schema().map_err(|error| self.place(error))?;
         let facts = Facts { schema: &schema, relation: &self.relation };
-        let mut exact = true;
-        let mut conditions: Vec<String> = place.condition().into_iter().collect();
-        for filter in &scan.filters {
-            let Some(translated) = to_sql(filter, &facts, &ClickHouse) else {
-                return Err(Error::new(ErrorKind::Internal, "clickhouse was given a filter that it had not taken"));
-            };
-            exact &= translated.exactness == Pushdown::Exact;
-            conditions.push(translated.sql);
-        }
+        let (filters, exact) = filter::conditions(&scan.filters, &facts, &ClickHouse)?;
+        let conditions: Vec<String> = place.condition().into_iter().chain(filters).collect();
         let types = scan.schema.fields().iter().map(|field| self.relation.declared(field)).collect::<Result<Vec<_>>>();
         let types = types.map_err(|error| self.place(error))?;
         let select = Select::of(&self.relation.sql(), &scan.schema, types, &conditions, scan.limit.filter(|_| exact));
         let server = &self.shared.server;
-        let reading = Reading::begin(server, select, Some(Cutter::new(scan))).await;
+        let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
+        let reading = Reading::begin(server, select, Some(cutter)).await;
         let mut reading = reading.map_err(|error| self.place(error))?;
         // The first rows are there, so the query has begun, and with it the parts that it reads.
         reading.fill().await.map_err(|error| self.place(error))?;
@@ -231,12 +225,11 @@ impl Select {
     fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
         let column = |((declared, array), field): ((&Type, _), &Arc<Field>)| {
             decode(declared, array).map_err(|misfit| {
-                let error = Error::new(ErrorKind::Value, misfit.why);
-                let error = match declared.kind {
+                let error = misfit.unread(field.name(), before);
+                match declared.kind {
                     Kind::Text => error.with_hint("read Strings as bytes with ?strings=binary in the locator"),
                     _ => error,
-                };
-                error.at("column", field.name()).at("row", before + misfit.row as u64 + 1)
+                }
             })
         };
         let columns = self.types.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
@@ -341,16 +334,20 @@ impl Work {
         decoding.feed(pieces, |batch| {
             let decoded = select.decoded(&batch, *rows)?;
             *rows += decoded.num_rows() as u64;
-            if let Some(cutter) = cutter {
-                return cutter.add(decoded, full);
-            }
-            full.push_back(decoded);
+            let Some(cutter) = cutter else {
+                full.push_back(decoded);
+                return Ok(());
+            };
+            cutter.add(decoded, |batch| {
+                full.push_back(batch);
+                true
+            })?;
             Ok(())
         })?;
         if last {
             decoding.finish()?;
             if let Some(cutter) = cutter {
-                cutter.end(full)?;
+                full.extend(cutter.end()?);
             }
         }
         Ok(())

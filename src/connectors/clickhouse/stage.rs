@@ -18,6 +18,7 @@ use super::typemap::Type;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
+use crate::sql::beside::Before;
 
 /// Blocks that a table of an attempt remembers: more than are under way at once.
 const WINDOW: u64 = 100;
@@ -63,15 +64,6 @@ pub(super) enum Swap {
     Inserted,
     /// By two names that change in one statement, which the database does not do at once.
     Renamed,
-}
-
-/// What happens to the rows that are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Before {
-    /// There must be none.
-    Refuse,
-    Keep,
 }
 
 /// How far a commit is.

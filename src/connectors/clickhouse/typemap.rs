@@ -244,6 +244,16 @@ impl Type {
 }
 
 impl Kind {
+    /// The type of the inner column at `place` of a nested one.
+    pub(super) fn child(&self, place: usize) -> Option<&Type> {
+        match self {
+            Self::Array(item) => Some(item.as_ref()),
+            Self::Map(both) => Some(if place == 0 { &both.0 } else { &both.1 }),
+            Self::Tuple(members) => members.get(place).map(|(_, member)| member),
+            _ => None,
+        }
+    }
+
     pub(super) fn data_type(&self) -> DataType {
         let utc = |unit| DataType::Timestamp(unit, Some("UTC".into()));
         match self {

@@ -7,17 +7,17 @@ use serde_json::Value as Json;
 
 use super::catalog::{Column, Name, Relation};
 use super::merge::Merging;
-use super::stage::{Before, Detail};
+use super::stage::{Detail, has_rows};
 use super::typemap::{Kind, kind_for};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, possible};
 use crate::reject::Refusals;
 use crate::schema::NATIVE;
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merge, Publish, SchemaPolicy, Visible, WriteMode,
-    WriteRequest, Writers,
+    Agreement, ColumnFate, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
+use crate::sql::beside::Before;
+use crate::sql::columns::{self, Known, Names, Unfilled};
 use crate::sql::ddl;
 use crate::sql::dialect::DuckDb;
 
@@ -29,80 +29,19 @@ pub(super) enum Target {
     Table { relation: Relation, filled: bool },
 }
 
-/// The columns of an agreement while it grows.
-#[derive(Default)]
-struct Draft {
-    plans: Vec<ColumnPlan>,
-    fields: Vec<Field>,
-    kinds: Vec<Kind>,
-}
+/// The columns of an agreement while it grows, with their types.
+type Draft = columns::Draft<Kind>;
 
-impl Draft {
-    fn fill(&mut self, from: &Field, to: Field, kind: &Kind) -> Result<()> {
-        if !possible(from, &to) {
-            let message = format!("no cast leads from {} to {}", from.data_type(), kind.sql());
-            return Err(Error::new(ErrorKind::Schema, message)
-                .with_hint("convert the column with --cast or --set")
-                .at("column", from.name()));
-        }
-        // Text of one kind only is taken: of another one it may not be.
-        let judged = kind.is_text_of_its_own() && from.metadata().get(NATIVE) != to.metadata().get(NATIVE);
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: Some(to.name().clone()),
-            target_type: kind.sql(),
-            form: Form::Arrow,
-            fate: if judged { ColumnFate::Lossy } else { fate(from, &to) },
-            note: note(kind).map(str::to_owned),
-        });
-        self.fields.push(to);
-        self.kinds.push(kind.clone());
-        Ok(())
+/// Lets `from` into `to`, which is of `kind`.
+fn take(draft: &mut Draft, from: &Field, to: Field, kind: &Kind) -> Result<()> {
+    // Text of one kind only is taken: of another one it may not be.
+    let judged = kind.is_text_of_its_own() && from.metadata().get(NATIVE) != to.metadata().get(NATIVE);
+    let plan = draft.fill(from, to, (&kind.sql(), kind.clone()))?;
+    plan.note = note(kind).map(str::to_owned);
+    if judged {
+        plan.fate = ColumnFate::Lossy;
     }
-
-    /// What comes into the columns `names` of the target; a name into which nothing comes stays as it is.
-    fn incoming_names(&self, names: &[String]) -> Vec<String> {
-        let incoming = |name: &String| {
-            let plan = self.plans.iter().find(|plan| plan.target.as_ref() == Some(name));
-            plan.and_then(|plan| plan.incoming.clone()).unwrap_or_else(|| name.clone())
-        };
-        names.iter().map(incoming).collect()
-    }
-
-    /// How rows with these columns are merged; those of the key are to hold no NULL.
-    fn merging(&mut self, merge: &Merge, mode: &WriteMode) -> Result<Merging> {
-        let target = |name: &str| {
-            let plan = self.plans.iter().find(|plan| plan.incoming.as_deref() == Some(name));
-            plan.and_then(|plan| plan.target.clone())
-        };
-        let merging = Merging::new(merge, mode, target)?;
-        for field in self.fields.iter_mut().filter(|field| merging.key.contains(field.name())) {
-            field.set_nullable(false);
-        }
-        Ok(merging)
-    }
-
-    fn leave(&mut self, from: &Field, note: &str) {
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: None,
-            target_type: String::new(),
-            form: Form::Arrow,
-            fate: ColumnFate::Dropped,
-            note: Some(note.to_owned()),
-        });
-    }
-
-    fn add(&mut self, column: &Column) {
-        self.plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(column.name.clone()),
-            target_type: column.declared.clone(),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: column.generated.then(|| "the table computes it".to_owned()),
-        });
-    }
+    Ok(())
 }
 
 fn note(kind: &Kind) -> Option<&'static str> {
@@ -156,31 +95,24 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &Name, new_file: bool) 
     let mut draft = Draft::default();
     let merge = mode.merge().map(|merge| merge.settled(&[], incoming)).transpose()?;
     let fields = incoming.schema.fields();
-    for (place, field) in fields.iter().enumerate() {
-        if fields[..place].iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
-            let message = "DuckDB takes this name for that of another column";
-            return Err(Error::new(ErrorKind::Schema, message)
-                .with_hint("rename one of them with --rename")
-                .at("column", field.name()));
-        }
-    }
-    let key: Vec<String> = match &merge {
+    Names::AsciiCase.refuse_doubled(fields, "DuckDB")?;
+    let key = match &merge {
         Some(merge) => merge.key.clone(),
-        None => known_key(incoming),
+        None => incoming.whole_key().to_vec(),
     };
     for field in fields {
         let kind = kind_for(field).ok_or_else(|| unsupported(field))?;
         let nullable = field.is_nullable() && !key.contains(field.name());
-        draft.fill(field, kind.column(field.name(), nullable), &kind)?;
+        take(&mut draft, field, kind.column(field.name(), nullable), &kind)?;
     }
-    let types: Vec<String> = draft.kinds.iter().map(Kind::sql).collect();
+    let types: Vec<String> = draft.types.iter().map(Kind::sql).collect();
     let columns = draft.fields.iter().zip(&types).map(|(field, native_type)| ddl::Column {
         name: field.name(),
         native_type,
         not_null: !field.is_nullable(),
     });
     let create = ddl::create_table(&DuckDb, &name.quoted(), &columns.collect::<Vec<_>>(), &key);
-    let merging = merge.map(|merge| draft.merging(&merge, mode)).transpose()?;
+    let merging = merge.map(|merge| draft.merge(&merge)).transpose()?.map(|merge| Merging::new(merge, mode));
     let mut detail = detail(&draft, name, (Before::Keep, merging));
     detail.create = Some(key);
     let mut agreement = agreement(draft, &detail, Some(create));
@@ -188,12 +120,6 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &Name, new_file: bool) 
         agreement.notes.push("a new database file is made".to_owned());
     }
     Ok((agreement, detail))
-}
-
-/// The key of the source, where all of it arrives.
-fn known_key(incoming: &TableShape) -> Vec<String> {
-    let arrives = |name: &String| incoming.schema.column_with_name(name).is_some();
-    if incoming.key.iter().all(arrives) { incoming.key.clone() } else { Vec::new() }
 }
 
 fn fill(
@@ -205,16 +131,15 @@ fn fill(
     let Some(name) = relation.name.as_ref().filter(|_| relation.is_table()) else {
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
     };
-    let before = match request.mode {
-        WriteMode::Create if filled => return Err(super::stage::has_rows(name)),
-        WriteMode::Create => Before::Refuse,
-        WriteMode::Truncate | WriteMode::Replace => Before::Empty,
-        _ => Before::Keep,
-    };
+    if request.mode == WriteMode::Create && filled {
+        return Err(has_rows(name));
+    }
+    let before = Before::of(&request.mode);
     let mut draft = matched(incoming, request.schema, relation)?;
     let primary = draft.incoming_names(&relation.key);
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
-    let merging = merge.map(|merge| draft.merging(&merge, &request.mode)).transpose()?;
+    let merge = merge.map(|merge| draft.merge(&merge)).transpose()?;
+    let merging = merge.map(|merge| Merging::new(merge, &request.mode));
     let detail = detail(&draft, name, (before, merging));
     let mut agreement = agreement(draft, &detail, None);
     if before == Before::Empty {
@@ -225,70 +150,27 @@ fn fill(
     Ok((agreement, detail))
 }
 
-/// Columns by name: as they are written first, then as DuckDB compares names.
+/// Columns by name, as DuckDB compares names.
 fn matched(incoming: &TableShape, policy: SchemaPolicy, relation: &Relation) -> Result<Draft> {
-    let partner = |name: &str| -> Option<usize> {
-        let exact = relation.columns.iter().position(|column| column.name == name);
-        exact.or_else(|| relation.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))
-    };
-    let mut draft = Draft::default();
-    let mut filled = vec![false; relation.columns.len()];
-    let mut surplus = Vec::new();
-    for field in incoming.schema.fields() {
-        let Some(place) = partner(field.name()) else {
-            surplus.push(field.name().as_str());
-            draft.leave(field, "the target has no such column");
-            continue;
-        };
+    let table: Vec<Known<'_>> = relation.columns.iter().map(known).collect();
+    Draft::matched(incoming, (&table, Names::AsciiCase), policy, |draft, field, place| {
         let column = &relation.columns[place];
-        if std::mem::replace(&mut filled[place], true) {
-            let error = Error::new(ErrorKind::Schema, "two columns would fill the same column of the target");
-            return Err(error.at("column", &column.name));
-        }
-        if column.generated {
-            draft.leave(field, "the table computes it");
-            continue;
-        }
         let kind = column.kind.as_ref().ok_or_else(|| {
             let message = format!("columns of the type {} are not written", column.declared);
             Error::new(ErrorKind::Unsupported, message).with_hint("leave it out with --drop").at("column", &column.name)
         })?;
-        draft.fill(field, kind.column(&column.name, !column.not_null), kind)?;
-    }
-    let empty: Vec<&Column> = relation
-        .columns
-        .iter()
-        .zip(&filled)
-        .filter(|(column, filled)| !**filled && !column.generated)
-        .map(|(column, _)| column)
-        .collect();
-    if policy == SchemaPolicy::Strict && !(surplus.is_empty() && empty.is_empty()) {
-        return Err(differences(&surplus, &empty));
-    }
-    for column in empty {
-        if column.not_null && !column.has_default {
-            let message = "nothing fills this column, which takes no NULL and has no default";
-            return Err(Error::new(ErrorKind::Schema, message).at("column", &column.name));
-        }
-        draft.add(column);
-    }
-    if draft.fields.is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "source and target have no column in common"));
-    }
-    Ok(draft)
+        take(draft, field, kind.column(&column.name, !column.not_null), kind)
+    })
 }
 
-fn differences(surplus: &[&str], empty: &[&Column]) -> Error {
-    let mut parts = Vec::new();
-    if !surplus.is_empty() {
-        parts.push(format!("the target lacks {}", surplus.join(", ")));
-    }
-    if !empty.is_empty() {
-        let names: Vec<&str> = empty.iter().map(|column| column.name.as_str()).collect();
-        parts.push(format!("the source lacks {}", names.join(", ")));
-    }
-    Error::new(ErrorKind::Schema, format!("the columns differ: {}", parts.join("; ")))
-        .with_hint("name columns alike with --rename, leave some out with --drop, or use --schema ignore")
+fn known(column: &Column) -> Known<'_> {
+    let unfilled = match column {
+        Column { generated: true, .. } => Unfilled::Computed,
+        Column { has_default: true, .. } => Unfilled::Default,
+        Column { not_null: true, .. } => Unfilled::Refused,
+        _ => Unfilled::Null,
+    };
+    Known { name: &column.name, native_type: &column.declared, unfilled }
 }
 
 fn detail(draft: &Draft, name: &Name, (before, merging): (Before, Option<Merging>)) -> Detail {
@@ -300,7 +182,7 @@ fn detail(draft: &Draft, name: &Name, (before, merging): (Before, Option<Merging
         merging,
         advance: None,
         columns: draft.fields.iter().map(|field| field.name().clone()).collect(),
-        types: draft.kinds.iter().map(Kind::sql).collect(),
+        types: draft.types.iter().map(Kind::sql).collect(),
         not_null: draft.fields.iter().map(|field| !field.is_nullable()).collect(),
         refusals: Refusals::Fail,
     }

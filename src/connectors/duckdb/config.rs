@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use crate::bridge::adbc::{Library, Search};
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::file;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: duckdb:shop.duckdb.").required(),
@@ -41,30 +42,23 @@ pub(super) struct Config {
 impl Config {
     /// Parses `options` and opens nothing.
     pub(super) fn parse(options: &Json) -> Result<Self> {
-        let object = options.as_object().ok_or_else(|| usage("the options are no JSON object"))?;
-        if let Some(unknown) = object.keys().find(|key| OPTIONS.iter().all(|option| option.name != key.as_str())) {
-            let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
-            let message = format!("duckdb has no option {unknown:?}");
-            return Err(usage(message).with_hint(format!("it has {}", names.join(", "))));
-        }
-        let url = object.get("url").and_then(Json::as_str).ok_or_else(|| usage("the option url is missing"))?;
-        let seconds = match object.get("busyTimeout") {
-            None | Some(Json::Null) => 3,
-            Some(value) => value
-                .as_u64()
-                .or_else(|| value.as_str()?.parse().ok())
-                .filter(|seconds| *seconds <= 86_400)
-                .ok_or_else(|| usage("the option busyTimeout is a number of seconds, up to 86400"))?,
-        };
-        let memory_limit = match object.get("memoryLimit") {
+        let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+        let options = file::options(options, "duckdb", &names)?;
+        let busy_timeout = file::busy_timeout(options)?;
+        let memory_limit = match options.get("memoryLimit") {
             None | Some(Json::Null) => "512MB".to_owned(),
             Some(value) => value
                 .as_str()
                 .filter(|text| is_size(text))
-                .ok_or_else(|| usage("the option memoryLimit is a size such as 512MB or 2GiB"))?
+                .ok_or_else(|| Error::new(ErrorKind::Usage, "the option memoryLimit is a size such as 512MB or 2GiB"))?
                 .to_owned(),
         };
-        Ok(Self { path: path(url)?, busy_timeout: Duration::from_secs(seconds), memory_limit })
+        let path = file::path(options, &["duckdb"], "duckdb:shop.duckdb#orders")?;
+        if path.to_str().is_some_and(|path| path.starts_with("md:")) {
+            let error = Error::new(ErrorKind::Unsupported, "MotherDuck is not reached from here");
+            return Err(error.with_hint("name a file"));
+        }
+        Ok(Self { path, busy_timeout, memory_limit })
     }
 
     /// The locator, for messages and plans.
@@ -84,26 +78,6 @@ fn is_size(text: &str) -> bool {
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let units = ["kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib"];
     unit.len() < text.len() && units.contains(&unit.trim().to_ascii_lowercase().as_str())
-}
-
-fn path(url: &str) -> Result<PathBuf> {
-    let rest = url.strip_prefix("duckdb:").unwrap_or(url);
-    // `duckdb:///abs` has an empty host, `duckdb://rel` what looks like one.
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    if rest.is_empty() {
-        return Err(usage("the locator names no database file").with_hint("write duckdb:shop.duckdb#orders"));
-    }
-    if rest == ":memory:" {
-        return Err(usage("a database in memory cannot be reached from here").with_hint("name a file"));
-    }
-    if rest.starts_with("md:") {
-        return Err(Error::new(ErrorKind::Unsupported, "MotherDuck is not reached from here").with_hint("name a file"));
-    }
-    Ok(PathBuf::from(rest))
-}
-
-fn usage(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Usage, message)
 }
 
 #[cfg(test)]

@@ -2,26 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray as _, BooleanArray, Decimal256Array, FixedSizeBinaryArray, FixedSizeListArray,
-    IntervalMonthDayNanoArray, ListArray, MapArray, PrimitiveArray, StructArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray as _, BooleanArray, FixedSizeBinaryArray, IntervalMonthDayNanoArray};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, FieldRef, Fields, Int8Type, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, i256,
+    ArrowPrimitiveType, Date32Type, Int8Type, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
 use super::typemap::Kind;
+use crate::formats::exchange::{self, Fit, Misfit};
 use crate::formats::value::interval::interval;
-
-/// A value that does not fit: the first row with one, and why.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Misfit {
-    pub(super) row: usize,
-    pub(super) why: String,
-}
-
-pub(super) type Fit = Result<ArrayRef, Misfit>;
 
 /// Microseconds and nanoseconds of a day.
 const DAY_MICROS: i64 = 86_400_000_000;
@@ -45,10 +34,7 @@ pub(super) fn decode(kind: &Kind, array: &ArrayRef) -> Fit {
             Ok(Arc::new(typed.clone().with_timezone("UTC")))
         }
         Kind::Interval => intervals(array),
-        Kind::List(item) => list(item, &kind.data_type(), array),
-        Kind::Array(item, count) => fixed_list(item, *count, &kind.data_type(), array),
-        Kind::Struct(members) => structs(members, &kind.data_type(), array),
-        Kind::Map(both) => map(both, &kind.data_type(), array),
+        Kind::List(_) | Kind::Array(..) | Kind::Struct(_) | Kind::Map(_) => nested(kind, array),
         _ if *array.data_type() == kind.data_type() => Ok(Arc::clone(array)),
         _ => Err(unexpected(array)),
     }
@@ -74,44 +60,15 @@ fn boolean(array: &ArrayRef) -> ArrayRef {
 fn huge(array: &ArrayRef, signed: bool) -> Fit {
     let bytes = array.as_fixed_size_binary_opt().filter(|bytes| bytes.value_length() == 16);
     let bytes: &FixedSizeBinaryArray = bytes.ok_or_else(|| unexpected(array))?;
-    let value = |row: usize| {
-        let mut value = [0; 16];
-        value.copy_from_slice(bytes.value(row));
-        if signed {
-            i256::from_i128(i128::from_le_bytes(value))
-        } else {
-            i256::from_parts(u128::from_le_bytes(value), 0)
-        }
-    };
-    let values: Vec<i256> =
-        (0..bytes.len()).map(|row| if bytes.is_null(row) { i256::ZERO } else { value(row) }).collect();
-    let array = Decimal256Array::new(values.into(), bytes.nulls().cloned());
-    Ok(Arc::new(array.with_precision_and_scale(39, 0).expect("39 digits are allowed")))
-}
-
-/// The first row whose value is not `fit`.
-fn first_unfit<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, fit: impl Fn(T::Native) -> bool) -> Option<usize> {
-    // Most batches are whole: that takes one pass without branches.
-    if array.values().iter().all(|value| fit(*value)) {
-        return None;
-    }
-    (0..array.len()).find(|row| array.is_valid(*row) && !fit(array.value(*row)))
+    Ok(exchange::huge_decimals(bytes, signed))
 }
 
 fn finite<T: ArrowPrimitiveType>(array: &ArrayRef, fit: impl Fn(T::Native) -> bool) -> Fit {
-    let typed = array.as_primitive_opt::<T>().ok_or_else(|| unexpected(array))?;
-    match first_unfit(typed, fit) {
-        None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: "infinity is no point in time that Arrow has".to_owned() }),
-    }
+    exchange::kept::<T>(array, fit, "infinity is no point in time that Arrow has", unexpected)
 }
 
 fn of_day<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, day: i64) -> Fit {
-    let typed = array.as_primitive_opt::<T>().ok_or_else(|| unexpected(array))?;
-    match first_unfit(typed, |time| (0..day).contains(&time)) {
-        None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: "24:00:00 is no time that Arrow has".to_owned() }),
-    }
+    exchange::kept::<T>(array, |time| (0..day).contains(&time), "24:00:00 is no time that Arrow has", unexpected)
 }
 
 /// Texts such as `1 year 2 months -3 days 04:05:06.5`.
@@ -130,67 +87,20 @@ fn intervals(array: &ArrayRef) -> Fit {
     Ok(Arc::new(IntervalMonthDayNanoArray::from(values)))
 }
 
-fn item_of(data_type: &DataType) -> Option<&FieldRef> {
-    match data_type {
-        DataType::List(item) | DataType::FixedSizeList(item, _) | DataType::Map(item, _) => Some(item),
-        _ => None,
-    }
-}
-
-/// The row of a list in which element `at` is.
-fn row_of(misfit: Misfit, offsets: &[i32]) -> Misfit {
-    let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|offset| offset <= misfit.row));
-    Misfit { row: after.saturating_sub(1), ..misfit }
-}
-
-fn list(item: &Kind, data_type: &DataType, array: &ArrayRef) -> Fit {
-    let lists = array.as_list_opt::<i32>().ok_or_else(|| unexpected(array))?;
-    let values = decode(item, lists.values()).map_err(|misfit| row_of(misfit, lists.offsets()))?;
-    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
-    rebuilt(ListArray::try_new(Arc::clone(field), lists.offsets().clone(), values, lists.nulls().cloned()), array)
-}
-
-fn fixed_list(item: &Kind, count: i32, data_type: &DataType, array: &ArrayRef) -> Fit {
-    let lists = array.as_fixed_size_list_opt().ok_or_else(|| unexpected(array))?;
-    let width = usize::try_from(count).unwrap_or(1).max(1);
-    let of_row = |misfit: Misfit| Misfit { row: misfit.row / width, ..misfit };
-    let values = decode(item, lists.values()).map_err(of_row)?;
-    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
-    rebuilt(FixedSizeListArray::try_new(Arc::clone(field), count, values, lists.nulls().cloned()), array)
-}
-
-fn structs(members: &[(String, Kind)], data_type: &DataType, array: &ArrayRef) -> Fit {
-    let structs = array.as_struct_opt().filter(|structs| structs.num_columns() == members.len());
-    let structs = structs.ok_or_else(|| unexpected(array))?;
-    let DataType::Struct(fields) = data_type else { return Err(unexpected(array)) };
-    let columns = members.iter().zip(structs.columns()).map(|((_, kind), column)| decode(kind, column));
-    let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    rebuilt(StructArray::try_new(fields.clone(), columns, structs.nulls().cloned()), array)
-}
-
-fn map(both: &(Kind, Kind), data_type: &DataType, array: &ArrayRef) -> Fit {
-    let maps = array.as_map_opt().ok_or_else(|| unexpected(array))?;
-    let decoded =
-        |kind: &Kind, column: &ArrayRef| decode(kind, column).map_err(|misfit| row_of(misfit, maps.offsets()));
-    let (keys, values) = (decoded(&both.0, maps.keys())?, decoded(&both.1, maps.values())?);
-    let field = item_of(data_type).ok_or_else(|| unexpected(array))?;
-    let DataType::Struct(fields) = field.data_type() else { return Err(unexpected(array)) };
-    let fields: Fields = fields.clone();
-    let entries = StructArray::try_new(fields, vec![keys, values], None).map_err(|_| unexpected(array))?;
-    let map = MapArray::try_new(Arc::clone(field), maps.offsets().clone(), entries, maps.nulls().cloned(), false);
-    rebuilt(map, array)
-}
-
-fn rebuilt<A: Array + 'static>(made: Result<A, arrow::error::ArrowError>, array: &ArrayRef) -> Fit {
-    match made {
-        Ok(made) => Ok(Arc::new(made)),
-        Err(_) => Err(unexpected(array)),
-    }
+fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
+    let child = |place, column: &ArrayRef| match kind.child(place) {
+        Some(member) => decode(member, column),
+        None => Err(unexpected(column)),
+    };
+    exchange::nested(array, &kind.data_type(), child, unexpected)
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, Int32Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        Date32Array, Int32Array, ListArray, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    };
+    use arrow::datatypes::DataType;
 
     use super::*;
 

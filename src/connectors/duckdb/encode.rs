@@ -3,20 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray as _, FixedSizeBinaryArray, FixedSizeListArray, ListArray, MapArray, PrimitiveArray,
-    StructArray,
-};
+use arrow::array::{Array as _, ArrayRef};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal256Type, Field, FieldRef, Fields, IntervalMonthDayNanoType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, i256,
+    ArrowPrimitiveType, DataType, Date32Type, Field, FieldRef, Fields, IntervalMonthDayNanoType, Time64MicrosecondType,
+    Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
 };
-use arrow::error::ArrowError;
 
-use super::decode::{Fit, Misfit};
 use super::typemap::Kind;
 use super::zero;
+use crate::formats::exchange::{self, Fit, Misfit};
 use crate::schema::{EXTENSION, with_metadata};
 
 /// Arrow's metadata of an extension type.
@@ -28,7 +24,7 @@ const FIRST_MICRO: i64 = -9_223_372_022_400_000_000;
 /// `array`, of the type of `kind`, for DuckDB.
 pub(super) fn encode(kind: &Kind, array: &ArrayRef) -> Fit {
     match kind {
-        Kind::Huge { signed } => huge(array, *signed),
+        Kind::Huge { signed } => exchange::huge_bytes(array, *signed, wrong),
         Kind::Float | Kind::Double => Ok(zero::unsigned(array)),
         Kind::Date => kept::<Date32Type>(array, |day| (-LAST_DAY..=LAST_DAY).contains(&day)),
         Kind::Time(TimeUnit::Nanosecond) => kept::<Time64NanosecondType>(array, |time| (0..DAY_NANOS).contains(&time)),
@@ -98,84 +94,20 @@ fn wrong(array: &ArrayRef) -> Misfit {
 
 /// Values that all are `fit`; the others stay out.
 fn kept<T: ArrowPrimitiveType>(array: &ArrayRef, fit: impl Fn(T::Native) -> bool) -> Fit {
-    let typed: &PrimitiveArray<T> = array.as_primitive_opt::<T>().ok_or_else(|| wrong(array))?;
-    if typed.values().iter().all(|value| fit(*value)) {
-        return Ok(Arc::clone(array));
-    }
-    match (0..typed.len()).find(|row| typed.is_valid(*row) && !fit(typed.value(*row))) {
-        None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: "DuckDB has no such value: it would become another one".to_owned() }),
-    }
+    exchange::kept::<T>(array, fit, "DuckDB has no such value: it would become another one", wrong)
 }
 
 fn text(array: &ArrayRef, fit: impl Fn(&str) -> bool, why: &str) -> Fit {
-    let texts = array.as_string_opt::<i32>().ok_or_else(|| wrong(array))?;
-    match (0..texts.len()).find(|row| texts.is_valid(*row) && !fit(texts.value(*row))) {
-        None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: format!("the text {why}") }),
-    }
-}
-
-fn huge(array: &ArrayRef, signed: bool) -> Fit {
-    let values = array.as_primitive_opt::<Decimal256Type>().ok_or_else(|| wrong(array))?;
-    let mut bytes = vec![0; values.len() * 16];
-    for (row, place) in bytes.chunks_exact_mut(16).enumerate().filter(|(row, _)| values.is_valid(*row)) {
-        let huge = value_of(values.value(row), signed);
-        place
-            .copy_from_slice(&huge.ok_or_else(|| Misfit { row, why: "the number has more than 128 bits".to_owned() })?);
-    }
-    let array = FixedSizeBinaryArray::try_new(16, bytes.into(), values.nulls().cloned());
-    Ok(Arc::new(array.expect("every value has 16 bytes")))
-}
-
-fn value_of(value: i256, signed: bool) -> Option<[u8; 16]> {
-    if signed {
-        return value.to_i128().map(i128::to_le_bytes);
-    }
-    let (low, high) = value.to_parts();
-    (high == 0).then(|| low.to_le_bytes())
+    exchange::kept_texts(array, fit, why, wrong)
 }
 
 /// The inner values, and the names and metadata by which DuckDB knows them.
 fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
-    let of_row = |offsets: &[i32], misfit: Misfit| {
-        let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|at| at <= misfit.row));
-        Misfit { row: after.saturating_sub(1), ..misfit }
+    let child = |place, column: &ArrayRef| match kind.child(place) {
+        Some(member) => encode(member, column),
+        None => Err(wrong(column)),
     };
-    match (kind, data_type(kind)) {
-        (Kind::List(item), DataType::List(field)) => {
-            let lists = array.as_list_opt::<i32>().ok_or_else(|| wrong(array))?;
-            let values = encode(item, lists.values()).map_err(|misfit| of_row(lists.offsets(), misfit))?;
-            made(ListArray::try_new(field, lists.offsets().clone(), values, lists.nulls().cloned()), array)
-        }
-        (Kind::Array(item, count), DataType::FixedSizeList(field, _)) => {
-            let lists = array.as_fixed_size_list_opt().ok_or_else(|| wrong(array))?;
-            let width = usize::try_from(*count).unwrap_or(1).max(1);
-            let row = |misfit: Misfit| Misfit { row: misfit.row / width, ..misfit };
-            let values = encode(item, lists.values()).map_err(row)?;
-            made(FixedSizeListArray::try_new(field, *count, values, lists.nulls().cloned()), array)
-        }
-        (Kind::Struct(members), DataType::Struct(fields)) => {
-            let structs = array.as_struct_opt().ok_or_else(|| wrong(array))?;
-            let columns = members.iter().zip(structs.columns()).map(|((_, kind), column)| encode(kind, column));
-            let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            made(StructArray::try_new(fields, columns, structs.nulls().cloned()), array)
-        }
-        (Kind::Map(both), DataType::Map(field, _)) => {
-            let maps = array.as_map_opt().ok_or_else(|| wrong(array))?;
-            let of =
-                |kind: &Kind, column: &ArrayRef| encode(kind, column).map_err(|misfit| of_row(maps.offsets(), misfit));
-            let columns = vec![of(&both.0, maps.keys())?, of(&both.1, maps.values())?];
-            let DataType::Struct(fields) = field.data_type() else { return Err(wrong(array)) };
-            let entries = StructArray::try_new(fields.clone(), columns, None).map_err(|_| wrong(array))?;
-            made(MapArray::try_new(field, maps.offsets().clone(), entries, maps.nulls().cloned(), false), array)
-        }
-        _ => Err(wrong(array)),
-    }
-}
-
-fn made<A: Array + 'static>(made: Result<A, ArrowError>, array: &ArrayRef) -> Fit {
-    made.map(|made| Arc::new(made) as ArrayRef).map_err(|_| wrong(array))
+    exchange::nested(array, &data_type(kind), child, wrong)
 }
 
 fn is_bits(text: &str) -> bool {
@@ -206,8 +138,8 @@ fn is_time_tz(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray};
-    use arrow::datatypes::IntervalMonthDayNano;
+    use arrow::array::{Array, Date32Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray};
+    use arrow::datatypes::{IntervalMonthDayNano, i256};
 
     use super::*;
 

@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BooleanArray, DictionaryArray, Int8Array, RecordBatch, StringArray};
-use arrow::compute::filter_record_batch;
+use arrow::array::{Array as _, ArrayRef, DictionaryArray, Int8Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef};
 
 use super::catalog::Name;
 use super::database::Connection;
-use super::decode::Misfit;
 use super::encode::{encode, field};
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
 use crate::attempt::Token;
 use crate::bridge::adbc::Interrupt;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::exchange::{self, Misfit, Sent};
 use crate::reject::{Refusal, Refusals};
 
 /// One attempt.
@@ -27,7 +26,7 @@ pub(super) struct Load {
     table: String,
     attempt: String,
     rows: u64,
-    spares: bool,
+    refusals: Refusals,
     state: State,
 }
 
@@ -59,7 +58,7 @@ impl Load {
             table: detail.name().shown(),
             attempt,
             rows: 0,
-            spares: detail.refusals == Refusals::LeftOut,
+            refusals: detail.refusals,
             state: State::Open,
         })
     }
@@ -79,22 +78,7 @@ impl Load {
     }
 
     fn try_add(&mut self, batch: &RecordBatch, before: u64) -> Result<Vec<Refusal>> {
-        let mut refused = Vec::new();
-        let batch = match self.encoded(batch) {
-            Ok(encoded) => encoded,
-            Err((misfit, column)) if !self.spares => {
-                return Err(refusal(&misfit.why, &column).at("row", before + misfit.row as u64 + 1));
-            }
-            Err(_) => {
-                let mut fit = vec![true; batch.num_rows()];
-                self.judge(batch, 0, &mut fit, &mut refused);
-                for refusal in &mut refused {
-                    refusal.row += before;
-                }
-                let fitting = filter_record_batch(batch, &BooleanArray::from(fit))?;
-                self.encoded(&fitting).map_err(|(misfit, column)| refusal(&misfit.why, &column))?
-            }
-        };
+        let (batch, refused) = exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))?;
         if batch.num_rows() > 0 {
             let rows = batch.num_rows() as u64;
             self.connection.ingest((&self.stage.schema, &self.stage.table), batch)?;
@@ -104,7 +88,7 @@ impl Load {
     }
 
     /// The columns as DuckDB takes them; else the first value that it would not keep, and its column.
-    fn encoded(&self, batch: &RecordBatch) -> Result<RecordBatch, (Misfit, String)> {
+    fn encoded(&self, batch: &RecordBatch) -> Sent {
         let mut columns = Vec::with_capacity(self.kinds.len() + 1);
         for ((kind, array), field) in self.kinds.iter().zip(batch.columns()).zip(batch.schema_ref().fields()) {
             let named = |misfit| (misfit, field.name().clone());
@@ -119,20 +103,6 @@ impl Load {
         columns.push(attempt);
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(|error| (Misfit { row: 0, why: format!("the columns are not as agreed: {error}") }, String::new()))
-    }
-
-    /// Finds all rows of `batch` that do not fit, by halves; `from` is the place of its first row.
-    fn judge(&self, batch: &RecordBatch, from: usize, fit: &mut [bool], refused: &mut Vec<Refusal>) {
-        let Err((misfit, column)) = self.encoded(batch) else { return };
-        let count = batch.num_rows();
-        if count <= 1 {
-            fit[from] = false;
-            refused.push(Refusal { row: from as u64, error: refusal(&misfit.why, &column) });
-            return;
-        }
-        let half = count / 2;
-        self.judge(&batch.slice(0, half), from, fit, refused);
-        self.judge(&batch.slice(half, count - half), from + half, fit, refused);
     }
 
     /// Commits, and says how many rows the attempt has.
@@ -166,9 +136,4 @@ fn null_of(field: &Field, array: &ArrayRef) -> Option<usize> {
         return None;
     }
     (0..array.len()).find(|row| array.is_null(*row))
-}
-
-fn refusal(why: &str, column: &str) -> Error {
-    let kind = if why.contains("NULL") { ErrorKind::Constraint } else { ErrorKind::Value };
-    Error::new(kind, format!("the target refuses a row: {why}")).at("column", column)
 }

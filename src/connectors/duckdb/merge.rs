@@ -8,7 +8,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
-use crate::sql::dialect::{Dialect as _, DuckDb};
+use crate::sql::dialect::DuckDb;
+use crate::sql::merge;
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,22 +22,9 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// How rows are merged by `merge`, of which the key is settled; `target` gives the target's name of a column.
-    ///
-    /// # Errors
-    /// [`Usage`](ErrorKind::Usage) for a column that is not written.
-    pub(super) fn new(merge: &Merge, mode: &WriteMode, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let target = |name: &String| {
-            let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
-            target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
-        };
-        let duplicates = match &merge.duplicates {
-            Duplicates::Refuse => Duplicates::Refuse,
-            Duplicates::First(column) => Duplicates::First(target(column)?),
-            Duplicates::Last(column) => Duplicates::Last(target(column)?),
-        };
-        let key = merge.key.iter().map(target).collect::<Result<_>>()?;
-        Ok(Self { key, duplicates, absent: mode.absent() })
+    /// How rows are merged by `merge`, which has the names of the target.
+    pub(super) fn new(merge: Merge, mode: &WriteMode) -> Self {
+        Self { key: merge.key, duplicates: merge.duplicates, absent: mode.absent() }
     }
 
     /// What the user should know.
@@ -49,26 +37,16 @@ impl Merging {
 
     /// The statements that merge the rows of `stage`, which is quoted: deletion, update and insertion, as far as each is needed.
     pub(super) fn statements(&self, detail: &Detail, stage: &str) -> [Option<String>; 3] {
-        let (table, columns) = (detail.name().quoted(), identifiers(&DuckDb, &detail.columns));
-        let all = |names: &[&String], each: &dyn Fn(&str) -> String, between: &str| {
-            let parts: Vec<String> = names.iter().map(|name| each(&DuckDb.identifier(name))).collect();
-            parts.join(between)
+        let parts = merge::Merging {
+            dialect: &DuckDb,
+            table: &detail.name().quoted(),
+            columns: &detail.columns,
+            key: &self.key,
+            rows: &format!("(SELECT {} FROM {stage}) AS s", detail.published()),
+            or: "",
+            differs: "IS DISTINCT FROM",
         };
-        let key: Vec<&String> = self.key.iter().collect();
-        let set: Vec<&String> = detail.columns.iter().filter(|name| !self.key.contains(name)).collect();
-        let same = all(&key, &|name| format!("t.{name} = s.{name}"), " AND ");
-        let source = format!("(SELECT {} FROM {stage}) AS s", detail.published());
-        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {source} WHERE {same})");
-        let update = format!(
-            "UPDATE {table} AS t SET {} FROM {source} WHERE {same} AND ({})",
-            all(&set, &|name| format!("{name} = s.{name}"), ", "),
-            all(&set, &|name| format!("t.{name} IS DISTINCT FROM s.{name}"), " OR ")
-        );
-        let insert = format!(
-            "INSERT INTO {table} ({columns}) SELECT {columns} FROM {source} \
-             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same})"
-        );
-        [(self.absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
+        parts.statements(self.absent)
     }
 
     /// Merges the rows of `stage`, which are settled, in the transaction that is open.
@@ -82,14 +60,7 @@ impl Merging {
     /// Leaves one row of each key.
     pub(super) fn settle(&self, connection: &mut Connection, stage: &str) -> Result<()> {
         let key = identifiers(&DuckDb, &self.key);
-        let order = match &self.duplicates {
-            Duplicates::Refuse => String::new(),
-            Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", DuckDb.identifier(column)),
-            Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", DuckDb.identifier(column)),
-        };
-        // Without an order all rows of a key are first.
-        let ranked =
-            format!("SELECT rowid AS place, rank() OVER (PARTITION BY {key} {order}) AS rank, {key} FROM {stage}");
+        let ranked = merge::ranked(&DuckDb, (stage, "rowid"), &self.key, &self.duplicates);
         let several = format!(
             "SELECT min(place)::VARCHAR, max(place)::VARCHAR FROM ({ranked}) WHERE rank = 1 GROUP BY {key} \
              HAVING count(*) > 1 ORDER BY min(place) LIMIT 1"
@@ -108,10 +79,6 @@ impl Merging {
 
 /// The key decides which row is replaced: another unique key that refuses a row is a conflict that it does not solve.
 fn refused(error: Error) -> Error {
-    if error.kind() == ErrorKind::Constraint && error.message().contains("unique") {
-        return error.with_hint(
-            "a row has another key and the same value there: mend the rows, or merge by that column with --key",
-        );
-    }
-    error
+    let unique = error.kind() == ErrorKind::Constraint && error.message().contains("unique");
+    if unique { error.with_hint(merge::OTHER_KEY) } else { error }
 }

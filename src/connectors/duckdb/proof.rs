@@ -44,14 +44,7 @@ pub(super) fn verify(
         return Ok(Verdict::Equal);
     }
     let found = sums_of(connection, (detail, schema), &stage.quoted(), receipts)?;
-    let columns = schema.fields().iter().zip(found.iter().zip(&sent));
-    let names: Vec<&str> =
-        columns.filter(|(_, (found, sent))| found != sent).map(|(field, _)| field.name().as_str()).collect();
-    if names.is_empty() {
-        return Ok(Verdict::Equal);
-    }
-    let message = format!("the stage holds other values than were sent, in the columns {}", names.join(", "));
-    Ok(Verdict::Unequal(message))
+    Ok(Verdict::compare("the stage holds", schema.fields(), (&found, &sent)))
 }
 
 /// What `batch` adds to the proof, as it comes back: zero has no sign.

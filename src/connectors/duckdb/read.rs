@@ -18,13 +18,13 @@ use super::session::Pool;
 use super::typemap::{Kind, Way};
 use crate::attempt::Attempt;
 use crate::bridge::blocking::Outlet;
-use crate::bridge::cut::Cutter;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::{Dialect as _, DuckDb};
-use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
@@ -144,7 +144,7 @@ impl Source for DuckdbSource {
         let split = |(id, range): (usize, &KeyRange)| {
             let detail = serde_json::to_value(Detail { range: *range })?;
             let bytes = rows.map(|rows| rows.saturating_mul(described.row_bytes));
-            Ok(Split { id: id as u32, source: 0, rows, bytes, place: place(range), detail })
+            Ok(Split { id: id as u32, source: 0, rows, bytes, place: range.shown("row ids"), detail })
         };
         let splits = ranges.iter().enumerate().map(split).collect::<Result<Vec<_>>>()?;
         // One range means all rows at any time; a row gets another id where the file is written anew.
@@ -158,7 +158,7 @@ impl Source for DuckdbSource {
         let (conditions, exact) = conditions(&described.relation, scan, &detail.range)?;
         let limit = scan.limit.filter(|_| exact);
         let select = Select::new(&described.relation, &scan.schema, &conditions, limit)?;
-        let cutter = Cutter::new(&scan.schema, scan.batch_rows, scan.batch_bytes);
+        let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
         let lease = self.pool.lease().await?;
         let pool = Arc::clone(&self.pool);
         let stream = lease
@@ -219,16 +219,6 @@ fn ranges(
         goal.split_bytes
     ));
     KeyRange::between(&borders)
-}
-
-/// Where `range` lies, in words; none for the whole table.
-fn place(range: &KeyRange) -> Option<String> {
-    match (range.low, range.high) {
-        (None, None) => None,
-        (None, Some(high)) => Some(format!("row ids below {high}")),
-        (Some(low), None) => Some(format!("row ids from {low} on")),
-        (Some(low), Some(high)) => Some(format!("row ids {low} to {}", high - 1)),
-    }
 }
 
 /// What filters may know of the columns of a shape.
@@ -321,12 +311,7 @@ impl Select {
 
     fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
         let column = |((kind, array), field): ((&Kind, _), &Arc<Field>)| {
-            decode(kind, array).map_err(|misfit| {
-                Error::new(ErrorKind::Value, misfit.why)
-                    .at("column", field.name())
-                    .at("row", before + misfit.row as u64 + 1)
-                    .at("table", &self.object)
-            })
+            decode(kind, array).map_err(|misfit| misfit.unread(field.name(), before).at("table", &self.object))
         };
         let columns = self.kinds.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
         let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -341,8 +326,8 @@ impl Select {
             wanted = cutter.add(batch, |batch| outlet.send(batch))?;
             Ok(wanted)
         })?;
-        if wanted {
-            cutter.end(|batch| outlet.send(batch))?;
+        if wanted && let Some(rest) = cutter.end()? {
+            outlet.send(rest);
         }
         Ok(())
     }
@@ -352,14 +337,6 @@ impl Select {
 fn conditions(relation: &Relation, scan: &Scan, range: &KeyRange) -> Result<(Vec<String>, bool)> {
     let schema = relation.schema()?;
     let facts = Facts { schema: &schema, relation: Some(relation) };
-    let mut exact = true;
-    let mut conditions: Vec<String> = range.condition("rowid").into_iter().collect();
-    for filter in &scan.filters {
-        let Some(translated) = to_sql(filter, &facts, &DuckDb) else {
-            return Err(Error::new(ErrorKind::Internal, "duckdb was given a filter that it had not taken"));
-        };
-        exact &= translated.exactness == Pushdown::Exact;
-        conditions.push(translated.sql);
-    }
-    Ok((conditions, exact))
+    let (filters, exact) = filter::conditions(&scan.filters, &facts, &DuckDb)?;
+    Ok((range.condition("rowid").into_iter().chain(filters).collect(), exact))
 }

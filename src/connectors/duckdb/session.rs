@@ -6,16 +6,15 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::Config;
 use super::database::{Access, Connection, Database};
 use super::read::DuckdbSource;
-use crate::bridge::adbc::Interrupt;
-use crate::bridge::blocking::{self, Ended, Worker};
+use crate::bridge::blocking;
+use crate::bridge::readers::{Lease, Readers};
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -47,31 +46,17 @@ impl Intent {
 }
 
 /// The readers of one session.
+#[derive(Debug)]
 pub(super) struct Pool {
     config: Config,
-    idle: Mutex<Vec<Reader>>,
-    free: Arc<Semaphore>,
-    readers: usize,
+    readers: Arc<Readers<Connection>>,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
 }
 
-/// A connection in its transaction, on its thread.
-struct Reader {
-    worker: Worker<Connection>,
-    interrupt: Interrupt,
-}
-
-/// One reader, given back when dropped. A statement that still runs then is stopped.
-pub(super) struct Lease {
-    pool: Arc<Pool>,
-    reader: Option<Reader>,
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Pool {
     pub(super) fn readers(&self) -> usize {
-        self.readers
+        self.readers.count()
     }
 
     pub(super) fn place(&self, error: Error) -> Error {
@@ -79,52 +64,8 @@ impl Pool {
     }
 
     /// A reader, once one is free.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
-        let closed = || Error::new(ErrorKind::Internal, "the point in time of this database was given up already");
-        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
-        let reader = self.idle().pop().ok_or_else(closed)?;
-        Ok(Lease { pool: Arc::clone(self), reader: Some(reader), _permit: permit })
-    }
-
-    /// Ends the transactions of all readers that are idle, and gives no reader out any more. When it returns, their
-    /// connections are gone.
-    async fn release(&self) {
-        self.free.close();
-        let readers = std::mem::take(&mut *self.idle());
-        let ending: Vec<(Ended, Interrupt)> =
-            readers.into_iter().map(|reader| (reader.worker.ended(), reader.interrupt)).collect();
-        for (ended, interrupt) in ending {
-            blocking::insist(ended.wait(), || interrupt.interrupt()).await;
-        }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("config", &self.config).field("readers", &self.readers).finish_non_exhaustive()
-    }
-}
-
-impl Lease {
-    pub(super) fn worker(&self) -> &Worker<Connection> {
-        &self.reader.as_ref().expect("a lease holds its reader until it is dropped").worker
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(reader) = self.reader.take() else { return };
-        // Nobody wants what it may still be computing. With nothing under way this does nothing.
-        reader.interrupt.interrupt();
-        let mut idle = self.pool.idle();
-        // Asked under the lock: a session that closes now either finds the reader or is seen to be closed.
-        if !self.pool.free.is_closed() {
-            idle.push(reader);
-        }
+    pub(super) async fn lease(&self) -> Result<Lease<Connection>> {
+        self.readers.lease().await
     }
 }
 
@@ -155,18 +96,11 @@ impl DuckdbSession {
                 .map_err(|error| settings.place(error))
         })
         .await?;
-        let reader = |connection: Connection| -> Result<Reader> {
-            let interrupt = connection.interrupt();
-            Ok(Reader { worker: Worker::start("duckdb-read", connection)?, interrupt })
-        };
-        let readers = opened.readers.into_iter().map(reader).collect::<Result<Vec<_>>>()?;
-        let pool = Pool {
-            config: config.clone(),
-            free: Arc::new(Semaphore::new(readers.len())),
-            readers: readers.len(),
-            idle: Mutex::new(readers),
-            notes: opened.notes,
-        };
+        let readers = Readers::start("duckdb-read", opened.readers, |connection| {
+            let handle = connection.interrupt();
+            Box::new(move || handle.interrupt())
+        })?;
+        let pool = Pool { config: config.clone(), readers, notes: opened.notes };
         Ok(Self { pool: Arc::new(pool), snapshot: opened.snapshot, sources: Mutex::default() })
     }
 }
@@ -226,16 +160,11 @@ impl Session for DuckdbSession {
     }
 
     async fn check(&self) -> Result<()> {
-        // The transactions live in this process: nobody else can end them.
-        if self.pool.free.is_closed() {
-            let error = Error::new(ErrorKind::Internal, "the point in time of this database was given up");
-            return Err(self.pool.place(error));
-        }
-        Ok(())
+        self.pool.readers.check().map_err(|error| self.pool.place(error))
     }
 
     async fn close(&self) -> Result<()> {
-        self.pool.release().await;
+        self.pool.readers.release().await;
         Ok(())
     }
 }

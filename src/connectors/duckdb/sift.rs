@@ -8,11 +8,12 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::catalog::{Name, is};
 use super::database::Connection;
-use super::stage::{self, Before, Detail};
+use super::stage::{self, Detail};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refused;
 use crate::sink::Receipt;
+use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb};
 

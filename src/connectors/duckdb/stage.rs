@@ -21,6 +21,7 @@ use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Merged, Receipt};
+use crate::sql::beside::Before;
 use crate::sql::ddl::{self, identifiers};
 use crate::sql::dialect::{Dialect as _, DuckDb};
 
@@ -49,18 +50,6 @@ pub(super) struct Detail {
     pub(super) not_null: Vec<bool>,
     /// What becomes of rows that the table does not take.
     pub(super) refusals: Refusals,
-}
-
-/// What happens to the rows that are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Before {
-    /// There must be none.
-    Refuse,
-    /// They stay.
-    Keep,
-    /// They are deleted in the same transaction.
-    Empty,
 }
 
 impl Detail {

@@ -120,6 +120,16 @@ impl Kind {
         parse(text.trim(), 0)
     }
 
+    /// The kind of the inner column at `place` of a nested one.
+    pub(super) fn child(&self, place: usize) -> Option<&Self> {
+        match self {
+            Self::List(item) | Self::Array(item, _) => Some(item.as_ref()),
+            Self::Map(both) => Some(if place == 0 { &both.0 } else { &both.1 }),
+            Self::Struct(members) => members.get(place).map(|(_, member)| member),
+            _ => None,
+        }
+    }
+
     pub(super) fn data_type(&self) -> DataType {
         match self {
             Self::Boolean => DataType::Boolean,

@@ -10,7 +10,7 @@ use crate::fate;
 use crate::formats::extension::Format;
 use crate::formats::parquet::{self, Fit};
 use crate::formats::{RecordFormat, avro, plain};
-use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
+use crate::sink::{ColumnFate, ColumnPlan, SchemaPolicy};
 
 /// The columns that a target has already.
 pub(super) struct Existing {
@@ -147,14 +147,7 @@ impl Forms {
             Format::Jsonl if fate == ColumnFate::Stringified => "string".to_owned(),
             _ => field.data_type().to_string(),
         };
-        ColumnPlan {
-            incoming: Some(field.name().clone()),
-            target: Some(field.name().clone()),
-            target_type,
-            form: Form::Arrow,
-            fate,
-            note: None,
-        }
+        ColumnPlan { fate, ..ColumnPlan::exact(field.name(), &target_type) }
     }
 }
 

@@ -109,13 +109,7 @@ pub(super) async fn verify(
         found = if found.is_none() { columns } else { total([found.as_ref(), columns.as_ref()]).or(found) };
     }
     let (Some(wanted), Some(found)) = (wanted, found) else { return Ok(Verdict::Equal) };
-    let columns = agreement.target.fields().iter().zip(wanted.iter().zip(&found));
-    let names: Vec<&str> =
-        columns.filter(|(_, (wanted, found))| wanted != found).map(|(field, _)| field.name().as_str()).collect();
-    if names.is_empty() {
-        return Ok(Verdict::Equal);
-    }
-    Ok(Verdict::Unequal(format!("the parts hold other values than were sent, in the columns {}", names.join(", "))))
+    Ok(Verdict::compare("the parts hold", agreement.target.fields(), (&found, &wanted)))
 }
 
 /// What was read of a part: its rows and, where they are wanted, its sums.

@@ -127,7 +127,7 @@ async fn existing(
     let ties = Ties::find(connection, &name).await?;
     let choice = path::existing(table, &ties, request)?;
     let merging =
-        merge.map(|merge| Merging::new(merge, &request.mode, (table, &ties), &matched.columns)).transpose()?;
+        merge.map(|merge| Merging::new(&merge, &request.mode, (table, &ties), &matched.columns)).transpose()?;
     let comment = stage::own_comment(table.comment.as_deref().unwrap_or_default()).to_owned();
     let definition = match choice.path {
         Path::Swap => Some(definition(connection, &name).await?),
@@ -139,15 +139,10 @@ async fn existing(
 
 fn missing(connection: &Connection, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
     let merge = request.mode.merge().map(|merge| merge.settled(&[], incoming)).transpose()?;
-    let arrives = |name: &String| incoming.schema.field_with_name(name).is_ok();
-    let key = match &merge {
-        Some(merge) => merge.key.clone(),
-        None if incoming.key.iter().all(arrives) => incoming.key.clone(),
-        None => Vec::new(),
-    };
-    let (matched, create) = columns::plan_new(incoming, &key, connection.server())?;
+    let key = merge.as_ref().map_or(incoming.whole_key(), |merge| &merge.key);
+    let (matched, create) = columns::plan_new(incoming, key, connection.server())?;
     let choice = path::new(request)?;
-    let merging = merge.map(|merge| Merging::into_new(merge, &request.mode, &matched.columns)).transpose()?;
+    let merging = merge.map(|merge| Merging::into_new(&merge, &request.mode, &matched.columns)).transpose()?;
     let comment = create.comment.clone().unwrap_or_default();
     let draft = Draft { target: name.clone(), matched, choice, create: Some(create), comment };
     finish(connection, draft, request, (merging, None))

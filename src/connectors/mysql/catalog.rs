@@ -5,6 +5,7 @@ use super::name::{Name, literal};
 use super::typemap::{Kind, MyType};
 use super::wire::Row;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::columns::{Known, Names, Unfilled};
 
 /// A table or view.
 #[derive(Clone, Debug)]
@@ -40,6 +41,19 @@ pub(super) struct Column {
     pub(super) comment: Option<String>,
 }
 
+impl Column {
+    /// What of it matters when columns are matched.
+    pub(super) fn known(&self) -> Known<'_> {
+        let unfilled = match self {
+            Self { generated: true, .. } => Unfilled::Computed,
+            Self { has_default: true, .. } | Self { auto_increment: true, .. } => Unfilled::Default,
+            Self { nullable: false, .. } => Unfilled::Refused,
+            _ => Unfilled::Null,
+        };
+        Known { name: &self.name, native_type: &self.declared, unfilled }
+    }
+}
+
 /// A unique index over whole columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Index {
@@ -56,8 +70,8 @@ impl Index {
 impl Table {
     /// The column called `name`; without regard to case where no other matches.
     pub(super) fn column(&self, name: &str) -> Option<&Column> {
-        let exact = self.columns.iter().find(|column| column.name == name);
-        exact.or_else(|| self.columns.iter().find(|column| column.name.to_lowercase() == name.to_lowercase()))
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        Names::AnyCase.find(names, name).map(|place| &self.columns[place])
     }
 
     /// The columns of the primary key, in its order.

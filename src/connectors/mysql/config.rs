@@ -3,18 +3,16 @@
 //! Nothing is opened here but option files. `${NAME}` within an option or the URL is the environment variable NAME, so
 //! that jobs and logs hold references; passwords show in no label and no debug print. TLS is `tls.rs`.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 pub(super) use super::typemap::{TimeForm, ZeroDates};
-use crate::bridge::login::uri::{self, Uri, decode};
-use crate::bridge::login::{self, Secret, Surroundings};
+use crate::bridge::login::uri::Host;
+use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
 use crate::connector::{OptionDoc, option};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 mod option_file;
 #[cfg(test)]
@@ -94,21 +92,6 @@ pub(super) struct Config {
     pub(super) lock_all: LockAll,
 }
 
-/// One server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Host {
-    /// A name or an address, without brackets.
-    pub(super) name: String,
-    pub(super) port: u16,
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, port } = self;
-        if name.contains(':') { write!(f, "[{name}]:{port}") } else { write!(f, "{name}:{port}") }
-    }
-}
-
 /// All about TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tls {
@@ -137,32 +120,6 @@ pub(super) enum LockAll {
     Yes,
 }
 
-/// Values by option name, of one source.
-type Layer = BTreeMap<&'static str, String>;
-
-/// The sources in the order of their weight: options, URL, environment, option files.
-struct Layers([Layer; 4]);
-
-impl Layers {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find_map(|layer| layer.get(name)).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// Which source gives it, the strongest 0; beyond all where none does.
-    fn rank(&self, name: &str) -> usize {
-        self.0.iter().position(|layer| layer.contains_key(name)).unwrap_or(usize::MAX)
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        self.get(name).map(PathBuf::from)
-    }
-
-    fn choose<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Result<T> {
-        let given = self.get(name).map(|word| word.to_ascii_lowercase().replace('-', "_"));
-        login::choose(name, given.as_deref(), choices)
-    }
-}
-
 /// The rank of the URL: what is given there or in the options was given for this very connection.
 const GIVEN: usize = 1;
 
@@ -178,30 +135,12 @@ impl Config {
 
     /// As [`Config::parse`], in given surroundings.
     pub(super) fn parse_in(options: &Json, around: &Surroundings<'_>) -> Result<Self> {
-        let given =
-            options.as_object().ok_or_else(|| Error::new(ErrorKind::Usage, "the options are no JSON object"))?;
-        let mut url = match given.get("url") {
-            Some(Json::String(url)) => of_url(url)?,
-            Some(_) => return Err(Error::new(ErrorKind::Usage, "option url is no text")),
-            None => Layer::new(),
-        };
-        let mut options = Layer::new();
-        for (name, value) in given.iter().filter(|(name, _)| *name != "url") {
-            let known = keyword(name).ok_or_else(|| unknown(&format!("{name:?}")))?;
-            options.insert(known, login::text_of(name, value)?);
-        }
-        for layer in [&mut options, &mut url] {
-            for (name, value) in layer.iter_mut() {
-                *value = around.expand(value).at("option", || *name)?;
-            }
-            // An empty password is one, and keeps others out.
-            layer.retain(|name, value| *name == "password" || !value.is_empty());
-        }
-        let variables = VARIABLES.iter().filter_map(|(variable, name)| Some((*name, (around.variable)(variable)?)));
+        let settings = settings();
+        let [options, url] = settings.read(options, around, |url| of_url(url, &settings))?;
         let only = options.get("defaultsFile").or_else(|| url.get("defaultsFile")).map(PathBuf::from);
         let mut files = option_file::read(only.as_deref(), around)?;
         files.retain(|_, value| !value.is_empty());
-        build(&Layers([options, url, variables.collect(), files]), around)
+        build(&Layers::of([options, url, login::of_variables(&VARIABLES, around), files]), around)
     }
 
     /// The locator without its password: `mysql://user@host:port/database`.
@@ -217,48 +156,24 @@ impl Config {
     }
 }
 
-/// The option that `name` means: `ssl-mode`, `ssl_mode` and `sslmode` are `sslMode`.
-fn keyword(name: &str) -> Option<&'static str> {
-    let fold = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
-    let wanted = fold(name);
-    OPTIONS.iter().map(|option| option.name).find(|known| *known != "url" && fold(known) == wanted)
-}
-
-/// The error for a setting that does not exist. In a URL the word may be a piece of a password that was not escaped:
-/// there it is not repeated.
-fn unknown(which: &str) -> Error {
-    let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).filter(|name| *name != "url").collect();
-    Error::new(ErrorKind::Usage, format!("a connection to MySQL has no setting {which}"))
-        .with_hint(format!("use one of {}", names.join(", ")))
+fn settings() -> Settings {
+    Settings::new("MySQL", OPTIONS.iter().map(|option| option.name))
 }
 
 /// What a URL says; one without `//` says nothing.
-fn of_url(text: &str) -> Result<Layer> {
+fn of_url(text: &str, settings: &Settings) -> Result<Layer> {
     let text = text.strip_prefix("jdbc:").unwrap_or(text);
     let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
     let product = scheme.split('+').next().unwrap_or(scheme);
-    let rest = match (product, rest.strip_prefix("//")) {
-        ("mysql" | "mariadb", Some(rest)) => rest,
-        ("mysql" | "mariadb" | "", None) if rest.is_empty() => return Ok(Layer::new()),
+    match (product, rest.strip_prefix("//")) {
+        ("mysql" | "mariadb", Some(rest)) => settings.of_uri(rest),
+        ("mysql" | "mariadb" | "", None) if rest.is_empty() => Ok(Layer::new()),
         // Not repeated: it may hold a password.
         _ => {
-            return Err(Error::new(ErrorKind::Usage, "the URL is none of MySQL")
-                .with_hint("write mysql://user@host:port/database"));
+            Err(Error::new(ErrorKind::Usage, "the URL is none of MySQL")
+                .with_hint("write mysql://user@host:port/database"))
         }
-    };
-    let parts = Uri::split(rest)?;
-    let (host, port) = uri::host_and_port(parts.hosts)?;
-    let mut layer = Layer::from([("host", host), ("port", port)]);
-    layer.insert("user", decode(parts.user)?);
-    layer.insert("database", decode(parts.database)?);
-    if let Some(password) = parts.password {
-        layer.insert("password", decode(password)?);
     }
-    for setting in parts.settings() {
-        let (name, value) = setting?;
-        layer.insert(keyword(&name).ok_or_else(|| unknown("of a name that the URL has"))?, decode(value)?);
-    }
-    Ok(layer)
 }
 
 fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
@@ -268,12 +183,12 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
     })?;
     let socket = socket(layers, around);
     Ok(Config {
-        hosts: if socket.is_some() { Vec::new() } else { vec![host(layers)?] },
+        hosts: if socket.is_some() { Vec::new() } else { vec![layers.host("127.0.0.1", PORT)?] },
         socket,
         user,
         password: text("password").map(Secret::new),
         database: text("database"),
-        connect_timeout: timeout(layers)?,
+        connect_timeout: layers.seconds("connectTimeout", 30)?,
         tls: Tls {
             mode: tls_mode(layers)?,
             ca: layers.path("sslCa"),
@@ -285,18 +200,9 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
             &[("reject", ZeroDates::Reject), ("null", ZeroDates::Null), ("text", ZeroDates::Text)],
         )?,
         time: layers.choose("time", &[("time", TimeForm::Time), ("duration", TimeForm::Duration)])?,
-        lock_all: layers.choose("lockAll", LOCK_ALL)?,
+        lock_all: if layers.flag("lockAll")? { LockAll::Yes } else { LockAll::No },
     })
 }
-
-const LOCK_ALL: &[(&str, LockAll)] = &[
-    ("false", LockAll::No),
-    ("true", LockAll::Yes),
-    ("0", LockAll::No),
-    ("1", LockAll::Yes),
-    ("no", LockAll::No),
-    ("yes", LockAll::Yes),
-];
 
 /// The socket to connect to, if it is one: a host of a stronger source, or one of the same that is not this machine,
 /// keeps it out, so that no file of the system leads a URL astray.
@@ -310,22 +216,6 @@ fn socket(layers: &Layers, around: &Surroundings<'_>) -> Option<PathBuf> {
         None if host == usize::MAX => SOCKETS.iter().map(PathBuf::from).find(|path| (around.exists)(path)),
         None => None,
     }
-}
-
-fn host(layers: &Layers) -> Result<Host> {
-    let name = layers.get("host").unwrap_or("127.0.0.1");
-    if name.contains(',') {
-        return Err(Error::new(ErrorKind::Usage, "several hosts are named").with_hint("name the one to connect to"));
-    }
-    Ok(Host { name: name.to_owned(), port: layers.get("port").map_or(Ok(PORT), uri::port)? })
-}
-
-fn timeout(layers: &Layers) -> Result<Option<Duration>> {
-    let Some(text) = layers.get("connectTimeout") else { return Ok(Some(Duration::from_secs(30))) };
-    let seconds: u64 = text.trim().parse().map_err(|_| {
-        Error::new(ErrorKind::Usage, "connectTimeout is no whole number of seconds").with_hint("0 waits for ever")
-    })?;
-    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
 const TLS_MODE: &[(&str, TlsMode)] = &[

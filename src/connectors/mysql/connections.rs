@@ -1,13 +1,9 @@
 //! The connections that write into one server: one that is idle serves the next who asks.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use super::config::Config;
 use super::connect::{Connection, connect};
+use crate::bridge::idle::Idle;
 use crate::error::Result;
-
-/// Idle connections that are kept; more are closed.
-const IDLE: usize = 16;
 
 /// What the session of a writer begins with: errors instead of changed values as far as the server has them, dates as they are
 /// in other tables of MySQL, a zero in a numbered column as a zero, and all warnings there are to be read.
@@ -18,13 +14,13 @@ const SETTINGS: &str = "SET sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,
 #[derive(Debug)]
 pub(super) struct Connections {
     config: Config,
-    idle: Mutex<Vec<Connection>>,
+    idle: Idle<Connection>,
 }
 
 impl Connections {
     /// None is open yet.
     pub(super) fn new(config: Config) -> Self {
-        Self { config, idle: Mutex::default() }
+        Self { config, idle: Idle::default() }
     }
 
     /// How the server is reached.
@@ -34,8 +30,7 @@ impl Connections {
 
     /// An idle connection, or a new one.
     pub(super) async fn take(&self) -> Result<Connection> {
-        let idle = self.idle().pop();
-        match idle {
+        match self.idle.take() {
             // The server ends connections that were idle for long.
             Some(mut connection) => match connection.run("DO 0").await {
                 Ok(()) => Ok(connection),
@@ -54,20 +49,13 @@ impl Connections {
 
     /// Keeps a connection that has no transaction open and no lock.
     pub(super) fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle();
-        if connection.is_ready() && idle.len() < IDLE {
-            idle.push(connection);
+        if connection.is_ready() {
+            self.idle.keep(connection);
         }
     }
 
     /// Closes the idle ones in order.
     pub(super) async fn close(&self) {
-        let idle = std::mem::take(&mut *self.idle());
-        futures::future::join_all(idle.into_iter().map(Connection::close)).await;
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // Nothing panics with the lock held; if it did, the list is still a list.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        futures::future::join_all(self.idle.drain().into_iter().map(Connection::close)).await;
     }
 }

@@ -7,6 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind};
+use crate::sql::message::{blanked, lower_start};
 
 /// What the server answered, without values: the cause of an [`Error`].
 #[derive(Debug)]
@@ -124,7 +125,7 @@ fn sentence(code: u16, kind: ErrorKind, message: &str) -> String {
         _ => "",
     };
     match fixed {
-        "" if matches!(kind, ErrorKind::Value | ErrorKind::Constraint) => lower_start(&blanked(message)),
+        "" if matches!(kind, ErrorKind::Value | ErrorKind::Constraint) => lower_start(&blanked(message, '\'')),
         "" => lower_start(message),
         fixed => fixed.to_owned(),
     }
@@ -164,26 +165,6 @@ pub(super) fn named_column(code: u16, message: &str) -> Option<&str> {
 pub(super) fn named_row(message: &str) -> Option<u64> {
     let (_, after) = message.rsplit_once(" at row ")?;
     after.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
-}
-
-/// `message` with what stands in quotes, possibly a value, taken out.
-fn blanked(message: &str) -> String {
-    match (message.find('\''), message.rfind('\'')) {
-        (Some(first), Some(last)) if last > first => format!("{}'…'{}", &message[..first], &message[last + 1..]),
-        (Some(first), _) => format!("{}'…'", &message[..first]),
-        _ => message.to_owned(),
-    }
-}
-
-fn lower_start(message: &str) -> String {
-    let mut chars = message.chars();
-    match (chars.next(), chars.next()) {
-        // An abbreviation (`TLS`, `DDL`) keeps its capitals.
-        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
-            first.to_lowercase().chain(message.chars().skip(1)).collect()
-        }
-        _ => message.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
+use crate::sql::merge::OTHER_KEY;
 
 /// The column of the table beside that numbers its rows as they come.
 pub(super) const ROW: &str = "etl_row";
@@ -39,7 +40,7 @@ impl Merging {
     /// [`Usage`](ErrorKind::Usage) for a column that is not written, [`Constraint`](ErrorKind::Constraint) where other tables would
     /// change.
     pub(super) fn new(
-        merge: Merge,
+        merge: &Merge,
         mode: &WriteMode,
         (table, ties): (&Table, &Ties),
         columns: &[Column],
@@ -60,22 +61,18 @@ impl Merging {
     ///
     /// # Errors
     /// Those of [`Merging::new`].
-    pub(super) fn into_new(merge: Merge, mode: &WriteMode, columns: &[Column]) -> Result<Self> {
+    pub(super) fn into_new(merge: &Merge, mode: &WriteMode, columns: &[Column]) -> Result<Self> {
         Self::of(merge, mode, columns, |name| Some(name.to_owned()))
     }
 
-    fn of(merge: Merge, mode: &WriteMode, columns: &[Column], target: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let written = |name: String| {
-            let found = target(&name).filter(|name| columns.iter().any(|column| column.name == *name));
-            let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
-            found.ok_or_else(|| lacking().with_hint("check --key and --order-by"))
-        };
-        let duplicates = match merge.duplicates {
-            Duplicates::Refuse => Duplicates::Refuse,
-            Duplicates::First(column) => Duplicates::First(written(column)?),
-            Duplicates::Last(column) => Duplicates::Last(written(column)?),
-        };
-        let key = merge.key.into_iter().map(written).collect::<Result<_>>()?;
+    fn of(
+        merge: &Merge,
+        mode: &WriteMode,
+        columns: &[Column],
+        target: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        let is_written = |name: &String| columns.iter().any(|column| column.name == *name);
+        let Merge { key, duplicates } = merge.within(|name| target(name).filter(is_written))?;
         let is_text = |column: &&Column| matches!(column.kind(), Some(Kind::Text));
         let texts = columns.iter().filter(is_text).map(|column| column.name.clone()).collect();
         Ok(Self { key, duplicates, absent: mode.absent(), texts })
@@ -216,9 +213,7 @@ impl Merging {
 /// The key decides which row is replaced: another unique index that refuses a row is a conflict that it does not solve.
 fn refused(error: Error) -> Error {
     match errors::code_of(&error) {
-        Some(code::DUPLICATE) => error.with_hint(
-            "a row has another key and the same value there: mend the rows, or merge by that column with --key",
-        ),
+        Some(code::DUPLICATE) => error.with_hint(OTHER_KEY),
         _ => error,
     }
 }

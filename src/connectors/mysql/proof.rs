@@ -67,14 +67,7 @@ pub(super) async fn verify(
     if held != sent {
         return Ok(counted(held, sent));
     }
-    let columns = agreement.target.fields().iter().zip(found.iter().zip(&wanted));
-    let names: Vec<&str> =
-        columns.filter(|(_, (found, wanted))| found != wanted).map(|(field, _)| field.name().as_str()).collect();
-    if names.is_empty() {
-        return Ok(Verdict::Equal);
-    }
-    let columns = names.join(", ");
-    Ok(Verdict::Unequal(format!("the stage holds other values than were sent, in the columns {columns}")))
+    Ok(Verdict::compare("the stage holds", agreement.target.fields(), (&found, &wanted)))
 }
 
 fn counted(held: u64, sent: u64) -> Verdict {

@@ -13,6 +13,7 @@ use super::name::{Name, identifier, literal, quoted_text};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
+use crate::sql::beside::digest;
 
 /// Statements that wait for a lock give up after so many seconds.
 const LOCK_WAIT: u32 = 3;
@@ -33,7 +34,7 @@ pub(super) struct Stage {
 impl Stage {
     /// The stage of `token` for `target`.
     pub(super) fn of(target: &Name, token: &Token) -> Self {
-        let run = hash(&format!("{token} {}", target.quoted()));
+        let run = digest(&format!("{token} {}", target.quoted()));
         let table = format!("{}{run:016x}", prefix(target));
         Self {
             done: target.beside(&format!("{table}_done")),
@@ -263,7 +264,7 @@ pub(super) async fn exists(connection: &mut Connection, table: &Name) -> Result<
 /// [`Busy`](ErrorKind::Busy) while another run of the same job writes into the target.
 pub(super) async fn hold_job(connection: &mut Connection, detail: &Detail) -> Result<()> {
     let Some(job) = &detail.job else { return Ok(()) };
-    let lock = format!("etl_job_{:016x}", hash(&format!("{job} {}", detail.target.quoted())));
+    let lock = format!("etl_job_{:016x}", digest(&format!("{job} {}", detail.target.quoted())));
     if connection.number(&format!("SELECT GET_LOCK({}, {LOCK_WAIT})", literal(&lock))).await? == Some(1) {
         return Ok(());
     }
@@ -327,12 +328,12 @@ async fn end_holder(connection: &mut Connection, lock: &str) -> Result<()> {
 
 /// The lock of the writer of an attempt.
 fn writer_lock(attempt: &str) -> String {
-    format!("etl_write_{:016x}", hash(attempt))
+    format!("etl_write_{:016x}", digest(attempt))
 }
 
 /// How the names of all stages for `target` begin.
 fn prefix(target: &Name) -> String {
-    format!("etl_stage_{:08x}_", hash(&target.quoted()) as u32)
+    format!("etl_stage_{:08x}_", digest(&target.quoted()) as u32)
 }
 
 /// A column of a stage, which is like that of the target.
@@ -344,11 +345,6 @@ pub(super) fn definition(column: &super::catalog::Column) -> String {
     };
     let null = if column.nullable { "NULL" } else { "NOT NULL" };
     format!("{} {}{text} {null}", identifier(&column.name), column.declared)
-}
-
-/// FNV-1a: the same in every build and process, which the standard hasher does not promise.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

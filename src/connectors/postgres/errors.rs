@@ -10,6 +10,7 @@ use std::io;
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::error::{Error, ErrorKind};
+use crate::sql::message::{blanked, lower_start};
 
 /// What the server said, without values: the cause of an [`Error`].
 #[derive(Debug)]
@@ -93,7 +94,7 @@ pub(super) fn server_error(reply: &DbError) -> Error {
 fn error_at(reply: &DbError, rows_before: u64) -> Error {
     let code = reply.code().code();
     let kind = kind_of(code);
-    let message = if kind == ErrorKind::Value { blanked(reply.message()) } else { reply.message().to_owned() };
+    let message = if kind == ErrorKind::Value { blanked(reply.message(), '"') } else { reply.message().to_owned() };
     let constraint = reply.constraint().map(str::to_owned);
     let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned(), constraint };
     let mut error = Error::new(kind, lower_start(&message)).with_source(cause);
@@ -161,26 +162,6 @@ fn advice(code: &SqlState) -> Option<&'static str> {
     }
 }
 
-/// `message` with what stands in double quotes, possibly a value, taken out.
-fn blanked(message: &str) -> String {
-    match (message.find('"'), message.rfind('"')) {
-        (Some(first), Some(last)) if last > first => format!("{}\"…\"{}", &message[..first], &message[last + 1..]),
-        (Some(first), _) => format!("{}\"…\"", &message[..first]),
-        _ => message.to_owned(),
-    }
-}
-
-fn lower_start(message: &str) -> String {
-    let mut chars = message.chars();
-    match (chars.next(), chars.next()) {
-        // An abbreviation (`SSL`, `WAL`) keeps its capitals.
-        (Some(first), Some(second)) if first.is_uppercase() && !second.is_uppercase() => {
-            first.to_lowercase().chain(message.chars().skip(1)).collect()
-        }
-        _ => message.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,15 +174,6 @@ mod tests {
         assert_eq!(kind_of("22P02"), ErrorKind::Value);
         assert_eq!(kind_of("40P01"), ErrorKind::Transient);
         assert_eq!(kind_of(""), ErrorKind::Usage);
-    }
-
-    #[test]
-    fn values_are_blanked() {
-        assert_eq!(
-            blanked(r#"invalid input syntax for type integer: "4x""#),
-            r#"invalid input syntax for type integer: "…""#
-        );
-        assert_eq!(blanked(r#"value "a"b" is out of range"#), r#"value "…" is out of range"#);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
+use crate::sql::dialect::Postgres;
+use crate::sql::merge;
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,18 +49,9 @@ impl Merging {
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for a key that is not written, [`Permission`](ErrorKind::Permission) and
     /// [`Constraint`](ErrorKind::Constraint) where rows may not be updated or deleted.
-    pub(super) fn new(merge: Merge, mode: &WriteMode, table: Option<&Table>, copied: &[Column]) -> Result<Self> {
-        let Merge { key, duplicates } = merge;
-        let order = match &duplicates {
-            Duplicates::Refuse => None,
-            Duplicates::First(column) | Duplicates::Last(column) => Some(column),
-        };
-        for name in key.iter().chain(order) {
-            if copied.iter().all(|column| column.name != *name) {
-                let message = format!("the target takes no column {name:?}, by which rows were to be merged");
-                return Err(Error::new(ErrorKind::Usage, message).with_hint("check --key and --order-by"));
-            }
-        }
+    pub(super) fn new(merge: &Merge, mode: &WriteMode, table: Option<&Table>, copied: &[Column]) -> Result<Self> {
+        let is_copied = |name: &str| copied.iter().any(|column| column.name == name);
+        let Merge { key, duplicates } = merge.within(|name| is_copied(name).then(|| name.to_owned()))?;
         let absent = mode.absent();
         if let Some(table) = table {
             check(table, absent)?;
@@ -150,13 +143,7 @@ impl Merging {
 
     /// Rows of `stage` with their place among those of the same key, from 1; without an order all are first.
     fn ranked(&self, stage: &str) -> String {
-        let order = match &self.duplicates {
-            Duplicates::Refuse => String::new(),
-            Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", identifier(column)),
-            Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", identifier(column)),
-        };
-        let key = self.key_list();
-        format!("SELECT ctid AS place, {key}, rank() OVER (PARTITION BY {key} {order}) AS rank FROM {stage}")
+        merge::ranked(&Postgres, (stage, "ctid"), &self.key, &self.duplicates)
     }
 
     /// Leaves one row of each key in `stage` and gives the number of those that went.
@@ -239,5 +226,5 @@ fn other_index(error: Error) -> Error {
     if errors::state(&error) != Some("23505") {
         return error;
     }
-    error.with_hint("a row has another key and the same value there: mend the rows, or merge by that column with --key")
+    error.with_hint(merge::OTHER_KEY)
 }

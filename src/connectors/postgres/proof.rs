@@ -223,10 +223,7 @@ async fn compared(
     }
     let names = detail.columns.iter().zip(other).filter(|(_, other)| *other);
     let names: Vec<&str> = names.map(|(column, _)| column.name.as_str()).collect();
-    if names.is_empty() {
-        return Ok(Verdict::Equal);
-    }
-    Ok(Verdict::Unequal(format!("the stage holds other values than were sent, in the columns {}", names.join(", "))))
+    Ok(Verdict::of_columns("the stage holds", &names))
 }
 
 /// The type of a target's column in its own words.

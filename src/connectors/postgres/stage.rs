@@ -9,6 +9,7 @@ use super::name::{Name, identifier, literal};
 use super::patience;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::beside::digest;
 
 /// The columns of a stage that say where a row comes from, where rows may be taken out of it: which part, and its place
 /// among the rows of that, from 0.
@@ -38,25 +39,25 @@ pub(super) struct Stage {
 impl Stage {
     /// The stage of `token` for `target`.
     pub(super) fn of(target: &Name, token: &Token) -> Self {
-        let run = hash(&format!("{token} {}", target.quoted()));
+        let run = digest(&format!("{token} {}", target.quoted()));
         let table = format!("{}{run:016x}", prefix(target));
         Self {
             done: target.beside(&format!("{table}_done")),
             table: target.beside(&table),
             writer: format!("etl_write_{run:016x}"),
-            commit_lock: hash(&format!("commit {run:016x}")) as i64,
+            commit_lock: digest(&format!("commit {run:016x}")) as i64,
             lease: run as i64,
         }
     }
 
     /// The table that attempt `id` makes for itself inside its own transaction.
     pub(super) fn own(target: &Name, id: &str) -> Name {
-        target.beside(&format!("etl_own_{:016x}", hash(&format!("{id} {}", target.quoted()))))
+        target.beside(&format!("etl_own_{:016x}", digest(&format!("{id} {}", target.quoted()))))
     }
 
     /// `application_name` of one attempt.
     pub(super) fn writer_of(&self, attempt: &Attempt) -> String {
-        format!("{}_{:08x}", self.writer, hash(&attempt.id) as u32)
+        format!("{}_{:08x}", self.writer, digest(&attempt.id) as u32)
     }
 
     /// Statements that make the stage. Doing them again changes nothing.
@@ -167,12 +168,7 @@ fn dismissal(condition: &str) -> String {
 
 /// How the names of all stages for `target` begin.
 fn prefix(target: &Name) -> String {
-    format!("etl_stage_{:08x}_", hash(&target.quoted()) as u32)
-}
-
-/// FNV-1a: the same in every build and process, which the standard hasher does not promise.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    format!("etl_stage_{:08x}_", digest(&target.quoted()) as u32)
 }
 
 /// Holds the lease of `stage` and of its job on `connection`, in a transaction that stays open; behind a pooler, too, it is ours.
@@ -194,7 +190,7 @@ pub(super) async fn hold(connection: &Connection, stage: &Stage, detail: &Detail
 /// was killed may hold it for a moment still.
 pub(super) fn job_lock(detail: &Detail) -> String {
     let Some(job) = &detail.job else { return String::new() };
-    let key = hash(&format!("job {job} {}", detail.target.quoted())) as i64;
+    let key = digest(&format!("job {job} {}", detail.target.quoted())) as i64;
     format!("SET LOCAL lock_timeout = '3s'; SELECT pg_advisory_xact_lock({key}); SET LOCAL lock_timeout = 0; ")
 }
 

@@ -14,6 +14,7 @@ use super::encode::Layout;
 use super::name::{Name, filled, literal};
 use super::typemap::{self, BuiltIn};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::columns::{Known, Unfilled};
 
 /// The word for all columns of `pg_class c` in our queries.
 pub(super) const COLUMNS: &str = "COLUMNS";
@@ -153,6 +154,19 @@ pub(super) struct TableColumn {
     pub(super) generated: bool,
     /// GENERATED ALWAYS AS IDENTITY: no update may set it.
     pub(super) always: bool,
+}
+
+impl TableColumn {
+    /// What of it matters when columns are matched.
+    pub(super) fn known(&self) -> Known<'_> {
+        let unfilled = match self {
+            Self { generated: true, .. } => Unfilled::Computed,
+            Self { filled: true, .. } => Unfilled::Default,
+            Self { not_null: true, .. } => Unfilled::Refused,
+            _ => Unfilled::Null,
+        };
+        Known { name: &self.name, native_type: &self.shown, unfilled }
+    }
 }
 
 #[derive(Debug, Deserialize)]

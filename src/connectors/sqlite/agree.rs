@@ -7,17 +7,15 @@ use std::sync::Arc;
 use super::catalog::Column;
 use super::describe::Described;
 use super::merge::{Merging, WAITING};
-use super::stage::{Before, Detail};
+use super::stage::{Detail, has_rows};
 use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, possible};
 use crate::proof::Verify;
 use crate::reject::Refusals;
-use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Merge, Publish, SchemaPolicy, WriteMode, WriteRequest,
-    Writers,
-};
+use crate::sink::{Agreement, Guarantee, Kept, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
+use crate::sql::beside::Before;
+use crate::sql::columns::{self, Known, Names, Unfilled};
 use crate::sql::ddl;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -36,78 +34,15 @@ pub(super) enum File {
     There,
 }
 
-/// The columns of an agreement while it grows.
-#[derive(Default)]
-struct Draft {
-    plans: Vec<ColumnPlan>,
-    fields: Vec<Field>,
-    declared: Vec<String>,
-}
+/// The columns of an agreement while it grows, with their declared types.
+type Draft = columns::Draft<String>;
 
-impl Draft {
-    fn fill(&mut self, from: &Field, to: Field, declared: &str) -> Result<()> {
-        if !possible(from, &to) {
-            let message = format!("no cast leads from {} to {declared}", from.data_type());
-            return Err(Error::new(ErrorKind::Schema, message)
-                .with_hint("convert the column with --cast or --set")
-                .at("column", from.name()));
-        }
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: Some(to.name().clone()),
-            target_type: if declared.is_empty() { "ANY".to_owned() } else { declared.to_owned() },
-            form: Form::Arrow,
-            fate: fate(from, &to),
-            note: note(&to, declared),
-        });
-        self.fields.push(to);
-        self.declared.push(declared.to_owned());
-        Ok(())
-    }
-
-    /// What comes into the columns `names` of the target; a name into which nothing comes stays as it is.
-    fn incoming_names(&self, names: &[String]) -> Vec<String> {
-        let incoming = |name: &String| {
-            let plan = self.plans.iter().find(|plan| plan.target.as_ref() == Some(name));
-            plan.and_then(|plan| plan.incoming.clone()).unwrap_or_else(|| name.clone())
-        };
-        names.iter().map(incoming).collect()
-    }
-
-    /// How rows with these columns are merged; those of the key are to hold no NULL.
-    fn merging(&mut self, merge: &Merge, mode: &WriteMode) -> Result<Merging> {
-        let target = |name: &str| {
-            let plan = self.plans.iter().find(|plan| plan.incoming.as_deref() == Some(name));
-            plan.and_then(|plan| plan.target.clone())
-        };
-        let merging = Merging::new(merge, mode, target)?;
-        for field in self.fields.iter_mut().filter(|field| merging.key.contains(field.name())) {
-            field.set_nullable(false);
-        }
-        Ok(merging)
-    }
-
-    fn leave(&mut self, from: &Field, note: &str) {
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: None,
-            target_type: String::new(),
-            form: Form::Arrow,
-            fate: ColumnFate::Dropped,
-            note: Some(note.to_owned()),
-        });
-    }
-
-    fn add(&mut self, column: &Column) {
-        self.plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(column.name.clone()),
-            target_type: column.declared.clone(),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: column.generated.then(|| "the table computes it".to_owned()),
-        });
-    }
+/// Lets `from` into `to`, which is declared as `declared`.
+fn take(draft: &mut Draft, from: &Field, to: Field, declared: &str) -> Result<()> {
+    let note = note(&to, declared);
+    let shown = if declared.is_empty() { "ANY" } else { declared };
+    draft.fill(from, to, (shown, declared.to_owned()))?.note = note;
+    Ok(())
 }
 
 fn note(to: &Field, declared: &str) -> Option<String> {
@@ -156,17 +91,10 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Re
     let mut draft = Draft::default();
     let merge = mode.merge().map(|merge| merge.settled(&[], incoming)).transpose()?;
     let fields = incoming.schema.fields();
-    for (place, field) in fields.iter().enumerate() {
-        if fields[..place].iter().any(|other| other.name().eq_ignore_ascii_case(field.name())) {
-            let message = "SQLite takes this name for that of another column";
-            return Err(Error::new(ErrorKind::Schema, message)
-                .with_hint("rename one of them with --rename")
-                .at("column", field.name()));
-        }
-    }
+    Names::AsciiCase.refuse_doubled(fields, "SQLite")?;
     let key = match &merge {
-        Some(merge) => merge.key.iter().map(String::as_str).collect(),
-        None => known_key(incoming),
+        Some(merge) => merge.key.clone(),
+        None => incoming.whole_key().to_vec(),
     };
     for field in fields {
         let Some(mut landing) = landing(field) else {
@@ -180,34 +108,28 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &str, file: File) -> Re
             // Spelled like this, the key is the row id itself and needs no index.
             "INTEGER".clone_into(&mut landing.declared);
         }
-        let nullable = field.is_nullable() && !key.contains(&field.name().as_str());
-        draft.fill(field, landing.kind.field(field.name(), &landing.declared, nullable), &landing.declared)?;
+        let nullable = field.is_nullable() && !key.contains(field.name());
+        let to = landing.kind.field(field.name(), &landing.declared, nullable);
+        take(&mut draft, field, to, &landing.declared)?;
     }
     let columns: Vec<ddl::Column<'_>> = draft
         .fields
         .iter()
-        .zip(&draft.declared)
+        .zip(&draft.types)
         .map(|(field, declared)| ddl::Column {
             name: field.name(),
             native_type: declared,
             not_null: !field.is_nullable(),
         })
         .collect();
-    let key: Vec<String> = key.into_iter().map(str::to_owned).collect();
     let create = ddl::create_table(&Sqlite, &Sqlite.identifier(name), &columns, &key);
-    let merging = merge.map(|merge| draft.merging(&merge, mode)).transpose()?;
+    let merging = merge.map(|merge| draft.merge(&merge)).transpose()?.map(|merge| Merging::new(merge, mode));
     let (mut agreement, detail) = agreement(draft, name, (Before::Keep, merging), Some(create));
     if file == File::Missing {
         agreement.publish = Publish::AtOnce;
         agreement.notes.push("a new database file is built beside its name and linked to it at the end".to_owned());
     }
     Ok((agreement, detail))
-}
-
-/// The key of the source, where all of it arrives.
-fn known_key(incoming: &TableShape) -> Vec<&str> {
-    let arrives = |name: &String| incoming.schema.column_with_name(name).is_some();
-    if incoming.key.iter().all(arrives) { incoming.key.iter().map(String::as_str).collect() } else { Vec::new() }
 }
 
 fn fill(
@@ -220,16 +142,15 @@ fn fill(
     if !relation.is_table() {
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
     }
-    let before = match request.mode {
-        WriteMode::Create if filled => return Err(super::stage::has_rows(&relation.name)),
-        WriteMode::Create => Before::Refuse,
-        WriteMode::Truncate | WriteMode::Replace => Before::Empty,
-        _ => Before::Keep,
-    };
+    if request.mode == WriteMode::Create && filled {
+        return Err(has_rows(&relation.name));
+    }
+    let before = Before::of(&request.mode);
     let mut draft = matched(incoming, request.schema, described)?;
     let primary = draft.incoming_names(&relation.key());
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
-    let merging = merge.map(|merge| draft.merging(&merge, &request.mode)).transpose()?;
+    let merge = merge.map(|merge| draft.merge(&merge)).transpose()?;
+    let merging = merge.map(|merge| Merging::new(merge, &request.mode));
     let (mut agreement, detail) = agreement(draft, &relation.name, (before, merging), None);
     if before == Before::Empty {
         agreement.notes.push(
@@ -240,69 +161,25 @@ fn fill(
     Ok((agreement, detail))
 }
 
-/// Columns by name: as they are written first, then as SQLite compares names.
+/// Columns by name, as SQLite compares names.
 fn matched(incoming: &TableShape, policy: SchemaPolicy, described: &Described) -> Result<Draft> {
-    let relation = &described.relation;
-    let fields = incoming.schema.fields();
-    let partner = |name: &str| -> Option<usize> {
-        let exact = relation.columns.iter().position(|column| column.name == name);
-        exact.or_else(|| relation.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name)))
-    };
-    let mut draft = Draft::default();
-    let mut filled = vec![false; relation.columns.len()];
-    let mut surplus = Vec::new();
-    for field in fields {
-        let Some(place) = partner(field.name()) else {
-            surplus.push(field.name().as_str());
-            draft.leave(field, "the target has no such column");
-            continue;
-        };
-        let column = &relation.columns[place];
-        if std::mem::replace(&mut filled[place], true) {
-            let error = Error::new(ErrorKind::Schema, "two columns would fill the same column of the target");
-            return Err(error.at("column", &column.name));
-        }
-        if column.generated {
-            draft.leave(field, "the table computes it");
-            continue;
-        }
+    let columns = &described.relation.columns;
+    let table: Vec<Known<'_>> = columns.iter().map(known).collect();
+    Draft::matched(incoming, (&table, Names::AsciiCase), policy, |draft, field, place| {
+        let column = &columns[place];
         let kind = kind_in(described, place, field)?;
-        draft.fill(field, kind.field(&column.name, &column.declared, !column.not_null), &column.declared)?;
-    }
-    let empty: Vec<&Column> = relation
-        .columns
-        .iter()
-        .zip(&filled)
-        .filter(|(column, filled)| !**filled && !column.generated)
-        .map(|(column, _)| column)
-        .collect();
-    if policy == SchemaPolicy::Strict && !(surplus.is_empty() && empty.is_empty()) {
-        return Err(differences(&surplus, &empty));
-    }
-    for column in empty {
-        if column.not_null && !column.has_default && !column.is_rowid {
-            let message = "nothing fills this column, which takes no NULL and has no default";
-            return Err(Error::new(ErrorKind::Schema, message).at("column", &column.name));
-        }
-        draft.add(column);
-    }
-    if draft.fields.is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "source and target have no column in common"));
-    }
-    Ok(draft)
+        take(draft, field, kind.field(&column.name, &column.declared, !column.not_null), &column.declared)
+    })
 }
 
-fn differences(surplus: &[&str], empty: &[&Column]) -> Error {
-    let mut parts = Vec::new();
-    if !surplus.is_empty() {
-        parts.push(format!("the target lacks {}", surplus.join(", ")));
-    }
-    if !empty.is_empty() {
-        let names: Vec<&str> = empty.iter().map(|column| column.name.as_str()).collect();
-        parts.push(format!("the source lacks {}", names.join(", ")));
-    }
-    Error::new(ErrorKind::Schema, format!("the columns differ: {}", parts.join("; ")))
-        .with_hint("name columns alike with --rename, leave some out with --drop, or use --schema ignore")
+fn known(column: &Column) -> Known<'_> {
+    let unfilled = match column {
+        Column { generated: true, .. } => Unfilled::Computed,
+        Column { has_default: true, .. } | Column { is_rowid: true, .. } => Unfilled::Default,
+        Column { not_null: true, .. } => Unfilled::Refused,
+        _ => Unfilled::Null,
+    };
+    Known { name: &column.name, native_type: &column.declared, unfilled }
 }
 
 /// The kind that values of `field` get for column `place` of a table: what a read of it gives, where it says anything.
@@ -364,7 +241,7 @@ fn agreement(
         advance: None,
         sums: false,
         columns,
-        declared: draft.declared,
+        declared: draft.types,
         refusals: Refusals::Fail,
     };
     ddl.extend(detail.merging.iter().flat_map(|merging| merging.statements(&detail, WAITING)).flatten());

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::error::failed;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::file;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: sqlite:shop.db.").required(),
@@ -26,22 +27,10 @@ pub(super) struct Config {
 impl Config {
     /// Parses `options` and opens nothing.
     pub(super) fn parse(options: &Json) -> Result<Self> {
-        let object = options.as_object().ok_or_else(|| usage("the options are no JSON object"))?;
-        if let Some(unknown) = object.keys().find(|key| OPTIONS.iter().all(|option| option.name != key.as_str())) {
-            let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
-            let message = format!("sqlite has no option {unknown:?}");
-            return Err(usage(message).with_hint(format!("it has {}", names.join(", "))));
-        }
-        let url = object.get("url").and_then(Json::as_str).ok_or_else(|| usage("the option url is missing"))?;
-        let seconds = match object.get("busyTimeout") {
-            None | Some(Json::Null) => 3,
-            Some(value) => value
-                .as_u64()
-                .or_else(|| value.as_str()?.parse().ok())
-                .filter(|seconds| *seconds <= 86_400)
-                .ok_or_else(|| usage("the option busyTimeout is a number of seconds, up to 86400"))?,
-        };
-        Ok(Self { path: path(url)?, busy_timeout: Duration::from_secs(seconds) })
+        let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
+        let options = file::options(options, "sqlite", &names)?;
+        let busy_timeout = file::busy_timeout(options)?;
+        Ok(Self { path: file::path(options, &["sqlite", "sqlite3"], "sqlite:shop.db#orders")?, busy_timeout })
     }
 
     /// The locator, for messages and plans.
@@ -105,23 +94,6 @@ fn recover(reader: &Connection, path: &Path, busy_timeout: Duration) -> Result<(
         look(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy_timeout)?).map_err(failed)?;
     }
     Ok(())
-}
-
-fn path(url: &str) -> Result<PathBuf> {
-    let rest = ["sqlite3:", "sqlite:"].iter().find_map(|scheme| url.strip_prefix(scheme)).unwrap_or(url);
-    // `sqlite:///abs` has an empty host, `sqlite://rel` what looks like one.
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    if rest.is_empty() {
-        return Err(usage("the locator names no database file").with_hint("write sqlite:shop.db#orders"));
-    }
-    if rest == ":memory:" {
-        return Err(usage("a database in memory cannot be reached from here").with_hint("name a file"));
-    }
-    Ok(PathBuf::from(rest))
-}
-
-fn usage(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Usage, message)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
+use crate::sql::merge;
 
 /// The table in which rows wait.
 pub(super) const WAITING: &str = "temp.etl_merge";
@@ -31,22 +32,9 @@ pub(super) struct Merging {
 }
 
 impl Merging {
-    /// How rows are merged by `merge`, of which the key is settled; `target` gives the target's name of a column.
-    ///
-    /// # Errors
-    /// [`Usage`](ErrorKind::Usage) for a column that is not written.
-    pub(super) fn new(merge: &Merge, mode: &WriteMode, target: impl Fn(&str) -> Option<String>) -> Result<Self> {
-        let target = |name: &String| {
-            let lacking = || Error::new(ErrorKind::Usage, format!("the target takes no column {name:?} to merge by"));
-            target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
-        };
-        let duplicates = match &merge.duplicates {
-            Duplicates::Refuse => Duplicates::Refuse,
-            Duplicates::First(column) => Duplicates::First(target(column)?),
-            Duplicates::Last(column) => Duplicates::Last(target(column)?),
-        };
-        let key = merge.key.iter().map(target).collect::<Result<_>>()?;
-        Ok(Self { key, duplicates, absent: mode.absent() })
+    /// How rows are merged by `merge`, which has the names of the target.
+    pub(super) fn new(merge: Merge, mode: &WriteMode) -> Self {
+        Self { key: merge.key, duplicates: merge.duplicates, absent: mode.absent() }
     }
 
     /// What the user should know.
@@ -70,25 +58,16 @@ impl Merging {
 
     /// The statements that merge the rows of `waiting`, a table or a part of it in parentheses, in their order: deletion, update and insertion, as far as each is needed.
     pub(super) fn statements(&self, detail: &Detail, waiting: &str) -> [Option<String>; 3] {
-        let (table, columns) = (quoted(&detail.table), identifiers(&Sqlite, &detail.columns));
-        let all = |names: &[&String], each: &dyn Fn(&str) -> String, between: &str| {
-            let parts: Vec<String> = names.iter().map(|name| each(&Sqlite.identifier(name))).collect();
-            parts.join(between)
+        let parts = merge::Merging {
+            dialect: &Sqlite,
+            table: &quoted(&detail.table),
+            columns: &detail.columns,
+            key: &self.key,
+            rows: &format!("{waiting} AS s"),
+            or: " OR ABORT",
+            differs: "COLLATE BINARY IS NOT",
         };
-        let key: Vec<&String> = self.key.iter().collect();
-        let set: Vec<&String> = detail.columns.iter().filter(|name| !self.key.contains(name)).collect();
-        let same = all(&key, &|name| format!("t.{name} = s.{name}"), " AND ");
-        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {waiting} AS s WHERE {same})");
-        let update = format!(
-            "UPDATE OR ABORT {table} AS t SET {} FROM {waiting} AS s WHERE {same} AND ({})",
-            all(&set, &|name| format!("{name} = s.{name}"), ", "),
-            all(&set, &|name| format!("t.{name} COLLATE BINARY IS NOT s.{name}"), " OR ")
-        );
-        let insert = format!(
-            "INSERT OR ABORT INTO {table} ({columns}) SELECT {columns} FROM {waiting} AS s \
-             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same})"
-        );
-        [(self.absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
+        parts.statements(self.absent)
     }
 
     /// Merges the rows that wait, in the transaction that is open.
@@ -114,14 +93,7 @@ impl Merging {
 
     fn settle_keys(&self, connection: &Connection) -> Result<()> {
         let key = identifiers(&Sqlite, &self.key);
-        let order = match &self.duplicates {
-            Duplicates::Refuse => String::new(),
-            Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", Sqlite.identifier(column)),
-            Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", Sqlite.identifier(column)),
-        };
-        // Without an order all rows of a key are first.
-        let ranked =
-            format!("SELECT rowid AS place, rank() OVER (PARTITION BY {key} {order}) AS rank, {key} FROM {WAITING}");
+        let ranked = merge::ranked(&Sqlite, (WAITING, "rowid"), &self.key, &self.duplicates);
         let several = format!(
             "SELECT min(place), max(place) FROM ({ranked}) WHERE rank = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
         );
@@ -155,10 +127,5 @@ fn refused(error: rusqlite::Error) -> Error {
     let unique = matches!(&error, rusqlite::Error::SqliteFailure(code, _)
         if [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_CONSTRAINT_PRIMARYKEY].contains(&code.extended_code));
     let error = failed(error);
-    if unique {
-        return error.with_hint(
-            "a row has another key and the same value there: mend the rows, or merge by that column with --key",
-        );
-    }
-    error
+    if unique { error.with_hint(merge::OTHER_KEY) } else { error }
 }

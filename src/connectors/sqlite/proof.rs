@@ -11,10 +11,11 @@ use rusqlite::Connection;
 
 use super::decode::Decoder;
 use super::error::failed;
-use super::stage::{Before, Detail};
+use super::stage::Detail;
 use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{ColumnProof, Verdict, sums, total};
+use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::Sqlite;
 
@@ -56,16 +57,7 @@ impl Sums {
             return Verdict::Unequal(message);
         }
         let (Some(found), Some(wanted)) = (&self.columns, &wanted.columns) else { return Verdict::Equal };
-        let columns = schema.fields().iter().zip(found.iter().zip(wanted));
-        let names: Vec<&str> =
-            columns.filter(|(_, (found, wanted))| found != wanted).map(|(field, _)| field.name().as_str()).collect();
-        if names.is_empty() {
-            return Verdict::Equal;
-        }
-        Verdict::Unequal(format!(
-            "the transaction holds other values than were sent, in the columns {}",
-            names.join(", ")
-        ))
+        Verdict::compare("the transaction holds", schema.fields(), (found, wanted))
     }
 }
 

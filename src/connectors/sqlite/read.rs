@@ -25,7 +25,7 @@ use crate::schema::native_of;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
-use crate::sql::filter::{self, Column, Columns, Compares, to_sql};
+use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
 
 /// A split has at least so many rows, and a table at most so many splits.
@@ -102,7 +102,9 @@ impl Source for SqliteSource {
         let split = |(id, range): (usize, &KeyRange)| {
             let detail = serde_json::to_value(Detail { range: *range })?;
             let bytes = rows.map(|rows| rows.saturating_mul(described.row_bytes));
-            let place = described.stock.as_ref().and_then(|stock| place(range, &described.relation.shape, &stock.key));
+            let has_rowids = matches!(described.relation.shape, Shape::Rowid { .. });
+            let keys = described.stock.as_ref().map(|stock| if has_rowids { "row ids" } else { stock.key.as_str() });
+            let place = keys.and_then(|keys| range.shown(keys));
             Ok(Split { id: id as u32, source: 0, rows, bytes, place, detail })
         };
         let splits = ranges.iter().enumerate().map(split).collect::<Result<_>>()?;
@@ -172,17 +174,6 @@ fn ranges(
         goal.split_bytes
     ));
     ranges
-}
-
-/// Where `range` lies, in words; none for the whole table.
-fn place(range: &KeyRange, shape: &Shape, key: &str) -> Option<String> {
-    let what = if matches!(shape, Shape::Rowid { .. }) { "row ids" } else { key };
-    match (range.low, range.high) {
-        (None, None) => None,
-        (None, Some(high)) => Some(format!("{what} below {high}")),
-        (Some(low), None) => Some(format!("{what} from {low} on")),
-        (Some(low), Some(high)) => Some(format!("{what} {low} to {}", high - 1)),
-    }
 }
 
 fn mixed_columns(described: &Described) -> Option<String> {
@@ -323,14 +314,7 @@ fn conditions(described: &Described, scan: &Scan, range: &KeyRange, is_utf8: boo
     let fields: Vec<Field> = columns.map(|(column, kind)| kind.field(&column.name, &column.declared, true)).collect();
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     let facts = Facts { schema: &schema, is_utf8 };
-    let mut exact = true;
-    let mut conditions: Vec<String> = described.stock.iter().filter_map(|stock| range.condition(&stock.key)).collect();
-    for filter in &scan.filters {
-        let Some(translated) = to_sql(filter, &facts, &Sqlite) else {
-            return Err(Error::new(ErrorKind::Internal, "sqlite was given a filter that it had not taken"));
-        };
-        exact &= translated.exactness == Pushdown::Exact;
-        conditions.push(translated.sql);
-    }
-    Ok((conditions, exact))
+    let (filters, exact) = filter::conditions(&scan.filters, &facts, &Sqlite)?;
+    let within = described.stock.iter().filter_map(|stock| range.condition(&stock.key));
+    Ok((within.chain(filters).collect(), exact))
 }

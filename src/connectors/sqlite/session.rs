@@ -12,16 +12,16 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, InterruptHandle};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use rusqlite::Connection;
 
 use super::config::Config;
 use super::error::failed;
 use super::read::SqliteSource;
-use crate::bridge::blocking::{self, Ended, Worker};
+use crate::bridge::blocking;
+use crate::bridge::readers::{Lease, Readers};
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -31,29 +31,15 @@ const SMALL_FILE_BYTES: u64 = 8 << 20;
 /// More readers than this only wait for each other.
 const MOST_READERS: usize = 64;
 
-/// The readers of one session.
+/// The readers of one session, and what is known of their database.
+#[derive(Debug)]
 pub(super) struct Pool {
     config: Config,
-    idle: Mutex<Vec<Reader>>,
-    free: Arc<Semaphore>,
-    readers: usize,
+    readers: Arc<Readers<Connection>>,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
     /// Whether text is stored as UTF-8, so that its byte order is Arrow's.
     pub(super) is_utf8: bool,
-}
-
-/// A connection in its transaction, on its thread.
-struct Reader {
-    worker: Worker<Connection>,
-    interrupt: InterruptHandle,
-}
-
-/// One reader, given back when dropped. A statement that still runs then is stopped.
-pub(super) struct Lease {
-    pool: Arc<Pool>,
-    reader: Option<Reader>,
-    _permit: OwnedSemaphorePermit,
 }
 
 struct Opened {
@@ -64,7 +50,7 @@ struct Opened {
 
 impl Pool {
     pub(super) fn readers(&self) -> usize {
-        self.readers
+        self.readers.count()
     }
 
     pub(super) fn place(&self, error: Error) -> Error {
@@ -72,63 +58,8 @@ impl Pool {
     }
 
     /// A reader, once one is free.
-    pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
-        let closed = || Error::new(ErrorKind::Internal, "the point in time of this database was given up already");
-        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
-        let reader = self.idle().pop().ok_or_else(closed)?;
-        Ok(Lease { pool: Arc::clone(self), reader: Some(reader), _permit: permit })
-    }
-
-    /// Ends the transactions of all readers that are idle, and gives no reader out any more. When it returns, their
-    /// locks are gone.
-    async fn release(&self) {
-        self.free.close();
-        let readers = std::mem::take(&mut *self.idle());
-        let ending: Vec<(Ended, InterruptHandle)> = readers.into_iter().map(Reader::end).collect();
-        for (ended, interrupt) in ending {
-            blocking::insist(ended.wait(), || interrupt.interrupt()).await;
-        }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("config", &self.config).field("readers", &self.readers).finish_non_exhaustive()
-    }
-}
-
-impl Reader {
-    fn start(connection: Connection) -> Result<Self> {
-        let interrupt = connection.get_interrupt_handle();
-        Ok(Self { worker: Worker::start("sqlite-read", connection)?, interrupt })
-    }
-
-    /// Ends the thread, and with it the transaction, once nothing runs on it; says when it has.
-    fn end(self) -> (Ended, InterruptHandle) {
-        (self.worker.ended(), self.interrupt)
-    }
-}
-
-impl Lease {
-    pub(super) fn worker(&self) -> &Worker<Connection> {
-        &self.reader.as_ref().expect("a lease holds its reader until it is dropped").worker
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(reader) = self.reader.take() else { return };
-        // Nobody wants what it may still be computing. With nothing under way this does nothing.
-        reader.interrupt.interrupt();
-        let mut idle = self.pool.idle();
-        // Asked under the lock: a session that closes now either finds the reader or is seen to be closed.
-        if !self.pool.free.is_closed() {
-            idle.push(reader);
-        }
+    pub(super) async fn lease(&self) -> Result<Lease<Connection>> {
+        self.readers.lease().await
     }
 }
 
@@ -152,15 +83,11 @@ impl SqliteSession {
             open_readers(&settings, wanted, needed).map_err(|error| placed(&settings, error))
         })
         .await?;
-        let readers = opened.readers.into_iter().map(Reader::start).collect::<Result<Vec<_>>>()?;
-        let pool = Pool {
-            config: config.clone(),
-            free: Arc::new(Semaphore::new(readers.len())),
-            readers: readers.len(),
-            idle: Mutex::new(readers),
-            notes: opened.notes,
-            is_utf8: opened.is_utf8,
-        };
+        let readers = Readers::start("sqlite-read", opened.readers, |connection| {
+            let handle = connection.get_interrupt_handle();
+            Box::new(move || handle.interrupt())
+        })?;
+        let pool = Pool { config: config.clone(), readers, notes: opened.notes, is_utf8: opened.is_utf8 };
         Ok(Self { pool: Arc::new(pool), sources: Mutex::default() })
     }
 }
@@ -241,16 +168,11 @@ impl Session for SqliteSession {
     }
 
     async fn check(&self) -> Result<()> {
-        // The transactions live in this process: nobody else can end them.
-        if self.pool.free.is_closed() {
-            let error = Error::new(ErrorKind::Internal, "the point in time of this database was given up");
-            return Err(self.pool.place(error));
-        }
-        Ok(())
+        self.pool.readers.check().map_err(|error| self.pool.place(error))
     }
 
     async fn close(&self) -> Result<()> {
-        self.pool.release().await;
+        self.pool.readers.release().await;
         Ok(())
     }
 }

@@ -32,6 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Verdict, total};
 use crate::reject::{Refusal, Refusals, Refused};
 use crate::sink::{Advance, Merged, Receipt};
+use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -59,18 +60,6 @@ pub(super) struct Detail {
     pub(super) declared: Vec<String>,
     /// What becomes of rows that the table does not take.
     pub(super) refusals: Refusals,
-}
-
-/// What happens to the rows that are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Before {
-    /// There must be none.
-    Refuse,
-    /// They stay.
-    Keep,
-    /// They are deleted in the same transaction.
-    Empty,
 }
 
 /// The connection of a stage and what was done in its transaction.

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verify;
 use crate::reject::Refusals;
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
+    Agreement, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers,
 };
 use crate::source::{Encoding, TableShape};
 
@@ -62,12 +62,8 @@ impl Sink for Null {
         let taken = fields.clone().map(|(index, field)| native(index).unwrap_or(field));
         let target = Schema::new(taken.map(Arc::clone).collect::<Vec<_>>());
         let column = |(index, field): (usize, &FieldRef)| ColumnPlan {
-            incoming: Some(field.name().clone()),
-            target: Some(field.name().clone()),
-            target_type: field.data_type().to_string(),
             form: if native(index).is_some() { Form::Native } else { Form::Arrow },
-            fate: ColumnFate::Exact,
-            note: None,
+            ..ColumnPlan::exact(field.name(), &field.data_type().to_string())
         };
         Ok(Agreement {
             label: "null:".to_owned(),

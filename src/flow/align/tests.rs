@@ -20,17 +20,10 @@ use super::{Aligner, Kernel, Misfits, Reason, Unaligned, kernel};
 use crate::error::ErrorKind;
 use crate::fate::{fate, possible};
 use crate::schema::{EXTENSION, EXTENSION_UUID, FORM, WIRE, with_metadata, with_native};
-use crate::sink::{ColumnFate, ColumnPlan, Form};
+use crate::sink::{ColumnFate, ColumnPlan};
 
 fn plan(incoming: &str, target: &str) -> ColumnPlan {
-    ColumnPlan {
-        incoming: Some(incoming.to_owned()),
-        target: Some(target.to_owned()),
-        target_type: String::new(),
-        form: Form::Arrow,
-        fate: ColumnFate::Exact,
-        note: None,
-    }
+    ColumnPlan { incoming: Some(incoming.to_owned()), ..ColumnPlan::exact(target, "") }
 }
 
 fn schema(fields: Vec<Field>) -> SchemaRef {

@@ -16,8 +16,7 @@ use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Session};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, Receipt, Sink, Tasks, WriteMode, WriteRequest,
-    Writers,
+    Agreement, ColumnPlan, Guarantee, Kept, Publish, Receipt, Sink, Tasks, WriteMode, WriteRequest, Writers,
 };
 use crate::source::{Scan, Split, SplitGoal, TableShape};
 
@@ -129,17 +128,9 @@ fn schema() -> SchemaRef {
 
 /// What a sink might have agreed on that takes columns as they come.
 fn stand_in() -> Agreement {
-    let column = |name: &String| ColumnPlan {
-        incoming: Some(name.clone()),
-        target: Some(name.clone()),
-        target_type: String::new(),
-        form: Form::Arrow,
-        fate: ColumnFate::Exact,
-        note: None,
-    };
     Agreement {
         label: "stand-in".to_owned(),
-        columns: schema().fields().iter().map(|field| column(field.name())).collect(),
+        columns: schema().fields().iter().map(|field| ColumnPlan::exact(field.name(), "")).collect(),
         target: schema(),
         ddl: Vec::new(),
         writers: Writers::One,

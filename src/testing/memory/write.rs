@@ -286,14 +286,7 @@ fn columns(incoming: &TableShape, present: Option<&Table>, policy: SchemaPolicy)
         if policy == SchemaPolicy::Strict || !field.is_nullable() {
             return differs(field.name(), "target");
         }
-        plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(field.name().clone()),
-            target_type: field.data_type().to_string(),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: None,
-        });
+        plans.push(ColumnPlan::added(field.name(), &field.data_type().to_string(), None));
     }
     Ok(plans)
 }

@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array as _, ArrayRef, Int64Array, RecordBatch};
-use arrow_etl::attempt::{Attempt, Token};
-use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
-use arrow_etl::error::{Error, ErrorKind, Result};
+use arrow_etl::attempt::Token;
+use arrow_etl::endpoint::{Endpoint, ObjectRef};
+use arrow_etl::error::{ErrorKind, Result};
 use arrow_etl::job::{Job, Place};
 use arrow_etl::run::report::Summary;
 use arrow_etl::run::{Between, Surroundings, copy};
-use arrow_etl::shape::TableShape;
-use arrow_etl::sink::{Agreement, Receipt, Sink, WriteRequest, Writer};
+use arrow_etl::sink::{Receipt, Writer};
 use arrow_etl::testing::faults::{Fault, Faults, Point};
 use arrow_etl::testing::memory::Memory;
+use arrow_etl::testing::writers;
 use async_trait::async_trait;
 
 fn job() -> Job {
@@ -89,59 +89,7 @@ async fn a_commit_that_fails_later_says_what_is_committed() {
     assert_eq!((rows, targets[1].staged()), ([Some(1000), None], 0));
 }
 
-/// An endpoint that notes where the values are that its writers get.
-#[derive(Debug)]
-struct Noting<T: ?Sized> {
-    inner: Arc<T>,
-    seen: Arc<Mutex<Vec<usize>>>,
-}
-
-#[async_trait]
-impl Endpoint for Noting<dyn Endpoint> {
-    fn label(&self) -> String {
-        self.inner.label()
-    }
-    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
-        self.inner.list(pattern).await
-    }
-    async fn ping(&self) -> Result<Ping> {
-        self.inner.ping().await
-    }
-    async fn open(&self, _request: &OpenRequest) -> Result<Arc<dyn Session>> {
-        Err(Error::new(ErrorKind::Unsupported, "it is a target"))
-    }
-    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
-        self.inner.execute(step, sql).await
-    }
-    async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
-        self.inner.finish(transfers).await
-    }
-    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let inner = self.inner.sink(object)?;
-        Ok(Arc::new(Noting::<dyn Sink> { inner, seen: Arc::clone(&self.seen) }))
-    }
-}
-
-#[async_trait]
-impl Sink for Noting<dyn Sink> {
-    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        self.inner.agree(incoming, request).await
-    }
-    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.inner.prepare(agreement, token).await
-    }
-    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let inner = self.inner.writer(agreement, attempt).await?;
-        Ok(Box::new(NotingWriter { inner, seen: Arc::clone(&self.seen) }))
-    }
-    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        self.inner.commit(agreement, token, receipts).await
-    }
-    async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.inner.abort(agreement, token).await
-    }
-}
-
+/// A writer that notes where the values are that it gets.
 struct NotingWriter {
     inner: Box<dyn Writer>,
     seen: Arc<Mutex<Vec<usize>>>,
@@ -162,8 +110,9 @@ impl Writer for NotingWriter {
 async fn the_targets_get_the_same_arrays() {
     let seen = [Arc::<Mutex<Vec<usize>>>::default(), Arc::default()];
     let noting = |which: usize| -> Arc<dyn Endpoint> {
-        let inner: Arc<dyn Endpoint> = Memory::new().endpoint();
-        Arc::new(Noting::<dyn Endpoint> { inner, seen: Arc::clone(&seen[which]) })
+        let seen = Arc::clone(&seen[which]);
+        let note = move |inner| -> Box<dyn Writer> { Box::new(NotingWriter { inner, seen: Arc::clone(&seen) }) };
+        writers::wrapped(Memory::new().endpoint(), note)
     };
     let between = Between { source: source().endpoint(), target: noting(0), also: vec![noting(1)] };
     let mut one_at_a_time = job();

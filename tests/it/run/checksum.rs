@@ -7,7 +7,7 @@ use arrow_etl::proof::Verify;
 use arrow_etl::sink::WriteMode::{self, Append, Create, Truncate};
 use serde_json::json;
 
-use super::verify::Faulty;
+use super::verify::faulty;
 use super::*;
 use crate::program::{copied, etl};
 use crate::server;
@@ -324,7 +324,7 @@ async fn sqlite_finds_one_changed_value_among_new_rows_and_beside_old_ones() {
     let run = async |harm: Option<fn(&RecordBatch) -> RecordBatch>, mode: WriteMode| {
         let sqlite = arrow_etl::connectors::find("sqlite").unwrap().endpoint(&place.options).unwrap();
         let target: Arc<dyn Endpoint> = match harm {
-            Some(harm) => Arc::new(Faulty::new(sqlite, harm)),
+            Some(harm) => faulty(sqlite, harm),
             None => sqlite,
         };
         let job = Job { target: place.clone(), verify: Verify::Checksum, mode, ..job() };

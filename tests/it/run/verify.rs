@@ -4,99 +4,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array as _, BooleanArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field};
-use arrow_etl::attempt::{Attempt, Token};
+use arrow_etl::attempt::Token;
 use arrow_etl::proof::{ColumnProof, Integers, Verify};
-use arrow_etl::sink::{Receipt, WriteRequest, Writer};
-use arrow_etl::source::TableShape;
-use arrow_etl::testing::generate;
+use arrow_etl::sink::{Receipt, Writer};
+use arrow_etl::testing::{generate, writers};
 use serde_json::json;
 
 use super::*;
 use crate::program::{copied, etl};
 use crate::server;
 
-/// An endpoint whose writers lose the first row of each batch, or change it, and say nothing of it.
-#[derive(Debug)]
-pub(super) struct Faulty {
-    inner: Arc<dyn Endpoint>,
-    harm: fn(&RecordBatch) -> RecordBatch,
-}
-
-impl Faulty {
-    /// `inner` with writers that do `harm` to each batch.
-    pub(super) fn new(inner: Arc<dyn Endpoint>, harm: fn(&RecordBatch) -> RecordBatch) -> Self {
-        Self { inner, harm }
-    }
-}
-
-#[derive(Debug)]
-struct FaultySink {
-    inner: Arc<dyn Sink>,
-    harm: fn(&RecordBatch) -> RecordBatch,
+/// `inner` with writers that do `harm` to each batch, and say nothing of it.
+pub(super) fn faulty(inner: Arc<dyn Endpoint>, harm: fn(&RecordBatch) -> RecordBatch) -> Arc<dyn Endpoint> {
+    writers::wrapped(inner, move |inner| Box::new(FaultyWriter { inner, harm, rows: 0 }))
 }
 
 struct FaultyWriter {
     inner: Box<dyn Writer>,
     harm: fn(&RecordBatch) -> RecordBatch,
     rows: u64,
-}
-
-#[async_trait]
-impl Endpoint for Faulty {
-    fn label(&self) -> String {
-        self.inner.label()
-    }
-    async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
-        self.inner.list(pattern).await
-    }
-    async fn ping(&self) -> Result<Ping> {
-        self.inner.ping().await
-    }
-    async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
-        self.inner.open(request).await
-    }
-    async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
-        self.inner.execute(step, sql).await
-    }
-    async fn finish(&self, transfers: &[Agreement]) -> Result<()> {
-        self.inner.finish(transfers).await
-    }
-    fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(FaultySink { inner: self.inner.sink(object)?, harm: self.harm }))
-    }
-}
-
-#[async_trait]
-impl Sink for FaultySink {
-    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        self.inner.agree(incoming, request).await
-    }
-    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.inner.prepare(agreement, token).await
-    }
-    async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(FaultyWriter { inner: self.inner.writer(agreement, attempt).await?, harm: self.harm, rows: 0 }))
-    }
-    async fn verify(
-        &self,
-        agreement: &Agreement,
-        token: &Token,
-        receipts: &[Receipt],
-    ) -> Result<arrow_etl::proof::Verdict> {
-        self.inner.verify(agreement, token, receipts).await
-    }
-    fn checksum(&self, agreement: &Agreement) -> Option<String> {
-        self.inner.checksum(agreement)
-    }
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        self.inner.proofs(agreement, batch)
-    }
-    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        self.inner.commit(agreement, token, receipts).await
-    }
-    async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.inner.abort(agreement, token).await
-    }
 }
 
 #[async_trait]
@@ -123,8 +49,7 @@ fn changed(batch: &RecordBatch) -> RecordBatch {
 /// Copies ten rows through a writer that does `harm`: the error, and the rows that are there after it.
 async fn harmed(harm: fn(&RecordBatch) -> RecordBatch, verify: Verify) -> (Option<ErrorKind>, Option<usize>) {
     let (source, target) = (source(10, 1), Memory::new());
-    let between =
-        Between { source: source.endpoint(), target: Arc::new(Faulty::new(target.endpoint(), harm)), also: Vec::new() };
+    let between = Between { source: source.endpoint(), target: faulty(target.endpoint(), harm), also: Vec::new() };
     let job = Job { verify, ..job() };
     let copied = copy(&job, between, &Surroundings::default()).await;
     assert_eq!(target.staged(), 0);

@@ -18,6 +18,7 @@ use crate::fate::{fate, possible};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::TableShape;
+use crate::sql::columns::{Known, Names, Offer, offers, refuse_differences};
 
 /// The columns as they will be written.
 pub(super) struct Matched {
@@ -50,26 +51,12 @@ enum JsonKept {
     TakenApart,
 }
 
-/// One incoming column, in the forms in which it is offered.
-#[derive(Clone, Copy)]
-struct Incoming<'a> {
-    arrow: &'a Field,
-    native: Option<&'a Field>,
-}
-
 /// Where a column goes.
 struct Place<'a> {
     name: &'a str,
     my_type: &'a MyType,
     nullable: bool,
     definition: String,
-}
-
-fn offers(incoming: &TableShape) -> impl Iterator<Item = Incoming<'_>> {
-    incoming.schema.fields().iter().enumerate().map(|(index, arrow)| Incoming {
-        arrow,
-        native: incoming.native.get(index).and_then(|native| native.as_deref()),
-    })
 }
 
 /// Matches `incoming` with the columns of `table`, by name. Those of `key` are to hold no NULL.
@@ -82,7 +69,8 @@ pub(super) fn match_existing(
     (policy, key): (SchemaPolicy, &[String]),
     server: &Server,
 ) -> Result<Matched> {
-    check_differences(table, incoming, policy)?;
+    let known: Vec<Known<'_>> = table.columns.iter().map(catalog::Column::known).collect();
+    refuse_differences(incoming, (&known, Names::AnyCase), policy)?;
     let mut matched = Matched::empty(server);
     for offer in offers(incoming) {
         let name = offer.arrow.name();
@@ -103,10 +91,10 @@ pub(super) fn match_existing(
         let definition = stage::definition(&catalog::Column { nullable, ..column.clone() });
         matched.take(offer, Place { name: &column.name, my_type, nullable, definition })?;
     }
-    for column in &table.columns {
-        let filled = |plan: &ColumnPlan| plan.target.as_deref() == Some(&column.name);
+    for column in &known {
+        let filled = |plan: &ColumnPlan| plan.target.as_deref() == Some(column.name);
         if !matched.plans.iter().any(filled) {
-            matched.add(column);
+            matched.plans.push(column.added());
         }
     }
     Ok(matched)
@@ -115,16 +103,10 @@ pub(super) fn match_existing(
 /// Plans a new table for `incoming` with `key`.
 pub(super) fn plan_new(incoming: &TableShape, key: &[String], server: &Server) -> Result<(Matched, NewTable)> {
     let fields = incoming.schema.fields();
-    for (place, field) in fields.iter().enumerate() {
+    for field in fields {
         check_name(field.name(), "column")?;
-        let same = |other: &&FieldRef| other.name().to_lowercase() == field.name().to_lowercase();
-        if let Some(other) = fields[..place].iter().find(same) {
-            let message = format!("MySQL takes this name for that of another column: {}", other.name());
-            return Err(Error::new(ErrorKind::Schema, message)
-                .with_hint("rename one of them with --rename")
-                .at("column", field.name()));
-        }
     }
+    Names::AnyCase.refuse_doubled(fields, "MySQL")?;
     let columns = new_columns(fields.iter().map(AsRef::as_ref), key, server)?;
     let mut matched = Matched::empty(server);
     for (offer, column) in offers(incoming).zip(&columns) {
@@ -145,34 +127,6 @@ fn type_of_new(sql_type: &str) -> Result<MyType> {
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("a new column cannot be of type {sql_type}")))
 }
 
-fn check_differences(table: &Table, incoming: &TableShape, policy: SchemaPolicy) -> Result<()> {
-    let comes = |column: &catalog::Column| {
-        let same = |field: &&FieldRef| table.column(field.name()).is_some_and(|found| found.name == column.name);
-        incoming.schema.fields().iter().any(|field| same(&field))
-    };
-    let mut differences = Vec::new();
-    let is_filled = |column: &&catalog::Column| column.has_default || column.auto_increment || column.generated;
-    for column in table.columns.iter().filter(|column| !comes(column) && !is_filled(column)) {
-        if policy == SchemaPolicy::Strict || !column.nullable {
-            let filled = if column.nullable { "has no default" } else { "refuses NULL and has no default" };
-            differences.push(format!("{} is missing in the source and {filled} in the target", column.name));
-        }
-    }
-    if policy == SchemaPolicy::Strict {
-        let foreign = incoming.schema.fields().iter().filter(|field| table.column(field.name()).is_none());
-        differences.extend(foreign.map(|field| format!("{} is not in the target", field.name())));
-    }
-    if differences.is_empty() && !table.columns.iter().any(|column| comes(column) && !column.generated) {
-        differences.push("no column has the same name".to_owned());
-    }
-    if differences.is_empty() {
-        return Ok(());
-    }
-    let hint = "use --rename, --drop, --set or --select to match them, or --schema ignore to copy what both have";
-    let message = format!("the columns of source and target differ: {}", differences.join("; "));
-    Err(Error::new(ErrorKind::Schema, message).with_hint(hint))
-}
-
 impl Matched {
     fn empty(server: &Server) -> Self {
         let json = if server.is_mariadb { JsonKept::AsText } else { JsonKept::TakenApart };
@@ -182,33 +136,10 @@ impl Matched {
     }
 
     fn drop(&mut self, name: &str, why: &str) {
-        self.plans.push(ColumnPlan {
-            incoming: Some(name.to_owned()),
-            target: None,
-            target_type: String::new(),
-            form: Form::Arrow,
-            fate: ColumnFate::Dropped,
-            note: Some(why.to_owned()),
-        });
+        self.plans.push(ColumnPlan::dropped(name, why));
     }
 
-    fn add(&mut self, column: &catalog::Column) {
-        let filled = match (column.generated, column.has_default || column.auto_increment) {
-            (true, _) => "the target computes it",
-            (_, true) => "its default",
-            _ => "NULL",
-        };
-        self.plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(column.name.clone()),
-            target_type: column.declared.clone(),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: Some(filled.to_owned()),
-        });
-    }
-
-    fn take(&mut self, offer: Incoming<'_>, place: Place<'_>) -> Result<()> {
+    fn take(&mut self, offer: Offer<'_>, place: Place<'_>) -> Result<()> {
         if self.columns.iter().any(|column| column.name == place.name) {
             let error = Error::new(ErrorKind::Schema, "two columns would fill the same column of the target");
             return Err(error.at("column", offer.arrow.name()));
@@ -223,8 +154,6 @@ impl Matched {
         let fate = if form == Form::Native { ColumnFate::Exact } else { fate(offer.arrow, &field) };
         self.plans.push(ColumnPlan {
             incoming: Some(offer.arrow.name().clone()),
-            target: Some(place.name.to_owned()),
-            target_type: place.my_type.name.clone(),
             form,
             fate: if fate == ColumnFate::Exact && !checks.is_empty() { ColumnFate::Lossy } else { fate },
             note: match place.my_type.kind {
@@ -233,6 +162,7 @@ impl Matched {
                 Kind::Json => Some(JSON_NOTE.to_owned()),
                 _ => Some(format!("a value that {} would change is refused", place.my_type.name)),
             },
+            ..ColumnPlan::exact(place.name, &place.my_type.name)
         });
         let mut fields: Vec<FieldRef> = self.target.fields().iter().cloned().collect();
         fields.push(Arc::new(field));
@@ -250,7 +180,7 @@ impl Matched {
 }
 
 /// The field that the engine delivers, and in which form it takes the column.
-fn form(offer: Incoming<'_>, place: &Place<'_>) -> Result<(Field, Form)> {
+fn form(offer: Offer<'_>, place: &Place<'_>) -> Result<(Field, Form)> {
     let from = offer.arrow;
     if let Some(native) = offer.native.filter(|native| is_same_type(native, place.my_type)) {
         return Ok((native.clone().with_name(place.name).with_nullable(place.nullable), Form::Native));

@@ -6,7 +6,8 @@ use super::super::catalog::{Table, Ties};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verify;
 use crate::reject::Refusals;
-use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
+use crate::sink::{Tasks, WriteMode, WriteRequest};
+use crate::sql::tasks;
 
 /// The way of the rows into the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,31 +58,14 @@ pub(super) struct Choice {
     pub(super) transactional: bool,
 }
 
-/// What the user should know of rows that are seen task by task.
-const STAY: &str =
-    "the rows of a task can be seen when it ends, and stay when the copy fails; --resume goes on behind them";
-
-/// Whether each task is a transaction on the target itself. One task alone is one anyway.
-fn per_task(request: &WriteRequest) -> Result<bool> {
-    if request.visible == Visible::AtOnce || request.tasks == Tasks::One {
-        return Ok(false);
-    }
-    if matches!(request.mode, WriteMode::Create | WriteMode::Append) && request.advance.is_none() {
-        return Ok(true);
-    }
-    Err(Error::new(ErrorKind::Usage, "only rows that are added can be seen task by task")
-        .at("option", "--publish task")
-        .with_hint("use it with --mode create or append, and --pre-sql 'TRUNCATE …' where the table is to be emptied"))
-}
-
 /// The way into a table that is to be made.
 ///
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) where rows shall be seen sooner than they are complete.
 pub(super) fn new(request: &WriteRequest) -> Result<Choice> {
     let mut notes = Vec::new();
-    let path = if per_task(request)? {
-        notes.push(STAY.to_owned());
+    let path = if tasks::are_seen_alone(request)? {
+        notes.push(tasks::STAY.to_owned());
         Path::PerTask
     } else if request.mode.merge().is_some() {
         Path::Merge
@@ -109,8 +93,8 @@ pub(super) fn existing(table: &Table, ties: &Ties, request: &WriteRequest) -> Re
     let one = request.tasks == Tasks::One && transactional && request.verify < Verify::Checksum && !is_sifted;
     let mut notes = Vec::new();
     let path = match request.mode {
-        _ if per_task(request)? => {
-            notes.push(STAY.to_owned());
+        _ if tasks::are_seen_alone(request)? => {
+            notes.push(tasks::STAY.to_owned());
             Path::PerTask
         }
         WriteMode::Truncate | WriteMode::Replace if in_the_way.is_empty() && request.advance.is_none() => {

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Layer, keyword};
-use crate::bridge::login::Surroundings;
+use super::settings;
+use crate::bridge::login::{Layer, Surroundings};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// The files of the system, the weakest first; that of the user follows.
@@ -140,7 +140,7 @@ fn setting(found: &mut Layer, line: &str) {
         return;
     }
     // Without a value it asks clients to ask, as `password` does: nobody is there to be asked.
-    if let (Some(known), Some(value)) = (keyword(name).filter(|known| KNOWN.contains(known)), value) {
+    if let (Some(known), Some(value)) = (settings().keyword(name).filter(|known| KNOWN.contains(known)), value) {
         found.insert(known, value);
     }
 }

@@ -17,6 +17,7 @@ use crate::fate::{is_text, possible};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::{Encoding, TableShape};
+use crate::sql::columns::{Known, Names, Offer, offers, refuse_differences};
 
 /// Types of which the server takes no values, in any form: their text is kept.
 const WITHOUT_INPUT: [&str; 7] = [
@@ -39,13 +40,6 @@ pub(super) struct Matched {
     pub(super) raw: Option<Encoding>,
     /// Whether every column so far is of the very type that comes in.
     same: bool,
-}
-
-/// One incoming column, in the forms in which it is offered.
-#[derive(Clone, Copy)]
-struct Incoming<'a> {
-    arrow: &'a Field,
-    native: Option<&'a Field>,
 }
 
 /// Where a column goes.
@@ -88,13 +82,6 @@ fn plain(field: &Field) -> Field {
     field.clone().with_metadata(metadata)
 }
 
-fn offers(incoming: &TableShape) -> impl Iterator<Item = Incoming<'_>> {
-    incoming.schema.fields().iter().enumerate().map(|(index, arrow)| Incoming {
-        arrow,
-        native: incoming.native.get(index).and_then(|native| native.as_deref()),
-    })
-}
-
 /// Matches `incoming` with the columns of `table`, by name. Those of `key` are to hold no NULL.
 ///
 /// # Errors
@@ -105,7 +92,8 @@ pub(super) fn match_existing(
     incoming: &TableShape,
     (policy, key): (SchemaPolicy, &[String]),
 ) -> Result<Matched> {
-    check_differences(table, incoming, policy)?;
+    let known: Vec<Known<'_>> = table.columns.iter().map(TableColumn::known).collect();
+    refuse_differences(incoming, (&known, Names::Exact), policy)?;
     let find = |name: &str| table.columns.iter().find(|column| column.name == name);
     let place = |column: &TableColumn| catalog.type_of(column);
     let format = if offers(incoming).any(|offer| {
@@ -129,9 +117,9 @@ pub(super) fn match_existing(
             None => matched.drop(name, "the target has no such column"),
         }
     }
-    for column in &table.columns {
-        if incoming.schema.field_with_name(&column.name).is_err() {
-            matched.add(column);
+    for column in &known {
+        if incoming.schema.field_with_name(column.name).is_err() {
+            matched.plans.push(column.added());
         }
     }
     Ok(matched.finish(incoming))
@@ -155,12 +143,8 @@ pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape, key: &[String])
         let name = offer.arrow.name();
         matched.take(catalog, offer, &Place { name, shown: &column.sql_type, resolved, not_null: column.not_null })?;
     }
-    let arrives = |name: &String| incoming.schema.field_with_name(name).is_ok();
-    let key = match key {
-        [] if incoming.key.iter().all(arrives) => incoming.key.clone(),
-        key => key.to_vec(),
-    };
-    let create = ddl::NewTable { columns, key, comment: incoming.comment.clone() };
+    let key = if key.is_empty() { incoming.whole_key() } else { key };
+    let create = ddl::NewTable { columns, key: key.to_vec(), comment: incoming.comment.clone() };
     Ok((matched.finish(incoming), create))
 }
 
@@ -194,40 +178,8 @@ fn resolve(catalog: &Catalog, name: &str) -> Resolved {
     resolved
 }
 
-fn check_differences(table: &Table, incoming: &TableShape, policy: SchemaPolicy) -> Result<()> {
-    let has = |name: &str| incoming.schema.field_with_name(name).is_ok();
-    let mut differences = Vec::new();
-    let unfilled = |column: &&TableColumn| !has(&column.name) && !column.filled && !column.generated;
-    for column in table.columns.iter().filter(unfilled) {
-        if policy == SchemaPolicy::Strict || column.not_null {
-            let filled = if column.not_null { "refuses NULL and has no default" } else { "has no default" };
-            differences.push(format!("{} is missing in the source and {filled} in the target", column.name));
-        }
-    }
-    if policy == SchemaPolicy::Strict {
-        for field in incoming.schema.fields() {
-            let name = field.name();
-            if !table.columns.iter().any(|column| column.name == *name) {
-                let other = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
-                let hint = other.map_or_else(String::new, |other| format!(" (it has {})", other.name));
-                differences.push(format!("{name} is not in the target{hint}"));
-            }
-        }
-    }
-    let common = table.columns.iter().any(|column| has(&column.name) && !column.generated);
-    if differences.is_empty() && !common {
-        differences.push("no column has the same name".to_owned());
-    }
-    if differences.is_empty() {
-        return Ok(());
-    }
-    let hint = "use --rename, --drop, --set or --select to match them, or --schema ignore to copy what both have";
-    let message = format!("the columns of source and target differ: {}", differences.join("; "));
-    Err(Error::new(ErrorKind::Schema, message).with_hint(hint))
-}
-
 /// Whether a column can only be sent as text.
-fn needs_text(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
+fn needs_text(catalog: &Catalog, offer: Offer<'_>, place: &Resolved) -> bool {
     if wire_form(catalog, offer, place) {
         return false;
     }
@@ -241,7 +193,7 @@ fn needs_text(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool 
 }
 
 /// Whether the native form is the wire form of exactly the target's type.
-fn wire_form(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
+fn wire_form(catalog: &Catalog, offer: Offer<'_>, place: &Resolved) -> bool {
     let Some(native) = offer.native else { return false };
     let form = native.metadata().get(schema::FORM).map(String::as_str);
     form == Some(schema::WIRE) && native_oid(catalog, native) == Some(place.oid) && {
@@ -251,7 +203,7 @@ fn wire_form(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
 }
 
 /// Whether the native form is the text of exactly the target's type.
-fn native_text(catalog: &Catalog, offer: Incoming<'_>, place: &Resolved) -> bool {
+fn native_text(catalog: &Catalog, offer: Offer<'_>, place: &Resolved) -> bool {
     let Some(native) = offer.native else { return false };
     let form = native.metadata().get(schema::FORM).map(String::as_str);
     form == Some(schema::TEXT) && native_oid(catalog, native) == Some(place.oid)
@@ -281,43 +233,19 @@ impl Matched {
     }
 
     fn drop(&mut self, name: &str, why: &str) {
-        self.plans.push(ColumnPlan {
-            incoming: Some(name.to_owned()),
-            target: None,
-            target_type: String::new(),
-            form: Form::Arrow,
-            fate: ColumnFate::Dropped,
-            note: Some(why.to_owned()),
-        });
+        self.plans.push(ColumnPlan::dropped(name, why));
     }
 
-    fn add(&mut self, column: &TableColumn) {
-        let filled = match (column.generated, column.filled) {
-            (true, _) => "the target computes it",
-            (_, true) => "its default",
-            _ => "NULL",
-        };
-        self.plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(column.name.clone()),
-            target_type: column.shown.clone(),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: Some(filled.to_owned()),
-        });
-    }
-
-    fn take(&mut self, catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>) -> Result<()> {
+    fn take(&mut self, catalog: &Catalog, offer: Offer<'_>, place: &Place<'_>) -> Result<()> {
         self.same &= native_oid(catalog, offer.arrow) == Some(place.resolved.oid);
         let chosen = choose(catalog, offer, place, self.format);
         let Chosen { field, column, form, fate, note } = chosen.map_err(|error| error.at("column", place.name))?;
         self.plans.push(ColumnPlan {
             incoming: Some(offer.arrow.name().clone()),
-            target: Some(place.name.to_owned()),
-            target_type: place.shown.to_owned(),
             form,
             fate,
             note,
+            ..ColumnPlan::exact(place.name, place.shown)
         });
         let mut fields: Vec<FieldRef> = self.target.fields().iter().cloned().collect();
         fields.push(Arc::new(field));
@@ -342,7 +270,7 @@ impl Matched {
 }
 
 /// Form, Arrow type and fate of one column.
-fn choose(catalog: &Catalog, offer: Incoming<'_>, place: &Place<'_>, format: Format) -> Result<Chosen> {
+fn choose(catalog: &Catalog, offer: Offer<'_>, place: &Place<'_>, format: Format) -> Result<Chosen> {
     let Place { name, resolved, .. } = place;
     let layout = resolved.layout.clone();
     let nullable = !place.not_null;

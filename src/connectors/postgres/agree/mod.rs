@@ -171,7 +171,7 @@ pub(super) async fn agree(
                 "GRANT CREATE ON SCHEMA … TO this user; an append or truncate with --jobs 1 needs no table beside",
             ));
     }
-    let merging = merge.map(|merge| Merging::new(merge, &request.mode, catalog.table.as_ref(), &draft.matched.copied));
+    let merging = merge.map(|merge| Merging::new(&merge, &request.mode, catalog.table.as_ref(), &draft.matched.copied));
     let merging = merging.transpose().map_err(|error| error.at("table", &label))?;
     let advance = match &request.advance {
         Some(advance) => Positions::find(connection, &draft.target).await?.map(|found| (found, advance.clone())),

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
+use crate::sink::{Tasks, WriteMode, WriteRequest};
+use crate::sql::tasks;
 
 /// The way of the rows into the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,30 +64,13 @@ pub(super) struct Choice {
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) where rows shall be seen sooner than they are complete.
 pub(super) fn new(request: &WriteRequest, key: &[String]) -> Result<Choice> {
-    if per_task(request)? {
-        return Ok(Choice { path: Path::PerTask, notes: vec![STAY.to_owned()] });
+    if tasks::are_seen_alone(request)? {
+        return Ok(Choice { path: Path::PerTask, notes: vec![tasks::STAY.to_owned()] });
     }
     // Of a table beside the keys can be settled before it gets its name.
     let settles = request.mode.merge().is_some() || request.refusals == Refusals::LeftOut && !key.is_empty();
     let path = if request.tasks == Tasks::One && !settles { Path::NewHeld } else { Path::NewStaged };
     Ok(Choice { path, notes: Vec::new() })
-}
-
-/// What the user should know of rows that are seen task by task.
-const STAY: &str =
-    "the rows of a task can be seen when it ends, and stay when the copy fails; --resume goes on behind them";
-
-/// Whether each task is a transaction on the target itself. One task alone is one anyway.
-fn per_task(request: &WriteRequest) -> Result<bool> {
-    if request.visible == Visible::AtOnce || request.tasks == Tasks::One {
-        return Ok(false);
-    }
-    if matches!(request.mode, WriteMode::Create | WriteMode::Append) && request.advance.is_none() {
-        return Ok(true);
-    }
-    Err(Error::new(ErrorKind::Usage, "only rows that are added can be seen task by task")
-        .at("option", "--publish task")
-        .with_hint("use it with --mode create or append, and --pre-sql 'TRUNCATE …' where the table is to be emptied"))
 }
 
 /// The way into `table`.
@@ -99,8 +83,8 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
     let one = request.tasks == Tasks::One && !sifted;
     let mut notes = Vec::new();
     let path = match request.mode {
-        _ if per_task(request)? => {
-            notes.push(STAY.to_owned());
+        _ if tasks::are_seen_alone(request)? => {
+            notes.push(tasks::STAY.to_owned());
             Path::PerTask
         }
         WriteMode::Truncate => match emptying(table)? {

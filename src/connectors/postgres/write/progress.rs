@@ -13,6 +13,7 @@ use super::Shared;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Progress, Receipt};
+use crate::sql::beside::notes_are_gone;
 
 /// Longest wait for the end of writers that were told to go.
 const WAIT: &str = "20s";
@@ -51,10 +52,7 @@ async fn kept(
 ) -> Result<Vec<Receipt>> {
     if connection.rows(&stage.lookup(path)).await?.is_empty() {
         if path == Path::PerTask && !logged.is_empty() {
-            let message =
-                format!("the table {} is gone, which noted the tasks that are in the target", stage.done.quoted());
-            return Err(Error::new(ErrorKind::NotFound, message)
-                .with_hint("remove the rows of this run from the target and begin anew, without --resume"));
+            return Err(notes_are_gone(&stage.done.quoted()));
         }
         return Ok(Vec::new());
     }

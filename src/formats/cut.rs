@@ -1,6 +1,4 @@
-//! Batches of drivers, cut to the size that a scan wants.
-
-use std::sync::Arc;
+//! Joins and cuts batches to the rows and bytes that are asked for.
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
@@ -12,7 +10,7 @@ use crate::schema::batch_bytes;
 /// Offsets of text are 32 bits wide.
 const MOST_BATCH_BYTES: usize = 1 << 30;
 
-/// Joins and cuts batches to the rows and bytes of a scan.
+/// Batches on their way to the size that is wanted.
 #[derive(Debug)]
 pub struct Cutter {
     schema: SchemaRef,
@@ -24,10 +22,10 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// For batches of `schema` with no more than `rows` rows, closed at the first row that reaches `bytes`.
-    pub fn new(schema: &SchemaRef, rows: usize, bytes: usize) -> Self {
+    /// Makes batches of `schema` with at most `rows` rows, which end at the first row that reaches `bytes` bytes.
+    pub fn new(schema: SchemaRef, rows: usize, bytes: usize) -> Self {
         Self {
-            schema: Arc::clone(schema),
+            schema,
             most_rows: rows.max(1),
             most_bytes: bytes.clamp(1, MOST_BATCH_BYTES),
             held: Vec::new(),
@@ -36,11 +34,8 @@ impl Cutter {
         }
     }
 
-    /// Takes `batch` in, and sends what is full. `false` when nobody reads any more.
-    ///
-    /// # Errors
-    /// Where batches of one size cannot be made of those held.
-    pub fn add(&mut self, batch: RecordBatch, send: impl Fn(RecordBatch) -> bool) -> Result<bool> {
+    /// Takes `batch` in, and sends what is full. `false` as soon as `send` says so: nobody reads any more.
+    pub fn add(&mut self, batch: RecordBatch, mut send: impl FnMut(RecordBatch) -> bool) -> Result<bool> {
         let mut rest = batch;
         while rest.num_rows() > 0 {
             let (count, bytes) = self.fitting(&rest);
@@ -53,6 +48,11 @@ impl Cutter {
             }
         }
         Ok(true)
+    }
+
+    /// What is left; none where nothing is.
+    pub fn end(&mut self) -> Result<Option<RecordBatch>> {
+        (self.rows > 0).then(|| self.take()).transpose()
     }
 
     /// How many of the first rows of `batch` still have room, and their bytes: the row that fills it is in.
@@ -80,20 +80,45 @@ impl Cutter {
             _ if self.schema.fields().is_empty() => {
                 let count = held.iter().map(RecordBatch::num_rows).sum();
                 let options = RecordBatchOptions::new().with_row_count(Some(count));
-                RecordBatch::try_new_with_options(Arc::clone(&self.schema), Vec::new(), &options)?
+                RecordBatch::try_new_with_options(self.schema.clone(), Vec::new(), &options)?
             }
             _ => concat_batches(&self.schema, &held)?,
         })
     }
+}
 
-    /// Sends what is left.
-    ///
-    /// # Errors
-    /// Those of [`Cutter::add`].
-    pub fn end(&mut self, send: impl Fn(RecordBatch) -> bool) -> Result<()> {
-        if self.rows > 0 {
-            send(self.take()?);
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    /// Rows of the batches that `batches` become.
+    fn cut(batches: &[RecordBatch], rows: usize, bytes: usize) -> Vec<usize> {
+        let mut full = Vec::new();
+        let mut cutter = Cutter::new(batches[0].schema(), rows, bytes);
+        for batch in batches {
+            let taken = |batch: RecordBatch| {
+                full.push(batch.num_rows());
+                true
+            };
+            assert!(cutter.add(batch.clone(), taken).unwrap());
         }
-        Ok(())
+        full.extend(cutter.end().unwrap().map(|batch| batch.num_rows()));
+        assert!(cutter.end().unwrap().is_none());
+        full
+    }
+
+    #[test]
+    fn batches_have_the_rows_that_are_wanted() {
+        let numbers: ArrayRef = Arc::new((0..10).collect::<Int64Array>());
+        let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+        assert_eq!(cut(&[batch.clone(), batch.slice(0, 1)], 4, 1 << 20), [4, 4, 3]);
+        // A row has eight bytes, and the one that fills a batch is in.
+        assert_eq!(cut(std::slice::from_ref(&batch), 100, 20), [3, 3, 3, 1]);
+        let mut cutter = Cutter::new(batch.schema(), 4, 1 << 20);
+        assert!(!cutter.add(batch, |_| false).unwrap(), "nobody reads any more");
     }
 }

@@ -1,0 +1,100 @@
+//! Merging by key as SQL: which row of a key counts, and the statements by which the rows of a stage replace those of a target.
+
+use super::ddl::identifiers;
+use super::dialect::Dialect;
+use crate::merge::{Absent, Duplicates};
+
+/// What to do about a row that another unique key refuses: the key decides which row is replaced, and does not solve that.
+pub const OTHER_KEY: &str =
+    "a row has another key and the same value there: mend the rows, or merge by that column with --key";
+
+/// The `key` of the rows of `table`, which is quoted, their `place`, and their rank among those of the same key: 1 for those that
+/// count. Without an order all do.
+pub fn ranked(dialect: &dyn Dialect, (table, place): (&str, &str), key: &[String], duplicates: &Duplicates) -> String {
+    let order = match duplicates {
+        Duplicates::Refuse => String::new(),
+        Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", dialect.identifier(column)),
+        Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", dialect.identifier(column)),
+    };
+    let key = identifiers(dialect, key);
+    format!("SELECT {place} AS place, rank() OVER (PARTITION BY {key} {order}) AS rank, {key} FROM {table}")
+}
+
+/// Rows that come, and the table into which they are merged.
+#[derive(Clone, Copy, Debug)]
+pub struct Merging<'a> {
+    /// How names are written.
+    pub dialect: &'a dyn Dialect,
+    /// The table, quoted.
+    pub table: &'a str,
+    /// Its columns that are written, the key among them.
+    pub columns: &'a [String],
+    /// The columns of the key.
+    pub key: &'a [String],
+    /// The rows, called `s`: what stands behind FROM.
+    pub rows: &'a str,
+    /// What stands behind UPDATE and INSERT, with a blank before it; most often nothing.
+    pub or: &'a str,
+    /// What tells two values apart, NULL included: `IS DISTINCT FROM`.
+    pub differs: &'a str,
+}
+
+impl Merging<'_> {
+    /// Deletion, update and insertion, in this order, as far as each is needed.
+    pub fn statements(&self, absent: Absent) -> [Option<String>; 3] {
+        let Self { dialect, table, columns, key, rows, or, differs } = *self;
+        let set: Vec<String> =
+            columns.iter().filter(|name| !key.contains(name)).map(|name| dialect.identifier(name)).collect();
+        let all = |names: &[String], each: &dyn Fn(&str) -> String, between: &str| {
+            names.iter().map(|name| each(name)).collect::<Vec<_>>().join(between)
+        };
+        let key: Vec<String> = key.iter().map(|name| dialect.identifier(name)).collect();
+        let columns = identifiers(dialect, columns);
+        let same = all(&key, &|name| format!("t.{name} = s.{name}"), " AND ");
+        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {rows} WHERE {same})");
+        let update = format!(
+            "UPDATE{or} {table} AS t SET {} FROM {rows} WHERE {same} AND ({})",
+            all(&set, &|name| format!("{name} = s.{name}"), ", "),
+            all(&set, &|name| format!("t.{name} {differs} s.{name}"), " OR ")
+        );
+        let insert = format!(
+            "INSERT{or} INTO {table} ({columns}) SELECT {columns} FROM {rows} \
+             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same})"
+        );
+        [(absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::dialect::Sqlite;
+
+    #[test]
+    fn what_is_not_needed_is_left_out() {
+        let (columns, key) = (["k".to_owned(), "v".to_owned()], ["k".to_owned()]);
+        let merging = Merging {
+            dialect: &Sqlite,
+            table: "\"t\"",
+            columns: &columns,
+            key: &key,
+            rows: "stage AS s",
+            or: " OR ABORT",
+            differs: "IS NOT",
+        };
+        let [delete, update, insert] = merging.statements(Absent::Kept);
+        assert_eq!(delete, None);
+        assert_eq!(
+            update.unwrap(),
+            "UPDATE OR ABORT \"t\" AS t SET \"v\" = s.\"v\" FROM stage AS s \
+             WHERE t.\"k\" = s.\"k\" AND (t.\"v\" IS NOT s.\"v\")"
+        );
+        assert_eq!(
+            insert.unwrap(),
+            "INSERT OR ABORT INTO \"t\" (\"k\", \"v\") SELECT \"k\", \"v\" FROM stage AS s \
+             WHERE NOT EXISTS (SELECT 1 FROM \"t\" AS t WHERE t.\"k\" = s.\"k\")"
+        );
+        let [delete, update, _] = Merging { columns: &key, ..merging }.statements(Absent::Deleted);
+        assert!(delete.is_some() && update.is_none());
+    }
+}

@@ -1,0 +1,24 @@
+//! Rows that are seen task by task: when a database does it, and what the user should know.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
+
+/// What the user should know of rows that are seen task by task.
+pub const STAY: &str =
+    "the rows of a task can be seen when it ends, and stay when the copy fails; --resume goes on behind them";
+
+/// Whether each task is a transaction on the target itself. One task alone is one anyway.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) where that is asked for and rows are not only added.
+pub fn are_seen_alone(request: &WriteRequest) -> Result<bool> {
+    if request.visible == Visible::AtOnce || request.tasks == Tasks::One {
+        return Ok(false);
+    }
+    if matches!(request.mode, WriteMode::Create | WriteMode::Append) && request.advance.is_none() {
+        return Ok(true);
+    }
+    Err(Error::new(ErrorKind::Usage, "only rows that are added can be seen task by task")
+        .at("option", "--publish task")
+        .with_hint("use it with --mode create or append, and --pre-sql 'TRUNCATE …' where the table is to be emptied"))
+}
