@@ -12,11 +12,12 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, FieldRef, Int8Type, Int16Type, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, i256,
+    ArrowPrimitiveType, DataType, Decimal128Type, FieldRef, Int8Type, Int16Type, Int32Type, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type, i256,
 };
 
-use super::typemap::{Kind, Type};
+use super::typemap::{Kind, Type, digits_of, unit_of};
 
 pub(super) mod vast;
 
@@ -73,7 +74,16 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
             }
             None => retyped(kind, array),
         },
-        Kind::Time | Kind::Time64(_) => retyped(kind, array),
+        Kind::Time => {
+            if let Some(seconds) = array.as_primitive_opt::<Int32Type>() {
+                in_a_day(first_unfit(seconds, |time| (0..86_400).contains(&time)))?;
+            }
+            retyped(kind, array)
+        }
+        Kind::Time64(digits) => match array.as_primitive_opt::<Decimal128Type>() {
+            Some(ticks) if i16::from(ticks.scale()) == i16::from(*digits) => clock(ticks, *digits),
+            _ => retyped(kind, array),
+        },
         Kind::Duration(_) => retyped(kind, array),
         Kind::Enum(_, names) => labels(array, names),
         Kind::Ipv4 => ipv4(array),
@@ -112,6 +122,29 @@ fn retyped(kind: &Kind, array: &ArrayRef) -> Fit {
     }
     let data = array.to_data().into_builder().data_type(wanted).build().map_err(|_| unexpected(array))?;
     Ok(arrow::array::make_array(data))
+}
+
+/// Refuses the row of a time that no clock shows.
+fn in_a_day(unfit: Option<usize>) -> Result<(), Misfit> {
+    let why = "a negative time, or one of 24 hours or more, has no place in an Arrow time of day";
+    unfit.map_or(Ok(()), |row| Err(Misfit { row, why: why.to_owned() }))
+}
+
+/// Times of day as numbers, whose unit is the last of `digits` places of a second.
+fn clock(ticks: &PrimitiveArray<Decimal128Type>, digits: u8) -> Fit {
+    let day = 86_400 * 10_i128.pow(u32::from(digits));
+    in_a_day(first_unfit(ticks, |tick| (0..day).contains(&tick)))?;
+    let unit = unit_of(digits);
+    let step = 10_i64.pow(u32::from(digits_of(unit) - digits));
+    // What stands in the place of a NULL may be any number.
+    let time = |tick: i128| (tick as i64).wrapping_mul(step);
+    let times: ArrayRef = match unit {
+        TimeUnit::Second => Arc::new(ticks.unary::<_, Time32SecondType>(|tick| time(tick) as i32)),
+        TimeUnit::Millisecond => Arc::new(ticks.unary::<_, Time32MillisecondType>(|tick| time(tick) as i32)),
+        TimeUnit::Microsecond => Arc::new(ticks.unary::<_, Time64MicrosecondType>(time)),
+        TimeUnit::Nanosecond => Arc::new(ticks.unary::<_, Time64NanosecondType>(time)),
+    };
+    Ok(times)
 }
 
 /// Texts, each of which is UTF-8.
@@ -301,7 +334,7 @@ pub(super) fn first_unfit<T: ArrowPrimitiveType>(
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int8Array, UInt16Array, UInt32Array};
+    use arrow::array::{Decimal128Array, Int8Array, Int32Array, UInt16Array, UInt32Array};
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::Field;
 
@@ -334,6 +367,16 @@ mod tests {
         assert!(of("Nullable(String)", bytes.slice(0, 2)).is_ok());
         let whole = decode(&Type::parse("Nullable(String)").unwrap().into_bytes(), &(Arc::new(bytes) as ArrayRef));
         assert_eq!(whole.unwrap().as_binary::<i32>().value(2), b"\xff");
+    }
+
+    #[test]
+    fn times_beyond_a_day_are_told_by_row() {
+        assert_eq!(of("Nullable(Time)", Int32Array::from(vec![Some(86_399), None, Some(86_400)])).unwrap_err().row, 2);
+        let ticks = |ticks: Vec<i128>| Decimal128Array::from(ticks).with_precision_and_scale(18, 1).unwrap();
+        assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, 1);
+        let times = of("Time64(1)", ticks(vec![5, 863_999])).unwrap();
+        assert_eq!(times.as_primitive::<Time32MillisecondType>().values()[..], [500, 86_399_900]);
+        assert_eq!(shown(&of("Time", Int32Array::from(vec![0, 86_399])).unwrap()), ["00:00:00", "23:59:59"]);
     }
 
     #[test]
