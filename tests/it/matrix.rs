@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::program::{copied, etl};
 use crate::server;
 
-const DATABASES: [&str; 5] = ["postgres", "mysql", "mariadb", "sqlite", "duckdb"];
+const DATABASES: [&str; 6] = ["postgres", "mysql", "mariadb", "sqlite", "duckdb", "clickhouse"];
 const FILES: [&str; 5] = ["parquet", "arrow", "avro", "csv", "jsonl"];
 
 fn kinds() -> impl Iterator<Item = &'static str> {
@@ -77,6 +77,7 @@ struct World {
     postgres: String,
     mysql: String,
     mariadb: String,
+    clickhouse: String,
     exceptions: Vec<Exception>,
     made: Cell<u32>,
 }
@@ -88,6 +89,7 @@ impl World {
             postgres: server::postgres(),
             mysql: server::mysql(),
             mariadb: server::mariadb(),
+            clickhouse: server::clickhouse(),
             exceptions: exceptions(),
             made: Cell::new(0),
         }
@@ -105,6 +107,11 @@ impl World {
             "mariadb" => server::mariadb_client(&self.mariadb, sql),
             "sqlite" => server::sqlite3(&self.path("world.db"), sql),
             "duckdb" => server::duckdb(&self.path("world.duckdb"), sql),
+            "clickhouse" => {
+                // A request takes one statement.
+                let told = sql.split(";\n").filter(|statement| !statement.trim().is_empty());
+                told.map(|statement| server::clickhouse_client(&self.clickhouse, statement)).last().unwrap()
+            }
             other => panic!("{other} has no client"),
         }
     }
@@ -114,6 +121,7 @@ impl World {
             "postgres" => format!("{}#{table}", self.postgres),
             "mysql" => format!("{}#{table}", self.mysql),
             "mariadb" => format!("{}#{table}", self.mariadb),
+            "clickhouse" => format!("{}#{table}", self.clickhouse),
             "sqlite" => format!("world.db#{table}"),
             "duckdb" => format!("world.duckdb#{table}"),
             extension => format!("{table}.{extension}"),
@@ -150,6 +158,10 @@ impl World {
                 '\t',
             ),
             "sqlite" => ("select name, type from pragma_table_info('truth')", '|'),
+            "clickhouse" => (
+                "select name, type from system.columns where table = 'truth' and database = currentDatabase() order by position",
+                '\t',
+            ),
             _ => (
                 "select column_name, data_type from duckdb_columns() where table_name = 'truth' order by column_index",
                 '|',
@@ -174,6 +186,9 @@ impl World {
                 ("mysql" | "mariadb", "float") => format!("hex(concat(cast({name} as double)))"),
                 ("mysql" | "mariadb", _) => format!("hex(concat({name}))"),
                 ("sqlite", _) => format!("quote({name})"),
+                // As a member of a tuple NULL is another text than a value that looks like it. What may hold any bytes is shown as hex.
+                ("clickhouse", text) if text.contains("String") => format!("hex(toString(tuple({name})))"),
+                ("clickhouse", _) => format!("toString(tuple({name}))"),
                 _ => format!("{name}::varchar"),
             }
         };
@@ -183,7 +198,7 @@ impl World {
     }
 
     fn empty_back(&self, database: &str) {
-        self.told(database, "delete from back");
+        self.told(database, if database == "clickhouse" { "truncate table back" } else { "delete from back" });
     }
 
     fn exceptions_of(&self, pair: (&str, &str)) -> Vec<(&str, &Exception)> {
@@ -305,6 +320,11 @@ fn from_sqlite() {
 #[test]
 fn from_duckdb() {
     from_database("duckdb");
+}
+
+#[test]
+fn from_clickhouse() {
+    from_database("clickhouse");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! `etl copy` over all pairs of {PostgreSQL, SQLite, MySQL, MariaDB, DuckDB, CSV, JSON lines, Parquet, Avro, Arrow IPC}, value by
-//! value.
+//! `etl copy` over all pairs of {PostgreSQL, SQLite, MySQL, MariaDB, DuckDB, ClickHouse, CSV, JSON lines, Parquet, Avro, Arrow IPC},
+//! value by value.
 //!
-//! The truth is a table that `psql`, `sqlite3`, `mariadb` and DuckDB's own client were told in SQL. Whatever a pair has written is
-//! copied back into the first two, where those clients compare it with their own table; what is in MySQL, MariaDB and DuckDB is
+//! The truth is a table that `psql`, `sqlite3`, `mariadb`, DuckDB's own client and ClickHouse were told in SQL. Whatever a pair has
+//! written is copied back into the first two, where those clients compare it with their own table; what is in the other databases is
 //! compared there, too.
 
 use std::path::{Path, PathBuf};
@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use crate::program::copied;
 use crate::server;
 
-const KINDS: [&str; 10] =
-    ["postgres", "sqlite", "mysql", "mariadb", "duckdb", "csv", "parquet", "avro", "arrow", "jsonl"];
+const KINDS: [&str; 11] =
+    ["postgres", "sqlite", "mysql", "mariadb", "duckdb", "clickhouse", "csv", "parquet", "avro", "arrow", "jsonl"];
 
 /// Those that were told the truth in SQL.
-const DATABASES: [&str; 5] = ["postgres", "sqlite", "mysql", "mariadb", "duckdb"];
+const DATABASES: [&str; 6] = ["postgres", "sqlite", "mysql", "mariadb", "duckdb", "clickhouse"];
 
 /// id, name, price, ok, day, at, ratio.
 const ROWS: &str = r#"
@@ -31,33 +31,65 @@ lines', '99999999.9999', NULL, '9999-12-31', '9999-12-31 23:59:59.999999', 1e300
     (9223372036854775807, '{"a": [1, null]}', '10.0000', true, '1582-10-15', '1582-10-15 00:00:00', 1.25),
     (-9223372036854775808, 'true', '-11.1111', false, '2024-03-31', '2024-03-31 02:30:00', 2.5)"#;
 
-/// A world with the true table in it, in all databases.
+/// The years of the rows.
+#[derive(Clone, Copy)]
+enum Years {
+    /// 1 to 9999.
+    All,
+    /// 1900 to 2299: ClickHouse refuses others.
+    OfClickhouse,
+}
+
+impl Years {
+    fn rows(self) -> String {
+        match self {
+            Self::All => ROWS.to_owned(),
+            Self::OfClickhouse => {
+                ROWS.replace("'9999-", "'2299-").replace("'0001-", "'1900-").replace("'1582-", "'1901-")
+            }
+        }
+    }
+}
+
+/// A world with the true table in it, in all databases; in ClickHouse where it has the years.
 struct World {
     folder: tempfile::TempDir,
     postgres: String,
     mysql: String,
     mariadb: String,
+    clickhouse: String,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(years: Years) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let world = Self { folder, postgres: server::postgres(), mysql: server::mysql(), mariadb: server::mariadb() };
+        let (postgres, mysql, mariadb) = (server::postgres(), server::mysql(), server::mariadb());
+        let world = Self { folder, postgres, mysql, mariadb, clickhouse: server::clickhouse() };
+        let rows = years.rows();
         let postgres = "create table truth (id bigint primary key, name text, price numeric(12,4), ok boolean, day date, \
                         at timestamp, ratio double precision)";
-        server::psql(&world.postgres, &format!("{postgres}; insert into truth values {ROWS}"));
+        server::psql(&world.postgres, &format!("{postgres}; insert into truth values {rows}"));
         let sqlite = "create table truth (id bigint primary key, name text, price decimal_text(12,4), ok boolean, \
                       day date, at timestamp, ratio double)";
-        server::sqlite3(&world.database("truth"), &format!("{sqlite}; insert into truth values {ROWS}"));
+        server::sqlite3(&world.database("truth"), &format!("{sqlite}; insert into truth values {rows}"));
         let mysql = "set sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES'; create table truth (id bigint primary key, \
                      name longtext, price decimal(12,4), ok boolean, day date, at datetime(6), ratio double) \
                      default character set utf8mb4";
         for url in [&world.mysql, &world.mariadb] {
-            server::mariadb_client(url, &format!("{mysql}; insert into truth values {ROWS}"));
+            server::mariadb_client(url, &format!("{mysql}; insert into truth values {rows}"));
         }
         let duckdb = "create table truth (id bigint primary key, name varchar, price decimal(12,4), ok boolean, \
                       day date, \"at\" timestamp, ratio double)";
-        server::duckdb(&world.duckdb("truth"), &format!("{duckdb}; insert into truth values {ROWS}"));
+        server::duckdb(&world.duckdb("truth"), &format!("{duckdb}; insert into truth values {rows}"));
+        if let Years::OfClickhouse = years {
+            let clickhouse = "create table truth (id Int64, name Nullable(String), price Nullable(Decimal(12, 4)), \
+                              ok Nullable(Bool), day Nullable(Date32), \
+                              at Nullable(DateTime64(6, 'UTC')) comment 'etl: without time zone', \
+                              ratio Nullable(Float64)) engine = MergeTree order by id";
+            server::clickhouse_client(&world.clickhouse, clickhouse);
+            let rows = rows.replace('\\', r"\\");
+            server::clickhouse_client(&world.clickhouse, &format!("insert into truth values {rows}"));
+        }
         world
     }
 
@@ -81,6 +113,7 @@ impl World {
             "mysql" => format!("{}#{name}", self.mysql),
             "mariadb" => format!("{}#{name}", self.mariadb),
             "duckdb" => format!("{name}.duckdb#{name}"),
+            "clickhouse" => format!("{}#{name}", self.clickhouse),
             extension => format!("{name}.{extension}"),
         }
     }
@@ -114,6 +147,7 @@ impl World {
             "mysql" => assert_eq!(mysql_differs(&self.mysql, name), "", "{name} in MySQL"),
             "mariadb" => assert_eq!(mysql_differs(&self.mariadb, name), "", "{name} in MariaDB"),
             "duckdb" => assert_eq!(self.duckdb_differs(name), "", "{name} in DuckDB"),
+            "clickhouse" => assert_eq!(self.clickhouse_differs(name), "", "{name} in ClickHouse"),
             _ => {}
         }
     }
@@ -149,6 +183,21 @@ impl World {
         server::duckdb(&self.duckdb("truth"), &sql)
     }
 
+    fn clickhouse_differs(&self, table: &str) -> String {
+        let rows = |table: &str| {
+            format!(
+                "select id, name, toDecimal64(toString(price), 4) as price, ok, toDate32(day) as day, \
+                 toDateTime64(at, 6, 'UTC') as at, ratio from {table}"
+            )
+        };
+        let (truth, copy) = (rows("truth"), rows(table));
+        let sql = format!(
+            "select 'lost', * from ({truth} except {copy}) union all select 'new', * from ({copy} except {truth}) union all \
+             select 'count', * from ({truth}) where (select count() from {table}) <> (select count() from truth)"
+        );
+        server::clickhouse_client(&self.clickhouse, &sql)
+    }
+
     /// SQLite compares kinds of values, too: a number as text is another value. Of decimals it keeps digits as they come.
     fn sqlite_differs(&self, table: &str) -> String {
         let rows = |table: &str| {
@@ -179,12 +228,19 @@ fn mysql_differs(url: &str, table: &str) -> String {
 
 /// Copies the true table out of a place of `kind` into one of every kind.
 fn every_value_arrives_from(kind: &str) {
-    let world = World::new();
-    let source = world.truth(kind);
-    for target in KINDS {
-        let name = format!("from_{kind}_to_{target}");
-        world.copy(&source, &world.place(target, &name));
-        world.is_true(target, &name);
+    let by_clickhouse = |target: &&str| kind == "clickhouse" || *target == "clickhouse";
+    let (few, all): (Vec<&str>, Vec<&str>) = KINDS.into_iter().partition(by_clickhouse);
+    for (years, targets) in [(Years::OfClickhouse, few), (Years::All, all)] {
+        if targets.is_empty() {
+            continue;
+        }
+        let world = World::new(years);
+        let source = world.truth(kind);
+        for target in targets {
+            let name = format!("from_{kind}_to_{target}");
+            world.copy(&source, &world.place(target, &name));
+            world.is_true(target, &name);
+        }
     }
 }
 
@@ -214,6 +270,11 @@ fn every_value_arrives_from_duckdb() {
 }
 
 #[test]
+fn every_value_arrives_from_clickhouse() {
+    every_value_arrives_from("clickhouse");
+}
+
+#[test]
 fn every_value_arrives_from_csv() {
     every_value_arrives_from("csv");
 }
@@ -240,7 +301,7 @@ fn every_value_arrives_from_arrow() {
 
 #[test]
 fn the_same_append_twice_doubles_the_rows() {
-    let world = World::new();
+    let world = World::new(Years::OfClickhouse);
     // Without a key, which would refuse them.
     server::psql(&world.postgres, "create table keyless as table truth");
     let source = world.place("postgres", "keyless");

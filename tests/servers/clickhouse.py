@@ -29,6 +29,9 @@ class Connections:
         self.folder = folder
         self.lock = threading.Lock()
         self.idle = []
+        # It starts the engine, which would stop with the last connection: a query that fails closes its own, and tables of the
+        # engine Memory would be empty.
+        self.first = Session(folder)
 
     def take(self):
         with self.lock:
@@ -263,8 +266,6 @@ class Server(ThreadingHTTPServer):
 def main():
     folder, port = sys.argv[1], int(sys.argv[2])
     Handler.connections = Connections(folder)
-    # The first connection starts the engine.
-    Handler.connections.give_back(Handler.connections.take())
     Server(("127.0.0.1", port), Handler).serve_forever()
 
 

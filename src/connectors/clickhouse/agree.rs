@@ -202,8 +202,8 @@ fn promise(table: &Table, action: &Action) -> (Guarantee, String) {
         ),
         Action::Move => (
             Guarantee::AtLeastOnce,
-            "the parts of the stage move into the table, which remembers no blocks \
-             (non_replicated_deduplication_window = 0): a server that dies in the midst of it may leave rows in both"
+            "the parts of the stage move into the table, which remembers no blocks (non_replicated_deduplication_window = 0, or \
+             the user's profile has deduplicate_insert = disable): a server that dies in the midst of it may leave rows in both"
                 .to_owned(),
         ),
         Action::Insert if table.window > 0 => (

@@ -135,7 +135,9 @@ pub(super) async fn find(server: &Server, name: &Name) -> Result<Option<Relation
     let sql = format!(
         "SELECT engine, engine_full, comment, sorting_key, total_rows, total_bytes, \
          notEmpty(dependencies_table), (SELECT engine FROM system.databases WHERE name = {database}), \
-         position(create_table_query, ' TTL ') > 0 FROM system.tables WHERE {}",
+         position(create_table_query, ' TTL ') > 0, \
+         (SELECT count() > 0 FROM system.settings WHERE startsWith(name, 'deduplicate_insert') AND value = 'disable') \
+         FROM system.tables WHERE {}",
         name.is("name")
     );
     let rows = server.rows(&sql).await?;
@@ -147,7 +149,8 @@ pub(super) async fn find(server: &Server, name: &Name) -> Result<Option<Relation
     let is = |place: usize| matches!(text(place).as_str(), "1" | "true");
     let table = Table {
         name: name.clone(),
-        window: window(&engine, &full),
+        // A profile may say that nothing is remembered, and newer servers heed that more than the table.
+        window: if is(9) { 0 } else { window(&engine, &full) },
         engine,
         feeds: is(6),
         atomic: text(7) != "Ordinary",

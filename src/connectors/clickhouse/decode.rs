@@ -12,13 +12,17 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Int8Type, Int16Type, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Time32MillisecondType, Time32SecondType,
+    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
 };
 
-use super::typemap::{Kind, Type};
+use super::typemap::{Kind, Type, digits_of, unit_of};
 use crate::formats::exchange::{self, Fit, Misfit};
 
 pub(super) mod vast;
+
+/// What is said of a time that no clock shows.
+const NO_TIME_OF_DAY: &str = "a negative time, or one of 24 hours or more, has no place in an Arrow time of day";
 
 /// `array`, which ClickHouse gave for `kind`, in the type of the kind.
 pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
@@ -64,7 +68,15 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
             }
             None => retyped(kind, array),
         },
-        Kind::Time | Kind::Time64(_) => retyped(kind, array),
+        Kind::Time if array.data_type() == &DataType::Int32 => {
+            let of_day = |seconds| (0..86_400).contains(&seconds);
+            retyped(kind, &exchange::kept::<Int32Type>(array, of_day, NO_TIME_OF_DAY, unexpected)?)
+        }
+        Kind::Time => retyped(kind, array),
+        Kind::Time64(digits) => match array.as_primitive_opt::<Decimal128Type>() {
+            Some(ticks) if i16::from(ticks.scale()) == i16::from(*digits) => clock(array, ticks, *digits),
+            _ => retyped(kind, array),
+        },
         Kind::Duration(_) => retyped(kind, array),
         Kind::Enum(_, names) => labels(array, names),
         Kind::Ipv4 => ipv4(array),
@@ -101,6 +113,23 @@ fn retyped(kind: &Kind, array: &ArrayRef) -> Fit {
     }
     let data = array.to_data().into_builder().data_type(wanted).build().map_err(|_| unexpected(array))?;
     Ok(arrow::array::make_array(data))
+}
+
+/// Times of day as numbers, whose unit is the last of `digits` places of a second.
+fn clock(array: &ArrayRef, ticks: &PrimitiveArray<Decimal128Type>, digits: u8) -> Fit {
+    let day = 86_400 * 10_i128.pow(u32::from(digits));
+    exchange::kept::<Decimal128Type>(array, |tick| (0..day).contains(&tick), NO_TIME_OF_DAY, unexpected)?;
+    let unit = unit_of(digits);
+    let step = 10_i64.pow(u32::from(digits_of(unit) - digits));
+    // What stands in the place of a NULL may be any number.
+    let time = |tick: i128| (tick as i64).wrapping_mul(step);
+    let times: ArrayRef = match unit {
+        TimeUnit::Second => Arc::new(ticks.unary::<_, Time32SecondType>(|tick| time(tick) as i32)),
+        TimeUnit::Millisecond => Arc::new(ticks.unary::<_, Time32MillisecondType>(|tick| time(tick) as i32)),
+        TimeUnit::Microsecond => Arc::new(ticks.unary::<_, Time64MicrosecondType>(time)),
+        TimeUnit::Nanosecond => Arc::new(ticks.unary::<_, Time64NanosecondType>(time)),
+    };
+    Ok(times)
 }
 
 /// Texts, each of which is UTF-8.
@@ -220,7 +249,7 @@ fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int8Array, ListArray, UInt16Array, UInt32Array};
+    use arrow::array::{Decimal128Array, Int8Array, Int32Array, ListArray, UInt16Array, UInt32Array};
     use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::Field;
 
@@ -253,6 +282,16 @@ mod tests {
         assert!(of("Nullable(String)", bytes.slice(0, 2)).is_ok());
         let whole = decode(&Type::parse("Nullable(String)").unwrap().into_bytes(), &(Arc::new(bytes) as ArrayRef));
         assert_eq!(whole.unwrap().as_binary::<i32>().value(2), b"\xff");
+    }
+
+    #[test]
+    fn times_beyond_a_day_are_told_by_row() {
+        assert_eq!(of("Nullable(Time)", Int32Array::from(vec![Some(86_399), None, Some(86_400)])).unwrap_err().row, 2);
+        let ticks = |ticks: Vec<i128>| Decimal128Array::from(ticks).with_precision_and_scale(18, 1).unwrap();
+        assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, 1);
+        let times = of("Time64(1)", ticks(vec![5, 863_999])).unwrap();
+        assert_eq!(times.as_primitive::<Time32MillisecondType>().values()[..], [500, 86_399_900]);
+        assert_eq!(shown(&of("Time", Int32Array::from(vec![0, 86_399])).unwrap()), ["00:00:00", "23:59:59"]);
     }
 
     #[test]

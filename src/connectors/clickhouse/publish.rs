@@ -9,6 +9,9 @@
 //!
 //! A table that remembers tokens takes a part once; what was inserted is no more in the stage. So whoever goes on with a commit does
 //! what is left. Without such a memory a part whose insert was done and not heard of comes twice.
+//!
+//! The last two take several steps: a commit of theirs that has begun is never swept, since some of its rows are visible. It is
+//! finished by whoever goes on with its run.
 
 use super::catalog;
 use super::connect::Server;
@@ -17,7 +20,7 @@ use super::name::{Name, identifiers, literal};
 use super::request::Setting;
 use super::stage::{self, Action, Detail, State, Swap};
 use crate::attempt::Token;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, retry};
 use crate::sink::Receipt;
 use crate::sql::beside::Before;
 
@@ -33,11 +36,46 @@ pub(super) async fn commit(server: &Server, detail: &Detail, token: &Token, rece
                 refuse_rows(server, detail).await?;
                 fill(server, detail, token, receipts).await?;
                 stage::set_comment(server, &detail.stage(token), &stage::publishing(token)).await?;
+                begin(server, detail, token, receipts).await?;
             }
-            State::Publishing => {}
+            State::Publishing => publish(server, detail, token, receipts, &mut Shown::Some).await?,
         }
-        publish(server, detail, token, receipts).await?;
         marker::set(server, &detail.name, token).await?;
+    }
+    clean(server, detail, token).await
+}
+
+/// How much of a stage is visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    /// Some of its rows, or all.
+    Some,
+}
+
+/// The first try to publish. Where the server refuses its first step nothing is visible, so that all may be swept.
+async fn begin(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+    let mut shown = Shown::Nothing;
+    let published = publish(server, detail, token, receipts, &mut shown).await;
+    if shown == Shown::Nothing && published.as_ref().is_err_and(|error| !retry(error.kind())) {
+        // Should this fail, too, the stage stays.
+        let _ = stage::set_comment(server, &detail.stage(token), &stage::staging(token)).await;
+    }
+    published
+}
+
+/// Sweeps the stage of `token`.
+///
+/// # Errors
+/// [`Step`](ErrorKind::Step) where some of its rows may be visible.
+pub(super) async fn abort(server: &Server, detail: &Detail, token: &Token) -> Result<()> {
+    let in_steps = matches!(detail.action, Action::Move | Action::Insert);
+    if in_steps
+        && stage::state(server, detail, token).await? == State::Publishing
+        && !is_committed(server, detail, token).await?
+    {
+        let message = "its commit has begun: some of its rows are in the table, the others still beside it";
+        return Err(Error::new(ErrorKind::Step, message).with_hint("go on with it by --resume"));
     }
     clean(server, detail, token).await
 }
@@ -113,7 +151,13 @@ async fn fill(server: &Server, detail: &Detail, token: &Token, receipts: &[Recei
     Ok(())
 }
 
-async fn publish(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+async fn publish(
+    server: &Server,
+    detail: &Detail,
+    token: &Token,
+    receipts: &[Receipt],
+    shown: &mut Shown,
+) -> Result<()> {
     let (stage, target) = (detail.stage(token), detail.name.quoted());
     let quoted = stage.quoted();
     match &detail.action {
@@ -129,12 +173,13 @@ async fn publish(server: &Server, detail: &Detail, token: &Token, receipts: &[Re
             for partition in partitions(server, &stage).await? {
                 let partition = literal(&partition);
                 server.run(&format!("ALTER TABLE {quoted} MOVE PARTITION ID {partition} TO TABLE {target}")).await?;
+                *shown = Shown::Some;
             }
             Ok(())
         }
         Action::Insert => {
             for receipt in receipts {
-                insert(server, detail, token, &detail.attempt(token, &receipt.attempt)).await?;
+                insert(server, detail, token, &detail.attempt(token, &receipt.attempt), shown).await?;
             }
             Ok(())
         }
@@ -142,7 +187,7 @@ async fn publish(server: &Server, detail: &Detail, token: &Token, receipts: &[Re
 }
 
 /// Inserts the parts of an attempt, each as one block under a token of its own.
-async fn insert(server: &Server, detail: &Detail, token: &Token, attempt: &Name) -> Result<()> {
+async fn insert(server: &Server, detail: &Detail, token: &Token, attempt: &Name, shown: &mut Shown) -> Result<()> {
     let columns = columns(detail);
     let sql = format!(
         "SELECT name FROM system.parts WHERE {} AND active AND rows > 0 ORDER BY min_block_number",
@@ -168,6 +213,7 @@ async fn insert(server: &Server, detail: &Detail, token: &Token, attempt: &Name)
             attempt.quoted()
         );
         server.run_with(&insert, &settings).await?;
+        *shown = Shown::Some;
         server.run(&format!("ALTER TABLE {} DROP PART {part}", attempt.quoted())).await?;
     }
     Ok(())

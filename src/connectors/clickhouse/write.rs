@@ -92,13 +92,15 @@ impl Sink for ChSink {
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let detail = detail(agreement)?;
         let looked = async {
-            if publish::is_committed(&self.server, &detail, token).await? {
+            let state = stage::state(&self.server, &detail, token).await?;
+            // All of it was there, and a part of it may be in the target already: only the commit can go on. One that was done is
+            // not done again, and what it left is swept.
+            if state == State::Publishing || publish::is_committed(&self.server, &detail, token).await? {
+                publish::commit(&self.server, &detail, token, logged).await?;
                 return Ok(Progress::Committed);
             }
-            match stage::state(&self.server, &detail, token).await? {
-                State::None => Ok(Progress::Kept(Vec::new())),
-                // All of it was there, and a part of it may be in the target already: only the commit can go on.
-                State::Publishing => Ok(Progress::Kept(logged.to_vec())),
+            match state {
+                State::None | State::Publishing => Ok(Progress::Kept(Vec::new())),
                 State::Staging => {
                     let mut kept = Vec::new();
                     for receipt in logged {
@@ -130,6 +132,6 @@ impl Sink for ChSink {
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let detail = detail(agreement)?;
-        publish::clean(&self.server, &detail, token).await.map_err(|error| self.place(error))
+        publish::abort(&self.server, &detail, token).await.map_err(|error| self.place(error))
     }
 }

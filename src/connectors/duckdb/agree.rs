@@ -49,6 +49,9 @@ fn note(kind: &Kind) -> Option<&'static str> {
         Kind::Float | Kind::Double => Some("zero has no sign"),
         Kind::Interval => Some("parts of a microsecond are refused"),
         Kind::Bit | Kind::Bignum | Kind::TimeTz | Kind::Enum(_) => Some("text that is none of this type is refused"),
+        Kind::List(item) | Kind::Array(item, _) => note(item),
+        Kind::Struct(members) => members.iter().find_map(|(_, member)| note(member)),
+        Kind::Map(both) => note(&both.0).or_else(|| note(&both.1)),
         _ => None,
     }
 }

@@ -87,7 +87,9 @@ impl Kernel {
             (Self::Same, one) | (one, Self::Same) => one,
             (one, next) => Self::map(move |array| {
                 let before = one.run(array)?;
-                Ok(next.run(&before.array)?.and(before.misfits))
+                let after = next.run(&before.array)?;
+                // Of a row that both refuse the first reason counts: what could not be cast is NULL for the next one.
+                Ok(Cast { array: after.array, misfits: before.misfits }.and(after.misfits))
             }),
         }
     }

@@ -225,6 +225,18 @@ fn nulls_and_reasons_are_told_by_row_and_column() {
 }
 
 #[test]
+fn what_cannot_be_cast_is_no_null() {
+    let source = schema(vec![Field::new("a", DataType::Utf8, true)]);
+    let target = schema(vec![Field::new("A", DataType::Int32, false)]);
+    let aligner = Aligner::new(&source, &target, &[plan("a", "A")]).unwrap();
+    let batch = RecordBatch::try_new(source, vec![Arc::new(StringArray::from(vec![Some("x"), None]))]).unwrap();
+    let Err(Unaligned::Misfits(found)) = aligner.align(&batch) else { panic!() };
+    assert_ne!(found.first().unwrap().reason, Reason::Null);
+    let Err(Unaligned::Misfits(found)) = aligner.align(&batch.slice(1, 1)) else { panic!() };
+    assert_eq!(found.first().unwrap().reason, Reason::Null);
+}
+
+#[test]
 fn garbage_under_null_is_no_misfit() {
     let values = vec![1i64, i64::MAX, 3];
     let nulls = vec![true, false, true].into();

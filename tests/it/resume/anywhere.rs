@@ -1,4 +1,7 @@
-//! Kills at random moments of copies over all pairs of {PostgreSQL, MySQL, MariaDB, SQLite, Parquet, CSV}.
+//! Kills at random moments of copies over all pairs of {PostgreSQL, MySQL, MariaDB, SQLite, ClickHouse, Parquet, CSV}.
+//!
+//! Appending to a ClickHouse promises every row once where the table remembers blocks: here it does. To one that does not, parts are
+//! moved, which is at least once and has no test of this kind.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -7,11 +10,11 @@ use std::time::Duration;
 
 use super::{end, records, start};
 use crate::program::copied;
-use crate::server::{mariadb, mysql, postgres, psql};
+use crate::server::{clickhouse, clickhouse_client, mariadb, mysql, postgres, psql};
 
-const KINDS: [&str; 6] = ["postgres", "mysql", "mariadb", "sqlite", "parquet", "csv"];
+const KINDS: [&str; 7] = ["postgres", "mysql", "mariadb", "sqlite", "clickhouse", "parquet", "csv"];
 
-/// Kills of each pair in the midst of its rows: 144 in all. One more comes at any moment, the commit and the end among them.
+/// Kills of each pair in the midst of its rows: 196 in all. One more comes at any moment, the commit and the end among them.
 const KILLS: usize = 4;
 
 /// How often each pair is copied: `tests/run --kills COUNT` wants more kills than one round has.
@@ -28,6 +31,7 @@ struct Servers {
     postgres: String,
     mysql: String,
     mariadb: String,
+    clickhouse: String,
 }
 
 fn place(servers: &Servers, kind: &str, name: &str) -> String {
@@ -35,6 +39,7 @@ fn place(servers: &Servers, kind: &str, name: &str) -> String {
         "postgres" => format!("{}#{name}", servers.postgres),
         "mysql" => format!("{}#{name}", servers.mysql),
         "mariadb" => format!("{}#{name}", servers.mariadb),
+        "clickhouse" => format!("{}#{name}", servers.clickhouse),
         "sqlite" => format!("{name}.db#{name}"),
         extension => format!("{name}.{extension}"),
     }
@@ -82,7 +87,7 @@ fn every_row_arrives_once_from(kind: &str) {
 /// One round; gives the number of kills.
 fn killed_on_the_way_from(kind: &str) -> usize {
     let folder = tempfile::tempdir().unwrap();
-    let servers = Servers { postgres: postgres(), mysql: mysql(), mariadb: mariadb() };
+    let servers = Servers { postgres: postgres(), mysql: mysql(), mariadb: mariadb(), clickhouse: clickhouse() };
     let url = &servers.postgres;
     let source = place(&servers, kind, "source");
     copied(folder.path(), &[SOURCE, &source]);
@@ -92,6 +97,10 @@ fn killed_on_the_way_from(kind: &str) -> usize {
         let name = format!("to_{target}");
         let into = place(&servers, target, &name);
         copied(folder.path(), &[&source, &into, "--where", "id = 7", "--set", "id=-id"]);
+        if target == "clickhouse" {
+            let remember = format!("alter table {name} modify setting non_replicated_deduplication_window = 1000");
+            clickhouse_client(&servers.clickhouse, &remember);
+        }
         kills += until_done(folder.path(), &[&source, &into, "--mode", "append"]);
         let back = format!("back_{target}");
         copied(folder.path(), &[&into, &format!("{url}#{back}")]);
@@ -125,6 +134,11 @@ fn every_row_arrives_once_from_mariadb() {
 #[test]
 fn every_row_arrives_once_from_sqlite() {
     every_row_arrives_once_from("sqlite");
+}
+
+#[test]
+fn every_row_arrives_once_from_clickhouse() {
+    every_row_arrives_once_from("clickhouse");
 }
 
 #[test]
