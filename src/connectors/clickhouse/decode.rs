@@ -73,8 +73,8 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
             retyped(kind, &exchange::kept::<Int32Type>(array, of_day, NO_TIME_OF_DAY, unexpected)?)
         }
         Kind::Time => retyped(kind, array),
-        Kind::Time64(digits) => match array.as_primitive_opt::<Decimal128Type>() {
-            Some(ticks) if i16::from(ticks.scale()) == i16::from(*digits) => clock(array, ticks, *digits),
+        Kind::Time64(digits) => match array.data_type() {
+            DataType::Decimal128(_, scale) if i16::from(*scale) == i16::from(*digits) => clock(array, *digits),
             _ => retyped(kind, array),
         },
         Kind::Duration(_) => retyped(kind, array),
@@ -116,9 +116,10 @@ fn retyped(kind: &Kind, array: &ArrayRef) -> Fit {
 }
 
 /// Times of day as numbers, whose unit is the last of `digits` places of a second.
-fn clock(array: &ArrayRef, ticks: &PrimitiveArray<Decimal128Type>, digits: u8) -> Fit {
+fn clock(array: &ArrayRef, digits: u8) -> Fit {
     let day = 86_400 * 10_i128.pow(u32::from(digits));
-    exchange::kept::<Decimal128Type>(array, |tick| (0..day).contains(&tick), NO_TIME_OF_DAY, unexpected)?;
+    let ticks = exchange::kept::<Decimal128Type>(array, |tick| (0..day).contains(&tick), NO_TIME_OF_DAY, unexpected)?;
+    let ticks = ticks.as_primitive::<Decimal128Type>();
     let unit = unit_of(digits);
     let step = 10_i64.pow(u32::from(digits_of(unit) - digits));
     // What stands in the place of a NULL may be any number.
