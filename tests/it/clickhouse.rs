@@ -359,7 +359,7 @@ fn a_commit_that_was_cut_off_is_finished() {
     let target = table(&format!("{url}?blockRows=1000"), "t");
     let source = "gen:id:seq,note:text(10..30)?rows=400000";
     // Sums are those of one process: whoever goes on would begin anew.
-    let words = ["copy", "-q", source, &target, "--mode", "append", "--verify", "checksum", "--resume"];
+    let words = ["copy", "-q", source, target.as_str(), "--mode", "append", "--verify", "checksum", "--resume"];
     let mut etl = start(folder.path(), &words);
     while counted() == "0\t0" {
         assert!(etl.try_wait().unwrap().is_none(), "{:?}", end(etl));
