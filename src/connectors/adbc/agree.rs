@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -11,13 +11,10 @@ use super::config::{Config, Quote};
 use super::driver::Product;
 use super::typemap::{carrier, into_column};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, possible};
 use crate::reject::Refusals;
-use crate::sink::{
-    Agreement, ColumnFate, ColumnPlan, Form, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest,
-    Writers,
-};
+use crate::sink::{Agreement, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
+use crate::sql::columns::{self, Known, Names, Unfilled};
 
 /// What is known of the target before the agreement.
 pub(super) struct Target {
@@ -168,109 +165,40 @@ fn notes(request: &WriteRequest, detail: &Detail) -> Vec<String> {
     notes
 }
 
-/// The columns of an agreement while it grows.
-#[derive(Default)]
-struct Draft {
-    plans: Vec<ColumnPlan>,
-    fields: Vec<Field>,
-}
-
-impl Draft {
-    fn fill(&mut self, from: &Field, to: Field, type_name: String) -> Result<()> {
-        if !possible(from, &to) {
-            let message = format!("no cast leads from {} to {}", from.data_type(), to.data_type());
-            return Err(Error::new(ErrorKind::Schema, message)
-                .with_hint("convert the column with --cast or --set")
-                .at("column", from.name()));
-        }
-        self.plans.push(ColumnPlan {
-            incoming: Some(from.name().clone()),
-            target: Some(to.name().clone()),
-            target_type: type_name,
-            form: Form::Arrow,
-            fate: fate(from, &to),
-            note: None,
-        });
-        self.fields.push(to);
-        Ok(())
-    }
-}
+/// The columns of an agreement while it grows. Their types are the driver's.
+type Draft = columns::Draft<()>;
 
 fn new_table(product: Product, incoming: &TableShape) -> Result<Draft> {
     let mut draft = Draft::default();
     for field in incoming.schema.fields() {
         let to = carrier(product, field)?;
-        let type_name = to.data_type().to_string();
-        draft.fill(field, to, type_name)?;
+        let native_type = to.data_type().to_string();
+        draft.fill(field, to, (&native_type, ()))?;
     }
     Ok(draft)
 }
 
-/// Columns by name, as it is written.
 fn matched(product: Product, incoming: &TableShape, policy: SchemaPolicy, table: &Table) -> Result<Draft> {
-    let mut draft = Draft::default();
-    let mut surplus = Vec::new();
-    for field in incoming.schema.fields() {
-        let Some((_, column)) = table.columns.column_with_name(field.name()) else {
-            surplus.push(field.name().as_str());
-            draft.plans.push(left(field));
-            continue;
-        };
-        let declared = table.declared.iter().find(|(name, _)| name == column.name()).map(|(_, text)| text.as_str());
-        let to = into_column(product, field, column, declared)?;
-        let type_name =
-            declared.filter(|text| !text.is_empty()).map_or_else(|| shown(column.data_type()), str::to_owned);
-        draft.fill(field, to, type_name)?;
-    }
-    let fills = |name: &String| incoming.schema.column_with_name(name).is_some();
-    let empty: Vec<&String> =
-        table.columns.fields().iter().map(|field| field.name()).filter(|name| !fills(name)).collect();
-    if policy == SchemaPolicy::Strict && !(surplus.is_empty() && empty.is_empty()) {
-        return Err(differences(&surplus, &empty));
-    }
-    for name in empty {
-        let (_, column) = table.columns.column_with_name(name).expect("it is one of these columns");
-        draft.plans.push(ColumnPlan {
-            incoming: None,
-            target: Some(name.clone()),
-            target_type: shown(column.data_type()),
-            form: Form::Arrow,
-            fate: ColumnFate::Added,
-            note: None,
-        });
-    }
-    if draft.fields.is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "source and target have no column in common"));
-    }
-    Ok(draft)
-}
-
-fn shown(data_type: &DataType) -> String {
-    data_type.to_string()
-}
-
-fn left(from: &Field) -> ColumnPlan {
-    ColumnPlan {
-        incoming: Some(from.name().clone()),
-        target: None,
-        target_type: String::new(),
-        form: Form::Arrow,
-        fate: ColumnFate::Dropped,
-        note: Some("the target has no such column".to_owned()),
-    }
-}
-
-fn differences(surplus: &[&str], empty: &[&String]) -> Error {
-    let mut parts = Vec::new();
-    if !surplus.is_empty() {
-        parts.push(format!("the target lacks {}", surplus.join(", ")));
-    }
-    if !empty.is_empty() {
-        let names: Vec<&str> = empty.iter().map(|name| name.as_str()).collect();
-        parts.push(format!("the source lacks {}", names.join(", ")));
-    }
-    Error::new(ErrorKind::Schema, format!("the columns differ: {}", parts.join("; ")))
-        .with_hint("name columns alike with --rename, leave some out with --drop, or use --schema ignore")
+    let columns = table.columns.fields();
+    let declared = |name: &str| {
+        let found = table.declared.iter().find(|(column, text)| column == name && !text.is_empty());
+        found.map(|(_, text)| text.as_str())
+    };
+    let types: Vec<String> = columns
+        .iter()
+        .map(|column| declared(column.name()).map_or_else(|| column.data_type().to_string(), str::to_owned))
+        .collect();
+    // A driver says nothing of defaults.
+    let known: Vec<Known<'_>> = columns
+        .iter()
+        .zip(&types)
+        .map(|(column, native_type)| Known { name: column.name(), native_type, unfilled: Unfilled::Null })
+        .collect();
+    Draft::matched(incoming, (&known, Names::Exact), policy, |draft, field, place| {
+        let column = &columns[place];
+        let to = into_column(product, field, column, declared(column.name()))?;
+        draft.fill(field, to, (&types[place], ())).map(|_| ())
+    })
 }
 
 /// What of an agreement this connector noted for itself.
@@ -281,6 +209,7 @@ pub(super) fn detail(agreement: &Agreement) -> Result<Detail> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::{DataType, Field};
     use serde_json::json;
 
     use super::*;
