@@ -28,6 +28,7 @@ pub mod sqlite {}
 pub mod duckdb {}
 
 #[doc = include_str!("adbc.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
 pub mod adbc {}
 
 #[doc = include_str!("types.md")]

@@ -79,8 +79,8 @@ impl Database {
     /// A new connection.
     pub(super) fn connect(self: &Arc<Self>, config: &Config) -> Result<Connection> {
         let instance = self.instance.as_ref().expect("it is open until it is dropped");
-        let connection = instance.connect().map_err(|failure| failed(config, &failure))?;
-        Ok(Connection { connection, config: config.clone(), _database: Arc::clone(self) })
+        let raw = instance.connect().map_err(|failure| failed(config, &failure))?;
+        Ok(Connection { raw, config: config.clone(), _database: Arc::clone(self) })
     }
 }
 
@@ -88,7 +88,7 @@ impl Database {
 #[derive(Debug)]
 pub(super) struct Connection {
     // Dropped in this order: the database closes with its last connection.
-    connection: adbc::Connection,
+    raw: adbc::Connection,
     config: Config,
     _database: Arc<Database>,
 }
@@ -104,16 +104,16 @@ impl Connection {
     }
 
     pub(super) fn interrupt(&self) -> Interrupt {
-        self.connection.interrupt()
+        self.raw.interrupt()
     }
 
     pub(super) fn execute(&mut self, sql: &str) -> Result<()> {
-        let done = self.connection.execute(sql);
+        let done = self.raw.execute(sql);
         self.told(done)
     }
 
     pub(super) fn query(&mut self, sql: &str) -> Result<Rows> {
-        let rows = self.connection.query(sql);
+        let rows = self.raw.query(sql);
         self.told(rows)
     }
 
@@ -124,7 +124,7 @@ impl Connection {
     }
 
     pub(super) fn columns(&mut self, sql: &str) -> Result<SchemaRef> {
-        let columns = self.connection.columns(sql);
+        let columns = self.raw.columns(sql);
         self.told(columns)
     }
 
@@ -134,33 +134,33 @@ impl Connection {
         fill: Fill,
         (schema, batches): (SchemaRef, Vec<RecordBatch>),
     ) -> Result<()> {
-        let done = self.connection.fill(place, fill, (schema, batches));
+        let done = self.raw.fill(place, fill, (schema, batches));
         self.told(done)
     }
 
     /// Begins a transaction; when it ends the next one begins.
     pub(super) fn begin(&mut self) -> Result<()> {
-        let done = self.connection.begin();
+        let done = self.raw.begin();
         self.told(done)
     }
 
     pub(super) fn commit(&mut self) -> Result<()> {
-        let done = self.connection.commit();
+        let done = self.raw.commit();
         self.told(done)
     }
 
     pub(super) fn rollback(&mut self) -> Result<()> {
-        let done = self.connection.rollback();
+        let done = self.raw.rollback();
         self.told(done)
     }
 
     pub(super) fn info(&mut self) -> Result<Vec<RecordBatch>> {
-        let info = self.connection.info();
+        let info = self.raw.info();
         self.told(info)
     }
 
     pub(super) fn tables(&mut self) -> Result<Vec<RecordBatch>> {
-        let tables = self.connection.tables();
+        let tables = self.raw.tables();
         self.told(tables)
     }
 
