@@ -30,6 +30,9 @@ pub mod duckdb {}
 #[doc = include_str!("adbc.md")]
 pub mod adbc {}
 
+#[doc = include_str!("odbc.md")]
+pub mod odbc {}
+
 #[doc = include_str!("types.md")]
 #[doc = ""]
 #[doc = include_str!("type-matrix.md")]
