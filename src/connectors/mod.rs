@@ -12,6 +12,8 @@ pub mod duckdb;
 pub mod files;
 #[cfg(feature = "mysql")]
 pub mod mysql;
+#[cfg(feature = "odbc")]
+pub mod odbc;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -31,6 +33,8 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &files::Files,
     #[cfg(feature = "mysql")]
     &mysql::Mysql,
+    #[cfg(feature = "odbc")]
+    &odbc::Odbc,
     #[cfg(feature = "postgres")]
     &postgres::Postgres,
     #[cfg(feature = "sqlite")]

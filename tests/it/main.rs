@@ -32,6 +32,8 @@ mod matrix;
 mod merge;
 mod mysql;
 mod new_connector;
+#[cfg(feature = "odbc")]
+mod odbc;
 mod outage;
 mod pairs;
 mod plan;

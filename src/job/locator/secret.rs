@@ -46,6 +46,29 @@ const PLACES: [&str; 12] = [
     "dataset_id",
 ];
 
+/// The scheme behind which a data source or a driver of ODBC stands, and the driver's options.
+const SOURCES: &str = "odbc";
+/// The options of ODBC drivers that may be seen, in small letters: the others of a driver only it knows.
+const SOURCE_PLACES: [&str; 17] = [
+    "driver",
+    "server",
+    "servername",
+    "host",
+    "hostname",
+    "port",
+    "tcp_port",
+    "portnumber",
+    "database",
+    "dbname",
+    "db",
+    "dbq",
+    "schema",
+    "protocol",
+    "uid",
+    "user",
+    "username",
+];
+
 /// What a hidden value looks like.
 const MASK: &str = "***";
 
@@ -58,6 +81,9 @@ pub fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once(':') else { return url.to_owned() };
     if scheme == DRIVERS {
         return format!("{scheme}:{}", mask_driver(rest));
+    }
+    if scheme == SOURCES {
+        return format!("{scheme}:{}", mask_source(rest));
     }
     if let Some(rest) = rest.strip_prefix("//") {
         return format!("{scheme}://{}", mask_url(rest));
@@ -147,6 +173,28 @@ fn mask_driver(rest: &str) -> String {
         _ => mask_pair(pair),
     });
     format!("{driver}?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// A data source of ODBC, or none, and options of its driver.
+fn mask_source(rest: &str) -> String {
+    let (source, query) = split_query(rest);
+    // A connection string stands elsewhere.
+    let source = if source.contains([';', '=', '@', '{']) || source.contains("://") { MASK } else { source };
+    let Some(query) = query else { return source.to_owned() };
+    // An `&` or `;` that was not escaped may have parted a password.
+    let odd =
+        |pair: &str| pair.split_once('=').is_none_or(|(key, value)| key.contains(';') || value.contains(['@', ';']));
+    if query.split('&').any(odd) {
+        return format!("{source}?{MASK}");
+    }
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((key, value)) if SOURCE_PLACES.contains(&key.to_ascii_lowercase().as_str()) => format!("{key}={value}"),
+        Some((key, _)) if is_secret(key) && key.chars().all(|c| c.is_ascii_alphabetic() || c == '_') => {
+            format!("{key}={MASK}")
+        }
+        _ => MASK.to_owned(),
+    });
+    format!("{source}?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// What a driver is told of where to go: a URL, a file, words such as `host=db`, or `user:password@account/database`.

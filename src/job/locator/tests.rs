@@ -188,6 +188,12 @@ fn passwords_are_masked() {
             "adbc:snowflake?adbc.snowflake.sql.account=a&password=***",
         ),
         ("adbc:postgresql://ada:s3cret@db", "adbc:***"),
+        ("odbc:SHOP", "odbc:SHOP"),
+        ("odbc:SHOP?UID=ada&PWD=s3cret", "odbc:SHOP?UID=ada&PWD=***"),
+        ("odbc:?Driver=PostgreSQL Unicode&Server=db&Own=s3cret", "odbc:?Driver=PostgreSQL Unicode&Server=db&***"),
+        ("odbc:?Driver=x&PWD=12&3cret", "odbc:?***"),
+        ("odbc:?Driver=x&DBQ=ada/s3cret@db", "odbc:?***"),
+        ("odbc:Driver=x;PWD=s3cret", "odbc:***"),
     ];
     for (text, masked) in table {
         assert_eq!(mask(text), masked, "{text}");
