@@ -27,6 +27,9 @@ pub mod sqlite {}
 #[doc = include_str!("duckdb.md")]
 pub mod duckdb {}
 
+#[doc = include_str!("mssql.md")]
+pub mod mssql {}
+
 #[doc = include_str!("adbc.md")]
 pub mod adbc {}
 

@@ -90,7 +90,7 @@ impl MsSession {
 async fn look(connection: &mut Connection, object: &ObjectRef) -> Result<What> {
     match object {
         ObjectRef::Query(query) => {
-            let sql = query.trim().trim_end_matches(';').to_owned();
+            let sql = query.trim().trim_end_matches(';').trim_end().to_owned();
             let columns = catalog::of_query(connection, &sql).await.at("query", || "of the source")?;
             Ok(What::Query { sql, columns })
         }

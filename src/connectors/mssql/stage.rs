@@ -82,7 +82,8 @@ impl Stage {
 
     /// Removes all of it.
     pub(super) async fn drop(&self, connection: &mut Connection) -> Result<()> {
-        drop_all(connection, &self.target, &tables(connection, &self.target, &self.run).await?).await
+        let all = tables(connection, &self.target, &self.run).await?;
+        drop_all(connection, &self.target, &all).await
     }
 }
 

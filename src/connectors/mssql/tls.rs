@@ -34,9 +34,10 @@ impl fmt::Debug for Connector {
 /// [`Usage`](ErrorKind::Usage) or [`NotFound`](ErrorKind::NotFound) for files that cannot be used.
 pub(super) fn connector(config: &Config) -> Result<Option<Connector>> {
     // What TLS 1.3 sends after its handshake has no place within the packets of TDS.
-    let versions: &[&rustls::SupportedProtocolVersion] = match config.encrypt {
+    let within = [&rustls::version::TLS12];
+    let versions = match config.encrypt {
         Encrypt::None => return Ok(None),
-        Encrypt::Required => &[&rustls::version::TLS12],
+        Encrypt::Required => &within[..],
         Encrypt::Strict => rustls::ALL_VERSIONS,
     };
     let check = match config.tls.check {

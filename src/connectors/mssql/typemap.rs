@@ -124,7 +124,7 @@ impl SqlType {
     /// The type that is declared as `declared`; none for one that is not known.
     pub(super) fn declared(declared: &str) -> Option<Self> {
         let declared = declared.trim().to_ascii_lowercase();
-        let (name, arguments) = declared.split_once('(').unwrap_or((&declared, ""));
+        let (name, arguments) = declared.split_once('(').unwrap_or((declared.as_str(), ""));
         let arguments: Vec<&str> = arguments.trim_end_matches(')').split(',').map(str::trim).collect();
         let number = |place: usize| arguments.get(place).and_then(|text| text.parse::<u32>().ok());
         let is_max = arguments.first() == Some(&"max");

@@ -141,7 +141,8 @@ impl MsSink {
         }
         let mut connection = self.connections.take().await?;
         let stage = Stage::of(&detail.target, token);
-        if !self.state().leases.contains_key(token) && !stage.is_free(&mut connection).await? {
+        let is_ours = self.state().leases.contains_key(token);
+        if !is_ours && !stage.is_free(&mut connection).await? {
             return Err(held());
         }
         let kept = stage.kept(&mut connection, logged).await?;
