@@ -21,11 +21,6 @@ impl Connections {
         Self { config, idle: Idle::default() }
     }
 
-    /// How the server is reached.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// An idle connection, or a new one.
     pub(super) async fn take(&self) -> Result<Connection> {
         match self.idle.take() {
