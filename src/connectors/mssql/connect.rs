@@ -15,7 +15,8 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 /// What a session begins with, whatever it is for: rules of the standard, texts of any length, and nothing that hangs on the login's
 /// language.
 const SETTINGS: &str = "SET ANSI_NULLS, ANSI_PADDING, ANSI_WARNINGS, ARITHABORT, CONCAT_NULL_YIELDS_NULL, QUOTED_IDENTIFIER ON; \
-    SET NUMERIC_ROUNDABORT, IMPLICIT_TRANSACTIONS, NOCOUNT OFF; SET TEXTSIZE 2147483647; SET LANGUAGE us_english; SET DATEFORMAT ymd";
+    SET ANSI_NULL_DFLT_ON ON; SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF; SET NOCOUNT OFF; \
+    SET TEXTSIZE 2147483647; SET LANGUAGE us_english; SET DATEFORMAT ymd";
 
 /// How often one server may send us to another.
 const MOST_ROUTES: usize = 3;
