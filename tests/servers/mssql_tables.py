@@ -6,7 +6,7 @@ import re
 import struct
 import threading
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from uuid import UUID
 
 from pytds import tds_base, tds_types
@@ -152,7 +152,9 @@ class Plain:
         if isinstance(value, (bytes, bytearray)):
             return bytes(value).hex()
         if isinstance(value, Decimal):
-            return format(value, "f")
+            # With all digits of its scale, which python-tds leaves out.
+            exact = Context(prec=40).quantize(value, Decimal(1).scaleb(-self.inner.scale))
+            return format(abs(exact) if exact == 0 else exact, "f")
         return str(value) if isinstance(value, UUID) else value
 
 
