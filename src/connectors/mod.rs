@@ -10,6 +10,8 @@ pub mod clickhouse;
 #[cfg(feature = "duckdb")]
 pub mod duckdb;
 pub mod files;
+#[cfg(feature = "mssql")]
+pub mod mssql;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "odbc")]
@@ -31,6 +33,8 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     #[cfg(feature = "duckdb")]
     &duckdb::DuckDb,
     &files::Files,
+    #[cfg(feature = "mssql")]
+    &mssql::Mssql,
     #[cfg(feature = "mysql")]
     &mysql::Mysql,
     #[cfg(feature = "odbc")]

@@ -27,6 +27,9 @@ pub mod sqlite {}
 #[doc = include_str!("duckdb.md")]
 pub mod duckdb {}
 
+#[doc = include_str!("mssql.md")]
+pub mod mssql {}
+
 #[doc = include_str!("adbc.md")]
 #[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
 pub mod adbc {}

@@ -267,6 +267,58 @@ impl Dialect for ClickHouse {
     }
 }
 
+/// Microsoft SQL Server.
+#[derive(Clone, Copy, Debug)]
+pub struct MsSql;
+
+impl Dialect for MsSql {
+    fn identifier(&self, name: &str) -> String {
+        // Brackets mean the same whatever QUOTED_IDENTIFIER is.
+        format!("[{}]", name.replace(']', "]]"))
+    }
+
+    fn text(&self, value: &str) -> Option<String> {
+        (!value.contains('\0')).then(|| format!("N'{}'", value.replace('\'', "''")))
+    }
+
+    fn integer(&self, value: i128) -> Option<String> {
+        i64::try_from(value).ok().map(|value| value.to_string())
+    }
+
+    fn decimal(&self, digits: &str) -> Option<String> {
+        // With more digits the literal would be a float, or an error.
+        let count = digits.bytes().filter(u8::is_ascii_digit).count();
+        (count <= 38 && !digits.contains(['e', 'E'])).then(|| digits.to_owned())
+    }
+
+    fn double(&self, _value: f64) -> Option<String> {
+        None
+    }
+
+    fn real(&self, _value: f32) -> Option<String> {
+        None
+    }
+
+    fn boolean(&self, value: bool) -> &'static str {
+        if value { "1" } else { "0" }
+    }
+
+    fn date(&self, iso: &str) -> Option<String> {
+        Some(format!("CAST('{iso}' AS date)"))
+    }
+
+    fn timestamp(&self, iso: &str, clock: Clock) -> Option<String> {
+        Some(match clock {
+            Clock::Wall => format!("CAST('{iso}' AS datetime2(7))"),
+            Clock::Utc => format!("CAST('{iso} +00:00' AS datetimeoffset(7))"),
+        })
+    }
+
+    fn is_nan(&self, _column: &str) -> Option<String> {
+        None
+    }
+}
+
 /// Whether ClickHouse has the year with which `iso` begins: others it moves to the first or the last that it has.
 fn is_in_calendar(iso: &str) -> bool {
     iso.get(..4).and_then(|year| year.parse::<u16>().ok()).is_some_and(|year| (1900..=2299).contains(&year))

@@ -30,6 +30,8 @@ mod layering;
 mod lossy;
 mod matrix;
 mod merge;
+#[cfg(feature = "mssql")]
+mod mssql;
 mod mysql;
 mod new_connector;
 #[cfg(feature = "odbc")]

@@ -1,0 +1,451 @@
+//! Rows of the driver into Arrow columns: each value goes into its column at once, and is counted by what it holds.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array as _, ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, Decimal128Builder, FixedSizeBinaryBuilder,
+    Float32Builder, Float64Builder, GenericByteBuilder, Int16Builder, Int32Array, Int32Builder, Int64Array,
+    Int64Builder, PrimitiveArray, RecordBatch, RecordBatchOptions, StringBuilder, UInt8Builder,
+};
+use arrow::datatypes::{
+    ByteArrayType, DataType, Date32Type, Int32Type, Int64Type, SchemaRef, Time32MillisecondType, Time32SecondType,
+    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
+};
+use tiberius::ColumnData;
+use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Days from 0001-01-01 to 1970-01-01, and from 1900-01-01 to then.
+const EPOCH_FROM_ONE: i64 = 719_162;
+const EPOCH_FROM_1900: i64 = 25_567;
+const DAY_SECONDS: i64 = 86_400;
+/// A longer value is refused: with one of them more, a batch stays within offsets of 32 bits.
+const MOST_VALUE_BYTES: usize = 1 << 30;
+
+/// Why a value is none of its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The server sends another type than it had announced.
+    OtherType,
+    /// Beyond what 64 bits of the unit hold.
+    Range,
+    /// A text or value that no batch holds.
+    Large,
+}
+
+/// Rows that become a batch.
+#[derive(Debug)]
+pub(super) struct Rows {
+    schema: SchemaRef,
+    columns: Vec<Column>,
+    rows: usize,
+    /// What the values hold, about.
+    bytes: usize,
+    /// Rows of batches before this one.
+    before: u64,
+}
+
+/// One column that grows.
+#[derive(Debug)]
+enum Column {
+    Boolean(BooleanBuilder),
+    UInt8(UInt8Builder),
+    Int16(Int16Builder),
+    Int32(Int32Builder),
+    Int64(Int64Builder),
+    Float32(Float32Builder),
+    Float64(Float64Builder),
+    Decimal(Decimal128Builder, u8),
+    Text(StringBuilder),
+    Bytes(BinaryBuilder),
+    Fixed(FixedSizeBinaryBuilder, usize),
+    /// Days, or a time of day, in 32 bits.
+    Short(Int32Builder, DataType),
+    /// A time of day or a timestamp in 64 bits.
+    Long(Int64Builder, DataType),
+}
+
+impl Rows {
+    /// None yet.
+    ///
+    /// # Errors
+    /// [`Internal`](ErrorKind::Internal) for a type that no column here has.
+    pub(super) fn new(schema: &SchemaRef) -> Result<Self> {
+        let columns = schema.fields().iter().map(|field| Column::new(field.data_type())).collect::<Result<_>>()?;
+        Ok(Self { schema: Arc::clone(schema), columns, rows: 0, bytes: 0, before: 0 })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes one row, whose values come in the order of the columns.
+    ///
+    /// # Errors
+    /// [`Value`](ErrorKind::Value) or [`Schema`](ErrorKind::Schema) with column and row.
+    pub(super) fn push<'a>(&mut self, values: impl Iterator<Item = &'a ColumnData<'static>>) -> Result<()> {
+        let mut taken = 0;
+        let mut fault = None;
+        for (column, value) in self.columns.iter_mut().zip(values) {
+            match column.push(value) {
+                Ok(bytes) => self.bytes += bytes,
+                Err(found) => {
+                    fault = Some(found);
+                    break;
+                }
+            }
+            taken += 1;
+        }
+        if let Some(fault) = fault {
+            return Err(self.error(taken, fault));
+        }
+        if taken < self.columns.len() {
+            return Err(Error::new(ErrorKind::Schema, "the source has other columns than when it was planned"));
+        }
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn error(&self, place: usize, fault: Fault) -> Error {
+        let error = match fault {
+            Fault::OtherType => Error::new(ErrorKind::Schema, "the server sends another type than when it was planned")
+                .with_hint("run it again: the table or query may have changed"),
+            Fault::Range => Error::new(ErrorKind::Value, "nanoseconds in 64 bits reach from 1677 to 2262")
+                .with_hint("read the column with fewer digits: CAST(column AS datetime2(6)) in --query"),
+            Fault::Large => Error::new(ErrorKind::Value, "a value of more than 1 GiB is not read")
+                .with_hint("leave the column out with --drop"),
+        };
+        let row = self.before + self.rows as u64 + 1;
+        error.at("column", self.schema.field(place).name()).at("row", row)
+    }
+
+    /// What came so far, as a batch.
+    ///
+    /// # Errors
+    /// [`Value`](ErrorKind::Value) for a NULL in a column that is said to have none.
+    pub(super) fn finish(&mut self) -> Result<RecordBatch> {
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for (column, field) in self.columns.iter_mut().zip(self.schema.fields()) {
+            let array = column.finish();
+            if !field.is_nullable() && array.null_count() > 0 {
+                let error = Error::new(ErrorKind::Value, "the server sends NULL where it said that there is none");
+                return Err(error.at("column", field.name()));
+            }
+            arrays.push(array);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+        self.before += self.rows as u64;
+        (self.rows, self.bytes) = (0, 0);
+        Ok(batch)
+    }
+}
+
+impl Column {
+    fn new(data_type: &DataType) -> Result<Self> {
+        Ok(match data_type {
+            DataType::Boolean => Self::Boolean(BooleanBuilder::new()),
+            DataType::UInt8 => Self::UInt8(UInt8Builder::new()),
+            DataType::Int16 => Self::Int16(Int16Builder::new()),
+            DataType::Int32 => Self::Int32(Int32Builder::new()),
+            DataType::Int64 => Self::Int64(Int64Builder::new()),
+            DataType::Float32 => Self::Float32(Float32Builder::new()),
+            DataType::Float64 => Self::Float64(Float64Builder::new()),
+            DataType::Decimal128(precision, scale) => {
+                let builder = Decimal128Builder::new().with_precision_and_scale(*precision, *scale)?;
+                Self::Decimal(builder, scale.unsigned_abs())
+            }
+            DataType::Utf8 => Self::Text(StringBuilder::new()),
+            DataType::Binary => Self::Bytes(BinaryBuilder::new()),
+            DataType::FixedSizeBinary(width) => {
+                Self::Fixed(FixedSizeBinaryBuilder::new(*width), usize::try_from(*width).unwrap_or_default())
+            }
+            DataType::Date32 | DataType::Time32(_) => Self::Short(Int32Builder::new(), data_type.clone()),
+            DataType::Time64(_) | DataType::Timestamp(..) => Self::Long(Int64Builder::new(), data_type.clone()),
+            other => {
+                return Err(Error::new(ErrorKind::Internal, format!("SQL Server gives no column of {other}")));
+            }
+        })
+    }
+
+    /// Takes one value, and says what it holds in bytes, about.
+    fn push(&mut self, value: &ColumnData<'static>) -> Result<usize, Fault> {
+        use ColumnData as D;
+        match (self, value) {
+            (Self::Boolean(builder), D::Bit(value)) => builder.append_option(*value),
+            (Self::UInt8(builder), D::U8(value)) => builder.append_option(*value),
+            (Self::Int16(builder), D::I16(value)) => builder.append_option(*value),
+            (Self::Int32(builder), D::I32(value)) => builder.append_option(*value),
+            (Self::Int64(builder), D::I64(value)) => builder.append_option(*value),
+            (Self::Float32(builder), D::F32(value)) => builder.append_option(*value),
+            (Self::Float64(builder), D::F64(value)) => builder.append_option(*value),
+            (Self::Decimal(builder, scale), D::Numeric(value)) => {
+                if value.is_some_and(|value| value.scale() != *scale) {
+                    return Err(Fault::OtherType);
+                }
+                builder.append_option(value.map(tiberius::numeric::Numeric::value));
+                return Ok(16);
+            }
+            (Self::Text(builder), D::String(value)) => {
+                return append(builder, value.as_deref());
+            }
+            (Self::Text(builder), D::Xml(value)) => {
+                let text: Option<&str> = value.as_deref().map(AsRef::as_ref);
+                return append(builder, text);
+            }
+            (Self::Bytes(builder), D::Binary(value)) => {
+                return append(builder, value.as_deref());
+            }
+            (Self::Fixed(builder, width), D::Binary(value)) => {
+                match value {
+                    Some(bytes) => builder.append_value(bytes).map_err(|_| Fault::OtherType)?,
+                    None => builder.append_null(),
+                }
+                return Ok(*width);
+            }
+            (Self::Fixed(builder, width), D::Guid(value)) => {
+                match value {
+                    Some(uuid) => builder.append_value(uuid.as_bytes()).map_err(|_| Fault::OtherType)?,
+                    None => builder.append_null(),
+                }
+                return Ok(*width);
+            }
+            (Self::Short(builder, data_type), value) => builder.append_option(short(data_type, value)?),
+            (Self::Long(builder, data_type), value) => builder.append_option(long(data_type, value)?),
+            _ => return Err(Fault::OtherType),
+        }
+        Ok(8)
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Boolean(builder) => Arc::new(builder.finish()),
+            Self::UInt8(builder) => Arc::new(builder.finish()),
+            Self::Int16(builder) => Arc::new(builder.finish()),
+            Self::Int32(builder) => Arc::new(builder.finish()),
+            Self::Int64(builder) => Arc::new(builder.finish()),
+            Self::Float32(builder) => Arc::new(builder.finish()),
+            Self::Float64(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder, _) => Arc::new(builder.finish()),
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Bytes(builder) => Arc::new(builder.finish()),
+            Self::Fixed(builder, _) => Arc::new(builder.finish()),
+            Self::Short(builder, data_type) => short_array(&builder.finish(), data_type),
+            Self::Long(builder, data_type) => long_array(&builder.finish(), data_type),
+        }
+    }
+}
+
+/// Takes a text or bytes, and says how many bytes it has.
+fn append<T>(builder: &mut GenericByteBuilder<T>, value: Option<&T::Native>) -> Result<usize, Fault>
+where
+    T: ByteArrayType<Offset = i32>,
+{
+    let bytes: &[u8] = value.map_or(&[], <T::Native as AsRef<[u8]>>::as_ref);
+    if bytes.len() > MOST_VALUE_BYTES {
+        return Err(Fault::Large);
+    }
+    builder.append_option(value);
+    Ok(4 + bytes.len())
+}
+
+/// A value of 32 bits that counts days or a time of day.
+fn short(data_type: &DataType, value: &ColumnData<'static>) -> Result<Option<i32>, Fault> {
+    let counted = match (data_type, value) {
+        (DataType::Date32, ColumnData::Date(value)) => value.map(days),
+        (DataType::Time32(unit), ColumnData::Time(value)) => value.map(|time| of_day(time, *unit)),
+        _ => return Err(Fault::OtherType),
+    };
+    counted.map(|count| i32::try_from(count).map_err(|_| Fault::OtherType)).transpose()
+}
+
+/// A value of 64 bits that counts a time of day, or from the beginning of 1970.
+fn long(data_type: &DataType, value: &ColumnData<'static>) -> Result<Option<i64>, Fault> {
+    match (data_type, value) {
+        (DataType::Time64(unit), ColumnData::Time(value)) => Ok(value.map(|time| of_day(time, *unit))),
+        (DataType::Timestamp(TimeUnit::Second, None), ColumnData::SmallDateTime(value)) => Ok(value.map(minutes)),
+        (DataType::Timestamp(TimeUnit::Millisecond, None), ColumnData::DateTime(value)) => Ok(value.map(millis)),
+        (DataType::Timestamp(unit, None), ColumnData::DateTime2(value)) => {
+            value.map(|value| instant(value, *unit)).transpose()
+        }
+        // Its clock shows UTC on the wire; the offset beside it is how it was once written.
+        (DataType::Timestamp(unit, Some(_)), ColumnData::DateTimeOffset(value)) => {
+            value.map(|value| instant(value.datetime2(), *unit)).transpose()
+        }
+        _ => Err(Fault::OtherType),
+    }
+}
+
+fn days(date: Date) -> i64 {
+    i64::from(date.days()) - EPOCH_FROM_ONE
+}
+
+fn minutes(value: SmallDateTime) -> i64 {
+    (i64::from(value.days()) - EPOCH_FROM_1900) * DAY_SECONDS + i64::from(value.seconds_fragments()) * 60
+}
+
+/// The nearest millisecond, as the server itself prints a `datetime`.
+fn millis(value: DateTime) -> i64 {
+    let fraction = (i64::from(value.seconds_fragments()) * 10 + 1) / 3;
+    (i64::from(value.days()) - EPOCH_FROM_1900) * DAY_SECONDS * 1000 + fraction
+}
+
+/// Digits behind the second that `unit` counts.
+fn digits(unit: TimeUnit) -> u32 {
+    match unit {
+        TimeUnit::Second => 0,
+        TimeUnit::Millisecond => 3,
+        TimeUnit::Microsecond => 6,
+        TimeUnit::Nanosecond => 9,
+    }
+}
+
+/// A time of day; `unit` is no coarser than its digits.
+fn of_day(time: Time, unit: TimeUnit) -> i64 {
+    let more = digits(unit).saturating_sub(u32::from(time.scale()));
+    (time.increments() as i64).saturating_mul(10_i64.pow(more))
+}
+
+fn instant(value: DateTime2, unit: TimeUnit) -> Result<i64, Fault> {
+    let day = i128::from(DAY_SECONDS) * 10_i128.pow(digits(unit));
+    let whole = i128::from(days(value.date())) * day + i128::from(of_day(value.time(), unit));
+    i64::try_from(whole).map_err(|_| Fault::Range)
+}
+
+fn short_array(counted: &Int32Array, data_type: &DataType) -> ArrayRef {
+    match data_type {
+        DataType::Time32(TimeUnit::Second) => alike::<Int32Type, Time32SecondType>(counted, data_type),
+        DataType::Time32(_) => alike::<Int32Type, Time32MillisecondType>(counted, data_type),
+        _ => alike::<Int32Type, Date32Type>(counted, data_type),
+    }
+}
+
+fn long_array(counted: &Int64Array, data_type: &DataType) -> ArrayRef {
+    match data_type {
+        DataType::Time64(TimeUnit::Microsecond) => alike::<Int64Type, Time64MicrosecondType>(counted, data_type),
+        DataType::Time64(_) => alike::<Int64Type, Time64NanosecondType>(counted, data_type),
+        DataType::Timestamp(TimeUnit::Second, _) => alike::<Int64Type, TimestampSecondType>(counted, data_type),
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            alike::<Int64Type, TimestampMillisecondType>(counted, data_type)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            alike::<Int64Type, TimestampMicrosecondType>(counted, data_type)
+        }
+        _ => alike::<Int64Type, TimestampNanosecondType>(counted, data_type),
+    }
+}
+
+/// The same numbers as an array of `data_type`, which is one of `T`.
+fn alike<N, T>(counted: &PrimitiveArray<N>, data_type: &DataType) -> ArrayRef
+where
+    N: ArrowPrimitiveType,
+    T: ArrowPrimitiveType<Native = N::Native>,
+{
+    Arc::new(counted.reinterpret_cast::<T>().with_data_type(data_type.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use arrow::array::AsArray as _;
+    use arrow::datatypes::{Field, Schema};
+    use arrow::util::pretty::pretty_format_batches;
+    use tiberius::numeric::Numeric;
+    use tiberius::time::DateTimeOffset;
+
+    use super::super::typemap::SqlType;
+    use super::*;
+
+    fn schema(declared: &[&str]) -> SchemaRef {
+        let field = |name: &&str| SqlType::declared(name).unwrap().arrow_field(name, true);
+        Arc::new(Schema::new(declared.iter().map(field).collect::<Vec<Field>>()))
+    }
+
+    fn one(declared: &str, value: ColumnData<'static>) -> Result<String> {
+        let mut rows = Rows::new(&schema(&[declared]))?;
+        rows.push([&value].into_iter())?;
+        let batch = rows.finish()?;
+        let table = pretty_format_batches(&[batch]).unwrap().to_string();
+        Ok(table.lines().nth(3).unwrap().trim_matches(['|', ' ']).to_owned())
+    }
+
+    /// What the server's own client prints of these bytes, by Microsoft's documentation of the types.
+    #[test]
+    fn times_are_what_the_server_shows() {
+        let at = |days, increments, scale| DateTime2::new(Date::new(days), Time::new(increments, scale));
+        let cases = [
+            ("date", ColumnData::Date(Some(Date::new(0))), "0001-01-01"),
+            ("date", ColumnData::Date(Some(Date::new(3_652_058))), "9999-12-31"),
+            ("time(0)", ColumnData::Time(Some(Time::new(86_399, 0))), "23:59:59"),
+            ("time(2)", ColumnData::Time(Some(Time::new(1, 2))), "00:00:00.010"),
+            ("time(7)", ColumnData::Time(Some(Time::new(863_999_999_999, 7))), "23:59:59.999999900"),
+            ("smalldatetime", ColumnData::SmallDateTime(Some(SmallDateTime::new(65_535, 1439))), "2079-06-06T23:59:00"),
+            ("datetime", ColumnData::DateTime(Some(DateTime::new(-53_690, 0))), "1753-01-01T00:00:00"),
+            ("datetime", ColumnData::DateTime(Some(DateTime::new(25_567, 1))), "1970-01-01T00:00:00.003"),
+            ("datetime", ColumnData::DateTime(Some(DateTime::new(25_567, 2))), "1970-01-01T00:00:00.007"),
+            ("datetime", ColumnData::DateTime(Some(DateTime::new(25_567, 25_919_999))), "1970-01-01T23:59:59.997"),
+            ("datetime2(3)", ColumnData::DateTime2(Some(at(0, 1, 3))), "0001-01-01T00:00:00.001"),
+            ("datetime2(4)", ColumnData::DateTime2(Some(at(719_162, 1, 4))), "1970-01-01T00:00:00.000100"),
+            ("datetime2(7)", ColumnData::DateTime2(Some(at(719_161, 1, 7))), "1969-12-31T00:00:00.000000100"),
+            (
+                "datetimeoffset(0)",
+                ColumnData::DateTimeOffset(Some(DateTimeOffset::new(at(719_162, 3600, 0), 120))),
+                "1970-01-01T01:00:00Z",
+            ),
+        ];
+        for (declared, value, expected) in cases {
+            assert_eq!(one(declared, value).unwrap(), expected, "{declared}");
+        }
+        let error = one("datetime2(7)", ColumnData::DateTime2(Some(at(3_652_058, 863_999_999_999, 7)))).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Value);
+        assert!(error.hint().unwrap().contains("datetime2(6)"), "{error:?}");
+    }
+
+    #[test]
+    fn values_of_other_types_are_as_they_are() {
+        let least = -99_999_999_999_999_999_999_999_999_999_999_999_999_i128;
+        let uuid = tiberius::Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+        let cases = [
+            ("bit", ColumnData::Bit(Some(true)), "true"),
+            ("tinyint", ColumnData::U8(Some(255)), "255"),
+            ("bigint", ColumnData::I64(Some(i64::MIN)), "-9223372036854775808"),
+            (
+                "decimal(38,38)",
+                ColumnData::Numeric(Some(Numeric::new_with_scale(least, 38))),
+                "-0.99999999999999999999999999999999999999",
+            ),
+            ("nvarchar(max)", ColumnData::String(Some(Cow::Borrowed("雪 😀"))), "雪 😀"),
+            ("varbinary(max)", ColumnData::Binary(Some(Cow::Borrowed(&[0, 255]))), "00ff"),
+            ("uniqueidentifier", ColumnData::Guid(Some(uuid)), "00112233445566778899aabbccddeeff"),
+        ];
+        for (declared, value, expected) in cases {
+            assert_eq!(one(declared, value).unwrap(), expected, "{declared}");
+        }
+        assert_eq!(one("int", ColumnData::I64(Some(1))).unwrap_err().kind(), ErrorKind::Schema);
+        let other_scale = ColumnData::Numeric(Some(Numeric::new_with_scale(1, 2)));
+        assert_eq!(one("decimal(5,1)", other_scale).unwrap_err().kind(), ErrorKind::Schema);
+    }
+
+    #[test]
+    fn nulls_keep_their_place_and_batches_begin_anew() {
+        let mut rows = Rows::new(&schema(&["int", "nvarchar(5)"])).unwrap();
+        for _ in 0..2 {
+            rows.push([&ColumnData::I32(None), &ColumnData::String(Some(Cow::Borrowed("ab")))].into_iter()).unwrap();
+            assert_eq!((rows.len(), rows.bytes()), (1, 14));
+            let batch = rows.finish().unwrap();
+            assert!(batch.column(0).is_null(0));
+            assert_eq!(batch.column(1).as_string::<i32>().value(0), "ab");
+        }
+        let error = rows.push([&ColumnData::I32(Some(1)), &ColumnData::I32(Some(1))].into_iter()).unwrap_err();
+        let shown: Vec<String> = error.frames().iter().map(|frame| format!("{} {}", frame.what, frame.which)).collect();
+        assert_eq!(shown, ["column nvarchar(5)", "row 3"]);
+        assert!(rows.push([&ColumnData::I32(Some(1))].into_iter()).is_err());
+    }
+}
