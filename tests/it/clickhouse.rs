@@ -237,9 +237,13 @@ const SUMS: &str = "select count(), uniqExact(id), sum(id), sum(cityHash64(id, k
 fn a_large_table_is_read_by_its_parts() {
     let (url, folder) = (clickhouse(), tempfile::tempdir().unwrap());
     with_parts(&url, "big", 1_200_000);
+    // They are new, and the server may want to merge them.
     let plan = etl(folder.path(), &["plan", &table(&url, "big"), &table(&url, "copy"), "--jobs", "4"]);
+    assert!(plan.stdout.contains("its parts may soon be merged"), "{}", plan.stdout);
+    let by_parts = format!("{url}?cut=parts#big");
+    let plan = etl(folder.path(), &["plan", &by_parts, &table(&url, "copy"), "--jobs", "4"]);
     assert!(plan.stdout.contains(" splits of 4 parts"), "{}", plan.stdout);
-    copied(folder.path(), &[&table(&url, "big"), &table(&url, "copy"), "--jobs", "4"]);
+    copied(folder.path(), &[&by_parts, &table(&url, "copy"), "--jobs", "4"]);
     assert_eq!(clickhouse_client(&url, &format!("{SUMS} copy")), clickhouse_client(&url, &format!("{SUMS} big")));
     copied(
         folder.path(),
@@ -251,6 +255,15 @@ fn a_large_table_is_read_by_its_parts() {
         ],
     );
     assert_eq!(clickhouse_client(&url, &format!("{SUMS} copy")), clickhouse_client(&url, &format!("{SUMS} big")));
+    // One part has nothing to be merged with.
+    clickhouse_client(&url, "create table whole engine = MergeTree order by id as select * from big limit 0");
+    clickhouse_client(
+        &url,
+        "insert into whole select * from big settings max_insert_threads = 1, min_insert_block_size_rows = 2000000",
+    );
+    clickhouse_client(&url, "optimize table whole final");
+    let plan = etl(folder.path(), &["plan", &table(&url, "whole"), &table(&url, "copy"), "--jobs", "4"]);
+    assert!(plan.stdout.contains(" splits of 1 parts"), "{}", plan.stdout);
     // Filters go to the server, and a query is read as it is.
     copied(folder.path(), &[&table(&url, "big"), "few.csv", "--where", "id >= 1199990 and k <> 'row 5'"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("few.csv")).unwrap().lines().count(), 11);

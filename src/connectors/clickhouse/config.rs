@@ -38,8 +38,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         .within("text, binary"),
     option("blockRows", "integer", "250000", "Rows of a block, read or inserted.").within("1000 to 1000000"),
     option("compress", "string", "none", "How blocks are compressed on the way.").within("none, lz4"),
-    option("cut", "string", "parts", "How a large table is read: by its parts and several readers, or in one stream.")
-        .within("parts, none"),
+    option("cut", "string", "auto", "How a large table is read: by its parts and several readers, or in one stream.")
+        .within("auto, parts, none"),
 ];
 
 const PORT: u16 = 8123;
@@ -98,6 +98,8 @@ pub(super) enum Compress {
 /// By what large tables are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CutBy {
+    /// By parts, where they are likely to stay.
+    Auto,
     Parts,
     Nothing,
 }
@@ -171,7 +173,7 @@ fn build(layers: &Layers) -> Result<Config> {
         strings: layers.choose("strings", &[("text", Strings::Text), ("binary", Strings::Binary)])?,
         block_rows: block_rows as usize,
         compress: layers.choose("compress", &[("none", Compress::None), ("lz4", Compress::Lz4)])?,
-        cut: layers.choose("cut", &[("parts", CutBy::Parts), ("none", CutBy::Nothing)])?,
+        cut: layers.choose("cut", &[("auto", CutBy::Auto), ("parts", CutBy::Parts), ("none", CutBy::Nothing)])?,
     })
 }
 

@@ -82,6 +82,9 @@ impl ChSource {
         if split::is_small(&parts, goal) {
             return whole(notes, "the table is small");
         }
+        if self.shared.server.config().cut == CutBy::Auto && !split::is_at_rest(&self.shared.server, table).await? {
+            return whole(notes, "its parts may soon be merged; ?cut=parts reads them by several readers");
+        }
         let pieces = split::cut(&parts, goal);
         notes.push(format!(
             "{} splits of {} parts, {} bytes a split: the table as it is now; a merge of these parts before they are read ends the run",

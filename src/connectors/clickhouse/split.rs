@@ -18,6 +18,8 @@ pub(super) const HIDDEN: [&str; 2] = ["_part", "_part_offset"];
 const MOST_SPLITS: u64 = 10_000;
 /// A table with fewer bytes is read in one stream.
 const LEAST_BYTES: u64 = 8 << 20;
+/// By then the server has merged what it wants to merge of what was written.
+const REST_SECONDS: u64 = 600;
 /// Rows that ClickHouse skips or reads together, unless a table says otherwise.
 const GRANULE_ROWS: u64 = 8192;
 
@@ -119,6 +121,18 @@ pub(super) async fn parts(server: &Server, table: &Table) -> Result<Vec<Part>> {
         _ => None,
     };
     Ok(server.rows(&sql).await?.into_iter().filter_map(part).collect())
+}
+
+/// Whether the parts of `table` are likely to stay while they are read: no merge is at work, and each partition has one part or
+/// nothing was written for a while.
+pub(super) async fn is_at_rest(server: &Server, table: &Table) -> Result<bool> {
+    let this = table.name.is("table");
+    let sql = format!(
+        "SELECT (SELECT count() FROM system.merges WHERE {this}) = 0 \
+         AND (count() = uniqExact(partition_id) OR max(modification_time) < now() - {REST_SECONDS}) \
+         FROM system.parts WHERE {this} AND active AND rows > 0"
+    );
+    Ok(server.number(&sql).await? == Some(1))
 }
 
 /// Whether so few bytes are read in one stream.
