@@ -207,7 +207,9 @@ impl Sink for DuckdbSink {
             return Ok(());
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
-        let commit = move |connection: &mut Connection| stage::commit(connection, &detail, (&of, &receipts));
+        let commit = move |connection: &mut Connection| {
+            connection.with_all_threads(|connection| stage::commit(connection, &detail, (&of, &receipts)))
+        };
         let merged = self.connected("duckdb-commit", commit).await?;
         self.stages.all().insert(token.clone(), Committed { marked: true, merged });
         self.close(token).await
