@@ -6,6 +6,7 @@ pub mod cli;
 pub mod connector;
 pub mod connectors;
 pub mod docs;
+pub mod driven;
 pub mod endpoint;
 pub mod error;
 pub mod fate;

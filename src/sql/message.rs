@@ -7,6 +7,29 @@ pub fn blanked(message: &str, quote: char) -> String {
     format!("{before}{quote}…{quote}{after}")
 }
 
+/// `text` without what stands in it between two of the same of `marks`.
+pub fn unquoted(text: &str, marks: &[char]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut open = None;
+    for letter in text.chars() {
+        match open {
+            Some(mark) if letter == mark => {
+                open = None;
+                out.push(letter);
+            }
+            Some(_) => {}
+            None => {
+                out.push(letter);
+                if marks.contains(&letter) {
+                    open = Some(letter);
+                    out.push('…');
+                }
+            }
+        }
+    }
+    out
+}
+
 /// `message` without the capital with which a sentence begins. An abbreviation (`TLS`, `WAL`) keeps its own.
 pub fn lower_start(message: &str) -> String {
     let mut chars = message.chars();
@@ -33,6 +56,13 @@ mod tests {
         for (message, expected) in cases {
             assert_eq!(blanked(message, '"'), expected);
         }
+    }
+
+    #[test]
+    fn what_is_quoted_is_left_out() {
+        let text = r#"no 'a"b' in "c", it's d"#;
+        assert_eq!(unquoted(text, &['"', '\'']), r#"no '…' in "…", it'…"#);
+        assert_eq!(unquoted(text, &['"']), r#"no 'a"…"c"…"#);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Drivers of ADBC through the suite of all connectors, and against the clients of their databases, which say what is true.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -13,8 +12,8 @@ use arrow_etl::testing::generate::{self, Limits};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::program::{Ended, command, end};
-use crate::server::{adbc_driver, duckdb, postgres, psql, sqlite3};
+use crate::program::{command, copied, etl, refused, run};
+use crate::server::{adbc_driver, beside, duckdb, postgres, psql, sqlite3};
 
 fn endpoint(url: &str) -> Result<Arc<dyn Endpoint>> {
     connectors::find("adbc")?.endpoint(&json!({ "url": url }))
@@ -23,26 +22,6 @@ fn endpoint(url: &str) -> Result<Arc<dyn Endpoint>> {
 /// A locator without its table, by the path of the driver.
 fn sqlite(path: &Path) -> String {
     format!("adbc:{}?uri={}", adbc_driver("sqlite").display(), path.display())
-}
-
-/// `etl` with the drivers in `ADBC_DRIVER_PATH`.
-fn etl(folder: &Path, words: &[&str]) -> Ended {
-    let mut etl = command(folder, words);
-    etl.env("ADBC_DRIVER_PATH", std::env::var_os("ETL_TEST_ADBC").unwrap_or_default());
-    end(etl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-}
-
-fn copied(folder: &Path, words: &[&str]) {
-    adbc_driver("sqlite");
-    let done = etl(folder, &[&["copy", "-q"], words].concat());
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{words:?}");
-}
-
-/// A copy that fails, and what it says.
-fn refused(folder: &Path, words: &[&str]) -> String {
-    let done = etl(folder, &[&["copy", "-q"], words].concat());
-    assert_ne!(done.code, 0, "{words:?}");
-    done.stderr
 }
 
 #[derive(Debug)]
@@ -84,10 +63,7 @@ impl Fixture for Sqlite {
     async fn debris(&self, target: &Target) -> Result<Vec<String>> {
         let label = target.endpoint.label();
         let (_, path) = label.split_once("?uri=").unwrap();
-        Ok(sqlite3(Path::new(path), "select name from sqlite_master where name <> 'conformance'")
-            .lines()
-            .map(str::to_owned)
-            .collect())
+        Ok(beside(Path::new(path), "conformance"))
     }
 }
 
@@ -285,11 +261,7 @@ fn a_driver_that_fails_in_the_midst_of_its_rows_leaves_the_target_as_it_was() {
 #[test]
 fn a_missing_driver_is_told_with_its_package() {
     let folder = tempfile::tempdir().unwrap();
-    let without = |words: &[&str]| {
-        let mut etl = command(folder.path(), words);
-        etl.env("ADBC_DRIVER_PATH", folder.path());
-        end(etl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    };
+    let without = |words: &[&str]| run(command(folder.path(), words).env("ADBC_DRIVER_PATH", folder.path()));
     let done = without(&["ping", "adbc:sqlite?uri=a.db"]);
     assert_ne!(done.code, 0);
     for words in

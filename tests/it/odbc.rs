@@ -1,7 +1,6 @@
 //! Drivers of ODBC through the suite of all connectors, and against the clients of their databases, which say what is true.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
@@ -13,8 +12,8 @@ use arrow_etl::testing::generate::{self, Limits};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::program::{Ended, command, end};
-use crate::server::{mariadb, mariadb_client, postgres, psql, sqlite3};
+use crate::program::{command, copied, etl, refused, run};
+use crate::server::{beside, mariadb, mariadb_client, postgres, psql, sqlite3};
 
 fn endpoint(url: &str) -> Result<Arc<dyn Endpoint>> {
     connectors::find("odbc")?.endpoint(&json!({ "url": url }))
@@ -39,22 +38,6 @@ fn of_mariadb(url: &str) -> String {
 
 fn of_sqlite(path: &Path) -> String {
     format!("odbc:?Driver=SQLite3&Database={}", path.display())
-}
-
-fn etl(folder: &Path, words: &[&str]) -> Ended {
-    end(command(folder, words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-}
-
-fn copied(folder: &Path, words: &[&str]) {
-    let done = etl(folder, &[&["copy", "-q"], words].concat());
-    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{words:?}");
-}
-
-/// A copy that fails, and what it says.
-fn refused(folder: &Path, words: &[&str]) -> String {
-    let done = etl(folder, &[&["copy", "-q"], words].concat());
-    assert_ne!(done.code, 0, "{words:?}");
-    done.stderr
 }
 
 /// Of whole numbers all but those of 64 bits without sign come back in the next type with a sign.
@@ -196,10 +179,7 @@ impl Fixture for Sqlite {
     async fn debris(&self, target: &Target) -> Result<Vec<String>> {
         let label = target.endpoint.label();
         let (_, path) = label.split_once("Database=").unwrap();
-        Ok(sqlite3(Path::new(path), "select name from sqlite_master where name <> 'conformance'")
-            .lines()
-            .map(str::to_owned)
-            .collect())
+        Ok(beside(Path::new(path), "conformance"))
     }
 }
 
@@ -417,8 +397,7 @@ fn a_missing_driver_is_told_with_its_package() {
     let folder = tempfile::tempdir().unwrap();
     let without = |url: &str| {
         let mut etl = command(folder.path(), &["ping", url]);
-        etl.env("ODBCSYSINI", folder.path()).env("ODBCINI", folder.path().join("odbc.ini"));
-        end(etl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        run(etl.env("ODBCSYSINI", folder.path()).env("ODBCINI", folder.path().join("odbc.ini")))
     };
     for (driver, package) in [
         ("PostgreSQL Unicode", "odbc-postgresql"),
@@ -444,16 +423,12 @@ fn a_data_source_is_found_by_its_name() {
     sqlite3(&path, SQLITE_ROWS);
     let source = format!("[SHOP]\nDriver=SQLite3\nDatabase={}\n", path.display());
     std::fs::write(folder.path().join("odbc.ini"), source).unwrap();
-    let run = |words: &[&str]| {
-        let mut etl = command(folder.path(), words);
-        etl.env("ODBCINI", folder.path().join("odbc.ini"));
-        end(etl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    };
+    let found = |words: &[&str]| run(command(folder.path(), words).env("ODBCINI", folder.path().join("odbc.ini")));
     let done =
-        run(&["copy", "-q", "odbc:SHOP", "ids.csv", "--query", "select id from orders where id > 0 order by id"]);
+        found(&["copy", "-q", "odbc:SHOP", "ids.csv", "--query", "select id from orders where id > 0 order by id"]);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     assert_eq!(std::fs::read_to_string(folder.path().join("ids.csv")).unwrap(), "id\n1\n2\n");
-    let done = run(&["plan", "odbc:SHOP#orders", "a.parquet"]);
+    let done = found(&["plan", "odbc:SHOP#orders", "a.parquet"]);
     assert!(done.code == 0 && !done.stdout.contains("unproven"), "{}{}", done.stdout, done.stderr);
 }
 
@@ -497,8 +472,7 @@ fn what_no_test_has_run_against_is_marked() {
         folder.path(),
         &["plan", &format!("odbc:?Driver=Unheard Of&Database={}#orders", path.display()), "a.parquet"],
     );
-    plan.env("ODBCSYSINI", folder.path());
-    let done = end(plan.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let done = run(plan.env("ODBCSYSINI", folder.path()));
     let words = "unproven: no test has run the driver Unheard Of of odbc against a real server";
     assert!(done.code == 0 && done.stdout.contains(words), "{}{}", done.stdout, done.stderr);
     let done = etl(folder.path(), &["plan", &format!("{}#orders", of_sqlite(&path)), "a.parquet"]);

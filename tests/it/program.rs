@@ -14,7 +14,7 @@ pub(crate) struct Ended {
 
 /// Runs `etl` with `words` in `folder`, without an input.
 pub(crate) fn etl(folder: &Path, words: &[&str]) -> Ended {
-    ended(command(folder, words).output().unwrap())
+    run(&mut command(folder, words))
 }
 
 /// Runs a copy that must succeed.
@@ -23,17 +23,32 @@ pub(crate) fn copied(folder: &Path, words: &[&str]) {
     assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{words:?}");
 }
 
+/// Runs a copy that must fail, and gives what it says.
+pub(crate) fn refused(folder: &Path, words: &[&str]) -> String {
+    let done = etl(folder, &[&["copy", "-q"], words].concat());
+    assert_ne!(done.code, 0, "{words:?}");
+    done.stderr
+}
+
+/// Runs `command` to its end.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    ended(command.output().unwrap())
+}
+
 /// Runs a line of bash in which `$ETL` is the program.
 pub(crate) fn bash(folder: &Path, line: &str) -> Ended {
     let mut bash = Command::new("bash");
     bash.args(["-c", line]).env("ETL", env!("CARGO_BIN_EXE_etl")).current_dir(folder).stdin(Stdio::null());
-    ended(bash.output().unwrap())
+    run(&mut bash)
 }
 
 /// `etl` with `words`, to be run in `folder`.
 pub(crate) fn command(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_etl"));
     command.args(words).current_dir(folder).stdin(Stdio::null()).env_remove("NO_COLOR");
+    if let Some(folders) = std::env::var_os("ETL_TEST_ADBC") {
+        command.env("ADBC_DRIVER_PATH", folders);
+    }
     command
 }
 

@@ -113,6 +113,12 @@ pub(crate) fn sqlite3(database: &Path, sql: &str) -> String {
     feed(Command::new("sqlite3").args(["-batch", "-bail"]).arg(database), sql)
 }
 
+/// What the SQLite file `database` has beside `table`.
+pub(crate) fn beside(database: &Path, table: &str) -> Vec<String> {
+    let names = sqlite3(database, &format!("select name from sqlite_master where name <> '{table}'"));
+    names.lines().map(str::to_owned).collect()
+}
+
 /// Waits for a file that a program which has ended still lets go of.
 const DUCKDB: &str = "
 import sys, time, duckdb

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 mod account;
 mod secret;
+pub mod seen;
 mod settings;
 pub mod uri;
 

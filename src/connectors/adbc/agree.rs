@@ -1,69 +1,22 @@
 //! How rows land: the pure part of the sink. What it decides the plan shows, and writers and commit do.
 
-use std::sync::Arc;
+use arrow::datatypes::SchemaRef;
 
-use arrow::datatypes::{Schema, SchemaRef};
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
-
-use super::catalog::Name;
-use super::config::{Config, Quote};
+use super::config::Config;
 use super::driver::Product;
 use super::typemap::{carrier, into_column};
-use crate::error::{Error, ErrorKind, Result};
-use crate::reject::Refusals;
-use crate::sink::{Agreement, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers};
+use crate::driven::agree::{Before, Target, Terms};
+use crate::error::Result;
+use crate::sink::{Agreement, SchemaPolicy, WriteRequest};
 use crate::source::TableShape;
 use crate::sql::columns::{self, Known, Names, Unfilled};
 
-/// What is known of the target before the agreement.
-pub(super) struct Target {
-    pub(super) name: Name,
-    /// The table that is there.
-    pub(super) table: Option<Table>,
-    pub(super) transactions: Transactions,
-}
-
-/// A table that is there.
-pub(super) struct Table {
+/// The columns of a table that is there.
+pub(super) struct Columns {
     /// In the driver's own form.
-    pub(super) columns: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// What SQLite's columns are declared as; empty for others.
     pub(super) declared: Vec<(String, String)>,
-    pub(super) filled: bool,
-}
-
-/// Whether the driver has transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Transactions {
-    Had,
-    Missing,
-}
-
-/// What happens to the table before it takes rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) enum Before {
-    /// The driver makes it.
-    Make,
-    /// It must have no rows.
-    Refuse,
-    /// Its rows stay.
-    Keep,
-    /// Its rows are deleted.
-    Empty,
-}
-
-/// What writers and commit need to know.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Detail {
-    pub(super) name: Name,
-    pub(super) before: Before,
-    pub(super) transactions: Transactions,
-    /// Bytes of rows that are gathered for one load.
-    pub(super) memory_bytes: u64,
 }
 
 /// How `incoming` lands in `target`, through the driver of `config`.
@@ -71,98 +24,28 @@ pub(super) fn agree(
     config: &Config,
     incoming: &TableShape,
     request: &WriteRequest,
-    target: &Target,
+    target: &Target<Columns>,
 ) -> Result<Agreement> {
-    let before = before(request, target)?;
-    if incoming.schema.fields().is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-    }
+    let before = Before::of("a driver of ADBC", incoming, &request.mode, target)?;
     let draft = match &target.table {
         None => new_table(config.product, incoming)?,
-        Some(table) => matched(config.product, incoming, request.schema, table)?,
+        Some(table) => matched(config.product, incoming, request.schema, &table.columns)?,
     };
-    let detail = Detail {
+    let mut notes = Vec::new();
+    let mut first = String::new();
+    match before {
+        Before::Make => notes.push("the driver makes the table, with types of its own choice".to_owned()),
+        Before::Empty => first = format!("DELETE FROM {}", target.name.quoted(config.quote)),
+        Before::Refuse | Before::Keep => {}
+    }
+    let terms = Terms {
         name: target.name.clone(),
         before,
         transactions: target.transactions,
+        first,
         memory_bytes: request.memory_bytes,
     };
-    let has_transactions = target.transactions == Transactions::Had;
-    let label = target.name.quoted(Quote::Double);
-    let emptied = format!("DELETE FROM {}", target.name.quoted(config.quote));
-    Ok(Agreement {
-        target: Arc::new(Schema::new(draft.fields)),
-        columns: draft.plans,
-        ddl: if before == Before::Empty { vec![emptied] } else { Vec::new() },
-        writers: Writers::One,
-        publish: if has_transactions { Publish::Held } else { Publish::PerTask },
-        guarantee: Guarantee::AtLeastOnce,
-        kept: Kept::Nothing,
-        marked: false,
-        refusals: Refusals::Fail,
-        task_bytes: None,
-        notes: notes(request, &detail),
-        detail: serde_json::to_value(detail)?,
-        label,
-    })
-}
-
-fn before(request: &WriteRequest, target: &Target) -> Result<Before> {
-    let before = match (&request.mode, &target.table) {
-        (WriteMode::Upsert(_) | WriteMode::Sync(_) | WriteMode::Changes { .. }, _) => {
-            let message = "a driver of ADBC has no way in which rows replace others by their key";
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .with_hint("append to a table beside it and merge that one by --post-sql"));
-        }
-        (_, None) => Before::Make,
-        (WriteMode::Create, Some(table)) if table.filled => {
-            return Err(has_rows(&target.name));
-        }
-        (WriteMode::Create, Some(_)) => Before::Refuse,
-        (WriteMode::Truncate | WriteMode::Replace, Some(_)) => Before::Empty,
-        (WriteMode::Append, Some(_)) => Before::Keep,
-    };
-    if before == Before::Empty && target.transactions == Transactions::Missing {
-        let message = "the driver has no transaction in which a table is emptied and refilled";
-        return Err(
-            Error::new(ErrorKind::Unsupported, message).with_hint("empty it by --pre-sql, and use --mode append")
-        );
-    }
-    Ok(before)
-}
-
-/// The error of a table with rows where none may be.
-pub(super) fn has_rows(name: &Name) -> Error {
-    Error::new(ErrorKind::AlreadyExists, "the table has rows already")
-        .with_hint("use --mode append to add to them, or --mode replace")
-        .at("table", name.quoted(Quote::Double))
-}
-
-fn notes(request: &WriteRequest, detail: &Detail) -> Vec<String> {
-    let mut notes = Vec::new();
-    if detail.before == Before::Make {
-        notes.push("the driver makes the table, with types of its own choice".to_owned());
-    }
-    if detail.before == Before::Empty {
-        notes.push("the table keeps its definition: it is emptied and refilled in one transaction".to_owned());
-    }
-    match detail.transactions {
-        Transactions::Had => {
-            notes.push(
-                "the target notes nothing of the commit: where its answer is lost, look whether the rows are there before \
-                 you run it again"
-                    .to_owned(),
-            );
-            if request.visible == Visible::PerTask {
-                notes.push("all rows are seen at the end: this target knows no other way".to_owned());
-            }
-        }
-        Transactions::Missing => notes.push(
-            "the driver has no transactions: rows are seen while they are loaded, and those of a copy that fails stay"
-                .to_owned(),
-        ),
-    }
-    notes
+    terms.agreement(draft, notes, request.visible)
 }
 
 /// The columns of an agreement while it grows. Their types are the driver's.
@@ -178,8 +61,8 @@ fn new_table(product: Product, incoming: &TableShape) -> Result<Draft> {
     Ok(draft)
 }
 
-fn matched(product: Product, incoming: &TableShape, policy: SchemaPolicy, table: &Table) -> Result<Draft> {
-    let columns = table.columns.fields();
+fn matched(product: Product, incoming: &TableShape, policy: SchemaPolicy, table: &Columns) -> Result<Draft> {
+    let columns = table.schema.fields();
     let declared = |name: &str| {
         let found = table.declared.iter().find(|(column, text)| column == name && !text.is_empty());
         found.map(|(_, text)| text.as_str())
@@ -201,18 +84,18 @@ fn matched(product: Product, incoming: &TableShape, policy: SchemaPolicy, table:
     })
 }
 
-/// What of an agreement this connector noted for itself.
-pub(super) fn detail(agreement: &Agreement) -> Result<Detail> {
-    let noted: Json = agreement.detail.clone();
-    Ok(serde_json::from_value(noted)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{DataType, Field};
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
     use serde_json::json;
 
     use super::*;
+    use crate::driven::agree::{Table, Transactions};
+    use crate::driven::name::Name;
+    use crate::error::ErrorKind;
+    use crate::sink::{Guarantee, Publish, WriteMode};
 
     fn config(url: &str) -> Config {
         Config::parse(&json!({ "url": url })).unwrap()
@@ -223,9 +106,9 @@ mod tests {
         TableShape::of(Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>())))
     }
 
-    fn target(filled: Option<bool>, transactions: Transactions) -> Target {
-        let columns = incoming(&[("id", DataType::Int64), ("note", DataType::Utf8)]).schema;
-        let table = filled.map(|filled| Table { columns, declared: Vec::new(), filled });
+    fn target(filled: Option<bool>, transactions: Transactions) -> Target<Columns> {
+        let schema = incoming(&[("id", DataType::Int64), ("note", DataType::Utf8)]).schema;
+        let table = filled.map(|filled| Table { columns: Columns { schema, declared: Vec::new() }, filled });
         Target { name: Name::parse("S.t").unwrap(), table, transactions }
     }
 
@@ -254,7 +137,7 @@ mod tests {
     fn what_cannot_be_done_is_refused_before() {
         let config = config("adbc:snowflake?uri=ada@account/db");
         let rows = incoming(&[("id", DataType::Int64), ("note", DataType::Utf8)]);
-        let refused = |mode: WriteMode, target: &Target| {
+        let refused = |mode: WriteMode, target: &Target<Columns>| {
             agree(&config, &rows, &WriteRequest::new(mode), target).unwrap_err().kind()
         };
         let filled = target(Some(true), Transactions::Had);

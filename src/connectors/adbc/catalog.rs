@@ -1,58 +1,16 @@
-//! Names, and what a database says of its tables.
+//! What a database says of its tables.
 
 use arrow::array::{Array, AsArray as _, StructArray};
 use arrow::datatypes::{Int64Type, SchemaRef};
-use serde::{Deserialize, Serialize};
 
-use super::config::Quote;
 use super::database::Connection;
-use crate::bridge::adbc::Place;
-use crate::error::{Error, ErrorKind, Result};
-use crate::sql::dialect::split_name;
+use crate::driven::name::{Name, Pattern, listed};
+use crate::error::{ErrorKind, Result};
 
 /// Schemas that hold what the database itself has.
 const SYSTEM: [&str; 3] = ["pg_catalog", "information_schema", "pg_toast"];
-
-/// The exact name of a table; what is not named is the connection's own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Name {
-    pub(super) catalog: Option<String>,
-    pub(super) schema: Option<String>,
-    pub(super) table: String,
-}
-
-impl Name {
-    /// The name that the user's `typed` name means: letters as they stand, whatever a database makes of unquoted ones.
-    pub(super) fn parse(typed: &str) -> Result<Self> {
-        let mut parts: Vec<String> = split_name(typed)?.into_iter().map(|part| part.text).collect();
-        let table = parts.pop().unwrap_or_default();
-        let (schema, catalog) = (parts.pop(), parts.pop());
-        if !parts.is_empty() {
-            let error = Error::new(ErrorKind::Usage, format!("the name {typed:?} has more than three parts"));
-            return Err(error.with_hint("write table, schema.table or catalog.schema.table"));
-        }
-        Ok(Self { catalog, schema, table })
-    }
-
-    /// For statements.
-    pub(super) fn quoted(&self, quote: Quote) -> String {
-        let parts = [&self.catalog, &self.schema].into_iter().flatten().chain([&self.table]);
-        parts.map(|part| quoted(part, quote)).collect::<Vec<_>>().join(".")
-    }
-
-    /// For a bulk load.
-    pub(super) fn place(&self) -> Place<'_> {
-        Place { catalog: self.catalog.as_deref(), schema: self.schema.as_deref(), table: &self.table }
-    }
-}
-
-/// `name` as an identifier that means exactly these letters.
-pub(super) fn quoted(name: &str, quote: Quote) -> String {
-    match quote {
-        Quote::Double => format!("\"{}\"", name.replace('"', "\"\"")),
-        Quote::Backtick => format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`")),
-    }
-}
+/// Schemas whose tables are named without them.
+const OWN: [&str; 2] = ["main", "public"];
 
 /// The columns of a table, in the driver's own form; none where there is no such table.
 pub(super) fn columns(connection: &mut Connection, name: &Name) -> Result<Option<SchemaRef>> {
@@ -99,10 +57,7 @@ pub(super) fn declared(connection: &mut Connection, name: &Name) -> Result<Vec<(
 
 /// The tables and views whose names match `pattern`, as a locator names them.
 pub(super) fn tables(connection: &mut Connection, pattern: &str) -> Result<Vec<String>> {
-    let (schemas, tables) = pattern.split_once('.').unwrap_or(("*", pattern));
-    let glob =
-        |text: &str| glob::Pattern::new(text).map_err(|_| Error::new(ErrorKind::Usage, "the pattern of names is none"));
-    let (schemas, tables) = (glob(schemas)?, glob(tables)?);
+    let pattern = Pattern::parse(pattern)?;
     let mut found = Vec::new();
     for batch in connection.tables()? {
         let Some(catalogs) = batch.column_by_name("catalog_db_schemas") else { continue };
@@ -110,13 +65,15 @@ pub(super) fn tables(connection: &mut Connection, pattern: &str) -> Result<Vec<S
             let named = texts(&schema, "db_schema_name");
             for (row, name) in named.into_iter().enumerate() {
                 let name = name.unwrap_or_default();
-                if SYSTEM.contains(&name.as_str()) || !(name.is_empty() || schemas.matches(&name)) {
+                if SYSTEM.contains(&name.as_str()) {
                     continue;
                 }
                 let within = schema.slice(row, 1);
                 let lists = within.column_by_name("db_schema_tables").map(|lists| structs(lists.as_ref()));
                 let each = lists.into_iter().flatten().flat_map(|tables| rows_of_tables(&tables));
-                found.extend(each.filter(|table| tables.matches(table)).map(|table| shown(&name, &table)));
+                found.extend(
+                    each.filter(|table| pattern.matches(&name, table)).map(|table| listed(&name, &table, &OWN)),
+                );
             }
         }
     }
@@ -135,14 +92,6 @@ fn rows_of_tables(tables: &StructArray) -> Vec<String> {
     names.filter_map(|(name, kind)| name.filter(|_| readable(kind))).collect()
 }
 
-fn shown(schema: &str, table: &str) -> String {
-    let part = |name: &str| {
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        if plain { name.to_owned() } else { quoted(name, Quote::Double) }
-    };
-    if ["", "main", "public"].contains(&schema) { part(table) } else { format!("{}.{}", part(schema), part(table)) }
-}
-
 /// The structs in each list of `lists`; none where it is no column of lists.
 fn structs(lists: &dyn Array) -> Vec<StructArray> {
     let Some(lists) = lists.as_list_opt::<i32>() else { return Vec::new() };
@@ -155,19 +104,4 @@ fn texts(structs: &StructArray, column: &str) -> Vec<Option<String>> {
         return vec![None; structs.len()];
     };
     texts.iter().map(|text| text.map(str::to_owned)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_keep_their_letters() {
-        let name = Name::parse("lake.\"S 1\".Orders").unwrap();
-        assert_eq!(name.quoted(Quote::Double), r#""lake"."S 1"."Orders""#);
-        assert_eq!(Name::parse("a\u{60}b").unwrap().quoted(Quote::Backtick), "`a\\`b`");
-        let place = name.place();
-        assert_eq!((place.catalog, place.schema, place.table), (Some("lake"), Some("S 1"), "Orders"));
-        assert_eq!(Name::parse("a.b.c.d").unwrap_err().kind(), ErrorKind::Usage);
-    }
 }

@@ -9,9 +9,11 @@ use serde_json::Value as Json;
 use super::driver::{Product, library};
 use crate::bridge::adbc::Library;
 use crate::bridge::login::uri::decode;
-use crate::bridge::login::{self, Secret, Surroundings};
+use crate::bridge::login::{self, Secret, Surroundings, seen};
 use crate::connector::{OptionDoc, option};
-use crate::error::{Error, ErrorKind, Result};
+use crate::driven::name::Quote;
+use crate::driven::settings::{Locator, hide, usage};
+use crate::error::Result;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -27,33 +29,6 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("quote", "string", "double; backtick for bigquery", "How names are quoted in the SQL that reads and counts.")
         .within("double, backtick"),
 ];
-
-/// Ends of the names of options whose values may be seen.
-const HARMLESS: [&str; 14] = [
-    "uri",
-    "path",
-    "username",
-    "user",
-    "host",
-    "port",
-    "account",
-    "db",
-    "database",
-    "schema",
-    "warehouse",
-    "role",
-    "project_id",
-    "dataset_id",
-];
-/// Shorter pieces of text would be found everywhere.
-const LEAST_SECRET: usize = 3;
-
-/// How names are quoted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quote {
-    Double,
-    Backtick,
-}
 
 /// The options of one endpoint.
 #[derive(Clone, Debug)]
@@ -74,42 +49,26 @@ impl Config {
     }
 
     fn parse_in(options: &Json, around: &Surroundings<'_>) -> Result<Self> {
-        let given = options.as_object().ok_or_else(|| usage("the options are no JSON object"))?;
-        if let Some(unknown) = given.keys().find(|key| OPTIONS.iter().all(|option| option.name != key.as_str())) {
-            return Err(usage(format!("adbc has no option {unknown:?}"))
-                .with_hint("options of the driver go behind ? of the locator"));
-        }
-        let url = given.get("url").and_then(Json::as_str).ok_or_else(|| usage("the option url is missing"))?;
-        let rest = url.strip_prefix("adbc:").unwrap_or(url);
-        let (driver, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let driver = around.expand(&decode(driver)?)?;
-        if driver.contains("://") || driver.contains('@') {
+        let locator = Locator::parse(options, ("adbc", OPTIONS), around)?;
+        let driver = locator.head.clone();
+        if !seen::adbc_driver(&driver) {
             // Not repeated: it may hold a password.
             return Err(usage("what stands before ? is no driver").with_hint("write 'adbc:DRIVER?uri=…'"));
         }
         if driver.is_empty() {
             return Err(usage("the locator names no driver").with_hint("write 'adbc:sqlite?uri=shop.db#orders'"));
         }
-        let mut settings = in_url(query)?;
-        for (_, value) in &mut settings {
-            *value = around.expand(value)?;
-        }
-        let mut own = |name: &str| -> Option<String> {
-            let given = given.get(name).and_then(Json::as_str).map(str::to_owned);
-            let at = settings.iter().position(|(key, _)| key == name);
-            let in_url = at.map(|at| settings.remove(at).1);
-            given.or(in_url).filter(|text| !text.is_empty())
-        };
-        let (entry_point, quote) = (own("entryPoint"), own("quote"));
+        let mut settings = locator.settings()?;
+        let (entry_point, quote) = (settings.own("entryPoint"), settings.own("quote"));
         let product = Product::of(&driver);
         let quotes = match product {
-            Product::BigQuery => [("backtick", Quote::Backtick), ("double", Quote::Double)],
-            _ => [("double", Quote::Double), ("backtick", Quote::Backtick)],
+            Product::BigQuery => [("backtick", Quote::Backtick), ("double", Quote::DOUBLE)],
+            _ => [("double", Quote::DOUBLE), ("backtick", Quote::Backtick)],
         };
         Ok(Self {
             library: library(&driver, entry_point),
             quote: login::choose("quote", quote.as_deref(), &quotes)?,
-            options: settings.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
+            options: settings.of_driver(),
             product,
             driver,
         })
@@ -144,22 +103,22 @@ impl Config {
 
     /// `text`, which a driver wrote, without what may be a secret of these options.
     pub(super) fn hide(&self, text: &str) -> String {
-        let mut text = text.to_owned();
+        let mut secret = Vec::new();
         for (name, value) in &self.options {
             let value = value.reveal();
-            let pieces = if name == "uri" || name == "path" {
-                pieces(value)
-            } else if HARMLESS.iter().any(|end| name.ends_with(*end)) || ["true", "false"].contains(&value) {
-                continue;
-            } else {
-                vec![value.to_owned()]
-            };
-            for piece in pieces.into_iter().filter(|piece| piece.len() >= LEAST_SECRET) {
-                text = text.replace(&piece, "***");
+            if name == "uri" || name == "path" {
+                secret.extend(pieces(value));
+            } else if !is_harmless(name) && !["true", "false"].contains(&value) {
+                secret.push(value.to_owned());
             }
         }
-        text
+        hide(text, secret)
     }
+}
+
+/// Whether the value of the setting `name` may be seen, as far as it is known.
+fn is_harmless(name: &str) -> bool {
+    seen::adbc_place(name) || ["uri", "path"].iter().any(|end| name.ends_with(end))
 }
 
 /// What of a URI, or of words such as `password=…`, may be a password: also the parts into which a driver may cut one.
@@ -168,30 +127,12 @@ fn pieces(uri: &str) -> Vec<String> {
     let login = rest.rsplit_once('@').map_or("", |(login, _)| login);
     let password = login.split_once(':').map_or("", |(_, password)| password);
     let settings = rest.split(['?', '&', ' ', ';']).filter_map(|word| word.split_once('='));
-    let settings = settings.filter(|(name, _)| HARMLESS.iter().all(|end| !name.ends_with(*end)) && *name != "dbname");
+    let settings = settings.filter(|(name, _)| !is_harmless(name) && *name != "dbname");
     let mut pieces: Vec<String> = settings.map(|(_, value)| value.to_owned()).collect();
     pieces.extend(decode(password).ok());
     pieces.push(password.to_owned());
     pieces.extend(password.split(|c: char| !c.is_alphanumeric()).map(str::to_owned));
-    // The longest first: what is left of it would show otherwise.
-    pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
     pieces
-}
-
-fn in_url(query: &str) -> Result<Vec<(String, String)>> {
-    let pair = |pair: &str| {
-        // Not repeated: it may be a piece of a password.
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            usage("a setting behind ? has no value")
-                .with_hint("write ?name=value, and & and % of a value as %26 and %25")
-        })?;
-        Ok((decode(name)?, decode(value)?))
-    };
-    query.split('&').filter(|text| !text.is_empty()).map(pair).collect()
-}
-
-fn usage(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Usage, message)
 }
 
 #[cfg(test)]
@@ -199,6 +140,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn parse(options: &Json) -> Result<Config> {
         let variable = |name: &str| (name == "PW").then(|| "s3&cret".to_owned());

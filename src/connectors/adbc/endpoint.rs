@@ -6,12 +6,13 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::UInt32Type;
 use async_trait::async_trait;
 
-use super::catalog::{self, Name};
+use super::catalog;
 use super::config::Config;
 use super::database::Connection;
 use super::session::AdbcSession;
 use super::write::{AdbcSink, Stages};
 use crate::bridge::blocking;
+use crate::driven::name::Name;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};

@@ -4,9 +4,12 @@
 use super::config::Config;
 use crate::bridge::adbc::{Failure, Status};
 use crate::error::{Error, ErrorKind};
+use crate::sql::message::unquoted;
 
 /// Characters of a driver's text that are shown.
 const MOST_CHARS: usize = 300;
+/// What stands around names and values.
+const MARKS: &[char] = &['"', '\''];
 
 /// What `failure` of a driver means to the caller.
 pub(super) fn failed(config: &Config, failure: &Failure) -> Error {
@@ -71,31 +74,8 @@ fn told(config: &Config, failure: &Failure) -> String {
             | Status::Unauthorized
             | Status::IO
     );
-    let line = if names { line } else { unquoted(&line) };
+    let line = if names { line } else { unquoted(&line, MARKS) };
     line.chars().take(MOST_CHARS).collect()
-}
-
-/// `text` without what stands in it between quotes.
-fn unquoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut open = None;
-    for letter in text.chars() {
-        match open {
-            Some(mark) if letter == mark => {
-                open = None;
-                out.push(letter);
-            }
-            Some(_) => {}
-            None => {
-                out.push(letter);
-                if matches!(letter, '"' | '\'') {
-                    open = Some(letter);
-                    out.push('…');
-                }
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -4,24 +4,23 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
-use super::catalog::{self, Name};
-use super::config::Quote;
 use super::database::Connection;
 use super::error::failed;
 use super::session::Opened;
 use super::typemap::{normal, read};
 use crate::attempt::Attempt;
-use crate::bridge::adbc::{Interrupt, Rows};
+use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Outlet};
+use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::formats::cut::Cutter;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -33,45 +32,6 @@ pub(super) struct AdbcSource {
     columns: OnceCell<SchemaRef>,
 }
 
-/// What is read: a table by its columns, or a query as it was written.
-#[derive(Clone, Debug)]
-enum Origin {
-    Table(Name),
-    Query(String),
-}
-
-impl Origin {
-    fn of(object: &ObjectRef) -> Result<Self> {
-        match object {
-            ObjectRef::Table(typed) => Ok(Self::Table(Name::parse(typed)?)),
-            ObjectRef::Query(sql) => Ok(Self::Query(sql.clone())),
-            ObjectRef::Whole => Err(Error::new(ErrorKind::Usage, "the locator names no table")
-                .with_hint("write 'adbc:sqlite?uri=shop.db#orders', or use --query")),
-        }
-    }
-
-    /// The statement for `columns`; all of them where there are none. Of a query it always gives all.
-    fn sql(&self, columns: Option<&Schema>, quote: Quote) -> String {
-        match (self, columns) {
-            (Self::Query(sql), _) => sql.clone(),
-            (Self::Table(name), None) => format!("SELECT * FROM {}", name.quoted(quote)),
-            (Self::Table(name), Some(columns)) => {
-                let names: Vec<String> =
-                    columns.fields().iter().map(|field| catalog::quoted(field.name(), quote)).collect();
-                let list = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
-                format!("SELECT {list} FROM {}", name.quoted(quote))
-            }
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Table(name) => name.quoted(Quote::Double),
-            Self::Query(_) => "(query)".to_owned(),
-        }
-    }
-}
-
 impl AdbcSource {
     pub(super) fn new(opened: Arc<Opened>, object: ObjectRef) -> Self {
         Self { opened, object, columns: OnceCell::new() }
@@ -79,27 +39,16 @@ impl AdbcSource {
 
     async fn columns(&self) -> Result<&SchemaRef> {
         let look = async || {
-            let from = Origin::of(&self.object).map_err(|error| self.opened.place(error))?;
+            let from = self.opened.origin(&self.object)?;
             let sql = from.sql(None, self.opened.config().quote);
             let columns = self.opened.connected("adbc-describe", move |mut connection| connection.columns(&sql)).await;
-            let checked = columns.and_then(|columns| described(&columns));
+            let fields: Result<Vec<Field>> =
+                columns.and_then(|columns| columns.fields().iter().map(|field| read(field)).collect());
+            let checked = fields.and_then(described);
             checked.map_err(|error| self.opened.place(error.at("table", from.shown())))
         };
         self.columns.get_or_try_init(look).await
     }
-}
-
-fn described(columns: &Schema) -> Result<SchemaRef> {
-    let fields = columns.fields().iter().map(|field| read(field)).collect::<Result<Vec<Field>>>()?;
-    let twice = fields
-        .iter()
-        .enumerate()
-        .find(|(place, field)| fields[..*place].iter().any(|other| other.name() == field.name()));
-    if let Some((_, field)) = twice {
-        let error = Error::new(ErrorKind::Schema, "two columns have this name").with_hint("name one of them with AS");
-        return Err(error.at("column", field.name()));
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 #[async_trait]
@@ -120,7 +69,7 @@ impl Source for AdbcSource {
     }
 
     async fn read(&self, scan: &Scan, _split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        let from = Origin::of(&self.object).map_err(|error| self.opened.place(error))?;
+        let from = self.opened.origin(&self.object)?;
         let connected = self.opened.connected("adbc-connect", |connection| Ok((connection.interrupt(), connection)));
         let (interrupt, connection) = connected.await?;
         let stop = Stop(interrupt);
@@ -151,7 +100,9 @@ impl Drop for Stop {
 fn pour(mut connection: Connection, from: &Origin, scan: &Scan, outlet: &Outlet) -> Result<()> {
     let config = connection.config().clone();
     let rows = connection.query(&from.sql(Some(&scan.schema), config.quote))?;
-    let places = places(from, &rows, &scan.schema)?;
+    let given = rows.schema();
+    let names: Vec<&str> = given.fields().iter().map(|field| field.name().as_str()).collect();
+    let places = from.places(&names, &scan.schema)?;
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     for batch in rows {
@@ -172,20 +123,6 @@ fn pour(mut connection: Connection, from: &Origin, scan: &Scan, outlet: &Outlet)
     Ok(())
 }
 
-/// Where each column of `schema` is among those of `rows`.
-fn places(from: &Origin, rows: &Rows, schema: &Schema) -> Result<Vec<usize>> {
-    let given = rows.schema();
-    let place = |(at, field): (usize, &Arc<Field>)| match from {
-        // As they were asked for, whatever the driver calls them.
-        Origin::Table(_) if at < given.fields().len() => Ok(at),
-        Origin::Query(_) if given.column_with_name(field.name()).is_some() => {
-            given.index_of(field.name()).map_err(Error::from)
-        }
-        _ => Err(Error::new(ErrorKind::NotFound, "there is no such column any more").at("column", field.name())),
-    };
-    schema.fields().iter().enumerate().map(place).collect()
-}
-
 fn decoded(batch: &RecordBatch, places: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
     let column = |(place, field): (&usize, &Arc<Field>)| {
         alike(batch.column(*place), field.data_type()).map_err(|error| error.at("column", field.name()))
@@ -203,6 +140,5 @@ fn alike(array: &ArrayRef, described: &DataType) -> Result<ArrayRef> {
     if normal(array.data_type()) == *described {
         return Ok(cast(array, described)?);
     }
-    let message = format!("the driver reads {} where it had found {described} before", array.data_type());
-    Err(Error::new(ErrorKind::Schema, message).with_hint("cast the column in a --query"))
+    Err(changed(array.data_type(), described))
 }

@@ -10,6 +10,7 @@ use super::database::{Connection, Database};
 use super::endpoint::placed;
 use super::read::AdbcSource;
 use crate::bridge::blocking;
+use crate::driven::origin::Origin;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -33,6 +34,11 @@ impl Opened {
 
     pub(super) fn place(&self, error: Error) -> Error {
         placed(&self.config, error)
+    }
+
+    /// What `object` names.
+    pub(super) fn origin(&self, object: &ObjectRef) -> Result<Origin> {
+        Origin::of(object, "adbc:sqlite?uri=shop.db#orders").map_err(|error| self.place(error))
     }
 
     /// A new connection, with what `work` makes of it.

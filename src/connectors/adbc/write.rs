@@ -1,278 +1,64 @@
-//! The sink of one table: a run holds one connection, on a thread of its own.
+//! How the driver is asked for what a sink needs.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use arrow::datatypes::SchemaRef;
 
-use arrow::array::RecordBatch;
-use async_trait::async_trait;
-use serde_json::Value as Json;
-
-use super::agree::{Before, Table, Target, Transactions, agree, detail};
-use super::catalog::{self, Name};
+use super::agree::{Columns, agree};
+use super::catalog;
 use super::config::Config;
 use super::database::Connection;
 use super::driver::Product;
 use super::endpoint::placed;
 use super::load::Load;
-use crate::attempt::{Attempt, Token};
-use crate::bridge::adbc::Interrupt;
-use crate::bridge::blocking::{self, Ended, Worker};
-use crate::error::{Error, ErrorKind, Result};
-use crate::proof::Verdict;
-use crate::schema::batch_bytes;
-use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::driven::agree::{Table, Target, Terms, Transactions};
+use crate::driven::name::Name;
+use crate::driven::sink::{self, Database, TableSink};
+use crate::error::{Error, Result};
+use crate::sink::{Agreement, WriteRequest};
 use crate::source::TableShape;
 
-/// What became of the tokens of an endpoint.
-#[derive(Debug, Default)]
-pub(super) struct Stages(Mutex<HashMap<Token, State>>);
-
-#[derive(Clone, Debug)]
-enum State {
-    /// Open while somebody holds it: the sink that prepared it, or a writer of it. It is gone when it has ended.
-    Open(Weak<Held>, Ended),
-    Committed,
-}
-
-/// The open connection of one run.
-struct Held {
-    worker: Worker<Option<Load>>,
-    interrupt: Interrupt,
-}
-
-impl std::fmt::Debug for Held {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Held").field("worker", &self.worker).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // Nobody wants its rows any more. The thread is not waited for: it ends when its statement has.
-        self.interrupt.interrupt();
-    }
-}
-
-impl Held {
-    async fn on_load<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&mut Load) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let over = || Error::new(ErrorKind::Internal, "this run is over");
-        self.worker.call(move |load| work(load.as_mut().ok_or_else(over)?)).await
-    }
-
-    /// Closes the connection.
-    async fn close(&self) -> Result<()> {
-        self.worker
-            .call(|load| {
-                drop(load.take());
-                Ok(())
-            })
-            .await
-    }
-}
-
-impl Stages {
-    fn all(&self) -> MutexGuard<'_, HashMap<Token, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_committed(&self, token: &Token) -> bool {
-        matches!(self.all().get(token), Some(State::Committed))
-    }
-
-    fn held(&self, token: &Token) -> Option<Arc<Held>> {
-        match self.all().get(token) {
-            Some(State::Open(held, _)) => held.upgrade(),
-            _ => None,
-        }
-    }
-
-    /// Forgets the runs that nobody holds any more, and waits until their connections are gone.
-    async fn bury(&self) {
-        let mut dead = Vec::new();
-        self.all().retain(|_, state| match state {
-            State::Open(held, ended) if held.strong_count() == 0 => {
-                dead.push(ended.clone());
-                false
-            }
-            _ => true,
-        });
-        for ended in dead {
-            ended.wait().await;
-        }
-    }
-}
-
 /// One table.
-#[derive(Debug)]
-pub(super) struct AdbcSink {
-    config: Config,
-    name: Name,
-    stages: Arc<Stages>,
-    /// The connections that this sink opened: they end with it.
-    own: Mutex<HashMap<Token, Arc<Held>>>,
-}
+pub(super) type AdbcSink = TableSink<Config>;
+/// What became of the tokens of an endpoint.
+pub(super) type Stages = sink::Stages<Load>;
 
-impl AdbcSink {
-    pub(super) fn new(config: Config, name: Name, stages: Arc<Stages>) -> Self {
-        Self { config, name, stages, own: Mutex::default() }
+impl Database for Config {
+    const CONNECTOR: &'static str = "adbc";
+    type Filler = Load;
+
+    fn placed(&self, error: Error) -> Error {
+        placed(self, error)
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Held>>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    fn agree(&self, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
+        agree(self, incoming, request, &look(self, name)?)
     }
 
-    fn place(&self, error: Error) -> Error {
-        placed(&self.config, error)
+    fn connect(&self, terms: &Terms, schema: &SchemaRef) -> Result<Load> {
+        Load::connect(self, terms, schema)
     }
 
-    /// Whether the table, which was new or empty, has the rows of `receipts`: nothing else tells of a commit by a process that
-    /// is gone.
-    async fn arrived(&self, agreement: &Agreement, receipts: &[Receipt]) -> Result<bool> {
-        let detail = detail(agreement)?;
-        if !matches!(detail.before, Before::Make | Before::Refuse) || detail.transactions == Transactions::Missing {
-            return Ok(false);
+    fn count(&self, name: &Name) -> Result<Option<u64>> {
+        let mut connection = Connection::open(self)?;
+        match catalog::columns(&mut connection, name)? {
+            Some(_) => catalog::count(&mut connection, name),
+            None => Ok(None),
         }
-        let (config, sent) = (self.config.clone(), receipts.iter().map(|receipt| receipt.rows).sum::<u64>());
-        let count = blocking::run("adbc-count", move || {
-            let mut connection = Connection::open(&config)?;
-            match catalog::columns(&mut connection, &detail.name)? {
-                Some(_) => catalog::count(&mut connection, &detail.name),
-                None => Ok(None),
-            }
-        });
-        Ok(count.await.map_err(|error| self.place(error))? == Some(sent))
-    }
-}
-
-#[async_trait]
-impl Sink for AdbcSink {
-    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        let (config, name) = (self.config.clone(), self.name.clone());
-        let (incoming, request) = (incoming.clone(), request.clone());
-        let work = move || agree(&config, &incoming, &request, &look(&config, name)?);
-        blocking::run("adbc-agree", work).await.map_err(|error| self.place(error))
-    }
-
-    async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.stages.bury().await;
-        if self.stages.is_committed(token) || self.stages.held(token).is_some() {
-            return Ok(());
-        }
-        let (detail, config, schema) = (detail(agreement)?, self.config.clone(), Arc::clone(&agreement.target));
-        let begin = blocking::run("adbc-begin", move || Load::begin(&config, &detail, &schema));
-        let load = begin.await.map_err(|error| self.place(error))?;
-        let interrupt = load.interrupt();
-        let worker = Worker::start("adbc-write", Some(load))?;
-        let ended = worker.ended();
-        let held = Arc::new(Held { worker, interrupt });
-        self.stages.all().insert(token.clone(), State::Open(Arc::downgrade(&held), ended));
-        self.own().insert(token.clone(), held);
-        Ok(())
-    }
-
-    async fn writer(&self, _agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let Some(held) = self.stages.held(&attempt.token) else {
-            let message = "the connection of this run is not open in this process";
-            return Err(self.place(Error::new(ErrorKind::Internal, message)));
-        };
-        let (id, task) = (attempt.id.clone(), attempt.task);
-        held.on_load(move |load| load.open(&id, task)).await.map_err(|error| self.place(error))?;
-        Ok(Box::new(AdbcWriter { config: self.config.clone(), held, attempt: attempt.clone(), bytes: 0 }))
-    }
-
-    async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
-        let there = self.stages.is_committed(token)
-            || self.stages.held(token).is_none() && !logged.is_empty() && self.arrived(agreement, logged).await?;
-        Ok(if there { Progress::Committed } else { Progress::Kept(Vec::new()) })
-    }
-
-    async fn verify(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
-        let Some(held) = self.stages.held(token) else { return Ok(Verdict::Unknown) };
-        let sent = receipts.iter().map(|receipt| receipt.rows).sum();
-        held.on_load(move |load| load.verify(sent)).await.map_err(|error| self.place(error))
-    }
-
-    async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.stages.is_committed(token) {
-            return Ok(());
-        }
-        let Some(held) = self.stages.held(token) else {
-            if self.arrived(agreement, receipts).await? {
-                return Ok(());
-            }
-            let message = "the transaction of this run is not open in this process: none of its rows were kept";
-            return Err(self.place(Error::new(ErrorKind::Internal, message)));
-        };
-        let attempts: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
-        held.on_load(move |load| load.commit(&attempts)).await.map_err(|error| self.place(error))?;
-        self.stages.all().insert(token.clone(), State::Committed);
-        self.own().remove(token);
-        held.close().await
-    }
-
-    async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
-            return Ok(());
-        }
-        let own = self.own().remove(token);
-        let mut aborted = Ok(());
-        if let Some(held) = own.or_else(|| self.stages.held(token)) {
-            let abort = held.worker.call(|load| load.take().map_or(Ok(()), |mut load| load.abort()));
-            aborted = blocking::insist(abort, || held.interrupt.interrupt()).await;
-        }
-        self.stages.bury().await;
-        self.stages.all().remove(token);
-        aborted.map_err(|error| self.place(error))
     }
 }
 
 /// What the target is like now.
-fn look(config: &Config, name: Name) -> Result<Target> {
+fn look(config: &Config, name: &Name) -> Result<Target<Columns>> {
     let mut connection = Connection::open(config)?;
-    let table = match catalog::columns(&mut connection, &name)? {
+    let table = match catalog::columns(&mut connection, name)? {
         None => None,
-        Some(columns) => {
+        Some(schema) => {
             let sqlite = config.product == Product::Sqlite;
-            let declared = if sqlite { catalog::declared(&mut connection, &name)? } else { Vec::new() };
-            Some(Table { columns, declared, filled: catalog::is_filled(&mut connection, &name)? })
+            let declared = if sqlite { catalog::declared(&mut connection, name)? } else { Vec::new() };
+            let filled = catalog::is_filled(&mut connection, name)?;
+            Some(Table { columns: Columns { schema, declared }, filled })
         }
     };
     // The last thing asked of this connection.
-    let transactions = match connection.begin() {
-        Ok(()) => Transactions::Had,
-        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Usage) => Transactions::Missing,
-        Err(error) => return Err(error),
-    };
-    Ok(Target { name, table, transactions })
-}
-
-/// The rows of one attempt.
-struct AdbcWriter {
-    config: Config,
-    held: Arc<Held>,
-    attempt: Attempt,
-    bytes: u64,
-}
-
-#[async_trait]
-impl Writer for AdbcWriter {
-    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.bytes += batch_bytes(&batch) as u64;
-        let id = self.attempt.id.clone();
-        let written = self.held.on_load(move |load| load.write(&id, batch)).await;
-        written.map_err(|error| placed(&self.config, error))
-    }
-
-    async fn flush(&mut self, token: &Token) -> Result<Receipt> {
-        if *token != self.attempt.token {
-            return Err(Error::new(ErrorKind::Internal, "the rows of an attempt belong to its own run"));
-        }
-        let id = self.attempt.id.clone();
-        let rows = self.held.on_load(move |load| load.flush(&id)).await;
-        let rows = rows.map_err(|error| placed(&self.config, error))?;
-        Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
-    }
+    let transactions = Transactions::of(connection.begin())?;
+    Ok(Target { name: name.clone(), table, transactions })
 }

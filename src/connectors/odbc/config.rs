@@ -6,10 +6,10 @@
 use serde_json::Value as Json;
 
 use super::driver::Product;
-use crate::bridge::login::uri::decode;
-use crate::bridge::login::{Secret, Surroundings};
+use crate::bridge::login::{Secret, Surroundings, seen};
 use crate::connector::{OptionDoc, option};
-use crate::error::{Error, ErrorKind, Result};
+use crate::driven::settings::{Locator, hide, usage};
+use crate::error::Result;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -32,27 +32,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     ),
 ];
 
-/// Options of drivers, in small letters, that say where they go: these may be seen.
-const PLACES: [&str; 14] = [
-    "driver",
-    "server",
-    "servername",
-    "host",
-    "hostname",
-    "port",
-    "tcp_port",
-    "portnumber",
-    "database",
-    "dbname",
-    "db",
-    "dbq",
-    "schema",
-    "protocol",
-];
-/// Others whose values tell nothing.
-const HARMLESS: [&str; 7] = ["uid", "user", "username", "usedeclarefetch", "fetch", "boolsaschar", "charset"];
-/// Shorter pieces of text would be found everywhere.
-const LEAST_SECRET: usize = 3;
+/// Settings of drivers whose values tell nothing, beside those that say where they go and as whom.
+const HARMLESS: [&str; 4] = ["usedeclarefetch", "fetch", "boolsaschar", "charset"];
 const TEXT_BYTES: usize = 65_536;
 const MOST_TEXT_BYTES: usize = (1 << 30) - 1;
 
@@ -76,34 +57,21 @@ impl Config {
     }
 
     fn parse_in(options: &Json, around: &Surroundings<'_>) -> Result<Self> {
-        let given = options.as_object().ok_or_else(|| usage("the options are no JSON object"))?;
-        if let Some(unknown) = given.keys().find(|key| OPTIONS.iter().all(|option| option.name != key.as_str())) {
-            return Err(usage(format!("odbc has no option {unknown:?}"))
-                .with_hint("options of the driver go behind ? of the locator"));
-        }
-        let url = given.get("url").and_then(Json::as_str).ok_or_else(|| usage("the option url is missing"))?;
-        let rest = url.strip_prefix("odbc:").unwrap_or(url);
-        let (dsn, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let dsn = around.expand(&decode(dsn)?)?;
-        if dsn.contains([';', '=', '@', '{']) || dsn.contains("://") {
+        let locator = Locator::parse(options, ("odbc", OPTIONS), around)?;
+        let dsn = locator.head.clone();
+        if !seen::odbc_source(&dsn) {
             // Not repeated: it may hold a password.
             return Err(usage("what stands before ? is no data source").with_hint(EXAMPLE));
         }
-        let mut settings = in_url(query)?;
-        for (_, value) in &mut settings {
-            *value = around.expand(value)?;
+        let mut settings = locator.settings()?;
+        if settings.names().any(|name| name.contains([';', '{', '}'])) {
+            return Err(usage("the name of a setting behind ? holds a ; or a brace").with_hint("part settings with &"));
         }
-        let mut own = |name: &str| -> Option<String> {
-            let given = given.get(name).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-            let at = settings.iter().position(|(key, _)| key == name);
-            let in_url = at.map(|at| settings.remove(at).1);
-            given.or(in_url).filter(|text| !text.is_empty())
-        };
-        let text_bytes = bytes_of(own("textBytes").as_deref())?;
-        let (text_type, binary_type) = (own("textType"), own("binaryType"));
+        let text_bytes = bytes_of(settings.own("textBytes").as_deref())?;
+        let (text_type, binary_type) = (settings.own("textType"), settings.own("binaryType"));
         let mut config = Self {
             dsn: (!dsn.is_empty()).then_some(dsn),
-            options: settings.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
+            options: settings.of_driver(),
             text_bytes,
             text_type,
             binary_type,
@@ -152,8 +120,8 @@ impl Config {
 
     /// The data source or driver, and the place that it opens, without users, passwords and settings.
     pub(super) fn label(&self) -> String {
-        let is_place = |key: &str| PLACES.contains(&key.to_lowercase().as_str());
-        let places = self.options.iter().filter(|(key, value)| is_place(key) && !value.reveal().contains('@'));
+        let is_shown = |key: &str, value: &Secret| seen::odbc_place(key) && !value.reveal().contains('@');
+        let places = self.options.iter().filter(|(key, value)| is_shown(key, value));
         let pairs: Vec<String> = places.map(|(key, value)| format!("{key}={}", value.reveal())).collect();
         let dsn = self.dsn.as_deref().unwrap_or_default();
         if pairs.is_empty() { format!("odbc:{dsn}") } else { format!("odbc:{dsn}?{}", pairs.join("&")) }
@@ -162,16 +130,11 @@ impl Config {
     /// `text`, which a driver wrote, without what may be a secret of these options.
     pub(super) fn hide(&self, text: &str) -> String {
         let is_shown = |key: &str| {
-            let key = key.to_lowercase();
-            PLACES.contains(&key.as_str()) || HARMLESS.contains(&key.as_str())
+            let is_harmless = || HARMLESS.iter().any(|other| key.eq_ignore_ascii_case(other));
+            seen::odbc_place(key) || seen::odbc_user(key) || is_harmless()
         };
         let secret = self.options.iter().filter(|(key, value)| !is_shown(key) || value.reveal().contains('@'));
-        let mut pieces: Vec<String> =
-            secret.flat_map(|(_, value)| [escaped(value.reveal()), value.reveal().to_owned()]).collect();
-        // The longest first: what is left of it would show otherwise.
-        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
-        let pieces = pieces.into_iter().filter(|piece| piece.len() >= LEAST_SECRET);
-        pieces.fold(text.to_owned(), |text, piece| text.replace(&piece, "***"))
+        hide(text, secret.flat_map(|(_, value)| [escaped(value.reveal()), value.reveal().to_owned()]).collect())
     }
 }
 
@@ -190,31 +153,12 @@ fn bytes_of(given: Option<&str>) -> Result<usize> {
     })
 }
 
-fn in_url(query: &str) -> Result<Vec<(String, String)>> {
-    let pair = |pair: &str| {
-        // Not repeated: it may be a piece of a password.
-        let (name, value) = pair.split_once('=').ok_or_else(|| {
-            usage("a setting behind ? has no value")
-                .with_hint("write ?name=value, and & and % of a value as %26 and %25")
-        })?;
-        let name = decode(name)?;
-        if name.contains([';', '{', '}']) {
-            return Err(usage("the name of a setting behind ? holds a ; or a brace").with_hint("part settings with &"));
-        }
-        Ok((name, decode(value)?))
-    };
-    query.split('&').filter(|text| !text.is_empty()).map(pair).collect()
-}
-
-fn usage(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Usage, message)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn parse(options: &Json) -> Result<Config> {
         let variable = |name: &str| (name == "PW").then(|| "s3;c}ret".to_owned());

@@ -11,6 +11,7 @@ use super::config::Config;
 use super::driver::Product;
 use super::error::failed;
 use super::fetch;
+use crate::driven::name::Quote;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Bytes and rows of a block that is fetched at once. A row that is longer is a block of its own.
@@ -22,8 +23,7 @@ pub(super) struct Connection {
     inner: odbc_api::Connection<'static>,
     config: Config,
     product: Product,
-    /// What stands around names; none where the database has no such thing.
-    quote: Option<char>,
+    quote: Quote,
 }
 
 impl std::fmt::Debug for Connection {
@@ -45,6 +45,7 @@ impl Connection {
             manager.connect_with_connection_string(text.reveal(), ConnectionOptions::default()).map_err(told)?;
         let product = Product::of_database(&inner.database_management_system_name().map_err(told)?);
         let quote = inner.identifier_quote_char().map_err(told)?.filter(|quote| *quote != '\0');
+        let quote = quote.map_or(Quote::None, Quote::Sign);
         Ok(Self { inner, config: config.clone(), product, quote })
     }
 
@@ -52,7 +53,8 @@ impl Connection {
         self.product
     }
 
-    pub(super) fn quote(&self) -> Option<char> {
+    /// What stands around names.
+    pub(super) fn quote(&self) -> Quote {
         self.quote
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::catalog::{self, Name};
+use super::catalog;
 use super::config::Config;
 use super::database::{Connection, driver_of_source};
 use super::driver::Product;
 use super::session::OdbcSession;
 use super::write::{OdbcSink, Stages};
 use crate::bridge::blocking;
+use crate::driven::name::Name;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};

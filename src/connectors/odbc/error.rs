@@ -6,9 +6,12 @@ use arrow_odbc::odbc_api;
 use super::config::Config;
 use super::driver::Product;
 use crate::error::{Error, ErrorKind};
+use crate::sql::message::unquoted;
 
 /// Characters of a driver's text that are shown.
 const MOST_CHARS: usize = 300;
+/// What stands around names and values.
+const MARKS: &[char] = &['"', '\'', '`'];
 
 /// What `failure` of a driver, or of the driver manager, means to the caller.
 pub(super) fn failed(config: &Config, failure: &odbc_api::Error) -> Error {
@@ -42,7 +45,7 @@ fn judged(config: &Config, state: &str, text: &str) -> Error {
     // These name things, others may quote values.
     let names = !matches!(kind, ErrorKind::Value | ErrorKind::Constraint | ErrorKind::Io | ErrorKind::Transient);
     let line = clean(config, text);
-    let error = Error::new(kind, message).with_source(if names { line } else { unquoted(&line) });
+    let error = Error::new(kind, message).with_source(if names { line } else { unquoted(&line, MARKS) });
     match kind {
         ErrorKind::Transient => error.with_hint("another connection writes to the same: try again when it has ended"),
         _ => error,
@@ -120,29 +123,6 @@ fn kind_of(state: &str, text: &str) -> (ErrorKind, &'static str) {
 fn clean(config: &Config, text: &str) -> String {
     let line = text.trim().lines().next().unwrap_or_default().trim_end_matches(';');
     config.hide(line).chars().take(MOST_CHARS).collect()
-}
-
-/// `text` without what stands in it between quotes.
-fn unquoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut open = None;
-    for letter in text.chars() {
-        match open {
-            Some(mark) if letter == mark => {
-                open = None;
-                out.push(letter);
-            }
-            Some(_) => {}
-            None => {
-                out.push(letter);
-                if matches!(letter, '"' | '\'' | '`') {
-                    open = Some(letter);
-                    out.push('…');
-                }
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

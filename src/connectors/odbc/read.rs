@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
-use super::catalog::{self, Name};
 use super::columns::Column;
 use super::database::Connection;
 use super::driver::Product;
 use super::session::Opened;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
+use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::formats::cut::Cutter;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -36,45 +36,6 @@ struct Known {
     product: Product,
 }
 
-/// What is read: a table by its columns, or a query as it was written.
-#[derive(Clone, Debug)]
-enum Origin {
-    Table(Name),
-    Query(String),
-}
-
-impl Origin {
-    fn of(object: &ObjectRef) -> Result<Self> {
-        match object {
-            ObjectRef::Table(typed) => Ok(Self::Table(Name::parse(typed)?)),
-            ObjectRef::Query(sql) => Ok(Self::Query(sql.clone())),
-            ObjectRef::Whole => Err(Error::new(ErrorKind::Usage, "the locator names no table")
-                .with_hint("write 'odbc:DSN#orders', or use --query")),
-        }
-    }
-
-    /// The statement for `columns`; all of them where there are none. Of a query it always gives all.
-    fn sql(&self, columns: Option<&Schema>, quote: Option<char>) -> String {
-        match (self, columns) {
-            (Self::Query(sql), _) => sql.clone(),
-            (Self::Table(name), None) => format!("SELECT * FROM {}", name.quoted(quote)),
-            (Self::Table(name), Some(columns)) => {
-                let names: Vec<String> =
-                    columns.fields().iter().map(|field| catalog::quoted(field.name(), quote)).collect();
-                let list = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
-                format!("SELECT {list} FROM {}", name.quoted(quote))
-            }
-        }
-    }
-
-    fn shown(&self) -> String {
-        match self {
-            Self::Table(name) => name.shown(),
-            Self::Query(_) => "(query)".to_owned(),
-        }
-    }
-}
-
 impl OdbcSource {
     pub(super) fn new(opened: Arc<Opened>, object: ObjectRef) -> Self {
         Self { opened, object, known: OnceCell::new() }
@@ -82,30 +43,18 @@ impl OdbcSource {
 
     async fn known(&self) -> Result<&Known> {
         let look = async || {
-            let from = Origin::of(&self.object).map_err(|error| self.opened.place(error))?;
+            let from = self.opened.origin(&self.object)?;
             let asked = from.clone();
             let work = move |connection: Connection| -> Result<Known> {
                 let columns = connection.columns(&asked.sql(None, connection.quote()))?;
-                Ok(Known { columns: described(&columns)?, product: connection.product() })
+                let fields = columns.into_iter().map(|column| column.field).collect();
+                Ok(Known { columns: described(fields)?, product: connection.product() })
             };
             let known = self.opened.connected("odbc-describe", work).await;
             known.map_err(|error| error.at("table", from.shown()))
         };
         self.known.get_or_try_init(look).await
     }
-}
-
-fn described(columns: &[Column]) -> Result<SchemaRef> {
-    let fields: Vec<Field> = columns.iter().map(|column| column.field.clone()).collect();
-    let twice = fields
-        .iter()
-        .enumerate()
-        .find(|(place, field)| fields[..*place].iter().any(|other| other.name() == field.name()));
-    if let Some((_, field)) = twice {
-        let error = Error::new(ErrorKind::Schema, "two columns have this name").with_hint("name one of them with AS");
-        return Err(error.at("column", field.name()));
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 #[async_trait]
@@ -129,7 +78,7 @@ impl Source for OdbcSource {
     }
 
     async fn read(&self, scan: &Scan, _split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        let from = Origin::of(&self.object).map_err(|error| self.opened.place(error))?;
+        let from = self.opened.origin(&self.object)?;
         let connection = self.opened.connected("odbc-connect", Ok).await?;
         let (opened, scan) = (Arc::clone(&self.opened), scan.clone());
         blocking::stream("odbc-read", move |outlet| {
@@ -173,49 +122,31 @@ fn rows(connection: &Connection, from: &Origin, scan: &Scan, outlet: &Outlet) ->
 
 /// Where each column of `schema` is among those of a result, as what it was described.
 fn places(from: &Origin, given: &[Column], schema: &Schema) -> Result<Vec<usize>> {
-    let place = |(at, field): (usize, &Arc<Field>)| {
-        let found = match from {
-            // As they were asked for, whatever the driver calls them.
-            Origin::Table(_) => (at < given.len()).then_some(at),
-            Origin::Query(_) => given.iter().position(|column| column.field.name() == field.name()),
-        };
-        let found = found.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "there is no such column any more").at("column", field.name())
-        })?;
-        let now = given[found].field.data_type();
-        if now == field.data_type() {
-            return Ok(found);
+    let names: Vec<&str> = given.iter().map(|column| column.field.name().as_str()).collect();
+    let places = from.places(&names, schema)?;
+    for (place, field) in places.iter().zip(schema.fields()) {
+        let now = given[*place].field.data_type();
+        if now != field.data_type() {
+            return Err(changed(now, field.data_type()).at("column", field.name()));
         }
-        let message = format!("the driver reads {now} where it had found {} before", field.data_type());
-        let error = Error::new(ErrorKind::Schema, message).with_hint("cast the column in a --query");
-        Err(error.at("column", field.name()))
-    };
-    schema.fields().iter().enumerate().map(place).collect()
+    }
+    Ok(places)
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::DataType;
+    use arrow::datatypes::{DataType, Field};
 
     use super::super::columns::Form;
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
-    fn columns_are_found_in_a_result() {
-        let column = |name: &str| Column { field: Field::new(name, DataType::Int64, true), form: Form::Whole };
-        let given = [column("A"), column("B")];
-        let schema = |name: &str, data_type: DataType| Schema::new(vec![Field::new(name, data_type, true)]);
-        let b = schema("B", DataType::Int64);
-        let query = Origin::Query("SELECT A, B FROM t".to_owned());
-        assert_eq!(places(&query, &given, &b).unwrap(), [1]);
-        let table = Origin::Table(Name::parse("t").unwrap());
-        assert_eq!(table.sql(Some(&b), Some('"')), r#"SELECT "B" FROM "t""#);
-        assert_eq!(table.sql(Some(&Schema::empty()), Some('`')), "SELECT 1 FROM `t`");
-        assert_eq!(places(&table, &given, &b).unwrap(), [0]);
-        let other = schema("A", DataType::Utf8);
-        assert_eq!(places(&query, &given, &other).unwrap_err().kind(), ErrorKind::Schema);
-        let gone = schema("C", DataType::Int64);
-        assert_eq!(places(&query, &given, &gone).unwrap_err().kind(), ErrorKind::NotFound);
-        assert_eq!(described(&[column("A"), column("A")]).unwrap_err().kind(), ErrorKind::Schema);
+    fn a_column_of_another_type_than_before_is_an_error() {
+        let given = [Column { field: Field::new("A", DataType::Int64, true), form: Form::Whole }];
+        let schema = |data_type: DataType| Schema::new(vec![Field::new("A", data_type, true)]);
+        let query = Origin::Query("SELECT A FROM t".to_owned());
+        assert_eq!(places(&query, &given, &schema(DataType::Int64)).unwrap(), [0]);
+        assert_eq!(places(&query, &given, &schema(DataType::Utf8)).unwrap_err().kind(), ErrorKind::Schema);
     }
 }

@@ -11,6 +11,7 @@ use super::database::Connection;
 use super::endpoint::placed;
 use super::read::OdbcSource;
 use crate::bridge::blocking;
+use crate::driven::origin::Origin;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -25,6 +26,11 @@ pub(super) struct Opened {
 impl Opened {
     pub(super) fn place(&self, error: Error) -> Error {
         placed(&self.config, error)
+    }
+
+    /// What `object` names.
+    pub(super) fn origin(&self, object: &ObjectRef) -> Result<Origin> {
+        Origin::of(object, "odbc:DSN#orders").map_err(|error| self.place(error))
     }
 
     fn check(&self) -> Result<()> {

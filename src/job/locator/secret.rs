@@ -1,6 +1,7 @@
 //! Secrets in locators: variables that stand for them, and the mask that hides them.
 
 use super::{Lookup, percent_decode, usage};
+use crate::bridge::login::seen;
 use crate::error::Result;
 
 /// Keys whose values may be seen. Those of all others are hidden: a misspelt `paswort=…` holds a password, too.
@@ -30,44 +31,8 @@ const SECRET: [&str; 7] = ["password", "passwd", "pass", "pwd", "secret", "token
 
 /// The scheme behind which a driver of ADBC stands, and its options.
 const DRIVERS: &str = "adbc";
-/// Ends of the names of a driver's options that say where it goes: these may be seen, and tell one place from another.
-const PLACES: [&str; 12] = [
-    "host",
-    "port",
-    "username",
-    "user",
-    "account",
-    "db",
-    "database",
-    "schema",
-    "warehouse",
-    "role",
-    "project_id",
-    "dataset_id",
-];
-
 /// The scheme behind which a data source or a driver of ODBC stands, and the driver's options.
 const SOURCES: &str = "odbc";
-/// The options of ODBC drivers that may be seen, in small letters: the others of a driver only it knows.
-const SOURCE_PLACES: [&str; 17] = [
-    "driver",
-    "server",
-    "servername",
-    "host",
-    "hostname",
-    "port",
-    "tcp_port",
-    "portnumber",
-    "database",
-    "dbname",
-    "db",
-    "dbq",
-    "schema",
-    "protocol",
-    "uid",
-    "user",
-    "username",
-];
 
 /// What a hidden value looks like.
 const MASK: &str = "***";
@@ -159,7 +124,7 @@ fn mask_pair(pair: &str) -> String {
 /// A driver and its options, one of which is a URI.
 fn mask_driver(rest: &str) -> String {
     let (driver, query) = split_query(rest);
-    let driver = if driver.contains("://") || driver.contains('@') { MASK } else { driver };
+    let driver = if seen::adbc_driver(driver) { driver } else { MASK };
     let Some(query) = query else { return driver.to_owned() };
     let is_place = |key: &str| ["uri", "path"].contains(&key);
     // An `&` that was not escaped may have parted a password.
@@ -169,7 +134,7 @@ fn mask_driver(rest: &str) -> String {
     }
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
         Some((key, value)) if is_place(key) => format!("{key}={}", mask_place(&percent_decode(value))),
-        Some((key, value)) if PLACES.iter().any(|end| key.ends_with(end)) => format!("{key}={value}"),
+        Some((key, value)) if seen::adbc_place(key) => format!("{key}={value}"),
         _ => mask_pair(pair),
     });
     format!("{driver}?{}", pairs.collect::<Vec<_>>().join("&"))
@@ -179,7 +144,7 @@ fn mask_driver(rest: &str) -> String {
 fn mask_source(rest: &str) -> String {
     let (source, query) = split_query(rest);
     // A connection string stands elsewhere.
-    let source = if source.contains([';', '=', '@', '{']) || source.contains("://") { MASK } else { source };
+    let source = if seen::odbc_source(source) { source } else { MASK };
     let Some(query) = query else { return source.to_owned() };
     // An `&` or `;` that was not escaped may have parted a password.
     let odd =
@@ -188,7 +153,7 @@ fn mask_source(rest: &str) -> String {
         return format!("{source}?{MASK}");
     }
     let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((key, value)) if SOURCE_PLACES.contains(&key.to_ascii_lowercase().as_str()) => format!("{key}={value}"),
+        Some((key, value)) if seen::odbc_place(key) || seen::odbc_user(key) => format!("{key}={value}"),
         Some((key, _)) if is_secret(key) && key.chars().all(|c| c.is_ascii_alphabetic() || c == '_') => {
             format!("{key}={MASK}")
         }

@@ -33,9 +33,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bridge", &["error", "source"]),
     ("formats", &["error", "reject", "schema"]),
     ("sql", &["contract"]),
+    ("driven", &["contract", "sql"]),
     ("flow", &["contract", "formats"]),
     ("job", &["contract"]),
-    ("connectors", &["contract", "formats", "sql"]),
+    ("connectors", &["contract", "formats", "sql", "driven"]),
     ("plan", &["contract", "connectors", "formats", "job", "flow", "sql"]),
     ("run", &["contract", "connectors", "formats", "job", "flow", "sql", "plan"]),
     ("cli", &["contract", "connectors", "formats", "job", "flow", "sql", "plan", "run"]),
@@ -146,7 +147,10 @@ fn a_breach_is_found() {
 #[test]
 fn what_is_allowed_passes() {
     let cases = [
-        ("connectors/a/read.rs", "use crate::{error::Result, formats, sql::ddl};\nuse super::config::Config;"),
+        (
+            "connectors/a/read.rs",
+            "use crate::{driven::name::Name, error::Result, formats, sql::ddl};\nuse super::config::Config;",
+        ),
         ("connectors/a/read.rs", "// use crate::plan;\nconst A: &str = \"crate::plan::x\"; /* println!() */"),
         ("connectors/a/read.rs", "#[cfg(test)]\nmod tests { use crate::plan; fn f() { println!() } }"),
         ("connectors/a/tests.rs", "use crate::plan::read;"),

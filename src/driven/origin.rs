@@ -1,0 +1,113 @@
+//! What is read: a table by its columns, or a query as it was written.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use super::name::{Name, Quote};
+use crate::error::{Error, ErrorKind, Result};
+use crate::object::ObjectRef;
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A table or view.
+    Table(Name),
+    /// A SELECT in the database's own SQL.
+    Query(String),
+}
+
+impl Origin {
+    /// What `object` names; `example` is a whole locator.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) for a locator without a table.
+    pub fn of(object: &ObjectRef, example: &str) -> Result<Self> {
+        match object {
+            ObjectRef::Table(typed) => Ok(Self::Table(Name::parse(typed)?)),
+            ObjectRef::Query(sql) => Ok(Self::Query(sql.clone())),
+            ObjectRef::Whole => Err(Error::new(ErrorKind::Usage, "the locator names no table")
+                .with_hint(format!("write '{example}', or use --query"))),
+        }
+    }
+
+    /// The statement for `columns`; all of them where there are none. Of a query it always gives all.
+    pub fn sql(&self, columns: Option<&Schema>, quote: Quote) -> String {
+        match (self, columns) {
+            (Self::Query(sql), _) => sql.clone(),
+            (Self::Table(name), None) => format!("SELECT * FROM {}", name.quoted(quote)),
+            (Self::Table(name), Some(columns)) => {
+                let names: Vec<String> = columns.fields().iter().map(|field| quote.around(field.name())).collect();
+                let list = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
+                format!("SELECT {list} FROM {}", name.quoted(quote))
+            }
+        }
+    }
+
+    /// For people.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Table(name) => name.shown(),
+            Self::Query(_) => "(query)".to_owned(),
+        }
+    }
+
+    /// The place of each column of `schema` among the columns `given` of its result.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) for one that is not there any more.
+    pub fn places(&self, given: &[&str], schema: &Schema) -> Result<Vec<usize>> {
+        let place = |(at, field): (usize, &Arc<Field>)| {
+            let found = match self {
+                // As they were asked for, whatever the driver calls them.
+                Self::Table(_) => (at < given.len()).then_some(at),
+                Self::Query(_) => given.iter().position(|name| name == field.name()),
+            };
+            found.ok_or_else(|| {
+                Error::new(ErrorKind::NotFound, "there is no such column any more").at("column", field.name())
+            })
+        };
+        schema.fields().iter().enumerate().map(place).collect()
+    }
+}
+
+/// The columns `fields`, of which each has a name of its own.
+///
+/// # Errors
+/// [`Schema`](ErrorKind::Schema) where two have the same.
+pub fn described(fields: Vec<Field>) -> Result<SchemaRef> {
+    let twice = fields
+        .iter()
+        .enumerate()
+        .find(|(place, field)| fields[..*place].iter().any(|other| other.name() == field.name()));
+    if let Some((_, field)) = twice {
+        let error = Error::new(ErrorKind::Schema, "two columns have this name").with_hint("name one of them with AS");
+        return Err(error.at("column", field.name()));
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The error of a column that is of the type `now` and was described as the type `before`.
+pub fn changed(now: &DataType, before: &DataType) -> Error {
+    Error::new(ErrorKind::Schema, format!("the driver reads {now} where it had found {before} before"))
+        .with_hint("cast the column in a --query")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_found_in_a_result() {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let schema = |name: &str| Schema::new(vec![field(name)]);
+        let query = Origin::Query("SELECT A, B FROM t".to_owned());
+        assert_eq!(query.places(&["A", "B"], &schema("B")).unwrap(), [1]);
+        assert_eq!(query.places(&["A", "B"], &schema("C")).unwrap_err().kind(), ErrorKind::NotFound);
+        let table = Origin::Table(Name::parse("t").unwrap());
+        assert_eq!(table.places(&["A", "B"], &schema("B")).unwrap(), [0]);
+        assert_eq!(table.sql(Some(&schema("B")), Quote::DOUBLE), r#"SELECT "B" FROM "t""#);
+        assert_eq!(table.sql(Some(&Schema::empty()), Quote::Sign('`')), "SELECT 1 FROM `t`");
+        assert_eq!(described(vec![field("A"), field("A")]).unwrap_err().kind(), ErrorKind::Schema);
+    }
+}
