@@ -179,6 +179,7 @@ pub(super) fn has_rows() -> Error {
 }
 
 /// Where a column goes.
+#[derive(Clone, Copy)]
 struct Place<'a> {
     name: &'a str,
     sql_type: &'a SqlType,

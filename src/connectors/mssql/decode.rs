@@ -40,7 +40,7 @@ enum Fault {
 pub(super) struct Rows {
     schema: SchemaRef,
     columns: Vec<Column>,
-    rows: usize,
+    count: usize,
     /// What the values hold, about.
     bytes: usize,
     /// Rows of batches before this one.
@@ -74,11 +74,11 @@ impl Rows {
     /// [`Internal`](ErrorKind::Internal) for a type that no column here has.
     pub(super) fn new(schema: &SchemaRef) -> Result<Self> {
         let columns = schema.fields().iter().map(|field| Column::new(field.data_type())).collect::<Result<_>>()?;
-        Ok(Self { schema: Arc::clone(schema), columns, rows: 0, bytes: 0, before: 0 })
+        Ok(Self { schema: Arc::clone(schema), columns, count: 0, bytes: 0, before: 0 })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows
+        self.count
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -108,7 +108,7 @@ impl Rows {
         if taken < self.columns.len() {
             return Err(Error::new(ErrorKind::Schema, "the source has other columns than when it was planned"));
         }
-        self.rows += 1;
+        self.count += 1;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Rows {
             Fault::Large => Error::new(ErrorKind::Value, "a value of more than 1 GiB is not read")
                 .with_hint("leave the column out with --drop"),
         };
-        let row = self.before + self.rows as u64 + 1;
+        let row = self.before + self.count as u64 + 1;
         error.at("column", self.schema.field(place).name()).at("row", row)
     }
 
@@ -139,10 +139,10 @@ impl Rows {
             }
             arrays.push(array);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
         let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
-        self.before += self.rows as u64;
-        (self.rows, self.bytes) = (0, 0);
+        self.before += self.count as u64;
+        (self.count, self.bytes) = (0, 0);
         Ok(batch)
     }
 }

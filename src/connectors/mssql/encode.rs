@@ -291,13 +291,12 @@ fn fits(number: i64, unit: TimeUnit, kind: Kind) -> Result<(), &'static str> {
     if !(first..=last).contains(&day) {
         return Err(BEYOND);
     }
-    let is_kept = match kind {
-        Kind::SmallDateTime => rest % (60 * per_second(unit)) == 0,
+    let is_kept = if kind == Kind::SmallDateTime {
+        rest % (60 * per_second(unit)) == 0
+    } else {
         // The milliseconds that the server shows: every third of them is a step of 1/300 s, rounded.
-        _ => {
-            let step = per_second(unit) / 1000;
-            step > 0 && rest % step == 0 && matches!(rest / step % 10, 0 | 3 | 7) || step == 0
-        }
+        let step = per_second(unit) / 1000;
+        step == 0 || rest % step == 0 && matches!(rest / step % 10, 0 | 3 | 7)
     };
     if is_kept { Ok(()) } else { Err(BETWEEN) }
 }

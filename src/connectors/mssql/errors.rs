@@ -91,7 +91,7 @@ fn kind_of(number: u32) -> ErrorKind {
         }
         701 | 802 | 1101 | 1105 | 8645 | 9002 | 40_544 => ErrorKind::Resource,
         3952 | 40_515 => ErrorKind::Unsupported,
-        823 | 824 | 825 => ErrorKind::Corrupt,
+        823..=825 => ErrorKind::Corrupt,
         _ => ErrorKind::Usage,
     }
 }
