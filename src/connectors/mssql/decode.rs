@@ -368,6 +368,7 @@ mod tests {
         Arc::new(Schema::new(declared.iter().map(field).collect::<Vec<Field>>()))
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "values are written where they are used")]
     fn one(declared: &str, value: ColumnData<'static>) -> Result<String> {
         let mut rows = Rows::new(&schema(&[declared]))?;
         rows.push([&value].into_iter())?;
