@@ -262,7 +262,7 @@ fn a_large_table_is_read_by_its_parts() {
         "insert into whole select * from big settings max_insert_threads = 1, min_insert_block_size_rows = 2000000",
     );
     clickhouse_client(&url, "optimize table whole final");
-    let plan = etl(folder.path(), &["plan", &table(&url, "whole"), &table(&url, "copy"), "--jobs", "4"]);
+    let plan = etl(folder.path(), &["plan", &table(&url, "whole"), "whole.parquet", "--jobs", "4"]);
     assert!(plan.stdout.contains(" splits of 1 parts"), "{}", plan.stdout);
     // Filters go to the server, and a query is read as it is.
     copied(folder.path(), &[&table(&url, "big"), "few.csv", "--where", "id >= 1199990 and k <> 'row 5'"]);

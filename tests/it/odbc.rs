@@ -263,7 +263,7 @@ fn mariadb_both_ways() {
     assert_eq!(rows("made"), rows("t"));
     // A row that does not fit, among others: none of them is there, nor is the table.
     std::fs::write(folder.path().join("odd.csv"), "id,v\n1,1.5\n2,NaN\n").unwrap();
-    let said = refused(folder.path(), &["odd.csv", &format!("{driver}#odd"), "--cast", "v=double"]);
+    let said = refused(folder.path(), &["odd.csv", &format!("{driver}#odd"), "--cast", "v:double"]);
     assert!(said.contains("NaN and infinity have no place in SQL") && said.contains("column v"), "{said}");
     assert_eq!(mariadb_client(&url, "show tables like 'odd'"), "");
     // Zero dates are no dates.
@@ -313,7 +313,7 @@ fn a_value_beyond_the_limit_is_an_error_and_never_cut() {
     sqlite3(&lite, &format!("{} (1, '{hundred}'), (2, 'é')", table("text")));
     for driver in [of_postgres(&pg), of_mariadb(&maria), of_sqlite(&lite)] {
         // At the limit all is there.
-        copied(folder.path(), &[&format!("{driver}&textBytes=100#wordy"), "long.csv"]);
+        copied(folder.path(), &[&format!("{driver}&textBytes=100#wordy"), "long.csv", "--mode", "replace"]);
         let read = std::fs::read_to_string(folder.path().join("long.csv")).unwrap();
         assert_eq!(read, format!("id,t\n1,{hundred}\n2,é\n"), "{driver}");
         let said = refused(folder.path(), &[&format!("{driver}&textBytes=99#wordy"), "cut.csv"]);
@@ -342,7 +342,7 @@ fn numbers_that_a_driver_would_change_are_errors() {
         let said = refused(folder.path(), &[&from, "odd.csv"]);
         assert!(said.contains("what the driver reads is no value of Decimal128(28, 6)"), "{value}: {said}");
     }
-    copied(folder.path(), &[&of_postgres(&url), "n.csv", "--query", "select v::text as v from n"]);
+    copied(folder.path(), &[&of_postgres(&url), "n.csv", "--query", "select v::text as v from n", "--mode", "replace"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("n.csv")).unwrap(), "v\n123456789012345678901234567890\n");
     // A NUL would end the text.
     let query = "select convert(x'610062' using utf8mb4) as t";
@@ -374,7 +374,7 @@ fn what_cannot_be_done_is_refused_before_anything_is_written() {
     assert_eq!(psql(&url, "select * from t"), "1|a");
     std::fs::write(folder.path().join("zoned.csv"), "at\n2024-01-01 00:00:00+00\n").unwrap();
     let said =
-        refused(folder.path(), &["zoned.csv", &format!("{}#zoned", of_postgres(&url)), "--cast", "at=timestamptz"]);
+        refused(folder.path(), &["zoned.csv", &format!("{}#zoned", of_postgres(&url)), "--cast", "at:timestamptz"]);
     assert!(said.contains("no portable column takes values of Timestamp"), "{said}");
 }
 

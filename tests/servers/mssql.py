@@ -127,7 +127,7 @@ class Handler(socketserver.BaseRequestHandler):
         connection.sendall(struct.pack(">BBHHBB", ANSWER, 1, len(message) + 8, 0, 1, 0) + message)
         if has_tls:
             transport = Packets(connection, server.inner)
-        self.reader = _TdsReader(Peer(), transport, 1 << 15)
+        self.reader = _TdsReader(Peer(), transport, 4096)
         self.writer = _TdsWriter(transport, 4096, Peer())
         self.session, self.packet_bytes = Session(server.database), 4096
         while True:
@@ -150,6 +150,8 @@ class Handler(socketserver.BaseRequestHandler):
                 raise ConnectionError(f"a packet of type {kind}")
             self.writer.flush()
             self.writer.bufsize = self.packet_bytes
+            # A value that goes on in the next packet is told by the end of the buffer.
+            self.reader.set_block_size(self.packet_bytes)
 
     def rest(self):
         data = b""

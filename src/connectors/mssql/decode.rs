@@ -270,6 +270,8 @@ fn long(data_type: &DataType, value: &ColumnData<'static>) -> Result<Option<i64>
     match (data_type, value) {
         (DataType::Time64(unit), ColumnData::Time(value)) => Ok(value.map(|time| of_day(time, *unit))),
         (DataType::Timestamp(TimeUnit::Second, None), ColumnData::SmallDateTime(value)) => Ok(value.map(minutes)),
+        // As tiberius tells a NULL of a row that lists its NULLs.
+        (DataType::Timestamp(TimeUnit::Second, None), ColumnData::DateTime(None)) => Ok(None),
         (DataType::Timestamp(TimeUnit::Millisecond, None), ColumnData::DateTime(value)) => Ok(value.map(millis)),
         (DataType::Timestamp(unit, None), ColumnData::DateTime2(value)) => {
             value.map(|value| instant(value, *unit)).transpose()

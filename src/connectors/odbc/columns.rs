@@ -116,6 +116,8 @@ fn of(product: Product, sql: Sql, is_unsigned: bool, most: usize) -> (DataType, 
             Some(data_type) => plain(data_type),
             None => (T::Utf8, Form::Text(PLAIN_BYTES.min(most))),
         },
+        // MariaDB's driver leaves the indicators of bits as they were.
+        (Sql::Bit, _) if matches!(product, Product::MariaDb | Product::MySql) => (T::Boolean, Form::Bytes(1)),
         (Sql::Bit, _) => number(T::Boolean, Form::Bit),
         (Sql::Date, _) => plain(T::Date32),
         (Sql::Time { precision }, _) => plain(T::Time64(unit(precision))),

@@ -30,6 +30,10 @@ fn decoded(column: &Column, values: AnyColumnBufferSlice<'_>, before: u64) -> Re
         Form::Bytes(most) => {
             let bytes = values.as_binary().ok_or_else(other_buffer)?;
             whole(bytes.has_truncated_values(), most)?;
+            if column.field.data_type() == &DataType::Boolean {
+                let is_set = |value: &[u8]| value.iter().any(|byte| *byte != 0);
+                return Ok(Arc::new(bytes.iter().map(|value| value.map(is_set)).collect::<BooleanArray>()));
+            }
             let total = bytes.iter().flatten().map(<[u8]>::len).sum();
             let mut builder = BinaryBuilder::with_capacity(bytes.len(), total);
             for value in bytes.iter() {
