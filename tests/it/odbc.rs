@@ -64,7 +64,8 @@ impl Fixture for Postgres {
     }
 
     fn fields(&self) -> Vec<Field> {
-        generate::fields_without(&["timestamptz", "duration", "interval", "int32_list", "text_list", "json"])
+        // UUIDs go as texts, which Arrow's own cast does not make of them.
+        generate::fields_without(&["timestamptz", "duration", "interval", "int32_list", "text_list", "json", "uuid"])
     }
 
     fn limits(&self) -> Limits {
