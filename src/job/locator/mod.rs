@@ -126,7 +126,14 @@ fn usage(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Usage, message)
 }
 
+/// Schemes of connectors that a default build lacks.
+const IN_FULL: [&str; 4] = ["adbc", "mssql", "odbc", "sqlserver"];
+
 fn unknown(scheme: &str, lookup: &dyn Lookup) -> Error {
+    if IN_FULL.contains(&scheme) {
+        return usage(format!("this build has no connector for '{scheme}:'"))
+            .with_hint("build the program with '--features full'");
+    }
     let schemes = lookup.schemes();
     let hint = match nearest(scheme, &schemes) {
         Some(near) => format!("did you mean '{near}:'? For a file of that name write './{scheme}:…'"),
