@@ -115,7 +115,7 @@ fn mistakes_are_explained() {
     let table = [
         ("", "an empty locator names nothing", "write a path"),
         ("postgers://h/db#t", "there is no connector for 'postgers:'", "did you mean 'postgres:'?"),
-        ("mssql://h/db#t", "this build has no connector for 'mssql:'", "--features full"),
+        ("mssql://h/db#t", "this build has no connector for 'mssql:'", "build the program with"),
         ("oracle://h/db", "there is no connector for 'oracle:'", "there are file, postgres"),
         ("pg://h/db#", "nothing stands after '#'", "name a table there"),
         (
