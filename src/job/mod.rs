@@ -1,7 +1,9 @@
 //! What is to be moved: plain data, free of any dialect, made by the command line or a job file.
 
+pub mod dialect;
 pub mod errors;
 pub mod locator;
+pub mod tree;
 
 use std::collections::BTreeSet;
 use std::fmt;

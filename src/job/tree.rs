@@ -1,0 +1,281 @@
+//! The values of a job file, each with its path and its place in the text, which is what messages name.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use serde_json::{Map, Value as Json};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Line and column in a text, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Line, from 1.
+    pub line: usize,
+    /// Character in the line, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}", self.line, self.column)
+    }
+}
+
+/// A job file as a tree. It keeps which of its values were asked for, so that the others can be named.
+#[derive(Debug)]
+pub struct Tree {
+    root: Json,
+    positions: HashMap<String, Position>,
+    asked: RefCell<BTreeSet<String>>,
+}
+
+impl Tree {
+    /// The tree of `root`, whose values stand in the text where `positions` says, by their dotted paths.
+    pub fn new(root: Json, positions: HashMap<String, Position>) -> Self {
+        Self { root, positions, asked: RefCell::default() }
+    }
+
+    /// The whole file.
+    pub fn root(&self) -> Node<'_> {
+        Node { value: &self.root, path: String::new(), tree: self }
+    }
+
+    /// Where the value at `path` stands. A value that was set by a flag stands nowhere.
+    pub fn position(&self, path: &str) -> Option<Position> {
+        self.positions.get(path).copied()
+    }
+
+    /// The paths of all values that nobody asked for, in order; where nobody asked for a whole object, its path alone.
+    pub fn unasked(&self) -> Vec<String> {
+        let mut paths = Vec::new();
+        self.unasked_below(&self.root, "", &mut paths);
+        paths
+    }
+
+    fn unasked_below(&self, value: &Json, path: &str, paths: &mut Vec<String>) {
+        for (key, child) in children(value) {
+            let path = joined(path, &key);
+            if self.asked.borrow().contains(&path) {
+                self.unasked_below(child, &path, paths);
+            } else {
+                paths.push(path);
+            }
+        }
+    }
+}
+
+/// One value of a job file. NULL is read as if the key were not there, as DataX and FlinkX do.
+#[derive(Clone, Debug)]
+pub struct Node<'a> {
+    value: &'a Json,
+    path: String,
+    tree: &'a Tree,
+}
+
+impl<'a> Node<'a> {
+    /// Its dotted path: `job.content.0.reader.name`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The value as it is. What lies within counts as asked for.
+    pub fn json(&self) -> &'a Json {
+        self.ask_for_all(self.value, &self.path);
+        self.value
+    }
+
+    /// Whether it is a JSON object.
+    pub fn is_object(&self) -> bool {
+        self.value.is_object()
+    }
+
+    /// Whether it is a JSON array.
+    pub fn is_array(&self) -> bool {
+        self.value.is_array()
+    }
+
+    /// The value of `key`, if there is one.
+    pub fn get(&self, key: &str) -> Option<Node<'a>> {
+        let child = self.value.get(key)?;
+        let node = self.child(key, child);
+        (!child.is_null()).then_some(node)
+    }
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where there is none.
+    pub fn need(&self, key: &str) -> Result<Node<'a>> {
+        self.get(key).ok_or_else(|| self.error(format!("the key '{key}' is missing")))
+    }
+
+    /// The keys of an object and their values, in the order of the text.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is no object.
+    pub fn entries(&self) -> Result<Vec<(&'a str, Node<'a>)>> {
+        let object: &'a Map<String, Json> = self.value.as_object().ok_or_else(|| self.wrong("an object"))?;
+        Ok(object.iter().map(|(key, value)| (key.as_str(), self.child(key, value))).collect())
+    }
+
+    /// The elements of an array.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is no array.
+    pub fn elements(&self) -> Result<Vec<Node<'a>>> {
+        let array = self.value.as_array().ok_or_else(|| self.wrong("an array"))?;
+        Ok(array.iter().enumerate().map(|(at, value)| self.child(&at.to_string(), value)).collect())
+    }
+
+    /// The elements of an array, or the one value that stands instead of it.
+    pub fn one_or_more(&self) -> Vec<Node<'a>> {
+        self.elements().unwrap_or_else(|_| vec![self.clone()])
+    }
+
+    /// A string; a number or a boolean as it is written.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is an object or an array.
+    pub fn text(&self) -> Result<String> {
+        match self.value {
+            Json::String(text) => Ok(text.clone()),
+            Json::Number(number) => Ok(number.to_string()),
+            Json::Bool(flag) => Ok(flag.to_string()),
+            _ => Err(self.wrong("a string")),
+        }
+    }
+
+    /// A whole number; also one in a string.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is something else, or beyond 64 bits.
+    pub fn integer(&self) -> Result<i64> {
+        let number = match self.value {
+            Json::Number(number) => number.as_i64(),
+            Json::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number.ok_or_else(|| self.wrong("a whole number"))
+    }
+
+    /// A number; also one in a string.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is something else.
+    pub fn number(&self) -> Result<f64> {
+        let number = match self.value {
+            Json::Number(number) => number.as_f64(),
+            Json::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number.filter(|number| number.is_finite()).ok_or_else(|| self.wrong("a number"))
+    }
+
+    /// True or false; also as a string, in any case.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is something else.
+    pub fn flag(&self) -> Result<bool> {
+        match self.value {
+            Json::Bool(flag) => Ok(*flag),
+            Json::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Json::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            _ => Err(self.wrong("true or false")),
+        }
+    }
+
+    /// An error of this value: names its path, and its place where it has one.
+    pub fn error(&self, message: impl Into<String>) -> Error {
+        let place = self.tree.position(&self.path).map_or(String::new(), |position| format!(" ({position})"));
+        let path = if self.path.is_empty() { "the whole file" } else { &self.path };
+        Error::new(ErrorKind::Usage, message).at("key", format!("{path}{place}"))
+    }
+
+    fn wrong(&self, wanted: &str) -> Error {
+        let found = match self.value {
+            Json::Null => "null",
+            Json::Bool(_) => "true or false",
+            Json::Number(_) => "a number",
+            Json::String(_) => "a string",
+            Json::Array(_) => "an array",
+            Json::Object(_) => "an object",
+        };
+        self.error(format!("{wanted} is wanted here, and this is {found}"))
+    }
+
+    fn child(&self, key: &str, value: &'a Json) -> Self {
+        let path = joined(&self.path, key);
+        self.tree.asked.borrow_mut().insert(path.clone());
+        Node { value, path, tree: self.tree }
+    }
+
+    fn ask_for_all(&self, value: &Json, path: &str) {
+        for (key, child) in children(value) {
+            let path = joined(path, &key);
+            self.ask_for_all(child, &path);
+            self.tree.asked.borrow_mut().insert(path);
+        }
+    }
+}
+
+fn joined(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+fn children(value: &Json) -> Vec<(String, &Json)> {
+    match value {
+        Json::Object(object) => object.iter().map(|(key, value)| (key.clone(), value)).collect(),
+        Json::Array(array) => array.iter().enumerate().map(|(at, value)| (at.to_string(), value)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn tree(root: Json) -> Tree {
+        let position = Position { line: 3, column: 7 };
+        Tree::new(root, HashMap::from([("job.speed".to_owned(), position)]))
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_path_and_its_error_names_it() {
+        let tree = tree(json!({"job": {"speed": "x", "content": [{"name": "a"}]}}));
+        let job = tree.root().need("job").unwrap();
+        let error = job.need("speed").unwrap().integer().unwrap_err().to_string();
+        assert!(error.contains("job.speed (line 3, column 7)"), "{error}");
+        assert!(error.contains("a whole number is wanted here, and this is a string"), "{error}");
+        let content = job.need("content").unwrap().elements().unwrap();
+        assert_eq!(content[0].path(), "job.content.0");
+        assert_eq!(content[0].need("name").unwrap().text().unwrap(), "a");
+        let error = content[0].need("nme").unwrap_err().to_string();
+        assert!(error.contains("job.content.0") && error.contains("the key 'nme' is missing"), "{error}");
+    }
+
+    #[test]
+    fn strings_serve_as_numbers_and_flags_and_null_as_nothing() {
+        let tree = tree(json!({"channel": "2", "rate": "0.5", "header": "True", "none": null, "far": "1e400"}));
+        let root = tree.root();
+        assert_eq!(root.need("channel").unwrap().integer().unwrap(), 2);
+        assert_eq!(root.need("rate").unwrap().number().unwrap().to_string(), "0.5");
+        assert!(root.need("header").unwrap().flag().unwrap());
+        assert!(root.get("none").is_none());
+        assert!(root.need("far").unwrap().number().is_err());
+        assert!(root.need("rate").unwrap().flag().is_err());
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_named() {
+        let tree = tree(json!({"a": {"b": 1, "c": {"d": 2}}, "e": [{"f": 3}, {"f": 4}], "g": {"h": {"i": 5}}}));
+        let root = tree.root();
+        assert_eq!(root.need("a").unwrap().need("b").unwrap().integer().unwrap(), 1);
+        root.need("e").unwrap().elements().unwrap()[0].need("f").unwrap();
+        root.need("g").unwrap().json();
+        assert_eq!(tree.unasked(), ["a.c", "e.1.f"]);
+    }
+}
