@@ -105,6 +105,9 @@ pub(super) struct CopyArgs {
     pub(super) target: String,
     #[command(flatten)]
     pub(super) from: SourceArgs,
+    /// Another source: its rows follow those of SRC, columns by their names; may be repeated
+    #[arg(long, value_name = "SRC", help_heading = "Source")]
+    pub(super) union: Vec<String>,
     /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
     #[arg(long, value_name = "ID", help_heading = "Source")]
     pub(super) snapshot: Option<String>,

@@ -48,7 +48,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
         Err(error) if to_stdout && printer::is_closed_pipe(&error) => return Ok(()),
         Err(error) => return Err(stopped(error, &surroundings)),
     };
-    summary.source = place::source_label(&from, &job.source.object);
+    summary.source = place::sources_label(&from, &job);
     for (target, endpoint) in summary.targets.iter_mut().zip(&to) {
         target.target = run::label(endpoint, &target.target);
     }

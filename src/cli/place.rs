@@ -10,8 +10,8 @@ use crate::connectors::{self, CONNECTORS};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::extension::{self, Format};
-use crate::job::Place;
 use crate::job::locator::{self, FILE, Locator, Lookup};
+use crate::job::{Job, Place};
 
 /// Connectors whose endpoint itself names what is meant: they need no `#object`.
 const WHOLE: [&str; 2] = [FILE, "stream"];
@@ -76,6 +76,11 @@ pub(super) fn source(text: &str, args: &SourceArgs) -> Result<Side> {
     Ok(Side { locator, object })
 }
 
+/// A further place to read: all that is said of it stands in its locator.
+pub(super) fn union(text: &str) -> Result<Place> {
+    place(&source(text, &SourceArgs::default())?, Map::new())
+}
+
 /// The place to write. Without a table of its own it takes the source's name.
 pub(super) fn target(text: &str, into: Option<&str>, source: &Side) -> Result<Side> {
     let locator = locator::parse(text, &Machine)?;
@@ -112,6 +117,11 @@ fn table(locator: &Locator, flag: &str, named: Option<&str>) -> Result<Option<St
             Ok(object.or(named).map(str::to_owned))
         }
     }
+}
+
+/// What `job` reads, for people. `endpoint` is the label of where it lies.
+pub(super) fn sources_label(endpoint: &str, job: &Job) -> String {
+    if job.union.is_empty() { source_label(endpoint, &job.source.object) } else { endpoint.to_owned() }
 }
 
 /// The source with the object that is read from it, for people.

@@ -16,7 +16,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let from = between.source.label();
     let to: Vec<String> = between.targets().map(|target| target.label()).collect();
     let mut report = Interrupt::listen()?.or_stop(run::plan(&job, between)).await?;
-    report.source = place::source_label(&from, &job.source.object);
+    report.source = place::sources_label(&from, &job);
     for (target, endpoint) in std::iter::once(&mut report.target).chain(&mut report.also).zip(&to) {
         target.label = run::label(endpoint, &target.label);
     }

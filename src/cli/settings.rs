@@ -64,6 +64,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     let (source, target, also) = place::copy_places((&source, &targets), (&args.files, &args.to_files))?;
     let job = Job {
         source,
+        union: args.union.iter().map(|text| place::union(text).at("option", || "--union")).collect::<Result<_>>()?,
         snapshot: args.snapshot.clone().map(SnapshotId),
         cut: if args.allow_mixed_snapshot { Cut::ByKey } else { Cut::Fastest },
         target,

@@ -52,6 +52,9 @@ pub mod transforms {}
 #[doc = include_str!("modes-and-commit.md")]
 pub mod modes_and_commit {}
 
+#[doc = include_str!("several-sources.md")]
+pub mod several_sources {}
+
 #[doc = include_str!("several-targets.md")]
 pub mod several_targets {}
 

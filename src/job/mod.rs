@@ -24,6 +24,9 @@ pub use errors::{ErrorPolicy, MaxErrors, OnError};
 pub struct Job {
     /// Where rows come from.
     pub source: Place,
+    /// Where more of them come from: with those of `source` they are read as one, columns by their names.
+    #[serde(default)]
+    pub union: Vec<Place>,
     /// The point in time of the source, where somebody else holds it open.
     #[serde(default)]
     pub snapshot: Option<SnapshotId>,
@@ -70,6 +73,7 @@ impl Job {
     pub fn new(source: Place, target: Place) -> Self {
         Self {
             source,
+            union: Vec::new(),
             snapshot: None,
             cut: Cut::default(),
             target,
@@ -87,6 +91,11 @@ impl Job {
             errors: ErrorPolicy::default(),
             limits: Limits::default(),
         }
+    }
+
+    /// All sources, in the order in which they are read.
+    pub fn sources(&self) -> impl Iterator<Item = &Place> + Clone {
+        std::iter::once(&self.source).chain(&self.union)
     }
 
     /// All targets. The place of one among them is the number of its sink.
