@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::array::RecordBatch;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::blocking::{Ended, Worker, insist};
+use super::blocking::{Ended, Outlet, Worker, insist};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Stops the statement that a connection runs, from another thread; with nothing under way it does nothing.
@@ -103,6 +106,26 @@ impl<C> Lease<C> {
     /// The thread of the connection to read on.
     pub fn worker(&self) -> &Worker<C> {
         &self.reader.as_ref().expect("a lease holds its reader until it is dropped").worker
+    }
+}
+
+impl<C: Send + 'static> Lease<C> {
+    /// Runs `read` on the reader; what it puts into its outlet is the stream. Dropping the stream ends it, and gives the reader
+    /// back.
+    ///
+    /// # Errors
+    /// Those of [`Worker::stream`].
+    pub async fn stream<F>(self, read: F) -> Result<BoxStream<'static, Result<RecordBatch>>>
+    where
+        F: FnOnce(&mut C, &Outlet) -> Result<()> + Send + 'static,
+    {
+        let batches = self.worker().stream(read).await?;
+        Ok(batches
+            .map(move |batch| {
+                let _held = &self;
+                batch
+            })
+            .boxed())
     }
 }
 
