@@ -10,11 +10,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, SchemaRef};
 
+use super::catalog::Name;
 use super::config::{Config, LIBRARY};
 use super::error::failed;
-use crate::bridge::adbc::{self, Interrupt, Rows};
+use crate::bridge::adbc::{self, Fill, Interrupt, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
 
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
@@ -225,8 +226,10 @@ impl Connection {
         self.connection.query(sql).map_err(failed)
     }
 
-    pub(super) fn ingest(&mut self, table: (&str, &str), batch: RecordBatch) -> Result<()> {
-        self.connection.ingest(table, batch).map_err(failed)
+    /// Adds all rows of `batches`, which have the columns `schema`, to `table` by one statement.
+    pub(super) fn fill(&mut self, table: &Name, (schema, batches): (SchemaRef, Vec<RecordBatch>)) -> Result<()> {
+        let place = Place { catalog: None, schema: Some(&table.schema), table: &table.table };
+        self.connection.fill(&place, Fill::Append, (schema, batches)).map_err(failed)
     }
 
     /// The rows of `sql`, all of whose columns are texts.

@@ -81,7 +81,7 @@ impl Load {
         let (batch, refused) = exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))?;
         if batch.num_rows() > 0 {
             let rows = batch.num_rows() as u64;
-            self.connection.ingest((&self.stage.schema, &self.stage.table), batch)?;
+            self.connection.fill(&self.stage, (Arc::clone(&self.schema), vec![batch]))?;
             self.rows += rows;
         }
         Ok(refused)
