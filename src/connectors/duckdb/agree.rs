@@ -71,6 +71,7 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     let (mut agreement, mut detail) = agreed.map_err(|error| error.at("table", target.name()))?;
     detail.advance.clone_from(&request.advance);
     detail.refusals = request.refusals;
+    detail.memory_bytes = request.memory_bytes;
     agreement.refusals = request.refusals;
     if request.visible == Visible::PerTask {
         agreement.notes.push("all rows are seen at once, at the end: this target knows no other way".to_owned());
@@ -188,6 +189,7 @@ fn detail(draft: &Draft, name: &Name, (before, merging): (Before, Option<Merging
         types: draft.types.iter().map(Kind::sql).collect(),
         not_null: draft.fields.iter().map(|field| !field.is_nullable()).collect(),
         refusals: Refusals::Fail,
+        memory_bytes: 0,
     }
 }
 

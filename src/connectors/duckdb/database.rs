@@ -146,6 +146,9 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
         let message = format!("this library is DuckDB {version}, and {major}.{minor} is the first that is understood");
         return Err(Error::new(ErrorKind::Unsupported, message).with_hint(LIBRARY.advice));
     }
+    // Each group of rows is written when it is whole, while others are filled: else that is left to the commits, which wait for
+    // each other, and takes more memory. Versions that gather no groups do not know the setting.
+    let _ = connection.execute("SET write_buffer_row_group_count = 1");
     Ok(instance)
 }
 

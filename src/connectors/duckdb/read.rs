@@ -27,7 +27,7 @@ use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
-const GROUP_ROWS: u64 = 122_880;
+pub(super) const GROUP_ROWS: u64 = 122_880;
 const MOST_SPLITS: u64 = 10_000;
 /// Rows by which the width of a row is judged.
 const SAMPLE_ROWS: usize = 2000;
