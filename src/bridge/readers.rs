@@ -168,7 +168,9 @@ mod tests {
             let lease = readers.lease().await.unwrap();
             assert_eq!(lease.worker().call(|connection| Ok(*connection)).await.unwrap(), 7);
         }
-        assert_eq!((readers.count(), told.load(Ordering::SeqCst)), (1, 2));
+        let batches = readers.lease().await.unwrap().stream(|_, _| Ok(())).await.unwrap();
+        assert_eq!(batches.count().await, 0);
+        assert_eq!((readers.count(), told.load(Ordering::SeqCst)), (1, 3));
         readers.check().unwrap();
         readers.release().await;
         assert!(readers.check().is_err() && readers.lease().await.is_err());
