@@ -136,14 +136,8 @@ impl Load {
             return Ok(());
         }
         self.sent_rows += self.held_rows;
-        let batches = self.taken();
-        self.connection.fill(&self.stage, batches)
-    }
-
-    /// What is held, which is nothing then.
-    fn taken(&mut self) -> (SchemaRef, Vec<RecordBatch>) {
-        (self.held_rows, self.held_bytes) = (0, 0);
-        (Arc::clone(&self.schema), std::mem::take(&mut self.held))
+        let stage = self.stage.clone();
+        self.send(&stage)
     }
 
     /// Sends what is held: beside the stage where it comes after whole groups.
@@ -152,12 +146,17 @@ impl Load {
         // What is brought from there by one transaction, and is less than a group, DuckDB holds in memory.
         let is_wide = self.held_bytes * SENT_ROWS > self.held_rows * SENT_BYTES;
         match self.rest.clone() {
-            Some(rest) if after_whole && !is_wide && !self.held.is_empty() => {
-                let batches = self.taken();
-                self.connection.fill(&rest, batches)
-            }
+            Some(rest) if after_whole && !is_wide && !self.held.is_empty() => self.send(&rest),
             _ => self.send_to_stage(),
         }
+    }
+
+    fn send(&mut self, table: &Name) -> Result<()> {
+        (self.held_rows, self.held_bytes) = (0, 0);
+        let batches = std::mem::take(&mut self.held);
+        self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
+        // Where there was no memory for the rows, the bulk path says that all are there. The transaction knows better.
+        self.connection.number("SELECT 1::BIGINT").map(drop)
     }
 
     /// The columns as DuckDB takes them; else the first value that it would not keep, and its column.
