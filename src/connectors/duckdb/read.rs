@@ -6,7 +6,6 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
-use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -28,7 +27,7 @@ use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
-const GROUP_ROWS: u64 = 122_880;
+pub(super) const GROUP_ROWS: u64 = 122_880;
 const MOST_SPLITS: u64 = 10_000;
 /// Rows by which the width of a row is judged.
 const SAMPLE_ROWS: usize = 2000;
@@ -161,19 +160,11 @@ impl Source for DuckdbSource {
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
         let lease = self.pool.lease().await?;
         let pool = Arc::clone(&self.pool);
-        let stream = lease
-            .worker()
+        lease
             .stream(move |connection, outlet| {
                 select.pour(connection, cutter, outlet).map_err(|error| pool.place(error))
             })
-            .await?;
-        // The reader goes back when the stream is dropped.
-        Ok(stream
-            .map(move |batch| {
-                let _held = &lease;
-                batch
-            })
-            .boxed())
+            .await
     }
 }
 

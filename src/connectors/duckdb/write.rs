@@ -153,6 +153,7 @@ impl Sink for DuckdbSink {
             if !stage::exists(connection, &stage)? {
                 return Ok(Progress::Kept(Vec::new()));
             }
+            stage::gather(connection, &detail, &token)?;
             let counts = stage::counts(connection, &stage)?;
             let held = |receipt: &Receipt| {
                 let found = counts.iter().find(|(attempt, _)| *attempt == receipt.attempt);
@@ -208,7 +209,12 @@ impl Sink for DuckdbSink {
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
         let commit = move |connection: &mut Connection| {
-            connection.with_all_threads(|connection| stage::commit(connection, &detail, (&of, &receipts)))
+            connection.with_all_threads(|connection| {
+                let merged = stage::commit(connection, &detail, (&of, &receipts))?;
+                // Now by all processors; when it closes, by one. It is left to that where somebody else is at work.
+                let _ = connection.execute("CHECKPOINT");
+                Ok(merged)
+            })
         };
         let merged = self.connected("duckdb-commit", commit).await?;
         self.stages.all().insert(token.clone(), Committed { marked: true, merged });

@@ -46,6 +46,7 @@ mod steps;
 mod target;
 mod tls;
 mod typemap;
+mod typename;
 mod types;
 mod write;
 

@@ -6,7 +6,6 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
-use futures::StreamExt as _;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -120,17 +119,7 @@ impl Source for SqliteSource {
         let select = Select::new(&described, scan, &detail.range, self.pool.is_utf8)?;
         let lease = self.pool.lease().await?;
         let pool = Arc::clone(&self.pool);
-        let stream = lease
-            .worker()
-            .stream(move |connection, outlet| select.pour(connection, outlet).map_err(|error| pool.place(error)))
-            .await?;
-        // The reader goes back when the stream is dropped.
-        Ok(stream
-            .map(move |batch| {
-                let _held = &lease;
-                batch
-            })
-            .boxed())
+        lease.stream(move |connection, outlet| select.pour(connection, outlet).map_err(|error| pool.place(error))).await
     }
 }
 
