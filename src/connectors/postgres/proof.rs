@@ -110,10 +110,11 @@ pub(super) fn proofs_of_raw(
         .enumerate()
         .map(|(position, ((column, way), field))| {
             let fields = indexed.column(position);
-            let digest = way.digest().map(|digest| digest.of_fields(column, fields)).transpose()?;
             // A number that is none has no place among integers, and neither has the sum.
-            let counted = match numbers(column, field, fields) {
-                Some(array) => sums::counted(&array),
+            let numbers = numbers(column, field, fields);
+            let digest = way.digest().map(|digest| digest.of_fields(column, fields, numbers.as_ref())).transpose()?;
+            let counted = match &numbers {
+                Some(array) => sums::counted(array),
                 None => counted(fields),
             };
             Ok(ColumnProof { digest, ..counted })

@@ -17,7 +17,15 @@ const ROW_HEADER: usize = 12;
 /// Bytes of a jsonb before its text.
 const JSONB_VERSION: usize = 1;
 
-const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let (digits, mut pairs, mut byte) = (b"0123456789abcdef", [[0; 2]; 256], 0);
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// What a text says of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,23 +107,24 @@ fn wire(layout: &Layout, target_type: &str, name: &str) -> String {
 
 impl Form {
     /// Appends what it says of a value of which these are the wire bytes; none where they do not tell.
-    pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut String) -> Option<()> {
+    pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match (self, layout) {
             (Self::Wire, _) => {
                 for byte in wire {
-                    out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                    out.extend_from_slice(&HEX[usize::from(*byte)]);
                 }
             }
             (Self::Number, _) => {
                 let mut digits = Vec::new();
                 numeric_text(wire, &mut digits).then_some(())?;
-                out.push_str(&self.canonical(std::str::from_utf8(&digits).ok()?));
+                out.extend_from_slice(self.canonical(std::str::from_utf8(&digits).ok()?).as_bytes());
             }
             (Self::Trimmed, _) | (Self::Text, Layout::Text) => {
-                out.push_str(&self.canonical(std::str::from_utf8(wire).ok()?));
+                out.extend_from_slice(self.canonical(std::str::from_utf8(wire).ok()?).as_bytes());
             }
             (Self::Json | Self::Text, Layout::Jsonb) => {
-                out.push_str(&self.canonical(std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?));
+                let text = std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?;
+                out.extend_from_slice(self.canonical(text).as_bytes());
             }
             (Self::Json | Self::Text, _) => return None,
         }
