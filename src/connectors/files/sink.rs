@@ -26,6 +26,7 @@ use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain};
 use crate::proof::{ColumnProof, Verdict};
 use crate::reject::Refusals;
+use crate::shape::counted;
 use crate::sink::{
     Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
 };
@@ -214,8 +215,8 @@ fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
     }
     if !replaced.is_empty() {
         let bytes: u64 = replaced.iter().map(|file| fs::metadata(&file.now).map_or(0, |metadata| metadata.len())).sum();
-        let files = if replaced.len() == 1 { "file" } else { "files" };
-        notes.push(format!("{} {files} of the folder, {bytes} bytes, replaced at commit", replaced.len()));
+        let files = counted(replaced.len(), "file");
+        notes.push(format!("{files} of the folder, {bytes} bytes, replaced at commit"));
     }
     notes
 }
