@@ -18,14 +18,13 @@ use crate::plan::context::Ends;
 use crate::plan::settle::{Pending, Unsettled};
 use crate::plan::trail::{Origin, Written};
 use crate::plan::write::WriteTarget;
-use crate::proof::{ColumnProof, Verify, total};
+use crate::proof::{ColumnProof, Prover, Verify, total};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, Receipt, Sink, Writer};
+use crate::sink::{Receipt, Writer};
 
 /// One target of one attempt of a task.
 pub(super) struct Outlet<'a> {
     target: &'a WriteTarget,
-    sink: Arc<dyn Sink>,
     writer: Box<dyn Writer>,
     /// None where frames pass as they are.
     aligner: Option<Arc<Aligner>>,
@@ -40,9 +39,9 @@ pub(super) struct Outlet<'a> {
     proof: Option<Proof>,
 }
 
-/// What the receipt will say of the columns, under an agreement that other threads share.
+/// What the receipt will say of the columns, and who finds it on other threads.
 struct Proof {
-    agreement: Arc<Agreement>,
+    prover: Arc<Prover>,
     columns: Vec<ColumnProof>,
 }
 
@@ -69,9 +68,13 @@ impl<'a> Outlet<'a> {
         // Of rows that are left out after they were written, too, the place must be known.
         let left_out = target.agreement.refusals == Refusals::LeftOut;
         let written = if left_out { Written::complete() } else { Written::default() };
+        let proof = || {
+            let prover = sink.prover(&target.agreement).map_err(|error| of_target(target, error))?;
+            let columns = vec![ColumnProof::default(); target.agreement.target.fields().len()];
+            Ok::<_, Error>(Proof { prover: Arc::new(prover), columns })
+        };
         Ok(Self {
             target,
-            sink,
             writer,
             aligner: None,
             written,
@@ -79,10 +82,7 @@ impl<'a> Outlet<'a> {
             refused: 0,
             lost: 0,
             unsettled: None,
-            proof: (verify >= Verify::Checksum).then(|| Proof {
-                agreement: Arc::new(target.agreement.clone()),
-                columns: vec![ColumnProof::default(); target.agreement.target.fields().len()],
-            }),
+            proof: (verify >= Verify::Checksum).then(proof).transpose()?,
         })
     }
 
@@ -134,17 +134,17 @@ impl<'a> Outlet<'a> {
     }
 
     async fn sum_up(&mut self, rows: RecordBatch) -> Result<()> {
-        self.add_proofs(move |sink, agreement| sink.proofs(agreement, &rows)).await
+        self.add_proofs(move |prover| prover.of(&rows)).await
     }
 
     /// Adds to the proof, where there is one, what `proofs` finds on the processor pool.
     async fn add_proofs(
         &mut self,
-        proofs: impl FnOnce(&dyn Sink, &Agreement) -> Result<Vec<ColumnProof>> + Send + 'static,
+        proofs: impl FnOnce(&Prover) -> Result<Vec<ColumnProof>> + Send + 'static,
     ) -> Result<()> {
         let Some(proof) = &mut self.proof else { return Ok(()) };
-        let (sink, agreement) = (Arc::clone(&self.sink), Arc::clone(&proof.agreement));
-        let more = cpu::run(move || proofs(&*sink, &agreement)).await?;
+        let prover = Arc::clone(&proof.prover);
+        let more = cpu::run(move || proofs(&prover)).await?;
         let more = more.map_err(|error| of_target(self.target, error))?;
         proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
         Ok(())
@@ -171,7 +171,7 @@ impl<'a> Outlet<'a> {
     /// Hands the next frame to the writer.
     pub(super) async fn write_raw(&mut self, bytes: Bytes, count: u64, origin: Option<Origin>) -> Result<()> {
         let sent = bytes.clone();
-        self.add_proofs(move |sink, agreement| sink.proofs_of_raw(agreement, &sent, count)).await?;
+        self.add_proofs(move |prover| prover.of_raw(&sent, count)).await?;
         self.written.add(count, origin);
         self.writer.write_raw(bytes, count).await.map_err(|error| self.of_row(error))?;
         self.rows += count;

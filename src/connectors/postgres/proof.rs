@@ -9,8 +9,10 @@ mod back;
 mod digest;
 mod form;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use bytes::Bytes;
 
 use super::agree::Detail;
@@ -25,7 +27,7 @@ use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
 use crate::proof::hash::hash;
-use crate::proof::{ColumnProof, Integers, Verdict, sums, total};
+use crate::proof::{ColumnProof, Integers, Prover, Verdict, sums, total};
 use crate::sink::{Agreement, Receipt};
 
 use self::digest::Digest;
@@ -86,40 +88,51 @@ pub(super) fn way(agreement: &Agreement, detail: &Detail) -> Option<String> {
     Some(way)
 }
 
-/// What `batch` adds to the columns of a receipt.
-pub(super) fn proofs(agreement: &Agreement, detail: &Detail, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-    ways(agreement, detail)
-        .zip(batch.columns())
-        .map(|((column, way), array)| {
-            let digest = way.digest().map(|digest| digest.of(column, array)).transpose()?;
-            Ok(ColumnProof { digest, ..sums::counted(array) })
-        })
-        .collect()
+/// What finds sums and digests of what is sent.
+pub(super) fn prover(agreement: &Agreement, detail: Detail) -> Prover {
+    let digests = ways(agreement, &detail).map(|(_, way)| way.digest()).collect();
+    let sent = Arc::new(Sent { target: Arc::clone(&agreement.target), digests, columns: detail.columns });
+    let raw = Arc::clone(&sent);
+    Prover::new(move |batch| sent.proofs(batch)).with_raw(move |bytes, rows| raw.proofs_of_raw(bytes, rows))
 }
 
-/// The same of raw frames: of the bytes that came from the source.
-pub(super) fn proofs_of_raw(
-    agreement: &Agreement,
-    detail: &Detail,
-    (bytes, rows): (&Bytes, u64),
-) -> Result<Vec<ColumnProof>> {
-    let chunk = Chunk { bytes: bytes.clone(), rows: rows as usize, first_row: 0 };
-    let indexed = chunk.index(detail.columns.len())?;
-    ways(agreement, detail)
-        .zip(agreement.target.fields())
-        .enumerate()
-        .map(|(position, ((column, way), field))| {
+/// The columns that are sent.
+struct Sent {
+    target: SchemaRef,
+    columns: Vec<Column>,
+    /// What of each is hashed.
+    digests: Vec<Option<Digest>>,
+}
+
+impl Sent {
+    /// What `batch` adds to the columns of a receipt.
+    fn proofs(&self, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        let columns = self.columns.iter().zip(&self.digests).zip(batch.columns());
+        let proof = |((column, digest), array): ((&Column, &Option<Digest>), &ArrayRef)| {
+            let digest = digest.map(|digest| digest.of(column, array)).transpose()?;
+            Ok(ColumnProof { digest, ..sums::counted(array) })
+        };
+        columns.map(proof).collect()
+    }
+
+    /// The same of raw frames: of the bytes that came from the source.
+    fn proofs_of_raw(&self, bytes: &Bytes, rows: u64) -> Result<Vec<ColumnProof>> {
+        let chunk = Chunk { bytes: bytes.clone(), rows: rows as usize, first_row: 0 };
+        let indexed = chunk.index(self.columns.len())?;
+        let columns = self.columns.iter().zip(&self.digests).zip(self.target.fields()).enumerate();
+        let proof = |(position, ((column, digest), field)): (usize, ((&Column, &Option<Digest>), &FieldRef))| {
             let fields = indexed.column(position);
             // A number that is none has no place among integers, and neither has the sum.
             let numbers = numbers(column, field, fields);
-            let digest = way.digest().map(|digest| digest.of_fields(column, fields, numbers.as_ref())).transpose()?;
+            let digest = digest.map(|digest| digest.of_fields(column, fields, numbers.as_ref())).transpose()?;
             let counted = match &numbers {
                 Some(array) => sums::counted(array),
                 None => counted(fields),
             };
             Ok(ColumnProof { digest, ..counted })
-        })
-        .collect()
+        };
+        columns.map(proof).collect()
+    }
 }
 
 /// Whether raw frames tell as much of each column as batches do.
@@ -128,7 +141,7 @@ pub(super) fn is_told_by_raw(agreement: &Agreement, detail: &Detail) -> bool {
 }
 
 /// The values of a column of whole numbers; none of other types, and where one is infinite or none.
-fn numbers(column: &Column, field: &Field, fields: Fields<'_>) -> Option<arrow::array::ArrayRef> {
+fn numbers(column: &Column, field: &Field, fields: Fields<'_>) -> Option<ArrayRef> {
     let read = match (&column.layout, field.data_type()) {
         (Layout::Bool, DataType::Boolean) => Read::Bool,
         (Layout::Int2, DataType::Int16) => Read::Int2,
