@@ -165,6 +165,11 @@ impl Digest {
         }
     }
 
+    /// Whether it is of a text that the server writes anew: it is known here how, and what is read back decides all the same.
+    pub(super) fn is_spelled(self) -> bool {
+        self == Self::Text(Form::Json)
+    }
+
     /// Whether the hash of a value can be told from its wire form.
     pub(super) fn is_of_wire(self, layout: &Layout) -> bool {
         self != Self::Text(Form::Text) || matches!(layout, Layout::Text | Layout::Jsonb)
