@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -97,6 +97,9 @@ fn text(position: usize, values: Fields<'_>, row: usize, field: &Field, decoder:
     let Ok(array) = decoder.array(position, Fields::new(values.bytes, &[span])) else {
         return decoder.text(position, value);
     };
+    if array.is_null(0) {
+        return None;
+    }
     let mut text = Vec::new();
     (print::column(array.as_ref(), field)?.print)(0, &mut text);
     String::from_utf8(text).ok()
