@@ -59,7 +59,7 @@ pub fn digest_of<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, mut hashed: i
         |from: usize, to: usize| values[from..to].iter().fold(0_u64, |all, value| all.wrapping_add(hashed(*value)));
     match array.nulls().filter(|nulls| nulls.null_count() > 0) {
         None => run(0, values.len()),
-        Some(nulls) => nulls.valid_slices().fold(0, |all, (from, to)| all.wrapping_add(run(from, to))),
+        Some(nulls) => nulls.valid_slices().fold(0_u64, |all, (from, to)| all.wrapping_add(run(from, to))),
     }
 }
 

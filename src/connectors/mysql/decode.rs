@@ -377,10 +377,11 @@ impl Moment {
 fn clock(micros: i64, digits: u8) -> String {
     let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
     let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match digits {
-        0 => clock,
-        digits => format!("{clock}.{}", &format!("{micros:06}")[..usize::from(digits.min(6))]),
+    if digits == 0 {
+        return clock;
     }
+    let fraction = format!("{micros:06}");
+    format!("{clock}.{}", &fraction[..usize::from(digits.min(6))])
 }
 
 /// Microseconds of a time: a sign, days, hours, minutes, seconds and microseconds in 0, 8 or 12 bytes.
