@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here; `settings` turns it into a job before any work begins.
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -12,6 +13,8 @@ use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
+use super::types;
+use crate::connector::Connector;
 
 const LOCATORS: &str = "\
 Locators:
@@ -317,9 +320,9 @@ pub(super) struct SchemaArgs {
     /// Place to look at
     #[arg(value_name = "SRC")]
     pub(super) source: String,
-    /// Show it as CREATE TABLE of postgres or sqlite, or as an arrow schema
-    #[arg(long = "as", value_enum, value_name = "DIALECT", hide_possible_values = true)]
-    pub(super) dialect: Option<Dialect>,
+    /// Show it as CREATE TABLE of a database (postgres, mysql, sqlite, duckdb, clickhouse, …), or as an arrow schema
+    #[arg(long = "as", value_name = "DIALECT", value_parser = dialects(), hide_possible_values = true)]
+    pub(super) dialect: Option<String>,
     #[command(flatten)]
     pub(super) from: SourceArgs,
     #[command(flatten)]
@@ -461,14 +464,14 @@ pub(super) enum Output {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Dialect {
-    /// CREATE TABLE of PostgreSQL
-    Postgres,
-    /// CREATE TABLE of SQLite
-    Sqlite,
-    /// Arrow schema
-    Arrow,
+/// The dialect of `etl schema --as` that is no database.
+pub(super) const ARROW: &str = "arrow";
+
+/// What `etl schema --as` takes: the databases of this build, and [`ARROW`].
+fn dialects() -> PossibleValuesParser {
+    let database =
+        |connector: &dyn Connector| PossibleValue::new(connector.name()).aliases(connector.aliases().iter().copied());
+    types::databases().map(database).chain([PossibleValue::new(ARROW)]).into()
 }
 
 /// The shells that completions are made for.

@@ -25,7 +25,7 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 
 use super::value::number::{self, Number};
 use super::value::time::{self, Zone};
-use crate::schema::{EXTENSION, EXTENSION_JSON, with_metadata};
+use crate::schema::{DIGITS, EXTENSION, EXTENSION_JSON, with_metadata};
 
 /// Most digits of a decimal of 128 bits.
 const DIGITS: usize = 38;
@@ -170,13 +170,13 @@ impl Guess {
     /// The column as a nullable field.
     pub(super) fn field(&self, name: &str) -> Field {
         let found = if self.seen { self.numeric().or_else(|| self.moment()) } else { None };
-        Field::new(name, found.unwrap_or(DataType::Utf8), true)
+        typed(name, found.unwrap_or(DataType::Utf8))
     }
 
     /// The column of JSON values as a nullable field. Zeros at the end of numbers do not count, and a column of
     /// different things is JSON text.
     pub(super) fn json_field(&self, name: &str) -> Field {
-        let field = |data_type| Field::new(name, data_type, true);
+        let field = |data_type| typed(name, data_type);
         if !self.seen {
             return field(DataType::Utf8);
         }
@@ -192,6 +192,13 @@ impl Guess {
             _ => with_metadata(field(DataType::Utf8), EXTENSION, EXTENSION_JSON),
         }
     }
+}
+
+/// A nullable column of values that were read from text.
+fn typed(name: &str, data_type: DataType) -> Field {
+    let is_double = data_type == DataType::Float64;
+    let field = Field::new(name, data_type, true);
+    if is_double { with_metadata(field, DIGITS, "decimal") } else { field }
 }
 
 /// No plus sign, no zeros in front, digits on both sides of the point.

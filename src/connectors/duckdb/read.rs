@@ -21,6 +21,7 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
+use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::{Dialect as _, DuckDb};
 use crate::sql::filter::{self, Column, Columns, Compares};
@@ -204,7 +205,9 @@ fn ranges(
     let wanted = by_size.min(groups).clamp(1, MOST_SPLITS);
     let borders: Vec<i64> = (1..wanted).map(|place| ((groups * place / wanted) * GROUP_ROWS) as i64).collect();
     notes.push(format!(
-        "{wanted} ranges of {groups} groups of rows: {} rows of about {} bytes, {} bytes a split",
+        "{} of {} of rows: {} rows of about {} bytes, {} bytes a split",
+        counted(wanted as usize, "range"),
+        counted(groups as usize, "group"),
         described.rows.unwrap_or(0),
         described.row_bytes,
         goal.split_bytes

@@ -18,7 +18,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
@@ -179,8 +179,8 @@ impl Sink for DuckdbSink {
         Some(proof::WAY.to_owned())
     }
 
-    fn proofs(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(batch)
+    fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
+        Ok(Prover::new(proof::proofs))
     }
 
     async fn sift(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::config::{Place, literal_path};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::{self, Format};
+use crate::shape::counted;
 
 /// The files that `path` names: itself, those of a folder, or those of a glob; sorted. Of a folder with files of
 /// several formats those of `format` are meant.
@@ -97,6 +98,5 @@ pub(super) fn facts(place: &Place, format: Option<Format>) -> Result<Vec<String>
         fs::File::open(file).at("file", || file.display())?;
         bytes += metadata.len();
     }
-    let noun = if files.len() == 1 { "file" } else { "files" };
-    Ok(vec![format!("{} {noun}, {bytes} bytes", files.len())])
+    Ok(vec![format!("{}, {bytes} bytes", counted(files.len(), "file"))])
 }

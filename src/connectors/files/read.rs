@@ -19,6 +19,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
 use crate::formats::{HEADER_BYTES, Layout, RecordFormat, SAMPLE_BYTES, ipc};
 use crate::reject::{REJECT, Tray};
+use crate::shape::counted;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// Files of a set whose types are looked at.
@@ -163,9 +164,8 @@ impl FileSource {
                 u32::try_from(id).map_err(|_| Error::new(ErrorKind::Unsupported, "there are too many splits"))?;
             split.place = Piece::deserialize(&split.detail).ok().and_then(|piece| piece.place(&self.inputs));
         }
-        let files = self.inputs.len();
-        plan.notes
-            .insert(0, format!("{files} {}, {} splits", if files == 1 { "file" } else { "files" }, plan.splits.len()));
+        let (files, splits) = (counted(self.inputs.len(), "file"), counted(plan.splits.len(), "split"));
+        plan.notes.insert(0, format!("{files}, {splits}"));
         Ok(plan)
     }
 }

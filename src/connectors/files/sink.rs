@@ -5,7 +5,6 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
@@ -24,8 +23,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::Refusals;
+use crate::shape::counted;
 use crate::sink::{
     Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
 };
@@ -106,8 +106,9 @@ impl Sink for FileSink {
         proof::way(&Landing::of(agreement).ok()?)
     }
 
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(&Landing::of(agreement)?, batch)
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        let landing = Landing::of(agreement)?;
+        Ok(Prover::new(move |batch| proof::proofs(&landing, batch)))
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -214,8 +215,8 @@ fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
     }
     if !replaced.is_empty() {
         let bytes: u64 = replaced.iter().map(|file| fs::metadata(&file.now).map_or(0, |metadata| metadata.len())).sum();
-        let files = if replaced.len() == 1 { "file" } else { "files" };
-        notes.push(format!("{} {files} of the folder, {bytes} bytes, replaced at commit", replaced.len()));
+        let files = counted(replaced.len(), "file");
+        notes.push(format!("{files} of the folder, {bytes} bytes, replaced at commit"));
     }
     notes
 }

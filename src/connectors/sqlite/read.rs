@@ -21,6 +21,7 @@ use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::native_of;
+use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
@@ -156,8 +157,8 @@ fn ranges(
     let wanted = by_size.min(rows / LEAST_SPLIT_ROWS).clamp(1, MOST_SPLITS);
     let ranges = stock.ranges(wanted as usize);
     notes.push(format!(
-        "{} ranges of {}: about {rows} rows of {} bytes by sampling, {} bytes a split",
-        ranges.len(),
+        "{} of {}: about {rows} rows of {} bytes by sampling, {} bytes a split",
+        counted(ranges.len(), "range"),
         stock.key,
         described.row_bytes,
         goal.split_bytes
