@@ -1,7 +1,31 @@
 //! ConnectorX against our own readers and the databases' own clients, which say what is true.
 
+use arrow_etl::connectors;
+use arrow_etl::endpoint::ObjectRef;
+use arrow_etl::testing::conformance;
+use serde_json::json;
+
 use crate::program::{copied, etl, refused};
 use crate::server::{mariadb, mariadb_client, postgres, psql, sqlite3};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_of_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pg, maria, lite) = (postgres(), mariadb(), folder.path().join("c.db"));
+    let columns = "create table c (id int primary key, price double precision, note text)";
+    let rows = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 500) \
+                select i, i / 4.0, concat('note ', i) from n";
+    psql(&pg, &format!("{columns}; insert into c {rows}"));
+    mariadb_client(&maria, &format!("{columns}; insert into c {rows}"));
+    let rows = rows.replace("concat('note ', i)", "'note ' || i");
+    sqlite3(&lite, &format!("{columns}; insert into c {rows}"));
+    for url in [pg, maria, format!("sqlite:{}", lite.display())] {
+        let endpoint = connectors::find("connectorx").unwrap();
+        let endpoint = endpoint.endpoint(&json!({ "url": format!("connectorx:{url}") })).unwrap();
+        let report = conformance::check_source(endpoint, ObjectRef::Table("c".to_owned())).await;
+        assert!(report.passed(), "{url}: {report}");
+    }
+}
 
 const POSTGRES_TABLE: &str =
     "(id int primary key, s smallint, b bigint, r real, d double precision, n numeric(12,3), w numeric(50,20),
