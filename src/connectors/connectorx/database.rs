@@ -101,12 +101,12 @@ fn place(config: &Config) -> Result<SourceConn> {
     SourceConn::try_from(config.url.reveal()).map_err(|error| unread(config, &error))
 }
 
-fn run(query: Query<'_>) -> Result<Described> {
+fn run(query: Query<'_, '_>) -> Result<Described> {
     let config = query.config;
     guarded(|| connected(query)).unwrap_or_else(|said| Err(panicked(config, &said)))
 }
 
-fn connected(query: Query<'_>) -> Result<Described> {
+fn connected(query: Query<'_, '_>) -> Result<Described> {
     let config = query.config;
     let url = config.url.reveal();
     match config.backend {

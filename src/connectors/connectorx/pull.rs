@@ -41,14 +41,14 @@ pub(super) struct Taker<'a> {
 }
 
 /// One query.
-pub(super) struct Query<'a> {
+pub(super) struct Query<'a, 't> {
     pub(super) config: &'a Config,
     pub(super) sql: &'a str,
     /// None where only its columns are wanted.
-    pub(super) taker: Option<Taker<'a>>,
+    pub(super) taker: Option<Taker<'t>>,
 }
 
-impl Query<'_> {
+impl Query<'_, '_> {
     /// Runs it on `source`, whose types become Arrow's by `TP`.
     pub(super) fn run<S, TP>(self, source: Result<S, S::Error>, _transport: PhantomData<TP>) -> Result<Described>
     where
@@ -105,20 +105,20 @@ fn word(native: &impl Debug) -> String {
 }
 
 /// Batches of one query on their way to who takes them: one at a time.
-struct Batches<'a> {
+struct Batches<'a, 't> {
     config: &'a Config,
     names: &'a [String],
     types: &'a [ArrowStreamTypeSystem],
-    taker: Taker<'a>,
+    taker: Taker<'t>,
     piece: Piece,
     rows: usize,
 }
 
-impl<'a> Batches<'a> {
+impl<'a, 't> Batches<'a, 't> {
     fn start(
         config: &'a Config,
         (names, types): (&'a [String], &'a [ArrowStreamTypeSystem]),
-        taker: Taker<'a>,
+        taker: Taker<'t>,
     ) -> Result<Self> {
         let piece = Piece::start(names, types, taker.rows).map_err(|error| failed(config, &error))?;
         Ok(Self { config, names, types, taker, piece, rows: 0 })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use tokio::sync::OnceCell;
@@ -110,7 +110,9 @@ fn pour(config: &Config, table: &Table, scan: &Scan, part: &Part, outlet: &Outle
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut before = 0;
     let mut wanted = true;
-    let most = most_rows(&scan.schema, scan.batch_rows);
+    // Of a query as it was written all columns come.
+    let given = if table.is_rewritten() { &scan.schema } else { &table.schema };
+    let most = most_rows(given, scan.batch_rows);
     let mut take = |batch: RecordBatch| -> Result<Option<usize>> {
         let places = table.places(&batch.schema(), &scan.schema)?;
         let rows = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
@@ -130,7 +132,7 @@ fn pour(config: &Config, table: &Table, scan: &Scan, part: &Part, outlet: &Outle
 
 /// The most rows of a batch of ConnectorX.
 fn most_rows(schema: &Schema, batch_rows: usize) -> usize {
-    let has_long = schema.fields().iter().any(|field| field.data_type().primitive_width().is_none());
+    let has_long = schema.fields().iter().any(|field| matches!(field.data_type(), DataType::Utf8 | DataType::Binary));
     batch_rows.clamp(1, if has_long { LONG_ROWS } else { usize::MAX })
 }
 
@@ -145,7 +147,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use arrow::datatypes::{DataType, Field};
+    use arrow::datatypes::Field;
     use futures::StreamExt as _;
     use serde_json::json;
 

@@ -8,7 +8,6 @@ use super::backend::Backend;
 use super::catalog::{self, Native, Stock};
 use super::config::Config;
 use super::database::describe;
-
 use super::typemap::{Way, usual, way};
 use crate::driven::name::Name;
 use crate::driven::origin::{Origin, described};
