@@ -81,7 +81,6 @@ fn login(config: &Config) -> Result<()> {
             reached.map(drop).map_err(|error| failed(config, &error))
         }
         Backend::MySql => {
-            settle_provider();
             let options = mysql::build_opts(url).map_err(|error| unread(config, &error))?;
             MySqlConnection::new(options).map(drop).map_err(|error| failed(config, &error))
         }
@@ -124,7 +123,6 @@ fn connected(query: Query<'_, '_>) -> Result<Described> {
             }
         }
         Backend::MySql => {
-            settle_provider();
             let source = MySQLSource::<MySqlBinary>::new(url, CONNECTIONS);
             query.run(source, PhantomData::<MySQLArrowStreamTransport<MySqlBinary>>)
         }
