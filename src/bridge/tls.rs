@@ -133,6 +133,13 @@ pub fn client(
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
 }
 
+/// Makes ours the provider of cryptography for clients that name none: where there are two, they would panic.
+#[cfg(feature = "connectorx")]
+pub fn settle_provider() {
+    // Somebody may have done it already.
+    let _ = ring::default_provider().install_default();
+}
+
 fn setup(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorKind::Usage, "TLS cannot be set up with these certificates").with_source(source)
 }

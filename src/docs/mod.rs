@@ -37,6 +37,10 @@ pub mod adbc {}
 #[doc = include_str!("odbc.md")]
 pub mod odbc {}
 
+#[doc = include_str!("connectorx.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod connectorx {}
+
 #[doc = include_str!("types.md")]
 #[doc = ""]
 #[doc = include_str!("type-matrix.md")]

@@ -20,6 +20,8 @@ mod buffer;
 mod cli;
 mod clickhouse;
 mod conformance;
+#[cfg(feature = "connectorx")]
+mod connectorx;
 mod diff;
 mod duckdb;
 mod engine;

@@ -110,8 +110,12 @@ fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
         }
         return bare(text);
     };
-    // SQLAlchemy names its driver behind a plus sign.
-    let scheme = typed.split('+').next().unwrap_or(typed).to_ascii_lowercase();
+    let typed = typed.to_ascii_lowercase();
+    // SQLAlchemy names its driver behind a plus sign; some schemes have one of their own.
+    let scheme = match typed.split_once('+') {
+        Some((scheme, _)) if lookup.connector(&typed).is_none() => scheme.to_owned(),
+        _ => typed,
+    };
     match lookup.connector(&scheme) {
         Some(FILE) => Ok(file(rest, lookup)),
         Some(connector @ (SQLITE | DUCKDB)) => database_file(connector, rest, lookup),
@@ -127,7 +131,7 @@ fn usage(message: impl Into<String>) -> Error {
 }
 
 /// Schemes of connectors that a default build lacks.
-const IN_FULL: [&str; 4] = ["adbc", "mssql", "odbc", "sqlserver"];
+const IN_FULL: [&str; 8] = ["adbc", "bigquery", "connectorx", "mssql", "odbc", "oracle", "sqlserver", "trino"];
 
 fn unknown(scheme: &str, lookup: &dyn Lookup) -> Error {
     if IN_FULL.contains(&scheme) {

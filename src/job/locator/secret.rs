@@ -1,6 +1,6 @@
 //! Secrets in locators: variables that stand for them, and the mask that hides them.
 
-use super::{Lookup, percent_decode, usage};
+use super::{Lookup, SQLITE, percent_decode, usage};
 use crate::bridge::login::seen;
 use crate::error::Result;
 
@@ -34,6 +34,9 @@ const DRIVERS: &str = "adbc";
 /// The scheme behind which a data source or a driver of ODBC stands, and the driver's options.
 const SOURCES: &str = "odbc";
 
+/// The scheme behind which a whole URL stands.
+const URLS: &str = "connectorx";
+
 /// What a hidden value looks like.
 const MASK: &str = "***";
 
@@ -49,6 +52,11 @@ pub fn mask(url: &str) -> String {
     }
     if scheme == SOURCES {
         return format!("{scheme}:{}", mask_source(rest));
+    }
+    if scheme == URLS {
+        let inner = rest.split_once(':').filter(|(inner, _)| inner.chars().all(|c| c.is_ascii_lowercase() || c == '+'));
+        let is_url = inner.is_some_and(|(inner, rest)| inner != URLS && (rest.starts_with("//") || inner == SQLITE));
+        return format!("{scheme}:{}", if is_url { mask(rest) } else { MASK.to_owned() });
     }
     if let Some(rest) = rest.strip_prefix("//") {
         return format!("{scheme}://{}", mask_url(rest));
