@@ -51,4 +51,5 @@ mod run;
 mod server;
 mod sqlite;
 mod state;
+mod text_files;
 mod types;
