@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use proptest::prelude::*;
+
 use super::*;
 
 const ALL: [Compression; 7] = [
@@ -158,5 +160,26 @@ fn frames_of_other_programs_are_read() {
         let last = changed.len() - 1;
         changed[last] ^= 1;
         assert_eq!(plain(compression, changed).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_of_any_bytes_come_back(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..3000), 1..5)) {
+        let whole = pieces.concat();
+        let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+        for compression in ALL {
+            prop_assert_eq!(&plain(compression, packed(compression, None, &pieces)).unwrap(), &whole);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_nothing_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300), at in 0..40_usize) {
+        for compression in ALL {
+            let _ = plain(compression, bytes.clone());
+            // A beginning that is right, and then noise.
+            let begun = packed(compression, None, &[b"some text"]);
+            let _ = plain(compression, [&begun[..at.min(begun.len())], &bytes].concat());
+        }
     }
 }
