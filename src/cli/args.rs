@@ -244,6 +244,12 @@ pub(super) struct FileArgs {
     /// Read every column of a text file as text
     #[arg(long)]
     pub(super) all_strings: bool,
+    /// Encoding of text: utf-16, gbk, gb18030, big5, latin1, windows-1252, … [default: utf-8]
+    #[arg(long, value_name = "NAME")]
+    pub(super) encoding: Option<String>,
+    /// Form of dates and times in text: 'dd.MM.yyyy HH:mm' or '%d.%m.%Y %H:%M'
+    #[arg(long, value_name = "FORM")]
+    pub(super) date_format: Option<String>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -252,6 +258,12 @@ pub(super) struct TargetFileArgs {
     /// Format of DST: csv, tsv, jsonl, parquet, avro, arrow, arrows [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) to_format: Option<String>,
+    /// Encoding of the text of DST [default: utf-8]
+    #[arg(long, value_name = "NAME")]
+    pub(super) to_encoding: Option<String>,
+    /// Compression of DST: none, gz, zstd, bz2, xz, lz4, snappy, zip, deflate [default: by extension]
+    #[arg(long, value_name = "NAME")]
+    pub(super) compress: Option<String>,
     /// Size of each part file in a folder [default: 256MB]
     #[arg(long, value_name = "SIZE")]
     pub(super) file_bytes: Option<Bytes>,

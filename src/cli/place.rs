@@ -140,6 +140,11 @@ pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Resu
     if !options.is_empty() && side.locator.connector() != FILE {
         return Err(no_file(files));
     }
+    let text = text_options(files);
+    if !text.is_empty() && side.locator.connector() != FILE {
+        return Err(no_text(files));
+    }
+    options.extend(text);
     if !cast.is_empty() && side.locator.connector() != FILE {
         return Err(usage("--cast is for text files here, and there is none").with_hint("leave --cast out"));
     }
@@ -158,20 +163,41 @@ pub(super) fn copy_places(
 ) -> Result<(Place, Place, Vec<Place>)> {
     let mut source_side = source_options(source, files)?;
     let mut target_sides = target_options(targets, to_files)?;
-    let delimited = delimited_options(files);
-    let takes = |target: &&Side| is_delimited(&target.locator, to_files.to_format.as_deref());
-    // They say how the source is read; where it has no delimiters, how the targets are written.
-    if is_delimited(&source.locator, files.from_format.as_deref()) {
-        source_side.extend(delimited);
-    } else if targets.iter().any(|target| takes(&target)) {
-        let sides = targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target));
-        sides.for_each(|(_, side)| side.extend(delimited.clone()));
-    } else if !delimited.is_empty() {
-        return Err(no_file(files));
+    let to_format = to_files.to_format.as_deref();
+    let kinds: [(_, IsMeant, _); 2] = [
+        (delimited_options(files), Format::is_delimited, no_file(files)),
+        (text_options(files), Format::is_records, no_text(files)),
+    ];
+    for (options, is_meant, refusal) in kinds {
+        let takes = |side: &Side, format: Option<&str>| {
+            side.locator.connector() == FILE && format_of(&side.locator, format).is_none_or(is_meant)
+        };
+        // They say how the source is read; where it is another file, or none, how the targets are written.
+        if takes(source, files.from_format.as_deref()) {
+            source_side.extend(options);
+        } else if targets.iter().any(|target| takes(target, to_format)) {
+            let sides = targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target, to_format));
+            sides.for_each(|(_, side)| {
+                options.iter().for_each(|(name, value)| {
+                    // What was said about the targets alone wins.
+                    side.entry(name).or_insert_with(|| value.clone());
+                })
+            });
+        } else if !options.is_empty() {
+            return Err(refusal);
+        }
     }
     let mut places = targets.iter().zip(target_sides).map(|(target, options)| place(target, options));
     let first = places.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "a copy has a target")))?;
     Ok((place(source, source_side)?, first, places.collect::<Result<_>>()?))
+}
+
+/// Whether files of a format have an option.
+type IsMeant = fn(Format) -> bool;
+
+fn no_text(files: &FileArgs) -> Error {
+    let flag = if files.encoding.is_some() { "--encoding" } else { "--date-format" };
+    usage(format!("{flag} is for text files, and there is none here")).with_hint(format!("leave {flag} out"))
 }
 
 fn no_file(files: &FileArgs) -> Error {
@@ -249,9 +275,18 @@ fn target_options(sides: &[Side], files: &TargetFileArgs) -> Result<Vec<Map<Stri
     if let Some(bytes) = files.file_bytes {
         options.insert("fileBytes".to_owned(), json!(bytes.0));
     }
+    let named = [("encoding", &files.to_encoding), ("compression", &files.compress)];
+    for (name, value) in named {
+        options.extend(value.iter().map(|value| (name.to_owned(), json!(value))));
+    }
     let is_file = |side: &Side| side.locator.connector() == FILE;
     if !options.is_empty() && !sides.iter().any(is_file) {
-        let flag = if files.to_format.is_some() { "--to-format" } else { "--file-bytes" };
+        let flag = match files {
+            TargetFileArgs { to_format: Some(_), .. } => "--to-format",
+            TargetFileArgs { to_encoding: Some(_), .. } => "--to-encoding",
+            TargetFileArgs { compress: Some(_), .. } => "--compress",
+            TargetFileArgs { .. } => "--file-bytes",
+        };
         return Err(usage(format!("{flag} is for files, and the target is none")).with_hint("leave it out"));
     }
     Ok(sides.iter().map(|side| if is_file(side) { options.clone() } else { Map::new() }).collect())
@@ -272,9 +307,10 @@ fn delimited_options(files: &FileArgs) -> Map<String, Json> {
     options
 }
 
-/// Whether it is a file with delimiters: by its format, its extension, or for want of both.
-fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
-    locator.connector() == FILE && format_of(locator, format).is_none_or(Format::is_delimited)
+/// Options that all text files have.
+fn text_options(files: &FileArgs) -> Map<String, Json> {
+    let named = [("encoding", &files.encoding), ("dateFormat", &files.date_format)];
+    named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect()
 }
 
 /// Whether it is a file of text records, as far as its name or its options tell.
@@ -311,7 +347,7 @@ mod tests {
     }
 
     fn delimiters(source: &str, target: &str) -> Result<(Option<Json>, Option<Json>)> {
-        let to = TargetFileArgs { to_format: None, file_bytes: None };
+        let to = TargetFileArgs::default();
         let (source, target, _) = copy_places((&side(source), &[side(target)]), (&files("tab"), &to))?;
         let of = |place: &Place| place.options.get("delimiter").cloned();
         Ok((of(&source), of(&target)))
@@ -326,6 +362,23 @@ mod tests {
         assert_eq!(delimiters("a.parquet", "b.csv").unwrap(), (None, tab()));
         assert_eq!(delimiters("a.jsonl", "b.csv").unwrap(), (None, tab()));
         assert!(delimiters("a.parquet", "b.parquet").is_err());
+    }
+
+    #[test]
+    fn an_encoding_belongs_to_a_text_source_else_to_the_target() {
+        let encodings = |source: &str, target: &str, to: Option<&str>| -> Result<(Option<Json>, Option<Json>)> {
+            let files = FileArgs { encoding: Some("gbk".to_owned()), ..FileArgs::default() };
+            let to = TargetFileArgs { to_encoding: to.map(str::to_owned), ..TargetFileArgs::default() };
+            let (source, target, _) = copy_places((&side(source), &[side(target)]), (&files, &to))?;
+            let of = |place: &Place| place.options.get("encoding").cloned();
+            Ok((of(&source), of(&target)))
+        };
+        let named = |name: &str| Some(json!(name));
+        assert_eq!(encodings("a.csv", "b.csv", None).unwrap(), (named("gbk"), None));
+        assert_eq!(encodings("a.jsonl", "b.csv", Some("big5")).unwrap(), (named("gbk"), named("big5")));
+        assert_eq!(encodings("a.parquet", "b.jsonl", None).unwrap(), (None, named("gbk")));
+        assert_eq!(encodings("a.parquet", "b.jsonl", Some("big5")).unwrap(), (None, named("big5")));
+        assert!(encodings("a.parquet", "b.parquet", None).is_err());
     }
 
     #[test]

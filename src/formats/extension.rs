@@ -25,8 +25,19 @@ pub const FORMATS: &[(&str, Format)] = &[
 ];
 
 /// Every extension that names a compression around a whole file.
-pub const COMPRESSIONS: &[(&str, Compression)] =
-    &[("gz", Compression::Gzip), ("gzip", Compression::Gzip), ("zst", Compression::Zstd), ("zstd", Compression::Zstd)];
+pub const COMPRESSIONS: &[(&str, Compression)] = &[
+    ("gz", Compression::Gzip),
+    ("gzip", Compression::Gzip),
+    ("zst", Compression::Zstd),
+    ("zstd", Compression::Zstd),
+    ("bz2", Compression::Bzip2),
+    ("bzip2", Compression::Bzip2),
+    ("xz", Compression::Xz),
+    ("lz4", Compression::Lz4),
+    ("sz", Compression::Snappy),
+    ("snappy", Compression::Snappy),
+    ("zip", Compression::Zip),
+];
 
 /// What one file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +118,8 @@ mod tests {
         assert_eq!(of("a.b.JSONL.GZ"), (Some(Format::Jsonl), Some(Compression::Gzip)));
         assert_eq!(of("a.parquet.zst"), (Some(Format::Parquet), Some(Compression::Zstd)));
         assert_eq!(of("a.gz"), (None, Some(Compression::Gzip)));
+        assert_eq!(of("a.csv.bz2"), (Some(Format::Csv), Some(Compression::Bzip2)));
+        assert_eq!(of("a.tsv.snappy"), (Some(Format::Tsv), Some(Compression::Snappy)));
         assert_eq!(of(".csv"), (None, None));
         assert_eq!(of("data"), (None, None));
         assert_eq!(of("readme.txt"), (None, None));

@@ -117,11 +117,15 @@ fn set(frame: DataFrame, name: &str, text: &str) -> Result<DataFrame> {
 }
 
 fn cast_column(frame: DataFrame, name: &str, text: &str) -> Result<DataFrame> {
-    let wanted = crate::formats::value::parse_type(text)?;
+    let (wanted, pattern) = crate::formats::value::parse_cast(text)?;
     let mut outputs = outputs(&frame);
     let index = position(&outputs, name)?;
     if frame.schema().field(index).data_type() == wanted.data_type() {
         return Ok(frame);
+    }
+    if pattern.is_some() {
+        let message = "a date format in a cast is for columns of text files as they are read";
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("leave it out, or the --sql or --set before it"));
     }
     outputs[index].0 = cast(outputs[index].0.clone(), wanted.data_type().clone());
     project(frame, outputs)

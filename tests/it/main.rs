@@ -53,5 +53,6 @@ mod run;
 mod server;
 mod sqlite;
 mod state;
+mod text_files;
 mod types;
 mod union;

@@ -10,11 +10,13 @@ use serde_json::Value as Json;
 
 use crate::connector::{OptionDoc, option};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
-use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, value};
+use crate::formats::value::{self, Pattern};
+use crate::formats::{RecordFormat, Typing, avro, ipc, parquet};
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -25,17 +27,24 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "compression",
         "string",
         "by extension; zstd in Parquet, deflate in Avro",
-        "The compression of a file that is written: around a text file, within the others.",
+        "The compression of a file that is written: around a text file, within the others. A text file that is read must have it.",
     )
-    .within("text: none, gz, zstd; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
-    option("level", "integer", "6 for gz, 3 for deflate, 1 for zstd", "The effort of the compression.")
-        .within("0 to 9 for gz and deflate, 1 to 22 for zstd"),
+    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
+    option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
+        .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
+    option("encoding", "string", "utf-8", "The encoding of a text file.")
+        .within("utf-8, utf-16, gbk, gb18030, big5, shift_jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
+    option("dateFormat", "string", "as PostgreSQL prints them", "The form of dates and times in a text file.")
+        .within("Java's letters, as yyyy-MM-dd HH:mm:ss, or strftime's, as %d.%m.%Y"),
     option("header", "boolean", "true", "Whether the first CSV record names the columns."),
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
+    option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
+    option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
     option("null", "string", "the empty text", "The unquoted CSV text that means NULL."),
-    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast."),
+    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
+        .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
     option("allStrings", "boolean", "false", "Whether every column of a text file is text."),
     option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
     option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
@@ -64,6 +73,10 @@ pub(super) struct Config {
     delimiter: Option<u8>,
     /// An option that only formats with delimiters have, where one was given.
     delimited: Option<&'static str>,
+    /// The same for text formats.
+    textual: Option<&'static str>,
+    /// The encoding of text.
+    pub(super) charset: Charset,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -78,7 +91,11 @@ struct Raw {
     header: Option<bool>,
     delimiter: Option<String>,
     quote: Option<String>,
+    comment: Option<String>,
+    trim: Option<bool>,
     null: Option<String>,
+    encoding: Option<String>,
+    date_format: Option<String>,
     #[serde(default)]
     casts: BTreeMap<String, String>,
     #[serde(default)]
@@ -102,11 +119,13 @@ impl Config {
         let raw: Raw = Raw::deserialize(options)
             .map_err(|source| usage("an option of this file is not understood").with_source(source))?;
         let format = raw.format.as_deref().map(parse_format).transpose()?;
-        let casts = raw
-            .casts
-            .iter()
-            .map(|(column, text)| Ok(Arc::new(value::parse_type(text).at("column", || column)?.with_name(column))));
-        let typing = Typing { all_strings: raw.all_strings, casts: casts.collect::<Result<_>>()? };
+        let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
+        let mut typing = Typing { all_strings: raw.all_strings, pattern, ..Typing::default() };
+        for (column, text) in &raw.casts {
+            let (field, pattern) = value::parse_cast(text).at("column", || column)?;
+            typing.casts.push(Arc::new(field.with_name(column)));
+            typing.patterns.extend(pattern.map(|pattern| (column.clone(), pattern)));
+        }
         let defaults = CsvOptions::default();
         let delimiter = match raw.delimiter.as_deref() {
             Some("\\t" | "tab") => Some(b'\t'),
@@ -116,8 +135,11 @@ impl Config {
             ("header", raw.header.is_some()),
             ("delimiter", raw.delimiter.is_some()),
             ("quote", raw.quote.is_some()),
+            ("comment", raw.comment.is_some()),
+            ("trim", raw.trim.is_some()),
             ("null", raw.null.is_some()),
         ];
+        let given_text = [("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())];
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -125,6 +147,8 @@ impl Config {
                 Some("" | "none") => None,
                 Some(text) => Some(single("quote", text)?),
             },
+            comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
+            trim: raw.trim.unwrap_or(defaults.trim),
             null: raw.null.unwrap_or(defaults.null),
             typing,
             ..defaults
@@ -145,6 +169,8 @@ impl Config {
             csv,
             delimiter,
             delimited: given.into_iter().find_map(|(name, given)| given.then_some(name)),
+            textual: given_text.into_iter().find_map(|(name, given)| given.then_some(name)),
+            charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -169,18 +195,33 @@ impl Config {
     }
 
     /// The same for one part in a stage, of which every text of a type is taken for it.
-    pub(super) fn of_part(&self, path: &Path, format: Format) -> Self {
-        let typing = Typing { all_strings: true, casts: Vec::new() };
+    pub(super) fn of_part(&self, path: &Path, format: Format, charset: Charset) -> Self {
+        let typing = Typing { all_strings: true, casts: Vec::new(), ..self.csv.typing.clone() };
         let csv = CsvOptions { typing, ..self.csv.clone() };
-        Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, ..self.clone() }
+        Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, charset, ..self.clone() }
+    }
+
+    /// An error when a text file is compressed in another way than was said.
+    pub(super) fn check_compression(&self, found: Compression) -> Result<()> {
+        let Some(said) = self.compression.as_deref() else { return Ok(()) };
+        if self.outer_compression(None)? == found {
+            return Ok(());
+        }
+        let message = match found {
+            Compression::None => format!("it is said to be compressed with {said}, and is not"),
+            found => format!("it is said to be compressed with {said}, but it is with {}", found.title()),
+        };
+        Err(usage(message).with_hint("leave the option compression out: what a file holds is seen by its first bytes"))
     }
 
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
-        match self.delimited.filter(|_| !format.is_delimited()) {
+        let delimited = self.delimited.filter(|_| !format.is_delimited()).map(|option| (option, "CSV and TSV"));
+        let textual = self.textual.filter(|_| !format.is_records()).map(|option| (option, "text files"));
+        match delimited.or(textual) {
             None => Ok(()),
-            Some(option) => {
-                let message = format!("the option {option} is for CSV and TSV, and this is {}", format.title());
+            Some((option, meant)) => {
+                let message = format!("the option {option} is for {meant}, and this is {}", format.title());
                 Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
             }
         }
@@ -240,7 +281,7 @@ impl Config {
     }
 }
 
-const USE_CODEC: &str = "use none, gz or zstd";
+const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy or zip";
 
 impl Bytes {
     fn parse(self) -> Result<u64> {
@@ -278,7 +319,8 @@ fn parse_format(word: &str) -> Result<Format> {
 
 fn parse_compression(word: &str) -> Result<()> {
     match word {
-        "none" | "gz" | "gzip" | "zst" | "zstd" | "snappy" | "lz4" | "deflate" => Ok(()),
+        "none" | "deflate" => Ok(()),
+        word if Compression::of_extension(word).is_some() => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
 }
@@ -324,6 +366,8 @@ mod tests {
         let config = Config::parse(&json!({"url": "t", "null": "-"})).unwrap();
         assert_eq!(config.check(Format::Parquet).unwrap_err().kind(), ErrorKind::Usage);
         assert!(config.check(Format::Tsv).is_ok());
+        let encoded = Config::parse(&json!({"url": "t", "encoding": "gbk"})).unwrap();
+        assert!(encoded.check(Format::Jsonl).is_ok() && encoded.check(Format::Parquet).is_err());
     }
 
     #[test]
@@ -338,6 +382,10 @@ mod tests {
             json!({"url": "a", "compression": "rar"}),
             json!({"url": "a", "delimiter": "ab"}),
             json!({"url": "a", "fileBytes": "many"}),
+            json!({"url": "a", "encoding": "klingon"}),
+            json!({"url": "a", "dateFormat": "yyyy-QQ"}),
+            json!({"url": "a", "casts": {"d": "int('yyyy-MM-dd')"}}),
+            json!({"url": "a", "comment": "//"}),
         ] {
             assert_eq!(parse(wrong.clone()).unwrap_err(), ErrorKind::Usage, "{wrong}");
         }

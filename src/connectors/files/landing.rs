@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chunks::Chunks;
 use super::input::Stamp;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
 use crate::formats::extension::Format;
 use crate::formats::{avro, ipc, parquet};
@@ -70,6 +71,7 @@ pub(super) enum Encoding {
     Records {
         compression: Compression,
         level: Option<i32>,
+        charset: Charset,
     },
     Parquet(parquet::Settings),
     Avro(avro::Settings),
@@ -77,6 +79,14 @@ pub(super) enum Encoding {
 }
 
 impl Landing {
+    /// The encoding of its text.
+    pub(super) fn charset(&self) -> Charset {
+        match &self.encoding {
+            Encoding::Records { charset, .. } => *charset,
+            Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) => Charset::Utf8,
+        }
+    }
+
     /// That of an agreement.
     pub(super) fn of(agreement: &Agreement) -> Result<Self> {
         Self::deserialize(&agreement.detail)

@@ -1,8 +1,8 @@
 //! Local files: CSV, TSV, JSON lines, Parquet, Avro and Arrow IPC, plain or compressed; paths, globs, folders and pipes.
 //!
 //! `config` is what the user says, `find` and `input` find files and pin them, `session` and `read` make splits and
-//! batches of them, `sink`, `write` and `stage` write parts into a hidden folder and publish them at commit, `leftover`
-//! settles what dead runs left. The bytes themselves are the business of `formats`. `ARCHITECTURE.md` here tells the
+//! batches of them, `sink`, `write`, `records` and `stage` write parts into a hidden folder and publish them at commit,
+//! `leftover` settles what dead runs left. The bytes themselves are the business of `formats`. `ARCHITECTURE.md` here tells the
 //! ways of a file to those who change it.
 #![doc = ""]
 #![doc = include_str!("README.md")]
@@ -33,6 +33,7 @@ mod leftover;
 mod proof;
 mod prune;
 mod read;
+mod records;
 mod session;
 mod sink;
 mod stage;
@@ -55,7 +56,7 @@ impl Connector for Files {
     }
 
     fn summary(&self) -> &'static str {
-        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC; plain, gz or zstd"
+        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC; plain or compressed"
     }
 
     fn page(&self) -> &'static str {

@@ -144,7 +144,7 @@ async fn read_back(
     (part, path): (&Part, std::path::PathBuf),
     agreement: &Agreement,
 ) -> Result<Found> {
-    let config = config.of_part(&path, landing.format);
+    let config = config.of_part(&path, landing.format, landing.charset());
     let schema = read_as(&config, landing, agreement);
     let source = blocking::run("files-verify", move || {
         let input = input::open(&config, &path)?;

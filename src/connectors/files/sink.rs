@@ -164,6 +164,9 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let replaced = if mode == Mode::Replace { files } else { Vec::new() };
     let notes = notes(format, &shape, &replaced);
     let pipe = matches!(shape, Shape::Pipe(_));
+    // Parts that cannot be joined must be one.
+    let joined = !matches!(&encoding, Encoding::Records { compression, .. } if !compression.is_joinable());
+    let alone = pipe || (!joined && !shape.is_folder());
     let landing = Landing {
         id: uuid::Uuid::now_v7().simple().to_string(),
         layout_of: match &shape {
@@ -187,7 +190,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         target,
         columns,
         ddl: Vec::new(),
-        writers: if pipe { Writers::One } else { Writers::Any },
+        writers: if alone { Writers::One } else { Writers::Any },
         publish: if pipe { Publish::PerTask } else { Publish::AtOnce },
         guarantee: if pipe { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce },
         kept: if pipe { Kept::Nothing } else { Kept::Tasks },
@@ -326,7 +329,8 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
         _ => None,
     };
     if format.is_records() {
-        return Ok(Encoding::Records { compression: config.outer_compression(path)?, level: config.level });
+        let compression = config.outer_compression(path)?;
+        return Ok(Encoding::Records { compression, level: config.level, charset: config.charset });
     }
     if path.is_some_and(|path| extension::of_path(path).1.is_some()) {
         let message = format!("{} is compressed within, not as a whole", format.title());
@@ -377,7 +381,13 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
         }
     }
     match encoding {
-        Encoding::Records { compression, .. } => *compression = old.compression,
+        Encoding::Records { .. } if !old.compression.is_joinable() => {
+            let message = format!("rows cannot be added to a file of {}", old.compression.title());
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .at("file", &old.name)
+                .with_hint("append to a folder of such files, or write the file anew with --mode replace"));
+        }
+        Encoding::Records { compression, charset, .. } => (*compression, *charset) = (old.compression, old.charset),
         Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
             let message = "rows cannot be appended to a file that is compressed as a whole";
             return Err(Error::new(ErrorKind::Unsupported, message).at("file", &old.name));

@@ -148,7 +148,7 @@ pub fn values(bytes: &[u8]) {
     let Some((kind, text)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
     let field = parse_type(TYPES[usize::from(*kind) % TYPES.len()]).expect("the types are known").with_name("c");
-    let typing = Typing { all_strings: false, casts: vec![Arc::new(field)] };
+    let typing = Typing { all_strings: false, casts: vec![Arc::new(field)], ..Typing::default() };
     let format = Csv::new(CsvOptions { typing, ..CsvOptions::default() }).expect("the options are valid");
     let file = format!("c\n\"{}\"\n", text.replace('"', "\"\""));
     let Ok(inferred) = format.infer(file.as_bytes(), Extent::Whole) else { return };
