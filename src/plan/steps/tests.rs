@@ -241,28 +241,28 @@ fn written(units: &[u16]) -> String {
     char::decode_utf16(units.iter().copied()).map(|unit| unit.unwrap_or('?')).collect()
 }
 
-/// The rules of `datax.md` §3, one text after the other: none where the row fails.
-fn reference(function: &str, parameters: &[String], text: Option<&str>) -> Option<Option<String>> {
+/// The rules of DataX, one text after the other; an error where the row fails.
+fn reference(function: &str, parameters: &[String], text: Option<&str>) -> Result<Option<String>, ()> {
     let place = |index: usize| parameters[index].parse::<i64>().unwrap();
     let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
     if function == "dx_pad" {
         let (text, fill, length) = (units(text.unwrap_or("")), units(&parameters[2]), place(1) as usize);
         if length <= text.len() {
-            return Some(Some(written(&text[..length])));
+            return Ok(Some(written(&text[..length])));
         }
         let fill: Vec<u16> = fill.iter().copied().cycle().take(length - text.len()).collect();
         let both = if parameters[0] == "l" { [fill, text] } else { [text, fill] };
-        return Some(Some(both.iter().map(|units| written(units)).collect()));
+        return Ok(Some(both.iter().map(|units| written(units)).collect()));
     }
-    let Some(text) = text else { return Some(None) };
+    let Some(text) = text else { return Ok(None) };
     let (text, start, length) = (units(text), place(0), place(1));
     let all = text.len() as i64;
     if start < 0 || start > all || length < 0 {
-        return None;
+        return Err(());
     }
     let (head, part) = text.split_at(start as usize);
     let part_end = (length as usize).min(part.len());
-    Some(Some(match function {
+    Ok(Some(match function {
         "dx_substr" => written(&part[..part_end]),
         _ => [written(head), parameters[2].clone(), written(&part[part_end..])].concat(),
     }))
@@ -291,7 +291,7 @@ proptest! {
         let rows = texts.iter().map(|text| reference(function, &parameters, text.as_deref()));
         let expected: Vec<Option<String>> = rows.clone().flatten().collect();
         prop_assert_eq!(column(&worked.rows, 0), expected);
-        let failed: Vec<usize> = rows.enumerate().filter(|(_, row)| row.is_none()).map(|(row, _)| row).collect();
+        let failed: Vec<usize> = rows.enumerate().filter(|(_, row)| row.is_err()).map(|(row, _)| row).collect();
         prop_assert_eq!(worked.refused.iter().map(|(row, _)| *row).collect::<Vec<_>>(), failed);
     }
 
