@@ -30,8 +30,11 @@ impl Lineage {
 
     /// The same, where `steps` came before: no column that they changed is one of the source.
     pub(super) fn after(mut self, steps: &Steps) -> Self {
-        let is_changed = |origin: &Option<String>| steps.changed().any(|name| origin.as_ref() == Some(name));
-        self.origins.iter_mut().filter(|origin| is_changed(origin)).for_each(|origin| *origin = None);
+        for origin in &mut self.origins {
+            if steps.changed().any(|name| origin.as_ref() == Some(name)) {
+                *origin = None;
+            }
+        }
         self.examined.extend(steps.examined().cloned());
         self
     }
