@@ -151,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::endpoint::ObjectRef;
+    use crate::job::TransformStep;
 
     fn job(options: Json) -> Job {
         let mut job = Job::new(
@@ -191,11 +192,15 @@ mod tests {
         let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
         let fewer = Arc::new(columns().project(&[0]).unwrap());
         others.push(of(&job(options()), &fewer));
-        let changes: [fn(&mut Job); 7] = [
+        let changes: [fn(&mut Job); 8] = [
             |job| job.union.push(job.source.clone()),
             |job| _ = job.allow_lossy.insert("name".to_owned()),
             |job| job.also.push(job.source.clone()),
             |job| job.transform.filter = None,
+            |job| {
+                let (function, parameters) = ("dx_pad".to_owned(), ["l", "5", "0"].map(str::to_owned).to_vec());
+                job.transform.steps.push(TransformStep { function, column_index: 0, parameters });
+            },
             |job| job.pre_sql.push("select 1".to_owned()),
             |job| job.post_sql.push("select 1".to_owned()),
             |job| job.mode = crate::sink::WriteMode::Append,

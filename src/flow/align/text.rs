@@ -7,7 +7,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder, LargeStringArray, PrimitiveArray, StringArray,
     StringArrayType, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 
 use super::Reason;
@@ -47,24 +47,8 @@ fn written(array: &ArrayRef, from: &Field) -> Result<Cast> {
     texts(array.logical_nulls(), array.len(), |row, text| write(row, text))
 }
 
-/// One text for each row that is not NULL.
-fn texts(
-    nulls: Option<NullBuffer>,
-    rows: usize,
-    mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
-) -> Result<Cast> {
-    let mut text = Vec::with_capacity(rows * 8);
-    let mut ends = Vec::with_capacity(rows + 1);
-    ends.push(0i32);
-    for row in 0..rows {
-        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-            write(row, &mut text)?;
-        }
-        let too_long = |_| Error::new(ErrorKind::Resource, "the texts of a batch are longer than 2 GB");
-        ends.push(i32::try_from(text.len()).map_err(too_long)?);
-    }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-    Ok(Cast::exact(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text), nulls)?)))
+fn texts(nulls: Option<NullBuffer>, rows: usize, write: impl FnMut(usize, &mut Vec<u8>) -> Result<()>) -> Result<Cast> {
+    Ok(Cast::exact(Arc::new(print::texts(nulls, rows, write)?)))
 }
 
 /// Texts as values of `to`, by the exact parsers that files use.
