@@ -4,6 +4,7 @@ pub mod dialect;
 pub mod errors;
 pub mod locator;
 pub mod native;
+pub mod overrides;
 pub mod syntax;
 pub mod tree;
 pub mod vars;

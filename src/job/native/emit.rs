@@ -41,6 +41,31 @@ pub fn refuse_secrets(jobs: &[Job]) -> Result<()> {
     Ok(())
 }
 
+/// Puts `${NAME}` in the place of each secret that stands in an option of its own, and gives the names.
+pub fn refer_to_secrets(jobs: &mut [Job]) -> Vec<String> {
+    let mut names: Vec<(String, String)> = Vec::new();
+    for job in jobs {
+        let also = job.also.iter_mut().map(|place| ("ALSO", place));
+        for (side, place) in [("SOURCE", &mut job.source), ("TARGET", &mut job.target)].into_iter().chain(also) {
+            for (key, value) in place.options.as_object_mut().into_iter().flatten() {
+                let Json::String(text) = value else { continue };
+                if !is_secret(key) || text.contains("${") {
+                    continue;
+                }
+                let known = names.iter().find(|(secret, _)| secret == text).map(|(_, name)| name.clone());
+                let name = known.unwrap_or_else(|| {
+                    let number = if names.is_empty() { String::new() } else { format!("_{}", names.len() + 1) };
+                    let name = format!("{side}_{}{number}", key.to_ascii_uppercase());
+                    names.push((text.clone(), name.clone()));
+                    name
+                });
+                *text = format!("${{{name}}}");
+            }
+        }
+    }
+    names.into_iter().map(|(_, name)| name).collect()
+}
+
 fn transfer(job: &Job) -> Result<Json> {
     let plain = serde_json::to_value(Job::new(job.source.clone(), job.target.clone()))?;
     let mut told = Map::new();

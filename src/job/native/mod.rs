@@ -22,7 +22,7 @@ use super::{Job, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
 
-pub use emit::{emit, refuse_secrets};
+pub use emit::{emit, refer_to_secrets, refuse_secrets};
 
 /// What a job file needs to know of the world.
 pub trait Places {
@@ -50,7 +50,7 @@ pub struct Native {
 }
 
 /// Keys of a place; all others are options of its connector.
-const PLACE_KEYS: [&str; 5] = ["connection", "connector", "locator", "table", "query"];
+pub const PLACE_KEYS: [&str; 5] = ["connection", "connector", "locator", "table", "query"];
 
 /// Keys of `settings`.
 const SETTINGS: [&str; 5] = ["limits", "errors", "verify", "visible", "schema"];

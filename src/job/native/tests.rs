@@ -163,3 +163,14 @@ fn a_secret_is_not_written() {
     }
     assert_eq!(refused("sqlite", json!({"url": "sqlite:a:b@c.db"})), Ok(()));
 }
+
+#[test]
+fn a_secret_becomes_a_reference() {
+    let place =
+        |password: &str| Place::new("postgres", json!({"url": "postgres:", "password": password}), ObjectRef::Whole);
+    let mut jobs = [Job::new(place("a"), place("b")), Job::new(place("b"), place("${PW}"))];
+    assert_eq!(refer_to_secrets(&mut jobs), ["SOURCE_PASSWORD", "TARGET_PASSWORD_2"]);
+    assert_eq!(jobs[0].source.options["password"], "${SOURCE_PASSWORD}");
+    assert_eq!(jobs[1].source.options["password"], "${TARGET_PASSWORD_2}");
+    assert_eq!(jobs[1].target.options["password"], "${PW}");
+}
