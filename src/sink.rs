@@ -178,10 +178,11 @@ pub(crate) fn moved_meanwhile() -> Error {
 }
 
 /// What happens to what is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum WriteMode {
     /// Make it; refuse a table with rows or an existing file.
+    #[default]
     Create,
     /// Add to it; make it when it is missing.
     Append,
@@ -216,10 +217,11 @@ impl WriteMode {
 }
 
 /// What happens when the columns of source and target differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SchemaPolicy {
     /// A difference is refused.
+    #[default]
     Strict,
     /// What both have is copied.
     Ignore,

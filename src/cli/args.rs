@@ -4,13 +4,16 @@
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
+use super::completions::CompletionShell;
+use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::record::StateArgs;
 use super::rejects::MaxErrors;
+use super::run::{RUN_EXAMPLES, RunArgs};
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
 use super::types;
@@ -67,6 +70,13 @@ pub(super) enum Command {
     Copy(Box<CopyArgs>),
     /// Say what a copy would do, and change nothing
     Plan(Box<CopyArgs>),
+    /// Run a job file: our own, or one of another program
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Print a job file of another program as one of our own
+    Convert(ConvertArgs),
+    /// Run a job file of DataX by the flags of datax.py
+    Datax(DataxArgs),
     /// Compare the rows of A and B by key
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),
@@ -188,6 +198,9 @@ pub(super) struct TargetArgs {
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Print the copy as a job file for 'etl run', and do nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "resume"])]
+    pub(super) emit_job: bool,
 }
 
 #[derive(Debug, Args)]
@@ -484,25 +497,4 @@ fn dialects() -> PossibleValuesParser {
     let database =
         |connector: &dyn Connector| PossibleValue::new(connector.name()).aliases(connector.aliases().iter().copied());
     types::databases().map(database).chain([PossibleValue::new(ARROW)]).into()
-}
-
-/// The shells that completions are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum CompletionShell {
-    /// bash
-    Bash,
-    /// zsh
-    Zsh,
-    /// fish
-    Fish,
-}
-
-impl From<CompletionShell> for Shell {
-    fn from(shell: CompletionShell) -> Self {
-        match shell {
-            CompletionShell::Bash => Self::Bash,
-            CompletionShell::Zsh => Self::Zsh,
-            CompletionShell::Fish => Self::Fish,
-        }
-    }
 }

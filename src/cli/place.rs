@@ -11,6 +11,7 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::extension::{self, Format};
 use crate::job::locator::{self, FILE, Locator, Lookup};
+use crate::job::native::Places;
 use crate::job::{Job, Place};
 
 /// Connectors whose endpoint itself names what is meant: they need no `#object`.
@@ -39,6 +40,22 @@ impl Lookup for Machine {
 
     fn is_extension(&self, word: &str) -> bool {
         extension::is_known(word)
+    }
+}
+
+impl Places for Machine {
+    fn locate(&self, text: &str) -> Result<Place> {
+        let locator = locator::parse(text, self)?;
+        let object = locator.object().map_or(ObjectRef::Whole, |table| ObjectRef::Table(table.to_owned()));
+        place(&Side { locator, object }, Map::new())
+    }
+
+    fn connector(&self, name: &str) -> Result<&'static str> {
+        connectors::find(name).map(crate::connector::Connector::name)
+    }
+
+    fn is_whole(&self, connector: &str) -> bool {
+        WHOLE.contains(&connector)
     }
 }
 
@@ -329,12 +346,21 @@ fn format_of(locator: &Locator, flag: Option<&str>) -> Option<Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::native;
 
     /// Each connector of this build can be named in a locator, so the parser needs no list of its own.
     #[test]
     fn every_connector_has_a_scheme() {
         for connector in CONNECTORS {
-            assert_eq!(Machine.connector(connector.name()), Some(connector.name()));
+            assert_eq!(Lookup::connector(&Machine, connector.name()), Some(connector.name()));
+        }
+    }
+
+    /// What a job file says of a place is no option of any connector.
+    #[test]
+    fn no_option_has_the_name_of_a_key_of_places() {
+        for option in CONNECTORS.iter().flat_map(|connector| connector.options()) {
+            assert!(!native::PLACE_KEYS.contains(&option.name), "{option:?}");
         }
     }
 

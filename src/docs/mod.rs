@@ -71,6 +71,9 @@ pub mod interrupted_copies {}
 #[doc = include_str!("diff-and-verify.md")]
 pub mod diff_and_verify {}
 
+#[doc = include_str!("job-files.md")]
+pub mod job_files {}
+
 #[doc = include_str!("speed-and-memory.md")]
 pub mod speed_and_memory {}
 

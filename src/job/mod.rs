@@ -4,7 +4,11 @@ pub mod dialect;
 pub mod errors;
 pub mod locator;
 pub mod step;
+pub mod native;
+pub mod overrides;
+pub mod syntax;
 pub mod tree;
+pub mod vars;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -41,14 +45,19 @@ pub struct Job {
     #[serde(default)]
     pub also: Vec<Place>,
     /// What happens to them on the way.
+    #[serde(default)]
     pub transform: Transform,
     /// What happens to what the target holds.
+    #[serde(default)]
     pub mode: WriteMode,
     /// Where a column says which rows are new: only those are copied.
+    #[serde(default)]
     pub incremental: Option<Incremental>,
     /// Whether a sync may delete all rows of the target because none came.
+    #[serde(default = "off")]
     pub empty_sync: Toggle,
     /// What happens when columns differ.
+    #[serde(default)]
     pub schema: SchemaPolicy,
     /// Columns, as they are sent, of which values that do not fit are rounded or cut.
     #[serde(default)]
@@ -60,14 +69,21 @@ pub struct Job {
     #[serde(default)]
     pub verify: Verify,
     /// SQL of the user on the target before it is looked at.
+    #[serde(default)]
     pub pre_sql: Vec<String>,
     /// SQL of the user on the target after success.
+    #[serde(default)]
     pub post_sql: Vec<String>,
     /// What happens to rows that are refused.
     #[serde(default)]
     pub errors: ErrorPolicy,
     /// Speed and size.
+    #[serde(default)]
     pub limits: Limits,
+}
+
+const fn off() -> Toggle {
+    Toggle::Off
 }
 
 impl Job {
@@ -115,6 +131,7 @@ pub struct Incremental {
     /// How far below the position it begins: a number, or a time such as `10m`. None begins at the position.
     pub lag: Option<String>,
     /// What becomes of rows without a cursor.
+    #[serde(default)]
     pub null_cursor: NullCursor,
 }
 
@@ -161,7 +178,7 @@ impl fmt::Debug for Place {
 
 /// What happens to rows in flight, in this order: steps → sql → where → set → cast → rename → select and drop → limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Transform {
     /// Functions of columns by their place, one after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -186,9 +203,9 @@ pub struct Transform {
     pub pushdown: Toggle,
 }
 
-/// On or off.
+/// On or off. Job files say true and false, records of runs `on` and `off`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Said")]
 pub enum Toggle {
     /// It is done.
     #[default]
@@ -197,9 +214,33 @@ pub enum Toggle {
     Off,
 }
 
+/// What may be said for a [`Toggle`].
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "true or false")]
+enum Said {
+    Flag(bool),
+    Word(Word),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Word {
+    On,
+    Off,
+}
+
+impl From<Said> for Toggle {
+    fn from(said: Said) -> Self {
+        match said {
+            Said::Flag(true) | Said::Word(Word::On) => Self::On,
+            Said::Flag(false) | Said::Word(Word::Off) => Self::Off,
+        }
+    }
+}
+
 /// Limits of a job. What is absent is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Limits {
     /// Channels, when no speed limit decides.
     pub jobs: Option<usize>,
@@ -232,7 +273,7 @@ pub struct BufferLimit {
 
 /// Limits of speed, for the job and for one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Speed {
     /// Bytes per second of all channels together.
     pub job_bytes: Option<u64>,

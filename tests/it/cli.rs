@@ -19,9 +19,22 @@ fn help_and_version_go_to_stdout() {
     assert_eq!((version.code, version.stdout.as_str()), (0, concat!("etl ", env!("CARGO_PKG_VERSION"), "\n")));
     let help = etl(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in
-        ["copy", "plan", "diff", "snapshot", "jobs", "schema", "head", "count", "ping", "connectors", "completions"]
-    {
+    for command in [
+        "copy",
+        "plan",
+        "run",
+        "convert",
+        "datax",
+        "diff",
+        "snapshot",
+        "jobs",
+        "schema",
+        "head",
+        "count",
+        "ping",
+        "connectors",
+        "completions",
+    ] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command} is missing in the help");
     }
     let copy = etl(&["copy", "--help"]);

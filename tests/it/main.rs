@@ -28,6 +28,7 @@ mod engine;
 mod files;
 mod incremental;
 mod interrupted;
+mod job_files;
 mod layering;
 mod lossy;
 mod matrix;

@@ -75,6 +75,32 @@ pub fn unmask(masked: &str) -> String {
     masked.replace(&format!(":{MASK}@"), "@")
 }
 
+/// Whether `url`, a locator with a scheme and without `#object`, holds a password or another secret that is no `${NAME}`.
+pub fn holds_secret(url: &str) -> bool {
+    let masked = mask(url);
+    let mut rest = url;
+    let mut parts = masked.split(MASK);
+    let Some(after) = rest.strip_prefix(parts.next().unwrap_or_default()) else { return true };
+    rest = after;
+    for part in parts {
+        let end = if part.is_empty() { Some(rest.len()) } else { rest.find(part) };
+        let Some(end) = end else { return true };
+        if is_open(&rest[..end]) {
+            return true;
+        }
+        rest = &rest[end + part.len()..];
+    }
+    false
+}
+
+/// Whether a hidden part of a locator is surely, or may be, a secret: neither a reference nor a plain setting.
+fn is_open(hidden: &str) -> bool {
+    let is_setting = hidden.split_once('=').is_some_and(|(key, value)| {
+        key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !is_secret(key) && !value.contains(['@', ':'])
+    });
+    !hidden.is_empty() && !is_setting && !hidden.contains("${")
+}
+
 fn split_query(text: &str) -> (&str, Option<&str>) {
     text.split_once('?').map_or((text, None), |(head, query)| (head, Some(query)))
 }
