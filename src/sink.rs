@@ -226,6 +226,8 @@ impl WriteMode {
 pub enum SchemaPolicy {
     /// A difference is refused.
     Strict,
+    /// Every column that comes has its place; those of the target into which none comes get their default.
+    Partial,
     /// What both have is copied.
     Ignore,
 }

@@ -3,6 +3,7 @@
 pub mod dialect;
 pub mod errors;
 pub mod locator;
+pub mod step;
 pub mod tree;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use crate::shape::Cut;
 use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
 pub use errors::{ErrorPolicy, MaxErrors, OnError};
+pub use step::TransformStep;
 
 /// One transfer from one place to another, or to several.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -148,10 +150,13 @@ impl fmt::Debug for Place {
     }
 }
 
-/// What happens to rows in flight, in this order: sql → where → set → cast → rename → select and drop → limit.
+/// What happens to rows in flight, in this order: steps → sql → where → set → cast → rename → select and drop → names → limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Transform {
+    /// Functions over columns by their place, one after the other.
+    #[serde(default)]
+    pub steps: Vec<TransformStep>,
     /// A SELECT over the table `src`.
     pub sql: Option<String>,
     /// Keep rows for which this is true.
@@ -166,6 +171,9 @@ pub struct Transform {
     pub select: Vec<String>,
     /// Columns to leave out.
     pub drop: Vec<String>,
+    /// The names of all columns, by their place; empty leaves them as they are.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// No more rows than this.
     pub limit: Option<u64>,
     /// What the source may do by itself.

@@ -14,6 +14,7 @@ use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
+use crate::formats::loose::{Loose, LooseOptions};
 use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, value};
 
 /// Every option, in the order of the help.
@@ -37,6 +38,9 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("null", "string", "the empty text", "The unquoted CSV text that means NULL."),
     option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast."),
     option("allStrings", "boolean", "false", "Whether every column of a text file is text."),
+    option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
+    option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
+    option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
     option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
     option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
     option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
@@ -52,6 +56,17 @@ pub(super) enum Place {
     Path(String),
 }
 
+/// Which files of a folder are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted<'a> {
+    /// Those of a known format, or of this one.
+    Known(Option<Format>),
+    /// Those whose names begin so, with `__` behind it.
+    Prefixed(&'a str),
+    /// All, also those in folders within.
+    All,
+}
+
 /// The options of one endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
@@ -64,6 +79,11 @@ pub(super) struct Config {
     delimiter: Option<u8>,
     /// An option that only formats with delimiters have, where one was given.
     delimited: Option<&'static str>,
+    loose: Option<LooseOptions>,
+    /// What is read besides.
+    pub(super) paths: Vec<String>,
+    /// What the part files of a folder are told by.
+    pub(super) prefix: Option<String>,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -83,6 +103,10 @@ struct Raw {
     casts: BTreeMap<String, String>,
     #[serde(default)]
     all_strings: bool,
+    loose: Option<LooseOptions>,
+    #[serde(default)]
+    paths: Vec<String>,
+    prefix: Option<String>,
     file_bytes: Option<Bytes>,
     row_group_rows: Option<usize>,
     row_group_bytes: Option<Bytes>,
@@ -117,7 +141,15 @@ impl Config {
             ("delimiter", raw.delimiter.is_some()),
             ("quote", raw.quote.is_some()),
             ("null", raw.null.is_some()),
+            ("loose", raw.loose.is_some()),
         ];
+        let delimited = given.into_iter().find_map(|(name, given)| given.then_some(name));
+        if let (Some(_), Some(other)) = (&raw.loose, delimited.filter(|name| *name != "loose")) {
+            return Err(usage(format!("loose text has its own settings, and {other} is none of them")));
+        }
+        if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
+            return Err(usage("a prefix begins the name of a file, and is no path"));
+        }
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -144,7 +176,10 @@ impl Config {
             level: raw.level,
             csv,
             delimiter,
-            delimited: given.into_iter().find_map(|(name, given)| given.then_some(name)),
+            delimited,
+            loose: raw.loose,
+            paths: raw.paths,
+            prefix: raw.prefix,
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -162,6 +197,9 @@ impl Config {
     pub(super) fn records(&self, format: Format) -> Result<Arc<dyn RecordFormat>> {
         if format == Format::Jsonl {
             return Ok(Arc::new(JsonLines::new(self.csv.typing.clone())));
+        }
+        if let Some(loose) = &self.loose {
+            return Ok(Arc::new(Loose::new(loose)?));
         }
         let usual = if format == Format::Tsv { b'\t' } else { b',' };
         let options = CsvOptions { delimiter: self.delimiter.unwrap_or(usual), ..self.csv.clone() };
@@ -188,7 +226,16 @@ impl Config {
 
     /// Whether CSV files have a header.
     pub(super) fn has_header(&self) -> bool {
-        self.csv.header
+        self.csv.header && self.loose.is_none()
+    }
+
+    /// Which files of a folder are meant.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        match (&self.prefix, &self.loose) {
+            (Some(prefix), _) => Wanted::Prefixed(prefix),
+            (None, Some(_)) => Wanted::All,
+            (None, None) => Wanted::Known(self.format),
+        }
     }
 
     /// How whole files are compressed when written: the option, else the extension.

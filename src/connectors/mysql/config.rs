@@ -31,7 +31,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "host",
         "string",
         "MYSQL_HOST, else the local server",
-        "The server's name or address. localhost means TCP, unless a socket is given.",
+        "The server's name or address, or several with commas, of which the first that answers is taken. localhost means TCP, \
+         unless a socket is given.",
     ),
     option("port", "integer", "MYSQL_TCP_PORT, 3306", "The port; given without a host it means TCP to 127.0.0.1.")
         .within("1 to 65535"),
@@ -78,7 +79,7 @@ const VARIABLES: [(&str, &str); 4] =
 /// A validated connection setting.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// One server; none where a socket is given.
+    /// Servers, to be tried in their order; none where a socket is given.
     pub(super) hosts: Vec<Host>,
     pub(super) socket: Option<PathBuf>,
     pub(super) user: String,
@@ -183,7 +184,7 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
     })?;
     let socket = socket(layers, around);
     Ok(Config {
-        hosts: if socket.is_some() { Vec::new() } else { vec![layers.host("127.0.0.1", PORT)?] },
+        hosts: if socket.is_some() { Vec::new() } else { layers.hosts("127.0.0.1", PORT)? },
         socket,
         user,
         password: text("password").map(Secret::new),
