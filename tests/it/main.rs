@@ -20,6 +20,7 @@ mod buffer;
 mod cli;
 mod clickhouse;
 mod conformance;
+mod datax;
 mod diff;
 mod duckdb;
 mod engine;

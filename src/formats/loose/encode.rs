@@ -99,6 +99,9 @@ impl Writing {
     /// Puts quotes around the field that begins at `start`, where it is to have them.
     fn quote(&self, index: usize, out: &mut Vec<u8>, start: usize) {
         let (Some(quote), true) = (self.options.mark(), self.options.quoting != Quoting::Never) else { return };
+        if self.options.trim {
+            trim(out, start);
+        }
         let text = &out[start..];
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
         let needs = || {
@@ -200,6 +203,15 @@ impl Writing {
             }),
         }
     }
+}
+
+/// Removes blanks around the text that begins at `start`.
+fn trim(out: &mut Vec<u8>, start: usize) {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let behind = out[start..].iter().rev().take_while(blank).count();
+    out.truncate(out.len() - behind);
+    let before = out[start..].iter().take_while(blank).count();
+    out.drain(start..start + before);
 }
 
 /// A column ready to be written.

@@ -21,7 +21,7 @@ pub struct LooseOptions {
     pub fields: Vec<FieldOptions>,
     /// Whether records may be shorter than others.
     pub records: Records,
-    /// Whether blanks around fields are no part of them.
+    /// Whether blanks around fields are no part of them; fields that are written without quotes keep theirs.
     pub trim: bool,
     /// Whether lines without a character are records.
     pub keep_blank_lines: bool,

@@ -159,7 +159,6 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
         "zone": context.settings.zone,
         "records": if ragged { "ragged" } else { "even" },
     });
-    let options =
-        json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "compression": "none", "loose": loose});
+    let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});
     Ok(to(Place::new("files", options, ObjectRef::Whole), mode))
 }

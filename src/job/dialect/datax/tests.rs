@@ -334,8 +334,6 @@ fn other_products_go_through_their_own_doors() {
     );
     let found = place("rdbmsreader", "jdbc:dm://dm:5236/DB");
     assert_eq!(found.connector, "odbc");
-    assert!(
-        found.options["url"].as_str().unwrap().contains("SERVER=dm&TCP%5FPORT=5236")
-            || found.options["url"].as_str().unwrap().contains("TCP_PORT=5236")
-    );
+    let url = found.options["url"].as_str().unwrap();
+    assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");
 }

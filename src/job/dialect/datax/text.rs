@@ -117,7 +117,10 @@ fn written(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Res
     }
     let quoting = match text("fileFormat")?.unwrap_or_else(|| "text".to_owned()).to_lowercase().as_str() {
         "text" => "never",
-        "csv" => csv_quoting(parameter)?,
+        "csv" => {
+            context.notes.push("blanks around the values of CSV are left out, as DataX does".to_owned());
+            csv_quoting(parameter)?
+        }
         other => {
             let error = parameter.need("fileFormat")?.error(format!("files are not written as {other:?} here"));
             let hint = "write csv or text; a database is loaded without a file of statements";
@@ -187,15 +190,14 @@ fn files_options(parameter: &Node<'_>, url: String) -> Result<Map<String, Json>>
     if let Some(encoding) = text("encoding")?.filter(|name| !name.is_empty() && !is_utf8(name)) {
         options.insert("encoding".to_owned(), encoding.into());
     }
-    // By this key alone, never by the name of the file.
-    let codec =
-        text("compress")?.filter(|codec| !codec.is_empty()).map_or("none".to_owned(), |codec| codec.to_lowercase());
-    let codec = match codec.as_str() {
-        "gzip" => "gz",
-        "bzip2" => "bz2",
-        other => other,
-    };
-    options.insert("compression".to_owned(), codec.into());
+    if let Some(codec) = text("compress")?.filter(|codec| !codec.is_empty()) {
+        let codec = match codec.to_lowercase().as_str() {
+            "gzip" => "gz".to_owned(),
+            "bzip2" => "bz2".to_owned(),
+            other => other.to_owned(),
+        };
+        options.insert("compression".to_owned(), codec.into());
+    }
     Ok(options)
 }
 
