@@ -23,6 +23,9 @@ pub const MAX_CHARS: &str = "etl.max_chars";
 /// Field metadata of a time or timestamp in microseconds: the column keeps multiples of so many of them.
 pub const STEP_MICROS: &str = "etl.step_micros";
 
+/// Field metadata of a text column: an empty text is NULL where it becomes a number.
+pub const EMPTY_IS_NULL: &str = "etl.empty_is_null";
+
 /// Field metadata: the comment on the column.
 pub const COMMENT: &str = "etl.comment";
 

@@ -148,7 +148,7 @@ fn values(from: &Field, to: &Field) -> Option<Kernel> {
         return text::print(from, to);
     }
     if is_text(source) {
-        return if target.is_nested() { json::kernel(target) } else { text::parse(to) };
+        return if target.is_nested() { json::kernel(target) } else { text::parse(from, to) };
     }
     number::kernel(source, target)
         .or_else(|| temporal::kernel(source, target))

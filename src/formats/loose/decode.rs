@@ -15,6 +15,7 @@ use crate::formats::sift::{Misfits, Refused, part};
 use crate::formats::value::parse::{Form, Misfit, Texts, sift_column};
 use crate::formats::{Layout, Piece};
 use crate::reject::Rejects;
+use crate::schema::{EMPTY_IS_NULL, with_metadata};
 
 /// How the columns of a file are read: the options, looked through once.
 #[derive(Clone, Debug)]
@@ -47,12 +48,18 @@ impl Reading {
 
     /// The columns that were named; without names there are `width` of text.
     pub(super) fn schema(&self, width: usize) -> SchemaRef {
-        let named = self.options.fields.iter().map(|field| Field::new(&field.name, self.data_type(field.kind), true));
-        if self.options.fields.is_empty() {
-            let text = |place: usize| Field::new(format!("c{place}"), DataType::Utf8, true);
-            return Arc::new(Schema::new((1..=width).map(text).collect::<Vec<_>>()));
-        }
-        Arc::new(Schema::new(named.collect::<Vec<_>>()))
+        let field = |name: &str, kind: Kind| {
+            let field = Field::new(name, self.data_type(kind), true);
+            let marked = self.options.empty_is_null && *field.data_type() == DataType::Utf8;
+            if marked { with_metadata(field, EMPTY_IS_NULL, "true") } else { field }
+        };
+        let named = &self.options.fields;
+        let fields: Vec<Field> = if named.is_empty() {
+            (1..=width).map(|place| field(&format!("c{place}"), Kind::Text)).collect()
+        } else {
+            named.iter().map(|column| field(&column.name, column.kind)).collect()
+        };
+        Arc::new(Schema::new(fields))
     }
 
     fn data_type(&self, kind: Kind) -> DataType {

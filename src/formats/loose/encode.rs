@@ -128,12 +128,12 @@ impl Writing {
         let nulls = array.logical_nulls();
         let print: Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a> =
             match self.moments(array).or_else(|| floats(array)).or_else(|| bytes(array, field)) {
-                Some(print) => Box::new(move |row, out| {
+                Some(print) => Box::new(move |row, out: &mut Vec<u8>| {
                     print(row, out);
                     Ok(())
                 }),
                 None => match print::column(array, field) {
-                    Some(column) => Box::new(move |row, out| {
+                    Some(column) => Box::new(move |row, out: &mut Vec<u8>| {
                         (column.print)(row, out);
                         Ok(())
                     }),
@@ -186,12 +186,12 @@ impl Writing {
         let values = array.as_primitive::<T>();
         let east = i64::from(self.zone.local_minus_utc()) * 1_000_000;
         match &self.pattern {
-            Some(pattern) => Box::new(move |row, out| {
+            Some(pattern) => Box::new(move |row, out: &mut Vec<u8>| {
                 let value = micros(values.value(row));
                 let moment = if zoned { value } else { value.saturating_sub(east) };
                 pattern.write(moment, self.zone, out);
             }),
-            None => Box::new(move |row, out| {
+            None => Box::new(move |row, out: &mut Vec<u8>| {
                 let value = micros(values.value(row));
                 let clock = if zoned { value.saturating_add(east) } else { value };
                 let seconds = clock.div_euclid(1_000_000);

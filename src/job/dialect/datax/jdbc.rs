@@ -1,5 +1,7 @@
 //! URLs of JDBC: server, database and parameters, whatever the product.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use super::rdbms::Product;
@@ -51,7 +53,7 @@ fn common(text: &str) -> Option<Url> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     // DB2 has its parameters behind a colon.
     let (servers, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(|text| text.into_owned());
+    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
     let parameters = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         Some((key.to_owned(), decode(value)?))

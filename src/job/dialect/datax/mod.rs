@@ -65,6 +65,8 @@ struct Target {
 struct Context<'a> {
     goal: Goal,
     settings: &'a Settings,
+    /// Whether the writer takes an empty text for NULL in numbers.
+    empty_is_null: bool,
     /// Places of columns that a filter compares as numbers.
     filtered: Vec<usize>,
     notes: Vec<String>,
@@ -75,7 +77,7 @@ struct Context<'a> {
 impl Context<'_> {
     /// Notes that `keys` of `node` have no meaning here, where they are given.
     fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
-        let given = keys.iter().filter(|key| node.get(key).inspect(|value| drop(value.json())).is_some());
+        let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
         self.idle.extend(given.map(|key| (*key).to_owned()));
     }
 }
@@ -104,7 +106,9 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let writer = Side::of(&content.need("writer")?)?;
     let goal = writer.goal()?;
     let filtered = steps.iter().filter(|step| step.function == "dx_filter").map(|step| step.column_index).collect();
-    let mut context = Context { goal, settings: &settings, filtered, notes, idle: Vec::new() };
+    let empty = writer.parameter.get("emptyAsNull").map_or(Ok(true), |node| node.flag())?;
+    let empty_is_null = empty && goal == Goal::Table;
+    let mut context = Context { goal, empty_is_null, settings: &settings, filtered, notes, idle: Vec::new() };
     let reader = Side::of(&content.need("reader")?)?;
     let mut sources = reader.sources(&mut context)?;
     let targets = writer.targets(&sources, &mut context)?;

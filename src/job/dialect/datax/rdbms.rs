@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::jdbc::{self, Url};
 use super::text::is_star;
-use super::{Context, Goal, Source, Target, name};
+use super::{Context, Source, Target, name};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::job::tree::Node;
@@ -145,8 +145,10 @@ fn reader_notes(parameter: &Node<'_>, by_query: bool, context: &mut Context<'_>)
         session.json();
         context.notes.push("session: statements that set up a connection are not run".to_owned());
     }
-    if let Some(encoding) = parameter.get("mandatoryEncoding") {
-        if !encoding.text()?.is_empty() {
+    if let Some(encoding) = parameter.get("mandatoryEncoding")
+        && !encoding.text()?.is_empty()
+    {
+        {
             context.notes.push(
                 "mandatoryEncoding: texts come in the encoding that the server says, and NULL stays NULL".to_owned(),
             );
@@ -230,9 +232,6 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
     if let Some(session) = parameter.get("session") {
         session.json();
         context.notes.push("session: statements that set up a connection are not run".to_owned());
-    }
-    if parameter.get("emptyAsNull").map_or(Ok(true), |empty| empty.flag())? && context.goal == Goal::Table {
-        context.notes.push("an empty text is no number: such a row is dirty, and not NULL".to_owned());
     }
     let names = target_names(&parameter.need("column")?, context)?;
     let mode = mode(product, parameter, context)?;

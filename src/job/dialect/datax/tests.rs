@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::job::{MaxErrors, OnError, Speed};
+use crate::merge::Merge;
 use crate::object::ObjectRef;
 
 fn translated(root: Json) -> Result<Translation> {
@@ -107,6 +108,7 @@ fn all_fields_may_be_of_any_number_between_files_alone() {
     let found = translated(job(&reader, &writer)).unwrap();
     let job = only(&found);
     assert_eq!(job.source.options["loose"].get("records"), None);
+    assert_eq!(job.source.options["loose"]["emptyIsNull"], json!(true));
     assert_eq!(job.transform.names, ["a", "b"]);
     assert_eq!((job.schema, &job.mode), (SchemaPolicy::Partial, &WriteMode::Append));
     assert_eq!(job.pre_sql, ["delete from t"]);
@@ -271,8 +273,8 @@ fn write_modes_are_told_by_their_begin() {
         translated(job(&mysql(&json!({})), &writer)).map(|found| only(&found).mode.clone())
     };
     assert_eq!(mode("mysql", "INSERT").unwrap(), WriteMode::Append);
-    assert_eq!(mode("mysql", "replace into").unwrap(), WriteMode::Upsert(Default::default()));
-    assert_eq!(mode("postgresql", "update").unwrap(), WriteMode::Upsert(Default::default()));
+    assert_eq!(mode("mysql", "replace into").unwrap(), WriteMode::Upsert(Merge::default()));
+    assert_eq!(mode("postgresql", "update").unwrap(), WriteMode::Upsert(Merge::default()));
     assert!(mode("mysql", "merge").is_err());
 }
 

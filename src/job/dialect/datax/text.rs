@@ -35,6 +35,9 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     if !fields.is_empty() {
         loose.insert("fields".to_owned(), Json::Array(fields));
     }
+    if context.empty_is_null {
+        loose.insert("emptyIsNull".to_owned(), true.into());
+    }
     if context.goal != Goal::Table {
         loose.insert("zone".to_owned(), context.settings.zone.as_str().into());
     }
@@ -133,10 +136,10 @@ fn written(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Res
 }
 
 fn csv_quoting(parameter: &Node<'_>) -> Result<&'static str> {
-    if let Some(delimiter) = parameter.get("fieldDelimiter") {
-        if delimiter.text()?.chars().count() > 1 {
-            return Err(delimiter.error("fields of CSV are separated by one character"));
-        }
+    if let Some(delimiter) = parameter.get("fieldDelimiter")
+        && delimiter.text()?.chars().count() > 1
+    {
+        return Err(delimiter.error("fields of CSV are separated by one character"));
     }
     let Some(config) = parameter.get("csvWriterConfig") else { return Ok("needed") };
     let mut quoting = "needed";

@@ -228,11 +228,7 @@ fn generic(url: &Url, node: &Node<'_>, login: Login) -> Result<Options> {
         _ => Options::new(),
     };
     if !product.is_empty() {
-        let word = if scheme.ends_with("sql") && scheme.starts_with("my") || scheme == "mariadb" {
-            "mysql:"
-        } else {
-            "postgres:"
-        };
+        let word = if matches!(scheme.as_str(), "mysql" | "mariadb") { "mysql:" } else { "postgres:" };
         insert(&mut product, "url", word);
         return Ok(product);
     }
