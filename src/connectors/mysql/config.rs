@@ -63,6 +63,12 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         .within("time, duration"),
     option("lockAll", "boolean", "false", "Whether reading may lock all tables of the server for one point in time."),
     option(
+        "session",
+        "string",
+        "",
+        "SQL that each connection runs first, parted by semicolons; what a copy needs is set after it.",
+    ),
+    option(
         "defaultsFile",
         "string",
         "/etc/my.cnf, /etc/mysql/my.cnf, ~/.my.cnf",
@@ -91,6 +97,8 @@ pub(super) struct Config {
     pub(super) zero_dates: ZeroDates,
     pub(super) time: TimeForm,
     pub(super) lock_all: LockAll,
+    /// SQL that each connection runs first.
+    pub(super) session: Option<String>,
 }
 
 /// All about TLS.
@@ -201,6 +209,7 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
             &[("reject", ZeroDates::Reject), ("null", ZeroDates::Null), ("text", ZeroDates::Text)],
         )?,
         time: layers.choose("time", &[("time", TimeForm::Time), ("duration", TimeForm::Duration)])?,
+        session: text("session").filter(|sql| !sql.trim().is_empty()),
         lock_all: if layers.flag("lockAll")? { LockAll::Yes } else { LockAll::No },
     })
 }

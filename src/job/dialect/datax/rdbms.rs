@@ -141,18 +141,11 @@ fn reader_notes(parameter: &Node<'_>, by_query: bool, context: &mut Context<'_>)
             .notes
             .push(format!("splitPk {:?} is not needed: a table is cut so that each row comes once", key.text()?));
     }
-    if let Some(session) = parameter.get("session") {
-        session.json();
-        context.notes.push("session: statements that set up a connection are not run".to_owned());
-    }
     if let Some(encoding) = parameter.get("mandatoryEncoding")
         && !encoding.text()?.is_empty()
     {
-        {
-            context.notes.push(
-                "mandatoryEncoding: texts come in the encoding that the server says, and NULL stays NULL".to_owned(),
-            );
-        }
+        let note = "mandatoryEncoding: texts come in the encoding that the server says, and NULL stays NULL";
+        context.notes.push(note.to_owned());
     }
     context.idle(parameter, &["preSql", "hint", "readByPartition", "partitionName"]);
     Ok(())
@@ -229,10 +222,6 @@ pub(super) fn united(parameter: &Node<'_>, sources: Vec<Source>) -> Result<Sourc
 /// What is written: each table.
 pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Target>> {
     context.idle(parameter, IDLE);
-    if let Some(session) = parameter.get("session") {
-        session.json();
-        context.notes.push("session: statements that set up a connection are not run".to_owned());
-    }
     let names = target_names(&parameter.need("column")?, context)?;
     let mode = mode(product, parameter, context)?;
     let mut targets = Vec::new();

@@ -201,6 +201,9 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
         (&json!("db"), &json!("3307"), &json!("shop"))
     );
     assert_eq!((&options["sslMode"], &options["zeroDates"]), (&json!("DISABLED"), &json!("null")));
+    let session = json!({"session": ["set sql_mode='ANSI';", " "]});
+    let found = translated(job(&mysql(&session), &nothing())).unwrap();
+    assert_eq!(only(&found).source.options["session"], json!("set sql_mode='ANSI'"));
     // A condition is in parentheses, and its semicolon goes.
     let found = translated(job(&mysql(&json!({"where": "id>10 or v is null;"})), &nothing())).unwrap();
     assert_eq!(query(only(&found)), "select id,v from num where (id>10 or v is null)");

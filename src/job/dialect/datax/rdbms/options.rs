@@ -87,15 +87,36 @@ pub(super) fn of(
             context.notes.push(format!("the parameter {key} of the URL has no meaning here"));
         }
     }
+    let session = session(parameter)?;
     let text = |key: &str| parameter.get(key).map(|value| value.text()).transpose();
     let login = (text("username")?, text("password")?);
     match product {
-        Product::Mysql => Ok(mysql(urls, login)),
+        Product::Mysql => {
+            let mut options = mysql(urls, login);
+            if let Some(session) = session {
+                insert(&mut options, "session", session);
+            }
+            Ok(options)
+        }
+        _ if session.is_some() => {
+            let error = parameter.error(format!("connections to {} take no session here", product.title()));
+            Err(Error::new(ErrorKind::Unsupported, error.to_string())
+                .with_hint("leave session out, or set it for the user in the database"))
+        }
         Product::Postgres => Ok(postgres(urls, login)),
         Product::SqlServer => Ok(sql_server(first, login)),
         Product::Oracle => Ok(oracle(first, login)),
         Product::Generic => generic(first, node, login),
     }
+}
+
+/// What each connection runs first.
+fn session(parameter: &Node<'_>) -> Result<Option<String>> {
+    let Some(node) = parameter.get("session") else { return Ok(None) };
+    let statements = node.one_or_more().iter().map(Node::text).collect::<Result<Vec<_>>>()?;
+    let statements: Vec<&str> =
+        statements.iter().map(|sql| sql.trim().trim_end_matches(';')).filter(|sql| !sql.is_empty()).collect();
+    Ok((!statements.is_empty()).then(|| statements.join("; ")))
 }
 
 type Login = (Option<String>, Option<String>);
