@@ -100,6 +100,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let mut settings = Settings::read(&tree.root(), &job)?;
     let mut notes = std::mem::take(&mut settings.notes);
     if contents.len() > 1 {
+        contents.iter().skip(1).for_each(|other| _ = other.json());
         notes.push(format!("only job.content.0 is run, as DataX does; {} others are not", contents.len() - 1));
     }
     let steps = transformers::steps(content)?;

@@ -125,13 +125,12 @@ fn insert(options: &mut Options, key: &str, value: impl Into<Json>) {
     options.insert(key.to_owned(), value.into());
 }
 
-/// Who logs in; an empty password is none.
+/// Who logs in; an empty password is one, too.
 fn log_in(options: &mut Options, (user, password): Login) {
     if let Some(user) = user {
         insert(options, "user", user);
     }
-    if let Some(password) = password.filter(|password| !password.is_empty()) {
-        // A dollar is no reference to the environment here: what was one has been replaced in the file.
+    if let Some(password) = password {
         insert(options, "password", password);
     }
 }
