@@ -31,7 +31,7 @@ impl Product {
     /// The product of a plugin, by its name without `reader` and `writer`.
     pub(super) fn of(plugin: &str) -> Option<Self> {
         Some(match plugin {
-            "mysql" | "drds" | "adbmysql" => Self::Mysql,
+            "mysql" | "drds" | "adbmysql" | "oceanbasev10" => Self::Mysql,
             "postgresql" | "gaussdb" | "kingbasees" => Self::Postgres,
             "sqlserver" => Self::SqlServer,
             "oracle" => Self::Oracle,

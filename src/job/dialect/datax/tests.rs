@@ -342,3 +342,13 @@ fn other_products_go_through_their_own_doors() {
     let url = found.options["url"].as_str().unwrap();
     assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");
 }
+
+#[test]
+fn the_page_lists_the_plugins_that_are_not_here() {
+    let page = include_str!("../../../docs/datax-jobs.md");
+    for (plugin, instead) in columns::PLUGINS {
+        let listed =
+            page.lines().any(|line| line.to_lowercase().starts_with(&format!("| {plugin}")) && line.contains(instead));
+        assert!(listed, "{plugin}");
+    }
+}
