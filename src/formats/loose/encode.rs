@@ -1,8 +1,8 @@
 //! Columns to records.
 
 use arrow::array::types::{
-    ArrowPrimitiveType, Date32Type, Float32Type, Float64Type, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
+    ArrowPrimitiveType, Date32Type, DurationMicrosecondType, Float32Type, Float64Type, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use arrow::array::{Array, AsArray as _, RecordBatch};
@@ -171,6 +171,12 @@ impl Writing {
                     TimeUnit::Microsecond => self.moment::<TimestampMicrosecondType>(array, told, |v| v),
                     TimeUnit::Nanosecond => self.moment::<TimestampNanosecondType>(array, told, |v| v.div_euclid(1000)),
                 }
+            }
+            DataType::Duration(TimeUnit::Microsecond) => {
+                let values = array.as_primitive::<DurationMicrosecondType>();
+                Box::new(move |row, out: &mut Vec<u8>| {
+                    time::print_time(values.value(row) / 1_000_000, TimeUnit::Second, out);
+                })
             }
             _ => return None,
         })

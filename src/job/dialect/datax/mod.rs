@@ -31,10 +31,18 @@ pub(super) const DATAX: Dialect = Dialect { name: "datax", recognizes, translate
 enum Goal {
     /// Text is written: dates are moments in the zone of the job.
     Text,
-    /// A table.
+    /// A table of MySQL.
+    Mysql,
+    /// A table of another product.
     Table,
     /// Nothing is kept.
     Nowhere,
+}
+
+impl Goal {
+    fn is_table(self) -> bool {
+        matches!(self, Self::Mysql | Self::Table)
+    }
 }
 
 /// One source: where it is, and its columns where they are known.
@@ -108,7 +116,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let goal = writer.goal()?;
     let filtered = steps.iter().filter(|step| step.function == "dx_filter").map(|step| step.column_index).collect();
     let empty = writer.parameter.get("emptyAsNull").map_or(Ok(true), |node| node.flag())?;
-    let empty_is_null = empty && goal == Goal::Table;
+    let empty_is_null = empty && goal.is_table();
     let mut context = Context { goal, empty_is_null, settings: &settings, filtered, notes, idle: Vec::new() };
     let reader = Side::of(&content.need("reader")?)?;
     let mut sources = reader.sources(&mut context)?;
@@ -170,8 +178,11 @@ impl<'a> Side<'a> {
             "txtfilewriter" => Ok(Goal::Text),
             "streamwriter" if stream::is_silent(&self.parameter)? => Ok(Goal::Nowhere),
             "streamwriter" => Ok(Goal::Text),
-            name if rdbms::Product::of(name.trim_end_matches("writer")).is_some() => Ok(Goal::Table),
-            _ => Err(self.unknown()),
+            name => match name.strip_suffix("writer").and_then(rdbms::Product::of) {
+                Some(rdbms::Product::Mysql) => Ok(Goal::Mysql),
+                Some(_) => Ok(Goal::Table),
+                None => Err(self.unknown()),
+            },
         }
     }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, json};
 
 use super::columns::{self, Kind};
-use super::{Context, Goal, Source, Target};
+use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::job::tree::Node;
@@ -69,7 +69,7 @@ fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(S
         Kind::Bytes => "bytes",
         Kind::Date => {
             usual_format(node)?;
-            let stamped = context.goal != Goal::Table;
+            let stamped = !context.goal.is_table();
             let text = if stamped { zoned(&text, &context.settings.zone) } else { text };
             return Ok(((if stamped { "timestamptz" } else { "timestamp" }).to_owned(), Some(text)));
         }
@@ -125,7 +125,7 @@ fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_
         Kind::Date => {
             usual_format(node)?;
             let day = |text: &str| text.get(..10).map(str::to_owned).ok_or_else(wrong);
-            let word = if context.goal == Goal::Table { "timestamp" } else { "timestamptz" };
+            let word = if context.goal.is_table() { "timestamp" } else { "timestamptz" };
             format!("{word}({}..{})", day(low)?, day(high)?)
         }
     };

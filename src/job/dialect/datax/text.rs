@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::columns::{self, Kind};
-use super::{Context, Goal, Source, Target};
+use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::job::tree::Node;
@@ -22,7 +22,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     let any = is_star(&parameter.need("column")?);
     let fields = if any { Vec::new() } else { fields(&parameter.need("column")?, context)? };
     let width = (!any).then_some(fields.len());
-    let ragged = any && context.goal != Goal::Table;
+    let ragged = any && !context.goal.is_table();
     if ragged {
         loose.insert("records".to_owned(), "ragged".into());
     }
@@ -38,7 +38,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     if context.empty_is_null {
         loose.insert("emptyIsNull".to_owned(), true.into());
     }
-    if context.goal != Goal::Table {
+    if !context.goal.is_table() {
         loose.insert("zone".to_owned(), context.settings.zone.as_str().into());
     }
     if parameter.get("skipHeader").map_or(Ok(false), |node| node.flag())? {

@@ -283,8 +283,8 @@ pub(super) fn for_reading(product: Product, options: &mut Options, goal: Goal) {
     if product == Product::Mysql {
         // The driver of these jobs is always told so.
         insert(options, "zeroDates", "null");
-        if goal == Goal::Text {
-            // A time beyond 24 hours stays what it is.
+        if goal != Goal::Table {
+            // A time beyond 24 hours stays what it is; other products have no such times.
             insert(options, "time", "duration");
         }
     }
