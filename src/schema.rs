@@ -26,6 +26,9 @@ pub const STEP_MICROS: &str = "etl.step_micros";
 /// Field metadata of doubles that were read from decimal digits and mean those: 0.1 is a tenth, and no binary fraction near it.
 pub const DIGITS: &str = "etl.digits";
 
+/// Field metadata of a text column: an empty text is NULL where it becomes a number.
+pub const EMPTY_IS_NULL: &str = "etl.empty_is_null";
+
 /// Field metadata: the comment on the column.
 pub const COMMENT: &str = "etl.comment";
 

@@ -223,6 +223,8 @@ pub enum SchemaPolicy {
     /// A difference is refused.
     #[default]
     Strict,
+    /// Every column that comes has its place; those of the target into which none comes get their default.
+    Partial,
     /// What both have is copied.
     Ignore,
 }

@@ -47,6 +47,10 @@ pub mod connectorx {}
 #[allow(clippy::doc_markdown, reason = "the tables are what a test writes, with the words of error messages")]
 pub mod types {}
 
+#[doc = include_str!("datax-jobs.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod datax_jobs {}
+
 #[doc = include_str!("generated-rows.md")]
 pub mod generated_rows {}
 

@@ -16,6 +16,7 @@ pub(crate) mod fields;
 pub mod ipc;
 pub mod json;
 pub mod legible;
+pub mod loose;
 pub mod parquet;
 pub mod plain;
 pub mod split;
@@ -68,6 +69,11 @@ pub trait RecordFormat: Debug + Send + Sync {
     /// `head`: a longer one may do; [`NotFound`](crate::error::ErrorKind::NotFound) for a cast of a column that
     /// is not there.
     fn infer(&self, head: &[u8], extent: Extent) -> Result<Inferred>;
+
+    /// The columns of a file without a record, where that is no error.
+    fn nameless(&self) -> Option<SchemaRef> {
+        None
+    }
 
     /// A scanner to be fed with the bytes from [`Start::data_start`] on.
     fn scanner(&self) -> Box<dyn RecordScanner>;

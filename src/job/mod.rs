@@ -176,7 +176,7 @@ impl fmt::Debug for Place {
     }
 }
 
-/// What happens to rows in flight, in this order: steps → sql → where → set → cast → rename → select and drop → limit.
+/// What happens to rows in flight, in this order: steps → sql → where → set → cast → rename → select and drop → names → limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Transform {
@@ -197,6 +197,9 @@ pub struct Transform {
     pub select: Vec<String>,
     /// Columns to leave out.
     pub drop: Vec<String>,
+    /// The names of all columns, by their place; empty leaves them as they are.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// No more rows than this.
     pub limit: Option<u64>,
     /// What the source may do by itself.

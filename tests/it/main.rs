@@ -22,6 +22,7 @@ mod clickhouse;
 mod conformance;
 #[cfg(feature = "connectorx")]
 mod connectorx;
+mod datax;
 mod diff;
 mod duckdb;
 mod engine;

@@ -15,6 +15,7 @@ use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
+use crate::formats::loose::{Loose, LooseOptions};
 use crate::formats::value::{self, Pattern};
 use crate::formats::{RecordFormat, Typing, avro, ipc, parquet};
 
@@ -46,6 +47,9 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
         .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
     option("allStrings", "boolean", "false", "Whether every column of a text file is text."),
+    option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
+    option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
+    option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
     option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
     option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
     option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
@@ -59,6 +63,17 @@ pub(super) enum Place {
     Standard,
     /// A path, folder or glob, as the user wrote it.
     Path(String),
+}
+
+/// Which files of a folder are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted<'a> {
+    /// Those of a known format, or of this one.
+    Known(Option<Format>),
+    /// Those whose names begin so, with `__` behind it.
+    Prefixed(&'a str),
+    /// All, also those in folders within.
+    All,
 }
 
 /// The options of one endpoint.
@@ -77,6 +92,11 @@ pub(super) struct Config {
     textual: Option<&'static str>,
     /// The encoding of text.
     pub(super) charset: Charset,
+    loose: Option<LooseOptions>,
+    /// What is read besides.
+    pub(super) paths: Vec<String>,
+    /// What the part files of a folder are told by.
+    pub(super) prefix: Option<String>,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -100,6 +120,10 @@ struct Raw {
     casts: BTreeMap<String, String>,
     #[serde(default)]
     all_strings: bool,
+    loose: Option<LooseOptions>,
+    #[serde(default)]
+    paths: Vec<String>,
+    prefix: Option<String>,
     file_bytes: Option<Bytes>,
     row_group_rows: Option<usize>,
     row_group_bytes: Option<Bytes>,
@@ -138,8 +162,16 @@ impl Config {
             ("comment", raw.comment.is_some()),
             ("trim", raw.trim.is_some()),
             ("null", raw.null.is_some()),
+            ("loose", raw.loose.is_some()),
         ];
         let given_text = [("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())];
+        let delimited = given.into_iter().find_map(|(name, given)| given.then_some(name));
+        if let (Some(_), Some(other)) = (&raw.loose, delimited.filter(|name| *name != "loose")) {
+            return Err(usage(format!("loose text has its own settings, and {other} is none of them")));
+        }
+        if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
+            return Err(usage("a prefix begins the name of a file, and is no path"));
+        }
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -168,9 +200,12 @@ impl Config {
             level: raw.level,
             csv,
             delimiter,
-            delimited: given.into_iter().find_map(|(name, given)| given.then_some(name)),
+            delimited,
             textual: given_text.into_iter().find_map(|(name, given)| given.then_some(name)),
             charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
+            loose: raw.loose,
+            paths: raw.paths,
+            prefix: raw.prefix,
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -188,6 +223,9 @@ impl Config {
     pub(super) fn records(&self, format: Format) -> Result<Arc<dyn RecordFormat>> {
         if format == Format::Jsonl {
             return Ok(Arc::new(JsonLines::new(self.csv.typing.clone())));
+        }
+        if let Some(loose) = &self.loose {
+            return Ok(Arc::new(Loose::new(loose)?));
         }
         let usual = if format == Format::Tsv { b'\t' } else { b',' };
         let options = CsvOptions { delimiter: self.delimiter.unwrap_or(usual), ..self.csv.clone() };
@@ -229,7 +267,16 @@ impl Config {
 
     /// Whether CSV files have a header.
     pub(super) fn has_header(&self) -> bool {
-        self.csv.header
+        self.csv.header && self.loose.is_none()
+    }
+
+    /// Which files of a folder are meant.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        match (&self.prefix, &self.loose) {
+            (Some(prefix), _) => Wanted::Prefixed(prefix),
+            (None, Some(_)) => Wanted::All,
+            (None, None) => Wanted::Known(self.format),
+        }
     }
 
     /// How whole files are compressed when written: the option, else the extension.

@@ -99,7 +99,11 @@ pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
     let inputs = match &config.place {
         Place::Standard => vec![open_pipe(config, "standard input", None, Box::new(std::io::stdin()))?],
         Place::Path(path) => {
-            find(path, config.format)?.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?
+            let mut files = Vec::new();
+            for path in std::iter::once(path).chain(&config.paths) {
+                files.extend(find(path, config.wanted())?);
+            }
+            files.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?
         }
     };
     let first = inputs.first().ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no file"))?;

@@ -87,7 +87,10 @@ pub(super) fn folder(stage: &Stage, landing: &Landing, parts: &[Part], token: &T
     // The end of a time-ordered id is its random part.
     let run = &run[run.len().saturating_sub(12)..];
     let extension = write::extension(landing);
-    let name = |index: usize| format!("part-{run}-{}{}-{index:05}.{extension}", token.transfer, token.epoch);
+    let name = |index: usize| match &landing.prefix {
+        Some(prefix) => format!("{prefix}__{run}_{}{}_{index:05}", token.transfer, token.epoch),
+        None => format!("part-{run}-{}{}-{index:05}.{extension}", token.transfer, token.epoch),
+    };
     for (index, part) in parts.iter().enumerate() {
         rename(&stage.part(&part.name), &stage.ready(name(index).as_ref()))?;
     }

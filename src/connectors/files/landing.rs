@@ -25,6 +25,9 @@ pub(super) struct Landing {
     pub(super) mode: Mode,
     pub(super) format: Format,
     pub(super) encoding: Encoding,
+    /// What the names of part files begin with.
+    #[serde(default)]
+    pub(super) prefix: Option<String>,
     /// Bytes of a part file in a folder.
     pub(super) file_bytes: u64,
     /// Arrow bytes that are gathered before they are encoded together.

@@ -96,8 +96,8 @@ impl Endpoint for FileEndpoint {
         let Place::Path(path) = self.config.place.clone() else { return Ok(vec![ObjectRef::Whole]) };
         let pattern = glob::Pattern::new(if pattern.is_empty() { "*" } else { pattern })
             .map_err(|source| Error::new(ErrorKind::Usage, "the pattern of file names is wrong").with_source(source))?;
-        let format = self.config.format;
-        let found = blocking::run("files-list", move || find::find(&path, format)).await?;
+        let config = Arc::clone(&self.config);
+        let found = blocking::run("files-list", move || find::find(&path, config.wanted())).await?;
         let matching = found.into_iter().filter_map(|path| {
             let name = path.file_name()?.to_string_lossy();
             pattern.matches(&name).then(|| ObjectRef::Table(path.to_string_lossy().into_owned()))
@@ -106,8 +106,8 @@ impl Endpoint for FileEndpoint {
     }
 
     async fn ping(&self) -> Result<Ping> {
-        let (place, format) = (self.config.place.clone(), self.config.format);
-        let facts = blocking::run("files-ping", move || find::facts(&place, format)).await?;
+        let config = Arc::clone(&self.config);
+        let facts = blocking::run("files-ping", move || find::facts(&config.place, config.wanted())).await?;
         Ok(Ping { server: "local files".to_owned(), facts, missing: Vec::new() })
     }
 

@@ -127,7 +127,8 @@ impl FileSource {
                 Some(all) => merge(&all, &found, self.records.is_some()).at("file", || &input.name)?,
             });
         }
-        let schema = match (all, self.inputs.first()) {
+        let nameless = || self.records.as_ref().and_then(|records| records.nameless());
+        let schema = match (all.or_else(nameless), self.inputs.first()) {
             (Some(schema), _) => schema,
             // JSON lines name their columns in every record: without one there is none.
             (None, Some(input)) if input.format != Format::Jsonl => {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::columns::{Existing, Forms};
-use super::config::{Config, Place, literal_path};
+use super::config::{Config, Place, Wanted, literal_path};
 use super::find;
 use super::input::{self, Footer, Input};
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
@@ -180,6 +180,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         mode,
         format,
         encoding,
+        prefix: config.prefix.clone(),
         file_bytes: config.file_bytes,
         gather_bytes: memory.clamp(*GATHER_BYTES.start(), *GATHER_BYTES.end()) as usize,
         schema,
@@ -270,7 +271,11 @@ fn target_of(config: &Config, mode: Mode) -> Result<Target> {
             .with_hint("use --mode append or --mode replace, or name another target"))
     };
     if metadata.is_dir() {
-        let files = leftover::settled_files(&path)?;
+        let wanted = match config.wanted() {
+            Wanted::Prefixed(prefix) => Wanted::Prefixed(prefix),
+            _ => Wanted::Known(None),
+        };
+        let files = leftover::settled_files(&path, wanted)?;
         if mode == Mode::Create && !files.is_empty() {
             return taken("the folder holds data files already", "folder");
         }
@@ -303,6 +308,7 @@ fn format_of(config: &Config, shape: &Shape, files: &[PathBuf]) -> Result<Format
     let by_name = match shape {
         Shape::Single(path) | Shape::Pipe(Some(path)) => extension::of_path(path).0,
         Shape::NewFolder(_) => Some(Format::Parquet),
+        Shape::Folder(_) if config.prefix.is_some() => None,
         Shape::Folder(path) => {
             let there = find::common_format(files).at("folder", || path.display())?;
             if let (Some(there), Some(said)) = (there, config.format.filter(|said| Some(*said) != there)) {
@@ -357,7 +363,8 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
 fn old_file(config: &Config, shape: &Shape, files: &[Settled]) -> Result<Option<Input>> {
     let path: Option<PathBuf> = match shape {
         Shape::Single(path) if path.exists() => Some(path.clone()),
-        Shape::Folder(_) => files.first().map(|file| file.now.clone()),
+        // Files that are told by their names need not have the same columns.
+        Shape::Folder(_) if config.prefix.is_none() => files.first().map(|file| file.now.clone()),
         _ => None,
     };
     let Some(path) = path else { return Ok(None) };

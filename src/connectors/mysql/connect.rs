@@ -155,6 +155,9 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
     let opening = async {
         let client = reach(config).await?;
         let mut connection = Connection { client, server: Server::default() };
+        if let Some(session) = &config.session {
+            connection.run(session).await.at("option", || "session")?;
+        }
         connection.run(SETTINGS).await?;
         connection.server = facts(&mut connection).await?;
         Ok(connection)

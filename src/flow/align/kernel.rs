@@ -148,7 +148,7 @@ fn values(from: &Field, to: &Field) -> Option<Kernel> {
         return text::print(from, to);
     }
     if is_text(source) {
-        return if target.is_nested() { json::kernel(target) } else { text::parse(to) };
+        return if target.is_nested() { json::kernel(target) } else { text::parse(from, to) };
     }
     if (source, target) == (&DataType::Float64, &DataType::Float32) && from.metadata().contains_key(DIGITS) {
         return Some(float::from_digits(target));

@@ -518,3 +518,19 @@ fn rows_that_do_not_fit_are_sifted_out_with_the_first_reason_of_each() {
     let fitting = aligner.sift(&batch.slice(0, 1)).unwrap();
     assert_eq!((fitting.fitting.num_rows(), fitting.kept.is_none(), fitting.misfits.len()), (1, true, 0));
 }
+
+#[test]
+fn an_empty_text_is_null_where_it_becomes_a_number_if_the_source_says_so() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), Some(""), None]));
+    let plain = Field::new("a", DataType::Utf8, true);
+    let marked = crate::schema::with_metadata(plain.clone(), crate::schema::EMPTY_IS_NULL, "true");
+    let number = Field::new("a", DataType::Int32, true);
+    let cast = kernel(&marked, &number).unwrap().run(&texts).unwrap();
+    assert!(cast.misfits.is_none());
+    assert_eq!((cast.array.null_count(), cast.array.is_valid(0)), (2, true));
+    assert!(kernel(&plain, &number).unwrap().run(&texts).unwrap().misfits.is_some());
+    // Other types know no empty text.
+    let day = Field::new("a", DataType::Date32, true);
+    let empty: ArrayRef = Arc::new(StringArray::from(vec![""]));
+    assert!(kernel(&marked, &day).unwrap().run(&empty).unwrap().misfits.is_some());
+}

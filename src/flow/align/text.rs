@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder, LargeStringArray, PrimitiveArray, StringArray,
-    StringArrayType, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, LargeStringArray, PrimitiveArray,
+    StringArray, StringArrayType, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 
 use super::Reason;
@@ -18,6 +19,7 @@ use crate::fate::{is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::print;
+use crate::schema::EMPTY_IS_NULL;
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
 pub(super) fn print(from: &Field, to: &Field) -> Option<Kernel> {
@@ -52,7 +54,7 @@ fn texts(nulls: Option<NullBuffer>, rows: usize, write: impl FnMut(usize, &mut V
 }
 
 /// Texts as values of `to`, by the exact parsers that files use.
-pub(super) fn parse(to: &Field) -> Option<Kernel> {
+pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
     use DataType as T;
     let target = plain(to.data_type());
     // Types that have no parser of their own go by way of one that has.
@@ -73,7 +75,20 @@ pub(super) fn parse(to: &Field) -> Option<Kernel> {
     let field = Field::new("", between, true).with_metadata(to.metadata().clone());
     let none: &dyn Array = &StringArray::new_null(0);
     parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
-    Some(Kernel::map(move |array| parsed(array, &field)).then(next))
+    let parse = Kernel::map(move |array| parsed(array, &field)).then(next);
+    let optional = from.metadata().contains_key(EMPTY_IS_NULL) && target.is_numeric();
+    Some(if optional { Kernel::map(without_empty).then(parse) } else { parse })
+}
+
+/// Texts, of which the empty ones become NULL.
+fn without_empty(array: &ArrayRef) -> Result<Cast> {
+    let rows = array.len();
+    let empty = match array.data_type() {
+        DataType::Utf8 => BooleanBuffer::collect_bool(rows, |row| array.as_string::<i32>().value(row).is_empty()),
+        DataType::LargeUtf8 => BooleanBuffer::collect_bool(rows, |row| array.as_string::<i64>().value(row).is_empty()),
+        _ => BooleanBuffer::collect_bool(rows, |row| array.as_string_view().value(row).is_empty()),
+    };
+    Ok(Cast::exact(nullif(array, &BooleanArray::new(empty, None))?))
 }
 
 fn parsed(array: &ArrayRef, to: &Field) -> Result<Cast> {
