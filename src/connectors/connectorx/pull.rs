@@ -72,7 +72,7 @@ impl Query<'_, '_> {
         let words = natives.iter().map(word).collect();
         let described = Described { words, schema: of_arrow56(columns.empty_batch())?.schema() };
         let Some(taker) = taker else { return Ok(described) };
-        let mut batches = Batches::start(config, (columns.names(), &types), taker)?;
+        let mut batches = Batches::start(config, (columns.names(), types.as_slice()), taker)?;
         // There is one query, and so one partition.
         for mut partition in partitions {
             let steps = natives.iter().zip(&types).map(|(from, to)| TP::processor(*from, *to));

@@ -112,15 +112,13 @@ fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
     };
     let typed = typed.to_ascii_lowercase();
     // SQLAlchemy names its driver behind a plus sign; some schemes have one of their own.
-    let scheme = match typed.split_once('+') {
-        Some((scheme, _)) if lookup.connector(&typed).is_none() => scheme.to_owned(),
-        _ => typed,
-    };
-    match lookup.connector(&scheme) {
+    let whole = lookup.connector(&typed).is_some();
+    let scheme = if whole { typed.as_str() } else { typed.split('+').next().unwrap_or(&typed) };
+    match lookup.connector(scheme) {
         Some(FILE) => Ok(file(rest, lookup)),
         Some(connector @ (SQLITE | DUCKDB)) => database_file(connector, rest, lookup),
-        Some(connector) => database(connector, &scheme, rest),
-        None => Err(unknown(&scheme, lookup)),
+        Some(connector) => database(connector, scheme, rest),
+        None => Err(unknown(scheme, lookup)),
     }
 }
 
