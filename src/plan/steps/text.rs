@@ -82,7 +82,7 @@ pub(super) fn texts(array: &ArrayRef, field: &Field) -> Result<StringArray> {
 /// The shortest digits that `shown` is told by; `value` is the same number.
 fn float(value: f64, shown: impl std::fmt::Display + Copy, out: &mut Vec<u8>) -> Result<()> {
     if value.is_infinite() {
-        out.extend_from_slice(if value > 0.0 { b"Infinity" } else { b"-Infinity" });
+        out.extend_from_slice(if value > 0.0 { b"Infinity" as &[u8] } else { b"-Infinity" });
         return Ok(());
     }
     write!(out, "{shown}")?;
