@@ -193,13 +193,12 @@ pub(super) fn copy_places(
         if takes(source, files.from_format.as_deref()) {
             source_side.extend(options);
         } else if targets.iter().any(|target| takes(target, to_format)) {
-            let sides = targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target, to_format));
-            sides.for_each(|(_, side)| {
-                options.iter().for_each(|(name, value)| {
+            for (_, side) in targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target, to_format)) {
+                for (name, value) in &options {
                     // What was said about the targets alone wins.
                     side.entry(name).or_insert_with(|| value.clone());
-                })
-            });
+                }
+            }
         } else if !options.is_empty() {
             return Err(refusal);
         }
