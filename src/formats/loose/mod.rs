@@ -19,7 +19,7 @@ use self::encode::Writing;
 pub use self::options::{FieldOptions, Kind, LooseOptions, Quoting, Records};
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, SAMPLE_ROWS, Start};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::reject::Rejects;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
