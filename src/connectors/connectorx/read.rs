@@ -10,7 +10,8 @@ use tokio::sync::OnceCell;
 
 use super::backend::Backend;
 use super::config::Config;
-use super::database::{self, Taker};
+use super::database;
+use super::pull::Taker;
 use super::decode::decoded;
 use super::session::Opened;
 use super::split::{self, Part};

@@ -14,7 +14,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 
 use crate::error::Error;
-use crate::flow::meter::Transformed;
+use crate::flow::meter;
 use crate::job::OnError;
 use crate::plan::batchwise::{Batchwise, Failed, Left, Worked};
 use crate::plan::error::from_datafusion;
@@ -48,7 +48,7 @@ impl Batchwise for Work {
             OnError::Skip => self.sift(batch)?,
             OnError::Fail => (self.run(batch)?, Vec::new()),
         };
-        Ok(Worked { rows, keep, refused, transformed: Transformed::default() })
+        Ok(Worked { rows, keep, refused, transformed: meter::Transformed::default() })
     }
 }
 
