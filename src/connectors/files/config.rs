@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -14,13 +15,13 @@ use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
-use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, value};
+use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, value, workbook};
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "A path, a glob, a folder, - for standard input or output, or a file: URL.").required(),
     option("format", "string", "by extension", "The format; arrow is a file, arrows a stream.")
-        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows"),
+        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx; xls and ods are only read"),
     option(
         "compression",
         "string",
@@ -30,13 +31,15 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     .within("text: none, gz, zstd; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
     option("level", "integer", "6 for gz, 3 for deflate, 1 for zstd", "The effort of the compression.")
         .within("0 to 9 for gz and deflate, 1 to 22 for zstd"),
-    option("header", "boolean", "true", "Whether the first CSV record names the columns."),
+    option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
     option("null", "string", "the empty text", "The unquoted CSV text that means NULL."),
+    option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
+    option("range", "string", "all", "The cells of a sheet that are read.").within("such as A1:F200 or A:F"),
     option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast."),
-    option("allStrings", "boolean", "false", "Whether every column of a text file is text."),
+    option("allStrings", "boolean", "false", "Whether every column of a text file or a sheet is text."),
     option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
     option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
     option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
@@ -64,6 +67,12 @@ pub(super) struct Config {
     delimiter: Option<u8>,
     /// An option that only formats with delimiters have, where one was given.
     delimited: Option<&'static str>,
+    sheet: Option<String>,
+    area: workbook::Area,
+    /// An option that only workbooks have, where one was given.
+    of_sheets: Option<&'static str>,
+    /// Whether it was said that there is a header, or none.
+    has_said_header: bool,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -79,6 +88,8 @@ struct Raw {
     delimiter: Option<String>,
     quote: Option<String>,
     null: Option<String>,
+    sheet: Option<SheetName>,
+    range: Option<String>,
     #[serde(default)]
     casts: BTreeMap<String, String>,
     #[serde(default)]
@@ -94,6 +105,14 @@ struct Raw {
 enum Bytes {
     Number(u64),
     Text(String),
+}
+
+/// The name of a sheet, or its number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SheetName {
+    Number(u64),
+    Name(String),
 }
 
 impl Config {
@@ -112,12 +131,10 @@ impl Config {
             Some("\\t" | "tab") => Some(b'\t'),
             given => given.map(|text| single("delimiter", text)).transpose()?,
         };
-        let given = [
-            ("header", raw.header.is_some()),
-            ("delimiter", raw.delimiter.is_some()),
-            ("quote", raw.quote.is_some()),
-            ("null", raw.null.is_some()),
-        ];
+        let of_sheets = [("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())];
+        let has_said_header = raw.header.is_some();
+        let given =
+            [("delimiter", raw.delimiter.is_some()), ("quote", raw.quote.is_some()), ("null", raw.null.is_some())];
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -144,7 +161,14 @@ impl Config {
             level: raw.level,
             csv,
             delimiter,
-            delimited: given.into_iter().find_map(|(name, given)| given.then_some(name)),
+            delimited: first_given(given),
+            sheet: raw.sheet.map(|sheet| match sheet {
+                SheetName::Number(number) => number.to_string(),
+                SheetName::Name(name) => name,
+            }),
+            area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
+            of_sheets: first_given(of_sheets),
+            has_said_header,
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -175,18 +199,51 @@ impl Config {
         Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, ..self.clone() }
     }
 
+    /// The same for one workbook in a stage, whose columns are those that were written.
+    pub(super) fn of_sheet_part(&self, path: &Path, format: Format, schema: &Schema) -> Self {
+        let typing = Typing { all_strings: false, casts: schema.fields().iter().map(Arc::clone).collect() };
+        let csv = CsvOptions { typing, ..self.csv.clone() };
+        Self { csv, area: workbook::Area::default(), ..self.of_part(path, format) }
+    }
+
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
-        match self.delimited.filter(|_| !format.is_delimited()) {
-            None => Ok(()),
-            Some(option) => {
-                let message = format!("the option {option} is for CSV and TSV, and this is {}", format.title());
-                Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
-            }
+        let header = self.has_said_header.then_some("header");
+        let (wrong, of) = match format {
+            format if format.is_delimited() => (self.of_sheets, "workbooks"),
+            format if format.is_workbook() => (self.delimited, "CSV and TSV"),
+            _ if self.of_sheets.is_some() => (self.of_sheets, "workbooks"),
+            _ => (header.or(self.delimited), "CSV and TSV"),
+        };
+        let Some(option) = wrong else { return Ok(()) };
+        let message = format!("the option {option} is for {of}, and this is {}", format.title());
+        Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
+    }
+
+    /// How the sheets of workbooks are read.
+    pub(super) fn sheets(&self) -> workbook::Options {
+        workbook::Options {
+            sheet: self.sheet.clone(),
+            area: self.area.clone(),
+            header: self.csv.header,
+            typing: self.csv.typing.clone(),
         }
     }
 
-    /// Whether CSV files have a header.
+    /// How a workbook is written.
+    pub(super) fn workbook(&self, format: Format) -> Result<workbook::Settings> {
+        if format != Format::Xlsx {
+            let message = format!("{} is only read", format.title());
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("write .xlsx"));
+        }
+        if let Some(word) = self.compression.as_deref().filter(|word| *word != "none") {
+            return Err(usage(format!("a workbook cannot be written with {word:?}"))
+                .with_hint("leave it out: workbooks are compressed in their own way"));
+        }
+        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header })
+    }
+
+    /// Whether CSV files and sheets have a header.
     pub(super) fn has_header(&self) -> bool {
         self.csv.header
     }
@@ -272,7 +329,8 @@ fn parse_place(url: &str) -> Result<Place> {
 
 fn parse_format(word: &str) -> Result<Format> {
     Format::of_extension(word).ok_or_else(|| {
-        usage(format!("there is no format {word:?}")).with_hint("use csv, tsv, jsonl, parquet, avro, arrow or arrows")
+        usage(format!("there is no format {word:?}"))
+            .with_hint("use csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")
     })
 }
 
@@ -281,6 +339,11 @@ fn parse_compression(word: &str) -> Result<()> {
         "none" | "gz" | "gzip" | "zst" | "zstd" | "snappy" | "lz4" | "deflate" => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
+}
+
+/// The first option that was given.
+fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
+    options.into_iter().find_map(|(name, given)| given.then_some(name))
 }
 
 fn single(option: &str, text: &str) -> Result<u8> {

@@ -24,7 +24,7 @@ pub(super) fn find(path: &str, format: Option<Format>) -> Result<Vec<PathBuf>> {
             None => "the folder holds no file of a known format".to_owned(),
         };
         return Err(Error::new(ErrorKind::NotFound, message).at("folder", path).with_hint(
-            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows, also with .gz or .zst; or name a glob",
+            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows .xlsx .xls .ods, also with .gz or .zst; or name a glob",
         ));
     }
     Ok(files)

@@ -10,7 +10,7 @@ use super::input::Stamp;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::Format;
-use crate::formats::{avro, ipc, parquet};
+use crate::formats::{avro, ipc, parquet, workbook};
 use crate::sink::Agreement;
 use crate::wire;
 
@@ -74,6 +74,7 @@ pub(super) enum Encoding {
     Parquet(parquet::Settings),
     Avro(avro::Settings),
     Arrow(ipc::Codec),
+    Workbook(workbook::Settings),
 }
 
 impl Landing {

@@ -123,7 +123,7 @@ impl FileSource {
             let Some(found) = found.at("file", || &input.name)? else { continue };
             all = Some(match all {
                 None => found,
-                Some(all) => merge(&all, &found, self.records.is_some()).at("file", || &input.name)?,
+                Some(all) => merge(&all, &found, input.format.is_guessed()).at("file", || &input.name)?,
             });
         }
         let schema = match (all, self.inputs.first()) {
@@ -164,6 +164,9 @@ impl FileSource {
             split.place = Piece::deserialize(&split.detail).ok().and_then(|piece| piece.place(&self.inputs));
         }
         let files = self.inputs.len();
+        if self.inputs.iter().any(|input| input.format.is_workbook()) {
+            plan.notes.push("every sheet is held in memory while the copy goes on".to_owned());
+        }
         plan.notes
             .insert(0, format!("{files} {}, {} splits", if files == 1 { "file" } else { "files" }, plan.splits.len()));
         Ok(plan)
@@ -216,6 +219,9 @@ impl FileSource {
             }
             (Piece::Batches { file, from, to }, _) => {
                 columnar::read_batches(Arc::clone(&self.inputs), *file, *from..*to, scan)
+            }
+            (Piece::Stream { file }, None) if input.format.is_workbook() => {
+                Ok(columnar::read_sheet(Arc::clone(&self.inputs), *file, scan))
             }
             (Piece::Stream { file }, None) => columnar::read_stream(Arc::clone(&self.inputs), *file, scan),
             (Piece::Records { .. } | Piece::Stream { .. }, Some(_)) => {
@@ -273,6 +279,7 @@ pub(super) fn columns_of(input: &Input) -> Result<(SchemaRef, Option<u64>)> {
             (Arc::clone(file.schema()), Some(rows.fold(0, u64::saturating_add)))
         }
         Footer::Arrow(file) => (Arc::clone(file.schema()), None),
+        Footer::Workbook(sheet) => (sheet.schema()?, Some(sheet.rows() as u64)),
     })
 }
 

@@ -23,7 +23,7 @@ use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
-use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain};
+use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain, workbook};
 use crate::proof::{ColumnProof, Verdict};
 use crate::reject::Refusals;
 use crate::sink::{
@@ -156,6 +156,9 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let records = format.is_records().then(|| config.records(format)).transpose()?;
     let forms = Forms { format, records, existing, policy: request.schema };
     let (columns, target, schema) = forms.match_columns(&incoming.schema)?;
+    if let Encoding::Workbook(settings) = &encoding {
+        workbook::Encoder::new(&schema, settings, None)?;
+    }
     if let (Encoding::Avro(settings), true) = (&encoding, shape.is_folder() || old.is_none()) {
         // Old files of others may have columns in types that are only read.
         avro::Encoder::new(&schema, settings, None)?;
@@ -163,6 +166,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let replaced = if mode == Mode::Replace { files } else { Vec::new() };
     let notes = notes(format, &shape, &replaced);
     let pipe = matches!(shape, Shape::Pipe(_));
+    let is_whole = format.is_workbook() && !shape.is_folder();
     let landing = Landing {
         id: uuid::Uuid::now_v7().simple().to_string(),
         layout_of: match &shape {
@@ -186,7 +190,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         target,
         columns,
         ddl: Vec::new(),
-        writers: if pipe { Writers::One } else { Writers::Any },
+        writers: if pipe || is_whole { Writers::One } else { Writers::Any },
         publish: if pipe { Publish::PerTask } else { Publish::AtOnce },
         guarantee: if pipe { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce },
         kept: if pipe { Kept::Nothing } else { Kept::Tasks },
@@ -204,6 +208,9 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
 fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
     let mut notes = vec![format!("{} is written to {}", format.title(), describe(shape))];
     match shape {
+        Shape::Single(_) if format.is_workbook() => {
+            notes = vec!["an Excel workbook is written by one writer, and gets its name at commit".to_owned()];
+        }
         Shape::Pipe(_) => {
             notes.push("rows are visible as they are written; what was written stays after a failure".to_owned());
         }
@@ -315,7 +322,7 @@ fn format_of(config: &Config, shape: &Shape, files: &[PathBuf]) -> Result<Format
     config.format.or(by_name).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "the name of the target does not say its format")
             .at("file", config.label())
-            .with_hint("say --to-format csv, tsv, jsonl, parquet, avro, arrow or arrows")
+            .with_hint("say --to-format csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")
     })
 }
 
@@ -331,7 +338,10 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
         let message = format!("{} is compressed within, not as a whole", format.title());
         return Err(Error::new(ErrorKind::Unsupported, message)
             .at("file", config.label())
-            .with_hint(format!("name it .{} and say compression=zstd", format.extension())));
+            .with_hint(match format {
+                format if format.is_workbook() => "name it .xlsx".to_owned(),
+                format => format!("name it .{} and say compression=zstd", format.extension()),
+            }));
     }
     if format == Format::Parquet {
         let mut settings = config.parquet()?;
@@ -340,6 +350,9 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
             settings.row_group.bytes = settings.row_group.bytes.min(file);
         }
         return Ok(Encoding::Parquet(settings));
+    }
+    if format.is_workbook() {
+        return Ok(Encoding::Workbook(config.workbook(format).at("file", || config.label())?));
     }
     if format == Format::Avro {
         // One marker for all parts of this agreement, whoever writes them.
@@ -377,6 +390,12 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
     }
     match encoding {
         Encoding::Records { compression, .. } => *compression = old.compression,
+        Encoding::Workbook(_) => {
+            let message = "rows cannot be appended to a workbook";
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .at("file", &old.name)
+                .with_hint("append to a folder of workbooks, or write the file anew with --mode replace"));
+        }
         Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
             let message = "rows cannot be appended to a file that is compressed as a whole";
             return Err(Error::new(ErrorKind::Unsupported, message).at("file", &old.name));
@@ -406,14 +425,14 @@ fn check_avro(file: &avro::File, settings: &avro::Settings) -> Result<()> {
 }
 
 fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing> {
-    let typed = !old.format.is_records();
-    let schema = if typed {
+    let typed = !old.format.is_guessed();
+    let schema = if !old.format.is_records() {
         super::read::columns_of(old)?.0
     } else {
         let records = config.records(old.format)?;
         old.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent)).at("file", || &old.name)?.schema
     };
-    if matches!(old.format, Format::Csv | Format::Tsv) && !config.has_header() {
+    if (old.format.is_delimited() || old.format.is_workbook()) && !config.has_header() {
         // Without a header the place of a column is its name.
         let (there, come) = (schema.fields().len(), incoming.fields().len());
         if there != come {

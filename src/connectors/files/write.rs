@@ -19,7 +19,7 @@ use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::{self, Compression, FRAME_BYTES};
 use crate::formats::extension::Format;
-use crate::formats::{RecordFormat, avro, ipc, parquet};
+use crate::formats::{RecordFormat, avro, ipc, parquet, workbook};
 use crate::schema::batch_bytes;
 use crate::sink::{Receipt, Writer};
 
@@ -40,6 +40,7 @@ pub(super) enum Output {
     Parquet(Box<parquet::Encoder<Sink>>),
     Avro(AvroOutput),
     Arrow(ArrowOutput),
+    Workbook(Box<WorkbookOutput>),
 }
 
 /// Text records, in compressed frames.
@@ -73,11 +74,17 @@ pub(super) struct ArrowOutput {
     out: Sink,
 }
 
+/// One sheet, which is written as a whole when its last row is there.
+pub(super) struct WorkbookOutput {
+    encoder: workbook::Encoder,
+    out: Sink,
+}
+
 /// The extension of part files.
 pub(super) fn extension(landing: &Landing) -> String {
     let outer = match &landing.encoding {
         Encoding::Records { compression, .. } => compression.extension(),
-        Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) => "",
+        _ => "",
     };
     format!("{}{outer}", landing.format.extension())
 }
@@ -118,6 +125,11 @@ impl Output {
                 let bytes = start.len() as u64;
                 Self::Arrow(ArrowOutput { encoder, header: bytes, written: bytes, out })
             }
+            Encoding::Workbook(settings) => {
+                let folder = landing.shape.stage_parent();
+                let encoder = workbook::Encoder::new(&landing.schema, settings, folder.as_deref())?;
+                Self::Workbook(Box::new(WorkbookOutput { encoder, out }))
+            }
         })
     }
 
@@ -133,6 +145,7 @@ impl Output {
             }
             Self::Avro(output) => output.encoder.encode(batches),
             Self::Arrow(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
+            Self::Workbook(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
         }
     }
 
@@ -143,6 +156,7 @@ impl Output {
             Self::Parquet(encoder) => encoder.close_group(),
             Self::Avro(output) => output.encoder.finish(),
             Self::Arrow(output) => output.encoder.finish(),
+            Self::Workbook(_) => Ok(()),
         }
     }
 
@@ -156,6 +170,9 @@ impl Output {
             }
             Self::Avro(output) => output.write(),
             Self::Arrow(output) => output.write(),
+            // Its size shows at the end: the rows' is near enough, and a sheet has an end of its own.
+            Self::Workbook(output) if output.encoder.is_long() => Ok(u64::MAX),
+            Self::Workbook(output) => Ok(output.encoder.bytes()),
         }
     }
 
@@ -184,6 +201,12 @@ impl Output {
             Self::Arrow(mut output) => {
                 output.out.flush()?;
                 Ok((bytes, output.header))
+            }
+            Self::Workbook(output) => {
+                let WorkbookOutput { encoder, mut out } = *output;
+                let bytes = encoder.finish(&mut *out)?;
+                out.flush()?;
+                Ok((bytes, 0))
             }
         }
     }
