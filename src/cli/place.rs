@@ -148,7 +148,11 @@ pub(super) fn copy_places(
 ) -> Result<(Place, Place, Vec<Place>)> {
     let mut source_side = source_options(source, files)?;
     let mut target_sides = target_options(targets, to_files)?;
-    let delimited = delimited_options(files);
+    let mut delimited = delimited_options(files);
+    if is_workbook(&source.locator, files.from_format.as_deref()) {
+        // A sheet has a header, too, and none of the others.
+        source_side.extend(delimited.remove("header").map(|header| ("header".to_owned(), header)));
+    }
     let takes = |target: &&Side| is_delimited(&target.locator, to_files.to_format.as_deref());
     // They say how the source is read; where it has no delimiters, how the targets are written.
     if is_delimited(&source.locator, files.from_format.as_deref()) {
@@ -267,9 +271,14 @@ fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
     locator.connector() == FILE && format_of(locator, format).is_none_or(Format::is_delimited)
 }
 
-/// Whether it is a file of text records, as far as its name or its options tell.
+/// Whether it is a workbook.
+fn is_workbook(locator: &Locator, format: Option<&str>) -> bool {
+    locator.connector() == FILE && format_of(locator, format).is_some_and(Format::is_workbook)
+}
+
+/// Whether it is a file whose types are guessed, as far as its name or its options tell.
 pub(super) fn is_text(locator: &Locator) -> bool {
-    locator.connector() == FILE && format_of(locator, None).is_some_and(Format::is_records)
+    locator.connector() == FILE && format_of(locator, None).is_some_and(Format::is_guessed)
 }
 
 /// The format named by flag, option or extension; none when nothing tells, or the word names none, which is told later.
