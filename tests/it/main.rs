@@ -52,3 +52,4 @@ mod server;
 mod sqlite;
 mod state;
 mod types;
+mod xlsx;
