@@ -150,8 +150,9 @@ pub(super) fn copy_places(
     let mut target_sides = target_options(targets, to_files)?;
     let mut delimited = delimited_options(files);
     if is_workbook(&source.locator, files.from_format.as_deref()) {
-        // A sheet has a header, too, and none of the others.
-        source_side.extend(delimited.remove("header").map(|header| ("header".to_owned(), header)));
+        // A sheet has these, too, and none of the others.
+        let both = ["header", "null"].into_iter().filter_map(|key| Some((key.to_owned(), delimited.remove(key)?)));
+        source_side.extend(both);
     }
     let takes = |target: &&Side| is_delimited(&target.locator, to_files.to_format.as_deref());
     // They say how the source is read; where it has no delimiters, how the targets are written.

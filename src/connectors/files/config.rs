@@ -35,7 +35,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
-    option("null", "string", "the empty text", "The unquoted CSV text that means NULL."),
+    option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
     option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
     option("range", "string", "all", "The cells of a sheet that are read.").within("such as A1:F200 or A:F"),
     option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast."),
@@ -71,8 +71,10 @@ pub(super) struct Config {
     area: workbook::Area,
     /// An option that only workbooks have, where one was given.
     of_sheets: Option<&'static str>,
-    /// Whether it was said that there is a header, or none.
-    has_said_header: bool,
+    /// An option that only formats with delimiters and workbooks have, where one was given.
+    of_rows: Option<&'static str>,
+    /// The text that means NULL, where one was named.
+    null: Option<String>,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -132,9 +134,9 @@ impl Config {
             given => given.map(|text| single("delimiter", text)).transpose()?,
         };
         let of_sheets = [("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())];
-        let has_said_header = raw.header.is_some();
-        let given =
-            [("delimiter", raw.delimiter.is_some()), ("quote", raw.quote.is_some()), ("null", raw.null.is_some())];
+        let of_rows = first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]);
+        let null = raw.null.clone();
+        let given = [("delimiter", raw.delimiter.is_some()), ("quote", raw.quote.is_some())];
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -168,7 +170,8 @@ impl Config {
             }),
             area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
             of_sheets: first_given(of_sheets),
-            has_said_header,
+            of_rows,
+            null,
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -208,12 +211,11 @@ impl Config {
 
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
-        let header = self.has_said_header.then_some("header");
         let (wrong, of) = match format {
             format if format.is_delimited() => (self.of_sheets, "workbooks"),
             format if format.is_workbook() => (self.delimited, "CSV and TSV"),
             _ if self.of_sheets.is_some() => (self.of_sheets, "workbooks"),
-            _ => (header.or(self.delimited), "CSV and TSV"),
+            _ => (self.of_rows.or(self.delimited), "CSV and TSV"),
         };
         let Some(option) = wrong else { return Ok(()) };
         let message = format!("the option {option} is for {of}, and this is {}", format.title());
@@ -226,6 +228,7 @@ impl Config {
             sheet: self.sheet.clone(),
             area: self.area.clone(),
             header: self.csv.header,
+            null: self.null.clone(),
             typing: self.csv.typing.clone(),
         }
     }
@@ -240,7 +243,7 @@ impl Config {
             return Err(usage(format!("a workbook cannot be written with {word:?}"))
                 .with_hint("leave it out: workbooks are compressed in their own way"));
         }
-        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header })
+        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header, null: self.null.clone() })
     }
 
     /// Whether CSV files and sheets have a header.

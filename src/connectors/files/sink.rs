@@ -336,12 +336,10 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
     }
     if path.is_some_and(|path| extension::of_path(path).1.is_some()) {
         let message = format!("{} is compressed within, not as a whole", format.title());
-        return Err(Error::new(ErrorKind::Unsupported, message)
-            .at("file", config.label())
-            .with_hint(match format {
-                format if format.is_workbook() => "name it .xlsx".to_owned(),
-                format => format!("name it .{} and say compression=zstd", format.extension()),
-            }));
+        return Err(Error::new(ErrorKind::Unsupported, message).at("file", config.label()).with_hint(match format {
+            format if format.is_workbook() => "name it .xlsx".to_owned(),
+            format => format!("name it .{} and say compression=zstd", format.extension()),
+        }));
     }
     if format == Format::Parquet {
         let mut settings = config.parquet()?;

@@ -72,6 +72,7 @@ pub struct Sheet {
     area: Area,
     typing: Typing,
     header: bool,
+    null: Option<String>,
     /// Names of columns, by their place in `columns`.
     names: Vec<String>,
     /// From `first` on.
@@ -94,6 +95,7 @@ impl Sheet {
             area: options.area.clone(),
             typing: options.typing.clone(),
             header: options.header,
+            null: options.null.clone(),
             names: Vec::new(),
             columns: Vec::new(),
             first: *options.area.columns.start(),
@@ -115,6 +117,11 @@ impl Sheet {
             left.end() < right.start() || right.end() < left.start()
         };
         !apart(rows, &self.area.rows) && !apart(columns, &self.area.columns)
+    }
+
+    /// Whether a text means NULL.
+    pub(super) fn is_null(&self, text: &str) -> bool {
+        self.null.as_deref() == Some(text)
     }
 
     /// Takes a cell that is not blank, behind those before it. `print` writes its text.

@@ -58,6 +58,8 @@ pub struct Options {
     pub area: Area,
     /// Whether the first row that is not blank names the columns; without it they are `A`, `B`, ….
     pub header: bool,
+    /// A text that means NULL, as a blank cell does.
+    pub null: Option<String>,
     /// What the user says of types.
     pub typing: Typing,
 }
@@ -70,6 +72,8 @@ pub struct Settings {
     pub sheet: Option<String>,
     /// Whether the first row names the columns.
     pub header: bool,
+    /// The text that stands for NULL; none for a blank cell.
+    pub null: Option<String>,
 }
 
 /// What cells make of the values of a type.

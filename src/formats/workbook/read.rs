@@ -125,8 +125,12 @@ fn put(sheet: &mut Sheet, (row, column): (u32, u32), value: &DataRef<'_>, epoch:
         return Ok(());
     }
     let place = (row, column);
-    let text =
-        |sheet: &mut Sheet, text: &str| sheet.put(place, Kinds::TEXT, |out| out.extend_from_slice(text.as_bytes()));
+    let text = |sheet: &mut Sheet, text: &str| {
+        if sheet.is_null(text) {
+            return Ok(());
+        }
+        sheet.put(place, Kinds::TEXT, |out| out.extend_from_slice(text.as_bytes()))
+    };
     match value {
         DataRef::Empty => Ok(()),
         DataRef::Int(value) => sheet.put(place, Kinds::INTEGER, |out| number::print_integer(*value, out)),

@@ -13,12 +13,20 @@ use super::serial::{self, DAY_MICROS, Epoch};
 use super::*;
 use crate::error::{ErrorKind, Result};
 
+fn settings(sheet: &str) -> Settings {
+    Settings { sheet: Some(sheet.to_owned()), header: true, null: None }
+}
+
 fn options() -> Options {
-    Options { sheet: None, area: Area::default(), header: true, typing: Typing::default() }
+    Options { sheet: None, area: Area::default(), header: true, null: None, typing: Typing::default() }
 }
 
 fn written(batch: &RecordBatch) -> Result<Vec<u8>> {
-    let settings = Settings { sheet: Some("Data".to_owned()), header: true };
+    written_with(batch, None)
+}
+
+fn written_with(batch: &RecordBatch, null: Option<&str>) -> Result<Vec<u8>> {
+    let settings = Settings { null: null.map(str::to_owned), ..settings("Data") };
     let mut encoder = Encoder::new(&batch.schema(), &settings, None)?;
     let half = batch.num_rows() / 2;
     encoder.encode(&batch.slice(0, half))?;
@@ -157,6 +165,22 @@ fn ranges_and_sheets_are_chosen() {
 }
 
 #[test]
+fn a_text_means_null_where_one_is_named() {
+    let column = StringArray::from(vec![Some(""), None, Some("x")]);
+    let batch = table(vec![("v", Arc::new(column) as ArrayRef)]);
+    let bytes = written_with(&batch, Some("-")).unwrap();
+    let named = opened(&bytes, &Options { null: Some("-".to_owned()), ..options() }).unwrap();
+    // The second row is blank then.
+    let expected: ArrayRef = Arc::new(StringArray::from(vec!["", "x"]));
+    assert_eq!(rows(&named, &batch.schema()).unwrap().column(0), &expected);
+    let plain = opened(&bytes, &options()).unwrap();
+    let expected: ArrayRef = Arc::new(StringArray::from(vec!["", "-", "x"]));
+    assert_eq!(rows(&plain, &batch.schema()).unwrap().column(0), &expected);
+    let error = written_with(&batch, Some("x")).unwrap_err();
+    assert!(error.to_string().contains("row 3: column v: the text cannot be told"), "{error}");
+}
+
+#[test]
 fn what_a_cell_would_change_is_refused_with_its_row() {
     let twice =
         |column: ArrayRef| table(vec![("id", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef), ("v", column)]);
@@ -183,11 +207,9 @@ fn what_a_cell_would_change_is_refused_with_its_row() {
     assert!(written(&nulls).unwrap_err().to_string().contains("row 2: a row of NULLs alone"));
     let wide =
         Schema::new((0..=SHEET_COLUMNS).map(|n| Field::new(format!("c{n}"), DataType::Utf8, true)).collect::<Vec<_>>());
-    let settings = Settings { sheet: None, header: true };
-    let error = Encoder::new(&Arc::new(wide), &settings, None).unwrap_err();
+    let error = Encoder::new(&Arc::new(wide), &settings("Data"), None).unwrap_err();
     assert!(error.to_string().contains("at most 16384 columns, and 16385 come"), "{error}");
-    let settings = Settings { sheet: Some("a/b".to_owned()), header: true };
-    assert_eq!(Encoder::new(&nulls.schema(), &settings, None).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(Encoder::new(&nulls.schema(), &settings("a/b"), None).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub struct Encoder {
     workbook: Workbook,
     schema: SchemaRef,
     formats: [Format; 4],
+    null: Option<String>,
     /// The next row of the sheet.
     row: u32,
     /// Rows of batches.
@@ -87,7 +88,15 @@ impl Encoder {
         let shown = |pattern: &str| Format::new().set_num_format(pattern);
         let formats =
             [shown("yyyy-mm-dd"), shown("yyyy-mm-dd hh:mm:ss.000"), shown("hh:mm:ss.000"), shown("[h]:mm:ss.000")];
-        Ok(Self { workbook, schema: SchemaRef::clone(schema), formats, row, rows: 0, bytes: 0 })
+        Ok(Self {
+            workbook,
+            schema: SchemaRef::clone(schema),
+            formats,
+            null: settings.null.clone(),
+            row,
+            rows: 0,
+            bytes: 0,
+        })
     }
 
     /// Takes rows, in order.
@@ -111,7 +120,7 @@ impl Encoder {
             let mut written = 0;
             for (column, cells) in columns.iter().enumerate() {
                 let place = (self.row, column as u16);
-                let was = cells.write(sheet, place, index, &self.formats);
+                let was = cells.write(sheet, place, index, (&self.formats, self.null.as_deref()));
                 written += usize::from(was.at("column", || self.schema.field(column).name()).at("row", || row)?);
             }
             if written == 0 {
@@ -199,13 +208,13 @@ fn cells<'a>(array: &'a dyn Array, field: &Field, before: u64) -> Result<Cells<'
 }
 
 impl Cells<'_> {
-    /// Writes one cell; false for NULL, which is a blank one.
+    /// Writes one cell; false for a blank one, which is NULL.
     fn write(
         &self,
         sheet: &mut Worksheet,
         (row, column): (u32, u16),
         index: usize,
-        formats: &[Format; 4],
+        (formats, null): (&[Format; 4], Option<&str>),
     ) -> Result<bool> {
         let valid = |nulls: Option<&NullBuffer>| nulls.is_none_or(|nulls| nulls.is_valid(index));
         let mut text = Vec::new();
@@ -227,18 +236,33 @@ impl Cells<'_> {
                 return Ok(true);
             }
             Self::Texts(values) if values.is_valid(index) => {
+                tell_apart(values.value(index), null)?;
                 write_text(sheet, (row, column), values.value(index))?;
                 return Ok(true);
             }
             Self::Printed(printed) if valid(printed.nulls.as_ref()) => (printed.print)(index, &mut text),
             Self::Nested(array, write) if array.is_valid(index) => write(index, &mut text)?,
-            _ => return Ok(false),
+            _ => {
+                let Some(text) = null.filter(|text| !text.is_empty()) else { return Ok(false) };
+                write_text(sheet, (row, column), text)?;
+                return Ok(true);
+            }
         }
         let text = String::from_utf8(text)
             .map_err(|_| Error::new(ErrorKind::Internal, "a text that was written is not UTF-8"))?;
+        tell_apart(&text, null)?;
         write_text(sheet, (row, column), &text)?;
         Ok(true)
     }
+}
+
+/// An error for a text that means NULL.
+fn tell_apart(text: &str, null: Option<&str>) -> Result<()> {
+    if null != Some(text) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Value, "the text cannot be told from the one that means NULL")
+        .with_hint("set another text with the option null"))
 }
 
 fn write_text(sheet: &mut Worksheet, (row, column): (u32, u16), text: &str) -> Result<()> {
