@@ -389,7 +389,15 @@ mod tests {
         assert_eq!(separated(json!({"url": "t"}), Format::Csv), "a,b\n");
         let config = Config::parse(&json!({"url": "t", "null": "-"})).unwrap();
         assert_eq!(config.check(Format::Parquet).unwrap_err().kind(), ErrorKind::Usage);
-        assert!(config.check(Format::Tsv).is_ok());
+        assert!(config.check(Format::Tsv).is_ok() && config.check(Format::Xlsx).is_ok());
+        let sheet = Config::parse(&json!({"url": "t", "sheet": 2, "range": "A:F", "header": false})).unwrap();
+        assert_eq!(sheet.sheets().sheet.as_deref(), Some("2"));
+        assert!(sheet.check(Format::Xls).is_ok());
+        assert_eq!(
+            sheet.check(Format::Csv).unwrap_err().message(),
+            "the option sheet is for workbooks, and this is CSV"
+        );
+        assert_eq!(sheet.workbook(Format::Ods).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[test]
