@@ -65,7 +65,7 @@ fn decode_parallel(format: &dyn RecordFormat, body: &[u8], inferred: &Inferred) 
 
 fn codecs(criterion: &mut Criterion) {
     let batch = batch();
-    let strings = Typing { all_strings: true, casts: Vec::new() };
+    let strings = Typing { all_strings: true, casts: Vec::new(), ..Typing::default() };
     let formats: [(&str, Box<dyn RecordFormat>); 3] = [
         ("csv", Box::new(Csv::new(CsvOptions::default()).expect("the defaults are valid"))),
         ("csv all strings", {

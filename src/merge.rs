@@ -7,7 +7,7 @@ use crate::shape::TableShape;
 
 /// How rows that come find those that they replace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Merge {
     /// The columns of the key; none for the target's primary key, else the source's.
     pub key: Vec<String>,

@@ -1,11 +1,17 @@
 //! What proves that a target holds what it was sent: how much is asked for, what receipts say of columns, and the verdict.
-//! Plain data; `sums` makes it of batches.
+//! Plain data, and who makes it of batches: `sums`, or what a sink knows better.
 
 pub mod hash;
 pub mod sums;
 
+use std::fmt;
+
+use arrow::array::RecordBatch;
 use arrow::datatypes::Fields;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// How much proof a job wants before its rows become visible. Each level includes the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +73,45 @@ pub struct ColumnProof {
     /// Sum of a 64-bit hash of each value ([`hash`](hash::hash)), whatever their order, modulo 2^64: of what its target says, else of
     /// the bytes of a text or binary value, of a number in memory (all NaNs are one), of Arrow's row format for nested types.
     pub digest: Option<u64>,
+}
+
+type OfBatch = dyn Fn(&RecordBatch) -> Result<Vec<ColumnProof>> + Send + Sync;
+type OfRaw = dyn Fn(&Bytes, u64) -> Result<Vec<ColumnProof>> + Send + Sync;
+
+/// Finds what rows add to the columns of a receipt, under one agreement. Pure, for the processor pool.
+pub struct Prover {
+    of_batch: Box<OfBatch>,
+    of_raw: Option<Box<OfRaw>>,
+}
+
+impl Prover {
+    /// Finds it by `of_batch`, for batches of the agreement's target.
+    pub fn new(of_batch: impl Fn(&RecordBatch) -> Result<Vec<ColumnProof>> + Send + Sync + 'static) -> Self {
+        Self { of_batch: Box::new(of_batch), of_raw: None }
+    }
+
+    /// The same, and by `of_raw` for raw bytes and the number of their rows.
+    #[must_use]
+    pub fn with_raw(self, of_raw: impl Fn(&Bytes, u64) -> Result<Vec<ColumnProof>> + Send + Sync + 'static) -> Self {
+        Self { of_raw: Some(Box::new(of_raw)), ..self }
+    }
+
+    /// What `batch` adds.
+    pub fn of(&self, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+        (self.of_batch)(batch)
+    }
+
+    /// What `rows` rows in bytes add.
+    pub fn of_raw(&self, bytes: &Bytes, rows: u64) -> Result<Vec<ColumnProof>> {
+        let none = || Error::new(ErrorKind::Internal, "this sink takes no raw bytes");
+        self.of_raw.as_ref().ok_or_else(none)?(bytes, rows)
+    }
+}
+
+impl fmt::Debug for Prover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prover").field("takes_raw", &self.of_raw.is_some()).finish_non_exhaustive()
+    }
 }
 
 /// What integers add up to.

@@ -127,6 +127,14 @@ impl Tray {
     }
 }
 
+/// The batch, whose rejects are put into `tray`, where there is one.
+pub fn set_aside(tray: Option<&Tray>, (batch, rejects): (RecordBatch, Option<Rejects>)) -> RecordBatch {
+    if let Some((tray, rejects)) = tray.zip(rejects) {
+        tray.put(rejects);
+    }
+    batch
+}
+
 /// How many rows may be rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

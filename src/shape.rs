@@ -113,3 +113,8 @@ pub struct Encoding {
     /// One word per column on which both sides must agree: the native type.
     pub columns: Vec<String>,
 }
+
+/// So many of something, for notes: `1 split`, `2 splits`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

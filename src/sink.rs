@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict, Verify, sums};
+use crate::proof::{ColumnProof, Prover, Verdict, Verify, sums};
 use crate::reject::{Refusals, Refuse, Settled};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
@@ -48,15 +48,10 @@ pub trait Sink: Debug + Send + Sync {
         None
     }
 
-    /// What `batch`, one of `agreement.target`, adds to the columns of a receipt: sums and digests as [`Sink::verify`] finds them
-    /// again. Pure, for the processor pool.
-    fn proofs(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        Ok(sums::of(batch))
-    }
-
-    /// The same of `rows` rows in bytes; only called after [`Sink::takes`].
-    fn proofs_of_raw(&self, _agreement: &Agreement, _bytes: &Bytes, _rows: u64) -> Result<Vec<ColumnProof>> {
-        Err(Error::new(ErrorKind::Internal, "this sink takes no raw bytes"))
+    /// What finds out what rows of `agreement.target` add to the columns of a receipt: sums and digests as [`Sink::verify`] finds
+    /// them again. After [`Sink::takes`] also for raw bytes. Asked for once by each attempt of a task.
+    fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
+        Ok(Prover::new(|batch| Ok(sums::of(batch))))
     }
 
     /// Hands the rows to `refuse` that the target will not have of what `token` has staged; the commit, which follows soon, then
@@ -183,10 +178,11 @@ pub(crate) fn moved_meanwhile() -> Error {
 }
 
 /// What happens to what is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum WriteMode {
     /// Make it; refuse a table with rows or an existing file.
+    #[default]
     Create,
     /// Add to it; make it when it is missing.
     Append,
@@ -221,11 +217,14 @@ impl WriteMode {
 }
 
 /// What happens when the columns of source and target differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SchemaPolicy {
     /// A difference is refused.
+    #[default]
     Strict,
+    /// Every column that comes has its place; those of the target into which none comes get their default.
+    Partial,
     /// What both have is copied.
     Ignore,
 }

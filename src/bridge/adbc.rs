@@ -132,20 +132,6 @@ impl Connection {
         Ok(Rows { reader, _statement: statement })
     }
 
-    /// Adds the rows of `batch` to a table that is there, column by column as they stand.
-    ///
-    /// # Errors
-    /// What the driver says.
-    pub fn ingest(&mut self, (schema, table): (&str, &str), batch: RecordBatch) -> Outcome<()> {
-        let mut statement = self.connection.new_statement()?;
-        statement.set_option(OptionStatement::TargetDbSchema, OptionValue::from(schema))?;
-        statement.set_option(OptionStatement::TargetTable, OptionValue::from(table))?;
-        statement.set_option(OptionStatement::IngestMode, IngestMode::Append.into())?;
-        statement.bind(batch)?;
-        statement.execute_update()?;
-        Ok(())
-    }
-
     /// The columns that `sql` gives. A driver that cannot tell them without running it runs it, and its rows are left.
     ///
     /// # Errors

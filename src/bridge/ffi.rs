@@ -4,6 +4,10 @@
 use std::ffi::c_long;
 use std::time::Duration;
 
+#[cfg(feature = "connectorx")]
+use arrow::array::{RecordBatch, StructArray};
+#[cfg(feature = "connectorx")]
+use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
 use libmimalloc_sys::{mi_option_set_default, mi_option_t};
 
 /// `mi_option_purge_delay` in `mimalloc.h`, the same in its versions 2 and 3; the bindings leave it out.
@@ -21,5 +25,73 @@ pub fn give_memory_back(delay: Duration) {
     // SAFETY: this request takes integers only. Where a kernel does not know it, pages stay as they are.
     unsafe {
         libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
+}
+
+#[cfg(feature = "connectorx")]
+const _: () = {
+    use arrow56::ffi::{FFI_ArrowArray as OtherArray, FFI_ArrowSchema as OtherSchema};
+    assert!(size_of::<OtherArray>() == size_of::<FFI_ArrowArray>(), "both are the ArrowArray of the C Data Interface");
+    assert!(size_of::<OtherSchema>() == size_of::<FFI_ArrowSchema>(), "both are its ArrowSchema");
+};
+
+/// `batch` of Arrow 56 as one of ours. The buffers stay where they are, and are freed by who made them.
+///
+/// # Errors
+/// Where a type of it is none of ours.
+#[cfg(feature = "connectorx")]
+pub fn of_arrow56(batch: arrow56::array::RecordBatch) -> crate::error::Result<RecordBatch> {
+    use arrow56::array::Array as _;
+
+    let rows = arrow56::array::StructArray::from(batch).to_data();
+    let (array, schema) = arrow56::ffi::to_ffi(&rows).map_err(|source| {
+        crate::error::Error::new(crate::error::ErrorKind::Unsupported, "a column has a type that is not handed over")
+            .with_source(source)
+    })?;
+    // SAFETY: on both sides these are the structures that the C Data Interface fixes, of which the sizes are compared above.
+    // They are moved, so that each is released once.
+    let (array, schema) = unsafe {
+        (
+            std::mem::transmute::<arrow56::ffi::FFI_ArrowArray, FFI_ArrowArray>(array),
+            std::mem::transmute::<arrow56::ffi::FFI_ArrowSchema, FFI_ArrowSchema>(schema),
+        )
+    };
+    // SAFETY: `array` was made for `schema` just now, by Arrow itself.
+    let rows = unsafe { arrow::ffi::from_ffi(array, &schema) }?;
+    Ok(RecordBatch::from(StructArray::from(rows)))
+}
+
+#[cfg(all(test, feature = "connectorx"))]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Array as _, AsArray as _};
+    use arrow::datatypes::Int64Type;
+    use arrow56::array::{Array as _, ArrayRef, Int64Array, RecordBatch, StringArray};
+
+    /// Where the buffers of an array lie, its validity last.
+    macro_rules! addresses {
+        ($array:expr) => {{
+            let data = $array.to_data();
+            let mut all: Vec<usize> = data.buffers().iter().map(|buffer| buffer.as_ptr() as usize).collect();
+            all.extend(data.nulls().map(|nulls| nulls.buffer().as_ptr() as usize));
+            all
+        }};
+    }
+
+    #[test]
+    fn buffers_stay_where_they_are() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(i64::MIN)]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("ü"), Some(""), None]));
+        let before = [addresses!(numbers), addresses!(texts)].concat();
+        let batch = RecordBatch::try_from_iter([("n", numbers), ("t", texts)]).unwrap();
+        let batch = super::of_arrow56(batch).unwrap();
+        let after = [addresses!(batch.column(0)), addresses!(batch.column(1))].concat();
+        assert_eq!((before.len(), &after), (5, &before));
+        let numbers: Vec<Option<i64>> = batch.column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(numbers, [Some(1), None, Some(i64::MIN)]);
+        let texts: Vec<Option<&str>> = batch.column(1).as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("ü"), Some(""), None]);
+        assert_eq!(batch.schema().field(1).name(), "t");
     }
 }

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::array::RecordBatch;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::blocking::{Ended, Worker, insist};
+use super::blocking::{Ended, Outlet, Worker, insist};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Stops the statement that a connection runs, from another thread; with nothing under way it does nothing.
@@ -106,6 +109,26 @@ impl<C> Lease<C> {
     }
 }
 
+impl<C: Send + 'static> Lease<C> {
+    /// Runs `read` on the reader; what it puts into its outlet is the stream. Dropping the stream ends it, and gives the reader
+    /// back.
+    ///
+    /// # Errors
+    /// Those of [`Worker::stream`].
+    pub async fn stream<F>(self, read: F) -> Result<BoxStream<'static, Result<RecordBatch>>>
+    where
+        F: FnOnce(&mut C, &Outlet) -> Result<()> + Send + 'static,
+    {
+        let batches = self.worker().stream(read).await?;
+        Ok(batches
+            .map(move |batch| {
+                let _held = &self;
+                batch
+            })
+            .boxed())
+    }
+}
+
 impl<C> Drop for Lease<C> {
     fn drop(&mut self) {
         let Some(reader) = self.reader.take() else { return };
@@ -145,7 +168,9 @@ mod tests {
             let lease = readers.lease().await.unwrap();
             assert_eq!(lease.worker().call(|connection| Ok(*connection)).await.unwrap(), 7);
         }
-        assert_eq!((readers.count(), told.load(Ordering::SeqCst)), (1, 2));
+        let batches = readers.lease().await.unwrap().stream(|_, _| Ok(())).await.unwrap();
+        assert_eq!(batches.count().await, 0);
+        assert_eq!((readers.count(), told.load(Ordering::SeqCst)), (1, 3));
         readers.check().unwrap();
         readers.release().await;
         assert!(readers.check().is_err() && readers.lease().await.is_err());

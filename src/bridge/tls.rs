@@ -3,7 +3,7 @@
 //! Checks are as lenient as OpenSSL's where databases rely on it: a common name counts where there are no alternative
 //! names, and a server's own certificate may be the trusted root. Which words ask for which check, connectors know.
 
-use std::fmt::Display;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
@@ -40,6 +43,19 @@ pub struct Trust {
     pub revocations: Vec<CertificateRevocationListDer<'static>>,
     /// How much is checked.
     pub check: Check,
+}
+
+impl Trust {
+    /// Trust in the roots of the PEM file `ca`, else in those of the system; none where nothing is checked, and then no file
+    /// is read.
+    ///
+    /// # Errors
+    /// As [`Identity::read`].
+    pub fn of(check: Option<Check>, ca: Option<&Path>) -> Result<Option<Self>> {
+        let Some(check) = check else { return Ok(None) };
+        let roots = ca.map_or_else(|| Ok(system_roots()), certificates)?;
+        Ok(Some(Self { roots, revocations: Vec::new(), check }))
+    }
 }
 
 /// What a client shows of itself.
@@ -117,12 +133,19 @@ pub fn client(
     Ok(builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified))))
 }
 
+/// Makes ours the provider of cryptography for clients that name none: where there are two, they would panic.
+#[cfg(feature = "connectorx")]
+pub fn settle_provider() {
+    // Somebody may have done it already.
+    let _ = ring::default_provider().install_default();
+}
+
 fn setup(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorKind::Usage, "TLS cannot be set up with these certificates").with_source(source)
 }
 
 /// Our error for a handshake with `server` that failed with `error`.
-pub fn refused(server: impl Display, error: &rustls::Error) -> Error {
+pub fn refused(server: impl fmt::Display, error: &rustls::Error) -> Error {
     let old = matches!(error, rustls::Error::InvalidCertificate(why) if format!("{why:?}").contains("UnsupportedCertVersion"));
     let message = if old {
         format!("the certificate of {server} is of X.509 version 1, which cannot be verified: make one of version 3")
@@ -130,6 +153,62 @@ pub fn refused(server: impl Display, error: &rustls::Error) -> Error {
         format!("{server} and we do not come to terms on TLS: {error}")
     };
     Error::new(ErrorKind::Authentication, message)
+}
+
+/// What a user can do about a handshake that fails, in the words of the product's settings.
+#[derive(Debug)]
+pub struct Hints {
+    /// Where the server is called what no certificate can have.
+    pub name: &'static str,
+    /// Where its certificate does not pass.
+    pub certificate: &'static str,
+    /// Where it broke off.
+    pub broken: &'static str,
+}
+
+/// Turns a connection into an encrypted one.
+#[derive(Clone)]
+pub struct Connector {
+    connector: TlsConnector,
+    hints: &'static Hints,
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connector {
+    /// One that shakes hands by the settings of `client`.
+    pub fn new(client: ClientConfig, hints: &'static Hints) -> Self {
+        Self { connector: TlsConnector::from(Arc::new(client)), hints }
+    }
+
+    /// Shakes hands over `stream` with the server that is to be `host`.
+    ///
+    /// # Errors
+    /// [`Authentication`](ErrorKind::Authentication) where the certificate does not pass or there is no common ground,
+    /// [`Connection`](ErrorKind::Connection) where the connection breaks.
+    pub async fn secure<S>(&self, host: &str, stream: S) -> Result<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(host.to_owned()).map_err(|source| {
+            Error::new(ErrorKind::Usage, format!("{host:?} is no name that a certificate could have"))
+                .with_hint(self.hints.name)
+                .with_source(source)
+        })?;
+        self.connector.connect(name, stream).await.map_err(|source| {
+            let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            let error = match inner {
+                Some(error) => refused(host, error).with_hint(self.hints.certificate),
+                None => Error::new(ErrorKind::Connection, format!("{host} broke off the TLS handshake"))
+                    .with_hint(self.hints.broken),
+            };
+            error.with_source(source)
+        })
+    }
 }
 
 fn verifier(trust: Option<Trust>, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>> {

@@ -2,16 +2,22 @@
 //!
 //! Nothing is decided here; `settings` turns it into a job before any work begins.
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
+use super::completions::CompletionShell;
+use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::record::StateArgs;
 use super::rejects::MaxErrors;
+use super::run::{RUN_EXAMPLES, RunArgs};
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
+use super::types;
+use crate::connector::Connector;
 
 const LOCATORS: &str = "\
 Locators:
@@ -64,6 +70,13 @@ pub(super) enum Command {
     Copy(Box<CopyArgs>),
     /// Say what a copy would do, and change nothing
     Plan(Box<CopyArgs>),
+    /// Run a job file: our own, or one of another program
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(Box<RunArgs>),
+    /// Print a job file of another program as one of our own
+    Convert(ConvertArgs),
+    /// Run a job file of DataX by the flags of datax.py
+    Datax(DataxArgs),
     /// Compare the rows of A and B by key
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),
@@ -105,6 +118,9 @@ pub(super) struct CopyArgs {
     pub(super) target: String,
     #[command(flatten)]
     pub(super) from: SourceArgs,
+    /// Another source: its rows follow those of SRC, columns by their names; may be repeated
+    #[arg(long, value_name = "SRC", help_heading = "Source")]
+    pub(super) union: Vec<String>,
     /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
     #[arg(long, value_name = "ID", help_heading = "Source")]
     pub(super) snapshot: Option<String>,
@@ -182,6 +198,9 @@ pub(super) struct TargetArgs {
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Print the copy as a job file for 'etl run', and do nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "resume"])]
+    pub(super) emit_job: bool,
 }
 
 #[derive(Debug, Args)]
@@ -238,6 +257,12 @@ pub(super) struct FileArgs {
     /// Read every column of a text file as text
     #[arg(long)]
     pub(super) all_strings: bool,
+    /// Encoding of text: utf-16, gbk, gb18030, big5, latin1, windows-1252, … [default: utf-8]
+    #[arg(long, value_name = "NAME")]
+    pub(super) encoding: Option<String>,
+    /// Form of dates and times in text: 'dd.MM.yyyy HH:mm' or '%d.%m.%Y %H:%M'
+    #[arg(long, value_name = "FORM")]
+    pub(super) date_format: Option<String>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -246,6 +271,12 @@ pub(super) struct TargetFileArgs {
     /// Format of DST: csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) to_format: Option<String>,
+    /// Encoding of the text of DST [default: utf-8]
+    #[arg(long, value_name = "NAME")]
+    pub(super) to_encoding: Option<String>,
+    /// Compression of DST: none, gz, zstd, bz2, xz, lz4, snappy, zip, deflate [default: by extension]
+    #[arg(long, value_name = "NAME")]
+    pub(super) compress: Option<String>,
     /// Size of each part file in a folder [default: 256MB]
     #[arg(long, value_name = "SIZE")]
     pub(super) file_bytes: Option<Bytes>,
@@ -314,9 +345,9 @@ pub(super) struct SchemaArgs {
     /// Place to look at
     #[arg(value_name = "SRC")]
     pub(super) source: String,
-    /// Show it as CREATE TABLE of postgres or sqlite, or as an arrow schema
-    #[arg(long = "as", value_enum, value_name = "DIALECT", hide_possible_values = true)]
-    pub(super) dialect: Option<Dialect>,
+    /// Show it as CREATE TABLE of a database (postgres, mysql, sqlite, duckdb, clickhouse, …), or as an arrow schema
+    #[arg(long = "as", value_name = "DIALECT", value_parser = dialects(), hide_possible_values = true)]
+    pub(super) dialect: Option<String>,
     #[command(flatten)]
     pub(super) from: SourceArgs,
     #[command(flatten)]
@@ -458,33 +489,12 @@ pub(super) enum Output {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Dialect {
-    /// CREATE TABLE of PostgreSQL
-    Postgres,
-    /// CREATE TABLE of SQLite
-    Sqlite,
-    /// Arrow schema
-    Arrow,
-}
+/// The dialect of `etl schema --as` that is no database.
+pub(super) const ARROW: &str = "arrow";
 
-/// The shells that completions are made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum CompletionShell {
-    /// bash
-    Bash,
-    /// zsh
-    Zsh,
-    /// fish
-    Fish,
-}
-
-impl From<CompletionShell> for Shell {
-    fn from(shell: CompletionShell) -> Self {
-        match shell {
-            CompletionShell::Bash => Self::Bash,
-            CompletionShell::Zsh => Self::Zsh,
-            CompletionShell::Fish => Self::Fish,
-        }
-    }
+/// What `etl schema --as` takes: the databases of this build, and [`ARROW`].
+fn dialects() -> PossibleValuesParser {
+    let database =
+        |connector: &dyn Connector| PossibleValue::new(connector.name()).aliases(connector.aliases().iter().copied());
+    types::databases().map(database).chain([PossibleValue::new(ARROW)]).into()
 }

@@ -9,10 +9,13 @@ mod completions;
 mod connectors;
 mod copy;
 mod count;
+mod datax;
 mod defect;
 mod diff;
+mod fetch;
 mod head;
 mod interrupt;
+mod job_file;
 mod jobs;
 mod mode;
 mod ping;
@@ -22,11 +25,13 @@ mod printer;
 mod progress;
 mod record;
 mod rejects;
+mod run;
 mod schema;
 mod settings;
 mod size;
 mod snapshot;
 mod table;
+mod transfer;
 mod types;
 
 use std::ffi::OsString;
@@ -34,9 +39,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::error::{Error, Result, exit_code};
+use crate::error::{Error, ErrorKind, Result, exit_code};
 use args::{Cli, Command, Output, Progress};
 pub use defect::watch_for_defects;
+use run::Ended;
 use snapshot::SnapshotCommand;
 
 /// A command line that parsed.
@@ -46,14 +52,16 @@ pub struct Invocation(Command);
 /// Parses the words of a command line. Help and version are printed here.
 ///
 /// # Errors
-/// The exit code where there is nothing to run: 0 after help, 2 after a mistake.
+/// The exit code where there is nothing to run: 0 after help, 2 after a mistake, 255 after one behind `datax`.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, ExitCode> {
-    match Cli::try_parse_from(words) {
+    let words: Vec<OsString> = words.into_iter().collect();
+    match Cli::try_parse_from(&words) {
         Ok(cli) => Ok(Invocation(cli.command)),
         Err(error) => {
             // Only a closed pipe can go wrong here, and nobody is left to be told.
             let _ = error.print();
-            Err(if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+            let bad_usage = if words.get(1).is_some_and(|word| word == "datax") { datax::BAD_USAGE } else { 2 };
+            Err(if error.use_stderr() { ExitCode::from(bad_usage) } else { ExitCode::SUCCESS })
         }
     }
 }
@@ -61,7 +69,28 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Ex
 /// Runs a command to its end and prints its result or failure.
 pub async fn run(invocation: Invocation) -> ExitCode {
     let form = invocation.0.form_of_talk();
-    let done = match invocation.0 {
+    let ours = |result| Ended { result, code: exit_code };
+    let Ended { result, code } = match invocation.0 {
+        Command::Run(args) => run::run(&args).await,
+        Command::Datax(args) => datax::run(args).await,
+        command => ours(Box::pin(ended(command)).await),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if form == Output::Json => {
+            printer::event("failed", &printer::described(&error, code(error.kind())));
+            ExitCode::from(code(error.kind()))
+        }
+        Err(error) => {
+            printer::talk(&printer::failure(&error));
+            ExitCode::from(code(error.kind()))
+        }
+    }
+}
+
+/// Runs a command whose exit codes are ours.
+async fn ended(command: Command) -> Result<()> {
+    match command {
         Command::Copy(args) if args.into.dry_run => plan::run(&args).await,
         Command::Copy(args) => copy::run(&args).await,
         Command::Plan(args) => plan::run(&args).await,
@@ -75,14 +104,10 @@ pub async fn run(invocation: Invocation) -> ExitCode {
         Command::Connectors(args) => connectors::run(&args),
         Command::Types(args) => types::run(&args),
         Command::Completions { shell } => completions::run(shell),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if form == Output::Json => {
-            printer::event("failed", &printer::described(&error));
-            ExitCode::from(exit_code(error.kind()))
+        Command::Convert(args) => job_file::convert(&args).await,
+        Command::Run(_) | Command::Datax(_) => {
+            Err(Error::new(ErrorKind::Internal, "a job file has exit codes of its own"))
         }
-        Err(error) => fail(&error),
     }
 }
 
@@ -91,6 +116,7 @@ impl Command {
     fn form_of_talk(&self) -> Output {
         match self {
             Self::Copy(args) if args.talk.progress == Progress::Json => Output::Json,
+            Self::Run(args) if args.talk.progress == Progress::Json => Output::Json,
             Self::Diff(args) if args.talk.progress == Progress::Json => Output::Json,
             _ => Output::Text,
         }

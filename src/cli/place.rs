@@ -10,8 +10,9 @@ use crate::connectors::{self, CONNECTORS};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::extension::{self, Format};
-use crate::job::Place;
 use crate::job::locator::{self, FILE, Locator, Lookup};
+use crate::job::native::Places;
+use crate::job::{Job, Place};
 
 /// Connectors whose endpoint itself names what is meant: they need no `#object`.
 const WHOLE: [&str; 2] = [FILE, "stream"];
@@ -39,6 +40,22 @@ impl Lookup for Machine {
 
     fn is_extension(&self, word: &str) -> bool {
         extension::is_known(word)
+    }
+}
+
+impl Places for Machine {
+    fn locate(&self, text: &str) -> Result<Place> {
+        let locator = locator::parse(text, self)?;
+        let object = locator.object().map_or(ObjectRef::Whole, |table| ObjectRef::Table(table.to_owned()));
+        place(&Side { locator, object }, Map::new())
+    }
+
+    fn connector(&self, name: &str) -> Result<&'static str> {
+        connectors::find(name).map(crate::connector::Connector::name)
+    }
+
+    fn is_whole(&self, connector: &str) -> bool {
+        WHOLE.contains(&connector)
     }
 }
 
@@ -74,6 +91,11 @@ pub(super) fn source(text: &str, args: &SourceArgs) -> Result<Side> {
         },
     };
     Ok(Side { locator, object })
+}
+
+/// A further place to read: all that is said of it stands in its locator.
+pub(super) fn union(text: &str) -> Result<Place> {
+    place(&source(text, &SourceArgs::default())?, Map::new())
 }
 
 /// The place to write. Without a table of its own it takes the source's name.
@@ -114,6 +136,11 @@ fn table(locator: &Locator, flag: &str, named: Option<&str>) -> Result<Option<St
     }
 }
 
+/// What `job` reads, for people. `endpoint` is the label of where it lies.
+pub(super) fn sources_label(endpoint: &str, job: &Job) -> String {
+    if job.union.is_empty() { source_label(endpoint, &job.source.object) } else { endpoint.to_owned() }
+}
+
 /// The source with the object that is read from it, for people.
 pub(super) fn source_label(endpoint: &str, object: &ObjectRef) -> String {
     match object {
@@ -126,10 +153,16 @@ pub(super) fn source_label(endpoint: &str, object: &ObjectRef) -> String {
 /// The place of a command that only reads.
 pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Result<Place> {
     let mut options = source_options(side, files)?;
+    options.extend(header_options(files));
     options.extend(delimited_options(files));
     if !options.is_empty() && side.locator.connector() != FILE {
         return Err(no_file(files));
     }
+    let text = text_options(files);
+    if !text.is_empty() && side.locator.connector() != FILE {
+        return Err(no_text(files));
+    }
+    options.extend(text);
     if !cast.is_empty() && side.locator.connector() != FILE {
         return Err(usage("--cast is for text files here, and there is none").with_hint("leave --cast out"));
     }
@@ -148,25 +181,41 @@ pub(super) fn copy_places(
 ) -> Result<(Place, Place, Vec<Place>)> {
     let mut source_side = source_options(source, files)?;
     let mut target_sides = target_options(targets, to_files)?;
-    let mut delimited = delimited_options(files);
-    if is_workbook(&source.locator, files.from_format.as_deref()) {
-        // A sheet has these, too, and none of the others.
-        let both = ["header", "null"].into_iter().filter_map(|key| Some((key.to_owned(), delimited.remove(key)?)));
-        source_side.extend(both);
-    }
-    let takes = |target: &&Side| is_delimited(&target.locator, to_files.to_format.as_deref());
-    // They say how the source is read; where it has no delimiters, how the targets are written.
-    if is_delimited(&source.locator, files.from_format.as_deref()) {
-        source_side.extend(delimited);
-    } else if targets.iter().any(|target| takes(&target)) {
-        let sides = targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target));
-        sides.for_each(|(_, side)| side.extend(delimited.clone()));
-    } else if !delimited.is_empty() {
-        return Err(no_file(files));
+    let to_format = to_files.to_format.as_deref();
+    let kinds: [(_, IsMeant, _); 3] = [
+        (header_options(files), Format::may_have_header, no_file(files)),
+        (delimited_options(files), Format::is_delimited, no_file(files)),
+        (text_options(files), Format::is_records, no_text(files)),
+    ];
+    for (options, is_meant, refusal) in kinds {
+        let takes = |side: &Side, format: Option<&str>| {
+            side.locator.connector() == FILE && format_of(&side.locator, format).is_none_or(is_meant)
+        };
+        // They say how the source is read; where it is another file, or none, how the targets are written.
+        if takes(source, files.from_format.as_deref()) {
+            source_side.extend(options);
+        } else if targets.iter().any(|target| takes(target, to_format)) {
+            for (_, side) in targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target, to_format)) {
+                for (name, value) in &options {
+                    // What was said about the targets alone wins.
+                    side.entry(name).or_insert_with(|| value.clone());
+                }
+            }
+        } else if !options.is_empty() {
+            return Err(refusal);
+        }
     }
     let mut places = targets.iter().zip(target_sides).map(|(target, options)| place(target, options));
     let first = places.next().unwrap_or_else(|| Err(Error::new(ErrorKind::Internal, "a copy has a target")))?;
     Ok((place(source, source_side)?, first, places.collect::<Result<_>>()?))
+}
+
+/// Whether files of a format have an option.
+type IsMeant = fn(Format) -> bool;
+
+fn no_text(files: &FileArgs) -> Error {
+    let flag = if files.encoding.is_some() { "--encoding" } else { "--date-format" };
+    usage(format!("{flag} is for text files, and there is none here")).with_hint(format!("leave {flag} out"))
 }
 
 fn no_file(files: &FileArgs) -> Error {
@@ -244,22 +293,28 @@ fn target_options(sides: &[Side], files: &TargetFileArgs) -> Result<Vec<Map<Stri
     if let Some(bytes) = files.file_bytes {
         options.insert("fileBytes".to_owned(), json!(bytes.0));
     }
+    let named = [("encoding", &files.to_encoding), ("compression", &files.compress)];
+    for (name, value) in named {
+        options.extend(value.iter().map(|value| (name.to_owned(), json!(value))));
+    }
     let is_file = |side: &Side| side.locator.connector() == FILE;
     if !options.is_empty() && !sides.iter().any(is_file) {
-        let flag = if files.to_format.is_some() { "--to-format" } else { "--file-bytes" };
+        let flag = match files {
+            TargetFileArgs { to_format: Some(_), .. } => "--to-format",
+            TargetFileArgs { to_encoding: Some(_), .. } => "--to-encoding",
+            TargetFileArgs { compress: Some(_), .. } => "--compress",
+            TargetFileArgs { .. } => "--file-bytes",
+        };
         return Err(usage(format!("{flag} is for files, and the target is none")).with_hint("leave it out"));
     }
     Ok(sides.iter().map(|side| if is_file(side) { options.clone() } else { Map::new() }).collect())
 }
 
-fn delimited_options(files: &FileArgs) -> Map<String, Json> {
+/// Options that files with delimiters and workbooks have.
+fn header_options(files: &FileArgs) -> Map<String, Json> {
     let mut options = Map::new();
     if files.header || files.no_header {
         options.insert("header".to_owned(), json!(files.header));
-    }
-    if let Some(delimiter) = &files.delim {
-        let delimiter = if matches!(delimiter.as_str(), "tab" | "\\t") { "\t" } else { delimiter };
-        options.insert("delimiter".to_owned(), json!(delimiter));
     }
     if let Some(null) = &files.null {
         options.insert("null".to_owned(), Json::from(null.as_str()));
@@ -267,14 +322,20 @@ fn delimited_options(files: &FileArgs) -> Map<String, Json> {
     options
 }
 
-/// Whether it is a file with delimiters: by its format, its extension, or for want of both.
-fn is_delimited(locator: &Locator, format: Option<&str>) -> bool {
-    locator.connector() == FILE && format_of(locator, format).is_none_or(Format::is_delimited)
+/// Options that only files with delimiters have.
+fn delimited_options(files: &FileArgs) -> Map<String, Json> {
+    let mut options = Map::new();
+    if let Some(delimiter) = &files.delim {
+        let delimiter = if matches!(delimiter.as_str(), "tab" | "\\t") { "\t" } else { delimiter };
+        options.insert("delimiter".to_owned(), json!(delimiter));
+    }
+    options
 }
 
-/// Whether it is a workbook.
-fn is_workbook(locator: &Locator, format: Option<&str>) -> bool {
-    locator.connector() == FILE && format_of(locator, format).is_some_and(Format::is_workbook)
+/// Options that all text files have.
+fn text_options(files: &FileArgs) -> Map<String, Json> {
+    let named = [("encoding", &files.encoding), ("dateFormat", &files.date_format)];
+    named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect()
 }
 
 /// Whether it is a file whose types are guessed, as far as its name or its options tell.
@@ -293,12 +354,21 @@ fn format_of(locator: &Locator, flag: Option<&str>) -> Option<Format> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::job::native;
 
     /// Each connector of this build can be named in a locator, so the parser needs no list of its own.
     #[test]
     fn every_connector_has_a_scheme() {
         for connector in CONNECTORS {
-            assert_eq!(Machine.connector(connector.name()), Some(connector.name()));
+            assert_eq!(Lookup::connector(&Machine, connector.name()), Some(connector.name()));
+        }
+    }
+
+    /// What a job file says of a place is no option of any connector.
+    #[test]
+    fn no_option_has_the_name_of_a_key_of_places() {
+        for option in CONNECTORS.iter().flat_map(|connector| connector.options()) {
+            assert!(!native::PLACE_KEYS.contains(&option.name), "{option:?}");
         }
     }
 
@@ -311,7 +381,7 @@ mod tests {
     }
 
     fn delimiters(source: &str, target: &str) -> Result<(Option<Json>, Option<Json>)> {
-        let to = TargetFileArgs { to_format: None, file_bytes: None };
+        let to = TargetFileArgs::default();
         let (source, target, _) = copy_places((&side(source), &[side(target)]), (&files("tab"), &to))?;
         let of = |place: &Place| place.options.get("delimiter").cloned();
         Ok((of(&source), of(&target)))
@@ -326,6 +396,39 @@ mod tests {
         assert_eq!(delimiters("a.parquet", "b.csv").unwrap(), (None, tab()));
         assert_eq!(delimiters("a.jsonl", "b.csv").unwrap(), (None, tab()));
         assert!(delimiters("a.parquet", "b.parquet").is_err());
+    }
+
+    #[test]
+    fn a_header_belongs_to_csv_and_to_workbooks() {
+        let headers = |source: &str, target: &str| -> Result<(Option<Json>, Option<Json>)> {
+            let files = FileArgs { no_header: true, ..FileArgs::default() };
+            let (source, target, _) =
+                copy_places((&side(source), &[side(target)]), (&files, &TargetFileArgs::default()))?;
+            let of = |place: &Place| place.options.get("header").cloned();
+            Ok((of(&source), of(&target)))
+        };
+        let no = || Some(json!(false));
+        assert_eq!(headers("a.xlsx", "b.csv").unwrap(), (no(), None));
+        assert_eq!(headers("a.parquet", "b.xlsx").unwrap(), (None, no()));
+        assert!(headers("a.parquet", "b.jsonl").is_err());
+        assert_eq!(delimiters("a.xlsx", "b.csv").unwrap(), (None, Some(json!("\t"))));
+    }
+
+    #[test]
+    fn an_encoding_belongs_to_a_text_source_else_to_the_target() {
+        let encodings = |source: &str, target: &str, to: Option<&str>| -> Result<(Option<Json>, Option<Json>)> {
+            let files = FileArgs { encoding: Some("gbk".to_owned()), ..FileArgs::default() };
+            let to = TargetFileArgs { to_encoding: to.map(str::to_owned), ..TargetFileArgs::default() };
+            let (source, target, _) = copy_places((&side(source), &[side(target)]), (&files, &to))?;
+            let of = |place: &Place| place.options.get("encoding").cloned();
+            Ok((of(&source), of(&target)))
+        };
+        let named = |name: &str| Some(json!(name));
+        assert_eq!(encodings("a.csv", "b.csv", None).unwrap(), (named("gbk"), None));
+        assert_eq!(encodings("a.jsonl", "b.csv", Some("big5")).unwrap(), (named("gbk"), named("big5")));
+        assert_eq!(encodings("a.parquet", "b.jsonl", None).unwrap(), (None, named("gbk")));
+        assert_eq!(encodings("a.parquet", "b.jsonl", Some("big5")).unwrap(), (None, named("big5")));
+        assert!(encodings("a.parquet", "b.parquet", None).is_err());
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use super::args::{CopyArgs, Output};
 use super::interrupt::Interrupt;
-use super::{amount, place, printer, record, settings, table};
+use super::record::StateArgs;
+use super::{amount, job_file, place, printer, record, settings, table};
 use crate::error::Result;
+use crate::job::Job;
 use crate::run;
 use crate::run::report::{ColumnReport, PlanReport, TargetReport};
 use crate::run::resume::{Resume, ResumeGrade};
@@ -11,26 +13,36 @@ use crate::sink::{ColumnFate, Guarantee, Publish, Writers};
 
 pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let job = settings::copy(args)?.job;
-    let state = record::named(&args.into.record, &job)?.as_ref().map(run::state::label).transpose()?;
-    let between = run::Between::of(&job)?;
-    let from = between.source.label();
-    let to: Vec<String> = between.targets().map(|target| target.label()).collect();
-    let mut report = Interrupt::listen()?.or_stop(run::plan(&job, between)).await?;
-    report.source = place::source_label(&from, &job.source.object);
-    for (target, endpoint) in std::iter::once(&mut report.target).chain(&mut report.also).zip(&to) {
-        target.label = run::label(endpoint, &target.label);
+    if args.into.emit_job {
+        return job_file::print(&[job]);
     }
-    report.state = state;
+    let report = of(&job, &args.into.record, &Interrupt::listen()?).await?;
     match args.talk.output {
         Output::Text => printer::data(&text(&report)),
         Output::Json => printer::json(&report),
     }
 }
 
+/// What would be done for `job`.
+pub(super) async fn of(job: &Job, record: &StateArgs, interrupt: &Interrupt) -> Result<PlanReport> {
+    let state = record::named(record, job)?.as_ref().map(run::state::label).transpose()?;
+    let between = run::Between::of(job)?;
+    let from = between.source.label();
+    let to: Vec<String> = between.targets().map(|target| target.label()).collect();
+    let mut report = interrupt.or_stop(run::plan(job, between)).await?;
+    report.source = place::sources_label(&from, job);
+    for (target, endpoint) in std::iter::once(&mut report.target).chain(&mut report.also).zip(&to) {
+        target.label = run::label(endpoint, &target.label);
+    }
+    report.state = state;
+    Ok(report)
+}
+
 /// Characters before the text of each part.
 const MARGIN: usize = 13;
 
-fn text(report: &PlanReport) -> String {
+/// A plan for people.
+pub(super) fn text(report: &PlanReport) -> String {
     let mut out = String::new();
     part(&mut out, "source", std::slice::from_ref(&report.source));
     part(&mut out, "target", std::slice::from_ref(&report.target.label));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::defect;
-use crate::error::{Error, ErrorKind, Result, exit_code};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Prints data, as it is, on stdout. When nobody reads it any more, there is nothing left to do.
 pub(super) fn data(text: &str) -> Result<()> {
@@ -68,10 +68,10 @@ pub(super) fn failure(error: &Error) -> String {
 }
 
 /// A failure for programs.
-pub(super) fn described(error: &Error) -> serde_json::Value {
+pub(super) fn described(error: &Error, exit_code: u8) -> serde_json::Value {
     json!({
         "kind": format!("{:?}", error.kind()),
-        "exitCode": exit_code(error.kind()),
+        "exitCode": exit_code,
         "message": error.to_string(),
         "causes": causes(error),
         "hint": error.hint(),

@@ -203,6 +203,7 @@ mod tests {
             rows_written: rows,
             bytes_done: 0,
             retries: 0,
+            transformed: None,
             waited_seconds: waited,
         }
     }

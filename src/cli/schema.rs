@@ -3,7 +3,7 @@
 use arrow::datatypes::Field;
 use serde_json::json;
 
-use super::args::{Dialect, Output, SchemaArgs};
+use super::args::{ARROW, Output, SchemaArgs};
 use super::interrupt::Interrupt;
 use super::place::{Machine, Side};
 use super::{amount, place, printer, table};
@@ -18,12 +18,11 @@ pub(super) async fn run(args: &SchemaArgs) -> Result<()> {
     let side = place::source(&args.source, &args.from)?;
     let place = place::read_place(&side, &args.files, &args.cast.cast)?;
     let shape = Interrupt::listen()?.or_stop(run::describe(&place)).await?;
-    match (args.dialect, args.output.output) {
+    match (args.dialect.as_deref(), args.output.output) {
         (None, Output::Text) => printer::data(&text(&shape)),
-        (None | Some(Dialect::Arrow), Output::Json) => printer::json(&described(&shape)),
-        (Some(Dialect::Arrow), Output::Text) => printer::data(&arrow(&shape)),
-        (Some(Dialect::Postgres), form) => statements("postgres", &shape, &side, form),
-        (Some(Dialect::Sqlite), form) => statements("sqlite", &shape, &side, form),
+        (None | Some(ARROW), Output::Json) => printer::json(&described(&shape)),
+        (Some(ARROW), Output::Text) => printer::data(&arrow(&shape)),
+        (Some(connector), form) => statements(connector, &shape, &side, form),
     }
 }
 

@@ -7,6 +7,7 @@ use super::size::Rate;
 use super::{mode, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::job::locator::FILE;
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
 use crate::proof::Verify;
 use crate::shape::Cut;
@@ -17,8 +18,6 @@ use crate::sink::{SchemaPolicy, Visible};
 pub(super) struct CopySettings {
     pub(super) job: Job,
     pub(super) talk: Talk,
-    /// Whether the target is stdout, so that nothing else may be printed there.
-    pub(super) to_stdout: bool,
     pub(super) resume: Resume,
 }
 
@@ -60,10 +59,10 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         targets.push(place::target(also, None, &source).at("option", || "--also")?);
     }
     let transform = transform(&args.transform)?;
-    let to_stdout = targets.iter().any(|target| target.locator.is_standard_stream());
     let (source, target, also) = place::copy_places((&source, &targets), (&args.files, &args.to_files))?;
     let job = Job {
         source,
+        union: args.union.iter().map(|text| place::union(text).at("option", || "--union")).collect::<Result<_>>()?,
         snapshot: args.snapshot.clone().map(SnapshotId),
         cut: if args.allow_mixed_snapshot { Cut::ByKey } else { Cut::Fastest },
         target,
@@ -93,7 +92,12 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         limits: limits(&args.limits)?,
     };
     let resume = if args.into.resume { Resume::Wanted } else { Resume::Unwanted };
-    Ok(CopySettings { job, talk: talk(&args.talk), to_stdout, resume })
+    Ok(CopySettings { job, talk: talk(&args.talk), resume })
+}
+
+/// Whether a target is stdout, so that nothing else may be printed there.
+pub(super) fn to_stdout(job: &Job) -> bool {
+    job.targets().any(|target| target.connector == FILE && target.options["url"] == "-")
 }
 
 pub(super) fn talk(args: &TalkArgs) -> Talk {
@@ -140,6 +144,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
     }
     drop.extend(columns(&args.drop));
     Ok(Transform {
+        steps: Vec::new(),
         sql: args.sql.as_deref().map(text_of).transpose()?,
         filter: args.filter.clone(),
         set: pairs(&args.set, '=', "--set col=EXPR")?,
@@ -150,6 +155,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
             .collect(),
         select,
         drop,
+        names: Vec::new(),
         limit: args.limit,
         pushdown: if args.no_pushdown { Toggle::Off } else { Toggle::On },
     })
@@ -236,14 +242,14 @@ mod tests {
 
     #[test]
     fn the_short_form_is_a_whole_job() {
-        let CopySettings { job, talk, to_stdout, resume } = settings(&["orders.csv", "shop.db"]).unwrap();
+        let CopySettings { job, talk, resume } = settings(&["orders.csv", "shop.db"]).unwrap();
         assert_eq!((job.source.connector.as_str(), job.target.connector.as_str()), ("file", "sqlite"));
         assert_eq!(job.target.object, crate::endpoint::ObjectRef::Table("orders".to_owned()));
         assert_eq!((job.mode, job.schema), (WriteMode::Create, SchemaPolicy::Strict));
         assert_eq!(job.transform, Transform::default());
         assert_eq!(job.limits, Limits::default());
         assert_eq!(talk, Talk { progress: Progress::Auto, output: Output::Text, level: Level::Normal });
-        assert!(!to_stdout);
+        assert!(!to_stdout(&job));
         assert_eq!(resume, Resume::Unwanted);
     }
 
@@ -258,7 +264,7 @@ mod tests {
         assert_eq!(delimiters.collect::<Vec<_>>(), [true, false, false]);
         let files = ["shop.db#orders", "other.db", "--also", "out/", "--to-format", "csv"];
         assert_eq!(settings(&files).unwrap().job.also[0].options["format"], "csv");
-        assert!(settings(&["a.csv", "b.csv", "--also", "-"]).unwrap().to_stdout);
+        assert!(to_stdout(&settings(&["a.csv", "b.csv", "--also", "-"]).unwrap().job));
     }
 
     #[test]

@@ -47,9 +47,14 @@ impl Product {
     }
 }
 
+/// The connectors whose types are their own. Each has a statement that makes a table of them.
+pub(super) fn databases() -> impl Iterator<Item = &'static dyn Connector> {
+    CONNECTORS.iter().copied().filter(|connector| !connector.types("").is_empty())
+}
+
 /// Every word that has types.
 fn names() -> Vec<&'static str> {
-    let databases = CONNECTORS.iter().filter(|connector| !connector.types("").is_empty()).map(|each| each.name());
+    let databases = databases().map(Connector::name);
     databases.chain(FORMATS.iter().map(|(extension, _)| *extension)).collect()
 }
 

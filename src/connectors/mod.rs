@@ -7,6 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 pub mod adbc;
 #[cfg(feature = "clickhouse")]
 pub mod clickhouse;
+#[cfg(feature = "connectorx")]
+pub mod connectorx;
 #[cfg(feature = "duckdb")]
 pub mod duckdb;
 pub mod files;
@@ -30,6 +32,8 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &adbc::Adbc,
     #[cfg(feature = "clickhouse")]
     &clickhouse::Clickhouse,
+    #[cfg(feature = "connectorx")]
+    &connectorx::ConnectorX,
     #[cfg(feature = "duckdb")]
     &duckdb::DuckDb,
     &files::Files,

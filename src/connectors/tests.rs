@@ -95,3 +95,37 @@ fn every_option_is_described() {
         assert!(!option.required || option.default.is_empty(), "{option:?}");
     }
 }
+
+/// What every connector of a server calls the parts of a connection, and the kind of each.
+const CONNECTION: [(&str, &str); 6] = [
+    ("host", "string"),
+    ("port", "integer"),
+    ("user", "string"),
+    ("password", "string"),
+    ("database", "string"),
+    ("connectTimeout", "integer"),
+];
+
+/// Words of other programs for them.
+const OTHER_WORDS: [&str; 9] = ["server", "hostname", "dbname", "db", "catalog", "username", "login", "passwd", "pwd"];
+
+/// A connection has one shape, whichever the server.
+#[test]
+fn a_connection_is_named_alike_everywhere() {
+    let mut servers = 0;
+    for connector in CONNECTORS {
+        let options = connector.options();
+        let kind = |name: &str| options.iter().find(|option| option.name == name).map(|option| option.kind);
+        for word in OTHER_WORDS {
+            assert_eq!(kind(word), None, "{} has an option {word}", connector.name());
+        }
+        assert_eq!(kind("url"), Some("string"), "{}", connector.name());
+        if kind("host").is_some() {
+            servers += 1;
+            for (name, wanted) in CONNECTION {
+                assert_eq!(kind(name), Some(wanted), "{}: {name}", connector.name());
+            }
+        }
+    }
+    assert!(servers > 0 || !cfg!(feature = "postgres"));
+}

@@ -37,11 +37,19 @@ pub mod adbc {}
 #[doc = include_str!("odbc.md")]
 pub mod odbc {}
 
+#[doc = include_str!("connectorx.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod connectorx {}
+
 #[doc = include_str!("types.md")]
 #[doc = ""]
 #[doc = include_str!("type-matrix.md")]
 #[allow(clippy::doc_markdown, reason = "the tables are what a test writes, with the words of error messages")]
 pub mod types {}
+
+#[doc = include_str!("datax-jobs.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod datax_jobs {}
 
 #[doc = include_str!("generated-rows.md")]
 pub mod generated_rows {}
@@ -51,6 +59,9 @@ pub mod transforms {}
 
 #[doc = include_str!("modes-and-commit.md")]
 pub mod modes_and_commit {}
+
+#[doc = include_str!("several-sources.md")]
+pub mod several_sources {}
 
 #[doc = include_str!("several-targets.md")]
 pub mod several_targets {}
@@ -63,6 +74,9 @@ pub mod interrupted_copies {}
 
 #[doc = include_str!("diff-and-verify.md")]
 pub mod diff_and_verify {}
+
+#[doc = include_str!("job-files.md")]
+pub mod job_files {}
 
 #[doc = include_str!("speed-and-memory.md")]
 pub mod speed_and_memory {}

@@ -1,9 +1,10 @@
-//! What connectors share whose databases are known by their drivers alone, which follow a standard (ADBC, ODBC): names, what a
-//! locator says, what may be promised of a target, and the rows of a run in one transaction.
+//! What connectors share whose databases are known by their drivers alone (ADBC, ODBC, ConnectorX): names, what a locator says, what
+//! a failure means, what may be promised of a target, and the rows of a run in one transaction.
 //!
 //! Which types there are, what a driver does to values, and every call of a driver stay with the connectors.
 
 pub mod agree;
+pub mod kind;
 pub mod load;
 pub mod name;
 pub mod origin;

@@ -18,7 +18,20 @@ pub struct Meter {
     rows_written: AtomicU64,
     bytes_done: AtomicU64,
     retries: AtomicU64,
+    transformed: [AtomicU64; 3],
     waited: [AtomicU64; 3],
+}
+
+/// Rows that came to the steps of a transform, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transformed {
+    /// No step failed for them: those that a filter dropped are among these.
+    pub succeeded: u64,
+    /// A step failed for them.
+    pub failed: u64,
+    /// A filter dropped them.
+    pub filtered: u64,
 }
 
 /// The three parts of a channel. What the other two wait for is the bottleneck.
@@ -57,6 +70,9 @@ pub struct Reading {
     pub bytes_done: u64,
     /// How often a task was begun anew. Rows of attempts that failed are counted, too.
     pub retries: u64,
+    /// What became of rows in the steps of the transform; none where no row came to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transformed: Option<Transformed>,
     /// Time that channels spent waiting for reader, transform and writer, in seconds.
     pub waited_seconds: [f64; 3],
 }
@@ -75,6 +91,7 @@ impl Default for Meter {
             rows_written: zero(),
             bytes_done: zero(),
             retries: zero(),
+            transformed: [zero(), zero(), zero()],
             waited: [zero(), zero(), zero()],
         }
     }
@@ -110,6 +127,13 @@ impl Meter {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Rows came through the steps of the transform.
+    pub fn transformed(&self, Transformed { succeeded, failed, filtered }: Transformed) {
+        for (counter, rows) in self.transformed.iter().zip([succeeded, failed, filtered]) {
+            counter.fetch_add(rows, Ordering::Relaxed);
+        }
+    }
+
     /// A channel waited for `part`.
     pub fn waited(&self, part: Part, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -119,6 +143,8 @@ impl Meter {
     /// What the counters say now.
     pub fn reading(&self) -> Reading {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let [succeeded, failed, filtered] = [0, 1, 2].map(|fate| load(&self.transformed[fate]));
+        let transformed = Transformed { succeeded, failed, filtered };
         Reading {
             seconds: self.started.elapsed().as_secs_f64(),
             rows_total: load(&self.rows_total),
@@ -130,6 +156,7 @@ impl Meter {
             rows_written: load(&self.rows_written),
             bytes_done: load(&self.bytes_done),
             retries: load(&self.retries),
+            transformed: (succeeded + failed > 0).then_some(transformed),
             waited_seconds: [0, 1, 2].map(|part| load(&self.waited[part]) as f64 / 1e9),
         }
     }

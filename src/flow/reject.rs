@@ -2,13 +2,15 @@
 //!
 //! A rejects file is a target like others, written by the sink of files. Each attempt of a task has a [`Basket`] with a
 //! writer of its own, whose part counts only if the attempt's receipt does: an attempt that is begun anew leaves no reject
-//! behind. What waits is on the disk, in the hidden stage beside the file, and not in memory.
+//! behind. What waits for that is on the disk, in the hidden stage beside the file; in memory are a few rows, which go there
+//! together.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
 use crate::attempt::{Attempt, Token};
@@ -19,8 +21,12 @@ use crate::fate::plain;
 use crate::flow::align::{Aligner, kernel};
 use crate::formats::json;
 use crate::reject::{MaxErrors, REJECT, Rejects};
-use crate::schema::FORM;
+use crate::schema::{FORM, batch_bytes};
 use crate::sink::{Agreement, Receipt, Sink, Writer};
+
+/// Rows, and bytes of them, that wait until they are written together: each time the rows that go on are held up.
+const WAITING_ROWS: usize = 2000;
+const WAITING_BYTES: usize = 1 << 20;
 
 /// Reasons that a run without a rejects file shows.
 const SHOWN: usize = 5;
@@ -136,7 +142,7 @@ impl RejectLog {
             log: Arc::clone(self),
             attempt: attempt.clone(),
             counts: Mutex::default(),
-            writer: tokio::sync::Mutex::default(),
+            outgoing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -230,7 +236,17 @@ pub struct Basket {
     log: Arc<RejectLog>,
     attempt: Attempt,
     counts: Mutex<Counts>,
-    writer: tokio::sync::Mutex<Slot>,
+    outgoing: tokio::sync::Mutex<Outgoing>,
+}
+
+/// What goes into the file.
+#[derive(Default)]
+struct Outgoing {
+    waiting: Vec<Rejects>,
+    /// How many rows and bytes wait.
+    rows: usize,
+    bytes: usize,
+    writer: Slot,
 }
 
 /// The writer of a basket.
@@ -336,16 +352,31 @@ impl Basket {
 
     async fn write(&self, rejects: Rejects) -> Result<()> {
         let Some(file) = &self.log.file else { return Ok(()) };
-        let log = Arc::clone(&self.log);
-        let batch = cpu::run(move || log.batch(rejects)).await?;
-        let named = || &file.agreement.label;
-        let batch = batch.at("rejects file", named)?;
-        let mut writer = self.writer.lock().await;
-        if matches!(*writer, Slot::Empty) {
-            let attempt = Attempt { token: file.token.clone(), ..self.attempt.clone() };
-            *writer = Slot::Open(file.sink.writer(&file.agreement, &attempt).await.at("rejects file", named)?);
+        let records = rejects.records.iter().flatten().map(String::len).sum::<usize>();
+        let mut outgoing = self.outgoing.lock().await;
+        outgoing.rows += rejects.errors.len();
+        outgoing.bytes += batch_bytes(&rejects.rows) + records;
+        outgoing.waiting.push(rejects);
+        if outgoing.rows < WAITING_ROWS && outgoing.bytes < WAITING_BYTES {
+            return Ok(());
         }
-        match &mut *writer {
+        self.write_waiting(file, &mut outgoing).await
+    }
+
+    async fn write_waiting(&self, file: &RejectFile, outgoing: &mut Outgoing) -> Result<()> {
+        let waiting = std::mem::take(&mut outgoing.waiting);
+        (outgoing.rows, outgoing.bytes) = (0, 0);
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let (log, named) = (Arc::clone(&self.log), || &file.agreement.label);
+        let batch = cpu::run(move || log.together(waiting)).await?;
+        let batch = batch.at("rejects file", named)?;
+        if matches!(outgoing.writer, Slot::Empty) {
+            let attempt = Attempt { token: file.token.clone(), ..self.attempt.clone() };
+            outgoing.writer = Slot::Open(file.sink.writer(&file.agreement, &attempt).await.at("rejects file", named)?);
+        }
+        match &mut outgoing.writer {
             Slot::Open(writer) => writer.write(batch).await.at("rejects file", named),
             Slot::Empty | Slot::Closed => Ok(()),
         }
@@ -353,7 +384,9 @@ impl Basket {
 
     async fn flush(&self) -> Result<Option<Receipt>> {
         let Some(file) = &self.log.file else { return Ok(None) };
-        match std::mem::replace(&mut *self.writer.lock().await, Slot::Closed) {
+        let mut outgoing = self.outgoing.lock().await;
+        self.write_waiting(file, &mut outgoing).await?;
+        match std::mem::replace(&mut outgoing.writer, Slot::Closed) {
             Slot::Open(mut writer) => {
                 writer.flush(&file.token).await.map(Some).at("rejects file", || &file.agreement.label)
             }
@@ -367,6 +400,13 @@ impl Basket {
 }
 
 impl RejectLog {
+    /// All of `waiting` as rows of the file.
+    fn together(&self, waiting: Vec<Rejects>) -> Result<RecordBatch> {
+        let parts = waiting.into_iter().map(|rejects| self.batch(rejects)).collect::<Result<Vec<_>>>()?;
+        let schema = parts.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+        Ok(concat_batches(&schema, &parts)?)
+    }
+
     /// `rejects` as rows of the file.
     fn batch(&self, rejects: Rejects) -> Result<RecordBatch> {
         let Some(file) = &self.file else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };

@@ -1,26 +1,38 @@
-//! gzip and zstd around whole files: told by their first bytes, read as a stream, written as members and frames.
+//! Compression around whole files: told by their first bytes, read as a stream, written in pieces.
 //!
-//! What is written is a row of complete gzip members or zstd frames, so that compressing goes in parallel and files
-//! are joined byte by byte. Parquet and Arrow IPC compress inside themselves and do not come here when written.
+//! A written file is a row of complete members or frames, so that compressing goes in parallel and files are joined byte by
+//! byte; a zip file alone has a frame of its own around them. Parquet, Avro and Arrow IPC compress inside themselves and do
+//! not come here when written.
+
+mod pack;
+mod zip;
 
 use std::fmt;
-use std::io::{self, BufRead, Read, Write as _};
+use std::io::{self, BufRead, Read};
 
 use serde::{Deserialize, Serialize};
 
 use super::extension::COMPRESSIONS;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use pack::{Packed, Packer};
+
 /// Raw bytes that are worth a gzip member or zstd frame of their own.
 pub const FRAME_BYTES: usize = 4 << 20;
 
 /// Bytes that [`Compression::detect`] looks at.
-pub const MAGIC_BYTES: usize = 4;
+pub const MAGIC_BYTES: usize = 10;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// The largest window of a zstd frame, as `zstd --long=31` writes it. Memory for it is taken only when a frame asks.
 const WINDOW_LOG_MAX: u32 = 31;
+
+/// Memory that an xz stream may ask for: several times what `xz -9` makes.
+const XZ_MEMORY_KIB: u32 = 512 << 10;
+
+/// What a framed snappy stream begins with.
+const SNAPPY_MAGIC: &[u8; 10] = b"\xff\x06\x00\x00sNaPpY";
 
 /// How a whole file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +44,16 @@ pub enum Compression {
     Gzip,
     /// Zstandard, RFC 8878; several frames make one file.
     Zstd,
+    /// bzip2; several streams make one file.
+    Bzip2,
+    /// xz; several streams make one file.
+    Xz,
+    /// lz4 in frames; several make one file.
+    Lz4,
+    /// Snappy in its framing format; several streams make one file.
+    Snappy,
+    /// A zip file with one member.
+    Zip,
 }
 
 impl Compression {
@@ -41,7 +63,28 @@ impl Compression {
             [0x1f, 0x8b, 0x08, ..] => Self::Gzip,
             // A plain frame, or a skippable one in front of it.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            // The first block, or the end of a stream without one.
+            [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y', ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
+            head if head.starts_with(SNAPPY_MAGIC) => Self::Snappy,
+            head if head.starts_with(zip::MEMBER) || head.starts_with(zip::END) => Self::Zip,
             _ => Self::None,
+        }
+    }
+
+    /// Its name in messages.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Gzip => "gzip",
+            Self::Zstd => "Zstandard",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Lz4 => "lz4",
+            Self::Snappy => "snappy",
+            Self::Zip => "zip",
         }
     }
 
@@ -56,7 +99,17 @@ impl Compression {
             Self::None => "",
             Self::Gzip => ".gz",
             Self::Zstd => ".zst",
+            Self::Bzip2 => ".bz2",
+            Self::Xz => ".xz",
+            Self::Lz4 => ".lz4",
+            Self::Snappy => ".sz",
+            Self::Zip => ".zip",
         }
+    }
+
+    /// Whether files of it are joined byte by byte, and rows added behind the last one.
+    pub fn is_joinable(self) -> bool {
+        self != Self::Zip
     }
 }
 
@@ -71,7 +124,26 @@ pub fn reader<R: Read + Send + 'static>(compression: Compression, inner: R) -> R
             decoder.window_log_max(WINDOW_LOG_MAX)?;
             Box::new(Whole(decoder))
         }
+        Compression::Bzip2 => Box::new(Whole(bzip2::bufread::MultiBzDecoder::new(buffered))),
+        Compression::Xz => Box::new(Whole(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB))),
+        Compression::Lz4 => Box::new(Whole(Frames(lz4_flex::frame::FrameDecoder::new(buffered)))),
+        Compression::Snappy => Box::new(Whole(snap::read::FrameDecoder::new(buffered))),
+        Compression::Zip => Box::new(Whole(zip::Member::new(buffered))),
     })
+}
+
+/// The frames of an lz4 file, one after the other: its decoder stops at the end of each.
+struct Frames<R: Read>(lz4_flex::frame::FrameDecoder<R>);
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let bytes = self.0.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+                return Ok(bytes);
+            }
+        }
+    }
 }
 
 /// The members of a gzip file, one after the other; none when all are read.
@@ -113,6 +185,10 @@ struct Whole<R>(R);
 
 impl<R: Read> Read for Whole<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            // That of xz takes an empty read for the end of a block.
+            return Ok(0);
+        }
         self.0.read(buffer).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::InvalidData, EndsEarly),
             _ => source,
@@ -132,10 +208,18 @@ impl fmt::Display for EndsEarly {
 
 impl std::error::Error for EndsEarly {}
 
-/// What an error of a [`reader`] means: damage of the data, unless the system reported it.
+/// What an error of a [`reader`] means: damage of the data, unless the system or a reader of ours said what it is.
 pub fn damage(source: io::Error) -> Error {
     if source.raw_os_error().is_some() {
         return source.into();
+    }
+    let source = match source.downcast::<Error>() {
+        Ok(told) => return told,
+        Err(source) => source,
+    };
+    if source.kind() == io::ErrorKind::OutOfMemory {
+        let message = "the compressed data ask for more memory than may be had for it";
+        return Error::new(ErrorKind::Resource, message).with_hint("compress the file anew, at a usual level");
     }
     let inner = source.get_ref().and_then(|inner| inner.downcast_ref::<EndsEarly>());
     let cut = source.kind() == io::ErrorKind::UnexpectedEof || inner.is_some();
@@ -143,82 +227,5 @@ pub fn damage(source: io::Error) -> Error {
     Error::new(ErrorKind::Corrupt, message).with_hint("get the file anew from where it came from").with_source(source)
 }
 
-/// `bytes` as one gzip member or zstd frame; as they are without compression.
-pub fn frame(compression: Compression, level: Option<i32>, bytes: Vec<u8>) -> Result<Vec<u8>> {
-    match compression {
-        Compression::None => Ok(bytes),
-        Compression::Gzip => {
-            let level = flate2::Compression::new(level.unwrap_or(6).clamp(0, 9) as u32);
-            let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 3), level);
-            encoder.write_all(&bytes)?;
-            Ok(encoder.finish()?)
-        }
-        Compression::Zstd => Ok(zstd::bulk::compress(&bytes, level.unwrap_or(1))?),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plain(compression: Compression, bytes: Vec<u8>) -> Result<Vec<u8>> {
-        let mut out = Vec::new();
-        reader(compression, std::io::Cursor::new(bytes))?.read_to_end(&mut out).map_err(damage)?;
-        Ok(out)
-    }
-
-    #[test]
-    fn frames_follow_each_other_and_are_told_by_their_first_bytes() {
-        for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
-            let mut bytes = frame(compression, None, b"one,".to_vec()).unwrap();
-            bytes.extend(frame(compression, Some(3), b"two".to_vec()).unwrap());
-            assert_eq!(Compression::detect(&bytes), compression);
-            assert_eq!(plain(compression, bytes).unwrap(), b"one,two");
-        }
-    }
-
-    #[test]
-    fn zeros_behind_a_gzip_member_are_padding_and_other_bytes_are_damage() {
-        let one = frame(Compression::Gzip, None, b"one,".to_vec()).unwrap();
-        let two = frame(Compression::Gzip, None, b"two".to_vec()).unwrap();
-        let zeros = vec![0; 2 * BUFFER_BYTES];
-        let padded = [one.as_slice(), &zeros, &two, &[0; 3]].concat();
-        assert_eq!(plain(Compression::Gzip, padded).unwrap(), b"one,two");
-        let followed = [one.as_slice(), b"words"].concat();
-        assert_eq!(plain(Compression::Gzip, followed).unwrap_err().kind(), ErrorKind::Corrupt);
-    }
-
-    #[test]
-    fn zstd_windows_may_be_as_long_as_the_program_makes_them() {
-        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
-        encoder.window_log(28).unwrap();
-        encoder.include_contentsize(false).unwrap();
-        encoder.write_all(b"far and wide").unwrap();
-        assert_eq!(plain(Compression::Zstd, encoder.finish().unwrap()).unwrap(), b"far and wide");
-    }
-
-    #[test]
-    fn an_end_too_early_is_no_unexpected_end_of_file() {
-        let whole = frame(Compression::Gzip, None, vec![7; 100_000]).unwrap();
-        let mut reader = reader(Compression::Gzip, std::io::Cursor::new(whole[..whole.len() - 9].to_vec())).unwrap();
-        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-    }
-
-    #[test]
-    fn a_cut_or_changed_stream_is_damage() {
-        for compression in [Compression::Gzip, Compression::Zstd] {
-            let text: Vec<u8> = (0..50_000u32).flat_map(u32::to_le_bytes).collect();
-            let whole = frame(compression, None, text).unwrap();
-            for cut in [whole.len() - 1, whole.len() / 2, 12] {
-                let error = plain(compression, whole[..cut].to_vec()).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Corrupt);
-                assert_eq!(error.message(), "the compressed data end too early", "{compression:?} cut at {cut}");
-            }
-        }
-        let mut changed = frame(Compression::Gzip, None, vec![7; 100_000]).unwrap();
-        let last = changed.len() - 6;
-        changed[last] ^= 0xff;
-        assert_eq!(plain(Compression::Gzip, changed).unwrap_err().kind(), ErrorKind::Corrupt);
-    }
-}
+mod tests;

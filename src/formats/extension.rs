@@ -29,8 +29,19 @@ pub const FORMATS: &[(&str, Format)] = &[
 ];
 
 /// Every extension that names a compression around a whole file.
-pub const COMPRESSIONS: &[(&str, Compression)] =
-    &[("gz", Compression::Gzip), ("gzip", Compression::Gzip), ("zst", Compression::Zstd), ("zstd", Compression::Zstd)];
+pub const COMPRESSIONS: &[(&str, Compression)] = &[
+    ("gz", Compression::Gzip),
+    ("gzip", Compression::Gzip),
+    ("zst", Compression::Zstd),
+    ("zstd", Compression::Zstd),
+    ("bz2", Compression::Bzip2),
+    ("bzip2", Compression::Bzip2),
+    ("xz", Compression::Xz),
+    ("lz4", Compression::Lz4),
+    ("sz", Compression::Snappy),
+    ("snappy", Compression::Snappy),
+    ("zip", Compression::Zip),
+];
 
 /// What one file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +111,11 @@ impl Format {
         matches!(self, Self::Xlsx | Self::Xls | Self::Ods)
     }
 
+    /// Whether its first row may name the columns.
+    pub fn may_have_header(self) -> bool {
+        self.is_delimited() || self.is_workbook()
+    }
+
     /// Whether nothing in it tells the types of columns but the values themselves.
     pub fn is_guessed(self) -> bool {
         self.is_records() || self.is_workbook()
@@ -130,6 +146,8 @@ mod tests {
         assert_eq!(of("a.b.JSONL.GZ"), (Some(Format::Jsonl), Some(Compression::Gzip)));
         assert_eq!(of("a.parquet.zst"), (Some(Format::Parquet), Some(Compression::Zstd)));
         assert_eq!(of("a.gz"), (None, Some(Compression::Gzip)));
+        assert_eq!(of("a.csv.bz2"), (Some(Format::Csv), Some(Compression::Bzip2)));
+        assert_eq!(of("a.tsv.snappy"), (Some(Format::Tsv), Some(Compression::Snappy)));
         assert_eq!(of(".csv"), (None, None));
         assert_eq!(of("data"), (None, None));
         assert_eq!(of("readme.txt"), (None, None));

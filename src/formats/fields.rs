@@ -11,6 +11,8 @@ use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuff
 
 use crate::error::ErrorKind;
 
+pub(crate) mod sift;
+
 /// Spans for which a thread keeps the room.
 const SPANS_KEPT: usize = 1 << 20;
 

@@ -20,15 +20,19 @@
 //! A plus sign, a zero in front, surplus zeros among numbers of different length (`1.10`, `1.5`), exponents that are not
 //! needed (`2E5` may be a name) make text. So what is copied to another text file reads the same, and what is stored in a
 //! database has all its digits. A later value with more digits than its type is an error, never rounded.
+//!
+//! Where the user names the form of dates and times, columns written so have its type, even those that could be numbers, and
+//! the usual forms of the types that it handles are text.
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
+use super::value::Pattern;
 use super::value::number::{self, Number};
 use super::value::time::{self, Zone};
-use crate::schema::{EXTENSION, EXTENSION_JSON, with_metadata};
+use crate::schema::{DIGITS, EXTENSION, EXTENSION_JSON, with_metadata};
 
 /// Most digits of a decimal of 128 bits.
-const DIGITS: usize = 38;
+const MOST_DIGITS: usize = 38;
 
 /// A set of types that a text may be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ impl Kinds {
     const STRING: Self = Self(1 << 10);
     /// A number without a point or an exponent, or with a point only.
     const PLAIN: Self = Self(1 << 11);
+    /// Written in the form that the user named.
+    const PATTERN: Self = Self(1 << 12);
     const ALL: Self = Self(u16::MAX);
 
     fn has(self, other: Self) -> bool {
@@ -66,7 +72,10 @@ impl Kinds {
 
 /// What is known of one column.
 #[derive(Clone, Debug)]
-pub(super) struct Guess {
+pub(super) struct Guess<'p> {
+    /// The form of dates and times that the user named, and the kinds that then are not looked for.
+    pattern: Option<&'p Pattern>,
+    hidden: Kinds,
     kinds: Kinds,
     seen: bool,
     /// Most and fewest digits after the point, and most before it.
@@ -74,13 +83,21 @@ pub(super) struct Guess {
     whole: usize,
 }
 
-impl Default for Guess {
-    fn default() -> Self {
-        Self { kinds: Kinds::ALL, seen: false, scales: None, whole: 0 }
+impl<'p> Guess<'p> {
+    /// A column of which nothing is known yet, but perhaps how its dates and times are written.
+    pub(super) fn new(pattern: Option<&'p Pattern>) -> Self {
+        let usual = [
+            (Kinds::DATE, DataType::Date32),
+            (Kinds::TIME, DataType::Time64(TimeUnit::Microsecond)),
+            (Kinds::LOCAL, DataType::Timestamp(TimeUnit::Microsecond, None)),
+            (Kinds::ZONED, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        ];
+        let hidden = usual.iter().fold(Kinds::NONE, |hidden, (kind, data_type)| {
+            hidden.with(*kind, || pattern.is_some_and(|pattern| pattern.handles(data_type)))
+        });
+        Self { pattern, hidden, kinds: Kinds::ALL, seen: false, scales: None, whole: 0 }
     }
-}
 
-impl Guess {
     /// Takes a text of the column that is not NULL.
     pub(super) fn see(&mut self, text: &[u8]) {
         if self.seen && self.kinds == Kinds::NONE {
@@ -93,7 +110,7 @@ impl Guess {
             }
             _ => self.number(text),
         };
-        self.narrow(kinds);
+        self.narrow(self.with_pattern(kinds, text));
     }
 
     /// Takes a JSON value that is not null, as it stands in the file.
@@ -101,13 +118,19 @@ impl Guess {
         let kinds = match raw {
             [b'"', inner @ .., b'"'] => match inner {
                 b"NaN" | b"inf" | b"-inf" | b"Infinity" | b"-Infinity" => Kinds(Kinds::DOUBLE.0 | Kinds::STRING.0),
-                inner => Kinds(Kinds::STRING.0 | moment(inner).0),
+                inner => self.with_pattern(Kinds(Kinds::STRING.0 | moment(inner).0), inner),
             },
             b"true" | b"false" => Kinds::BOOLEAN,
             [b'{' | b'[', ..] => Kinds::NONE,
             number => self.number(number),
         };
         self.narrow(kinds);
+    }
+
+    /// The kinds of a text, of those that are looked for.
+    fn with_pattern(&self, kinds: Kinds, text: &[u8]) -> Kinds {
+        let Some(pattern) = self.pattern else { return kinds };
+        Kinds(kinds.0 & !self.hidden.0).with(Kinds::PATTERN, || pattern.reads(text))
     }
 
     fn narrow(&mut self, kinds: Kinds) {
@@ -126,7 +149,7 @@ impl Guess {
         let (low, high) = self.scales.unwrap_or((scale, scale));
         self.scales = Some((low.min(scale), high.max(scale)));
         self.whole = self.whole.max(number.whole.len());
-        let plain = number.exponent.is_none() && number.whole.len() + scale <= DIGITS;
+        let plain = number.exponent.is_none() && number.whole.len() + scale <= MOST_DIGITS;
         let zero = number.negative && number.significant().next().is_none();
         Kinds::NONE
             .with(Kinds::INTEGER, || plain && !number.point && !zero && number::integer::<i64>(text).is_some())
@@ -143,15 +166,20 @@ impl Guess {
 
     fn numeric(&self) -> Option<DataType> {
         let kinds = self.kinds;
-        let decimal = |scale: usize| DataType::Decimal128(DIGITS as u8, scale as i8);
+        let decimal = |scale: usize| DataType::Decimal128(MOST_DIGITS as u8, scale as i8);
         match self.same_scale() {
             _ if kinds.has(Kinds::INTEGER) => Some(DataType::Int64),
             _ if kinds.has(Kinds::WHOLE) => Some(decimal(0)),
-            Some(scale @ 2..) if kinds.has(Kinds::DECIMAL) && self.whole + scale <= DIGITS => Some(decimal(scale)),
+            Some(scale @ 2..) if kinds.has(Kinds::DECIMAL) && self.whole + scale <= MOST_DIGITS => Some(decimal(scale)),
             _ if kinds.has(Kinds::DOUBLE) && kinds.has(Kinds::SHORT) => Some(DataType::Float64),
-            Some(scale) if kinds.has(Kinds::DECIMAL) && self.whole + scale <= DIGITS => Some(decimal(scale)),
+            Some(scale) if kinds.has(Kinds::DECIMAL) && self.whole + scale <= MOST_DIGITS => Some(decimal(scale)),
             _ => None,
         }
+    }
+
+    /// The type of the form that the user named, where all texts are written so.
+    fn patterned(&self) -> Option<DataType> {
+        self.pattern.filter(|_| self.kinds.has(Kinds::PATTERN)).map(Pattern::data_type)
     }
 
     fn moment(&self) -> Option<DataType> {
@@ -169,29 +197,36 @@ impl Guess {
 
     /// The column as a nullable field.
     pub(super) fn field(&self, name: &str) -> Field {
-        let found = if self.seen { self.numeric().or_else(|| self.moment()) } else { None };
-        Field::new(name, found.unwrap_or(DataType::Utf8), true)
+        let found = || self.patterned().or_else(|| self.numeric()).or_else(|| self.moment());
+        typed(name, self.seen.then(found).flatten().unwrap_or(DataType::Utf8))
     }
 
     /// The column of JSON values as a nullable field. Zeros at the end of numbers do not count, and a column of
     /// different things is JSON text.
     pub(super) fn json_field(&self, name: &str) -> Field {
-        let field = |data_type| Field::new(name, data_type, true);
+        let field = |data_type| typed(name, data_type);
         if !self.seen {
             return field(DataType::Utf8);
         }
-        if let Some(data_type) = self.numeric().or_else(|| self.moment()) {
+        if let Some(data_type) = self.patterned().or_else(|| self.numeric()).or_else(|| self.moment()) {
             return field(data_type);
         }
         match self.scales {
             _ if self.kinds.has(Kinds::STRING) => field(DataType::Utf8),
             _ if self.kinds.has(Kinds::DOUBLE) => field(DataType::Float64),
-            Some((_, scale)) if self.kinds.has(Kinds::PLAIN) && self.whole + scale <= DIGITS => {
-                field(DataType::Decimal128(DIGITS as u8, scale as i8))
+            Some((_, scale)) if self.kinds.has(Kinds::PLAIN) && self.whole + scale <= MOST_DIGITS => {
+                field(DataType::Decimal128(MOST_DIGITS as u8, scale as i8))
             }
             _ => with_metadata(field(DataType::Utf8), EXTENSION, EXTENSION_JSON),
         }
     }
+}
+
+/// A nullable column of values that were read from text.
+fn typed(name: &str, data_type: DataType) -> Field {
+    let is_double = data_type == DataType::Float64;
+    let field = Field::new(name, data_type, true);
+    if is_double { with_metadata(field, DIGITS, "decimal") } else { field }
 }
 
 /// No plus sign, no zeros in front, digits on both sides of the point.

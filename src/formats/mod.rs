@@ -6,6 +6,7 @@
 //! wherever the cuts fall. Parquet, Avro, Arrow IPC and workbooks have containers of their own and are not record formats.
 
 pub mod avro;
+pub mod charset;
 pub mod compress;
 pub mod csv;
 pub mod cut;
@@ -15,6 +16,7 @@ pub(crate) mod fields;
 pub mod ipc;
 pub mod json;
 pub mod legible;
+pub mod loose;
 pub mod parquet;
 pub mod plain;
 pub mod split;
@@ -29,12 +31,14 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Rejects;
 use split::ChunkScan;
+use value::Pattern;
+use value::parse::Form;
 
 /// Bytes of the head of a file that are worth giving to [`RecordFormat::infer`].
 pub const SAMPLE_BYTES: usize = 4 << 20;
@@ -66,6 +70,11 @@ pub trait RecordFormat: Debug + Send + Sync {
     /// `head`: a longer one may do; [`NotFound`](crate::error::ErrorKind::NotFound) for a cast of a column that
     /// is not there.
     fn infer(&self, head: &[u8], extent: Extent) -> Result<Inferred>;
+
+    /// The columns of a file without a record, where that is no error.
+    fn nameless(&self) -> Option<SchemaRef> {
+        None
+    }
 
     /// A scanner to be fed with the bytes from [`Start::data_start`] on.
     fn scanner(&self) -> Box<dyn RecordScanner>;
@@ -192,8 +201,12 @@ pub struct Inferred {
 pub struct Typing {
     /// Every column that has no cast is text.
     pub all_strings: bool,
-    /// Columns by name, with the type their text is parsed as; see [`value::parse_type`].
+    /// Columns by name, with the type their text is parsed as; see [`value::parse_cast`].
     pub casts: Vec<FieldRef>,
+    /// Columns by name, with the form of their dates and times.
+    pub patterns: HashMap<String, Pattern>,
+    /// The form of the dates and times of all others that it handles.
+    pub pattern: Option<Pattern>,
 }
 
 /// The error for a head that is shorter than the first record.
@@ -206,5 +219,21 @@ impl Typing {
     /// The cast of a column, if there is one.
     pub fn cast(&self, column: &str) -> Option<&FieldRef> {
         self.casts.iter().find(|field| field.name() == column)
+    }
+
+    /// How the dates and times of `field` are written, where not as usual.
+    fn pattern_of(&self, field: &Field) -> Option<&Pattern> {
+        let handles = |pattern: &&Pattern| pattern.handles(field.data_type());
+        self.patterns.get(field.name()).or(self.pattern.as_ref()).filter(handles)
+    }
+
+    /// Which texts of `field` are taken.
+    fn form(&self, field: &Field) -> Form<'_> {
+        let given = self.all_strings || self.cast(field.name()).is_some();
+        match self.pattern_of(field) {
+            Some(pattern) => Form::Pattern(pattern),
+            None if given => Form::Any,
+            None => Form::Plain,
+        }
     }
 }

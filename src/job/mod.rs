@@ -3,7 +3,12 @@
 pub mod dialect;
 pub mod errors;
 pub mod locator;
+pub mod step;
+pub mod native;
+pub mod overrides;
+pub mod syntax;
 pub mod tree;
+pub mod vars;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +22,7 @@ use crate::shape::Cut;
 use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
 pub use errors::{ErrorPolicy, MaxErrors, OnError};
+pub use step::TransformStep;
 
 /// One transfer from one place to another, or to several.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +30,9 @@ pub use errors::{ErrorPolicy, MaxErrors, OnError};
 pub struct Job {
     /// Where rows come from.
     pub source: Place,
+    /// Where more of them come from: with those of `source` they are read as one, columns by their names.
+    #[serde(default)]
+    pub union: Vec<Place>,
     /// The point in time of the source, where somebody else holds it open.
     #[serde(default)]
     pub snapshot: Option<SnapshotId>,
@@ -36,14 +45,19 @@ pub struct Job {
     #[serde(default)]
     pub also: Vec<Place>,
     /// What happens to them on the way.
+    #[serde(default)]
     pub transform: Transform,
     /// What happens to what the target holds.
+    #[serde(default)]
     pub mode: WriteMode,
     /// Where a column says which rows are new: only those are copied.
+    #[serde(default)]
     pub incremental: Option<Incremental>,
     /// Whether a sync may delete all rows of the target because none came.
+    #[serde(default = "off")]
     pub empty_sync: Toggle,
     /// What happens when columns differ.
+    #[serde(default)]
     pub schema: SchemaPolicy,
     /// Columns, as they are sent, of which values that do not fit are rounded or cut.
     #[serde(default)]
@@ -55,14 +69,21 @@ pub struct Job {
     #[serde(default)]
     pub verify: Verify,
     /// SQL of the user on the target before it is looked at.
+    #[serde(default)]
     pub pre_sql: Vec<String>,
     /// SQL of the user on the target after success.
+    #[serde(default)]
     pub post_sql: Vec<String>,
     /// What happens to rows that are refused.
     #[serde(default)]
     pub errors: ErrorPolicy,
     /// Speed and size.
+    #[serde(default)]
     pub limits: Limits,
+}
+
+const fn off() -> Toggle {
+    Toggle::Off
 }
 
 impl Job {
@@ -70,6 +91,7 @@ impl Job {
     pub fn new(source: Place, target: Place) -> Self {
         Self {
             source,
+            union: Vec::new(),
             snapshot: None,
             cut: Cut::default(),
             target,
@@ -89,6 +111,11 @@ impl Job {
         }
     }
 
+    /// All sources, in the order in which they are read.
+    pub fn sources(&self) -> impl Iterator<Item = &Place> + Clone {
+        std::iter::once(&self.source).chain(&self.union)
+    }
+
     /// All targets. The place of one among them is the number of its sink.
     pub fn targets(&self) -> impl Iterator<Item = &Place> + Clone {
         std::iter::once(&self.target).chain(&self.also)
@@ -104,6 +131,7 @@ pub struct Incremental {
     /// How far below the position it begins: a number, or a time such as `10m`. None begins at the position.
     pub lag: Option<String>,
     /// What becomes of rows without a cursor.
+    #[serde(default)]
     pub null_cursor: NullCursor,
 }
 
@@ -148,10 +176,13 @@ impl fmt::Debug for Place {
     }
 }
 
-/// What happens to rows in flight, in this order: sql → where → set → cast → rename → select and drop → limit.
+/// What happens to rows in flight, in this order: steps → sql → where → set → cast → rename → select and drop → names → limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Transform {
+    /// Functions of columns by their place, one after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<TransformStep>,
     /// A SELECT over the table `src`.
     pub sql: Option<String>,
     /// Keep rows for which this is true.
@@ -166,15 +197,18 @@ pub struct Transform {
     pub select: Vec<String>,
     /// Columns to leave out.
     pub drop: Vec<String>,
+    /// The names of all columns, by their place; empty leaves them as they are.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// No more rows than this.
     pub limit: Option<u64>,
     /// What the source may do by itself.
     pub pushdown: Toggle,
 }
 
-/// On or off.
+/// On or off. Job files say true and false, records of runs `on` and `off`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "Said")]
 pub enum Toggle {
     /// It is done.
     #[default]
@@ -183,9 +217,33 @@ pub enum Toggle {
     Off,
 }
 
+/// What may be said for a [`Toggle`].
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "true or false")]
+enum Said {
+    Flag(bool),
+    Word(Word),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Word {
+    On,
+    Off,
+}
+
+impl From<Said> for Toggle {
+    fn from(said: Said) -> Self {
+        match said {
+            Said::Flag(true) | Said::Word(Word::On) => Self::On,
+            Said::Flag(false) | Said::Word(Word::Off) => Self::Off,
+        }
+    }
+}
+
 /// Limits of a job. What is absent is chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Limits {
     /// Channels, when no speed limit decides.
     pub jobs: Option<usize>,
@@ -218,7 +276,7 @@ pub struct BufferLimit {
 
 /// Limits of speed, for the job and for one channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Speed {
     /// Bytes per second of all channels together.
     pub job_bytes: Option<u64>,

@@ -47,6 +47,13 @@ impl Tree {
         self.positions.get(path).copied()
     }
 
+    /// `error` with the path at which it is, and its place in the text where it has one.
+    pub fn locate(&self, error: Error, path: &str) -> Error {
+        let place = self.position(path).map_or(String::new(), |position| format!(" ({position})"));
+        let path = if path.is_empty() { "the whole file" } else { path };
+        error.at("key", format!("{path}{place}"))
+    }
+
     /// The paths of all values that nobody asked for, in order; where nobody asked for a whole object, its path alone.
     pub fn unasked(&self) -> Vec<String> {
         let mut paths = Vec::new();
@@ -188,9 +195,12 @@ impl<'a> Node<'a> {
 
     /// An error of this value: names its path, and its place where it has one.
     pub fn error(&self, message: impl Into<String>) -> Error {
-        let place = self.tree.position(&self.path).map_or(String::new(), |position| format!(" ({position})"));
-        let path = if self.path.is_empty() { "the whole file" } else { &self.path };
-        Error::new(ErrorKind::Usage, message).at("key", format!("{path}{place}"))
+        self.place(Error::new(ErrorKind::Usage, message))
+    }
+
+    /// `error` with the path of this value, and its place where it has one.
+    pub fn place(&self, error: Error) -> Error {
+        self.tree.locate(error, &self.path)
     }
 
     fn wrong(&self, wanted: &str) -> Error {

@@ -21,11 +21,13 @@ use datafusion_proto::physical_plan::{
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::job::TransformStep;
 use crate::plan::checked::{CheckedWire, check_plan};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::gather::GatherExec;
 use crate::plan::read::{ReadExec, ReadSpec};
 use crate::plan::rowwise::{Labels, RowwiseExec};
+use crate::plan::steps::{Steps, StepsExec};
 use crate::plan::write::{WriteExec, WriteSpec};
 use crate::runner::Task;
 
@@ -54,6 +56,9 @@ enum Operator {
     Rowwise {
         work: String,
         labels: Labels,
+    },
+    Steps {
+        steps: Vec<TransformStep>,
     },
     Gather {
         channels: usize,
@@ -84,6 +89,10 @@ impl PhysicalExtensionCodec for Codec {
             Operator::Rowwise { work, labels } => {
                 let work = BASE64_STANDARD.decode(work).map_err(|error| DataFusionError::External(Box::new(error)))?;
                 Arc::new(RowwiseExec::from_bytes(&work, input, context, self)?.with_labels(Arc::new(labels)))
+            }
+            Operator::Steps { steps } => {
+                let steps = Steps::try_new(&steps, &input.schema()).map_err(to_datafusion)?;
+                Arc::new(StepsExec::new(Arc::new(steps), input))
             }
             Operator::Gather { channels } => Arc::new(GatherExec::new(input, channels)),
             Operator::Write { spec, tasks } => Arc::new(WriteExec::new(Arc::new(spec), tasks, input)),
@@ -153,6 +162,9 @@ impl Codec {
         if let Some(rowwise) = node.downcast_ref::<RowwiseExec>() {
             let work = BASE64_STANDARD.encode(rowwise.to_bytes(self)?);
             return Ok(Some(Operator::Rowwise { work, labels: Labels::clone(rowwise.labels()) }));
+        }
+        if let Some(stepped) = node.downcast_ref::<StepsExec>() {
+            return Ok(Some(Operator::Steps { steps: stepped.steps().given().to_vec() }));
         }
         if let Some(gather) = node.downcast_ref::<GatherExec>() {
             return Ok(Some(Operator::Gather { channels: gather.channels() }));

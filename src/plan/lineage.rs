@@ -8,6 +8,8 @@ use arrow::datatypes::Fields;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::steps::Steps;
+
 /// What is known of a query's columns.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Lineage {
@@ -24,6 +26,17 @@ impl Lineage {
     pub(super) fn of_all(fields: &Fields) -> Self {
         let origins = fields.iter().map(|field| Some(field.name().clone())).collect();
         Self { origins, examined: BTreeSet::new(), rowwise: true }
+    }
+
+    /// The same, where `steps` came before: no column that they changed is one of the source.
+    pub(super) fn after(mut self, steps: &Steps) -> Self {
+        for origin in &mut self.origins {
+            if steps.changed().any(|name| origin.as_ref() == Some(name)) {
+                *origin = None;
+            }
+        }
+        self.examined.extend(steps.examined().cloned());
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 //! The only folder that implements DataFusion's traits. It opens nothing and moves nothing.
 
 pub mod ahead;
+mod batchwise;
 pub mod checked;
 pub mod codec;
 pub mod context;
@@ -17,6 +18,7 @@ pub mod pipeline;
 pub mod read;
 pub mod rowwise;
 mod settle;
+pub mod steps;
 mod table;
 pub mod tasks;
 mod trail;

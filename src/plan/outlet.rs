@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
+use futures::future::join;
 
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
@@ -18,14 +19,13 @@ use crate::plan::context::Ends;
 use crate::plan::settle::{Pending, Unsettled};
 use crate::plan::trail::{Origin, Written};
 use crate::plan::write::WriteTarget;
-use crate::proof::{ColumnProof, Verify, total};
+use crate::proof::{ColumnProof, Prover, Verify, total};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, Receipt, Sink, Writer};
+use crate::sink::{Receipt, Writer};
 
 /// One target of one attempt of a task.
 pub(super) struct Outlet<'a> {
     target: &'a WriteTarget,
-    sink: Arc<dyn Sink>,
     writer: Box<dyn Writer>,
     /// None where frames pass as they are.
     aligner: Option<Arc<Aligner>>,
@@ -40,9 +40,9 @@ pub(super) struct Outlet<'a> {
     proof: Option<Proof>,
 }
 
-/// What the receipt will say of the columns, under an agreement that other threads share.
+/// What the receipt will say of the columns, and who finds it on other threads.
 struct Proof {
-    agreement: Arc<Agreement>,
+    prover: Arc<Prover>,
     columns: Vec<ColumnProof>,
 }
 
@@ -69,9 +69,13 @@ impl<'a> Outlet<'a> {
         // Of rows that are left out after they were written, too, the place must be known.
         let left_out = target.agreement.refusals == Refusals::LeftOut;
         let written = if left_out { Written::complete() } else { Written::default() };
+        let proof = || {
+            let prover = sink.prover(&target.agreement).map_err(|error| of_target(target, error))?;
+            let columns = vec![ColumnProof::default(); target.agreement.target.fields().len()];
+            Ok::<_, Error>(Proof { prover: Arc::new(prover), columns })
+        };
         Ok(Self {
             target,
-            sink,
             writer,
             aligner: None,
             written,
@@ -79,10 +83,7 @@ impl<'a> Outlet<'a> {
             refused: 0,
             lost: 0,
             unsettled: None,
-            proof: (verify >= Verify::Checksum).then(|| Proof {
-                agreement: Arc::new(target.agreement.clone()),
-                columns: vec![ColumnProof::default(); target.agreement.target.fields().len()],
-            }),
+            proof: (verify >= Verify::Checksum).then(proof).transpose()?,
         })
     }
 
@@ -123,30 +124,22 @@ impl<'a> Outlet<'a> {
         if count == 0 {
             return Ok(());
         }
-        match &mut self.unsettled {
-            Some(unsettled) => unsettled.add(&rows, origin.as_ref()),
-            None => self.sum_up(rows.clone()).await?,
-        }
+        // Rows that may still be refused are summed up when they are not.
+        let proof = match &mut self.unsettled {
+            Some(unsettled) => {
+                unsettled.add(&rows, origin.as_ref());
+                None
+            }
+            None => self.proof.as_mut(),
+        };
         self.written.add(count, origin);
-        self.writer.write(rows).await.map_err(|error| self.of_row(error))?;
+        let sent = rows.clone();
+        let proving = prove(proof, move |prover| prover.of(&sent));
+        // The processor is at work on them while they are sent.
+        let (proved, written) = join(proving, self.writer.write(rows)).await;
+        proved.map_err(|error| self.of_target(error))?;
+        written.map_err(|error| self.of_row(error))?;
         self.rows += count;
-        Ok(())
-    }
-
-    async fn sum_up(&mut self, rows: RecordBatch) -> Result<()> {
-        self.add_proofs(move |sink, agreement| sink.proofs(agreement, &rows)).await
-    }
-
-    /// Adds to the proof, where there is one, what `proofs` finds on the processor pool.
-    async fn add_proofs(
-        &mut self,
-        proofs: impl FnOnce(&dyn Sink, &Agreement) -> Result<Vec<ColumnProof>> + Send + 'static,
-    ) -> Result<()> {
-        let Some(proof) = &mut self.proof else { return Ok(()) };
-        let (sink, agreement) = (Arc::clone(&self.sink), Arc::clone(&proof.agreement));
-        let more = cpu::run(move || proofs(&*sink, &agreement)).await?;
-        let more = more.map_err(|error| of_target(self.target, error))?;
-        proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
         Ok(())
     }
 
@@ -157,7 +150,9 @@ impl<'a> Outlet<'a> {
         for pending in &settled {
             self.refused += pending.refused.len() as u64;
             self.lost += pending.refused.len() as u64;
-            self.sum_up(pending.taken()?).await?;
+            let taken = pending.taken()?;
+            let proved = prove(self.proof.as_mut(), move |prover| prover.of(&taken)).await;
+            proved.map_err(|error| of_target(self.target, error))?;
         }
         settled.retain(|pending| !pending.refused.is_empty());
         Ok(settled)
@@ -171,9 +166,11 @@ impl<'a> Outlet<'a> {
     /// Hands the next frame to the writer.
     pub(super) async fn write_raw(&mut self, bytes: Bytes, count: u64, origin: Option<Origin>) -> Result<()> {
         let sent = bytes.clone();
-        self.add_proofs(move |sink, agreement| sink.proofs_of_raw(agreement, &sent, count)).await?;
         self.written.add(count, origin);
-        self.writer.write_raw(bytes, count).await.map_err(|error| self.of_row(error))?;
+        let proving = prove(self.proof.as_mut(), move |prover| prover.of_raw(&sent, count));
+        let (proved, written) = join(proving, self.writer.write_raw(bytes, count)).await;
+        proved.map_err(|error| self.of_target(error))?;
+        written.map_err(|error| self.of_row(error))?;
         self.rows += count;
         Ok(())
     }
@@ -199,6 +196,18 @@ impl<'a> Outlet<'a> {
     fn of_target(&self, error: Error) -> Error {
         of_target(self.target, error)
     }
+}
+
+/// Adds to `proof`, where there is one, what `proofs` finds on the processor pool.
+async fn prove(
+    proof: Option<&mut Proof>,
+    proofs: impl FnOnce(&Prover) -> Result<Vec<ColumnProof>> + Send + 'static,
+) -> Result<()> {
+    let Some(proof) = proof else { return Ok(()) };
+    let prover = Arc::clone(&proof.prover);
+    let more = cpu::run(move || proofs(&prover)).await??;
+    proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
+    Ok(())
 }
 
 fn of_target(target: &WriteTarget, error: Error) -> Error {

@@ -9,16 +9,14 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use datafusion::catalog::TableProvider as _;
+use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, lit};
-use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
-use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, Partitioning, collect, displayable};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 
@@ -33,8 +31,9 @@ use crate::plan::gather::GatherExec;
 use crate::plan::lineage::{Lineage, lineage};
 use crate::plan::read::{ReadExec, ReadSpec};
 use crate::plan::rowwise::labelled;
+use crate::plan::steps::{SteppedTable, Steps};
 use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
-use crate::plan::tasks::{find_read, one_per_partition, over_splits};
+use crate::plan::tasks::{brought_to, find_read, one_per_partition, over_splits, shape_of};
 use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec, WriteTarget};
 use crate::proof::Verify;
@@ -307,9 +306,29 @@ impl Pipeline {
     async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let schema = schema_in_forms(self.table.shape(), native);
         let table = Arc::new(self.table.with_schema(schema));
+        if !self.transform.steps.is_empty() {
+            return self.stepped(table).await;
+        }
         if self.is_plain() {
             return Ok((Arc::new(table.read_all().await?), Lineage::of_all(table.schema().fields())));
         }
+        self.queried(table).await
+    }
+
+    /// As [`Pipeline::physical`], after the steps of the transform.
+    async fn stepped(&self, table: Arc<SourceTable>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
+        let fields = table.schema();
+        let steps = Arc::new(Steps::try_new(&self.transform.steps, &fields)?);
+        let table = Arc::new(SteppedTable::new(table, Arc::clone(&steps)));
+        let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if self.is_plain() {
+            (Arc::new(table.read_all().await?), Lineage::of_all(fields.fields()))
+        } else {
+            self.queried(table).await?
+        };
+        Ok((root, lineage.after(&steps)))
+    }
+
+    async fn queried(&self, table: Arc<dyn TableProvider>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).await?;
         let lineage = lineage(frame.logical_plan());
         let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
@@ -318,10 +337,11 @@ impl Pipeline {
         Ok((labelled(root, &labels).map_err(from_datafusion)?, lineage))
     }
 
-    /// Whether rows pass as they are. To plan this as a query would take milliseconds, and give the same.
+    /// Whether rows pass as they are, but for steps. To plan this as a query would take milliseconds, and give the same.
     fn is_plain(&self) -> bool {
-        let Transform { limit, pushdown, .. } = self.transform;
-        self.window.is_none() && self.transform == Transform { limit, pushdown, ..Transform::default() }
+        let Transform { limit, pushdown, ref steps, .. } = self.transform;
+        let steps = steps.clone();
+        self.window.is_none() && self.transform == Transform { steps, limit, pushdown, ..Transform::default() }
     }
 
     fn context(&self) -> &SessionContext {
@@ -363,8 +383,9 @@ impl Pipeline {
             Some(schema.field(place).name().clone())
         };
         let key = shape.key.iter().map(renamed).collect::<Option<Vec<String>>>().unwrap_or_default();
-        let same_rows =
-            lineage.rowwise && self.window.is_none() && self.transform.filter.is_none() && self.transform.sql.is_none();
+        let Transform { steps, sql, filter, .. } = &self.transform;
+        let all_rows = self.window.is_none() && steps.is_empty() && sql.is_none() && filter.is_none();
+        let same_rows = lineage.rowwise && all_rows;
         TableShape {
             schema: Arc::new(Schema::new(fields)),
             native,
@@ -466,32 +487,6 @@ impl Pipeline {
 
 /// The limit that the source itself may keep: only where each of its rows is one of the result.
 fn early_limit(transform: &Transform) -> Option<u64> {
-    let all_rows = transform.filter.is_none() && transform.sql.is_none();
+    let all_rows = transform.steps.is_empty() && transform.filter.is_none() && transform.sql.is_none();
     transform.limit.filter(|_| all_rows && transform.pushdown == Toggle::On)
-}
-
-/// `root` with `partitions` partitions, if it has more: a UNION ALL has those of all its inputs.
-fn brought_to(root: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
-    if root.output_partitioning().partition_count() <= partitions {
-        return Ok(root);
-    }
-    if partitions == 1 {
-        return Ok(Arc::new(CoalescePartitionsExec::new(root)));
-    }
-    let dealt = RepartitionExec::try_new(root, Partitioning::RoundRobinBatch(partitions));
-    Ok(Arc::new(dealt.map_err(from_datafusion)?))
-}
-
-/// Row-wise when each output row depends on its own split alone.
-fn shape_of(root: &Arc<dyn ExecutionPlan>) -> PlanShape {
-    const ROWWISE: [&str; 5] =
-        ["RowwiseExec", "ProjectionExec", "FilterExec", "CoalesceBatchesExec", "CooperativeExec"];
-    let mut node = root;
-    loop {
-        match (node.name(), node.children().as_slice()) {
-            ("ReadExec", _) => return PlanShape::Rowwise,
-            (name, [child]) if ROWWISE.contains(&name) => node = child,
-            _ => return PlanShape::Wide,
-        }
-    }
 }

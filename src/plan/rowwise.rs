@@ -1,6 +1,6 @@
 //! Filter and projection, row by row, on the processor pool.
 //!
-//! One job per batch, the order is kept, and one batch is worked on ahead. Arithmetic and casts are checked; when a batch
+//! Arithmetic and casts are checked; when a batch
 //! fails it is halved down to the row, so that the error names the row, the expression and the option that it stands in,
 //! but no value. The row is that of the split, also behind filters; where rows have no split any more, as above a grouping,
 //! they count from the begin of the partition.
@@ -10,7 +10,6 @@ mod work;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
@@ -20,23 +19,17 @@ use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
 };
 use datafusion_proto::physical_plan::PhysicalExtensionCodec;
-use futures::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
+use super::batchwise;
 use super::checked::check_expr;
 use super::error::to_datafusion;
-use super::trail;
-use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind};
-use crate::flow::meter::Part;
-use crate::plan::context::{Ends, basket};
-use crate::reject::Stage;
 use work::{Step, Work};
 
 /// Filters rows, then computes columns. See the [module](self).
@@ -257,43 +250,6 @@ impl ExecutionPlan for RowwiseExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (upward, basket) = (trail::upward(&context), basket(&context));
-        let meter = Ends::of(&context).ok().map(|ends| Arc::clone(&ends.meter));
-        let (context, trail) = trail::follow(&self.input, &context);
-        let input = self.input.execute(partition, context)?;
-        let work = Arc::clone(&self.work);
-        let mut rows = 0u64;
-        let jobs = input.map(move |batch| {
-            let first_row = rows;
-            rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-            let origin = if batch.is_ok() { trail.as_ref().and_then(|trail| trail.pop()) } else { None };
-            let (work, meter, basket) = (Arc::clone(&work), meter.clone(), basket.clone());
-            async move {
-                let batch = batch?;
-                let start = Instant::now();
-                let computed = cpu::run({
-                    let (batch, sifting) = (batch.clone(), basket.is_some());
-                    move || if sifting { work.sift(&batch) } else { work.run(&batch).map(|done| (done, Vec::new())) }
-                });
-                let computed = computed.await.map_err(to_datafusion)?;
-                meter.inspect(|meter| meter.waited(Part::Transform, start.elapsed()));
-                let ((rows, keep), refused) =
-                    computed.map_err(|failed| to_datafusion(failed.located(origin.as_ref(), first_row)))?;
-                if let Some(basket) = basket.filter(|_| !refused.is_empty()) {
-                    let rejects = trail::rejects(Stage::Transform, &batch, origin.as_ref(), refused);
-                    basket.add(rejects.map_err(to_datafusion)?).await.map_err(to_datafusion)?;
-                }
-                Ok((rows, origin.map(|origin| origin.filtered(keep))))
-            }
-        });
-        // Two at once: the one that is waited for, and one ahead.
-        let full = jobs.buffered(2).try_filter(|(batch, _)| std::future::ready(batch.num_rows() > 0));
-        let stream = full.map_ok(move |(batch, origin)| {
-            if let (Some(upward), Some(origin)) = (&upward, origin) {
-                upward.push(origin);
-            }
-            batch
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
+        batchwise::stream(&self.work, (&self.input, partition), &context, self.schema())
     }
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, Partitioning};
 
 use crate::error::Result;
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::read::ReadExec;
 use crate::plan::write::{WriteExec, WriteSpec};
-use crate::runner::{Task, Transfer};
+use crate::runner::{PlanShape, Task, Transfer};
 use crate::source::Split;
 
 /// `root` with one partition per task, each reading its own splits.
@@ -58,4 +60,30 @@ pub(super) fn find_read(root: &Arc<dyn ExecutionPlan>) -> Option<&ReadExec> {
         return Some(read);
     }
     root.children().into_iter().find_map(find_read)
+}
+
+/// `root` with `partitions` partitions, if it has more: a UNION ALL has those of all its inputs.
+pub(super) fn brought_to(root: Arc<dyn ExecutionPlan>, partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    if root.output_partitioning().partition_count() <= partitions {
+        return Ok(root);
+    }
+    if partitions == 1 {
+        return Ok(Arc::new(CoalescePartitionsExec::new(root)));
+    }
+    let dealt = RepartitionExec::try_new(root, Partitioning::RoundRobinBatch(partitions));
+    Ok(Arc::new(dealt.map_err(from_datafusion)?))
+}
+
+/// Row-wise when each output row depends on its own split alone.
+pub(super) fn shape_of(root: &Arc<dyn ExecutionPlan>) -> PlanShape {
+    const ROWWISE: [&str; 6] =
+        ["RowwiseExec", "StepsExec", "ProjectionExec", "FilterExec", "CoalesceBatchesExec", "CooperativeExec"];
+    let mut node = root;
+    loop {
+        match (node.name(), node.children().as_slice()) {
+            ("ReadExec", _) => return PlanShape::Rowwise,
+            (name, [child]) if ROWWISE.contains(&name) => node = child,
+            _ => return PlanShape::Wide,
+        }
+    }
 }

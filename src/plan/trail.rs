@@ -20,8 +20,15 @@ use crate::reject::{Rejects, Stage};
 use crate::source::Split;
 
 /// Operators that hand up each batch, or a part of it, before they take the next one.
-const KEEP_BATCHES: [&str; 6] =
-    ["RowwiseExec", "ProjectionExec", "CooperativeExec", "GatherExec", "GlobalLimitExec", "LocalLimitExec"];
+const KEEP_BATCHES: [&str; 7] = [
+    "RowwiseExec",
+    "StepsExec",
+    "ProjectionExec",
+    "CooperativeExec",
+    "GatherExec",
+    "GlobalLimitExec",
+    "LocalLimitExec",
+];
 
 /// Batches whose origin a writer remembers: servers refuse a row some batches after it was sent.
 const REMEMBERED: usize = 64;

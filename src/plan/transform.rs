@@ -1,6 +1,6 @@
 //! The user's expressions as a DataFusion query over the table `src`.
 //!
-//! Order: sql → where → set → cast → rename → select and drop. The limit is not a part of it: it needs an
+//! Order: sql → where → set → cast → rename → select and drop → names. The limit is not a part of it: it needs an
 //! order, which [`GatherExec`](crate::plan::gather::GatherExec) keeps.
 
 use std::collections::BTreeMap;
@@ -57,6 +57,9 @@ pub(super) async fn query(
     }
     if !transform.drop.is_empty() {
         frame = drop_columns(frame, &transform.drop).at("option", || "--drop")?;
+    }
+    if !transform.names.is_empty() {
+        frame = name_all(frame, &transform.names)?;
     }
     Ok(frame)
 }
@@ -117,11 +120,15 @@ fn set(frame: DataFrame, name: &str, text: &str) -> Result<DataFrame> {
 }
 
 fn cast_column(frame: DataFrame, name: &str, text: &str) -> Result<DataFrame> {
-    let wanted = crate::formats::value::parse_type(text)?;
+    let (wanted, pattern) = crate::formats::value::parse_cast(text)?;
     let mut outputs = outputs(&frame);
     let index = position(&outputs, name)?;
     if frame.schema().field(index).data_type() == wanted.data_type() {
         return Ok(frame);
+    }
+    if pattern.is_some() {
+        let message = "a date format in a cast is for columns of text files as they are read";
+        return Err(Error::new(ErrorKind::Usage, message).with_hint("leave it out, or the --sql or --set before it"));
     }
     outputs[index].0 = cast(outputs[index].0.clone(), wanted.data_type().clone());
     project(frame, outputs)
@@ -152,6 +159,17 @@ fn drop_columns(frame: DataFrame, names: &[String]) -> Result<DataFrame> {
         return Err(Error::new(ErrorKind::Usage, "no column is left"));
     }
     project(frame, outputs)
+}
+
+fn name_all(frame: DataFrame, names: &[String]) -> Result<DataFrame> {
+    let outputs = outputs(&frame);
+    let (come, go) = (outputs.len(), names.len());
+    if come != go {
+        let message = format!("the source has {come} columns, and the target names {go}");
+        return Err(Error::new(ErrorKind::Usage, message)
+            .with_hint("they are paired by their place: name as many on both sides"));
+    }
+    project(frame, outputs.into_iter().zip(names).map(|((expr, _), name)| (expr, name.clone())).collect())
 }
 
 fn outputs(frame: &DataFrame) -> Vec<Output> {

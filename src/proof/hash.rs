@@ -14,21 +14,38 @@ pub fn hash(bytes: &[u8]) -> u64 {
         add(&mut state, [word(0), word(4), word(8)]);
         mix(&mut state);
     }
-    let rest = blocks.remainder();
-    // The lowest byte of the last word stands for the length.
-    let (mut low, mut high) = ([0; 8], [0; 4]);
-    let (first, last) = rest.split_at(rest.len().min(low.len()));
-    low[..first.len()].copy_from_slice(first);
-    high[1..=last.len()].copy_from_slice(last);
-    let low = u64::from_le_bytes(low);
-    add(&mut state, [low as u32, (low >> 32) as u32, u32::from_le_bytes(high)]);
+    add(&mut state, words(blocks.remainder()));
     finish(state)
 }
 
+/// Fewer bytes than a block as words, the low byte first. The lowest byte of the last word stands for the length.
+fn words(rest: &[u8]) -> [u32; 3] {
+    // Of words that overlap: a copy whose length is not known would be a call.
+    let word = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
+    let last = |bytes: usize| (u64::from(word(rest.len() - 4)) >> (8 * (4 - bytes))) as u32;
+    match rest.len() {
+        0 => [0; 3],
+        length @ 1..=3 => {
+            let byte = |at: usize| u32::from(rest[at]) << (8 * at);
+            [byte(0) | byte(length / 2) | byte(length - 1), 0, 0]
+        }
+        length @ 4..=7 => [word(0), last(length - 4), 0],
+        length => [word(0), word(4), last(length - 8) << 8],
+    }
+}
+
 /// The hash of the four bytes of `word`, the low one first.
+#[inline]
 pub fn of_word(word: u32) -> u64 {
     let [a, b, c] = start(size_of::<u32>());
     finish([a.wrapping_add(word), b, c])
+}
+
+/// The hash of the eight bytes of `words`, the low one first.
+#[inline]
+pub fn of_words(words: u64) -> u64 {
+    let [a, b, c] = start(size_of::<u64>());
+    finish([a.wrapping_add(words as u32), b.wrapping_add((words >> 32) as u32), c])
 }
 
 fn start(bytes: usize) -> [u32; 3] {
@@ -92,5 +109,6 @@ mod tests {
             assert_eq!(hash(text.as_bytes()).cast_signed(), expected, "{text:?}");
         }
         assert_eq!(of_word(u32::from_le_bytes(*b"abcd")), hash(b"abcd"));
+        assert_eq!(of_words(u64::from_le_bytes(*b"abcdefgh")), hash(b"abcdefgh"));
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn folder(job: &Job) -> Option<String> {
         PATHS.contains(&place.connector.as_str()) && !path.starts_with('/')
     };
     let here = || std::env::current_dir().ok().map(|folder| folder.display().to_string());
-    if std::iter::once(&job.source).chain(job.targets()).any(from_here) { here() } else { None }
+    if job.sources().chain(job.targets()).any(from_here) { here() } else { None }
 }
 
 /// What the log says of `job`: its SQL, which may hold a secret, by its digest.
@@ -45,6 +45,7 @@ pub(super) fn recorded(job: &Job) -> Json {
     what["folder"] = Json::from(folder(job));
     // Also when there is none, so that one more is seen as a difference, and one less.
     what["also"] = what["also"].take();
+    what["union"] = what["union"].take();
     what["allowLossy"] = what["allowLossy"].take();
     what
 }
@@ -60,6 +61,9 @@ fn described(job: &Job) -> Json {
         "preSql": job.pre_sql,
         "postSql": job.post_sql,
     });
+    if !job.union.is_empty() {
+        what["union"] = job.union.iter().map(place).collect();
+    }
     if !job.also.is_empty() {
         what["also"] = job.also.iter().map(place).collect();
     }
@@ -81,12 +85,16 @@ fn described(job: &Job) -> Json {
 /// The name under which the position of an incremental copy into `target` is kept. Columns and their transform may change; another
 /// source, target, cursor or choice of rows is another copy.
 pub(super) fn stream(job: &Job, target: &Place, cursor: &str) -> String {
-    digest_of(json!({
+    let mut what = json!({
         "source": place(&job.source),
         "target": place(target),
         "cursor": cursor,
         "filter": job.transform.filter,
-    }))
+    });
+    if !job.union.is_empty() {
+        what["union"] = job.union.iter().map(self::place).collect();
+    }
+    digest_of(what)
 }
 
 fn digest_of(what: Json) -> String {
@@ -143,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::endpoint::ObjectRef;
+    use crate::job::TransformStep;
 
     fn job(options: Json) -> Job {
         let mut job = Job::new(
@@ -183,10 +192,15 @@ mod tests {
         let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
         let fewer = Arc::new(columns().project(&[0]).unwrap());
         others.push(of(&job(options()), &fewer));
-        let changes: [fn(&mut Job); 6] = [
+        let changes: [fn(&mut Job); 8] = [
+            |job| job.union.push(job.source.clone()),
             |job| _ = job.allow_lossy.insert("name".to_owned()),
             |job| job.also.push(job.source.clone()),
             |job| job.transform.filter = None,
+            |job| {
+                let (function, parameters) = ("dx_pad".to_owned(), ["l", "5", "0"].map(str::to_owned).to_vec());
+                job.transform.steps.push(TransformStep { function, column_index: 0, parameters });
+            },
             |job| job.pre_sql.push("select 1".to_owned()),
             |job| job.post_sql.push("select 1".to_owned()),
             |job| job.mode = crate::sink::WriteMode::Append,

@@ -234,6 +234,12 @@ fn check(job: &Job, what: &Incremental, by_key: bool) -> Result<()> {
     if what.null_cursor == NullCursor::Always && !by_key {
         return wrong("rows that are copied each time would be there twice without a key", name_key);
     }
+    if !job.transform.steps.is_empty() {
+        return wrong(
+            "an incremental copy compares the cursor as it is, and runs no transformers",
+            "use --set and --where",
+        );
+    }
     if job.transform.limit.is_some() || job.transform.sql.is_some() {
         return wrong(
             "an incremental copy takes all rows above its position, and no --limit or --sql",

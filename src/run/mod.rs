@@ -21,6 +21,7 @@ mod rejects;
 pub mod report;
 pub mod resume;
 pub mod retry;
+mod several;
 pub mod sizing;
 mod stages;
 pub mod state;
@@ -39,7 +40,7 @@ use crate::job::Job;
 use crate::run::life::Life;
 use crate::run::report::{PlanReport, Summary};
 use crate::run::resume::Unfinished;
-use crate::run::stages::{Opened, Past, endpoint, parsed_as_cast};
+use crate::run::stages::{Opened, Past, endpoint, read_places};
 use crate::state::StateLog;
 
 pub use hold::{Held, hold};
@@ -74,7 +75,7 @@ impl Between {
     /// The endpoints that `job` names, from the list of connectors.
     pub fn of(job: &Job) -> Result<Self> {
         let also = job.also.iter().map(endpoint).collect::<Result<_>>()?;
-        Ok(Self { source: endpoint(&parsed_as_cast(job))?, target: endpoint(&job.target)?, also })
+        Ok(Self { source: several::endpoint_of(&read_places(job))?, target: endpoint(&job.target)?, also })
     }
 
     /// All endpoints where rows go, in the order of [`Job::targets`].

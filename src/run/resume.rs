@@ -142,7 +142,8 @@ pub async fn unfinished(job: &Job, state: &dyn StateLog) -> Result<Option<Unfini
 /// [`Usage`](ErrorKind::Usage), naming what differs.
 pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
     let now = fingerprint::recorded(job);
-    let same_places = |then: &Json| ["source", "target", "folder"].iter().all(|place| then[place] == now[place]);
+    let same_places =
+        |then: &Json| ["source", "union", "target", "folder"].iter().all(|place| then[place] == now[place]);
     for holder in state.holders().await? {
         if holder.life == Life::Alive {
             continue;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::job::Limits;
 use crate::runner::share;
+use crate::shape::counted;
 
 /// Channels of one task group, as in DataX.
 pub const GROUP_CHANNELS: usize = 5;
@@ -125,10 +126,6 @@ fn asked(limits: &Limits, cores: usize) -> (usize, Vec<String>) {
         Some(jobs) => (jobs, vec![format!("{jobs} channels were asked for")]),
         None => (cores.max(1), vec![format!("{} = {}", counted(cores, "core"), counted(cores.max(1), "channel"))]),
     }
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// Bytes of a split: what the limits say, else such that each channel gets several, none of them tiny or huge.

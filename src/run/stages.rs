@@ -455,9 +455,14 @@ fn without_reserved(shape: TableShape) -> Result<TableShape> {
     }
 }
 
+/// The sources of `job` as they are read.
+pub(super) fn read_places(job: &Job) -> Vec<Place> {
+    job.sources().map(|place| parsed_as_cast(job, place)).collect()
+}
+
 /// In text files a cast sets how the text is parsed, so the source must hear of it.
-pub(super) fn parsed_as_cast(job: &Job) -> Place {
-    let mut place = job.source.clone();
+pub(super) fn parsed_as_cast(job: &Job, place: &Place) -> Place {
+    let mut place = place.clone();
     let understood = understands(&place.connector, "casts");
     if let Some(options) = place.options.as_object_mut()
         && understood

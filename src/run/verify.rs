@@ -33,9 +33,10 @@ pub(super) fn check_way(job: &Job, key: &[String], Target { sink, agreement, .. 
 
 /// Rows can be compared where the target holds those of the source and no others, and can be read again.
 fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
-    let Transform { sql, set, rename, limit, .. } = &job.transform;
-    let changed = sql.is_some() || !set.is_empty() || !rename.is_empty() || limit.is_some();
+    let Transform { steps, sql, set, rename, limit, .. } = &job.transform;
+    let changed = !steps.is_empty() || sql.is_some() || !set.is_empty() || !rename.is_empty() || limit.is_some();
     let message = match job.mode {
+        _ if !job.union.is_empty() => "rows of several sources are compared with none of them",
         _ if changed => "rows that are changed on their way are not those of the source",
         _ if !job.allow_lossy.is_empty() => "values that are rounded or cut are not those of the source",
         WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
@@ -114,7 +115,7 @@ async fn rows_of(job: &Job, mut target: Place, surroundings: &Surroundings) -> R
         options.insert("allStrings".to_owned(), Json::Bool(true));
     }
     let comparison = Comparison {
-        places: [parsed_as_cast(job), target],
+        places: [parsed_as_cast(job, &job.source), target],
         key: Vec::new(),
         select: job.transform.select.clone(),
         filter: job.transform.filter.clone(),

@@ -138,8 +138,9 @@ impl<T> Draft<T> {
         }
         let is_empty = |(column, filled): &(&Known<'_>, &bool)| !**filled && column.unfilled != Unfilled::Computed;
         let empty: Vec<&Known<'_>> = table.iter().zip(&filled).filter(is_empty).map(|(column, _)| column).collect();
-        if policy == SchemaPolicy::Strict && !(surplus.is_empty() && empty.is_empty()) {
-            return Err(differences(&surplus, &empty));
+        let lacking = if policy == SchemaPolicy::Strict { empty.as_slice() } else { &[] };
+        if policy != SchemaPolicy::Ignore && !(surplus.is_empty() && lacking.is_empty()) {
+            return Err(differences(&surplus, lacking));
         }
         for column in empty {
             if column.unfilled == Unfilled::Refused {
@@ -235,7 +236,7 @@ pub fn refuse_differences(
         };
         differences.push(format!("{} is missing in the source and {lacks} in the target", column.name));
     }
-    if policy == SchemaPolicy::Strict {
+    if policy != SchemaPolicy::Ignore {
         for (field, _) in fields.iter().zip(&places).filter(|(_, place)| place.is_none()) {
             let name = field.name();
             let other = table.iter().find(|column| column.name.eq_ignore_ascii_case(name));

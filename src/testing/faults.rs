@@ -23,7 +23,7 @@ use futures::{StreamExt as _, stream};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict, Verify};
+use crate::proof::{Prover, Verdict, Verify};
 use crate::reject::{Refuse, Settled, Tray};
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -311,11 +311,8 @@ impl Sink for FaultySink {
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         self.inner.checksum(agreement)
     }
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        self.inner.proofs(agreement, batch)
-    }
-    fn proofs_of_raw(&self, agreement: &Agreement, bytes: &Bytes, rows: u64) -> Result<Vec<ColumnProof>> {
-        self.inner.proofs_of_raw(agreement, bytes, rows)
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        self.inner.prover(agreement)
     }
     async fn sift(
         &self,

@@ -3,13 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::Result;
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
@@ -90,8 +89,8 @@ impl Sink for Wrapped<dyn Sink> {
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         self.inner.checksum(agreement)
     }
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        self.inner.proofs(agreement, batch)
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        self.inner.prover(agreement)
     }
     async fn sift(
         &self,

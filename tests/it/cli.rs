@@ -7,7 +7,7 @@ use std::process::Stdio;
 use serde_json::Value as Json;
 
 use crate::program::{self, Ended, bash, command, copied};
-use crate::server::{postgres, psql, sqlite3};
+use crate::server::{duckdb, mariadb, mariadb_client, mysql, postgres, psql, sqlite3};
 
 fn etl(words: &[&str]) -> Ended {
     program::etl(Path::new("."), words)
@@ -19,9 +19,22 @@ fn help_and_version_go_to_stdout() {
     assert_eq!((version.code, version.stdout.as_str()), (0, concat!("etl ", env!("CARGO_PKG_VERSION"), "\n")));
     let help = etl(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
-    for command in
-        ["copy", "plan", "diff", "snapshot", "jobs", "schema", "head", "count", "ping", "connectors", "completions"]
-    {
+    for command in [
+        "copy",
+        "plan",
+        "run",
+        "convert",
+        "datax",
+        "diff",
+        "snapshot",
+        "jobs",
+        "schema",
+        "head",
+        "count",
+        "ping",
+        "connectors",
+        "completions",
+    ] {
         assert!(help.stdout.contains(&format!("\n  {command} ")), "{command} is missing in the help");
     }
     let copy = etl(&["copy", "--help"]);
@@ -298,7 +311,18 @@ fn a_schema_is_shown_in_the_words_of_others() {
     assert_eq!(psql(&url, "select count(*) from mixed"), "0");
     sqlite3(&path.join("made.db"), &schema("sqlite"));
     assert_eq!(sqlite3(&path.join("made.db"), "select count(*) from mixed"), "0");
+    for url in [mysql(), mariadb()] {
+        mariadb_client(&url, &schema("mysql"));
+        assert_eq!(mariadb_client(&url, "select count(*) from mixed"), "0");
+    }
+    duckdb(&path.join("made.duckdb"), &schema("duckdb"));
+    assert_eq!(duckdb(&path.join("made.duckdb"), "select count(*) from mixed"), "0");
+    assert_eq!(schema("mariadb"), schema("mysql"));
+    assert!(schema("clickhouse").starts_with("CREATE TABLE "), "{}", schema("clickhouse"));
     assert_eq!(schema("arrow").lines().count(), 15);
+    let unknown = program::etl(path, &["schema", "mixed.parquet", "--as", "csv"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("postgres"), "{}", unknown.stderr);
 }
 
 /// Every command that README, handbook and the pages of connectors show is one that the program understands.

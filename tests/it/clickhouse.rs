@@ -263,7 +263,7 @@ fn a_large_table_is_read_by_its_parts() {
     );
     clickhouse_client(&url, "optimize table whole final");
     let plan = etl(folder.path(), &["plan", &table(&url, "whole"), "whole.parquet", "--jobs", "4"]);
-    assert!(plan.stdout.contains(" splits of 1 parts"), "{}", plan.stdout);
+    assert!(plan.stdout.contains(" of 1 part,"), "{}", plan.stdout);
     // Filters go to the server, and a query is read as it is.
     copied(folder.path(), &[&table(&url, "big"), "few.csv", "--where", "id >= 1199990 and k <> 'row 5'"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("few.csv")).unwrap().lines().count(), 11);

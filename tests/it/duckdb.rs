@@ -344,6 +344,27 @@ fn large_tables_go_by_several_readers_and_writers() {
     assert_eq!(duckdb(&path.join("large.duckdb"), &sql), format!("{rows}|{rows}|0"));
 }
 
+/// Rows behind whole groups wait beside the stage: they are there in the end, in their order, and the table has no group more
+/// than it needs.
+#[test]
+fn the_last_rows_of_a_task_come_after_whole_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let view = "create view v as select range as id, 'value ' || range as v from range(300000)";
+    duckdb(&path.join("source.duckdb"), view);
+    let target = path.join("target.duckdb");
+    for mode in ["create", "append"] {
+        copied(path, &["source.duckdb#v", "target.duckdb#t", "--mode", mode]);
+        if mode == "create" {
+            let sql = "select count(*), count(*) filter (id = rowid and v = 'value ' || id) from t";
+            assert_eq!(duckdb(&target, sql), "300000|300000");
+            assert_eq!(duckdb(&target, "select count(distinct row_group_id) from pragma_storage_info('t')"), "3");
+        }
+        assert_eq!(duckdb(&target, "select string_agg(table_name, ' ') from duckdb_tables()"), "t");
+    }
+    assert_eq!(duckdb(&target, "select count(*), sum(id) from t"), "600000|89999700000");
+}
+
 #[test]
 fn filters_mean_the_same_in_the_database() {
     let folder = tempfile::tempdir().unwrap();

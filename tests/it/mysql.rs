@@ -155,6 +155,35 @@ fn dates_with_zeros_and_long_times_are_refused_read_as_wished_or_kept() {
     }
 }
 
+#[test]
+fn rows_with_dates_and_times_without_a_place_are_left_out_and_told() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(
+            &url,
+            &format!("{DATES} insert into dates values (4, '2024-02-29', '2024-02-29', null, '12:00')"),
+        );
+        let (source, flags) = (table(&url, "dates"), ["--on-error", "skip", "--rejects", "bad.jsonl"]);
+        copied(folder.path(), &[&[source.as_str(), "good.csv", "--select", "id,d,dt,t"][..], &flags[..]].concat());
+        let good = std::fs::read_to_string(folder.path().join("good.csv")).unwrap();
+        let good: Vec<&str> = good.lines().collect();
+        assert_eq!(good, ["id,d,dt,t", "4,2024-02-29,2024-02-29 00:00:00,12:00:00"]);
+        let bad = std::fs::read_to_string(folder.path().join("bad.jsonl")).unwrap();
+        let bad: Vec<serde_json::Value> = bad.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let place = |line: &serde_json::Value| {
+            let told = &line["__reject"];
+            (told["column"].as_str().unwrap().to_owned(), told["row"].as_u64().unwrap())
+        };
+        let places: Vec<_> = bad.iter().map(place).collect();
+        assert_eq!(places, [("d".to_owned(), 1), ("d".to_owned(), 2), ("t".to_owned(), 3)], "{url}");
+        // What has no place stands there as the client shows it.
+        let stored = mariadb_client(&url, "select d, dt, t from dates where id < 3 order by id");
+        let told = bad[..2].iter().map(|line| ["d", "dt", "t"].map(|name| line[name].as_str().unwrap()).join("\t"));
+        assert_eq!(told.collect::<Vec<_>>().join("\n"), stored, "{url}");
+        assert_eq!(bad[2]["t"], "-00:00:00.000001");
+    }
+}
+
 /// What does not fit is refused with column and row, though the server would only warn.
 #[test]
 fn what_the_server_would_change_is_refused_and_nothing_lands() {

@@ -2,6 +2,7 @@
 
 mod codec;
 mod pushdown;
+mod steps;
 
 use std::sync::Arc;
 use std::time::Duration;

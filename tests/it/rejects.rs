@@ -158,6 +158,42 @@ fn good_rows_land_once_in_sqlite_and_parquet() {
 }
 
 #[test]
+fn rows_of_postgres_without_a_place_elsewhere_are_left_out_and_told() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let path = folder.path();
+    psql(
+        &url,
+        "create table s (id int primary key, day date, t time, n numeric(5,1));
+        insert into s select g, date '2024-01-01' + g, '12:00', g from generate_series(1, 1000) g;
+        update s set day = 'infinity' where id = 10; update s set t = '24:00', n = 'NaN' where id in (20, 30);
+        update s set n = null where id = 40",
+    );
+    let flags = ["--on-error", "skip", "--rejects", "bad.jsonl"];
+    let source = format!("{url}#s");
+    copied(path, &[&[source.as_str(), "good.parquet"][..], &flags[..]].concat());
+    let told = lines(&path.join("bad.jsonl"));
+    let seen: Vec<_> = told
+        .iter()
+        .map(|line| {
+            [&line["id"], &line["day"], &line["t"], &line["n"], &line["__reject"]["column"]].map(Json::to_string)
+        })
+        .map(|cells| cells.join(" "))
+        .collect();
+    let expected = [
+        r#""10" "infinity" "12:00:00" "10.0" "day""#,
+        r#""20" "2024-01-21" "24:00:00" "NaN" "t""#,
+        r#""30" "2024-01-31" "24:00:00" "NaN" "t""#,
+    ];
+    assert_eq!(seen, expected);
+    assert!(told.iter().all(|line| line["__reject"]["stage"] == "read"));
+    copied(path, &["good.parquet", &format!("{url}#again")]);
+    let kept = "select id, day, t, n from s where id not in (10, 20, 30)";
+    let other = format!("select count(*) from (({kept} except table again) union all (table again except {kept})) d");
+    assert_eq!(psql(&url, &other), "0");
+    assert_eq!(psql(&url, "select count(*) from again"), "997");
+}
+
+#[test]
 fn too_many_rejects_fail_the_copy_and_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -16,6 +16,7 @@ const PRODUCTS: &[(&str, &str, &str)] = &[
     ("SQLite", "sqlite", ""),
     ("DuckDB", "duckdb", ""),
     ("ClickHouse", "clickhouse", ""),
+    ("SQL Server", "mssql", ""),
     ("Parquet", "file", "parquet"),
     ("Arrow", "file", "arrow"),
     ("Avro", "file", "avro"),

@@ -167,6 +167,22 @@ impl Layers {
         Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
     }
 
+    /// The servers that `host` and `port` name, else that of the defaults: to be tried in their order. One port is that of all.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) for what is no port, and for another number of ports than of servers.
+    pub fn hosts(&self, name: &str, port: u16) -> Result<Vec<Host>> {
+        let names: Vec<&str> = self.get("host").unwrap_or(name).split(',').collect();
+        let ports = self.get("port").map_or(Ok(vec![port]), |ports| ports.split(',').map(uri::port).collect())?;
+        if ports.len() != 1 && ports.len() != names.len() {
+            let message = format!("{} servers and {} ports are named", names.len(), ports.len());
+            return Err(Error::new(ErrorKind::Usage, message).with_hint("name one port for each server"));
+        }
+        let port = |place: usize| ports.get(place).or(ports.first()).copied().unwrap_or(port);
+        let hosts = names.iter().enumerate();
+        Ok(hosts.map(|(place, name)| Host { name: (*name).to_owned(), port: port(place) }).collect())
+    }
+
     /// The server that `host` and `port` name, else that of the defaults.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use crate::bridge::login::uri::Host;
 use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
+use crate::bridge::tls::Check;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -68,17 +69,10 @@ pub(super) struct Config {
 /// All about TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tls {
-    pub(super) check: TlsCheck,
+    /// How much of its certificate is checked; none means nothing.
+    pub(super) check: Option<Check>,
     /// Trusted roots; none means the system's.
     pub(super) ca: Option<PathBuf>,
-}
-
-/// How much of a certificate is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TlsCheck {
-    Identity,
-    Chain,
-    None,
 }
 
 /// What a String is.
@@ -154,7 +148,7 @@ fn no_url() -> Error {
 
 fn build(layers: &Layers) -> Result<Config> {
     let text = |name: &str, default: &str| layers.get(name).unwrap_or(default).to_owned();
-    let checks = [("identity", TlsCheck::Identity), ("chain", TlsCheck::Chain), ("none", TlsCheck::None)];
+    let checks = [("identity", Some(Check::Identity)), ("chain", Some(Check::Chain)), ("none", None)];
     let tls = Tls { check: layers.choose("tlsCheck", &checks)?, ca: layers.path("tlsCa") };
     let tls = layers.flag("secure")?.then_some(tls);
     let port = if tls.is_some() { SECURE_PORT } else { PORT };
@@ -201,7 +195,7 @@ mod tests {
         assert_eq!(parse(&json!({"url": "clickhouse:"})).unwrap().label(), "clickhouse://eve@127.0.0.1:8123/default");
         assert_eq!(parse(&json!({"url": "clickhouse://[::1]:1/"})).unwrap().host.to_string(), "[::1]:1");
         let option = parse(&json!({"url": "ch://a", "host": "b", "tls-check": "none", "secure": true})).unwrap();
-        assert_eq!((option.host.name.as_str(), option.tls.unwrap().check), ("b", TlsCheck::None));
+        assert_eq!((option.host.name.as_str(), option.tls.unwrap().check), ("b", None));
     }
 
     #[test]

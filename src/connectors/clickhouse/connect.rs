@@ -19,7 +19,8 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use super::config::Config;
-use super::tls::{self, Connector};
+use super::tls;
+use crate::bridge::tls::Connector;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Servers close what is idle for longer, three seconds at the earliest.

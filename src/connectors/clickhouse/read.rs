@@ -25,6 +25,7 @@ use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, with_metadata};
+use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::ClickHouse;
 use crate::sql::filter::{self, Column, Columns, Compares};
@@ -87,9 +88,9 @@ impl ChSource {
         }
         let pieces = split::cut(&parts, goal);
         notes.push(format!(
-            "{} splits of {} parts, {} bytes a split: the table as it is now; a merge of these parts before they are read ends the run",
-            pieces.len(),
-            parts.len(),
+            "{} of {}, {} bytes a split: the table as it is now; a merge of these parts before they are read ends the run",
+            counted(pieces.len(), "split"),
+            counted(parts.len(), "part"),
             goal.split_bytes
         ));
         Ok(pieces)

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::catalog::{Column, Name, Relation};
 use super::merge::Merging;
+use super::read::GROUP_ROWS;
 use super::stage::{Detail, has_rows};
 use super::typemap::{Kind, kind_for};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +21,9 @@ use crate::sql::beside::Before;
 use crate::sql::columns::{self, Known, Names, Unfilled};
 use crate::sql::ddl;
 use crate::sql::dialect::DuckDb;
+
+/// Rows of a task, where there are so many for each channel.
+const TASK_ROWS: u64 = 2 * GROUP_ROWS;
 
 /// What is known of the target before the agreement.
 pub(super) enum Target {
@@ -71,12 +75,20 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     let (mut agreement, mut detail) = agreed.map_err(|error| error.at("table", target.name()))?;
     detail.advance.clone_from(&request.advance);
     detail.refusals = request.refusals;
+    detail.memory_bytes = request.memory_bytes;
     agreement.refusals = request.refusals;
+    agreement.task_bytes = task_bytes(incoming);
     if request.visible == Visible::PerTask {
         agreement.notes.push("all rows are seen at once, at the end: this target knows no other way".to_owned());
     }
     agreement.detail = serde_json::to_value(detail)?;
     Ok(agreement)
+}
+
+/// About the bytes of a task of whole groups: rows of smaller tasks go through the log first.
+fn task_bytes(incoming: &TableShape) -> Option<u64> {
+    let rows = incoming.rows.filter(|rows| *rows > 0)?;
+    Some(incoming.bytes?.saturating_mul(TASK_ROWS) / rows)
 }
 
 impl Target {
@@ -188,6 +200,7 @@ fn detail(draft: &Draft, name: &Name, (before, merging): (Before, Option<Merging
         types: draft.types.iter().map(Kind::sql).collect(),
         not_null: draft.fields.iter().map(|field| !field.is_nullable()).collect(),
         refusals: Refusals::Fail,
+        memory_bytes: 0,
     }
 }
 

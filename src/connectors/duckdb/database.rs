@@ -10,11 +10,12 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, SchemaRef};
 
+use super::catalog::Name;
 use super::config::{Config, LIBRARY};
 use super::error::failed;
-use crate::bridge::adbc::{self, Interrupt, Rows};
+use crate::bridge::adbc::{self, Fill, Interrupt, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
 
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
@@ -145,6 +146,9 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
         let message = format!("this library is DuckDB {version}, and {major}.{minor} is the first that is understood");
         return Err(Error::new(ErrorKind::Unsupported, message).with_hint(LIBRARY.advice));
     }
+    // Each group of rows is written when it is whole, while others are filled: else that is left to the commits, which wait for
+    // each other, and takes more memory. Versions that gather no groups do not know the setting.
+    let _ = connection.execute("SET write_buffer_row_group_count = 1");
     Ok(instance)
 }
 
@@ -225,8 +229,10 @@ impl Connection {
         self.connection.query(sql).map_err(failed)
     }
 
-    pub(super) fn ingest(&mut self, table: (&str, &str), batch: RecordBatch) -> Result<()> {
-        self.connection.ingest(table, batch).map_err(failed)
+    /// Adds all rows of `batches`, which have the columns `schema`, to `table` by one statement.
+    pub(super) fn fill(&mut self, table: &Name, (schema, batches): (SchemaRef, Vec<RecordBatch>)) -> Result<()> {
+        let place = Place { catalog: None, schema: Some(&table.schema), table: &table.table };
+        self.connection.fill(&place, Fill::Append, (schema, batches)).map_err(failed)
     }
 
     /// The rows of `sql`, all of whose columns are texts.

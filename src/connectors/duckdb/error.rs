@@ -20,11 +20,11 @@ pub(super) fn failed(failure: Failure) -> Error {
             return Error::new(ErrorKind::Value, "a map has a key twice, which DuckDB does not hold");
         }
         "IO" => return of_file(failure, &text),
-        "Out of Memory" => {
-            return Error::new(ErrorKind::Resource, "DuckDB's memory is exhausted")
-                .with_hint("raise the option memoryLimit of the locator: ?memoryLimit=2GB")
-                .with_source(short(rest));
+        _ if class == "Out of Memory" || has("failed to pin block") => {
+            return exhausted("DuckDB's memory is exhausted", rest);
         }
+        // What failed before said nothing.
+        _ if has("transaction is aborted") => return exhausted("DuckDB had no memory for the rows, or no disk", rest),
         "Catalog" if has("already exists") => (ErrorKind::AlreadyExists, "the database has such a thing already"),
         "Catalog" => (ErrorKind::NotFound, "the database has no such thing"),
         "Parser" | "Binder" | "Syntax" => (ErrorKind::Usage, "DuckDB refuses this statement"),
@@ -39,6 +39,13 @@ pub(super) fn failed(failure: Failure) -> Error {
         _ => (ErrorKind::Io, "DuckDB failed"),
     };
     Error::new(kind, message).with_source(short(&text))
+}
+
+/// What DuckDB has no room for.
+fn exhausted(message: &'static str, text: &str) -> Error {
+    Error::new(ErrorKind::Resource, message)
+        .with_hint("raise the option memoryLimit of the locator: ?memoryLimit=2GB")
+        .with_source(short(text))
 }
 
 /// Opening, reading and writing the file.
@@ -145,6 +152,11 @@ mod tests {
             ("Catalog Error: Table with name u does not exist!", ErrorKind::NotFound),
             ("Parser Error: syntax error at or near \"selec\"\n\nLINE 1: selec 1", ErrorKind::Usage),
             ("INTERRUPT Error: Interrupted!", ErrorKind::Cancelled),
+            (
+                "TransactionContext Error: Failed to commit: failed to pin block of size 256.0 KiB (121.8 MiB/122.0 MiB used)",
+                ErrorKind::Resource,
+            ),
+            ("TransactionContext Error: Current transaction is aborted (please ROLLBACK)", ErrorKind::Resource),
             (
                 r#"{"exception_type":"Invalid Input","exception_message":"Arrow map contains duplicate key, which isn't supported by DuckDB map type"}"#,
                 ErrorKind::Value,

@@ -1,4 +1,8 @@
 //! The rows of one attempt on their way into the stage: one transaction on one connection, through the bulk path.
+//!
+//! DuckDB writes a group of rows to the file while the transaction is open once it is whole, by all connections at once. Groups
+//! that are not whole it puts together with their neighbours later, and writes these anew: so an attempt sends halves of
+//! groups, and its last rows wait beside a stage that becomes the table.
 
 use std::sync::Arc;
 
@@ -8,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef};
 use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
+use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
 use crate::attempt::Token;
@@ -15,16 +20,32 @@ use crate::bridge::adbc::Interrupt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::exchange::{self, Misfit, Sent};
 use crate::reject::{Refusal, Refusals};
+use crate::schema::batch_bytes;
+
+/// Rows that are sent at once. Whole groups would take twice the memory, and those of more than half are seldom put together.
+const SENT_ROWS: u64 = GROUP_ROWS / 2;
+/// Fewer are sent at once where they have so many bytes.
+const SENT_BYTES: u64 = 32 << 20;
 
 /// One attempt.
 pub(super) struct Load {
     connection: Connection,
     stage: Name,
+    /// Where the last rows go that would leave a group less than half filled behind whole ones.
+    rest: Option<Name>,
     kinds: Vec<Kind>,
     /// The columns as DuckDB is given them, with the id of the attempt.
     schema: SchemaRef,
     table: String,
     attempt: String,
+    /// Rows that wait to be sent.
+    held: Vec<RecordBatch>,
+    held_rows: u64,
+    held_bytes: u64,
+    most_bytes: u64,
+    /// Rows that are in the stage.
+    sent_rows: u64,
+    /// Rows of the attempt.
     rows: u64,
     refusals: Refusals,
     state: State,
@@ -53,10 +74,16 @@ impl Load {
         Ok(Self {
             connection,
             stage,
+            rest: detail.rest(token),
             kinds,
             schema: Arc::new(Schema::new(fields)),
             table: detail.name().shown(),
             attempt,
+            held: Vec::new(),
+            held_rows: 0,
+            held_bytes: 0,
+            most_bytes: detail.memory_bytes.min(SENT_BYTES),
+            sent_rows: 0,
             rows: 0,
             refusals: detail.refusals,
             state: State::Open,
@@ -78,13 +105,58 @@ impl Load {
     }
 
     fn try_add(&mut self, batch: &RecordBatch, before: u64) -> Result<Vec<Refusal>> {
-        let (batch, refused) = exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))?;
+        let (mut batch, refused) = exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))?;
+        self.rows += batch.num_rows() as u64;
+        loop {
+            let room = (SENT_ROWS - (self.sent_rows + self.held_rows) % SENT_ROWS) as usize;
+            if batch.num_rows() < room {
+                break;
+            }
+            self.hold(batch.slice(0, room));
+            batch = batch.slice(room, batch.num_rows() - room);
+            self.send_to_stage()?;
+        }
         if batch.num_rows() > 0 {
-            let rows = batch.num_rows() as u64;
-            self.connection.ingest((&self.stage.schema, &self.stage.table), batch)?;
-            self.rows += rows;
+            self.hold(batch);
+        }
+        if self.held_bytes >= self.most_bytes {
+            self.send_to_stage()?;
         }
         Ok(refused)
+    }
+
+    fn hold(&mut self, batch: RecordBatch) {
+        self.held_rows += batch.num_rows() as u64;
+        self.held_bytes += batch_bytes(&batch) as u64;
+        self.held.push(batch);
+    }
+
+    fn send_to_stage(&mut self) -> Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        self.sent_rows += self.held_rows;
+        let stage = self.stage.clone();
+        self.send(&stage)
+    }
+
+    /// Sends what is held: beside the stage where it comes after whole groups.
+    fn send_rest(&mut self) -> Result<()> {
+        let after_whole = self.sent_rows > 0 && self.sent_rows.is_multiple_of(GROUP_ROWS);
+        // What is brought from there by one transaction, and is less than a group, DuckDB holds in memory.
+        let is_wide = self.held_bytes * SENT_ROWS > self.held_rows * SENT_BYTES;
+        match self.rest.clone() {
+            Some(rest) if after_whole && !is_wide && !self.held.is_empty() => self.send(&rest),
+            _ => self.send_to_stage(),
+        }
+    }
+
+    fn send(&mut self, table: &Name) -> Result<()> {
+        (self.held_rows, self.held_bytes) = (0, 0);
+        let batches = std::mem::take(&mut self.held);
+        self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
+        // Where there was no memory for the rows, the bulk path says that all are there. The transaction knows better.
+        self.connection.number("SELECT 1::BIGINT").map(drop)
     }
 
     /// The columns as DuckDB takes them; else the first value that it would not keep, and its column.
@@ -109,6 +181,7 @@ impl Load {
     pub(super) fn end(&mut self) -> Result<u64> {
         self.still_open()?;
         self.state = State::Failed;
+        self.send_rest().map_err(|error| error.at("table", &self.table))?;
         let database = Arc::clone(self.connection.database());
         // A commit or abort of the run that comes first takes the stage away: then there is nothing to add to.
         let _held = database.hold_commits();

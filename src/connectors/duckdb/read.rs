@@ -6,7 +6,6 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
-use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
@@ -22,13 +21,14 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
+use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::{Dialect as _, DuckDb};
 use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
-const GROUP_ROWS: u64 = 122_880;
+pub(super) const GROUP_ROWS: u64 = 122_880;
 const MOST_SPLITS: u64 = 10_000;
 /// Rows by which the width of a row is judged.
 const SAMPLE_ROWS: usize = 2000;
@@ -161,19 +161,11 @@ impl Source for DuckdbSource {
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
         let lease = self.pool.lease().await?;
         let pool = Arc::clone(&self.pool);
-        let stream = lease
-            .worker()
+        lease
             .stream(move |connection, outlet| {
                 select.pour(connection, cutter, outlet).map_err(|error| pool.place(error))
             })
-            .await?;
-        // The reader goes back when the stream is dropped.
-        Ok(stream
-            .map(move |batch| {
-                let _held = &lease;
-                batch
-            })
-            .boxed())
+            .await
     }
 }
 
@@ -213,7 +205,9 @@ fn ranges(
     let wanted = by_size.min(groups).clamp(1, MOST_SPLITS);
     let borders: Vec<i64> = (1..wanted).map(|place| ((groups * place / wanted) * GROUP_ROWS) as i64).collect();
     notes.push(format!(
-        "{wanted} ranges of {groups} groups of rows: {} rows of about {} bytes, {} bytes a split",
+        "{} of {} of rows: {} rows of about {} bytes, {} bytes a split",
+        counted(wanted as usize, "range"),
+        counted(groups as usize, "group"),
         described.rows.unwrap_or(0),
         described.row_bytes,
         goal.split_bytes

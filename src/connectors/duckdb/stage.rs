@@ -1,12 +1,16 @@
 //! The stage of one commit: a table in the target's own file, filled by many transactions and published by one.
 //!
 //! ```text
-//! prepare   CREATE TABLE etl_stage_TOKEN (columns, __etl_attempt)
+//! prepare   CREATE TABLE etl_stage_TOKEN (columns, __etl_attempt) [· CREATE TABLE etl_stage_TOKEN_rest]
 //! task      BEGIN · rows, each with the id of its attempt · COMMIT
+//! gather    [BEGIN · INSERT INTO the stage SELECT … FROM the rest · COMMIT]
 //! commit    BEGIN · [DELETE rows of attempts that no receipt names] · publish · mark · COMMIT
 //! publish   a new table, all of the stage:  ALTER the stage into what is wanted · RENAME it
 //!           else:  [CREATE] · [DELETE] · INSERT … SELECT, or merge by key · DROP the stage
 //! ```
+//!
+//! A stage that becomes the table has groups of rows that are whole, or nearly so. What is left of each attempt waits in a table
+//! beside until all have ended: between the groups of others it would make DuckDB write these once more.
 //!
 //! What a dead process has staged is there for the next one, which knows the attempts by their receipts.
 
@@ -50,6 +54,8 @@ pub(super) struct Detail {
     pub(super) not_null: Vec<bool>,
     /// What becomes of rows that the table does not take.
     pub(super) refusals: Refusals,
+    /// Bytes that a writer may hold.
+    pub(super) memory_bytes: u64,
 }
 
 impl Detail {
@@ -69,6 +75,12 @@ impl Detail {
         Name { schema: self.schema.clone(), table: format!("{STAGE}{token}") }
     }
 
+    /// Where the last rows of attempts wait beside a stage that becomes the table.
+    pub(super) fn rest(&self, token: &Token) -> Option<Name> {
+        let Name { schema, table } = self.stage(token);
+        self.is_renamed().then(|| Name { schema, table: format!("{table}_rest") })
+    }
+
     /// The columns of the stage in the types of the target.
     pub(super) fn published(&self) -> String {
         let column = |(name, declared): (&String, &String)| {
@@ -81,9 +93,14 @@ impl Detail {
         self.columns.iter().zip(&self.types).map(column).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the stage has the types of the target: then it can become the target.
-    fn waits_as_it_is(&self) -> bool {
-        self.types.iter().all(|declared| staged(declared).is_none())
+    /// Whether the stage becomes the table: it has the types of a table that is made, and loses no row. Rows that attempts without
+    /// a receipt left in it are seen at the commit alone.
+    fn is_renamed(&self) -> bool {
+        // An index that is built then would hold rows that are deleted and that a reader may still see.
+        self.create.is_some()
+            && self.merging.is_none()
+            && self.refusals == Refusals::Fail
+            && self.types.iter().all(|declared| staged(declared).is_none())
     }
 
     /// The statements that bring the rows of `stage`, which is quoted, into a table that is there.
@@ -130,7 +147,9 @@ pub(super) fn prepare(connection: &mut Connection, detail: &Detail, token: &Toke
         let mut columns: Vec<ddl::Column<'_>> =
             columns.map(|(name, native_type)| ddl::Column { name, native_type, not_null: false }).collect();
         columns.push(ddl::Column { name: ATTEMPT, native_type: "VARCHAR", not_null: false });
-        connection.execute(&ddl::create_table(&DuckDb, &stage.quoted(), &columns, &[]))?;
+        for name in std::iter::once(&stage).chain(&detail.rest(token)) {
+            connection.execute(&ddl::create_table(&DuckDb, &name.quoted(), &columns, &[]))?;
+        }
         if new_file {
             connection.execute(&format!("COMMENT ON TABLE {} IS '{NEW_FILE}'", stage.quoted()))?;
         }
@@ -161,6 +180,19 @@ pub(super) fn has_rows(name: &Name) -> Error {
     Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", name.shown())
 }
 
+/// Brings the last rows of attempts into the stage of `token`, once no attempt is under way any more.
+pub(super) fn gather(connection: &mut Connection, detail: &Detail, token: &Token) -> Result<()> {
+    let Some(rest) = detail.rest(token) else { return Ok(()) };
+    connection.transaction(|connection| {
+        if !exists(connection, &rest)? || !is_filled(connection, &rest)? {
+            return Ok(());
+        }
+        let rest = rest.quoted();
+        connection.execute(&format!("INSERT INTO {} SELECT * FROM {rest}", detail.stage(token).quoted()))?;
+        connection.execute(&format!("DELETE FROM {rest}"))
+    })
+}
+
 /// How many rows each attempt has in the stage.
 pub(super) fn counts(connection: &mut Connection, stage: &Name) -> Result<Vec<(String, u64)>> {
     let sql = format!("SELECT {ATTEMPT}, count(*)::VARCHAR FROM {} GROUP BY {ATTEMPT}", stage.quoted());
@@ -184,6 +216,7 @@ pub(super) fn commit(
     (token, receipts): (&Token, &[Receipt]),
 ) -> Result<Option<Merged>> {
     let stage = detail.stage(token);
+    gather(connection, detail, token)?;
     let merged = connection.transaction(|connection| {
         if marker::stands(connection, token)? {
             return Ok(None);
@@ -195,6 +228,7 @@ pub(super) fn commit(
         let whole = keep_only(connection, &stage, detail, receipts)?;
         let published = publish(connection, detail, &stage, whole);
         let merged = published.map_err(|error| error.at("table", detail.name().shown()))?;
+        drop_rest(connection, detail, token)?;
         if let Some(advance) = &detail.advance {
             marker::advance(connection, advance)?;
         }
@@ -208,7 +242,7 @@ pub(super) fn commit(
     Ok(merged)
 }
 
-/// Whether a stage has never lost a row.
+/// Whether the commit takes no row out of the stage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whole {
     Yes,
@@ -232,7 +266,7 @@ fn keep_only(connection: &mut Connection, stage: &Name, detail: &Detail, receipt
         connection.execute(&format!("DELETE FROM {quoted} WHERE NOT ({})", of(receipts)))?;
         return Ok(Whole::No);
     }
-    Ok(if detail.refusals == Refusals::Fail { Whole::Yes } else { Whole::No })
+    Ok(Whole::Yes)
 }
 
 fn publish(connection: &mut Connection, detail: &Detail, stage: &Name, whole: Whole) -> Result<Option<Merged>> {
@@ -241,8 +275,7 @@ fn publish(connection: &mut Connection, detail: &Detail, stage: &Name, whole: Wh
         merging.settle(connection, &quoted)?;
     }
     match &detail.create {
-        // An index that is built now would hold rows that are deleted and that a reader may still see.
-        Some(key) if whole == Whole::Yes && detail.waits_as_it_is() && detail.merging.is_none() => {
+        Some(key) if whole == Whole::Yes && detail.is_renamed() => {
             return rename(connection, detail, key, stage).map(|()| None);
         }
         Some(key) => {
@@ -280,6 +313,11 @@ fn rename(connection: &mut Connection, detail: &Detail, key: &[String], stage: &
     connection.execute(&format!("{alter} RENAME TO {}", DuckDb.identifier(&detail.table)))
 }
 
+fn drop_rest(connection: &mut Connection, detail: &Detail, token: &Token) -> Result<()> {
+    let Some(rest) = detail.rest(token) else { return Ok(()) };
+    connection.execute(&format!("DROP TABLE IF EXISTS {}", rest.quoted()))
+}
+
 /// Drops the stage of `token`. Says whether nothing else is in a file that was made for it.
 pub(super) fn abort(connection: &mut Connection, detail: &Detail, token: &Token) -> Result<bool> {
     let stage = detail.stage(token);
@@ -289,6 +327,7 @@ pub(super) fn abort(connection: &mut Connection, detail: &Detail, token: &Token)
         }
         let comment = connection.texts(&format!("SELECT comment FROM duckdb_tables() WHERE {}", is(&stage)))?;
         connection.execute(&format!("DROP TABLE {}", stage.quoted()))?;
+        drop_rest(connection, detail, token)?;
         Ok(comment.into_iter().flatten().flatten().any(|comment| comment == NEW_FILE))
     })?;
     if !new_file {

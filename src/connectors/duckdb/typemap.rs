@@ -18,19 +18,19 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 
-use crate::schema::{
-    EXTENSION, EXTENSION_JSON, EXTENSION_UUID, is_json, is_uuid, native_of, with_metadata, with_native,
-};
+use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata, with_native};
 use crate::sql::dialect::{Dialect as _, DuckDb};
+
+mod parse;
+mod place;
+
+pub(super) use parse::{name_of, parts};
+pub(super) use place::kind_for;
 
 /// Prefix of native types in field metadata.
 pub(super) const PRODUCT: &str = "duckdb";
 /// Digits of the largest HUGEINT.
 const HUGE_DIGITS: u8 = 39;
-/// Elements of an ARRAY, at most.
-const MOST_ELEMENTS: i32 = 100_000;
-/// What nests deeper is not looked into.
-const MOST_DEPTH: usize = 64;
 
 /// The type of one column or of what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(super) const TYPES: &[&str] = &[
 impl Kind {
     /// The kind of a type in DuckDB's words; none for one that is not read.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        parse(text.trim(), 0)
+        parse::parse(text)
     }
 
     /// The kind of the inner column at `place` of a nested one.
@@ -267,195 +267,6 @@ pub(super) enum Way {
 
 fn fields(members: &[(String, Kind)]) -> Fields {
     members.iter().map(|(name, kind)| Arc::new(kind.field(name, true)) as FieldRef).collect()
-}
-
-fn parse(text: &str, depth: usize) -> Option<Kind> {
-    if depth > MOST_DEPTH {
-        return None;
-    }
-    let inner = |text: &str| parse(text.trim(), depth + 1);
-    if let Some(rest) = text.strip_suffix(']') {
-        let (item, count) = rest.rsplit_once('[')?;
-        let item = Box::new(inner(item)?);
-        return Some(if count.is_empty() { Kind::List(item) } else { Kind::Array(item, count.trim().parse().ok()?) });
-    }
-    let (name, arguments) = match text.split_once('(') {
-        Some((name, rest)) => (name.trim(), Some(parts(rest.strip_suffix(')')?)?)),
-        None => (text, None),
-    };
-    let name = name.to_ascii_uppercase();
-    let members = |parts: &[&str]| {
-        let member = |part: &&str| {
-            let (name, kind) = name_of(part.trim())?;
-            Some((name, inner(kind)?))
-        };
-        parts.iter().map(member).collect::<Option<Vec<_>>>()
-    };
-    match (name.as_str(), arguments.as_deref()) {
-        ("DECIMAL" | "NUMERIC", Some([precision, scale])) => {
-            Some(Kind::Decimal { precision: precision.trim().parse().ok()?, scale: scale.trim().parse().ok()? })
-        }
-        ("ENUM", Some(labels)) => {
-            let label = |text: &&str| Some(text.trim().strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "'"));
-            labels.iter().map(label).collect::<Option<_>>().map(Kind::Enum)
-        }
-        ("STRUCT", Some(parts)) => members(parts).map(Kind::Struct),
-        ("MAP", Some([key, value])) => Some(Kind::Map(Box::new((inner(key)?, inner(value)?)))),
-        (name, None) => plain(name),
-        _ => None,
-    }
-}
-
-fn plain(name: &str) -> Option<Kind> {
-    let integer = |bits, signed| Kind::Integer { bits, signed };
-    Some(match name {
-        "BOOLEAN" => Kind::Boolean,
-        "TINYINT" => integer(8, true),
-        "SMALLINT" => integer(16, true),
-        "INTEGER" => integer(32, true),
-        "BIGINT" => integer(64, true),
-        "UTINYINT" => integer(8, false),
-        "USMALLINT" => integer(16, false),
-        "UINTEGER" => integer(32, false),
-        "UBIGINT" => integer(64, false),
-        "HUGEINT" => Kind::Huge { signed: true },
-        "UHUGEINT" => Kind::Huge { signed: false },
-        "FLOAT" => Kind::Float,
-        "DOUBLE" => Kind::Double,
-        "VARCHAR" => Kind::Text,
-        "JSON" => Kind::Json,
-        "BLOB" => Kind::Blob,
-        "UUID" => Kind::Uuid,
-        "DATE" => Kind::Date,
-        "TIME" => Kind::Time(TimeUnit::Microsecond),
-        "TIME_NS" => Kind::Time(TimeUnit::Nanosecond),
-        "TIMESTAMP_S" => Kind::Timestamp(TimeUnit::Second),
-        "TIMESTAMP_MS" => Kind::Timestamp(TimeUnit::Millisecond),
-        "TIMESTAMP" => Kind::Timestamp(TimeUnit::Microsecond),
-        "TIMESTAMP_NS" => Kind::Timestamp(TimeUnit::Nanosecond),
-        "TIMESTAMP WITH TIME ZONE" => Kind::Instant,
-        "TIME WITH TIME ZONE" => Kind::TimeTz,
-        "INTERVAL" => Kind::Interval,
-        "BIT" => Kind::Bit,
-        // The name before version 1.4.
-        "BIGNUM" | "VARINT" => Kind::Bignum,
-        _ => return None,
-    })
-}
-
-/// Cuts `text` at the commas that stand in no quotes and no parentheses.
-pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
-    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
-    for (at, letter) in text.char_indices() {
-        match (letter, quote) {
-            // A doubled quote ends and begins again.
-            (letter, Some(open)) => quote = (letter != open).then_some(open),
-            ('\'' | '"', None) => quote = Some(letter),
-            ('(' | '[', None) => depth += 1,
-            (')' | ']', None) => depth = depth.checked_sub(1)?,
-            (',', None) if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    (depth == 0 && quote.is_none()).then_some(parts)
-}
-
-/// The name of a member, and its type.
-pub(super) fn name_of(text: &str) -> Option<(String, &str)> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let (name, rest) = text.split_once(' ')?;
-        return Some((name.to_owned(), rest));
-    };
-    let mut from = 0;
-    loop {
-        let end = from + quoted[from..].find('"')?;
-        if quoted[end + 1..].starts_with('"') {
-            from = end + 2;
-        } else {
-            return Some((quoted[..end].replace("\"\"", "\""), &quoted[end + 1..]));
-        }
-    }
-}
-
-/// The kind in which values of any `field` are held; none where there is none.
-pub(super) fn kind_for(field: &Field) -> Option<Kind> {
-    use DataType as T;
-    // What DuckDB itself has read comes back as it was, where it means the same.
-    let own = native_of(field, PRODUCT).and_then(Kind::parse);
-    if let Some(own) = own.filter(|own| own.data_type() == *field.data_type()) {
-        return Some(own);
-    }
-    if is_uuid(field) {
-        return Some(Kind::Uuid);
-    }
-    let integer = |bits, signed| Kind::Integer { bits, signed };
-    Some(match field.data_type() {
-        T::Boolean => Kind::Boolean,
-        T::Int8 => integer(8, true),
-        T::Int16 => integer(16, true),
-        T::Int32 => integer(32, true),
-        T::Int64 => integer(64, true),
-        T::UInt8 => integer(8, false),
-        T::UInt16 => integer(16, false),
-        T::UInt32 => integer(32, false),
-        T::UInt64 => integer(64, false),
-        T::Float16 | T::Float32 => Kind::Float,
-        T::Float64 => Kind::Double,
-        T::Decimal32(precision, scale)
-        | T::Decimal64(precision, scale)
-        | T::Decimal128(precision, scale)
-        | T::Decimal256(precision, scale) => decimal(*precision, *scale),
-        T::Utf8 | T::LargeUtf8 | T::Utf8View if is_json(field) => Kind::Json,
-        T::Null | T::Utf8 | T::LargeUtf8 | T::Utf8View => Kind::Text,
-        T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => Kind::Blob,
-        T::Date32 | T::Date64 => Kind::Date,
-        T::Time64(TimeUnit::Nanosecond) => Kind::Time(TimeUnit::Nanosecond),
-        T::Time32(_) | T::Time64(_) => Kind::Time(TimeUnit::Microsecond),
-        T::Timestamp(unit, None) => Kind::Timestamp(*unit),
-        T::Timestamp(_, Some(_)) => Kind::Instant,
-        T::Interval(_) | T::Duration(_) => Kind::Interval,
-        T::Dictionary(_, values) => kind_for(&Field::new("", (**values).clone(), true))?,
-        T::RunEndEncoded(_, values) => kind_for(values)?,
-        T::List(item) | T::LargeList(item) | T::ListView(item) | T::LargeListView(item) => {
-            Kind::List(Box::new(kind_for(item)?))
-        }
-        T::FixedSizeList(item, count) if (1..=MOST_ELEMENTS).contains(count) => {
-            Kind::Array(Box::new(kind_for(item)?), *count)
-        }
-        T::FixedSizeList(item, _) => Kind::List(Box::new(kind_for(item)?)),
-        T::Struct(members) if !members.is_empty() => Kind::Struct(kinds_for(members.iter())?),
-        T::Struct(_) => return None,
-        T::Map(entries, _) => match entries.data_type() {
-            T::Struct(both) if both.len() == 2 => Kind::Map(Box::new((kind_for(&both[0])?, kind_for(&both[1])?))),
-            _ => return None,
-        },
-        T::Union(..) => return None,
-    })
-}
-
-fn kinds_for<'a>(members: impl Iterator<Item = &'a FieldRef>) -> Option<Vec<(String, Kind)>> {
-    let mut known: Vec<(String, Kind)> = Vec::new();
-    for member in members {
-        let name = member.name();
-        if name.is_empty() || known.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            return None;
-        }
-        known.push((name.clone(), kind_for(member)?));
-    }
-    Some(known)
-}
-
-/// A decimal that DuckDB has, with a negative scale written out; more digits than it has are text.
-fn decimal(precision: u8, scale: i8) -> Kind {
-    let (precision, scale) = match u8::try_from(scale) {
-        Ok(places) => (precision.max(places), scale),
-        Err(_) => (precision.saturating_add(scale.unsigned_abs()), 0),
-    };
-    if precision <= 38 { Kind::Decimal { precision, scale } } else { Kind::Text }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
@@ -153,6 +153,7 @@ impl Sink for DuckdbSink {
             if !stage::exists(connection, &stage)? {
                 return Ok(Progress::Kept(Vec::new()));
             }
+            stage::gather(connection, &detail, &token)?;
             let counts = stage::counts(connection, &stage)?;
             let held = |receipt: &Receipt| {
                 let found = counts.iter().find(|(attempt, _)| *attempt == receipt.attempt);
@@ -178,8 +179,8 @@ impl Sink for DuckdbSink {
         Some(proof::WAY.to_owned())
     }
 
-    fn proofs(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(batch)
+    fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
+        Ok(Prover::new(proof::proofs))
     }
 
     async fn sift(
@@ -208,7 +209,12 @@ impl Sink for DuckdbSink {
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
         let commit = move |connection: &mut Connection| {
-            connection.with_all_threads(|connection| stage::commit(connection, &detail, (&of, &receipts)))
+            connection.with_all_threads(|connection| {
+                let merged = stage::commit(connection, &detail, (&of, &receipts))?;
+                // Now by all processors; when it closes, by one. It is left to that where somebody else is at work.
+                let _ = connection.execute("CHECKPOINT");
+                Ok(merged)
+            })
         };
         let merged = self.connected("duckdb-commit", commit).await?;
         self.stages.all().insert(token.clone(), Committed { marked: true, merged });

@@ -81,7 +81,12 @@ impl Forms {
             lacks.map(|field| field.name().clone()).collect()
         };
         let (new, old) = (lacking(incoming, existing), lacking(existing, incoming));
-        if self.policy == SchemaPolicy::Ignore || (new.is_empty() && old.is_empty()) {
+        let agree = match self.policy {
+            SchemaPolicy::Strict => new.is_empty() && old.is_empty(),
+            SchemaPolicy::Partial => new.is_empty(),
+            SchemaPolicy::Ignore => true,
+        };
+        if agree {
             return Ok(());
         }
         let mut differences = Vec::new();

@@ -11,11 +11,14 @@ use serde_json::Value as Json;
 
 use crate::connector::{OptionDoc, option};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
-use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, value, workbook};
+use crate::formats::loose::{Loose, LooseOptions};
+use crate::formats::value::{self, Pattern};
+use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, workbook};
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -26,20 +29,30 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "compression",
         "string",
         "by extension; zstd in Parquet, deflate in Avro",
-        "The compression of a file that is written: around a text file, within the others.",
+        "The compression of a file that is written: around a text file, within the others. A text file that is read must have it.",
     )
-    .within("text: none, gz, zstd; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
-    option("level", "integer", "6 for gz, 3 for deflate, 1 for zstd", "The effort of the compression.")
-        .within("0 to 9 for gz and deflate, 1 to 22 for zstd"),
+    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
+    option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
+        .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
+    option("encoding", "string", "utf-8", "The encoding of a text file.")
+        .within("utf-8, utf-16, gbk, gb18030, big5, shift_jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
+    option("dateFormat", "string", "as PostgreSQL prints them", "The form of dates and times in a text file.")
+        .within("Java's letters, as yyyy-MM-dd HH:mm:ss, or strftime's, as %d.%m.%Y"),
     option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
+    option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
+    option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
     option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
     option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
     option("range", "string", "all", "The cells of a sheet that are read.").within("such as A1:F200 or A:F"),
-    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast."),
+    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
+        .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
     option("allStrings", "boolean", "false", "Whether every column of a text file or a sheet is text."),
+    option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
+    option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
+    option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
     option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
     option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
     option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
@@ -55,6 +68,17 @@ pub(super) enum Place {
     Path(String),
 }
 
+/// Which files of a folder are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted<'a> {
+    /// Those of a known format, or of this one.
+    Known(Option<Format>),
+    /// Those whose names begin so, with `__` behind it.
+    Prefixed(&'a str),
+    /// All, also those in folders within.
+    All,
+}
+
 /// The options of one endpoint.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
@@ -65,16 +89,18 @@ pub(super) struct Config {
     csv: CsvOptions,
     /// The delimiter that was named; else it is that of the format.
     delimiter: Option<u8>,
-    /// An option that only formats with delimiters have, where one was given.
-    delimited: Option<&'static str>,
+    given: Given,
     sheet: Option<String>,
     area: workbook::Area,
-    /// An option that only workbooks have, where one was given.
-    of_sheets: Option<&'static str>,
-    /// An option that only formats with delimiters and workbooks have, where one was given.
-    of_rows: Option<&'static str>,
     /// The text that means NULL, where one was named.
     null: Option<String>,
+    /// The encoding of text.
+    pub(super) charset: Charset,
+    loose: Option<LooseOptions>,
+    /// What is read besides.
+    pub(super) paths: Vec<String>,
+    /// What the part files of a folder are told by.
+    pub(super) prefix: Option<String>,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }
@@ -89,13 +115,21 @@ struct Raw {
     header: Option<bool>,
     delimiter: Option<String>,
     quote: Option<String>,
+    comment: Option<String>,
+    trim: Option<bool>,
     null: Option<String>,
     sheet: Option<SheetName>,
     range: Option<String>,
+    encoding: Option<String>,
+    date_format: Option<String>,
     #[serde(default)]
     casts: BTreeMap<String, String>,
     #[serde(default)]
     all_strings: bool,
+    loose: Option<LooseOptions>,
+    #[serde(default)]
+    paths: Vec<String>,
+    prefix: Option<String>,
     file_bytes: Option<Bytes>,
     row_group_rows: Option<usize>,
     row_group_bytes: Option<Bytes>,
@@ -117,26 +151,84 @@ enum SheetName {
     Name(String),
 }
 
+impl SheetName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Name(name) => name,
+        }
+    }
+}
+
+/// Options that were given and that not all formats have: the first of each kind.
+#[derive(Clone, Debug)]
+struct Given {
+    /// Only formats with delimiters have it.
+    delimited: Option<&'static str>,
+    /// Only formats with delimiters and workbooks have it.
+    of_rows: Option<&'static str>,
+    /// Only workbooks have it.
+    of_sheets: Option<&'static str>,
+    /// Only text formats have it.
+    textual: Option<&'static str>,
+}
+
+impl Given {
+    fn of(raw: &Raw) -> Self {
+        let delimited = [
+            ("delimiter", raw.delimiter.is_some()),
+            ("quote", raw.quote.is_some()),
+            ("comment", raw.comment.is_some()),
+            ("trim", raw.trim.is_some()),
+            ("loose", raw.loose.is_some()),
+        ];
+        Self {
+            delimited: first_given(delimited),
+            of_rows: first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]),
+            of_sheets: first_given([("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())]),
+            textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
+        }
+    }
+
+    /// An option that files of `format` do not have, and what files it is for.
+    fn unfit(&self, format: Format) -> Option<(&'static str, &'static str)> {
+        let kinds = [
+            (self.of_sheets, format.is_workbook(), "workbooks"),
+            (self.of_rows, format.may_have_header(), "CSV, TSV and workbooks"),
+            (self.delimited, format.is_delimited(), "CSV and TSV"),
+            (self.textual, format.is_records(), "text files"),
+        ];
+        kinds.into_iter().find_map(|(option, fits, of)| Some((option.filter(|_| !fits)?, of)))
+    }
+}
+
 impl Config {
     /// Parses the options of a locator.
     pub(super) fn parse(options: &Json) -> Result<Self> {
         let raw: Raw = Raw::deserialize(options)
             .map_err(|source| usage("an option of this file is not understood").with_source(source))?;
         let format = raw.format.as_deref().map(parse_format).transpose()?;
-        let casts = raw
-            .casts
-            .iter()
-            .map(|(column, text)| Ok(Arc::new(value::parse_type(text).at("column", || column)?.with_name(column))));
-        let typing = Typing { all_strings: raw.all_strings, casts: casts.collect::<Result<_>>()? };
+        let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
+        let mut typing = Typing { all_strings: raw.all_strings, pattern, ..Typing::default() };
+        for (column, text) in &raw.casts {
+            let (field, pattern) = value::parse_cast(text).at("column", || column)?;
+            typing.casts.push(Arc::new(field.with_name(column)));
+            typing.patterns.extend(pattern.map(|pattern| (column.clone(), pattern)));
+        }
         let defaults = CsvOptions::default();
         let delimiter = match raw.delimiter.as_deref() {
             Some("\\t" | "tab") => Some(b'\t'),
             given => given.map(|text| single("delimiter", text)).transpose()?,
         };
-        let of_sheets = [("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())];
-        let of_rows = first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]);
+        let given = Given::of(&raw);
+        if let (Some(_), Some(other)) = (&raw.loose, given.delimited.filter(|name| *name != "loose").or(given.of_rows))
+        {
+            return Err(usage(format!("loose text has its own settings, and {other} is none of them")));
+        }
+        if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
+            return Err(usage("a prefix begins the name of a file, and is no path"));
+        }
         let null = raw.null.clone();
-        let given = [("delimiter", raw.delimiter.is_some()), ("quote", raw.quote.is_some())];
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -144,6 +236,8 @@ impl Config {
                 Some("" | "none") => None,
                 Some(text) => Some(single("quote", text)?),
             },
+            comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
+            trim: raw.trim.unwrap_or(defaults.trim),
             null: raw.null.unwrap_or(defaults.null),
             typing,
             ..defaults
@@ -163,15 +257,14 @@ impl Config {
             level: raw.level,
             csv,
             delimiter,
-            delimited: first_given(given),
-            sheet: raw.sheet.map(|sheet| match sheet {
-                SheetName::Number(number) => number.to_string(),
-                SheetName::Name(name) => name,
-            }),
+            given,
+            sheet: raw.sheet.map(SheetName::into_text),
             area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
-            of_sheets: first_given(of_sheets),
-            of_rows,
             null,
+            charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
+            loose: raw.loose,
+            paths: raw.paths,
+            prefix: raw.prefix,
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
@@ -190,34 +283,44 @@ impl Config {
         if format == Format::Jsonl {
             return Ok(Arc::new(JsonLines::new(self.csv.typing.clone())));
         }
+        if let Some(loose) = &self.loose {
+            return Ok(Arc::new(Loose::new(loose)?));
+        }
         let usual = if format == Format::Tsv { b'\t' } else { b',' };
         let options = CsvOptions { delimiter: self.delimiter.unwrap_or(usual), ..self.csv.clone() };
         Ok(Arc::new(Csv::new(options)?))
     }
 
     /// The same for one part in a stage, of which every text of a type is taken for it.
-    pub(super) fn of_part(&self, path: &Path, format: Format) -> Self {
-        let typing = Typing { all_strings: true, casts: Vec::new() };
+    pub(super) fn of_part(&self, path: &Path, format: Format, charset: Charset) -> Self {
+        let typing = Typing { all_strings: true, casts: Vec::new(), ..self.csv.typing.clone() };
         let csv = CsvOptions { typing, ..self.csv.clone() };
-        Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, ..self.clone() }
+        Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, charset, ..self.clone() }
     }
 
     /// The same for one workbook in a stage, whose columns are those that were written.
     pub(super) fn of_sheet_part(&self, path: &Path, format: Format, schema: &Schema) -> Self {
-        let typing = Typing { all_strings: false, casts: schema.fields().iter().map(Arc::clone).collect() };
+        let typing = Typing { casts: schema.fields().iter().map(Arc::clone).collect(), ..Typing::default() };
         let csv = CsvOptions { typing, ..self.csv.clone() };
-        Self { csv, area: workbook::Area::default(), ..self.of_part(path, format) }
+        Self { csv, area: workbook::Area::default(), ..self.of_part(path, format, Charset::default()) }
+    }
+
+    /// An error when a text file is compressed in another way than was said.
+    pub(super) fn check_compression(&self, found: Compression) -> Result<()> {
+        let Some(said) = self.compression.as_deref() else { return Ok(()) };
+        if self.outer_compression(None)? == found {
+            return Ok(());
+        }
+        let message = match found {
+            Compression::None => format!("it is said to be compressed with {said}, and is not"),
+            found => format!("it is said to be compressed with {said}, but it is with {}", found.title()),
+        };
+        Err(usage(message).with_hint("leave the option compression out: what a file holds is seen by its first bytes"))
     }
 
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
-        let (wrong, of) = match format {
-            format if format.is_delimited() => (self.of_sheets, "workbooks"),
-            format if format.is_workbook() => (self.delimited, "CSV and TSV"),
-            _ if self.of_sheets.is_some() => (self.of_sheets, "workbooks"),
-            _ => (self.of_rows.or(self.delimited), "CSV and TSV"),
-        };
-        let Some(option) = wrong else { return Ok(()) };
+        let Some((option, of)) = self.given.unfit(format) else { return Ok(()) };
         let message = format!("the option {option} is for {of}, and this is {}", format.title());
         Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
     }
@@ -248,7 +351,16 @@ impl Config {
 
     /// Whether CSV files and sheets have a header.
     pub(super) fn has_header(&self) -> bool {
-        self.csv.header
+        self.csv.header && self.loose.is_none()
+    }
+
+    /// Which files of a folder are meant.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        match (&self.prefix, &self.loose) {
+            (Some(prefix), _) => Wanted::Prefixed(prefix),
+            (None, Some(_)) => Wanted::All,
+            (None, None) => Wanted::Known(self.format),
+        }
     }
 
     /// How whole files are compressed when written: the option, else the extension.
@@ -300,7 +412,7 @@ impl Config {
     }
 }
 
-const USE_CODEC: &str = "use none, gz or zstd";
+const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy or zip";
 
 impl Bytes {
     fn parse(self) -> Result<u64> {
@@ -339,7 +451,8 @@ fn parse_format(word: &str) -> Result<Format> {
 
 fn parse_compression(word: &str) -> Result<()> {
     match word {
-        "none" | "gz" | "gzip" | "zst" | "zstd" | "snappy" | "lz4" | "deflate" => Ok(()),
+        "none" | "deflate" => Ok(()),
+        word if Compression::of_extension(word).is_some() => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
 }
@@ -398,6 +511,9 @@ mod tests {
             "the option sheet is for workbooks, and this is CSV"
         );
         assert_eq!(sheet.workbook(Format::Ods).unwrap_err().kind(), ErrorKind::Unsupported);
+        let encoded = Config::parse(&json!({"url": "t", "encoding": "gbk"})).unwrap();
+        assert!(encoded.check(Format::Jsonl).is_ok() && encoded.check(Format::Parquet).is_err());
+        assert!(encoded.check(Format::Xlsx).is_err());
     }
 
     #[test]
@@ -412,6 +528,10 @@ mod tests {
             json!({"url": "a", "compression": "rar"}),
             json!({"url": "a", "delimiter": "ab"}),
             json!({"url": "a", "fileBytes": "many"}),
+            json!({"url": "a", "encoding": "klingon"}),
+            json!({"url": "a", "dateFormat": "yyyy-QQ"}),
+            json!({"url": "a", "casts": {"d": "int('yyyy-MM-dd')"}}),
+            json!({"url": "a", "comment": "//"}),
         ] {
             assert_eq!(parse(wrong.clone()).unwrap_err(), ErrorKind::Usage, "{wrong}");
         }

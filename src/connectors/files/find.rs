@@ -3,40 +3,54 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::config::{Place, literal_path};
+use super::config::{Place, Wanted, literal_path};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::{self, Format};
+use crate::shape::counted;
 
-/// The files that `path` names: itself, those of a folder, or those of a glob; sorted. Of a folder with files of
-/// several formats those of `format` are meant.
-pub(super) fn find(path: &str, format: Option<Format>) -> Result<Vec<PathBuf>> {
+/// The files that `path` names: itself, those of a folder that are `wanted`, or those of a glob; sorted.
+pub(super) fn find(path: &str, wanted: Wanted<'_>) -> Result<Vec<PathBuf>> {
     let Some(literal) = literal_path(path) else { return find_glob(path) };
     let metadata = fs::metadata(&literal).at("file", || path)?;
     if !metadata.is_dir() {
         return Ok(vec![literal]);
     }
-    let mut files = data_files(&literal)?;
-    files.retain(|file| format.is_none() || format_of(file) == format);
+    let mut files = files_of(&literal, wanted)?;
     files.sort();
     if files.is_empty() {
-        let message = match format {
-            Some(format) => format!("the folder holds no file of {}", format.title()),
-            None => "the folder holds no file of a known format".to_owned(),
+        let message = match wanted {
+            Wanted::Known(Some(format)) => format!("the folder holds no file of {}", format.title()),
+            Wanted::Known(None) => "the folder holds no file of a known format".to_owned(),
+            Wanted::Prefixed(prefix) => format!("the folder holds no file {prefix}__…"),
+            Wanted::All => "the folder holds no file".to_owned(),
         };
         return Err(Error::new(ErrorKind::NotFound, message).at("folder", path).with_hint(
-            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows .xlsx .xls .ods, also with .gz or .zst; or name a glob",
+            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows .xlsx .xls .ods, also with .gz or another compression; or name a glob",
         ));
     }
     Ok(files)
 }
 
-/// The visible files of a known format in a folder, in no order.
-pub(super) fn data_files(folder: &Path) -> Result<Vec<PathBuf>> {
+/// The visible files of a folder that are `wanted`, in no order.
+pub(super) fn files_of(folder: &Path, wanted: Wanted<'_>) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).at("folder", || folder.display())? {
         let path = entry.at("folder", || folder.display())?.path();
-        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && format_of(&path).is_some() && path.is_file() {
+        let Some(name) = path.file_name().map(std::ffi::OsStr::as_encoded_bytes) else { continue };
+        if name.starts_with(b".") {
+            continue;
+        }
+        let is_wanted = match wanted {
+            Wanted::Known(None) => format_of(&path).is_some(),
+            Wanted::Known(format) => format_of(&path) == format,
+            Wanted::Prefixed(prefix) => {
+                name.strip_prefix(prefix.as_bytes()).is_some_and(|rest| rest.starts_with(b"__"))
+            }
+            Wanted::All => true,
+        };
+        if wanted == Wanted::All && path.is_dir() {
+            files.extend(files_of(&path, wanted)?);
+        } else if is_wanted && path.is_file() {
             files.push(path);
         }
     }
@@ -88,15 +102,14 @@ fn find_glob(pattern: &str) -> Result<Vec<PathBuf>> {
 }
 
 /// Lines for a ping.
-pub(super) fn facts(place: &Place, format: Option<Format>) -> Result<Vec<String>> {
+pub(super) fn facts(place: &Place, wanted: Wanted<'_>) -> Result<Vec<String>> {
     let Place::Path(path) = place else { return Ok(vec!["standard input or output".to_owned()]) };
-    let files = find(path, format)?;
+    let files = find(path, wanted)?;
     let mut bytes = 0;
     for file in &files {
         let metadata = fs::metadata(file).at("file", || file.display())?;
         fs::File::open(file).at("file", || file.display())?;
         bytes += metadata.len();
     }
-    let noun = if files.len() == 1 { "file" } else { "files" };
-    Ok(vec![format!("{} {noun}, {bytes} bytes", files.len())])
+    Ok(vec![format!("{}, {bytes} bytes", counted(files.len(), "file"))])
 }

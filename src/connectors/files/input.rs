@@ -13,6 +13,7 @@ use super::chunks::Chunks;
 use super::config::{Config, Place};
 use super::find::find;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::charset::Charset;
 use crate::formats::compress::{self, Compression};
 use crate::formats::extension::{self, Format};
 use crate::formats::{Extent, Start, avro, ipc, parquet, workbook};
@@ -31,6 +32,8 @@ pub(super) struct Input {
     pub(super) name: String,
     pub(super) format: Format,
     pub(super) compression: Compression,
+    /// The encoding of its text; of UTF-16 with the order that it has.
+    pub(super) charset: Charset,
     /// Bytes in the file system; 0 for a pipe.
     pub(super) bytes: u64,
     data: Data,
@@ -100,7 +103,11 @@ pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
     let inputs = match &config.place {
         Place::Standard => vec![open_pipe(config, "standard input", None, Box::new(std::io::stdin()))?],
         Place::Path(path) => {
-            find(path, config.format)?.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?
+            let mut files = Vec::new();
+            for path in std::iter::once(path).chain(&config.paths) {
+                files.extend(find(path, config.wanted())?);
+            }
+            files.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?
         }
     };
     let first = inputs.first().ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no file"))?;
@@ -111,6 +118,9 @@ pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
         return Err(Error::new(ErrorKind::Usage, message).with_hint("choose the files of one format with a glob"));
     }
     config.check(first.format)?;
+    for input in inputs.iter().filter(|input| input.format.is_records()) {
+        config.check_compression(input.compression).at("file", || &input.name)?;
+    }
     Ok(inputs)
 }
 
@@ -138,6 +148,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
             read_head(&mut reader, SNIFF_BYTES).map_err(compress::damage)?
         };
         let format = tell(config.format.or(by_name), &plain, Sniff::Containers)?;
+        let charset = config.charset.of_head(&plain);
         file.seek(SeekFrom::Start(0))?;
         let spooled = is_read_in_any_order(format) && compression != Compression::None;
         let data = if spooled {
@@ -145,7 +156,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         } else {
             Data::Path(path.to_owned(), Stamp::of(&metadata))
         };
-        Ok(Input::new(config, &name, (format, compression), metadata.len(), data))
+        Ok(Input::new(config, &name, (format, compression, charset), metadata.len(), data))
     };
     inner().map_err(|error: Error| error.at("file", &name))
 }
@@ -158,13 +169,15 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
         let mut plain = compress::reader(compression, whole)?;
         let head = read_head(&mut plain, SNIFF_BYTES).map_err(compress::damage)?;
         let format = tell(config.format.or(by_name), &head, Sniff::Text)?;
-        let whole = Box::new(Cursor::new(head).chain(plain));
+        let charset = config.charset.of_head(&head);
+        let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(plain));
         let data = if is_read_in_any_order(format) {
             Data::Spooled(Chunks::of(spool(whole)?)?)
         } else {
-            Data::Pipe(Mutex::new(Some(whole)))
+            let text = if format.is_records() { charset.reader(whole) } else { whole };
+            Data::Pipe(Mutex::new(Some(text)))
         };
-        Ok(Input::new(config, name, (format, compression), 0, data))
+        Ok(Input::new(config, name, (format, compression, charset), 0, data))
     };
     inner().map_err(|error: Error| error.at("file", name))
 }
@@ -176,7 +189,8 @@ fn is_read_in_any_order(format: Format) -> bool {
 
 /// How a file that begins with `head` is compressed as a whole. A workbook is a zip archive itself.
 fn compression_of(said: Option<Format>, head: &[u8]) -> Compression {
-    let is_workbook = said.is_some_and(Format::is_workbook) && workbook::may_be(head);
+    let is_said = said.is_some_and(Format::is_workbook) && workbook::may_be(head);
+    let is_workbook = is_said || workbook::detect(head).is_some();
     if is_workbook { Compression::None } else { Compression::detect(head) }
 }
 
@@ -225,7 +239,8 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
         }
         (None, Some(found)) => Ok(found),
         (None, None) if sniff == Sniff::Text => {
-            let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
+            // In UTF-16 there are zeros and a mark beside it.
+            let first = head.iter().find(|byte| !byte.is_ascii_whitespace() && !matches!(byte, 0 | 0xfe | 0xff));
             Ok(if first == Some(&b'{') { Format::Jsonl } else { Format::Csv })
         }
         (None, None) => Err(Error::new(ErrorKind::Usage, "its name does not say what it holds")
@@ -234,10 +249,10 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
 }
 
 impl Input {
-    fn new(config: &Config, name: &str, (format, compression): (Format, Compression), bytes: u64, data: Data) -> Self {
+    fn new(config: &Config, name: &str, holds: (Format, Compression, Charset), bytes: u64, data: Data) -> Self {
+        let ((format, compression, charset), name, sheets) = (holds, name.to_owned(), config.sheets());
         let (start, footer) = (OnceLock::new(), OnceLock::new());
-        let sheets = config.sheets();
-        Self { name: name.to_owned(), format, compression, bytes, data, sheets, start, footer }
+        Self { name, format, compression, charset, bytes, data, sheets, start, footer }
     }
 
     /// What the file was when it was pinned; none for what is no file.
@@ -256,9 +271,10 @@ impl Input {
         }
     }
 
-    /// Whether it can be read from any place, again and again.
+    /// Whether it can be read from any place, again and again, as it stands.
     pub(super) fn is_plain(&self) -> bool {
-        matches!(self.data, Data::Path(..)) && self.compression == Compression::None
+        let decoded = self.compression == Compression::None && self.charset == Charset::Utf8;
+        matches!(self.data, Data::Path(..)) && decoded
     }
 
     /// The file itself, for reading in any order.
@@ -270,10 +286,13 @@ impl Input {
         }
     }
 
-    /// The plain bytes from the start on. A pipe gives them once.
+    /// The plain bytes from the start on, of text as UTF-8. A pipe gives them once.
     pub(super) fn open_stream(&self) -> Result<Box<dyn Read + Send>> {
         match &self.data {
-            Data::Path(path, stamp) => compress::reader(self.compression, open_pinned(path, *stamp)?),
+            Data::Path(path, stamp) => {
+                let plain = compress::reader(self.compression, open_pinned(path, *stamp)?)?;
+                Ok(if self.format.is_records() { self.charset.reader(plain) } else { plain })
+            }
             Data::Spooled(_) => Ok(Box::new(self.open_file()?.get_read(0).map_err(std::io::Error::other)?)),
             Data::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "a pipe can be read only once")

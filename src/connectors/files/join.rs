@@ -1,6 +1,6 @@
 //! Making what is published out of the parts: one file joined in the order of the source, or the files of a folder.
 //!
-//! Text, gzip members, zstd frames and blocks of Avro are joined byte by byte, Parquet by its column chunks, Arrow by its
+//! Text, compressed or not, and blocks of Avro are joined byte by byte, Parquet by its column chunks, Arrow by its
 //! messages. A single part is renamed; a workbook is one. All of it blocks, and may be done again after it was interrupted.
 
 use std::fs;
@@ -13,7 +13,8 @@ use super::stage::{Part, Stage};
 use super::write::{self, Output};
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::compress::{self, Compression};
+use crate::formats::charset::Charset;
+use crate::formats::compress::{self, Compression, Packer};
 use crate::formats::extension::Format;
 use crate::formats::{ipc, parquet, plain};
 
@@ -27,7 +28,7 @@ pub(super) fn single(stage: &Stage, landing: &Landing, parts: &[Part], target: &
     match (old, parts) {
         (None, []) => empty(stage, landing, &ready),
         (None, [part]) => rename(&stage.part(&part.name), &ready),
-        (None, [first, rest @ ..]) if landing.format.is_records() || landing.format == Format::Avro => {
+        (None, [first, rest @ ..]) if is_joined_by_bytes(landing) || landing.format == Format::Avro => {
             if !ready.exists() {
                 lengthen(stage, first, rest).at("file", || target.display())?;
             }
@@ -39,6 +40,10 @@ pub(super) fn single(stage: &Stage, landing: &Landing, parts: &[Part], target: &
             rename(&draft, &ready)
         }
     }
+}
+
+fn is_joined_by_bytes(landing: &Landing) -> bool {
+    matches!(&landing.encoding, Encoding::Records { compression, .. } if compression.is_joinable())
 }
 
 /// Adds `rest` to the file of `first`, and removes each part once its bytes are durable there: the data are on the disk
@@ -82,7 +87,10 @@ pub(super) fn folder(stage: &Stage, landing: &Landing, parts: &[Part], token: &T
     // The end of a time-ordered id is its random part.
     let run = &run[run.len().saturating_sub(12)..];
     let extension = write::extension(landing);
-    let name = |index: usize| format!("part-{run}-{}{}-{index:05}.{extension}", token.transfer, token.epoch);
+    let name = |index: usize| match &landing.prefix {
+        Some(prefix) => format!("{prefix}__{run}_{}{}_{index:05}", token.transfer, token.epoch),
+        None => format!("part-{run}-{}{}-{index:05}.{extension}", token.transfer, token.epoch),
+    };
     for (index, part) in parts.iter().enumerate() {
         rename(&stage.part(&part.name), &stage.ready(name(index).as_ref()))?;
     }
@@ -113,9 +121,17 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
     let paths: Vec<(PathBuf, u64)> = parts.iter().map(|part| (stage.part(&part.name), part.header)).collect();
     let out = BufWriter::with_capacity(BUFFER_BYTES, fs::File::create(draft)?);
     match &landing.encoding {
-        Encoding::Records { compression, level } => {
-            let line_end = compress::frame(*compression, *level, b"\n".to_vec())?;
-            let open = |old: &Path| if ends_with_line_end(old)? { Ok(Vec::new()) } else { Ok(line_end.clone()) };
+        Encoding::Records { compression, .. } if !compression.is_joinable() => {
+            return Err(Error::new(ErrorKind::Internal, "parts of this compression cannot be joined"));
+        }
+        Encoding::Records { compression, level, charset } => {
+            let mut packer = Packer::new(*compression, *level, "");
+            let line_end = charset.encode(b"\n".to_vec()).unwrap_or_default();
+            let line_end = packer.pack(line_end).map(|piece| packer.add(piece))?;
+            let open = |old: &Path| {
+                let ended = ends_with_line_end(old, *charset)?;
+                Ok(if ended { Vec::new() } else { line_end.clone() })
+            };
             join_bytes((old, &paths), open, out)?;
         }
         // The header and the marker of the parts are those of the old file.
@@ -151,18 +167,18 @@ fn join_bytes(
 }
 
 /// Whether the last record of a file is ended, or there is none.
-fn ends_with_line_end(path: &Path) -> Result<bool> {
+fn ends_with_line_end(path: &Path, charset: Charset) -> Result<bool> {
     let mut file = fs::File::open(path)?;
     let mut head = Vec::new();
     Read::by_ref(&mut file).take(compress::MAGIC_BYTES as u64).read_to_end(&mut head)?;
     let compression = Compression::detect(&head);
-    if compression == Compression::None {
+    if compression == Compression::None && charset == Charset::Utf8 {
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(1)))?;
     } else {
         file.seek(SeekFrom::Start(0))?;
     }
-    let mut reader = compress::reader(compression, file)?;
+    let mut reader = charset.reader(compress::reader(compression, file)?);
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut last = b'\n';
     loop {

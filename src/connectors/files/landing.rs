@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::chunks::Chunks;
 use super::input::Stamp;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
 use crate::formats::extension::Format;
 use crate::formats::{avro, ipc, parquet, workbook};
@@ -24,6 +25,9 @@ pub(super) struct Landing {
     pub(super) mode: Mode,
     pub(super) format: Format,
     pub(super) encoding: Encoding,
+    /// What the names of part files begin with.
+    #[serde(default)]
+    pub(super) prefix: Option<String>,
     /// Bytes of a part file in a folder.
     pub(super) file_bytes: u64,
     /// Arrow bytes that are gathered before they are encoded together.
@@ -70,6 +74,7 @@ pub(super) enum Encoding {
     Records {
         compression: Compression,
         level: Option<i32>,
+        charset: Charset,
     },
     Parquet(parquet::Settings),
     Avro(avro::Settings),
@@ -77,7 +82,26 @@ pub(super) enum Encoding {
     Workbook(workbook::Settings),
 }
 
+impl Encoding {
+    /// Whether parts of it can be joined into one file.
+    pub(super) fn is_joinable(&self) -> bool {
+        match self {
+            Self::Records { compression, .. } => compression.is_joinable(),
+            Self::Parquet(_) | Self::Avro(_) | Self::Arrow(_) => true,
+            Self::Workbook(_) => false,
+        }
+    }
+}
+
 impl Landing {
+    /// The encoding of its text.
+    pub(super) fn charset(&self) -> Charset {
+        match &self.encoding {
+            Encoding::Records { charset, .. } => *charset,
+            _ => Charset::Utf8,
+        }
+    }
+
     /// That of an agreement.
     pub(super) fn of(agreement: &Agreement) -> Result<Self> {
         Self::deserialize(&agreement.detail)

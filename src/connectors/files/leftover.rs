@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::config::Wanted;
 use super::find;
 use super::landing::{Shape, parent_of};
 use super::stage::{self, Marker, Stage};
@@ -40,8 +41,8 @@ pub(super) struct Settled {
 }
 
 /// The data files of a folder as they are once what dead runs left is settled, sorted. Changes nothing.
-pub(super) fn settled_files(folder: &Path) -> Result<Vec<Settled>> {
-    let there = find::data_files(folder)?.into_iter();
+pub(super) fn settled_files(folder: &Path, wanted: Wanted<'_>) -> Result<Vec<Settled>> {
+    let there = find::files_of(folder, wanted)?.into_iter();
     let mut files: Vec<Settled> = there.map(|path| Settled { now: path.clone(), path }).collect();
     for left in leftovers(&Shape::Folder(folder.to_owned()))? {
         let Some(marker) = &left.marker else { continue };

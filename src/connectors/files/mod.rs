@@ -2,8 +2,8 @@
 //! and pipes.
 //!
 //! `config` is what the user says, `find` and `input` find files and pin them, `session` and `read` make splits and
-//! batches of them, `sink`, `write` and `stage` write parts into a hidden folder and publish them at commit, `leftover`
-//! settles what dead runs left. The bytes themselves are the business of `formats`. `ARCHITECTURE.md` here tells the
+//! batches of them, `sink`, `write`, `records` and `stage` write parts into a hidden folder and publish them at commit,
+//! `leftover` settles what dead runs left. The bytes themselves are the business of `formats`. `ARCHITECTURE.md` here tells the
 //! ways of a file to those who change it.
 #![doc = ""]
 #![doc = include_str!("README.md")]
@@ -34,6 +34,7 @@ mod leftover;
 mod proof;
 mod prune;
 mod read;
+mod records;
 mod session;
 mod sink;
 mod stage;
@@ -56,7 +57,7 @@ impl Connector for Files {
     }
 
     fn summary(&self) -> &'static str {
-        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC, Excel; plain, gz or zstd"
+        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC, Excel; plain or compressed"
     }
 
     fn page(&self) -> &'static str {
@@ -96,8 +97,8 @@ impl Endpoint for FileEndpoint {
         let Place::Path(path) = self.config.place.clone() else { return Ok(vec![ObjectRef::Whole]) };
         let pattern = glob::Pattern::new(if pattern.is_empty() { "*" } else { pattern })
             .map_err(|source| Error::new(ErrorKind::Usage, "the pattern of file names is wrong").with_source(source))?;
-        let format = self.config.format;
-        let found = blocking::run("files-list", move || find::find(&path, format)).await?;
+        let config = Arc::clone(&self.config);
+        let found = blocking::run("files-list", move || find::find(&path, config.wanted())).await?;
         let matching = found.into_iter().filter_map(|path| {
             let name = path.file_name()?.to_string_lossy();
             pattern.matches(&name).then(|| ObjectRef::Table(path.to_string_lossy().into_owned()))
@@ -106,8 +107,8 @@ impl Endpoint for FileEndpoint {
     }
 
     async fn ping(&self) -> Result<Ping> {
-        let (place, format) = (self.config.place.clone(), self.config.format);
-        let facts = blocking::run("files-ping", move || find::facts(&place, format)).await?;
+        let config = Arc::clone(&self.config);
+        let facts = blocking::run("files-ping", move || find::facts(&config.place, config.wanted())).await?;
         Ok(Ping { server: "local files".to_owned(), facts, missing: Vec::new() })
     }
 

@@ -146,12 +146,12 @@ async fn read_back(
     (part, path): (&Part, std::path::PathBuf),
     agreement: &Agreement,
 ) -> Result<Found> {
-    let schema = read_as(config, landing, agreement);
     let config = if landing.format.is_workbook() {
-        config.of_sheet_part(&path, landing.format, &schema)
+        config.of_sheet_part(&path, landing.format, &read_as(config, landing, agreement))
     } else {
-        config.of_part(&path, landing.format)
+        config.of_part(&path, landing.format, landing.charset())
     };
+    let schema = read_as(&config, landing, agreement);
     let source = blocking::run("files-verify", move || {
         let input = input::open(&config, &path)?;
         FileSource::new(&config, Arc::new(vec![input]))

@@ -19,6 +19,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
 use crate::formats::{HEADER_BYTES, Layout, RecordFormat, SAMPLE_BYTES, ipc};
 use crate::reject::{REJECT, Tray};
+use crate::shape::counted;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// Files of a set whose types are looked at.
@@ -126,7 +127,8 @@ impl FileSource {
                 Some(all) => merge(&all, &found, input.format.is_guessed()).at("file", || &input.name)?,
             });
         }
-        let schema = match (all, self.inputs.first()) {
+        let nameless = || self.records.as_ref().and_then(|records| records.nameless());
+        let schema = match (all.or_else(nameless), self.inputs.first()) {
             (Some(schema), _) => schema,
             // JSON lines name their columns in every record: without one there is none.
             (None, Some(input)) if input.format != Format::Jsonl => {
@@ -163,12 +165,11 @@ impl FileSource {
                 u32::try_from(id).map_err(|_| Error::new(ErrorKind::Unsupported, "there are too many splits"))?;
             split.place = Piece::deserialize(&split.detail).ok().and_then(|piece| piece.place(&self.inputs));
         }
-        let files = self.inputs.len();
         if self.inputs.iter().any(|input| input.format.is_workbook()) {
             plan.notes.push("every sheet is held in memory while the copy goes on".to_owned());
         }
-        plan.notes
-            .insert(0, format!("{files} {}, {} splits", if files == 1 { "file" } else { "files" }, plan.splits.len()));
+        let (files, splits) = (counted(self.inputs.len(), "file"), counted(plan.splits.len(), "split"));
+        plan.notes.insert(0, format!("{files}, {splits}"));
         Ok(plan)
     }
 }

@@ -5,13 +5,12 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::columns::{Existing, Forms};
-use super::config::{Config, Place, literal_path};
+use super::config::{Config, Place, Wanted, literal_path};
 use super::find;
 use super::input::{self, Footer, Input};
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
@@ -24,8 +23,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain, workbook};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::Refusals;
+use crate::shape::counted;
 use crate::sink::{
     Agreement, Guarantee, Kept, Noted, Progress, Publish, Receipt, Sink, WriteMode, WriteRequest, Writer, Writers,
 };
@@ -106,8 +106,9 @@ impl Sink for FileSink {
         proof::way(&Landing::of(agreement).ok()?)
     }
 
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(&Landing::of(agreement)?, batch)
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        let landing = Landing::of(agreement)?;
+        Ok(Prover::new(move |batch| proof::proofs(&landing, batch)))
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -166,7 +167,8 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let replaced = if mode == Mode::Replace { files } else { Vec::new() };
     let notes = notes(format, &shape, &replaced);
     let pipe = matches!(shape, Shape::Pipe(_));
-    let is_whole = format.is_workbook() && !shape.is_folder();
+    // Parts that cannot be joined must be one.
+    let alone = pipe || (!encoding.is_joinable() && !shape.is_folder());
     let landing = Landing {
         id: uuid::Uuid::now_v7().simple().to_string(),
         layout_of: match &shape {
@@ -180,6 +182,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         mode,
         format,
         encoding,
+        prefix: config.prefix.clone(),
         file_bytes: config.file_bytes,
         gather_bytes: memory.clamp(*GATHER_BYTES.start(), *GATHER_BYTES.end()) as usize,
         schema,
@@ -190,7 +193,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         target,
         columns,
         ddl: Vec::new(),
-        writers: if pipe || is_whole { Writers::One } else { Writers::Any },
+        writers: if alone { Writers::One } else { Writers::Any },
         publish: if pipe { Publish::PerTask } else { Publish::AtOnce },
         guarantee: if pipe { Guarantee::AtLeastOnce } else { Guarantee::ExactlyOnce },
         kept: if pipe { Kept::Nothing } else { Kept::Tasks },
@@ -221,8 +224,8 @@ fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
     }
     if !replaced.is_empty() {
         let bytes: u64 = replaced.iter().map(|file| fs::metadata(&file.now).map_or(0, |metadata| metadata.len())).sum();
-        let files = if replaced.len() == 1 { "file" } else { "files" };
-        notes.push(format!("{} {files} of the folder, {bytes} bytes, replaced at commit", replaced.len()));
+        let files = counted(replaced.len(), "file");
+        notes.push(format!("{files} of the folder, {bytes} bytes, replaced at commit"));
     }
     notes
 }
@@ -273,7 +276,11 @@ fn target_of(config: &Config, mode: Mode) -> Result<Target> {
             .with_hint("use --mode append or --mode replace, or name another target"))
     };
     if metadata.is_dir() {
-        let files = leftover::settled_files(&path)?;
+        let wanted = match config.wanted() {
+            Wanted::Prefixed(prefix) => Wanted::Prefixed(prefix),
+            _ => Wanted::Known(None),
+        };
+        let files = leftover::settled_files(&path, wanted)?;
         if mode == Mode::Create && !files.is_empty() {
             return taken("the folder holds data files already", "folder");
         }
@@ -306,6 +313,7 @@ fn format_of(config: &Config, shape: &Shape, files: &[PathBuf]) -> Result<Format
     let by_name = match shape {
         Shape::Single(path) | Shape::Pipe(Some(path)) => extension::of_path(path).0,
         Shape::NewFolder(_) => Some(Format::Parquet),
+        Shape::Folder(_) if config.prefix.is_some() => None,
         Shape::Folder(path) => {
             let there = find::common_format(files).at("folder", || path.display())?;
             if let (Some(there), Some(said)) = (there, config.format.filter(|said| Some(*said) != there)) {
@@ -332,7 +340,8 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
         _ => None,
     };
     if format.is_records() {
-        return Ok(Encoding::Records { compression: config.outer_compression(path)?, level: config.level });
+        let compression = config.outer_compression(path)?;
+        return Ok(Encoding::Records { compression, level: config.level, charset: config.charset });
     }
     if path.is_some_and(|path| extension::of_path(path).1.is_some()) {
         let message = format!("{} is compressed within, not as a whole", format.title());
@@ -363,7 +372,8 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
 fn old_file(config: &Config, shape: &Shape, files: &[Settled]) -> Result<Option<Input>> {
     let path: Option<PathBuf> = match shape {
         Shape::Single(path) if path.exists() => Some(path.clone()),
-        Shape::Folder(_) => files.first().map(|file| file.now.clone()),
+        // Files that are told by their names need not have the same columns.
+        Shape::Folder(_) if config.prefix.is_none() => files.first().map(|file| file.now.clone()),
         _ => None,
     };
     let Some(path) = path else { return Ok(None) };
@@ -387,13 +397,19 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
         }
     }
     match encoding {
-        Encoding::Records { compression, .. } => *compression = old.compression,
         Encoding::Workbook(_) => {
             let message = "rows cannot be appended to a workbook";
             return Err(Error::new(ErrorKind::Unsupported, message)
                 .at("file", &old.name)
                 .with_hint("append to a folder of workbooks, or write the file anew with --mode replace"));
         }
+        Encoding::Records { .. } if !old.compression.is_joinable() => {
+            let message = format!("rows cannot be added to a file of {}", old.compression.title());
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .at("file", &old.name)
+                .with_hint("append to a folder of such files, or write the file anew with --mode replace"));
+        }
+        Encoding::Records { compression, charset, .. } => (*compression, *charset) = (old.compression, old.charset),
         Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
             let message = "rows cannot be appended to a file that is compressed as a whole";
             return Err(Error::new(ErrorKind::Unsupported, message).at("file", &old.name));
@@ -430,7 +446,7 @@ fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing>
         let records = config.records(old.format)?;
         old.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent)).at("file", || &old.name)?.schema
     };
-    if (old.format.is_delimited() || old.format.is_workbook()) && !config.has_header() {
+    if old.format.may_have_header() && !config.has_header() {
         // Without a header the place of a column is its name.
         let (there, come) = (schema.fields().len(), incoming.fields().len());
         if there != come {

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use async_trait::async_trait;
-use rayon::prelude::*;
 use tokio::sync::Semaphore;
 
 use super::landing::{Encoding, Landing, Shape};
+use super::records::RecordOutput;
 use super::stage::{Part, Stage};
 use super::{join, stage};
 use crate::attempt::{Attempt, Token};
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::compress::{self, Compression, FRAME_BYTES};
 use crate::formats::extension::Format;
 use crate::formats::{RecordFormat, avro, ipc, parquet, workbook};
 use crate::schema::batch_bytes;
@@ -34,26 +33,13 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Where encoded bytes go.
 pub(super) type Sink = Box<dyn Write + Send>;
 
-/// One file that is being made. `encode` and `seal` are processor work, `write` and `finish` are I/O.
+/// One file that is being made. `encode` (but for workbooks) and `seal` are processor work, `write` and `finish` are I/O.
 pub(super) enum Output {
     Records(RecordOutput),
     Parquet(Box<parquet::Encoder<Sink>>),
     Avro(AvroOutput),
     Arrow(ArrowOutput),
     Workbook(Box<WorkbookOutput>),
-}
-
-/// Text records, in compressed frames.
-pub(super) struct RecordOutput {
-    records: Arc<dyn RecordFormat>,
-    compression: Compression,
-    level: Option<i32>,
-    /// Raw bytes that are too few for a frame.
-    rest: Vec<u8>,
-    ready: Vec<Vec<u8>>,
-    header: u64,
-    written: u64,
-    out: Sink,
 }
 
 /// Blocks of Avro.
@@ -93,15 +79,9 @@ impl Output {
     /// Starts a file of `landing` in `out`.
     pub(super) fn new(landing: &Landing, records: Option<Arc<dyn RecordFormat>>, out: Sink) -> Result<Self> {
         Ok(match &landing.encoding {
-            Encoding::Records { compression, level } => {
+            Encoding::Records { compression, level, charset } => {
                 let records = records.ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))?;
-                let (compression, level) = (*compression, *level);
-                let header = records.header(&landing.schema)?;
-                // A frame of its own, so that a join can leave it out.
-                let header = if header.is_empty() { header } else { compress::frame(compression, level, header)? };
-                let bytes = header.len() as u64;
-                let (rest, ready) = (Vec::new(), vec![header]);
-                Self::Records(RecordOutput { records, compression, level, rest, ready, header: bytes, written: 0, out })
+                Self::Records(RecordOutput::new(landing, records, (*compression, *level, *charset), out)?)
             }
             Encoding::Parquet(settings) => {
                 let layout = landing.parquet_layout()?;
@@ -133,10 +113,10 @@ impl Output {
         })
     }
 
-    /// Takes rows, in order.
-    fn encode(&mut self, batches: &[RecordBatch]) -> Result<()> {
+    /// Takes rows, in order, `before` of which the task has written.
+    fn encode(&mut self, batches: &[RecordBatch], before: u64) -> Result<()> {
         match self {
-            Self::Records(output) => output.encode(batches),
+            Self::Records(output) => output.encode(batches, before),
             Self::Parquet(encoder) => {
                 if encoder.encode(batches)? {
                     encoder.close_group()?;
@@ -186,10 +166,7 @@ impl Output {
     fn close(mut self) -> Result<(u64, u64)> {
         let bytes = self.write()?;
         match self {
-            Self::Records(mut output) => {
-                output.out.flush()?;
-                Ok((bytes, output.header))
-            }
+            Self::Records(output) => Ok((bytes, output.close()?)),
             Self::Parquet(encoder) => {
                 encoder.finish()?.flush()?;
                 Ok((bytes, 0))
@@ -209,58 +186,6 @@ impl Output {
                 Ok((bytes, 0))
             }
         }
-    }
-}
-
-impl RecordOutput {
-    fn encode(&mut self, batches: &[RecordBatch]) -> Result<()> {
-        let encode = |batch: &RecordBatch| {
-            // With room for delimiters and some quotes, so that long texts are not moved to larger places.
-            let (rows, raw) = (batch.num_rows(), batch_bytes(batch));
-            let mut bytes = Vec::with_capacity(raw + raw / 16 + rows * (2 * batch.num_columns() + 1));
-            self.records.encode(batch, &mut bytes).map(|()| bytes)
-        };
-        let encoded = batches.par_iter().map(encode).collect::<Result<Vec<_>>>()?;
-        if self.compression == Compression::None {
-            self.ready.extend(encoded);
-            return Ok(());
-        }
-        let mut frames = Vec::new();
-        for bytes in encoded {
-            if self.rest.is_empty() {
-                self.rest = bytes;
-            } else {
-                self.rest.extend_from_slice(&bytes);
-            }
-            if self.rest.len() >= FRAME_BYTES {
-                frames.push(std::mem::take(&mut self.rest));
-            }
-        }
-        let (compression, level) = (self.compression, self.level);
-        let compress = |bytes| compress::frame(compression, level, bytes);
-        self.ready.extend(frames.into_par_iter().map(compress).collect::<Result<Vec<_>>>()?);
-        Ok(())
-    }
-
-    fn seal(&mut self) -> Result<()> {
-        let rest = std::mem::take(&mut self.rest);
-        // Without any frame the file would be empty, which is no valid gzip file.
-        if !rest.is_empty() || (self.compression != Compression::None && self.written == 0 && self.is_blank()) {
-            self.ready.push(compress::frame(self.compression, self.level, rest)?);
-        }
-        Ok(())
-    }
-
-    fn is_blank(&self) -> bool {
-        self.ready.iter().all(Vec::is_empty)
-    }
-
-    fn write(&mut self) -> Result<u64> {
-        for bytes in self.ready.drain(..) {
-            self.out.write_all(&bytes)?;
-            self.written += bytes.len() as u64;
-        }
-        Ok(self.written)
     }
 }
 
@@ -340,12 +265,17 @@ impl FileWriter {
         let turn = Arc::clone(&self.turn);
         let _turn = if long { Some(turn.acquire().await) } else { None };
         let mut open = self.take_open().await?;
-        let schema = Arc::clone(&self.landing.schema);
-        open = cpu::run(move || {
+        let (schema, before) = (Arc::clone(&self.landing.schema), self.rows);
+        let encode = move || {
             let batches = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>>>()?;
-            open.output.encode(&batches).map(|()| open)
-        })
-        .await??;
+            open.output.encode(&batches, before).map(|()| open)
+        };
+        let mut open = if self.landing.format.is_workbook() {
+            // Its rows go to the disk as they come.
+            blocking::run("files-write", encode).await?
+        } else {
+            cpu::run(encode).await??
+        };
         open.rows += rows;
         self.rows += rows;
         let place = self.place(&open.name);

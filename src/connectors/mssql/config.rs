@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use crate::bridge::login::uri::Host;
 use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
+use crate::bridge::tls::Check;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -70,17 +71,10 @@ pub(super) enum Encrypt {
 /// What the server has to prove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tls {
-    pub(super) check: TlsCheck,
+    /// How much of its certificate is checked; none means nothing.
+    pub(super) check: Option<Check>,
     /// Trusted roots; none means the system's.
     pub(super) ca: Option<PathBuf>,
-}
-
-/// How much of a certificate is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TlsCheck {
-    Identity,
-    Chain,
-    None,
 }
 
 impl Config {
@@ -122,7 +116,7 @@ fn of_url(text: &str, settings: &Settings) -> Result<Layer> {
 fn build(layers: &Layers) -> Result<Config> {
     let text = |name: &str, default: &str| layers.get(name).unwrap_or(default).to_owned();
     let encrypts = [("required", Encrypt::Required), ("strict", Encrypt::Strict), ("none", Encrypt::None)];
-    let checks = [("identity", TlsCheck::Identity), ("chain", TlsCheck::Chain), ("none", TlsCheck::None)];
+    let checks = [("identity", Some(Check::Identity)), ("chain", Some(Check::Chain)), ("none", None)];
     let packet_bytes = layers.whole("packetBytes", 16_384)?;
     if !(512..=32_767).contains(&packet_bytes) {
         return Err(Error::new(ErrorKind::Usage, "packetBytes is not between 512 and 32767"));
@@ -158,7 +152,10 @@ mod tests {
     fn urls_say_where_and_how() {
         let config = of("mssql://ada@db:1444/shop?encrypt=strict&tls-check=chain&packetBytes=4096").unwrap();
         assert_eq!(config.label(), "mssql://ada@db:1444/shop");
-        assert_eq!((config.encrypt, config.tls.check, config.packet_bytes), (Encrypt::Strict, TlsCheck::Chain, 4096));
+        assert_eq!(
+            (config.encrypt, config.tls.check, config.packet_bytes),
+            (Encrypt::Strict, Some(Check::Chain), 4096)
+        );
         let config = of("sqlserver://db").unwrap();
         assert_eq!(config.label(), "mssql://sa@db:1433/");
         assert_eq!((config.encrypt, config.database.as_deref()), (Encrypt::Required, None));

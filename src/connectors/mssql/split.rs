@@ -7,6 +7,7 @@ use super::connect::{Connection, number};
 use super::name::identifier;
 use super::typemap::Kind;
 use crate::error::Result;
+use crate::shape::counted;
 use crate::source::{Cut, ReadPlan, Scan, Split, SplitGoal};
 use crate::sql::keyset::{self, KeyRange, Spread};
 
@@ -68,7 +69,7 @@ pub(super) async fn plan(
     let end = |index: usize| ends.first().and_then(|row| number(row, index));
     let (Some(min), Some(max)) = (end(0), end(1)) else { return Ok(whole(Some(table), "the table is empty")) };
     let ranges = keyset::cut(&Spread { min, max, sample: Vec::new() }, wanted as usize);
-    let notes = vec![format!("{} even ranges of {name}", ranges.len())];
+    let notes = vec![format!("{} of {name}", counted(ranges.len(), "even range"))];
     let parts = ranges.into_iter().map(|range| Part { keys: Some((column.to_owned(), range)) }).collect();
     Ok(splits(parts, (table.rows, table.bytes), notes))
 }

@@ -31,7 +31,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "host",
         "string",
         "MYSQL_HOST, else the local server",
-        "The server's name or address. localhost means TCP, unless a socket is given.",
+        "The server's name or address, or several with commas, of which the first that answers is taken. localhost means TCP, \
+         unless a socket is given.",
     ),
     option("port", "integer", "MYSQL_TCP_PORT, 3306", "The port; given without a host it means TCP to 127.0.0.1.")
         .within("1 to 65535"),
@@ -62,6 +63,12 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         .within("time, duration"),
     option("lockAll", "boolean", "false", "Whether reading may lock all tables of the server for one point in time."),
     option(
+        "session",
+        "string",
+        "",
+        "SQL that each connection runs first, parted by semicolons; what a copy needs is set after it.",
+    ),
+    option(
         "defaultsFile",
         "string",
         "/etc/my.cnf, /etc/mysql/my.cnf, ~/.my.cnf",
@@ -78,7 +85,7 @@ const VARIABLES: [(&str, &str); 4] =
 /// A validated connection setting.
 #[derive(Clone, Debug)]
 pub(super) struct Config {
-    /// One server; none where a socket is given.
+    /// Servers, to be tried in their order; none where a socket is given.
     pub(super) hosts: Vec<Host>,
     pub(super) socket: Option<PathBuf>,
     pub(super) user: String,
@@ -90,6 +97,8 @@ pub(super) struct Config {
     pub(super) zero_dates: ZeroDates,
     pub(super) time: TimeForm,
     pub(super) lock_all: LockAll,
+    /// SQL that each connection runs first.
+    pub(super) session: Option<String>,
 }
 
 /// All about TLS.
@@ -183,7 +192,7 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
     })?;
     let socket = socket(layers, around);
     Ok(Config {
-        hosts: if socket.is_some() { Vec::new() } else { vec![layers.host("127.0.0.1", PORT)?] },
+        hosts: if socket.is_some() { Vec::new() } else { layers.hosts("127.0.0.1", PORT)? },
         socket,
         user,
         password: text("password").map(Secret::new),
@@ -200,6 +209,7 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
             &[("reject", ZeroDates::Reject), ("null", ZeroDates::Null), ("text", ZeroDates::Text)],
         )?,
         time: layers.choose("time", &[("time", TimeForm::Time), ("duration", TimeForm::Duration)])?,
+        session: text("session").filter(|sql| !sql.trim().is_empty()),
         lock_all: if layers.flag("lockAll")? { LockAll::Yes } else { LockAll::No },
     })
 }

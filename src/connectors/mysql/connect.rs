@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use super::config::{Config, TlsMode};
 use super::decode::Frames;
 use super::errors;
-use super::tls::{self, Connector};
+use super::tls;
 use super::wire::{self, Channel, Client, Column, Done, Greeting, Login, Packets, Reply, Row};
+use crate::bridge::tls::Connector;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// What the server shows of us.
@@ -154,6 +155,9 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
     let opening = async {
         let client = reach(config).await?;
         let mut connection = Connection { client, server: Server::default() };
+        if let Some(session) = &config.session {
+            connection.run(session).await.at("option", || "session")?;
+        }
         connection.run(SETTINGS).await?;
         connection.server = facts(&mut connection).await?;
         Ok(connection)

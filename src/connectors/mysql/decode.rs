@@ -19,10 +19,12 @@ use mysql_common::constants::ColumnType;
 
 use super::typemap::{Kind, TimeForm, WITH_SYSTEM, ZeroDates};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::fields::sift::{self, Decoder};
 use crate::formats::fields::{self, Fault, Fields, Indexed, Span, nulls};
 use crate::formats::value::binary::uuid;
 use crate::formats::value::number::{decimal, decimal256};
 use crate::formats::value::time::{days_from_civil, month_days};
+use crate::reject::Rejects;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -94,21 +96,61 @@ pub(super) fn decode(layout: &Layout, frames: &Frames, first_row: u64) -> Result
     if layout.columns.is_empty() {
         return Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), Vec::new(), &options)?);
     }
-    let widths: Vec<Width> = layout.columns.iter().map(|column| column.width).collect();
-    let shape = (frames.rows.len(), widths.len());
-    let indexed = Indexed::new(&frames.bytes, shape, |spans, stride| fill(frames, &widths, spans, stride));
-    let corrupt = || {
-        let error = Error::new(ErrorKind::Corrupt, "the server sent a row that does not parse");
-        error.at("row", first_row + 1)
-    };
-    let indexed = indexed.ok_or_else(corrupt)?;
-    let mut arrays = Vec::with_capacity(widths.len());
+    let indexed = index(layout, frames, first_row)?;
+    let mut arrays = Vec::with_capacity(layout.columns.len());
     for (position, column) in layout.columns.iter().enumerate() {
         let field = &layout.schema.fields()[position];
         let array = array(*column, field.data_type(), indexed.column(position));
         arrays.push(array.map_err(|fault| error(&fault, field, first_row))?);
     }
     Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), arrays, &options)?)
+}
+
+/// As [`decode`], but rows with values that the Arrow form does not hold come beside the others.
+pub(super) fn sift(layout: &Layout, frames: &Frames, first_row: u64) -> Result<(RecordBatch, Option<Rejects>)> {
+    if layout.columns.is_empty() {
+        return Ok((decode(layout, frames, first_row)?, None));
+    }
+    let indexed = index(layout, frames, first_row)?;
+    sift::sift(&layout.schema, (&indexed, frames.rows.len()), &Rows { layout, first_row })
+}
+
+/// Looks for the fields of rows of at least one column.
+fn index<'a>(layout: &Layout, frames: &'a Frames, first_row: u64) -> Result<Indexed<'a>> {
+    let widths: Vec<Width> = layout.columns.iter().map(|column| column.width).collect();
+    let shape = (frames.rows.len(), widths.len());
+    let indexed = Indexed::new(&frames.bytes, shape, |spans, stride| fill(frames, &widths, spans, stride));
+    indexed.ok_or_else(|| {
+        let error = Error::new(ErrorKind::Corrupt, "the server sent a row that does not parse");
+        error.at("row", first_row + 1)
+    })
+}
+
+/// Rows before which others of the same stream came.
+struct Rows<'a> {
+    layout: &'a Layout,
+    first_row: u64,
+}
+
+impl Decoder for Rows<'_> {
+    fn array(&self, position: usize, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+        array(self.layout.columns[position], self.layout.schema.field(position).data_type(), fields)
+    }
+
+    fn text(&self, position: usize, value: &[u8]) -> Option<String> {
+        match self.layout.columns[position].kind {
+            kind @ (Kind::Date | Kind::DateTime(_) | Kind::Timestamp(_)) => Some(Moment::parse(value).ok()?.text(kind)),
+            Kind::Time(digits) => {
+                let micros = duration(value).ok()?;
+                Some(format!("{}{}", if micros < 0 { "-" } else { "" }, clock(micros.abs(), digits)))
+            }
+            _ => String::from_utf8(value.to_vec()).ok(),
+        }
+    }
+
+    fn error(&self, position: usize, fault: &Fault) -> Error {
+        error(fault, &self.layout.schema.fields()[position], self.first_row)
+    }
 }
 
 fn error(fault: &Fault, field: &FieldRef, first_row: u64) -> Error {
@@ -315,10 +357,31 @@ impl Moment {
         Ok(days_from_civil(year, month, day))
     }
 
+    /// It as the server writes it.
+    fn text(&self, kind: Kind) -> String {
+        let Self { year, month, day, micros } = *self;
+        let date = format!("{year:04}-{month:02}-{day:02}");
+        match kind {
+            Kind::DateTime(digits) | Kind::Timestamp(digits) => format!("{date} {}", clock(micros, digits)),
+            _ => date,
+        }
+    }
+
     /// Microseconds since 1970.
     fn micros(&self) -> Result<i64, &'static str> {
         Ok(self.days()? * DAY_MICROS + self.micros)
     }
+}
+
+/// Microseconds as hours, minutes, seconds and so many digits behind them.
+fn clock(micros: i64, digits: u8) -> String {
+    let (seconds, micros) = (micros / 1_000_000, micros % 1_000_000);
+    let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if digits == 0 {
+        return clock;
+    }
+    let fraction = format!("{micros:06}");
+    format!("{clock}.{}", &fraction[..usize::from(digits.min(6))])
 }
 
 /// Microseconds of a time: a sign, days, hours, minutes, seconds and microseconds in 0, 8 or 12 bytes.

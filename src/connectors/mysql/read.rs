@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::catalog::Table;
 use super::config::ZeroDates;
-use super::decode::{Decoding, Frames, Layout, Width, decode};
+use super::decode::{Decoding, Frames, Layout, Width, decode, sift};
 use super::name::identifier;
 use super::session::{Lease, Pool};
 use super::split::{self, Part};
@@ -21,6 +21,7 @@ use super::wire::Column as Announced;
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::reject::{Tray, set_aside};
 use crate::schema::{self, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
@@ -329,16 +330,40 @@ impl Source for MySource {
     }
 
     async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+        self.batches(scan, split, None).await
+    }
+
+    async fn read_skipping(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: &Arc<Tray>,
+    ) -> Result<BatchStream> {
+        self.batches(scan, split, Some(Arc::clone(tray))).await
+    }
+}
+
+impl MySource {
+    /// The rows of `split`. Those with values that have no place in Arrow are put into `tray`, where there is one.
+    async fn batches(&self, scan: &Scan, split: &Split, tray: Option<Arc<Tray>>) -> Result<BatchStream> {
         let (what, which) = self.label();
         let (lease, layout) = self.start(scan, split).await.at(what, || &which)?;
         let rows = scan.batch_rows.max(1);
         let bytes = scan.batch_bytes.clamp(1, MOST_BATCH_BYTES);
         let place = move |error: Error| error.at(what, &which);
+        let skips = tray.is_some();
         let decoded = move |(frames, first): (Frames, u64)| {
             let layout = layout.clone();
-            async move { cpu::run(move || decode(&layout, &frames, first)).await? }
+            let decoding = move || {
+                if skips { sift(&layout, &frames, first) } else { Ok((decode(&layout, &frames, first)?, None)) }
+            };
+            async move { cpu::run(decoding).await? }
         };
-        Ok(frames(lease, rows, bytes).map_ok(decoded).try_buffered(DECODING).map_err(place).boxed())
+        // In the order of the rows, whichever batch was decoded first.
+        let told = move |sifted| set_aside(tray.as_deref(), sifted);
+        let batches = frames(lease, rows, bytes).map_ok(decoded).try_buffered(DECODING);
+        Ok(batches.map_ok(told).map_err(place).boxed())
     }
 }
 

@@ -11,6 +11,7 @@ use super::connect::Connection;
 use super::name::{identifier, literal};
 use super::typemap::Kind;
 use crate::error::Result;
+use crate::shape::counted;
 use crate::source::{Cut, ReadPlan, Scan, Split, SplitGoal};
 use crate::sql::keyset::KeyRange;
 
@@ -97,7 +98,7 @@ pub(super) async fn plan(
         walked(connection, (table, column), &name, rows.div_ceil(wanted)).await?
     };
     let way = if is_integer { "estimates of the server" } else { "a walk over the index" };
-    let notes = vec![format!("{} ranges of {name}, by {way}", borders.len() + 1)];
+    let notes = vec![format!("{} of {name}, by {way}", counted(borders.len() + 1, "range"))];
     let ranges = KeyRange::between(&borders);
     let part = |(index, range): (usize, KeyRange<String>)| Part {
         keys: Some(Keys { column: name.clone(), range, nulls: nulls && index == 0 }),

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
 use super::agree::{self, Detail, refuse_rows};
@@ -17,7 +16,7 @@ use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
@@ -305,8 +304,9 @@ impl Sink for MySink {
         proof::way(&Detail::of(agreement).ok()?)
     }
 
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(&Detail::of(agreement)?, batch)
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        let detail = Detail::of(agreement)?;
+        Ok(Prover::new(move |batch| proof::proofs(&detail, batch)))
     }
 
     async fn sift(

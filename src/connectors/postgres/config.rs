@@ -157,7 +157,7 @@ impl Config {
         }
         for (name, value) in given.iter().filter(|(name, _)| *name != "url") {
             let text = login::text_of(name, value)?;
-            settings.insert(keyword(&snake(name))?, text);
+            settings.insert(keyword(&libpq_name(name))?, text);
         }
         for (name, value) in &mut settings {
             *value = around.expand(value).at("option", || *name)?;
@@ -196,8 +196,11 @@ impl Config {
     }
 }
 
-/// `connectTimeout` as `connect_timeout`; libpq's own spelling stays as it is.
-fn snake(name: &str) -> String {
+/// `connectTimeout` as `connect_timeout`, and `database`, which all connectors have, as `dbname`; libpq's own spelling stays as it is.
+fn libpq_name(name: &str) -> String {
+    if name == "database" {
+        return "dbname".to_owned();
+    }
     let mut out = String::with_capacity(name.len() + 2);
     for c in name.chars() {
         if c.is_ascii_uppercase() {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::agree::{Detail, Emptying, Path};
 use super::name::{Name, identifier, identifiers, literal};
-use super::typemap;
+use super::typename::type_name;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::TableShape;
 use crate::sql::ddl;
@@ -53,7 +53,7 @@ pub(super) fn check_name(name: &str, what: &'static str) -> Result<()> {
 /// types, whether or not another server has them.
 pub(super) fn of_shape(shape: &TableShape, table: &Name) -> Result<Vec<String>> {
     let fields = shape.schema.fields();
-    let types = fields.iter().map(|field| typemap::type_name(field)).collect::<Result<Vec<_>>>()?;
+    let types = fields.iter().map(|field| type_name(field)).collect::<Result<Vec<_>>>()?;
     let columns: Vec<ddl::Column<'_>> = fields
         .iter()
         .zip(&types)

@@ -46,6 +46,7 @@ mod steps;
 mod target;
 mod tls;
 mod typemap;
+mod typename;
 mod types;
 mod write;
 
@@ -91,12 +92,12 @@ impl Connector for Postgres {
     }
 }
 
-/// The options that matter most; every other keyword of libpq is understood as well.
+/// The options that matter most; every other keyword of libpq is understood as well, `dbname` among them.
 const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "A libpq URL, or postgres: and a keyword string; ${NAME} is an environment variable."),
     option("host", "string", "local socket", "Host names, addresses or socket folders, separated by commas."),
-    option("port", "string", "5432", "The port, or one per host.").within("1 to 65535"),
-    option("dbname", "string", "the user's name", "The database."),
+    option("port", "integer", "5432", "The port; several, one per host, as a string.").within("1 to 65535"),
+    option("database", "string", "the user's name", "The database."),
     option("user", "string", "the system user", "The user to log in as."),
     option("password", "string", "PGPASSWORD, ~/.pgpass", "The password; better a reference such as ${NAME}."),
     option("service", "string", "", "A section of ~/.pg_service.conf that fills what is not given."),

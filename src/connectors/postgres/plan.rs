@@ -9,6 +9,7 @@ use super::read::{Table, TableSource, What};
 use super::split::{self, Part, Piece, SMALL_BYTES, Tid};
 use super::typemap::{Codec, Read};
 use crate::error::Result;
+use crate::shape::counted;
 use crate::source::{self, ReadPlan, Scan, SplitGoal};
 use crate::sql::keyset::{self, KeyRange, Spread};
 
@@ -96,7 +97,7 @@ impl Cut<'_> {
             return Ok(one());
         }
         let ranges = KeyRange::between(&borders);
-        notes.push(format!("{} ranges of key {}: {why}", ranges.len(), key.name));
+        notes.push(format!("{} of key {}: {why}", counted(ranges.len(), "range"), key.name));
         Ok(split::keys(relation, &key.sql, ranges))
     }
 

@@ -6,7 +6,6 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
-use futures::StreamExt as _;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -22,6 +21,7 @@ use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::native_of;
+use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
@@ -120,17 +120,7 @@ impl Source for SqliteSource {
         let select = Select::new(&described, scan, &detail.range, self.pool.is_utf8)?;
         let lease = self.pool.lease().await?;
         let pool = Arc::clone(&self.pool);
-        let stream = lease
-            .worker()
-            .stream(move |connection, outlet| select.pour(connection, outlet).map_err(|error| pool.place(error)))
-            .await?;
-        // The reader goes back when the stream is dropped.
-        Ok(stream
-            .map(move |batch| {
-                let _held = &lease;
-                batch
-            })
-            .boxed())
+        lease.stream(move |connection, outlet| select.pour(connection, outlet).map_err(|error| pool.place(error))).await
     }
 }
 
@@ -167,8 +157,8 @@ fn ranges(
     let wanted = by_size.min(rows / LEAST_SPLIT_ROWS).clamp(1, MOST_SPLITS);
     let ranges = stock.ranges(wanted as usize);
     notes.push(format!(
-        "{} ranges of {}: about {rows} rows of {} bytes by sampling, {} bytes a split",
-        ranges.len(),
+        "{} of {}: about {rows} rows of {} bytes by sampling, {} bytes a split",
+        counted(ranges.len(), "range"),
         stock.key,
         described.row_bytes,
         goal.split_bytes

@@ -22,7 +22,7 @@ use super::stage::{Detail, Stage, is_filled};
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
 use crate::error::{Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verdict};
+use crate::proof::{Prover, Verdict};
 use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
@@ -217,8 +217,8 @@ impl Sink for SqliteSink {
         Some(proof::way(&detail))
     }
 
-    fn proofs(&self, _agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(batch)
+    fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
+        Ok(Prover::new(proof::proofs))
     }
 
     async fn sift(&self, _: &Agreement, token: &Token, receipts: &[Receipt], refuse: &dyn Refuse) -> Result<()> {

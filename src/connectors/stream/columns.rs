@@ -27,6 +27,8 @@ pub(super) struct Column {
     pub(super) kind: Kind,
     /// Share of NULLs, 0 to 1.
     pub(super) nulls: f64,
+    /// What every row holds, as a text of the type.
+    pub(super) value: Option<String>,
 }
 
 /// What the values of a column are; ranges hold both ends, except those of binary fractions.
@@ -149,7 +151,7 @@ fn column(text: &str) -> Result<Column> {
     if nulls > 0.0 && matches!(kind, Kind::Sequence(_)) {
         return Err(usage("a sequence has no NULLs").at("column", name));
     }
-    Ok(Column { name, kind, nulls })
+    Ok(Column { name, kind, nulls, value: None })
 }
 
 fn fraction(text: &str) -> Result<f64> {

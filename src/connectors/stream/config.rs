@@ -4,6 +4,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json};
 
 use super::columns::{self, Column};
+use super::fill;
 use super::tpch::Tpch;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -14,6 +15,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         .within("gen:, gen:COLUMNS, gen:tpch, gen:tpch.TABLE, null:"),
     option("rows", "integer", "1000", "How many rows to make of columns.").within("0 to 2^64-1"),
     option("seed", "integer", "0", "Another seed is another table.").within("0 to 2^64-1"),
+    option("values", "object", "", "Column to text: what every row of it holds."),
     option("sf", "number", "1", "The scale factor of TPC-H.").within("0.001 to 100000"),
 ];
 
@@ -56,7 +58,7 @@ pub(super) fn parse(options: &Json) -> Result<Config> {
             Config::Tpch(Tpch::new(table, take(&mut options, "sf")?.unwrap_or(1.0))?)
         }
         "gen" => Config::Columns(Table {
-            columns: columns::parse(if body.is_empty() { columns::MIXED } else { &body })?,
+            columns: with_values(columns::parse(if body.is_empty() { columns::MIXED } else { &body })?, &mut options)?,
             rows: take(&mut options, "rows")?.unwrap_or(1000),
             seed: take(&mut options, "seed")?.unwrap_or(0),
         }),
@@ -66,6 +68,24 @@ pub(super) fn parse(options: &Json) -> Result<Config> {
         Some(key) => Err(usage(format!("{scheme}: has no option {key:?} here")).with_hint("see etl connectors")),
         None => Ok(config),
     }
+}
+
+/// `columns`, of which those that the option `values` names hold a text of their type.
+fn with_values(mut columns: Vec<Column>, options: &mut Map<String, Json>) -> Result<Vec<Column>> {
+    let values = match options.remove("values") {
+        None => return Ok(columns),
+        Some(Json::Object(values)) => values,
+        Some(_) => return Err(usage("the option values is an object of columns and texts")),
+    };
+    for (name, value) in values {
+        let column = columns.iter_mut().find(|column| column.name == name);
+        let column =
+            column.ok_or_else(|| usage("the option values names a column that is not made").at("column", &name))?;
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        column.value = Some(text);
+        fill::repeated(column, 1).ok_or_else(|| usage("its value is none of its type").at("column", name))?;
+    }
+    Ok(columns)
 }
 
 /// The option `key`, which may stand as a number or as text.

@@ -17,6 +17,7 @@ use arrow::datatypes::{
 
 use super::columns::{Column, Kind};
 use crate::error::Result;
+use crate::formats::value::parse::{self, Form, Texts};
 
 /// 2^64 divided by the golden ratio: the step of splitmix64.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -88,7 +89,31 @@ fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// The value that `column` holds in every row, so many times; none where it has none, or one that is not of its type.
+pub(super) fn repeated(column: &Column, rows: usize) -> Option<ArrayRef> {
+    let text = column.value.as_ref()?;
+    parse::parse_column(&Repeated { text: text.as_bytes(), rows }, &column.field(), Form::Any).ok()
+}
+
+struct Repeated<'a> {
+    text: &'a [u8],
+    rows: usize,
+}
+
+impl Texts for Repeated<'_> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn text<'a>(&'a self, _row: usize, _scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        Some(self.text)
+    }
+}
+
 fn array(placed: &Placed, seed: u64, rows: Range<u64>) -> ArrayRef {
+    if let Some(array) = repeated(&placed.column, (rows.end - rows.start) as usize) {
+        return array;
+    }
     let key = mix(seed.wrapping_mul(STEP) ^ mix(placed.place.wrapping_add(1)));
     let nulls = nulls(placed.column.nulls, !key, rows.clone());
     let dice = (0..(rows.end - rows.start) as usize).map(|at| Dice::of(key, rows.start + at as u64));

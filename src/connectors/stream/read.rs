@@ -15,6 +15,7 @@ use super::tpch::{self, Part};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::shape::counted;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// Rows of a split, at least; fewer are not worth a task.
@@ -101,7 +102,8 @@ impl Source for Columns {
             })
         };
         let splits: Vec<Split> = (0..rows.div_ceil(size)).map(split).collect::<Result<_>>()?;
-        let notes = vec![format!("{rows} rows made in {} ranges of {size}", splits.len())];
+        let notes =
+            vec![format!("{} made in {} of {size}", counted(rows as usize, "row"), counted(splits.len(), "range"))];
         Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 
@@ -151,7 +153,7 @@ impl Source for TpchTable {
             })
         };
         let splits = (0..parts).map(split).collect::<Result<_>>()?;
-        let notes = vec![format!("about {rows} rows made in {parts} parts of TPC-H")];
+        let notes = vec![format!("about {rows} rows made in {} of TPC-H", counted(parts as usize, "part"))];
         Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 

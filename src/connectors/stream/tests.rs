@@ -9,8 +9,8 @@ use futures::TryStreamExt as _;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::Stream;
 use super::columns::{Column, Kind, parse};
+use super::{Stream, config, fill};
 use crate::attempt::{Attempt, Token};
 use crate::connector::Connector as _;
 use crate::endpoint::{ObjectRef, OpenRequest};
@@ -62,7 +62,7 @@ fn the_grammar_is_read() {
         ("t", Kind::Text(7..=7), 0.0),
         ("d", Kind::Date(18262..=18263), 0.0),
     ];
-    let expected = kinds.map(|(name, kind, nulls)| Column { name: name.to_owned(), kind, nulls });
+    let expected = kinds.map(|(name, kind, nulls)| Column { name: name.to_owned(), kind, nulls, value: None });
     assert_eq!(columns.unwrap(), expected);
 }
 
@@ -207,4 +207,22 @@ async fn the_widest_decimals_are_made() {
     let values = rows.column(0).as_primitive::<Decimal128Type>().values();
     assert!(values.iter().all(|value| (1 - limit..limit).contains(value)));
     assert!(values.iter().any(|value| *value < -limit / 2) && values.iter().any(|value| *value > limit / 2));
+}
+
+#[tokio::test]
+async fn a_column_with_a_value_holds_it_in_every_row() {
+    let options = json!({"url": "gen:n:bigint,t:text,at:timestamptz", "rows": 3, "values": {
+        "n": "7", "t": "DataX", "at": "2014-05-07 00:00:00+08:00"}});
+    let config::Config::Columns(table) = config::parse(&options).unwrap() else { panic!("it makes columns") };
+    let placed: Vec<_> = table.columns.iter().map(|column| fill::Placed { place: 0, column: column.clone() }).collect();
+    let schema = Arc::new(arrow::datatypes::Schema::new(table.columns.iter().map(Column::field).collect::<Vec<_>>()));
+    let batch = fill::batch(schema, &placed, 0, &(0..3)).unwrap();
+    let shown =
+        |column: usize, row: usize| arrow::util::display::array_value_to_string(batch.column(column), row).unwrap();
+    for row in 0..3 {
+        assert_eq!([shown(0, row), shown(1, row), shown(2, row)], ["7", "DataX", "2014-05-06T16:00:00Z"]);
+    }
+    let wrong = json!({"url": "gen:n:bigint", "values": {"n": "x"}});
+    assert_eq!(config::parse(&wrong).unwrap_err().kind(), ErrorKind::Usage);
+    assert!(config::parse(&json!({"url": "gen:n:bigint", "values": {"m": "1"}})).is_err());
 }

@@ -66,6 +66,14 @@ pub(super) fn from_double(to: &DataType) -> Option<Kernel> {
     })
 }
 
+/// Doubles that were read from digits as single floats: a float that has the same digits is the same number.
+pub(super) fn from_digits(to: &DataType) -> Kernel {
+    primitive::<Float64Type, Float32Type>(to, Reason::Digits, |value| {
+        let narrow = value as f32;
+        (narrow, f64::from(narrow) == value || value.is_nan() || text::is_printed_as(narrow, value))
+    })
+}
+
 pub(super) fn double_to_half() -> Kernel {
     primitive::<Float64Type, Float16Type>(&DataType::Float16, Reason::Digits, |value| {
         let narrow = <Float16Type as ArrowPrimitiveType>::Native::from_f64(value);

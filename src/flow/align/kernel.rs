@@ -8,10 +8,10 @@ use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field};
 
-use super::{Reason, bytes, json, nearest, nested, number, temporal, text};
+use super::{Reason, bytes, float, json, nearest, nested, number, temporal, text};
 use crate::error::Result;
 use crate::fate::{is_bytes, is_text, loss, plain};
-use crate::schema::FORM;
+use crate::schema::{DIGITS, FORM};
 
 /// A column after its cast. It has the right type and length; rows that do not fit, and where a nested type has such rows all
 /// of them, are not to be used.
@@ -148,7 +148,10 @@ fn values(from: &Field, to: &Field) -> Option<Kernel> {
         return text::print(from, to);
     }
     if is_text(source) {
-        return if target.is_nested() { json::kernel(target) } else { text::parse(to) };
+        return if target.is_nested() { json::kernel(target) } else { text::parse(from, to) };
+    }
+    if (source, target) == (&DataType::Float64, &DataType::Float32) && from.metadata().contains_key(DIGITS) {
+        return Some(float::from_digits(target));
     }
     number::kernel(source, target)
         .or_else(|| temporal::kernel(source, target))

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use super::{Aligner, Kernel, Misfits, Reason, Unaligned, kernel};
 use crate::error::ErrorKind;
 use crate::fate::{fate, possible};
-use crate::schema::{EXTENSION, EXTENSION_UUID, FORM, WIRE, with_metadata, with_native};
+use crate::schema::{DIGITS, EXTENSION, EXTENSION_UUID, FORM, WIRE, with_metadata, with_native};
 use crate::sink::{ColumnFate, ColumnPlan};
 
 fn plan(incoming: &str, target: &str) -> ColumnPlan {
@@ -100,6 +100,19 @@ fn floats_lose_no_fraction_and_no_digit() {
         misfits(Int64Array::from(vec![dense, dense + 1, dense + 2, i64::MAX, i64::MIN]), DataType::Float64),
         [1, 3]
     );
+}
+
+#[test]
+fn doubles_of_digits_are_singles_of_the_same_digits() {
+    let read = with_metadata(to(DataType::Float64), DIGITS, "decimal");
+    let cast =
+        |values: Vec<f64>| cast_field(Arc::new(Float64Array::from(values)), read.clone(), &to(DataType::Float32));
+    let same = cast(vec![0.1, -2.5, 1e-45, 3.402_823_5e38, 16_777_216.0, f64::INFINITY]).unwrap();
+    let same = same.as_any().downcast_ref::<Float32Array>().unwrap();
+    // What is expected is parsed as single floats.
+    assert_eq!(same.values(), &[0.1_f32, -2.5, 1e-45, f32::MAX, 16_777_216.0, f32::INFINITY]);
+    let others = cast(vec![0.123_456_789, 1e300, 0.1, 16_777_217.0, 1e-50]).unwrap_err();
+    assert_eq!(others.rows().set_indices().collect::<Vec<_>>(), [0, 1, 3, 4]);
 }
 
 #[test]
@@ -504,4 +517,20 @@ fn rows_that_do_not_fit_are_sifted_out_with_the_first_reason_of_each() {
     assert_eq!(told, [(1, "t"), (2, "t"), (3, "n"), (4, "l")]);
     let fitting = aligner.sift(&batch.slice(0, 1)).unwrap();
     assert_eq!((fitting.fitting.num_rows(), fitting.kept.is_none(), fitting.misfits.len()), (1, true, 0));
+}
+
+#[test]
+fn an_empty_text_is_null_where_it_becomes_a_number_if_the_source_says_so() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), Some(""), None]));
+    let plain = Field::new("a", DataType::Utf8, true);
+    let marked = crate::schema::with_metadata(plain.clone(), crate::schema::EMPTY_IS_NULL, "true");
+    let number = Field::new("a", DataType::Int32, true);
+    let cast = kernel(&marked, &number).unwrap().run(&texts).unwrap();
+    assert!(cast.misfits.is_none());
+    assert_eq!((cast.array.null_count(), cast.array.is_valid(0)), (2, true));
+    assert!(kernel(&plain, &number).unwrap().run(&texts).unwrap().misfits.is_some());
+    // Other types know no empty text.
+    let day = Field::new("a", DataType::Date32, true);
+    let empty: ArrayRef = Arc::new(StringArray::from(vec![""]));
+    assert!(kernel(&marked, &day).unwrap().run(&empty).unwrap().misfits.is_some());
 }

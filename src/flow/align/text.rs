@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBufferBuilder, LargeStringArray, PrimitiveArray, StringArray,
-    StringArrayType, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, BooleanBufferBuilder, LargeStringArray, PrimitiveArray,
+    StringArray, StringArrayType, new_null_array,
 };
-use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, NullBuffer};
+use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, IntervalUnit};
 
 use super::Reason;
@@ -18,6 +19,7 @@ use crate::fate::{is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::print;
+use crate::schema::EMPTY_IS_NULL;
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
 pub(super) fn print(from: &Field, to: &Field) -> Option<Kernel> {
@@ -47,28 +49,12 @@ fn written(array: &ArrayRef, from: &Field) -> Result<Cast> {
     texts(array.logical_nulls(), array.len(), |row, text| write(row, text))
 }
 
-/// One text for each row that is not NULL.
-fn texts(
-    nulls: Option<NullBuffer>,
-    rows: usize,
-    mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
-) -> Result<Cast> {
-    let mut text = Vec::with_capacity(rows * 8);
-    let mut ends = Vec::with_capacity(rows + 1);
-    ends.push(0i32);
-    for row in 0..rows {
-        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
-            write(row, &mut text)?;
-        }
-        let too_long = |_| Error::new(ErrorKind::Resource, "the texts of a batch are longer than 2 GB");
-        ends.push(i32::try_from(text.len()).map_err(too_long)?);
-    }
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-    Ok(Cast::exact(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text), nulls)?)))
+fn texts(nulls: Option<NullBuffer>, rows: usize, write: impl FnMut(usize, &mut Vec<u8>) -> Result<()>) -> Result<Cast> {
+    Ok(Cast::exact(Arc::new(print::texts(nulls, rows, write)?)))
 }
 
 /// Texts as values of `to`, by the exact parsers that files use.
-pub(super) fn parse(to: &Field) -> Option<Kernel> {
+pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
     use DataType as T;
     let target = plain(to.data_type());
     // Types that have no parser of their own go by way of one that has.
@@ -89,7 +75,20 @@ pub(super) fn parse(to: &Field) -> Option<Kernel> {
     let field = Field::new("", between, true).with_metadata(to.metadata().clone());
     let none: &dyn Array = &StringArray::new_null(0);
     parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
-    Some(Kernel::map(move |array| parsed(array, &field)).then(next))
+    let parse = Kernel::map(move |array| parsed(array, &field)).then(next);
+    let optional = from.metadata().contains_key(EMPTY_IS_NULL) && target.is_numeric();
+    Some(if optional { Kernel::map(without_empty).then(parse) } else { parse })
+}
+
+/// Texts, of which the empty ones become NULL.
+fn without_empty(array: &ArrayRef) -> Result<Cast> {
+    let rows = array.len();
+    let empty = match array.data_type() {
+        DataType::Utf8 => BooleanBuffer::collect_bool(rows, |row| array.as_string::<i32>().value(row).is_empty()),
+        DataType::LargeUtf8 => BooleanBuffer::collect_bool(rows, |row| array.as_string::<i64>().value(row).is_empty()),
+        _ => BooleanBuffer::collect_bool(rows, |row| array.as_string_view().value(row).is_empty()),
+    };
+    Ok(Cast::exact(nullif(array, &BooleanArray::new(empty, None))?))
 }
 
 fn parsed(array: &ArrayRef, to: &Field) -> Result<Cast> {

@@ -8,7 +8,7 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use super::options::CsvOptions;
 use super::tokenize::{self, Fault, FaultKind, Faulty, Field, LONGEST, Records, Width};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::value::parse::{Form, Misfit, Texts, parse_column};
+use crate::formats::value::parse::{Misfit, Texts, parse_column};
 use crate::formats::value::type_name;
 use crate::formats::{Layout, Piece};
 
@@ -23,7 +23,8 @@ pub(super) fn decode(
     let records = records(options, piece, (width, Faulty::Refused), usize::MAX)?;
     let columns = columns(options, piece, layout, schema, &records)?;
     let parsed = columns.iter().zip(schema.fields()).map(|(column, field)| {
-        parse_column(column, field, form(options, field)).map_err(|misfit| column.explain(misfit, piece, field))
+        let form = options.typing.form(field);
+        parse_column(column, field, form).map_err(|misfit| column.explain(misfit, piece, field))
     });
     batch(schema, parsed.collect::<Result<_>>()?, records.rows())
 }
@@ -61,12 +62,6 @@ pub(super) fn columns<'a>(
         Ok(Column::new(options, piece, records, index))
     };
     schema.fields().iter().map(column).collect()
-}
-
-/// Which texts of a column are taken.
-pub(super) fn form(options: &CsvOptions, field: &FieldRef) -> Form {
-    let given = options.typing.all_strings || options.typing.cast(field.name()).is_some();
-    if given { Form::Any } else { Form::Plain }
 }
 
 pub(super) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
@@ -158,7 +153,7 @@ pub(super) fn describe_misfit(misfit: Misfit, field: &FieldRef) -> Error {
             .with_hint(format!("read the column as text with --cast {name}:text, or name its right type")),
         Misfit::Encoding(_, byte) => {
             Error::new(ErrorKind::Value, format!("the text is not UTF-8 from its byte {} on", byte + 1))
-                .with_hint("convert the file to UTF-8, for example with iconv")
+                .with_hint("name the encoding of the file with --encoding")
         }
         Misfit::Type => {
             let message = format!("CSV cannot be read as {}", type_name(field));

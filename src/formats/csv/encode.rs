@@ -6,6 +6,7 @@ use arrow::datatypes::{Field, Schema};
 use super::options::CsvOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::json;
+use crate::formats::value::patterned;
 use crate::formats::value::print::{self, Look};
 
 /// The header line.
@@ -35,7 +36,10 @@ pub(super) fn encode(options: &CsvOptions, batch: &RecordBatch, out: &mut Vec<u8
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, array)| column(array, field))
+        .map(|(field, array)| match options.typing.pattern_of(field) {
+            Some(pattern) => patterned(array, field, pattern).map(Column::Text),
+            None => column(array, field),
+        })
         .collect::<Result<_>>()?;
     out.reserve(batch.num_rows() * columns.len() * 8);
     for row in 0..batch.num_rows() {
@@ -98,6 +102,9 @@ impl Column<'_> {
 struct Style<'a> {
     delimiter: u8,
     quote: Option<u8>,
+    /// A field that begins with it would make its line a comment.
+    comment: Option<u8>,
+    trim: bool,
     null: &'a [u8],
     /// Whether numbers, times and hex may look like NULL or hold the delimiter or the quote.
     unusual: bool,
@@ -106,8 +113,16 @@ struct Style<'a> {
 impl<'a> Style<'a> {
     fn new(options: &'a CsvOptions) -> Self {
         let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"-+:. \\".contains(&byte);
-        let unusual = !options.null.is_empty() || inside(options.delimiter) || options.quote.is_some_and(inside);
-        Self { delimiter: options.delimiter, quote: options.quote, null: options.null.as_bytes(), unusual }
+        let unusual = !options.null.is_empty()
+            || [Some(options.delimiter), options.quote, options.comment].into_iter().flatten().any(inside);
+        Self {
+            delimiter: options.delimiter,
+            quote: options.quote,
+            comment: options.comment,
+            trim: options.trim,
+            null: options.null.as_bytes(),
+            unusual,
+        }
     }
 
     /// Quotes the field that begins at `start` if it needs it.
@@ -119,6 +134,12 @@ impl<'a> Style<'a> {
     fn needs_quotes(&self, text: &[u8]) -> bool {
         // A line of `\.` ends the data for some versions of PostgreSQL.
         if text.is_empty() || text == self.null || text == b"\\." {
+            return true;
+        }
+        let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        if (self.comment.is_some() && text.first().copied() == self.comment)
+            || (self.trim && (blank(text.first()) || blank(text.last())))
+        {
             return true;
         }
         let quote = self.quote.unwrap_or(self.delimiter);

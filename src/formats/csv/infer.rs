@@ -7,12 +7,12 @@ use arrow::datatypes::{Field, Schema};
 
 use super::decode::{Column, line, records};
 use super::options::CsvOptions;
-use super::scan::Scanner;
+use super::scan;
 use super::tokenize::{Faulty, Width};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::guess::Guess;
 use crate::formats::value::parse::Texts;
-use crate::formats::{Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless};
+use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_ROWS, Start, Typing, endless};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -20,32 +20,35 @@ const MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result<Start> {
     if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
         return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
-            .with_hint("convert the file to UTF-8, for example with iconv"));
+            .with_hint("name its encoding: --encoding utf-16"));
     }
     let mark = if head.starts_with(MARK) { MARK.len() } else { 0 };
+    // Quotes in comments do not count, and where comments stand is not seen from the middle of a file.
+    let splittable = options.comment.is_none();
     let piece = Piece { bytes: &head[mark..], first_line: 1 };
     if piece.bytes.is_empty() {
-        return Ok(Start { layout: None, data_start: mark, line: 1, splittable: true, extendable: true });
+        return Ok(Start { layout: None, data_start: mark, line: 1, splittable, extendable: true });
     }
-    if extent == Extent::Head && Scanner::new(options.quote).feed(piece.bytes).is_none() {
+    if extent == Extent::Head && scan::of(options).feed(piece.bytes).is_none() {
         return Err(endless(head.len()));
     }
     let first = records(options, &piece, (Width::First, Faulty::Refused), 1)?;
+    if first.width == 0 {
+        // Comments alone.
+        return match extent {
+            Extent::Head => Err(endless(head.len())),
+            Extent::Whole => Ok(Start { layout: None, data_start: head.len(), line: 1, splittable, extendable: true }),
+        };
+    }
     if !options.header {
         let columns = (1..=first.width).map(|number| format!("c{number}")).collect();
-        return Ok(Start {
-            layout: Some(Layout { columns }),
-            data_start: mark,
-            line: 1,
-            splittable: true,
-            extendable: true,
-        });
+        return Ok(Start { layout: Some(Layout { columns }), data_start: mark, line: 1, splittable, extendable: true });
     }
     let columns = names(options, &piece, first.width)?;
     let feed = piece.bytes[..first.end].ends_with(b"\r") && piece.bytes.get(first.end) == Some(&b'\n');
     let end = first.end + usize::from(feed);
     let line = if end == piece.bytes.len() && !piece.bytes.ends_with(b"\n") { 2 } else { line(&piece, end) };
-    Ok(Start { layout: Some(Layout { columns }), data_start: mark + end, line, splittable: true, extendable: true })
+    Ok(Start { layout: Some(Layout { columns }), data_start: mark + end, line, splittable, extendable: true })
 }
 
 fn names(options: &CsvOptions, piece: &Piece<'_>, width: usize) -> Result<Vec<String>> {
@@ -77,7 +80,7 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
     let body = &head[start.data_start..];
     let whole = match extent {
         Extent::Whole => body.len(),
-        Extent::Head => Scanner::new(options.quote).feed(body).ok_or_else(|| endless(head.len()))?.offset,
+        Extent::Head => scan::of(options).feed(body).ok_or_else(|| endless(head.len()))?.offset,
     };
     let piece = Piece { bytes: &body[..whole], first_line: start.line };
     // Reading refuses them, or leaves them out as well: they say nothing of the types.
@@ -85,7 +88,7 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
     let records = records(options, &piece, width, SAMPLE_ROWS)?;
     let guess = |index: usize| {
         let column = Column::new(options, &piece, &records, index);
-        let mut guess = Guess::default();
+        let mut guess = Guess::new(options.typing.pattern.as_ref());
         let mut scratch = Vec::new();
         for row in 0..column.rows() {
             if let Some(text) = column.text(row, &mut scratch) {
@@ -95,7 +98,7 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
         guess
     };
     let guesses = if options.typing.all_strings {
-        vec![Guess::default(); layout.columns.len()]
+        vec![Guess::new(None); layout.columns.len()]
     } else {
         (0..layout.columns.len()).map(guess).collect()
     };

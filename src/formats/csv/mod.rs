@@ -3,7 +3,7 @@
 //! An unquoted field that equals the null text (by default: is empty) is NULL, a quoted one never is. Records end with
 //! LF, CR LF or CR; fields in quotes may hold line ends. Records with too many or too few fields, misplaced quotes and
 //! texts that are not of their column's type are errors with their line. Blank lines are skipped, except where there is
-//! one column: there they are NULL.
+//! one column: there they are NULL. On request lines of comments are skipped, too, and blanks around fields dropped.
 //!
 //! Written are LF, quotes only where needed, NULL as the null text, the empty string as `""`, bytes as `\x…`, lists,
 //! structs and maps as JSON.
@@ -57,7 +57,7 @@ impl RecordFormat for Csv {
     }
 
     fn scanner(&self) -> Box<dyn RecordScanner> {
-        Box::new(scan::Scanner::new(self.options.quote))
+        scan::of(&self.options)
     }
 
     fn scan_chunk(&self, bytes: &[u8]) -> ChunkScan {

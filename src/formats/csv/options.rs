@@ -12,6 +12,10 @@ pub struct CsvOptions {
     pub delimiter: u8,
     /// Around fields, doubled within; none for files without quoting.
     pub quote: Option<u8>,
+    /// Lines that begin with it are no records.
+    pub comment: Option<u8>,
+    /// Whether spaces and tabs around fields are no part of them.
+    pub trim: bool,
     /// An unquoted field of this text is NULL. The same text in quotes is the text.
     pub null: String,
     /// What the user says of types.
@@ -20,7 +24,15 @@ pub struct CsvOptions {
 
 impl Default for CsvOptions {
     fn default() -> Self {
-        Self { header: true, delimiter: b',', quote: Some(b'"'), null: String::new(), typing: Typing::default() }
+        Self {
+            header: true,
+            delimiter: b',',
+            quote: Some(b'"'),
+            comment: None,
+            trim: false,
+            null: String::new(),
+            typing: Typing::default(),
+        }
     }
 }
 
@@ -39,6 +51,17 @@ impl CsvOptions {
         }
         if self.quote == Some(self.delimiter) {
             return usage("delimiter and quote of CSV must differ");
+        }
+        if self
+            .comment
+            .is_some_and(|comment| special(comment) || comment == self.delimiter || Some(comment) == self.quote)
+        {
+            return usage(
+                "what comments of CSV begin with is one ASCII character, neither the delimiter nor the quote",
+            );
+        }
+        if self.trim && matches!(self.delimiter, b' ') {
+            return usage("spaces cannot be trimmed where they stand between fields");
         }
         let clash = |byte: u8| matches!(byte, b'\r' | b'\n') || byte == self.delimiter || Some(byte) == self.quote;
         if self.null.bytes().any(clash) {

@@ -3,9 +3,78 @@
 //! A line end ends a record when an even number of quotes stands before it. That holds for every file that the tokenizer
 //! takes; in a file that it does not take, the piece with the first misplaced quote is still cut rightly, and refused.
 
+use super::options::CsvOptions;
 use crate::error::Result;
 use crate::formats::block::{self, Quotes};
 use crate::formats::{RecordEnd, RecordScanner};
+
+/// The scanner for files of `options`.
+pub(super) fn of(options: &CsvOptions) -> Box<dyn RecordScanner> {
+    match options.comment {
+        None => Box::new(Scanner::new(options.quote)),
+        Some(comment) => {
+            Box::new(Commented { comment, quote: options.quote, place: Place::Start, pending: false, lines: 0 })
+        }
+    }
+}
+
+/// Scans line by line: quotes in comments do not count.
+#[derive(Debug)]
+struct Commented {
+    comment: u8,
+    quote: Option<u8>,
+    place: Place,
+    /// As in [`Scanner`].
+    pending: bool,
+    lines: u64,
+}
+
+/// Where the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// At the start of a line that is outside of quotes.
+    Start,
+    Record,
+    Quotes,
+    Comment,
+}
+
+impl RecordScanner for Commented {
+    fn feed(&mut self, bytes: &[u8]) -> Option<RecordEnd> {
+        let mut last = None;
+        let mut lines = self.lines;
+        for (at, byte) in bytes.iter().enumerate() {
+            if self.pending && *byte != b'\n' {
+                // The carriage return before was a line end of its own.
+                lines += 1;
+                if self.place != Place::Quotes {
+                    self.place = Place::Start;
+                    last = Some(RecordEnd { offset: at, lines });
+                }
+            }
+            self.pending = *byte == b'\r';
+            match (self.place, *byte) {
+                (Place::Quotes, byte) if Some(byte) == self.quote => self.place = Place::Record,
+                (Place::Quotes, b'\n') => lines += 1,
+                (_, b'\n') => {
+                    lines += 1;
+                    self.place = Place::Start;
+                    last = Some(RecordEnd { offset: at + 1, lines });
+                }
+                (Place::Quotes | Place::Comment, _) | (_, b'\r') => {}
+                (Place::Start, byte) if byte == self.comment => self.place = Place::Comment,
+                (_, byte) if Some(byte) == self.quote => self.place = Place::Quotes,
+                _ => self.place = Place::Record,
+            }
+        }
+        self.lines = lines - last.map_or(0, |end| end.lines);
+        last
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
 
 /// Scans with, or without, quotes.
 #[derive(Debug)]

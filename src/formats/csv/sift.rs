@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
-use super::decode::{batch, columns, describe, describe_misfit, form, lines, records};
+use super::decode::{batch, columns, describe, describe_misfit, lines, records};
 use super::options::CsvOptions;
 use super::tokenize::{Bad, Faulty, Width};
 use crate::error::Result;
@@ -25,7 +25,8 @@ pub(super) fn sift(
     let mut misfits = Misfits::default();
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
     for (index, (column, field)) in columns.iter().zip(schema.fields()).enumerate() {
-        let parsed = sift_column(column, field, form(options, field), &mut |misfit| misfits.note(index, misfit));
+        let form = options.typing.form(field);
+        let parsed = sift_column(column, field, form, &mut |misfit| misfits.note(index, misfit));
         arrays.push(parsed.map_err(|misfit| describe_misfit(misfit, field))?);
     }
     let unreadable = |bad: &Bad| Refused {

@@ -23,12 +23,15 @@ fn bare() -> CsvOptions {
 }
 
 fn text_only() -> CsvOptions {
-    CsvOptions { typing: Typing { all_strings: true, casts: Vec::new() }, ..bare() }
+    CsvOptions { typing: Typing { all_strings: true, casts: Vec::new(), ..Typing::default() }, ..bare() }
 }
 
 fn cast(column: &str, sql_type: &str) -> CsvOptions {
     let field = Arc::new(parse_type(sql_type).unwrap().with_name(column));
-    CsvOptions { typing: Typing { all_strings: false, casts: vec![field] }, ..CsvOptions::default() }
+    CsvOptions {
+        typing: Typing { all_strings: false, casts: vec![field], ..Typing::default() },
+        ..CsvOptions::default()
+    }
 }
 
 fn read(format: &Csv, file: &[u8]) -> Result<RecordBatch> {
@@ -172,7 +175,7 @@ fn types_are_found_where_nothing_is_lost() {
     }
     let file = "x\n0123\n";
     assert_eq!(types(cast("x", "int"), file), [DataType::Int32]);
-    let all = Typing { all_strings: true, casts: Vec::new() };
+    let all = Typing { all_strings: true, casts: Vec::new(), ..Typing::default() };
     assert_eq!(types(CsvOptions { typing: all, ..CsvOptions::default() }, "x\n5\n"), [Utf8]);
     let error = csv(cast("z", "int")).infer(file.as_bytes(), Extent::Whole).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -279,4 +282,99 @@ fn texts_that_look_like_something_else_are_quoted() {
     assert_eq!(written(unquoted.clone(), vec![("a", strings)]).unwrap_err().kind(), ErrorKind::Value);
     let plain: ArrayRef = Arc::new(StringArray::from(vec![Some("\"a\""), None]));
     assert_eq!(written(unquoted, vec![("a", plain)]).unwrap(), "\"a\"\n\\N\n");
+}
+
+#[test]
+fn comments_are_no_records_and_their_quotes_no_quotes() {
+    let options = || CsvOptions { comment: Some(b'#'), ..text_only() };
+    let cases: [(&str, &[&[&str]]); 7] = [
+        ("# it's \"so\na,b\n", &[&["a", "b"]]),
+        ("a,b\n#c,d\ne,f", &[&["a", "b"], &["e", "f"]]),
+        ("a,b\r\n#\"\r\n# x\r\ne,f\r\n", &[&["a", "b"], &["e", "f"]]),
+        ("a,b\r#\"\re,f\r", &[&["a", "b"], &["e", "f"]]),
+        ("a,#b\n\"#c\",\"d\n#e\"\n", &[&["a", "#b"], &["#c", "d\n#e"]]),
+        ("a,b\n#", &[&["a", "b"]]),
+        ("#1\n#2\n#3\na,b\n", &[&["a", "b"]]),
+    ];
+    for (file, expected) in cases {
+        let format = csv(options());
+        assert_eq!(rows(&read(&format, file.as_bytes()).unwrap()), expected, "{file:?}");
+        assert!(!format.infer(file.as_bytes(), Extent::Whole).unwrap().start.splittable);
+        // Fed in pieces of any size, the scanner finds the ends that it finds in the whole.
+        for size in 1..file.len() {
+            let mut scanner = format.scanner();
+            let (mut ends, mut before) = (Vec::new(), 0);
+            for bytes in file.as_bytes().chunks(size) {
+                if let Some(end) = scanner.feed(bytes) {
+                    ends.push(before + end.offset);
+                }
+                before += bytes.len();
+            }
+            let mut start = 0;
+            let mut found = Vec::new();
+            for end in ends.into_iter().chain([file.len()]) {
+                let piece = Piece { bytes: &file.as_bytes()[start..end], first_line: 1 };
+                let inferred = format.infer(file.as_bytes(), Extent::Whole).unwrap();
+                found.extend(rows(&format.decode(&piece, &inferred.layout, &inferred.schema).unwrap()));
+                start = end;
+            }
+            assert_eq!(found, expected, "{file:?} in pieces of {size}");
+        }
+    }
+    let header = csv(CsvOptions { comment: Some(b'#'), ..CsvOptions::default() });
+    let inferred = header.infer(b"# made today\nid\n1\n", Extent::Whole).unwrap();
+    assert_eq!((inferred.start.data_start, inferred.start.line), (16, 3));
+    let batch = RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec!["#x", "x#"])) as ArrayRef)]).unwrap();
+    let mut out = Vec::new();
+    csv(options()).encode(&batch, &mut out).unwrap();
+    assert_eq!(out, b"\"#x\"\nx#\n");
+}
+
+#[test]
+fn blanks_around_fields_are_trimmed_on_request() {
+    let format = csv(CsvOptions { trim: true, ..text_only() });
+    let cases: [(&str, &[&[&str]]); 4] = [
+        (" a ,\tb c\t\n", &[&["a", "b c"]]),
+        ("  \" a \" , \"b\"\"\"\t\n", &[&[" a ", "b\""]]),
+        (" , \"\" \n", &[&["∅", ""]]),
+        ("a, \"b\" ", &[&["a", "b"]]),
+    ];
+    for (file, expected) in cases {
+        assert_eq!(rows(&read(&format, file.as_bytes()).unwrap()), expected, "{file:?}");
+    }
+    for wrong in ["a, \"b\" c\n", "a, b \"c\"\n", "\"a\" \"b\",c\n"] {
+        assert_eq!(read(&format, wrong.as_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{wrong:?}");
+    }
+    let batch =
+        RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec![" x", "x y"])) as ArrayRef)]).unwrap();
+    let mut out = Vec::new();
+    format.encode(&batch, &mut out).unwrap();
+    assert_eq!(out, b"\" x\"\nx y\n");
+}
+
+#[test]
+fn dates_are_read_and_written_in_the_form_that_is_named() {
+    let pattern = |text: &str| Some(crate::formats::value::Pattern::parse(text).unwrap());
+    let named = |text: &str| CsvOptions {
+        typing: Typing { pattern: pattern(text), ..Typing::default() },
+        ..CsvOptions::default()
+    };
+    let file = "d,n,iso,t\n31.12.2024,1,2024-12-31,03:04:05\n,2,2024-12-30,\n";
+    let time = DataType::Time64(TimeUnit::Microsecond);
+    assert_eq!(types(named("dd.MM.yyyy"), file), [DataType::Date32, DataType::Int64, DataType::Utf8, time]);
+    // The user's word counts: these are dates and not numbers.
+    assert_eq!(types(named("yyyyMMdd"), "d\n20241231\n"), [DataType::Date32]);
+    assert_eq!(types(named("yyyyMMdd"), "d\n20241232\n"), [DataType::Int64]);
+    let format = csv(named("dd.MM.yyyy"));
+    let batch = read(&format, file.as_bytes()).unwrap();
+    // 2024-12-31 is 20088 days after 1970-01-01.
+    assert_eq!(batch.column(0).as_ref(), &Date32Array::from(vec![Some(20_088), None]) as &dyn Array);
+    let mut out = format.header(batch.schema_ref()).unwrap();
+    format.encode(&batch, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), file);
+    let error = read(&format, b"d\n31.12.2024\n31.11.2024\n").map(|batch| batch.schema().field(0).data_type().clone());
+    assert_eq!(error.unwrap(), DataType::Utf8);
+    let late = format!("d\n{}31.11.2024\n", "31.12.2024\n".repeat(crate::formats::SAMPLE_ROWS));
+    let error = read(&format, late.as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("line 10002"), "{error}");
 }

@@ -118,6 +118,21 @@ enum State {
     Behind(usize),
     /// In a record that is left out, up to its line end.
     Spoiled,
+    /// In a comment, up to its line end.
+    Comment,
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// The field without the blanks around it.
+#[cold]
+fn trimmed(bytes: &[u8], start: usize, end: usize) -> Field {
+    let text = &bytes[start..end];
+    let before = text.iter().take_while(|byte| is_blank(**byte)).count();
+    let behind = text[before..].iter().rev().take_while(|byte| is_blank(**byte)).count();
+    Field { start: (start + before) as u32, end: (end - behind) as u32 }
 }
 
 struct Tokenizer {
@@ -167,11 +182,12 @@ pub(super) fn tokenize(
             let bit = mask.trailing_zeros() as usize;
             mask &= mask - 1;
             let at = index * block::SIZE + bit;
-            let enough = match tokenizer.step(at, block[bit], options) {
+            tokenizer.see_comment(bytes, options);
+            let enough = match tokenizer.step(at, bytes, options) {
                 Ok(enough) => enough,
                 Err(fault) => {
                     tokenizer.spoil(fault, &bytes[..at])?;
-                    tokenizer.step(at, block[bit], options)?
+                    tokenizer.step(at, bytes, options)?
                 }
             };
             if enough {
@@ -179,7 +195,8 @@ pub(super) fn tokenize(
             }
         }
     }
-    match tokenizer.finish(bytes.len()) {
+    tokenizer.see_comment(bytes, options);
+    match tokenizer.finish(bytes, options) {
         Ok(()) => {}
         Err(fault) => {
             tokenizer.spoil(fault, bytes)?;
@@ -190,10 +207,23 @@ pub(super) fn tokenize(
 }
 
 impl Tokenizer {
+    /// Passes over the line that begins here, if it is a comment.
+    #[inline]
+    fn see_comment(&mut self, bytes: &[u8], options: &CsvOptions) {
+        let Some(comment) = options.comment else { return };
+        let begins =
+            self.state == State::Unquoted && self.start == self.record && self.records.fields.len() == self.first;
+        if begins && bytes.get(self.record) == Some(&comment) {
+            self.state = State::Comment;
+        }
+    }
+
     /// Takes the special byte at `at`; true when there are enough records.
     #[inline]
-    fn step(&mut self, at: usize, byte: u8, options: &CsvOptions) -> Result<bool, Fault> {
+    fn step(&mut self, at: usize, bytes: &[u8], options: &CsvOptions) -> Result<bool, Fault> {
+        let byte = bytes[at];
         let is_quote = Some(byte) == options.quote;
+        let blank = |from: usize| options.trim && bytes[from..at].iter().all(|byte| is_blank(*byte));
         match self.state {
             State::Quoted => {
                 if is_quote {
@@ -201,7 +231,7 @@ impl Tokenizer {
                 }
                 return Ok(false);
             }
-            State::Behind(quote) if at != quote + 1 => {
+            State::Behind(quote) if at != quote + 1 && (is_quote || !blank(quote + 1)) => {
                 return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
             }
             State::Behind(_) if is_quote => {
@@ -210,9 +240,10 @@ impl Tokenizer {
                 return Ok(false);
             }
             State::Unquoted if is_quote => {
-                if at != self.start {
+                if at != self.start && !blank(self.start) {
                     return Err(Fault { offset: at, kind: FaultKind::BareQuote });
                 }
+                self.start = at;
                 self.state = State::Quoted;
                 return Ok(false);
             }
@@ -228,13 +259,20 @@ impl Tokenizer {
                 }
                 return Ok(false);
             }
+            State::Comment => {
+                if byte == b'\n' || byte == b'\r' {
+                    (self.state, self.start, self.record, self.records.end) = (State::Unquoted, at + 1, at + 1, at + 1);
+                    self.after_return = (byte == b'\r').then_some(at + 1);
+                }
+                return Ok(false);
+            }
             State::Behind(_) | State::Unquoted => {}
         }
         if byte == b'\n' && self.after_return == Some(at) {
             (self.start, self.record) = (at + 1, at + 1);
             return Ok(false);
         }
-        self.end_field(at);
+        self.end_field(at, bytes, options);
         if byte == options.delimiter {
             return Ok(false);
         }
@@ -245,12 +283,14 @@ impl Tokenizer {
     }
 
     #[inline]
-    fn end_field(&mut self, at: usize) {
-        let field = if self.state == State::Unquoted {
-            Field { start: self.start as u32, end: at as u32 }
-        } else {
-            let flags = if self.doubled { QUOTED | DOUBLED } else { QUOTED };
-            Field { start: self.start as u32 + 1, end: (at as u32 - 1) | flags }
+    fn end_field(&mut self, at: usize, bytes: &[u8], options: &CsvOptions) {
+        let field = match self.state {
+            State::Behind(quote) => {
+                let flags = if self.doubled { QUOTED | DOUBLED } else { QUOTED };
+                Field { start: self.start as u32 + 1, end: quote as u32 | flags }
+            }
+            _ if options.trim => trimmed(bytes, self.start, at),
+            _ => Field { start: self.start as u32, end: at as u32 },
         };
         self.records.fields.push(field);
         self.state = State::Unquoted;
@@ -307,17 +347,21 @@ impl Tokenizer {
         (self.state, self.doubled, self.start, self.record) = (State::Unquoted, false, at + 1, at + 1);
     }
 
-    fn finish(&mut self, end: usize) -> Result<(), Fault> {
+    fn finish(&mut self, bytes: &[u8], options: &CsvOptions) -> Result<(), Fault> {
+        let end = bytes.len();
         match self.state {
+            State::Comment => return Ok(()),
             State::Quoted => return Err(Fault { offset: self.start, kind: FaultKind::Unterminated }),
             State::Behind(quote) if quote + 1 != end => {
-                return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
+                if !options.trim || !bytes[quote + 1..].iter().all(|byte| is_blank(*byte)) {
+                    return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
+                }
             }
             State::Spoiled => return self.fault.map_or(Ok(()), Err),
             _ => {}
         }
         if self.start < end || self.records.fields.len() > self.first {
-            self.end_field(end);
+            self.end_field(end, bytes, options);
             self.end_record(end)?;
         }
         Ok(())

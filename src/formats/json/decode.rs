@@ -26,7 +26,7 @@ pub(super) fn decode(typing: &Typing, piece: &Piece<'_>, layout: &Layout, schema
     }
     let column = |(slot, field): (usize, &FieldRef)| {
         let column = Column { members: &members, slot, raw: schema::is_json(field) };
-        let form = form(typing, field);
+        let form = typing.form(field);
         let misfit = column.misfits(form, field.data_type()).next();
         let parsed = misfit.map_or(Ok(()), Err).and_then(|()| parse_column(&column, field, form));
         parsed.map_err(|misfit| match misfit {
@@ -56,7 +56,7 @@ pub(super) fn sift(
         fields.map(|(slot, field)| Column { members: &members, slot, raw: schema::is_json(field) }).collect();
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
     for (column, field) in columns.iter().zip(schema.fields()) {
-        let form = form(typing, field);
+        let form = typing.form(field);
         let mut note = |misfit| misfits.note(column.slot, misfit);
         let kinds = column.misfits(form, field.data_type()).try_for_each(&mut note);
         let parsed = kinds.and_then(|()| sift_column(column, field, form, &mut note));
@@ -76,12 +76,6 @@ pub(super) fn sift(
 fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let rows = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
-}
-
-/// Which texts of a column are taken.
-fn form(typing: &Typing, field: &FieldRef) -> Form {
-    let given = typing.all_strings || typing.cast(field.name()).is_some();
-    if given { Form::Any } else { Form::Plain }
 }
 
 /// The error for a record of a rejects file that is as it was refused, and would be a row of NULLs.
@@ -252,7 +246,7 @@ impl Column<'_, '_> {
     }
 
     /// The rows whose value is not of the JSON kind that the type is written as, where that counts.
-    fn misfits<'a>(&'a self, form: Form, data_type: &'a DataType) -> impl Iterator<Item = Misfit> + 'a {
+    fn misfits<'a>(&'a self, form: Form<'_>, data_type: &'a DataType) -> impl Iterator<Item = Misfit> + 'a {
         let number = |raw: &[u8]| matches!(raw, [b'-' | b'0'..=b'9', ..]);
         let fits = move |raw: &[u8]| match data_type {
             _ if self.raw => true,

@@ -10,6 +10,8 @@ use arrow::datatypes::{DataType, Field, FieldRef};
 use serde::de::IgnoredAny;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::Typing;
+use crate::formats::value::patterned;
 use crate::formats::value::print::{self, Look};
 
 /// Appends the value of one row, NULL included.
@@ -21,10 +23,22 @@ pub(crate) type Write<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a>;
 /// [`Unsupported`](ErrorKind::Unsupported) for a type that has no text form,
 /// [`Value`](ErrorKind::Value) for a JSON column that holds none.
 pub fn encode(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    encode_typed(&Typing::default(), batch, out)
+}
+
+/// [`encode`], with the dates and times in the form that the user named.
+pub(super) fn encode_typed(typing: &Typing, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
     let schema = batch.schema_ref();
     let columns = schema.fields().iter().zip(batch.columns());
-    let columns: Vec<(Vec<u8>, Write<'_>)> =
-        columns.map(|(field, array)| Ok((key(field.name()), writer(array, field)?))).collect::<Result<_>>()?;
+    let columns: Vec<(Vec<u8>, Write<'_>)> = columns
+        .map(|(field, array)| {
+            let write = match typing.pattern_of(field) {
+                Some(pattern) => flat(patterned(array, field, pattern)?),
+                None => writer(array, field)?,
+            };
+            Ok((key(field.name()), write))
+        })
+        .collect::<Result<_>>()?;
     for row in 0..batch.num_rows() {
         out.push(b'{');
         for (index, (key, write)) in columns.iter().enumerate() {

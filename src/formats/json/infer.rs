@@ -11,6 +11,7 @@ use super::scan::{Scanner, is_array};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::csv::apply_casts;
 use crate::formats::guess::Guess;
+use crate::formats::value::Pattern;
 use crate::formats::{Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -22,7 +23,7 @@ const REJECT_KEY: &[u8] = b"\"__reject\":";
 pub(super) fn start(head: &[u8]) -> Result<Start> {
     if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
         return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
-            .with_hint("convert the file to UTF-8, for example with iconv"));
+            .with_hint("name its encoding: --encoding utf-16"));
     }
     let data_start = if head.starts_with(MARK) { MARK.len() } else { 0 };
     let lines = !is_array(&head[data_start..]);
@@ -38,7 +39,7 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
         Extent::Head => Scanner::default().feed(body).ok_or_else(|| endless(head.len()))?.offset,
     };
     let texts = memchr::memmem::find(&body[..whole], REJECT_KEY).is_some();
-    let mut sample = Sample { texts, ..Sample::default() };
+    let mut sample = Sample { texts, pattern: typing.pattern.as_ref(), ..Sample::default() };
     let piece = Piece { bytes: &body[..whole], first_line: start.line };
     walk(&piece, &mut sample)?;
     // Reading refuses such records, or leaves them out as well. Where there are no others, nothing is known of the columns.
@@ -47,7 +48,7 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
     {
         return Err(error.at("line", line(&piece, offset)));
     }
-    let field = |(column, (name, guess)): (usize, (&String, &Guess))| match typing.all_strings {
+    let field = |(column, (name, guess)): (usize, (&String, &Guess<'_>))| match typing.all_strings {
         true => Field::new(name, DataType::Utf8, true),
         false if sample.texts && !sample.nested[column] => guess.field(name),
         false => guess.json_field(name),
@@ -64,9 +65,11 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
 }
 
 #[derive(Default)]
-struct Sample {
+struct Sample<'p> {
+    /// How dates and times are written, where the user says it.
+    pattern: Option<&'p Pattern>,
     columns: Vec<String>,
-    guesses: Vec<Guess>,
+    guesses: Vec<Guess<'p>>,
     /// Record in which a column was last seen.
     seen: Vec<usize>,
     index: HashMap<String, usize>,
@@ -79,7 +82,7 @@ struct Sample {
     nested: Vec<bool>,
 }
 
-impl<'a> Sink<'a> for Sample {
+impl<'a> Sink<'a> for Sample<'_> {
     fn begin(&mut self, _offset: usize) -> bool {
         self.records += 1;
         self.records <= SAMPLE_ROWS
@@ -91,7 +94,7 @@ impl<'a> Sink<'a> for Sample {
         } else {
             self.index.insert(key.to_owned(), self.columns.len());
             self.columns.push(key.to_owned());
-            self.guesses.push(Guess::default());
+            self.guesses.push(Guess::new(self.pattern));
             self.seen.push(0);
             self.nested.push(false);
             self.columns.len() - 1

@@ -75,6 +75,6 @@ impl RecordFormat for JsonLines {
     }
 
     fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        encode::encode(batch, out)
+        encode::encode_typed(&self.typing, batch, out)
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn walk<'a>(piece: &Piece<'a>, sink: &mut impl Sink<'a>) -> Result<()
 /// The error for a line that is no UTF-8 from its byte `at` on, from 0.
 fn not_utf8(at: usize) -> Error {
     Error::new(ErrorKind::Value, format!("the text is not UTF-8 from byte {} of the line on", at + 1))
-        .with_hint("convert the file to UTF-8, for example with iconv")
+        .with_hint("name the encoding of the file with --encoding")
 }
 
 /// The lines, with their line ends, and where each begins.

@@ -23,7 +23,7 @@ fn read(format: &JsonLines, file: &str) -> Result<RecordBatch> {
 
 fn typing(all_strings: bool, casts: &[(&str, &str)]) -> JsonLines {
     let casts = casts.iter().map(|(name, text)| Arc::new(parse_type(text).unwrap().with_name(*name))).collect();
-    JsonLines::new(Typing { all_strings, casts })
+    JsonLines::new(Typing { all_strings, casts, ..Typing::default() })
 }
 
 fn written(batch: &RecordBatch) -> String {
@@ -339,4 +339,19 @@ fn a_mended_rejects_file_is_read_by_its_texts() {
     let blank = file.replace("22,", "null,");
     let error = read(&format, &blank).unwrap_err();
     assert_eq!(error.to_string(), "line 2: the rejected record has no columns yet");
+}
+
+#[test]
+fn dates_are_read_and_written_in_the_form_that_is_named() {
+    let pattern = Some(crate::formats::value::Pattern::parse("%d.%m.%Y %H:%M").unwrap());
+    let format = JsonLines::new(Typing { pattern, ..Typing::default() });
+    let file = "{\"at\":\"31.12.2024 23:59\",\"n\":1}\n{\"at\":null,\"n\":2}\n";
+    let inferred = format.infer(file.as_bytes(), Extent::Whole).unwrap();
+    let local = DataType::Timestamp(TimeUnit::Microsecond, None);
+    assert_eq!(inferred.schema.field(0).data_type(), &local);
+    let piece = Piece { bytes: file.as_bytes(), first_line: 1 };
+    let batch = format.decode(&piece, &inferred.layout, &inferred.schema).unwrap();
+    let mut out = Vec::new();
+    format.encode(&batch, &mut out).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), file);
 }

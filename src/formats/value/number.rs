@@ -175,6 +175,13 @@ fn write_float<F: Float>(value: F, buffer: &mut [u8; FLOAT_BYTES]) -> &[u8] {
     lexical_core::write_with_options::<_, FORMAT>(value, buffer, &FLOAT_OPTIONS)
 }
 
+/// Whether the shortest text of `narrow` is parsed as `value`.
+pub(crate) fn is_printed_as(narrow: f32, value: f64) -> bool {
+    let mut buffer = [0; FLOAT_BYTES];
+    let parsed = lexical_core::parse::<f64>(write_float(narrow, &mut buffer));
+    parsed.is_ok_and(|parsed| parsed.total_cmp(&value).is_eq())
+}
+
 /// A decimal as the integer `value × 10^scale`; none when it has more digits than `precision` and `scale` hold.
 pub(crate) fn decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
     let number = Number::split(text)?;

@@ -15,6 +15,7 @@ use arrow::datatypes::{
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
+use super::pattern::Pattern;
 use super::time::Zone;
 use super::{binary, boolean, interval, number, time};
 use crate::schema;
@@ -30,12 +31,14 @@ pub(crate) trait Texts {
 
 /// Which texts of a value are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Form<'p> {
     /// Only what programs write: no leading zeros, plus signs or spaces, `true` and `false`. For columns whose type
     /// was inferred, so that `007` far behind the sample is not taken for 7.
     Plain,
     /// All texts of the type. For columns whose type was given.
     Any,
+    /// Dates and times that are written so. It handles the type of the column.
+    Pattern(&'p Pattern),
 }
 
 /// Why a column could not be parsed.
@@ -57,13 +60,17 @@ type Parsed = Result<ArrayRef, Misfit>;
 type Refuse<'a> = dyn FnMut(Misfit) -> Result<(), Misfit> + 'a;
 
 /// Parses all texts as values of `field`. The first misfit ends it.
-pub(crate) fn parse_column(texts: &impl Texts, field: &Field, form: Form) -> Parsed {
+pub(crate) fn parse_column(texts: &impl Texts, field: &Field, form: Form<'_>) -> Parsed {
     sift_column(texts, field, form, &mut Err)
 }
 
 /// Parses all texts as values of `field`. Each misfit of a row is given to `refuse`, in the order of the rows; what that lets
 /// pass is NULL in the array.
-pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
+pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, refuse: &mut Refuse<'_>) -> Parsed {
+    if let Form::Pattern(pattern) = form {
+        let array = patterned(texts, field.data_type(), (pattern, form, refuse));
+        return array.map(|array| with_type(&array, field.data_type()));
+    }
     match field.data_type() {
         DataType::Null => nulls(texts, refuse),
         DataType::Boolean => booleans(texts, form, refuse),
@@ -114,7 +121,7 @@ fn with_type(array: &ArrayRef, data_type: &DataType) -> ArrayRef {
 }
 
 /// Which texts are taken, and what is done with others.
-type Taken<'t, 'r> = (Form, &'t mut Refuse<'r>);
+type Taken<'t, 'r> = (Form<'t>, &'t mut Refuse<'r>);
 
 fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_>) -> Parsed {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
@@ -149,6 +156,35 @@ fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_
     array.map(|array| with_type(&array, data_type))
 }
 
+/// Dates and times of a pattern.
+fn patterned(
+    texts: &impl Texts,
+    data_type: &DataType,
+    (pattern, form, refuse): (&Pattern, Form<'_>, &mut Refuse<'_>),
+) -> Parsed {
+    use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
+    let time32 = |unit| move |text: &[u8]| pattern.time(text, unit).and_then(|value| i32::try_from(value).ok());
+    let time64 = |unit| move |text: &[u8]| pattern.time(text, unit);
+    match data_type {
+        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), |text| pattern.date(text)),
+        DataType::Time32(Second) => values::<Time32SecondType>(texts, (form, refuse), time32(Second)),
+        DataType::Time32(Millisecond) => values::<Time32MillisecondType>(texts, (form, refuse), time32(Millisecond)),
+        DataType::Time64(Microsecond) => values::<Time64MicrosecondType>(texts, (form, refuse), time64(Microsecond)),
+        DataType::Time64(Nanosecond) => values::<Time64NanosecondType>(texts, (form, refuse), time64(Nanosecond)),
+        DataType::Timestamp(unit, zone) => {
+            let zone = if zone.is_some() { Zone::Zoned } else { Zone::Local };
+            let stamp = |text: &[u8]| pattern.timestamp(text, *unit, zone);
+            match unit {
+                Second => values::<TimestampSecondType>(texts, (form, refuse), stamp),
+                Millisecond => values::<TimestampMillisecondType>(texts, (form, refuse), stamp),
+                Microsecond => values::<TimestampMicrosecondType>(texts, (form, refuse), stamp),
+                Nanosecond => values::<TimestampNanosecondType>(texts, (form, refuse), stamp),
+            }
+        }
+        _ => Err(Misfit::Type),
+    }
+}
+
 fn numbers<T: ArrowPrimitiveType>(
     texts: &impl Texts,
     (form, refuse): Taken<'_, '_>,
@@ -157,7 +193,7 @@ fn numbers<T: ArrowPrimitiveType>(
     let taken = (form, refuse);
     match form {
         Form::Plain => values::<T>(texts, taken, |text| if number::is_plain(text) { parse(text) } else { None }),
-        Form::Any => values::<T>(texts, taken, parse),
+        _ => values::<T>(texts, taken, parse),
     }
 }
 
@@ -186,12 +222,12 @@ fn values<T: ArrowPrimitiveType>(
 }
 
 /// The text without the spaces around it, where they may be dropped.
-fn trimmed(text: &[u8], form: Form) -> Option<&[u8]> {
+fn trimmed<'t>(text: &'t [u8], form: Form<'_>) -> Option<&'t [u8]> {
     let inner = text.trim_ascii();
-    (form == Form::Any && inner.len() < text.len()).then_some(inner)
+    (form != Form::Plain && inner.len() < text.len()).then_some(inner)
 }
 
-fn booleans(texts: &impl Texts, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
+fn booleans(texts: &impl Texts, form: Form<'_>, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = BooleanBuilder::with_capacity(texts.rows());
     let mut scratch = Vec::new();
     for row in 0..texts.rows() {
@@ -200,8 +236,8 @@ fn booleans(texts: &impl Texts, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
             (None, _) => None,
             (Some(b"true"), _) => Some(true),
             (Some(b"false"), _) => Some(false),
-            (Some(text), Form::Any) => boolean(text.trim_ascii()),
             (Some(_), Form::Plain) => None,
+            (Some(text), _) => boolean(text.trim_ascii()),
         };
         if value.is_none() && text.is_some() {
             refuse(Misfit::Row(row))?;
@@ -343,7 +379,7 @@ fn fixed_bytes(texts: &impl Texts, width: i32, refuse: &mut Refuse<'_>) -> Parse
     Ok(Arc::new(builder.finish()))
 }
 
-fn uuids(texts: &impl Texts, form: Form, refuse: &mut Refuse<'_>) -> Parsed {
+fn uuids(texts: &impl Texts, form: Form<'_>, refuse: &mut Refuse<'_>) -> Parsed {
     let mut builder = FixedSizeBinaryBuilder::with_capacity(texts.rows(), 16);
     let mut scratch = Vec::new();
     for row in 0..texts.rows() {

@@ -5,8 +5,8 @@ use arrow::array::types::{
     Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
     UInt32Type, UInt64Type,
 };
-use arrow::array::{Array, ArrayAccessor, AsArray as _, DictionaryArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, ArrayAccessor, AsArray as _, DictionaryArray, StringArray};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType,
     DurationSecondType, Field, IntervalDayTimeType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
@@ -17,6 +17,7 @@ use lexical_core::ToLexical;
 
 use super::time::Zone;
 use super::{binary, interval, number, time};
+use crate::error::{Error, ErrorKind, Result};
 use crate::schema;
 
 /// Appends the text of one row that is not NULL.
@@ -55,6 +56,26 @@ impl<'a> Column<'a> {
     pub(crate) fn is_null(&self, row: usize) -> bool {
         self.nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
     }
+}
+
+/// One text for each row that is not NULL.
+pub(crate) fn texts(
+    nulls: Option<NullBuffer>,
+    rows: usize,
+    mut write: impl FnMut(usize, &mut Vec<u8>) -> Result<()>,
+) -> Result<StringArray> {
+    let mut text = Vec::with_capacity(rows * 8);
+    let mut ends = Vec::with_capacity(rows + 1);
+    ends.push(0i32);
+    for row in 0..rows {
+        if nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
+            write(row, &mut text)?;
+        }
+        let too_long = |_| Error::new(ErrorKind::Resource, "the texts of a batch are longer than 2 GB");
+        ends.push(i32::try_from(text.len()).map_err(too_long)?);
+    }
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
+    Ok(StringArray::try_new(offsets, Buffer::from_vec(text), nulls)?)
 }
 
 /// Prepares the values of `field` in `array`; none for nested types and those without a text form.

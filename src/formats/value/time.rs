@@ -8,7 +8,8 @@ use arrow::datatypes::TimeUnit;
 
 pub(crate) const DAY_SECONDS: i64 = 86_400;
 
-const NANOS: i64 = 1_000_000_000;
+/// Nanoseconds of a second.
+pub(crate) const NANOS: i64 = 1_000_000_000;
 
 /// Parts of `unit` in a second.
 pub(crate) fn per_second(unit: TimeUnit) -> i64 {
@@ -83,7 +84,8 @@ pub(crate) fn moment(text: &[u8]) -> Option<Moment> {
     Some(Moment { seconds: midnight + seconds, nanos, offset, digits, timed: true })
 }
 
-fn in_unit(seconds: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
+/// A number of `unit`; none where the nanoseconds or the range do not fit.
+pub(super) fn in_unit(seconds: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
     let per_second = per_second(unit);
     let nanos_each = NANOS / per_second;
     if nanos % nanos_each != 0 {
@@ -188,7 +190,7 @@ pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year (1 BC is 0), month and day.
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);

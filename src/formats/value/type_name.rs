@@ -4,8 +4,27 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType, Field, IntervalUnit, TimeUnit};
 
+use super::Pattern;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata};
+
+/// As [`parse_type`], for the columns of text files, where a type of dates or times may have a [`Pattern`] in quotes:
+/// `timestamp('dd.MM.yyyy HH:mm')`.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) also for a pattern that is none, or does not fit its type.
+pub fn parse_cast(text: &str) -> Result<(Field, Option<Pattern>)> {
+    let quoted = text.split_once("('").and_then(|(before, rest)| Some((before, rest.rsplit_once("')")?)));
+    let Some((before, (pattern, after))) = quoted else { return Ok((parse_type(text)?, None)) };
+    let field = parse_type(&format!("{before}{after}"))?;
+    let pattern = Pattern::parse(pattern)?;
+    if !pattern.handles(field.data_type()) {
+        let message = format!("`{text}`: values of this type are not written so");
+        return Err(Error::new(ErrorKind::Usage, message)
+            .with_hint("a date has no time, a time no date, and a format with a zone is one of timestamptz"));
+    }
+    Ok((field, Some(pattern)))
+}
 
 /// The nullable, nameless field that a SQL type name stands for: `int`, `decimal(12,2)`, `timestamptz`, `uuid`, `json`.
 ///
@@ -127,6 +146,19 @@ mod tests {
         }
         assert!(crate::schema::is_uuid(&parse_type("uuid").unwrap()));
         assert!(crate::schema::is_json(&parse_type("jsonb").unwrap()));
+    }
+
+    #[test]
+    fn a_cast_of_a_text_may_have_a_date_format() {
+        let (field, pattern) = parse_cast("timestamp('yyyy/MM/dd'T'HH:mm')").unwrap();
+        assert_eq!(field.data_type(), &DataType::Timestamp(TimeUnit::Microsecond, None));
+        assert_eq!(pattern, Some(Pattern::parse("yyyy/MM/dd'T'HH:mm").unwrap()));
+        assert_eq!(parse_cast("DATE('%d.%m.%Y')").unwrap().0.data_type(), &DataType::Date32);
+        assert_eq!(parse_cast("decimal(5,2)").unwrap(), (parse_type("decimal(5,2)").unwrap(), None));
+        for text in ["int('yyyy-MM-dd')", "time('yyyy-MM-dd')", "timestamp('yyyy-MM-dd HH:mm Z')", "date('yyyy-QQ-dd')"]
+        {
+            assert_eq!(parse_cast(text).unwrap_err().kind(), ErrorKind::Usage, "{text}");
+        }
     }
 
     #[test]

@@ -237,7 +237,8 @@ impl Sheet {
                 Error::new(ErrorKind::Schema, "the sheet has no such column").at("column", field.name())
             })?;
             let cells = Cells { sheet: self, column: &self.columns[place], rows: rows.clone() };
-            let parsed = parse_column(&cells, field, Form::Any);
+            let form = self.typing.pattern_of(field).map_or(Form::Any, Form::Pattern);
+            let parsed = parse_column(&cells, field, form);
             columns.push(parsed.map_err(|misfit| self.explain(misfit, (rows.start, place), field))?);
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));

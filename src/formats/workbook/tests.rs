@@ -134,10 +134,11 @@ fn casts_parse_what_stands_in_a_cell() {
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
     ]);
     let bytes = written(&batch).unwrap();
-    let typing = Typing { all_strings: false, casts: batch.schema().fields().iter().map(Arc::clone).collect() };
+    let typing = Typing { casts: batch.schema().fields().iter().map(Arc::clone).collect(), ..Typing::default() };
     let sheet = opened(&bytes, &Options { typing, ..options() }).unwrap();
     assert_eq!(rows(&sheet, &sheet.schema().unwrap()).unwrap().columns(), batch.columns());
-    let texts = opened(&bytes, &Options { typing: Typing { all_strings: true, casts: vec![] }, ..options() }).unwrap();
+    let texts =
+        opened(&bytes, &Options { typing: Typing { all_strings: true, ..Typing::default() }, ..options() }).unwrap();
     let schema = texts.schema().unwrap();
     assert!(schema.fields().iter().all(|field| *field.data_type() == DataType::Utf8));
     let expected: ArrayRef = Arc::new(StringArray::from(vec![Some("1.5"), Some("-1234567890123.45"), None, Some("0")]));

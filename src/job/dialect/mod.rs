@@ -1,5 +1,7 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
+mod datax;
+
 use serde_json::Value as Json;
 
 use crate::error::Result;
@@ -18,7 +20,7 @@ pub struct Dialect {
 }
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
-pub const DIALECTS: &[Dialect] = &[];
+pub const DIALECTS: &[Dialect] = &[datax::DATAX];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ mod secret;
 mod tests;
 
 pub use name::{default_table, nearest};
-pub use secret::{is_secret, mask, unmask};
+pub use secret::{holds_secret, is_secret, mask, unmask};
 
 /// The connector of paths.
 pub const FILE: &str = "file";
@@ -113,13 +113,15 @@ fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
         }
         return bare(text);
     };
-    // SQLAlchemy names its driver behind a plus sign.
-    let scheme = typed.split('+').next().unwrap_or(typed).to_ascii_lowercase();
-    match lookup.connector(&scheme) {
+    let typed = typed.to_ascii_lowercase();
+    // SQLAlchemy names its driver behind a plus sign; some schemes have one of their own.
+    let whole = lookup.connector(&typed).is_some();
+    let scheme = if whole { typed.as_str() } else { typed.split('+').next().unwrap_or(&typed) };
+    match lookup.connector(scheme) {
         Some(FILE) => file(rest, lookup),
         Some(connector @ (SQLITE | DUCKDB)) => database_file(connector, rest, lookup),
-        Some(connector) => database(connector, &scheme, rest),
-        None => Err(unknown(&scheme, lookup)),
+        Some(connector) => database(connector, scheme, rest),
+        None => Err(unknown(scheme, lookup)),
     }
 }
 
@@ -130,7 +132,7 @@ fn usage(message: impl Into<String>) -> Error {
 }
 
 /// Schemes of connectors that a default build lacks.
-const IN_FULL: [&str; 4] = ["adbc", "mssql", "odbc", "sqlserver"];
+const IN_FULL: [&str; 8] = ["adbc", "bigquery", "connectorx", "mssql", "odbc", "oracle", "sqlserver", "trino"];
 
 fn unknown(scheme: &str, lookup: &dyn Lookup) -> Error {
     if IN_FULL.contains(&scheme) {

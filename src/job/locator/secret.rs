@@ -1,6 +1,6 @@
 //! Secrets in locators: variables that stand for them, and the mask that hides them.
 
-use super::{Lookup, percent_decode, usage};
+use super::{Lookup, SQLITE, percent_decode, usage};
 use crate::bridge::login::seen;
 use crate::error::Result;
 
@@ -34,6 +34,9 @@ const DRIVERS: &str = "adbc";
 /// The scheme behind which a data source or a driver of ODBC stands, and the driver's options.
 const SOURCES: &str = "odbc";
 
+/// The scheme behind which a whole URL stands.
+const URLS: &str = "connectorx";
+
 /// What a hidden value looks like.
 const MASK: &str = "***";
 
@@ -50,6 +53,11 @@ pub fn mask(url: &str) -> String {
     if scheme == SOURCES {
         return format!("{scheme}:{}", mask_source(rest));
     }
+    if scheme == URLS {
+        let inner = rest.split_once(':').filter(|(inner, _)| inner.chars().all(|c| c.is_ascii_lowercase() || c == '+'));
+        let is_url = inner.is_some_and(|(inner, rest)| inner != URLS && (rest.starts_with("//") || inner == SQLITE));
+        return format!("{scheme}:{}", if is_url { mask(rest) } else { MASK.to_owned() });
+    }
     if let Some(rest) = rest.strip_prefix("//") {
         return format!("{scheme}://{}", mask_url(rest));
     }
@@ -65,6 +73,32 @@ pub fn mask(url: &str) -> String {
 /// A masked locator without the password that was hidden, for who finds it elsewhere.
 pub fn unmask(masked: &str) -> String {
     masked.replace(&format!(":{MASK}@"), "@")
+}
+
+/// Whether `url`, a locator with a scheme and without `#object`, holds a password or another secret that is no `${NAME}`.
+pub fn holds_secret(url: &str) -> bool {
+    let masked = mask(url);
+    let mut rest = url;
+    let mut parts = masked.split(MASK);
+    let Some(after) = rest.strip_prefix(parts.next().unwrap_or_default()) else { return true };
+    rest = after;
+    for part in parts {
+        let end = if part.is_empty() { Some(rest.len()) } else { rest.find(part) };
+        let Some(end) = end else { return true };
+        if is_open(&rest[..end]) {
+            return true;
+        }
+        rest = &rest[end + part.len()..];
+    }
+    false
+}
+
+/// Whether a hidden part of a locator is surely, or may be, a secret: neither a reference nor a plain setting.
+fn is_open(hidden: &str) -> bool {
+    let is_setting = hidden.split_once('=').is_some_and(|(key, value)| {
+        key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !is_secret(key) && !value.contains(['@', ':'])
+    });
+    !hidden.is_empty() && !is_setting && !hidden.contains("${")
 }
 
 fn split_query(text: &str) -> (&str, Option<&str>) {

@@ -7,13 +7,16 @@ use super::*;
 /// A world with the real schemes, the files given, and two variables.
 struct World(&'static [&'static str]);
 
-const SCHEMES: [(&str, &str); 8] = [
+const SCHEMES: [(&str, &str); 11] = [
     ("file", "file"),
     ("postgres", "postgres"),
     ("postgresql", "postgres"),
     ("pg", "postgres"),
     ("sqlite", "sqlite"),
     ("duckdb", "duckdb"),
+    ("connectorx", "connectorx"),
+    ("trino", "connectorx"),
+    ("trino+https", "connectorx"),
     ("gen", "stream"),
     ("null", "stream"),
 ];
@@ -89,6 +92,9 @@ fn every_form_means_what_it_should() {
         ("pg://h/db#My%20Table", "postgres", "pg://h/db", "", Some("My Table")),
         ("pg://h/db#100%", "postgres", "pg://h/db", "", Some("100%")),
         (r#"pg://h/db#"a#b@c""#, "postgres", "pg://h/db", "", Some(r#""a#b@c""#)),
+        ("connectorx:mysql://u@h/db#t", "connectorx", "connectorx:mysql://u@h/db", "", Some("t")),
+        ("Trino+HTTPS://u@h/db#t", "connectorx", "trino+https://u@h/db", "", Some("t")),
+        ("trino+rest://u@h/db#t", "connectorx", "trino://u@h/db", "", Some("t")),
         ("gen:orders?rows=10", "stream", "gen:orders?rows=10", "", None),
         ("null:", "stream", "null:", "", None),
         ("${URL}#orders", "postgres", "postgres://ada:s3cret@db/shop", "", Some("orders")),
@@ -120,7 +126,8 @@ fn mistakes_are_explained() {
         ("", "an empty locator names nothing", "write a path"),
         ("postgers://h/db#t", "there is no connector for 'postgers:'", "did you mean 'postgres:'?"),
         ("mssql://h/db#t", "this build has no connector for 'mssql:'", "build the program with"),
-        ("oracle://h/db", "there is no connector for 'oracle:'", "there are file, postgres"),
+        ("oracle://h/db", "this build has no connector for 'oracle:'", "build the program with '--features full'"),
+        ("sybase://h/db", "there is no connector for 'sybase:'", "there are file, postgres"),
         ("pg://h/db#", "nothing stands after '#'", "name a table there"),
         (
             "pg://h/db#public.*",
@@ -193,6 +200,11 @@ fn passwords_are_masked() {
             "adbc:snowflake?adbc.snowflake.sql.account=a&password=***",
         ),
         ("adbc:postgresql://ada:s3cret@db", "adbc:***"),
+        ("connectorx:postgresql://ada:s3@cret@db/shop", "connectorx:postgresql://ada:***@db/shop"),
+        ("connectorx:sqlite:/tmp/shop.db", "connectorx:sqlite:/tmp/shop.db"),
+        ("connectorx:s3cret", "connectorx:***"),
+        ("connectorx:postgresql:s3cret", "connectorx:***"),
+        ("trino+https://ada:s3cret@db/hive", "trino+https://ada:***@db/hive"),
         ("odbc:SHOP", "odbc:SHOP"),
         ("odbc:SHOP?UID=ada&PWD=s3cret", "odbc:SHOP?UID=ada&PWD=***"),
         ("odbc:?Driver=PostgreSQL Unicode&Server=db&Own=s3cret", "odbc:?Driver=PostgreSQL Unicode&Server=db&***"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
@@ -14,8 +14,11 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 
 use crate::error::Error;
+use crate::flow::meter::Transformed;
+use crate::job::OnError;
+use crate::plan::batchwise::{Batchwise, Failed, Left, Worked};
 use crate::plan::error::from_datafusion;
-use crate::plan::trail::{self, Origin};
+use crate::plan::trail;
 use crate::reject::is_of_row;
 
 /// What is done with a batch.
@@ -37,12 +40,16 @@ pub(super) struct Step {
 }
 
 /// What became of a batch: the rows, and which of the incoming ones they are.
-pub(super) type Done = (RecordBatch, Option<BooleanArray>);
+type Done = (RecordBatch, Option<BooleanArray>);
 
-/// Why there is none, and in which incoming row.
-pub(super) struct Failed {
-    error: Error,
-    row: Option<u64>,
+impl Batchwise for Work {
+    fn work(&self, batch: &RecordBatch, on_error: OnError) -> Result<Worked, Failed> {
+        let ((rows, keep), refused) = match on_error {
+            OnError::Skip => self.sift(batch)?,
+            OnError::Fail => (self.run(batch)?, Vec::new()),
+        };
+        Ok(Worked { rows, keep, refused, transformed: Transformed::default() })
+    }
 }
 
 impl Work {
@@ -65,7 +72,7 @@ impl Work {
         Ok(self)
     }
 
-    pub(super) fn run(&self, batch: &RecordBatch) -> Result<Done, Failed> {
+    fn run(&self, batch: &RecordBatch) -> Result<Done, Failed> {
         let Some(filter) = &self.predicate else { return Ok((self.project(batch, None)?, None)) };
         let keep = filter.keeps(batch).map_err(|error| filter.locate(batch, error, |row| row))?;
         let kept = filter_record_batch(&self.narrow(batch)?, &keep)?;
@@ -96,11 +103,11 @@ impl Work {
     }
 
     /// As [`Work::run`], without the rows that fail, which come beside the others.
-    pub(super) fn sift(&self, batch: &RecordBatch) -> Result<(Done, Vec<(usize, Error)>), Failed> {
+    fn sift(&self, batch: &RecordBatch) -> Result<(Done, Vec<(usize, Error)>), Failed> {
         if let Some(done) = self.unharmed(batch)? {
             return Ok((done, Vec::new()));
         }
-        let mut left = Left { rows: batch.clone(), places: (0..batch.num_rows()).collect(), refused: Vec::new() };
+        let mut left = Left::of(batch);
         if let Some(filter) = &self.predicate {
             left.refuse(filter.failing(&left.rows)?)?;
             let keep = filter.keeps(&left.rows).map_err(|error| Failed { error: from_datafusion(error), row: None })?;
@@ -114,12 +121,9 @@ impl Work {
             }
         }
         left.refuse(failing.into_iter().collect())?;
-        left.refused.sort_by_key(|(row, _)| *row);
-        let mut kept = BooleanBufferBuilder::new(batch.num_rows());
-        kept.append_n(batch.num_rows(), false);
-        left.places.iter().for_each(|place| kept.set_bit(*place, true));
         let rows = self.project(&left.rows, None)?;
-        Ok(((rows, Some(BooleanArray::new(kept.finish(), None))), left.refused))
+        let (keep, refused) = left.settle(batch.num_rows());
+        Ok(((rows, keep), refused))
     }
 
     /// The batch, if none of its rows fails.
@@ -131,51 +135,6 @@ impl Work {
             None => batch.clone(),
         };
         Ok(self.columns(&kept).ok().map(|rows| (rows, keep)))
-    }
-}
-
-/// What is left of a batch while rows that fail are left out.
-struct Left {
-    rows: RecordBatch,
-    /// Which of the incoming rows these are.
-    places: Vec<usize>,
-    /// The incoming rows that failed.
-    refused: Vec<(usize, Error)>,
-}
-
-impl Left {
-    fn refuse(&mut self, failing: Vec<(usize, Error)>) -> Result<(), ArrowError> {
-        let mut good = BooleanBufferBuilder::new(self.rows.num_rows());
-        good.append_n(self.rows.num_rows(), true);
-        for (row, _) in &failing {
-            good.set_bit(*row, false);
-        }
-        self.refused.extend(failing.into_iter().map(|(row, error)| (self.places[row], error)));
-        self.keep(&BooleanArray::new(good.finish(), None))
-    }
-
-    fn keep(&mut self, keep: &BooleanArray) -> Result<(), ArrowError> {
-        self.rows = filter_record_batch(&self.rows, keep)?;
-        let mut kept = keep.iter();
-        self.places.retain(|_| kept.next().flatten() == Some(true));
-        Ok(())
-    }
-}
-
-impl Failed {
-    pub(super) fn located(self, origin: Option<&Origin>, first_row: u64) -> Error {
-        match (self.row, origin) {
-            (None, _) => self.error,
-            (Some(row), Some(origin)) => origin.locate(self.error, row),
-            // People count from 1.
-            (Some(row), None) => self.error.at("row", first_row + row + 1),
-        }
-    }
-}
-
-impl From<ArrowError> for Failed {
-    fn from(error: ArrowError) -> Self {
-        Self { error: error.into(), row: None }
     }
 }
 

@@ -65,7 +65,7 @@ async fn verify_in(fixture: &dyn Fixture, mode: &WriteMode) -> Result<()> {
 
 /// What an engine notes of the rows that it sends.
 fn sums_of(run: &Run, rows: &RecordBatch) -> Result<Vec<ColumnProof>> {
-    run.sink.proofs(&run.agreement, &run.aligned(rows)?)
+    run.sink.prover(&run.agreement)?.of(&run.aligned(rows)?)
 }
 
 fn fewer_nulls(proof: &mut ColumnProof) {

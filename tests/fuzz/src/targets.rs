@@ -15,6 +15,8 @@ use super::formats::split::{RecordStart, stitch};
 use super::formats::value::parse_type;
 use super::formats::{Extent, Inferred, Piece, RecordFormat, Typing, avro, ipc, parquet};
 use super::job::locator::{self, Lookup};
+use super::job::syntax::{self, Syntax};
+use super::job::vars::Variables;
 use super::object::ObjectRef;
 use super::sqlparser::dialect::GenericDialect;
 use super::sqlparser::parser::Parser;
@@ -24,13 +26,14 @@ use super::state::StateRecord;
 pub type Target = fn(&[u8]);
 
 /// Every target but those of PostgreSQL's COPY and MySQL's rows, by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("csv", csv),
     ("json", json),
     ("parquet", parquet),
     ("avro", avro),
     ("ipc", ipc),
     ("values", values),
+    ("job", job),
     ("locator", locator),
     ("expression", expression),
     ("state", state),
@@ -148,7 +151,7 @@ pub fn values(bytes: &[u8]) {
     let Some((kind, text)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
     let field = parse_type(TYPES[usize::from(*kind) % TYPES.len()]).expect("the types are known").with_name("c");
-    let typing = Typing { all_strings: false, casts: vec![Arc::new(field)] };
+    let typing = Typing { all_strings: false, casts: vec![Arc::new(field)], ..Typing::default() };
     let format = Csv::new(CsvOptions { typing, ..CsvOptions::default() }).expect("the options are valid");
     let file = format!("c\n\"{}\"\n", text.replace('"', "\"\""));
     let Ok(inferred) = format.infer(file.as_bytes(), Extent::Whole) else { return };
@@ -184,6 +187,23 @@ pub fn locator(bytes: &[u8]) {
                 assert!(named || !shown.contains(PASSWORD), "a password is shown");
             }
             Err(error) => assert!(!format!("{error:?}").contains(PASSWORD), "a message shows a password"),
+        }
+    }
+}
+
+/// The text of a job file in each syntax, with its variables replaced: what is read of it can be written as JSON, and is then the
+/// same.
+pub fn job(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let variables = Variables::of(text, &|_| None).variables;
+    let replaced = variables.in_text(text).unwrap_or_default();
+    for text in [text, &replaced] {
+        for syntax in [Syntax::Json, Syntax::Yaml, Syntax::Toml] {
+            let Ok(parsed) = syntax::parse(text, syntax) else { continue };
+            let again = syntax::parse(&parsed.root.to_string(), Syntax::Json).expect("JSON is lenient JSON");
+            assert_eq!(again.root.to_string(), parsed.root.to_string());
+            let tree = parsed.into_tree();
+            let _ = variables.in_value(tree.root().json(), &tree.root());
         }
     }
 }

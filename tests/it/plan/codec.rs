@@ -89,10 +89,13 @@ async fn a_decoded_plan_gives_what_the_plan_itself_gives() {
     let source = wide(1_000, 7);
     let limited = Transform { limit: Some(250), ..set("more", "cast(id as int) * -2") };
     let filtered = Transform { filter: Some("id % 2 = 0".to_owned()), ..set("more", "try_cast(pad as int) + id") };
+    let steps = vec![steps::step("dx_filter", 1, ["<", "100"]), steps::step("dx_substr", 2, ["1", "3"])];
+    let stepped = Transform { steps, ..set("more", "id * 2") };
     for transform in [
         Transform::default(),
         limited,
         filtered,
+        stepped,
         sql("select ref % 10 as id, sum(id * 2) as n, avg(cast(id as decimal(70,2))) as m from src group by ref % 10"),
         sql("select id, -cast(ref as decimal(38,0)) * 3 as n from src order by id + 1, cast(ref as int) desc"),
         sql(

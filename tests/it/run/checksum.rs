@@ -148,12 +148,7 @@ fn what_the_server_rewrites_is_read_back_and_compared_by_what_it_means() {
     std::fs::write(folder.join("rows.csv"), rows).unwrap();
     let words = ["rows.csv", &format!("{url}#dst"), "--mode", "append", "--cast", "n:text", "--cast", "j:text"];
     let plan = etl(folder, &[&["plan"], &words[..], &["--verify", "checksum"]].concat());
-    assert!(
-        plan.stdout.contains("read back as text, about as long as their copy: j"),
-        "{}{}",
-        plan.stdout,
-        plan.stderr
-    );
+    assert!(!plan.stdout.contains("read back as text"), "{}{}", plan.stdout, plan.stderr);
     assert!(
         plan.stdout.contains("compared by their NULLs alone, because the server rewrites them: a"),
         "{}",

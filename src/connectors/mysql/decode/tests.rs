@@ -88,6 +88,41 @@ fn zero_dates_as_null() {
 }
 
 #[test]
+fn rows_without_a_place_come_beside_the_others() {
+    let layout = layout(
+        &[(Kind::Int32, Width::Fixed(4)), (Kind::DateTime(3), Width::Temporal), (Kind::Time(0), Width::Temporal)],
+        ZeroDates::Reject,
+        TimeForm::Time,
+    );
+    let rows: [&[u8]; 4] = [
+        &[0, 0, 1, 0, 0, 0, 4, 0xb2, 7, 1, 2, 8, 0, 0, 0, 0, 0, 1, 2, 3],
+        &[0, 0, 2, 0, 0, 0, 11, 0xe8, 7, 2, 0, 1, 2, 3, 0x20, 0xa1, 7, 0, 12, 1, 34, 0, 0, 0, 22, 59, 59, 1, 0, 0, 0],
+        &[0, 0b1_0000, 3, 0, 0, 0, 0],
+        &[0, 0b1000, 4, 0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0],
+    ];
+    let (fitting, rejects) = sift(&layout, &frames(&rows), 10).unwrap();
+    let ids = |batch: &RecordBatch| batch.column(0).as_primitive::<Int32Type>().values().to_vec();
+    assert_eq!(ids(&fitting), [1]);
+    assert_eq!(fitting.column(2).as_primitive::<Time64MicrosecondType>().value(0), (3600 + 2 * 60 + 3) * 1_000_000);
+    let rejects = rejects.unwrap();
+    assert_eq!(ids(&rejects.rows), [2, 3, 4]);
+    let texts = |column: usize| rejects.rows.column(column).as_string::<i32>().iter().collect::<Vec<_>>();
+    assert_eq!(texts(1), [Some("2024-02-00 01:02:03.500"), Some("0000-00-00 00:00:00.000"), None]);
+    assert_eq!(texts(2), [Some("-838:59:59"), None, Some("24:00:00")]);
+    let told: Vec<String> = rejects.errors.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            format!("row 12: column c: {ZERO}"),
+            format!("row 13: column c: {ZERO}"),
+            format!("row 14: column c: {BEYOND}")
+        ]
+    );
+    // Where all rows fit there is nothing beside them.
+    assert!(sift(&layout, &frames(&rows[..1]), 0).unwrap().1.is_none());
+}
+
+#[test]
 fn a_geometry_keeps_its_reference_system() {
     let point = [1, 1, 0, 0, 0, 7, 7];
     let geometry = |system: &[u8]| {

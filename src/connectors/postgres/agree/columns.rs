@@ -10,7 +10,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use super::super::ddl;
 use super::super::encode::{Check, Column, Format, Layout, wire_readable};
 use super::super::target::{Catalog, Resolved, Table, TableColumn};
-use super::super::typemap::{self, BASE, PRODUCT};
+use super::super::typemap::{BASE, PRODUCT};
+use super::super::typename::type_name;
 use super::fate;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{is_text, possible};
@@ -65,7 +66,7 @@ pub(super) fn type_names(incoming: &TableShape) -> Vec<String> {
     for field in incoming.schema.fields() {
         names.extend(schema::native_of(field, PRODUCT).map(str::to_owned));
         names.extend(base_of(field).map(str::to_owned));
-        names.extend(typemap::type_name(&plain(field)).ok());
+        names.extend(type_name(&plain(field)).ok());
     }
     names
 }
@@ -156,7 +157,7 @@ fn new_column(catalog: &Catalog, field: &Field) -> Result<ddl::NewColumn> {
         Some(name) => name.to_owned(),
         // Its own type is not there: its text is kept.
         None if native.is_some() && matches!(field.data_type(), DataType::Utf8) => "text".to_owned(),
-        None => typemap::type_name(&plain(field))?,
+        None => type_name(&plain(field))?,
     };
     Ok(ddl::NewColumn {
         name: field.name().clone(),

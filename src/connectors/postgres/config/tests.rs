@@ -46,6 +46,16 @@ fn uris() {
     assert_eq!(parse("postgres://u@h").dbname, "u");
 }
 
+/// The names that all connectors have beside libpq's own.
+#[test]
+fn options() {
+    let of = |options: serde_json::Value| Config::parse_in(&options, &Surroundings::NOTHING).unwrap();
+    let config = of(json!({"host": "h", "port": 5433, "user": "u", "database": "d", "connectTimeout": 7}));
+    assert_eq!(config.label(), "postgres://u@h:5433/d");
+    assert_eq!(config.connect_timeout, Some(Duration::from_secs(7)));
+    assert_eq!(of(json!({"url": "postgres://u@h/a", "dbname": "b"})).dbname, "b");
+}
+
 #[test]
 fn keyword_strings() {
     let config = parse(r"postgres: host=a,b port = 1,2 user='o\'neil x' password=a\ b dbname=''");

@@ -51,6 +51,28 @@ pub(super) fn scalar(read: Read, data_type: &DataType, fields: Fields<'_>) -> Re
     })
 }
 
+/// The text of a value that no Arrow form of its type holds; none where it has none that is known here.
+pub(super) fn text_of(read: Read, value: &[u8]) -> Option<String> {
+    let infinity = |greatest: bool, least: bool| match (greatest, least) {
+        (true, _) => Some("infinity".to_owned()),
+        (_, true) => Some("-infinity".to_owned()),
+        _ => None,
+    };
+    match read {
+        Read::Date => {
+            let days = i32::from_be_bytes(value.try_into().ok()?);
+            infinity(days == i32::MAX, days == i32::MIN)
+        }
+        Read::Timestamp | Read::TimestampTz => {
+            let micros = i64::from_be_bytes(value.try_into().ok()?);
+            infinity(micros == i64::MAX, micros == i64::MIN)
+        }
+        Read::Time => (i64::from_be_bytes(value.try_into().ok()?) == DAY_MICROS).then(|| "24:00:00".to_owned()),
+        Read::Numeric => numeric::text_of(value),
+        _ => None,
+    }
+}
+
 fn date(bytes: [u8; 4]) -> Result<i32, &'static str> {
     match i32::from_be_bytes(bytes) {
         i32::MIN | i32::MAX => Err(INFINITE),

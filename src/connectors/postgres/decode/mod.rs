@@ -11,7 +11,9 @@ use bytes::Bytes;
 
 use super::typemap::Read;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::fields::sift::{self, Decoder};
 use crate::formats::fields::{Fault, Fields, Indexed, Span, binary};
+use crate::reject::Rejects;
 
 mod column;
 mod list;
@@ -105,6 +107,34 @@ pub(super) fn decode(layout: &Layout, chunk: &Chunk) -> Result<RecordBatch> {
     }
     let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), arrays, &options)?)
+}
+
+/// As [`decode`], but rows with values that the Arrow form does not hold come beside the others.
+pub(super) fn sift(layout: &Layout, chunk: &Chunk) -> Result<(RecordBatch, Option<Rejects>)> {
+    let indexed = chunk.index(layout.kinds.len())?;
+    let decoder = Rows { layout, first_row: chunk.first_row };
+    sift::sift(&layout.schema, (&indexed, chunk.rows), &decoder)
+}
+
+/// Rows before which others of the same stream came.
+struct Rows<'a> {
+    layout: &'a Layout,
+    first_row: u64,
+}
+
+impl Decoder for Rows<'_> {
+    fn array(&self, position: usize, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+        array(self.layout.kinds[position], &self.layout.schema.fields()[position], fields)
+    }
+
+    fn text(&self, position: usize, value: &[u8]) -> Option<String> {
+        let Kind::Scalar(read) = self.layout.kinds[position] else { return None };
+        column::text_of(read, value)
+    }
+
+    fn error(&self, position: usize, fault: &Fault) -> Error {
+        error(fault, &self.layout.schema.fields()[position], self.first_row)
+    }
 }
 
 /// `fields` in their Arrow form `data_type`; none where one has no place in it.

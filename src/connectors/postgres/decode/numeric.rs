@@ -188,6 +188,13 @@ fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     Ok(Arc::new(array))
 }
 
+/// The text of a numeric; none when it is damaged.
+pub(super) fn text_of(wire: &[u8]) -> Option<String> {
+    let mut text = Vec::new();
+    write(&mut text, Numeric::parse(wire)?);
+    String::from_utf8(text).ok()
+}
+
 fn write(out: &mut Vec<u8>, number: Numeric<'_>) {
     match number.sign {
         NAN => return out.extend_from_slice(b"NaN"),

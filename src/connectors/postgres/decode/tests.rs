@@ -49,6 +49,24 @@ fn tuples(values: &[Option<Vec<u8>>]) -> Chunk {
     Chunk { bytes: bytes.into(), rows: values.len(), first_row: 0 }
 }
 
+#[test]
+fn rows_without_a_place_come_beside_the_others() {
+    let dates = |days: &[i32]| tuples(&days.iter().map(|day| Some(day.to_be_bytes().to_vec())).collect::<Vec<_>>());
+    let dated = layout(Kind::Scalar(Read::Date), DataType::Date32);
+    let (fitting, rejects) = sift(&dated, &dates(&[i32::MAX, 0, i32::MIN, 1])).unwrap();
+    assert_eq!(fitting.column(0).as_primitive::<arrow::datatypes::Date32Type>().values(), &[10_957, 10_958]);
+    let rejects = rejects.unwrap();
+    let texts: Vec<_> = rejects.rows.column(0).as_string::<i32>().iter().collect();
+    assert_eq!(texts, [Some("infinity"), Some("-infinity")]);
+    assert!(rejects.errors[1].to_string().starts_with("row 3: column c: infinity"), "{}", rejects.errors[1]);
+    let numbers = tuples(&[number(0, 0xC000, 0, &[]), None, number(0, 0, 1, &[1, 5000]), number(0, 0, 3, &[1, 50])]);
+    let (fitting, rejects) = sift(&layout(Kind::Scalar(Read::Numeric), DataType::Decimal128(5, 1)), &numbers).unwrap();
+    assert_eq!(fitting.column(0).as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>(), [None, Some(15)]);
+    let told = rejects.unwrap().rows;
+    assert_eq!(told.column(0).as_string::<i32>().iter().collect::<Vec<_>>(), [Some("NaN"), Some("1.005")]);
+    assert!(sift(&dated, &dates(&[1, 2])).unwrap().1.is_none());
+}
+
 #[allow(clippy::unnecessary_wraps, reason = "what stands in a list of fields")]
 fn number(weight: i16, sign: u16, scale: u16, digits: &[u16]) -> Option<Vec<u8>> {
     let head = [digits.len() as u16, weight as u16, sign, scale];

@@ -5,6 +5,9 @@
 
 use arrow::datatypes::i256;
 
+/// Bytes before the groups.
+const HEADER_BYTES: usize = 8;
+
 const NEGATIVE: u16 = 0x4000;
 const NAN: u16 = 0xC000;
 const PLUS_INFINITY: u16 = 0xD000;
@@ -14,7 +17,7 @@ const MINUS_INFINITY: u16 = 0xF000;
 const MOST_GROUPS: usize = 21;
 
 /// Appends `value` × 10^-`scale`.
-pub(super) fn put_i128(value: i128, scale: i8, out: &mut Vec<u8>) {
+pub(crate) fn put_i128(value: i128, scale: i8, out: &mut Vec<u8>) {
     let mut groups = Groups::new(scale);
     let mut rest = groups.first(value.unsigned_abs());
     // Division of 64 bits is many times faster than that of 128.
@@ -186,7 +189,7 @@ fn head(groups: usize, weight: i32, sign: u16, scale: i32) -> [[u8; 2]; 4] {
 /// The parts of a wire numeric: groups, weight, sign, digits after the point.
 fn parts(wire: &[u8]) -> Option<(impl DoubleEndedIterator<Item = u16>, i32, u16, i32)> {
     let word = |at: usize| Some(u16::from_be_bytes(wire.get(at..at + 2)?.try_into().ok()?));
-    let groups = wire.get(8..)?.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let groups = wire.get(HEADER_BYTES..)?.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     Some((groups, i32::from(word(2)? as i16), word(4)?, i32::from(word(6)?)))
 }
 
@@ -199,15 +202,15 @@ pub(crate) enum Sign {
     Special,
 }
 
-/// The groups of a wire numeric, the weight of the first and the sign; none for damage.
-pub(crate) fn groups(wire: &[u8]) -> Option<(impl Iterator<Item = u16>, i32, Sign)> {
-    let (groups, weight, sign, _) = parts(wire)?;
+/// The groups of a wire numeric (of each the high byte first), the weight of the first and the sign; none for damage.
+pub(crate) fn groups(wire: &[u8]) -> Option<(&[u8], i32, Sign)> {
+    let (_, weight, sign, _) = parts(wire)?;
     let sign = match sign {
         NEGATIVE => Sign::Negative,
         sign if sign & NAN == NAN => Sign::Special,
         _ => Sign::Positive,
     };
-    Some((groups, weight, sign))
+    Some((wire.get(HEADER_BYTES..)?, weight, sign))
 }
 
 /// How many digits after the point a wire numeric really needs, negative for zeros before it: -2 for 1200. The least

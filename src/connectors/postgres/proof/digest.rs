@@ -7,15 +7,22 @@
 use arrow::array::{Array as _, ArrayRef, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Field, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Field, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType,
 };
 
-use super::super::encode::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Sign, numeric_groups, put_numeric, wires};
+use super::super::encode::{
+    Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Sign, numeric_groups, put_decimal, put_numeric, wires,
+};
 use super::super::name::identifier;
 use super::form::{self, Form};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
 use crate::proof::hash::{hash, of_word};
+use crate::proof::sums::digest_of;
+
+/// The hash of the number 0.
+const ZERO: u64 = u64::MAX;
 
 /// What of a value is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,24 +85,24 @@ impl Digest {
                 array.as_boolean().iter().flatten().fold(0, |all, value| added(all, word(i32::from(value))))
             }
             (Self::Word, DataType::Date32) => {
-                let days = array.as_primitive::<Date32Type>().iter().flatten();
-                days.fold(0, |all, day| added(all, word(day.wrapping_sub(EPOCH_DAYS))))
+                digest_of(array.as_primitive::<Date32Type>(), |day| word(day.wrapping_sub(EPOCH_DAYS)))
             }
             (Self::Word, kind) if kind.is_integer() => {
-                let values = cast(array, &DataType::Int32)?;
-                values.as_primitive::<Int32Type>().iter().flatten().fold(0, |all, value| added(all, word(value)))
+                digest_of(cast(array, &DataType::Int32)?.as_primitive::<Int32Type>(), word)
             }
             (Self::SignedFold, kind) if kind.is_integer() => {
-                let values = cast(array, &DataType::Int64)?;
-                values.as_primitive::<Int64Type>().iter().flatten().fold(0, |all, value| added(all, integer(value)))
+                digest_of(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>(), integer)
             }
             (Self::Fold, DataType::Time64(TimeUnit::Microsecond)) => {
-                let values = array.as_primitive::<Time64MicrosecondType>().iter().flatten();
-                values.fold(0, |all, value| added(all, folded(value)))
+                digest_of(array.as_primitive::<Time64MicrosecondType>(), folded)
             }
             (Self::Fold, DataType::Timestamp(TimeUnit::Microsecond, _)) => {
-                let values = array.as_primitive::<TimestampMicrosecondType>().iter().flatten();
-                values.fold(0, |all, value| added(all, folded(value.wrapping_sub(EPOCH_MICROS))))
+                let values = array.as_primitive::<TimestampMicrosecondType>();
+                digest_of(values, |value| folded(value.wrapping_sub(EPOCH_MICROS)))
+            }
+            (Self::Groups, DataType::Decimal128(_, scale)) => {
+                let mut room = Room::default();
+                digest_of(array.as_primitive::<Decimal128Type>(), |value| decimal(value, *scale, &mut room))
             }
             (Self::Bytes, DataType::FixedSizeBinary(_)) => {
                 array.as_fixed_size_binary().iter().flatten().fold(0, |all, value| added(all, hash(value)))
@@ -114,8 +121,11 @@ impl Digest {
         })
     }
 
-    /// The same of the fields of raw frames.
-    pub(super) fn of_fields(self, column: &Column, fields: Fields<'_>) -> Result<u64> {
+    /// The same of the fields of raw frames, of which `numbers` are the whole numbers that they are, where they are such.
+    pub(super) fn of_fields(self, column: &Column, fields: Fields<'_>, numbers: Option<&ArrayRef>) -> Result<u64> {
+        if let (Self::Word | Self::Fold | Self::SignedFold, Some(numbers)) = (self, numbers) {
+            return self.of(column, numbers);
+        }
         self.of_wires(&column.layout, fields.iter().flatten()).ok_or_else(|| damaged(column))
     }
 
@@ -138,21 +148,26 @@ impl Digest {
                 wires.try_fold(0, |all, wire| Some(added(all, integer(i64::from_be_bytes(wire.try_into().ok()?)))))
             }
             (Self::Groups, _) => {
-                let mut groups = Vec::new();
-                wires.try_fold(0, |all, wire| Some(added(all, number(wire, &mut groups)?)))
+                let mut room = Room::default();
+                wires.try_fold(0, |all, wire| Some(added(all, number(wire, &mut room.groups)?)))
             }
             (Self::Bytes, _) | (Self::Text(Form::Text), Layout::Text) => {
                 wires.try_fold(0, |all, wire| Some(added(all, hash(wire))))
             }
             (Self::Text(form), layout) => {
-                let mut text = String::new();
+                let mut text = Vec::new();
                 wires.try_fold(0, |all, wire| {
                     text.clear();
                     form.put(layout, wire, &mut text)?;
-                    Some(added(all, hash(text.as_bytes())))
+                    Some(added(all, hash(&text)))
                 })
             }
         }
+    }
+
+    /// Whether it is of a text that the server writes anew: it is known here how, and what is read back decides all the same.
+    pub(super) fn is_spelled(self) -> bool {
+        self == Self::Text(Form::Json)
     }
 
     /// Whether the hash of a value can be told from its wire form.
@@ -211,6 +226,44 @@ fn turned(hash: u64, negative: bool) -> u64 {
     if negative { !hash } else { hash }
 }
 
+/// Room to work in.
+#[derive(Default)]
+struct Room {
+    groups: Vec<u8>,
+    wire: Vec<u8>,
+}
+
+/// The hash of `value` × 10^-`scale`, as that of its wire form.
+fn decimal(value: i128, scale: i8, room: &mut Room) -> u64 {
+    let exponent = -i32::from(scale);
+    let power = 10_u64.pow(exponent.rem_euclid(4) as u32);
+    let small = u64::try_from(value.unsigned_abs()).ok();
+    let Some(mut rest) = small.and_then(|digits| digits.checked_mul(power)) else {
+        room.wire.clear();
+        put_decimal(value, scale, &mut room.wire);
+        // Those bytes are not damaged.
+        return number(&room.wire, &mut room.groups).unwrap_or_default();
+    };
+    if rest == 0 {
+        return ZERO;
+    }
+    let mut least = i64::from(exponent.div_euclid(4));
+    while rest % 10_000 == 0 {
+        rest /= 10_000;
+        least += 1;
+    }
+    let mut groups = [[0; 2]; 5];
+    let mut first = groups.len();
+    while rest > 0 {
+        first -= 1;
+        groups[first] = ((rest % 10_000) as u16).to_le_bytes();
+        rest /= 10_000;
+    }
+    let groups = &groups[first..];
+    let weight = least + groups.len() as i64 - 1;
+    turned(hash(groups.as_flattened()) ^ weight.cast_unsigned(), value < 0)
+}
+
 /// The hash of a wire numeric; none when it is damaged. `groups` is room to work in.
 fn number(wire: &[u8], groups: &mut Vec<u8>) -> Option<u64> {
     let (values, weight, sign) = numeric_groups(wire)?;
@@ -218,19 +271,14 @@ fn number(wire: &[u8], groups: &mut Vec<u8>) -> Option<u64> {
         return Some(0);
     }
     groups.clear();
-    let (mut weight, mut end) = (i64::from(weight), 0);
-    for group in values {
-        if group != 0 || !groups.is_empty() {
-            groups.extend_from_slice(&group.to_le_bytes());
-            end = if group == 0 { end } else { groups.len() };
-        } else {
-            weight -= 1;
-        }
-    }
-    if end == 0 {
-        return Some(u64::MAX);
-    }
-    Some(turned(hash(&groups[..end]) ^ weight.cast_unsigned(), sign == Sign::Negative))
+    groups.extend_from_slice(values);
+    let (pairs, _) = groups.as_chunks_mut::<2>();
+    pairs.iter_mut().for_each(|pair| pair.reverse());
+    let Some(first) = pairs.iter().position(|pair| *pair != [0; 2]) else { return Some(ZERO) };
+    let last = pairs.iter().rposition(|pair| *pair != [0; 2]).unwrap_or(first);
+    let weight = i64::from(weight) - first as i64;
+    let hash = hash(pairs[first..=last].as_flattened()) ^ weight.cast_unsigned();
+    Some(turned(hash, sign == Sign::Negative))
 }
 
 fn damaged(column: &Column) -> Error {
@@ -289,6 +337,15 @@ mod tests {
             (Layout::Numeric, Digest::Groups, number(1, 8), 7_507_508_252_608_306_358),
             (Layout::Numeric, Digest::Groups, number(100_000_000, 0), -7_507_508_252_608_306_358),
             (Layout::Numeric, Digest::Groups, number(-999_999_999_999_999_999, 4), !528_364_983_810_872_844),
+            // -0.00123456789, and what 64 bits hold and do not hold.
+            (Layout::Numeric, Digest::Groups, number(-123_456_789, 11), !8_005_024_120_056_899_057),
+            (Layout::Numeric, Digest::Groups, number(18_446_744_073_709_551_615, 4), -708_838_431_325_105_615),
+            (
+                Layout::Numeric,
+                Digest::Groups,
+                number(12_345_678_901_234_567_890_123_456_789_012, 2),
+                8_688_811_852_084_529_485,
+            ),
         ]
     }
 

@@ -1,14 +1,13 @@
 //! The texts by which values are compared: what the server gives of a column, and the same of what is sent to it.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use arrow::datatypes::{DataType, Field};
-use serde_json::Value as Json;
 
 use super::super::encode::{Column, Layout, numeric_text};
 use super::super::name::identifier;
 use super::super::typemap::PRODUCT;
+use super::json;
 use crate::schema::native_of;
 
 /// Bytes before the value in the wire form of a row of one column: how many columns, its type, its length.
@@ -17,7 +16,15 @@ const ROW_HEADER: usize = 12;
 /// Bytes of a jsonb before its text.
 const JSONB_VERSION: usize = 1;
 
-const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let (digits, mut pairs, mut byte) = (b"0123456789abcdef", [[0; 2]; 256], 0);
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// What a text says of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +37,7 @@ pub(super) enum Form {
     Wire,
     /// A number with all digits that count.
     Number,
-    /// JSON, of which the server keeps what it means.
+    /// JSON, of which the server keeps what it means, as the server writes that.
     Json,
 }
 
@@ -99,23 +106,24 @@ fn wire(layout: &Layout, target_type: &str, name: &str) -> String {
 
 impl Form {
     /// Appends what it says of a value of which these are the wire bytes; none where they do not tell.
-    pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut String) -> Option<()> {
+    pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match (self, layout) {
             (Self::Wire, _) => {
                 for byte in wire {
-                    out.extend([HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+                    out.extend_from_slice(&HEX[usize::from(*byte)]);
                 }
             }
             (Self::Number, _) => {
                 let mut digits = Vec::new();
                 numeric_text(wire, &mut digits).then_some(())?;
-                out.push_str(&self.canonical(std::str::from_utf8(&digits).ok()?));
+                out.extend_from_slice(self.canonical(std::str::from_utf8(&digits).ok()?).as_bytes());
             }
             (Self::Trimmed, _) | (Self::Text, Layout::Text) => {
-                out.push_str(&self.canonical(std::str::from_utf8(wire).ok()?));
+                out.extend_from_slice(self.canonical(std::str::from_utf8(wire).ok()?).as_bytes());
             }
             (Self::Json | Self::Text, Layout::Jsonb) => {
-                out.push_str(&self.canonical(std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?));
+                let text = std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?;
+                out.extend_from_slice(self.canonical(text).as_bytes());
             }
             (Self::Json | Self::Text, _) => return None,
         }
@@ -129,52 +137,9 @@ impl Form {
             Self::Trimmed => text.trim_end_matches(' ').into(),
             Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').into(),
             Self::Number => text.into(),
-            Self::Json => canonical_json(text).into(),
+            // All that is none, or that is nested too deep, is one value.
+            Self::Json => json::written(text).map_or("?".into(), Cow::Owned),
         }
-    }
-}
-
-/// JSON with sorted keys and without blanks, of two equal keys the last; numbers as far as a double tells them apart. All that
-/// is none, or has a number beyond a double, is one value.
-fn canonical_json(text: &str) -> String {
-    let mut out = String::new();
-    match serde_json::from_str(text) {
-        Ok(value) => put_json(&value, &mut out),
-        Err(_) => out.push('?'),
-    }
-    out
-}
-
-fn put_json(value: &Json, out: &mut String) {
-    let separated = |at: usize, out: &mut String| out.push_str(if at > 0 { "," } else { "" });
-    match value {
-        Json::Array(items) => {
-            out.push('[');
-            for (at, item) in items.iter().enumerate() {
-                separated(at, out);
-                put_json(item, out);
-            }
-            out.push(']');
-        }
-        Json::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_unstable_by_key(|(key, _)| *key);
-            out.push('{');
-            for (at, (key, value)) in members.into_iter().enumerate() {
-                separated(at, out);
-                put_json(&Json::from(key.as_str()), out);
-                out.push(':');
-                put_json(value, out);
-            }
-            out.push('}');
-        }
-        // A whole number may be written with a point or an exponent, which jsonb does not keep; and zero has no sign.
-        Json::Number(number) => {
-            let double = number.as_f64().unwrap_or(f64::NAN) + 0.0;
-            // Writing to a string cannot fail.
-            let _ = write!(out, "{double}");
-        }
-        Json::Null | Json::Bool(_) | Json::String(_) => out.push_str(&value.to_string()),
     }
 }
 

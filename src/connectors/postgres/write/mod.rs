@@ -12,9 +12,7 @@ mod verdict;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use self::copy::CopyWriter;
 use self::registry::{Commit, Registry};
@@ -31,7 +29,7 @@ use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::proof::{ColumnProof, Verify};
+use crate::proof::{Prover, Verify};
 use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{Encoding, TableShape};
@@ -125,12 +123,8 @@ impl Sink for PostgresSink {
         proof::way(agreement, &Detail::of(agreement).ok()?)
     }
 
-    fn proofs(&self, agreement: &Agreement, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-        proof::proofs(agreement, &Detail::of(agreement)?, batch)
-    }
-
-    fn proofs_of_raw(&self, agreement: &Agreement, bytes: &Bytes, rows: u64) -> Result<Vec<ColumnProof>> {
-        proof::proofs_of_raw(agreement, &Detail::of(agreement)?, (bytes, rows))
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        Ok(proof::prover(agreement, Detail::of(agreement)?))
     }
 
     async fn sift(

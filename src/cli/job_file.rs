@@ -1,0 +1,335 @@
+//! Job files: where they are read from, whose they are, and what they ask for.
+
+use clap::{Args, ValueEnum};
+use tokio::io::AsyncReadExt as _;
+
+use super::place::Machine;
+use super::settings::usage;
+use super::{amount, fetch, printer};
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::job::dialect::{DIALECTS, Dialect, Translation};
+use crate::job::native::{self, Native};
+use crate::job::syntax::{self, Parsed, Syntax};
+use crate::job::tree::Tree;
+use crate::job::vars::{Given, Variables};
+use crate::job::{Job, overrides};
+
+/// Which file, and how it is read.
+#[derive(Debug, Default, Args)]
+pub(super) struct JobFileArgs {
+    /// Job file: a path, '-' for stdin, or an http(s) URL; JSON, YAML or TOML
+    #[arg(value_name = "JOB")]
+    pub(super) job: String,
+    /// Variables of the file: "-Dk=v -Dk2=v2"; those of the environment count, too
+    #[arg(short, long, value_name = "DEFINITIONS", allow_hyphen_values = true)]
+    pub(super) params: Vec<String>,
+    /// Whose job file it is: datax, go-etl, flinkx; none is our own [default: by what stands in it]
+    #[arg(long, value_enum, value_name = "PROGRAM", hide_possible_values = true)]
+    pub(super) compat: Option<Compat>,
+    /// Set a value of the file by its dotted path; may be repeated
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Refuse keys that mean nothing, instead of naming them
+    #[arg(long)]
+    pub(super) strict: bool,
+}
+
+/// Whose job file it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Compat {
+    /// DataX
+    Datax,
+    /// go-etl
+    GoEtl,
+    /// FlinkX, ChunJun
+    Flinkx,
+    /// Our own
+    None,
+}
+
+impl Compat {
+    /// The name of its dialect; none for our own files.
+    pub(super) fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Datax => Some(DATAX),
+            Self::GoEtl => Some("go-etl"),
+            Self::Flinkx => Some("flinkx"),
+            Self::None => None,
+        }
+    }
+}
+
+/// The dialect whose variables are replaced in the text, and whose summary and exit codes are its own.
+pub(super) const DATAX: &str = "datax";
+
+/// What a job file asks for.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// Whose file it is; none where it is our own.
+    pub(super) dialect: Option<&'static Dialect>,
+    pub(super) translation: Translation,
+    /// What the user should know, one line each, the translation's notes apart.
+    pub(super) notes: Vec<String>,
+    pub(super) tree: Tree,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConvertArgs {
+    #[command(flatten)]
+    pub(super) file: JobFileArgs,
+}
+
+/// `etl convert`: prints a job file as one of our own. What is not done as the other program would do it is told on stderr.
+pub(super) async fn convert(args: &ConvertArgs) -> Result<()> {
+    let Loaded { mut translation, notes, .. } = load(&args.file).await?;
+    for text in notes.iter().chain(&translation.notes) {
+        printer::talk(&format!("note: {text}"));
+    }
+    for name in native::refer_to_secrets(&mut translation.jobs) {
+        printer::talk(&format!("note: a secret is left out: {name} has to be set in the environment"));
+    }
+    print(&translation.jobs)
+}
+
+/// Prints `jobs` as a file of ours.
+pub(super) fn print(jobs: &[Job]) -> Result<()> {
+    native::refuse_secrets(jobs)?;
+    printer::json(&native::emit(jobs)?)
+}
+
+/// Reads a job file and turns it into jobs.
+pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded> {
+    // What a handshake needs is much, and seldom wanted.
+    let text = Box::pin(read(&args.job)).await?;
+    of_text(&text, args).at("job file", || &args.job)
+}
+
+fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Given { variables, others } = Variables::of(&args.params.join(" "), &environment);
+    let (mut parsed, dialect) = parsed(text, args, &variables)?;
+    for typed in &args.set {
+        overrides::set(&mut parsed.root, typed).at("option", || "--set")?;
+    }
+    let tree = parsed.into_tree();
+    let mut notes: Vec<String> =
+        others.iter().map(|word| format!("'{word}' of --params defines no variable and does nothing here")).collect();
+    let (translation, unknown) = match dialect {
+        Some(dialect) => {
+            let translation = (dialect.translate)(&tree)?;
+            (translation, tree.unasked())
+        }
+        None => {
+            let Native { jobs, unknown } = native::settle(&tree, &Machine, &variables)?;
+            (Translation { jobs, ..Translation::default() }, unknown)
+        }
+    };
+    let unknown: Vec<String> = unknown.iter().map(|path| placed(path, &tree)).collect();
+    if args.strict && !unknown.is_empty() {
+        let message =
+            format!("{} without a meaning: {}", amount::counted(unknown.len() as u64, "key"), unknown.join(", "));
+        return Err(usage(message).with_hint("mend or remove them, or leave --strict out"));
+    }
+    notes.extend(unknown.iter().map(|path| format!("the key {path} means nothing here")));
+    Ok(Loaded { dialect, translation, notes, tree })
+}
+
+fn placed(path: &str, tree: &Tree) -> String {
+    tree.position(path).map_or_else(|| path.to_owned(), |position| format!("{path} ({position})"))
+}
+
+/// The values of a file, and whose it is. Only when that is known is it known which variables stand in it, and with them a text that
+/// was no JSON may be JSON.
+fn parsed(text: &str, args: &JobFileArgs, variables: &Variables<'_>) -> Result<(Parsed, Option<&'static Dialect>)> {
+    let syntax = Syntax::of(&args.job, text);
+    let filled = || syntax::parse(&variables.in_text(text)?, syntax);
+    if let Some(compat) = args.compat {
+        let Some(name) = compat.name() else { return Ok((syntax::parse(text, syntax)?, None)) };
+        let dialect = DIALECTS
+            .iter()
+            .find(|dialect| dialect.name == name)
+            .ok_or_else(|| Error::new(ErrorKind::Unsupported, format!("job files of {name} are not understood yet")))?;
+        return Ok((if name == DATAX { filled()? } else { syntax::parse(text, syntax)? }, Some(dialect)));
+    }
+    let owner = |parsed: &Parsed| DIALECTS.iter().find(|dialect| (dialect.recognizes)(&parsed.root));
+    match syntax::parse(text, syntax) {
+        Ok(parsed) => match owner(&parsed) {
+            Some(dialect) if dialect.name == DATAX => Ok((filled()?, Some(dialect))),
+            dialect => Ok((parsed, dialect)),
+        },
+        Err(error) if text.contains('$') => {
+            let parsed = filled()?;
+            let dialect = owner(&parsed).ok_or(error)?;
+            Ok((parsed, Some(dialect)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The text of a job file.
+async fn read(place: &str) -> Result<String> {
+    let bytes = if place == "-" {
+        let mut bytes = Vec::new();
+        tokio::io::stdin().read_to_end(&mut bytes).await.at("job file", || "stdin")?;
+        bytes
+    } else if place.starts_with("http://") || place.starts_with("https://") {
+        fetch::get(place).await.at("job file", || place)?
+    } else {
+        let path = place.strip_prefix("file://").unwrap_or(place);
+        let read = tokio::fs::read(path).await;
+        // There is no run yet that could have failed.
+        read.map_err(|error| Error::from(error).as_kind(ErrorKind::Usage).at("job file", path))?
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        usage(format!("byte {offset} is no UTF-8")).at("job file", place).with_hint("save the job file as UTF-8")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+
+    use super::super::args::{Cli, Command};
+    use super::super::settings;
+    use super::*;
+
+    fn loaded(text: &str, args: JobFileArgs) -> Result<Loaded> {
+        of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args })
+    }
+
+    fn copied(words: &[&str]) -> Job {
+        let words = ["etl", "copy"].iter().chain(words);
+        match Cli::try_parse_from(words).unwrap().command {
+            Command::Copy(args) => settings::copy(&args).unwrap().job,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// What `--emit-job` prints is read as the job that it was made of.
+    #[test]
+    fn a_job_that_is_emitted_is_the_same_when_it_is_run() {
+        let commands: [&[&str]; 10] = [
+            &["a.csv", "shop.db"],
+            &[
+                "a.csv?delimiter=;",
+                "out/",
+                "--to-format",
+                "parquet",
+                "--file-bytes",
+                "1MB",
+                "--no-header",
+                "--null",
+                "NA",
+            ],
+            &["postgres://ada:${PW}@db/shop#public.orders", "mysql://h/d#t", "--mode", "upsert", "--key", "a,b"],
+            &["shop.db", "-", "--query", "select '${x}' from t", "--to-format", "csv"],
+            &[
+                "shop.db#t",
+                "a.csv",
+                "--also",
+                "other.db",
+                "--also",
+                "null:",
+                "--verify",
+                "checksum",
+                "--publish",
+                "task",
+            ],
+            &["a.csv", "b.db#t", "--mode", "sync", "--allow-empty", "--on-duplicate", "last", "--order-by", "at"],
+            &["a.db#t", "b.db", "--mode", "incremental", "--cursor", "id", "--lag", "10m", "--null-cursor", "skip"],
+            &[
+                "a.csv",
+                "b.csv",
+                "--sql",
+                "select * from src",
+                "--where",
+                "a > '$b'",
+                "--set",
+                "c=a+1",
+                "--cast",
+                "d:int",
+                "--rename",
+                "e=f",
+                "--select",
+                "a,c",
+                "--drop",
+                "g",
+                "--limit",
+                "5",
+                "--no-pushdown",
+            ],
+            &[
+                "a.csv",
+                "b.csv",
+                "--on-error",
+                "skip",
+                "--max-errors",
+                "0.5%",
+                "--rejects",
+                "r.jsonl",
+                "--schema",
+                "ignore",
+            ],
+            &[
+                "gen:?rows=10",
+                "b.db#t",
+                "-j",
+                "3",
+                "--threads",
+                "2",
+                "--memory",
+                "1GiB",
+                "--buffer",
+                "/tmp:5MB",
+                "--retry",
+                "1",
+                "--retry-max",
+                "5s",
+                "--limit-rate",
+                "1MB/s",
+                "--limit-rate",
+                "5 rows/s",
+                "--pre-sql",
+                "a",
+                "--post-sql",
+                "b",
+                "--allow-lossy",
+                "x",
+                "--snapshot",
+                "7",
+                "--allow-mixed-snapshot",
+            ],
+        ];
+        for words in commands {
+            let job = copied(words);
+            let text = native::emit(std::slice::from_ref(&job)).unwrap().to_string();
+            let Loaded { translation, notes, .. } =
+                loaded(&text, JobFileArgs { strict: true, ..Default::default() }).unwrap();
+            assert_eq!(notes, Vec::<String>::new());
+            assert_eq!(json!(translation.jobs), json!([job]), "{words:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn values_are_set_and_keys_without_a_meaning_are_named() {
+        let text = "{\"transfers\": [{\"source\": {\"locator\": \"a.csv\"},\n \"target\": {\"locator\": \"b.csv\"}, \"moed\": 1}]}";
+        let set = vec!["transfers.0.mode=append".to_owned(), "settings.limits.jobs=3".to_owned()];
+        let Loaded { translation, notes, .. } = loaded(text, JobFileArgs { set, ..Default::default() }).unwrap();
+        let job = &translation.jobs[0];
+        assert_eq!((&job.mode, job.limits.jobs), (&crate::sink::WriteMode::Append, Some(3)));
+        assert_eq!(notes, ["the key transfers.0.moed (line 2, column 42) means nothing here"]);
+        let error = loaded(text, JobFileArgs { strict: true, ..Default::default() }).unwrap_err();
+        assert!(error.message().starts_with("1 key without a meaning: transfers.0.moed (line 2"), "{error}");
+    }
+
+    #[test]
+    fn words_that_define_nothing_are_told() {
+        let params = vec!["-Xmx1g -Dfile=c".to_owned()];
+        let text = "{\"transfers\": [{\"source\": {\"locator\": \"a.csv\"}, \"target\": {\"connector\": \"file\", \"url\": \"${file}.csv\"}}]}";
+        let Loaded { translation, notes, .. } = loaded(text, JobFileArgs { params, ..Default::default() }).unwrap();
+        assert_eq!(notes, ["'-Xmx1g' of --params defines no variable and does nothing here"]);
+        assert_eq!(translation.jobs[0].target.options, json!({"url": "c.csv"}));
+    }
+}

@@ -1,0 +1,231 @@
+//! The run of one job, shown while it goes on: of a `copy`, and of each transfer of a job file.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::args::{Output, Progress};
+use super::interrupt::Interrupt;
+use super::record::StateArgs;
+use super::settings::{self, Level, Resume, Talk, usage};
+use super::{amount, place, printer, progress, record};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flow::meter::{Meter, Reading};
+use crate::job::Job;
+use crate::run::report::{Summary, TargetSummary};
+use crate::run::resume::{self, Unfinished};
+use crate::run::{self, Surroundings};
+use crate::sink::Merged;
+use crate::state::StateLog;
+
+/// A job that is to run, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer<'a> {
+    pub(super) job: &'a Job,
+    pub(super) talk: Talk,
+    pub(super) resume: Resume,
+    pub(super) record: &'a StateArgs,
+}
+
+/// Refuses a result in JSON where rows go to stdout.
+pub(super) fn refuse_both_on_stdout(job: &Job, talk: Talk) -> Result<()> {
+    if settings::to_stdout(job) && talk.output == Output::Json {
+        return Err(usage("stdout cannot hold both the rows and --output json").with_hint("leave --output json out"));
+    }
+    Ok(())
+}
+
+/// Runs it to its end. None where the reader of stdout went away.
+pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result<Option<Summary>> {
+    let Transfer { job, talk, resume, record } = transfer;
+    let is_asked_for = record::named(record, job)?.is_some();
+    let state = match interrupt.or_stop(record::open(record)).await {
+        Err(error) if is_asked_for || error.kind() == ErrorKind::Cancelled => return Err(error),
+        record => record.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok(),
+    };
+    let resume = match &state {
+        Some(state) => interrupt.or_stop(interrupted(job, &**state, resume, talk)).await?,
+        None if resume == Resume::Wanted => {
+            return Err(Error::new(ErrorKind::Resource, "without a record of runs nobody knows what to go on with")
+                .with_hint("set HOME or XDG_STATE_HOME to a folder that can be written"));
+        }
+        None => None,
+    };
+    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume };
+    let between = run::Between::of(job)?;
+    let from = between.source.label();
+    let to: Vec<String> = between.targets().map(|target| target.label()).collect();
+    let copying = run::copy(job, between, &surroundings);
+    let copied = progress::watch(copying, &surroundings.meter, talk.progress, &surroundings.stop).await;
+    let mut summary = match copied {
+        Ok(summary) => summary,
+        Err(error) if settings::to_stdout(job) && printer::is_closed_pipe(&error) => return Ok(None),
+        Err(error) => return Err(stopped(error, &surroundings)),
+    };
+    summary.source = place::sources_label(&from, job);
+    for (target, endpoint) in summary.targets.iter_mut().zip(&to) {
+        target.target = run::label(endpoint, &target.target);
+    }
+    summary.target = summary.targets.first().map_or(summary.target, |first| first.target.clone());
+    if talk.progress == Progress::Json {
+        summary.notes.iter().for_each(|text| note(talk, text));
+        printer::event("finished", &summary.meter);
+    }
+    Ok(Some(summary))
+}
+
+/// Shows what came of it, where people read.
+pub(super) fn show(summary: &Summary, talk: Talk) {
+    if is_for_people(talk) {
+        printer::talk(&text(summary, talk.level));
+    }
+}
+
+/// Whether a result is shown to people, on stderr.
+pub(super) fn is_for_people(talk: Talk) -> bool {
+    talk.output == Output::Text && talk.level != Level::Quiet && talk.progress != Progress::Json
+}
+
+/// The interrupted run that is gone on with. Where there is one and that is not wanted, the user is told.
+async fn interrupted(job: &Job, state: &dyn StateLog, wanted: Resume, talk: Talk) -> Result<Option<Unfinished>> {
+    let found = resume::unfinished(job, state).await?;
+    match (&found, wanted) {
+        (Some(run), Resume::Wanted) => note(talk, &format!("going on with run {}", run.run)),
+        (None, Resume::Wanted) => {
+            resume::refuse_changed(job, state).await?;
+            note(talk, "no run of this job was interrupted: this one begins anew");
+        }
+        (Some(run), Resume::Unwanted) => {
+            run.refuse_anew()?;
+            note(
+                talk,
+                &format!("run {} of this job was interrupted; this one begins anew (--resume goes on)", run.run),
+            );
+            return Ok(None);
+        }
+        (None, Resume::Unwanted) => {}
+    }
+    Ok(found)
+}
+
+/// Tells what the user should know, beside the result.
+pub(super) fn note(talk: Talk, text: &str) {
+    match talk {
+        Talk { level: Level::Quiet, .. } => {}
+        Talk { progress: Progress::Json, .. } => printer::event("note", &json!({ "text": text })),
+        _ => printer::talk(&format!("note: {text}")),
+    }
+}
+
+/// After Ctrl-C every failure means that the run was interrupted, and its exit code says so.
+fn stopped(error: Error, surroundings: &Surroundings) -> Error {
+    if surroundings.stop.is_cancelled() && error.kind() != ErrorKind::Cancelled {
+        return Error::new(ErrorKind::Cancelled, "interrupted").with_source(error);
+    }
+    error
+}
+
+fn text(summary: &Summary, level: Level) -> String {
+    let meter = &summary.meter;
+    let seconds = meter.seconds.max(1e-9);
+    let mut lines = vec![format!(
+        "{} from {} to {} in {}: {} rows/s, {}/s{}",
+        amount::counted(summary.rows, "row"),
+        summary.source,
+        summary.targets.iter().map(|target| target.target.as_str()).collect::<Vec<_>>().join(", "),
+        amount::seconds(meter.seconds),
+        amount::short(summary.rows as f64 / seconds),
+        amount::bytes(meter.bytes_read as f64 / seconds),
+        meter.bottleneck().map_or(String::new(), |part| format!(", waited for the {}", progress::word(part))),
+    )];
+    match summary.targets.as_slice() {
+        [one] => lines.extend(one.merged.map(|merged| format!("  {}", told(merged)))),
+        several => lines.extend(several.iter().map(of_target)),
+    }
+    if summary.rejected > 0 {
+        let place = summary.rejects.as_deref().map_or_else(String::new, |file| format!(", they are in {file}"));
+        lines.push(format!("{} rejected{place}", amount::counted(summary.rejected, "row")));
+    }
+    if level == Level::Verbose {
+        lines.push(verbose(summary, meter));
+    }
+    lines.extend(summary.notes.iter().map(|note| format!("note: {note}")));
+    lines.join("\n")
+}
+
+/// One of several targets.
+fn of_target(TargetSummary { target, rows, merged, rejected, .. }: &TargetSummary) -> String {
+    let mut line = format!("  {target}: {}", amount::counted(*rows, "row"));
+    if let Some(merged) = merged {
+        line = format!("{line}, {}", told(*merged));
+    }
+    if *rejected > 0 {
+        line = format!("{line}, {} rejected", amount::count(*rejected));
+    }
+    line
+}
+
+fn told(Merged { inserted, updated, deleted }: Merged) -> String {
+    let counts = [(inserted, "inserted"), (updated, "updated"), (deleted, "deleted")];
+    counts.map(|(rows, what)| format!("{} {what}", amount::count(rows))).join(", ")
+}
+
+fn verbose(summary: &Summary, meter: &Reading) -> String {
+    let [reader, transform, writer] = meter.waited_seconds.map(amount::seconds);
+    format!(
+        "  run {}\n  {}, {}, {}\n  {} as Arrow, {} written\n  waited for reader {reader}, transform {transform}, \
+         writer {writer}",
+        summary.run,
+        amount::counted(summary.tasks as u64, "task"),
+        amount::counted(summary.channels as u64, "channel"),
+        amount::counted(meter.splits_total, "split"),
+        amount::bytes(meter.bytes_read as f64),
+        amount::bytes(summary.bytes_written as f64),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary() -> Summary {
+        let meter = Meter::default();
+        meter.expect(4, 1000, 0);
+        meter.waited(crate::flow::meter::Part::Writer, std::time::Duration::from_secs(1));
+        let meter = Reading { seconds: 2.0, bytes_read: 4_000_000, ..meter.reading() };
+        Summary {
+            run: "r1".to_owned(),
+            source: "a.csv".to_owned(),
+            target: "shop.db#a".to_owned(),
+            rows: 1000,
+            merged: None,
+            position: None,
+            rejected: 0,
+            rejects: None,
+            bytes_written: 1_500_000,
+            targets: vec![TargetSummary { target: "shop.db#a".to_owned(), rows: 1000, ..TargetSummary::default() }],
+            tasks: 2,
+            channels: 1,
+            meter,
+            notes: vec!["the table was made".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_summary_is_one_line_and_its_notes() {
+        let line = "1,000 rows from a.csv to shop.db#a in 2.00 s: 500 rows/s, 2.00 MB/s, waited for the writer";
+        let note = "note: the table was made";
+        assert_eq!(text(&summary(), Level::Normal), format!("{line}\n{note}"));
+        let rejected = Summary { rejected: 1, rejects: Some("bad.jsonl".to_owned()), ..summary() };
+        let told = "1 row rejected, they are in bad.jsonl";
+        assert_eq!(text(&rejected, Level::Normal), format!("{line}\n{told}\n{note}"));
+        let parquet = TargetSummary { target: "a.parquet".to_owned(), rows: 990, rejected: 10, ..Default::default() };
+        let several = Summary { targets: [summary().targets, vec![parquet]].concat(), ..summary() };
+        let both = line.replace("shop.db#a", "shop.db#a, a.parquet");
+        let each = "  shop.db#a: 1,000 rows\n  a.parquet: 990 rows, 10 rejected";
+        assert_eq!(text(&several, Level::Normal), format!("{both}\n{each}\n{note}"));
+        let more = "  run r1\n  2 tasks, 1 channel, 4 splits\n  4.00 MB as Arrow, 1.50 MB written\n  \
+                    waited for reader 0.00 s, transform 0.00 s, writer 1.00 s";
+        assert_eq!(text(&summary(), Level::Verbose), format!("{line}\n{more}\n{note}"));
+    }
+}

@@ -1,0 +1,102 @@
+//! URLs of JDBC: server, database and parameters, whatever the product.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::rdbms::Product;
+use crate::error::Result;
+use crate::job::tree::Node;
+
+/// What a URL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Url {
+    /// Servers, each with a port where it is named.
+    pub(super) hosts: Vec<(String, Option<String>)>,
+    pub(super) database: String,
+    /// Parameters by their names in small letters, in order.
+    pub(super) parameters: Vec<(String, String)>,
+}
+
+impl Url {
+    /// The parameter `name`.
+    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reads the URL in `node`. What it says is not repeated in an error: it may hold a password.
+pub(super) fn read(product: Product, node: &Node<'_>) -> Result<Url> {
+    let text = node.text()?;
+    let text = text.trim();
+    // Old jobs name a data source in front, between marks.
+    let text = text
+        .strip_prefix("||_dsc_ob10_dsc_||")
+        .and_then(|rest| rest.split_once("||_dsc_ob10_dsc_||"))
+        .map_or(text, |(_, url)| url);
+    let url = match product {
+        Product::SqlServer => sql_server(text),
+        Product::Oracle => oracle(text),
+        Product::Mysql | Product::Postgres | Product::Generic => common(text),
+    };
+    url.ok_or_else(|| {
+        node.error(format!("this is no URL of JDBC for {}", product.title()))
+            .with_hint(format!("write it as {}", product.example()))
+    })
+}
+
+/// `jdbc:mysql://host:port,host:port/database?key=value&…`.
+fn common(text: &str) -> Option<Url> {
+    let rest = text.strip_prefix("jdbc:")?;
+    let (_, rest) = rest.split_once("://")?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    // DB2 has its parameters behind a colon.
+    let (servers, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
+    let parameters = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((key.to_owned(), decode(value)?))
+    });
+    Some(Url {
+        hosts: servers.split(',').map(server).collect::<Option<_>>()?,
+        database: decode(database.split([':', ';']).next()?)?,
+        parameters: parameters.collect::<Option<_>>()?,
+    })
+}
+
+/// `host`, `host:port`, `[::1]:port`.
+fn server(text: &str) -> Option<(String, Option<String>)> {
+    let text = text.trim();
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, rest)) => (name, rest.strip_prefix(':')),
+        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
+    };
+    let digits = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    (digits && !name.is_empty()).then(|| (name.to_owned(), port.map(str::to_owned)))
+}
+
+/// `jdbc:sqlserver://host:port;DatabaseName=db;…`.
+fn sql_server(text: &str) -> Option<Url> {
+    let rest = text.strip_prefix("jdbc:sqlserver://").or_else(|| text.strip_prefix("jdbc:jtds:sqlserver://"))?;
+    let (first, rest) = rest.split_once(';').unwrap_or((rest, ""));
+    let (first, path) = first.split_once('/').unwrap_or((first, ""));
+    let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
+    let parameters: Vec<_> = rest.split(';').filter_map(pair).collect();
+    let mut url = Url { hosts: vec![server(first)?], database: path.to_owned(), parameters };
+    if let Some(database) = url.parameter("databaseName").or_else(|| url.parameter("database")) {
+        url.database = database.to_owned();
+    }
+    Some(url)
+}
+
+/// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`.
+fn oracle(text: &str) -> Option<Url> {
+    let rest = text.strip_prefix("jdbc:oracle:thin:")?;
+    let rest = rest.split_once('@')?.1;
+    let (servers, database) = match rest.strip_prefix("//").or_else(|| rest.contains('/').then_some(rest)) {
+        Some(rest) => rest.split_once('/')?,
+        None => rest.rsplit_once(':')?,
+    };
+    Some(Url { hosts: vec![server(servers)?], database: database.to_owned(), parameters: Vec::new() })
+}

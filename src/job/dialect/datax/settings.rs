@@ -1,0 +1,148 @@
+//! `job.setting` and `core`: channels, speed, how many rows may be dirty, the zone of dates.
+
+use crate::error::Result;
+use crate::job::tree::Node;
+use crate::job::{ErrorPolicy, Limits, MaxErrors, OnError, Speed};
+
+/// The zone of every date unless the job names another one.
+const ZONE: &str = "+08:00";
+
+/// What holds for the whole job.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) errors: ErrorPolicy,
+    /// How many channels the job asks for.
+    pub(super) channels: u64,
+    pub(super) zone: String,
+    pub(super) dry_run: bool,
+    pub(super) notes: Vec<String>,
+}
+
+impl Settings {
+    pub(super) fn read(root: &Node<'_>, job: &Node<'_>) -> Result<Self> {
+        let mut notes = Vec::new();
+        let setting = job.get("setting");
+        let (limits, channels) = limits(root, job, &mut notes)?;
+        let errors = errors(setting.as_ref(), &mut notes)?;
+        let dry_run = setting.as_ref().and_then(|setting| setting.get("dryRun"));
+        for key in ["core", "common", "entry"] {
+            // What is not read of them concerns how DataX runs, not what it does.
+            if let Some(node) = root.get(key) {
+                node.json();
+            }
+        }
+        Ok(Self {
+            limits,
+            errors,
+            channels,
+            zone: zone(root)?,
+            dry_run: dry_run.map_or(Ok(false), |node| node.flag())?,
+            notes,
+        })
+    }
+}
+
+/// The value at the dotted `path`, if there is one.
+fn at<'a>(node: &Node<'a>, path: &str) -> Option<Node<'a>> {
+    path.split('.').try_fold(node.clone(), |node, key| node.get(key))
+}
+
+/// A positive number; nothing for absence, an empty text, zero and below.
+fn positive(node: Option<Node<'_>>) -> Result<Option<u64>> {
+    let Some(node) = node else { return Ok(None) };
+    if node.text().is_ok_and(|text| text.is_empty()) {
+        return Ok(None);
+    }
+    Ok(u64::try_from(node.integer()?).ok().filter(|number| *number > 0))
+}
+
+fn limits(root: &Node<'_>, job: &Node<'_>, notes: &mut Vec<String>) -> Result<(Limits, u64)> {
+    let speed = job.need("setting")?.need("speed")?;
+    let channel = |key: &str| positive(at(root, &format!("core.transport.channel.speed.{key}")));
+    let (channel_bytes, channel_rows) = (channel("byte")?, channel("record")?);
+    let (job_bytes, job_rows, jobs) = if speed.is_object() {
+        let jobs = speed.get("channel").map(|node| node.integer()).transpose()?;
+        (positive(speed.get("byte"))?, positive(speed.get("record"))?, jobs.and_then(|jobs| u64::try_from(jobs).ok()))
+    } else {
+        notes.push("job.setting.speed is a number: it is taken as bytes per second of the job".to_owned());
+        (positive(Some(speed.clone()))?, None, None)
+    };
+    let by = |total: Option<u64>, each: Option<u64>| Some((total? / each?).max(1));
+    let least = [by(job_bytes, channel_bytes), by(job_rows, channel_rows)].into_iter().flatten().min();
+    let total = job_bytes.or(job_rows).is_some();
+    let jobs = jobs.filter(|jobs| *jobs > 0);
+    if least.is_none() && total {
+        notes.push(
+            "a speed of the job without that of a channel is a limit of the whole job, with one channel".to_owned(),
+        );
+    }
+    let channels = match (least, total, jobs) {
+        (Some(least), ..) => least,
+        (None, true, _) => 1,
+        (None, false, Some(jobs)) => jobs,
+        (None, false, None) => {
+            return Err(speed
+                .error("the speed names neither channel nor byte nor record")
+                .with_hint("say \"channel\": 1"));
+        }
+    };
+    let speed = Speed { job_bytes, job_rows, channel_bytes, channel_rows };
+    let jobs = Some(usize::try_from(channels).unwrap_or(usize::MAX));
+    Ok((Limits { jobs, speed, ..Limits::default() }, channels))
+}
+
+/// Dirty rows are left out, without a limit unless the job sets one; a number of rows wins over a share.
+fn errors(setting: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<ErrorPolicy> {
+    let limit = setting.and_then(|setting| setting.get("errorLimit"));
+    let record = limit.as_ref().and_then(|limit| limit.get("record"));
+    let percentage = limit.as_ref().and_then(|limit| limit.get("percentage"));
+    let share = percentage.map(|node| (node.number(), node));
+    let share = match share {
+        Some((number, node)) => {
+            let share = number?;
+            if !(0.0..=1.0).contains(&share) {
+                return Err(node.error("a share of dirty rows lies between 0 and 1"));
+            }
+            Some(MaxErrors::Percent(share * 100.0))
+        }
+        None => None,
+    };
+    let rows = match record {
+        Some(node) => {
+            let rows = u64::try_from(node.integer()?);
+            Some(MaxErrors::Rows(rows.map_err(|_| node.error("a number of dirty rows is 0 or more"))?))
+        }
+        None => None,
+    };
+    let max_errors = rows.or(share);
+    if max_errors.is_none() {
+        notes.push("no errorLimit is set: any number of dirty rows is left out, and the job succeeds".to_owned());
+    }
+    Ok(ErrorPolicy { on_error: OnError::Skip, max_errors, rejects: None })
+}
+
+fn zone(root: &Node<'_>) -> Result<String> {
+    let Some(node) = at(root, "common.column.timeZone") else { return Ok(ZONE.to_owned()) };
+    let text = node.text()?;
+    let offset = match text.as_str() {
+        "" | "Asia/Shanghai" | "PRC" | "CTT" => Some(ZONE.to_owned()),
+        "UTC" | "GMT" | "Etc/UTC" | "Z" => Some("+00:00".to_owned()),
+        other => offset(other.strip_prefix("GMT").or_else(|| other.strip_prefix("UTC")).unwrap_or(other)),
+    };
+    offset
+        .ok_or_else(|| node.error(format!("the zone {text:?} is not known")).with_hint("write it as an offset: GMT+8"))
+}
+
+/// `+8`, `-03:30` or `+0530` as `+08:00`, `-03:30`, `+05:30`.
+fn offset(text: &str) -> Option<String> {
+    let sign = text.chars().next().filter(|sign| matches!(sign, '+' | '-'))?;
+    let digits = &text[1..];
+    let (hours, minutes) = match digits.split_once(':') {
+        Some(parts) => parts,
+        None if digits.len() == 4 && digits.is_ascii() => digits.split_at(2),
+        None => (digits, "0"),
+    };
+    let (hours, minutes): (u8, u8) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours < 19 && minutes < 60).then(|| format!("{sign}{hours:02}:{minutes:02}"))
+}

@@ -1,0 +1,164 @@
+//! `streamreader` makes rows, `streamwriter` prints or drops them.
+
+use serde_json::{Map, json};
+
+use super::columns::{self, Kind};
+use super::{Context, Source, Target};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::Place;
+use crate::job::tree::Node;
+use crate::object::ObjectRef;
+use crate::sink::{SchemaPolicy, WriteMode};
+
+/// How a date of a column is read unless it says so.
+const DATE_FORMAT: &str = "yyyy-MM-dd HH:mm:ss";
+
+/// Whether nothing is printed or written.
+pub(super) fn is_silent(parameter: &Node<'_>) -> Result<bool> {
+    let prints = parameter.get("print").map_or(Ok(true), |print| print.flag())?;
+    Ok(!prints && parameter.get("path").is_none())
+}
+
+/// The rows that `parameter` of `streamreader` describes.
+pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Source> {
+    let count = parameter.need("sliceRecordCount")?;
+    let each = u64::try_from(count.integer()?).ok().filter(|rows| *rows > 0);
+    let each = each.ok_or_else(|| count.error("a channel makes 1 row or more"))?;
+    let list = parameter.need("column")?;
+    let (mut columns, mut values) = (Vec::new(), Map::new());
+    for (place, node) in list.elements()?.iter().enumerate() {
+        let name = format!("c{}", place + 1);
+        let (kind, value) = column(place, node, context)?;
+        columns.push(format!("{name}:{kind}"));
+        if let Some(value) = value {
+            values.insert(name, value.into());
+        }
+    }
+    if columns.is_empty() {
+        return Err(list.error("no column is named"));
+    }
+    let rows = each.saturating_mul(context.settings.channels);
+    if context.settings.channels > 1 {
+        context.notes.push(format!("{each} rows for each of {} channels: {rows}", context.settings.channels));
+    }
+    let width = Some(columns.len());
+    let url = format!("gen:{}", columns.join(","));
+    let options = json!({"url": url, "rows": rows, "values": values});
+    let place = Place::new("stream", options, ObjectRef::Whole);
+    Ok(Source { place, select: Vec::new(), width, ragged: false })
+}
+
+/// The type of a column in the words of `gen:`, and its value where it has one.
+fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(String, Option<String>)> {
+    let kind = columns::kind(node)?;
+    if let Some(random) = node.get("random") {
+        return made(kind, &random, node, context);
+    }
+    let value = node.need("value").map_err(|error| error.with_hint("a column has a value, or a random range"))?;
+    let text = value.text()?;
+    if text.trim().is_empty() {
+        return Err(value.error("the value is blank"));
+    }
+    let kind = match kind {
+        Kind::Text => "text",
+        Kind::Long => "bigint",
+        Kind::Double if context.filtered.contains(&place) => "double",
+        // A number that keeps its text.
+        Kind::Double => "text",
+        Kind::Bool => "bool",
+        Kind::Bytes => "bytes",
+        Kind::Date => {
+            usual_format(node)?;
+            let stamped = !context.goal.is_table();
+            let text = if stamped { zoned(&text, &context.settings.zone) } else { text };
+            return Ok(((if stamped { "timestamptz" } else { "timestamp" }).to_owned(), Some(text)));
+        }
+    };
+    let text = if kind == "bytes" { hex(text.as_bytes()) } else { text };
+    Ok((kind.to_owned(), Some(text)))
+}
+
+/// A date with a time, as a clock of `zone` shows it.
+fn zoned(text: &str, zone: &str) -> String {
+    let text = text.trim();
+    if text.len() == 10 { format!("{text} 00:00:00{zone}") } else { format!("{text}{zone}") }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    std::iter::once('\\')
+        .chain(['x'])
+        .chain(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]))
+        .collect()
+}
+
+fn usual_format(node: &Node<'_>) -> Result<()> {
+    let Some(format) = node.get("dateFormat") else { return Ok(()) };
+    if [DATE_FORMAT, "yyyy-MM-dd"].contains(&format.text()?.as_str()) {
+        return Ok(());
+    }
+    let error = format.error("rows are made with dates as 2024-01-02 03:04:05 alone");
+    Err(Error::new(ErrorKind::Unsupported, error.to_string())
+        .with_hint(format!("write the date so, with the format {DATE_FORMAT}")))
+}
+
+/// A column of values by chance.
+fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_>) -> Result<(String, Option<String>)> {
+    let text = random.text()?;
+    let wrong = || random.error(format!("{text:?} is no range")).with_hint("write two ends: \"1,10\"");
+    let (low, high) = text.split_once(',').map(|(low, high)| (low.trim(), high.trim())).ok_or_else(wrong)?;
+    let number = |text: &str| text.parse::<i64>().map_err(|_| wrong());
+    let made = match kind {
+        Kind::Text => format!("text({}..{})", number(low)?, number(high)?),
+        Kind::Bytes => format!("bytes({}..{})", number(low)?, number(high)?),
+        Kind::Long => format!("bigint({}..{})", number(low)?, number(high)?),
+        // The upper end is one more, and not reached.
+        Kind::Double => format!("double({}..{})", number(low)?, number(high)?.saturating_add(1)),
+        Kind::Bool => match (number(low)?, number(high)?) {
+            (0, _) => return Ok(("bool".to_owned(), Some("true".to_owned()))),
+            (_, 0) => return Ok(("bool".to_owned(), Some("false".to_owned()))),
+            _ => {
+                context.notes.push("values by chance are true as often as false, whatever shares are named".to_owned());
+                "bool".to_owned()
+            }
+        },
+        Kind::Date => {
+            usual_format(node)?;
+            let day = |text: &str| text.get(..10).map(str::to_owned).ok_or_else(wrong);
+            let word = if context.goal.is_table() { "timestamp" } else { "timestamptz" };
+            format!("{word}({}..{})", day(low)?, day(high)?)
+        }
+    };
+    Ok((made, None))
+}
+
+/// Where `parameter` of `streamwriter` leads: standard output, one file, or nowhere.
+pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Result<Target> {
+    let to = |place: Place, mode: WriteMode| Target {
+        place,
+        mode,
+        names: Vec::new(),
+        schema: SchemaPolicy::Strict,
+        pre_sql: Vec::new(),
+        post_sql: Vec::new(),
+    };
+    context.idle(parameter, &["encoding", "recordNumBeforeSleep", "sleepTime"]);
+    let separator = parameter.get("fieldDelimiter").map(|node| node.text()).transpose()?;
+    if is_silent(parameter)? {
+        return Ok(to(Place::new("stream", json!({"url": "null:"}), ObjectRef::Whole), WriteMode::Append));
+    }
+    let file = match (parameter.get("path"), parameter.get("fileName")) {
+        (Some(path), Some(name)) => Some(format!("{}/{}", path.text()?.trim_end_matches('/'), name.text()?)),
+        (Some(path), None) => return Err(path.error("a path needs a fileName")),
+        (None, _) => None,
+    };
+    let mode = if file.is_some() { WriteMode::Replace } else { WriteMode::Append };
+    let loose = json!({
+        "delimiter": separator.filter(|text| !text.is_empty()).unwrap_or_else(|| "\t".to_owned()),
+        "null": "null",
+        "zone": context.settings.zone,
+        "records": if ragged { "ragged" } else { "even" },
+    });
+    let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});
+    Ok(to(Place::new("files", options, ObjectRef::Whole), mode))
+}

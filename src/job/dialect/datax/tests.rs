@@ -1,0 +1,354 @@
+use std::collections::HashMap;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::job::{MaxErrors, OnError, Speed};
+use crate::merge::Merge;
+use crate::object::ObjectRef;
+
+fn translated(root: Json) -> Result<Translation> {
+    translate(&Tree::new(root, HashMap::new()))
+}
+
+/// A job with one channel.
+fn job(reader: &Json, writer: &Json) -> Json {
+    json!({"job": {"setting": {"speed": {"channel": 1}}, "content": [{"reader": reader, "writer": writer}]}})
+}
+
+fn txt(parameter: &Json) -> Json {
+    json!({"name": "txtfilereader", "parameter": parameter})
+}
+
+fn nothing() -> Json {
+    json!({"name": "streamwriter", "parameter": {"print": false}})
+}
+
+fn into_files() -> Json {
+    json!({"name": "txtfilewriter", "parameter": {"path": "/o", "fileName": "f", "writeMode": "truncate"}})
+}
+
+fn mysql(more: &Json) -> Json {
+    let mut parameter = json!({"username": "u", "password": "p", "column": ["id", "v"], "connection": [
+        {"jdbcUrl": ["jdbc:mysql://db:3307/shop?useSSL=false"], "table": ["num"]}]});
+    for (key, value) in more.as_object().unwrap() {
+        parameter[key] = value.clone();
+    }
+    json!({"name": "mysqlreader", "parameter": parameter})
+}
+
+fn only(translation: &Translation) -> &Job {
+    assert_eq!(translation.jobs.len(), 1);
+    &translation.jobs[0]
+}
+
+fn fails(root: Json, message: &str) {
+    let error = translated(root).unwrap_err().to_string();
+    assert!(error.contains(message), "{error}");
+}
+
+fn query(job: &Job) -> &str {
+    match &job.source.object {
+        ObjectRef::Query(query) => query,
+        other => panic!("{other} is no query"),
+    }
+}
+
+#[test]
+fn jobs_are_known_by_the_names_of_their_plugins() {
+    assert!(recognizes(&job(&txt(&json!({})), &nothing())));
+    assert!(recognizes(&job(&json!({"name": "MysqlReader"}), &nothing())));
+    // The plugins of go-etl have shorter names.
+    assert!(!recognizes(&job(&json!({"name": "csv"}), &json!({"name": "postgres"}))));
+    assert!(!recognizes(&json!({"source": "a", "target": "b"})));
+}
+
+#[test]
+fn text_is_read_by_the_place_of_fields() {
+    let reader = txt(
+        &json!({"path": ["/in/a", "/in/b*"], "fieldDelimiter": "|", "nullFormat": "\\N", "skipHeader": "true",
+        "column": [{"index": 2, "type": "long"}, {"value": "x", "type": "string"}, {"index": 0, "type": "date", "format": "yyyy/MM/dd"},
+                   {"index": 1, "type": "double"}]}),
+    );
+    let found = translated(job(&reader, &into_files())).unwrap();
+    let job = only(&found);
+    let options = &job.source.options;
+    assert_eq!((&options["url"], &options["paths"]), (&json!("/in/a"), &json!(["/in/b*"])));
+    let loose = &options["loose"];
+    assert_eq!(
+        loose["fields"],
+        json!([
+            {"name": "c1", "type": "whole", "index": 2},
+            {"name": "c2", "type": "text", "value": "x"},
+            {"name": "c3", "type": "moment", "index": 0, "format": "yyyy/MM/dd"},
+            {"name": "c4", "type": "number", "index": 1},
+        ])
+    );
+    assert_eq!((&loose["delimiter"], &loose["null"]), (&json!("|"), &json!("\\N")));
+    assert_eq!((&loose["skipLines"], &loose["zone"]), (&json!(1), &json!("+08:00")));
+    // What is written: the text `null`, and no quotes.
+    let target = &job.target.options;
+    assert_eq!((&target["url"], &target["prefix"]), (&json!("/o/"), &json!("f")));
+    let loose = &target["loose"];
+    assert_eq!(
+        (&loose["null"], &loose["quoting"], &loose["delimiter"]),
+        (&json!("null"), &json!("never"), &json!(","))
+    );
+    assert_eq!(job.mode, WriteMode::Replace);
+}
+
+#[test]
+fn all_fields_may_be_of_any_number_between_files_alone() {
+    let reader = txt(&json!({"path": "/in/a", "column": ["*"]}));
+    let found = translated(job(&reader, &into_files())).unwrap();
+    assert_eq!(only(&found).source.options["loose"]["records"], json!("ragged"));
+    assert_eq!(only(&found).target.options["loose"]["records"], json!("ragged"));
+    let writer = json!({"name": "mysqlwriter", "parameter": {"column": ["a", "`b`"], "preSql": ["delete from @table"],
+        "connection": [{"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});
+    let found = translated(job(&reader, &writer)).unwrap();
+    let job = only(&found);
+    assert_eq!(job.source.options["loose"].get("records"), None);
+    assert_eq!(job.source.options["loose"]["emptyIsNull"], json!(true));
+    assert_eq!(job.transform.names, ["a", "b"]);
+    assert_eq!((job.schema, &job.mode), (SchemaPolicy::Partial, &WriteMode::Append));
+    assert_eq!(job.pre_sql, ["delete from t"]);
+}
+
+#[test]
+fn settings_of_csv_are_taken_or_refused() {
+    let of = |config: Json| txt(&json!({"path": "/a", "column": ["*"], "csvReaderConfig": config}));
+    let config =
+        json!({"safetySwitch": false, "skipEmptyRecords": false, "useTextQualifier": false, "trimWhitespace": false});
+    let found = translated(job(&of(config), &into_files())).unwrap();
+    let loose = &only(&found).source.options["loose"];
+    assert_eq!((&loose["quote"], &loose["trim"], &loose["keepBlankLines"]), (&json!(""), &json!(false), &json!(true)));
+    fails(
+        job(&of(json!({"escapeMode": 2})), &into_files()),
+        "job.content.0.reader.parameter.csvReaderConfig.escapeMode",
+    );
+    let wide = txt(&json!({"path": "/a", "column": ["*"], "fieldDelimiter": "||"}));
+    fails(job(&wide, &into_files()), "one ASCII character");
+}
+
+#[test]
+fn channels_are_reckoned_as_datax_reckons_them() {
+    let limits = |speed: Json, core: Json| {
+        let mut root = job(&txt(&json!({"path": "/a", "column": ["*"]})), &nothing());
+        root["job"]["setting"]["speed"] = speed;
+        root["core"] = json!({"transport": {"channel": {"speed": core}}});
+        translated(root).map(|found| only(&found).limits.clone())
+    };
+    let of = |speed: Json, core: Json| limits(speed, core).unwrap().jobs;
+    // 10000 bytes and 5000 records over 100 and 100: the smaller is 50, and channel is not asked.
+    assert_eq!(of(json!({"byte": 10000, "record": 5000, "channel": 1}), json!({"byte": 100, "record": 100})), Some(50));
+    assert_eq!(of(json!({"byte": 50}), json!({"byte": 100})), Some(1));
+    assert_eq!(of(json!({"channel": "2"}), json!({"byte": -1})), Some(2));
+    // A total without that of a channel is a limit of the job.
+    let total = limits(json!({"byte": 1_048_576}), json!({})).unwrap();
+    assert_eq!(total.speed, Speed { job_bytes: Some(1_048_576), ..Speed::default() });
+    assert_eq!(total.jobs, Some(1));
+    assert_eq!(limits(json!(1_048_576), json!({})).unwrap().speed, total.speed);
+    assert!(limits(json!({}), json!({})).is_err());
+    assert!(limits(json!({"channel": ""}), json!({})).is_err());
+}
+
+#[test]
+fn dirty_rows_are_left_out_up_to_the_limit() {
+    let errors = |limit: Json| {
+        let mut root = job(&txt(&json!({"path": "/a", "column": ["*"]})), &nothing());
+        root["job"]["setting"]["errorLimit"] = limit;
+        translated(root).map(|found| only(&found).errors.clone())
+    };
+    let most = |limit: Json| {
+        let errors = errors(limit).unwrap();
+        assert_eq!(errors.on_error, OnError::Skip);
+        errors.max_errors
+    };
+    assert_eq!(most(json!({})), None);
+    assert_eq!(most(json!({"record": 0})), Some(MaxErrors::Rows(0)));
+    assert_eq!(most(json!({"record": 10, "percentage": 0.05})), Some(MaxErrors::Rows(10)));
+    assert_eq!(most(json!({"percentage": 0.5})), Some(MaxErrors::Percent(50.0)));
+    assert!(errors(json!({"percentage": 2})).is_err());
+}
+
+#[test]
+fn rows_are_made_for_each_channel() {
+    let reader = json!({"name": "streamreader", "parameter": {"sliceRecordCount": 10, "column": [
+        {"value": "DataX", "type": "string"}, {"value": 19_890_604, "type": "long"}, {"value": "1989-06-04 00:00:00", "type": "date"},
+        {"value": true, "type": "bool"}, {"random": "1,10", "type": "long"}, {"random": "0,3", "type": "bool"}]}});
+    let mut root = job(&reader, &json!({"name": "streamwriter", "parameter": {"print": true}}));
+    root["job"]["setting"]["speed"]["channel"] = json!(3);
+    let found = translated(root).unwrap();
+    let options = &only(&found).source.options;
+    assert_eq!(options["url"], json!("gen:c1:text,c2:bigint,c3:timestamptz,c4:bool,c5:bigint(1..10),c6:bool"));
+    assert_eq!(options["rows"], json!(30));
+    let values =
+        json!({"c1": "DataX", "c2": "19890604", "c3": "1989-06-04 00:00:00+08:00", "c4": "true", "c6": "true"});
+    assert_eq!(options["values"], values);
+    let target = &only(&found).target.options;
+    assert_eq!((&target["url"], &target["loose"]["delimiter"]), (&json!("-"), &json!("\t")));
+}
+
+#[test]
+fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
+    let found = translated(job(&mysql(&json!({})), &nothing())).unwrap();
+    let plain = only(&found);
+    assert_eq!(plain.source.object, ObjectRef::Table("num".to_owned()));
+    assert_eq!(plain.transform.select, ["id", "v"]);
+    let options = &plain.source.options;
+    assert_eq!(
+        (&options["host"], &options["port"], &options["database"]),
+        (&json!("db"), &json!("3307"), &json!("shop"))
+    );
+    assert_eq!((&options["sslMode"], &options["zeroDates"]), (&json!("DISABLED"), &json!("null")));
+    let session = json!({"session": ["set sql_mode='ANSI';", " "]});
+    let found = translated(job(&mysql(&session), &nothing())).unwrap();
+    assert_eq!(only(&found).source.options["session"], json!("set sql_mode='ANSI'"));
+    // A condition is in parentheses, and its semicolon goes.
+    let found = translated(job(&mysql(&json!({"where": "id>10 or v is null;"})), &nothing())).unwrap();
+    assert_eq!(query(only(&found)), "select id,v from num where (id>10 or v is null)");
+    let found = translated(job(&mysql(&json!({"column": ["id", "'x' as c", "now()"]})), &nothing())).unwrap();
+    assert_eq!(query(only(&found)), "select id,'x' as c,now() from num");
+    let found = translated(job(&mysql(&json!({"column": "*"})), &nothing())).unwrap();
+    assert_eq!(
+        (&only(&found).source.object, only(&found).transform.select.len()),
+        (&ObjectRef::Table("num".to_owned()), 0)
+    );
+}
+
+#[test]
+fn tables_of_one_server_are_read_as_one() {
+    let connection = json!([{"jdbcUrl": ["jdbc:mysql://h/d1"], "table": ["t_[08-10]"]}]);
+    let found = translated(job(&mysql(&json!({"connection": connection})), &nothing())).unwrap();
+    assert_eq!(
+        query(only(&found)),
+        "(select id,v from t_08) union all (select id,v from t_09) union all (select id,v from t_10)"
+    );
+    let connection = json!([{"jdbcUrl": ["jdbc:mysql://h/d1"], "table": ["num"]}, {"jdbcUrl": ["jdbc:mysql://h/d2"], "table": ["num"]}]);
+    let found = translated(job(&mysql(&json!({"connection": connection})), &nothing())).unwrap();
+    assert_eq!(query(only(&found)), "(select id,v from `d1`.num) union all (select id,v from `d2`.num)");
+    let connection =
+        json!([{"jdbcUrl": ["jdbc:mysql://h/d"], "table": ["a"]}, {"jdbcUrl": ["jdbc:mysql://i/d"], "table": ["a"]}]);
+    fails(job(&mysql(&json!({"connection": connection})), &nothing()), "several servers");
+}
+
+#[test]
+fn urls_are_tried_in_their_order() {
+    let connection = json!([{"jdbcUrl": ["jdbc:mysql://127.0.0.1:1/x", "jdbc:mysql://db/d1"], "querySql": ["select 1;", "select 2"]}]);
+    let found = translated(job(&mysql(&json!({"connection": connection})), &nothing())).unwrap();
+    let options = &only(&found).source.options;
+    assert_eq!(
+        (&options["host"], &options["port"], &options["database"]),
+        (&json!("127.0.0.1,db"), &json!("1,3306"), &json!("d1"))
+    );
+    assert_eq!(query(only(&found)), "(select 1) union all (select 2)");
+}
+
+#[test]
+fn tables_are_paired_by_their_place() {
+    let connection = json!([{"jdbcUrl": ["jdbc:mysql://h/d"], "table": ["a,b"]}]);
+    let reader = mysql(&json!({"connection": connection}));
+    let writer = |tables: Json| {
+        json!({"name": "postgresqlwriter", "parameter": {"column": ["k", "v"], "postSql": ["analyze @table"],
+            "connection": [{"jdbcUrl": "jdbc:postgresql://pg:5433/shop?currentSchema=s", "table": tables}]}})
+    };
+    let found = translated(job(&reader, &writer(json!(["x", "y"])))).unwrap();
+    let pairs: Vec<_> =
+        found.jobs.iter().map(|job| (query(job), job.target.object.to_string(), job.post_sql.clone())).collect();
+    assert_eq!(
+        pairs,
+        [
+            ("select id,v from a", "x".to_owned(), vec!["analyze x".to_owned()]),
+            ("select id,v from b", "y".to_owned(), vec!["analyze y".to_owned()]),
+        ]
+    );
+    let options = &found.jobs[0].target.options;
+    assert_eq!((&options["dbname"], &options["options"]), (&json!("shop"), &json!("-c search_path=s")));
+    fails(job(&reader, &writer(json!(["x", "y", "z"]))), "3 tables, and the reader gives 2");
+}
+
+#[test]
+fn write_modes_are_told_by_their_begin() {
+    let mode = |product: &str, mode: &str| {
+        let url = format!("jdbc:{product}://h/d");
+        let writer = json!({"name": format!("{product}writer"), "parameter": {"column": ["a", "b"], "writeMode": mode,
+            "connection": [{"jdbcUrl": url, "table": ["t"]}]}});
+        translated(job(&mysql(&json!({})), &writer)).map(|found| only(&found).mode.clone())
+    };
+    assert_eq!(mode("mysql", "INSERT").unwrap(), WriteMode::Append);
+    assert_eq!(mode("mysql", "replace into").unwrap(), WriteMode::Upsert(Merge::default()));
+    assert_eq!(mode("postgresql", "update").unwrap(), WriteMode::Upsert(Merge::default()));
+    assert!(mode("mysql", "merge").is_err());
+}
+
+#[test]
+fn columns_that_cannot_be_paired_are_refused() {
+    let writer = |column: Json| json!({"name": "mysqlwriter", "parameter": {"column": column, "connection": [{"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});
+    fails(job(&mysql(&json!({})), &writer(json!(["id"]))), "the reader has 2 columns, and the writer 1");
+    fails(job(&mysql(&json!({})), &writer(json!(["id", "ID"]))), "named twice");
+}
+
+#[test]
+fn functions_run_in_order() {
+    let with = |transformer: Json| {
+        let mut root = job(&txt(&json!({"path": "/a", "column": ["*"]})), &into_files());
+        root["job"]["content"][0]["transformer"] = transformer;
+        root
+    };
+    let found =
+        translated(with(json!([{"name": "dx_substr", "parameter": {"columnIndex": 0, "paras": ["0", "4"]}}]))).unwrap();
+    let step = &only(&found).transform.steps[0];
+    assert_eq!((step.function.as_str(), step.column_index, step.parameters.len()), ("dx_substr", 0, 2));
+    assert!(only(&translated(with(json!([]))).unwrap()).transform.steps.is_empty());
+    fails(with(json!([{"name": "dx_nope", "parameter": {"columnIndex": 0}}])), "dx_nope");
+    fails(with(json!([{"name": "dx_substr", "parameter": {"paras": ["0", "4"]}}])), "columnIndex");
+    let error = translated(with(json!([{"name": "dx_groovy", "parameter": {"code": "return record;"}}]))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.hint().unwrap_or_default().contains("--sql"), "{error}");
+}
+
+#[test]
+fn plugins_that_are_not_here_are_named() {
+    let hdfs = json!({"name": "hdfsreader", "parameter": {}});
+    let error = translated(job(&hdfs, &nothing())).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(
+        error.to_string().contains("hdfsreader") && error.hint().unwrap_or_default().contains("hdfs dfs"),
+        "{error}"
+    );
+    fails(job(&json!({"name": "nopereader", "parameter": {}}), &nothing()), "nopereader");
+}
+
+#[test]
+fn other_products_go_through_their_own_doors() {
+    let place = |plugin: &str, url: &str| {
+        let reader = json!({"name": plugin, "parameter": {"username": "u", "password": "p@ss", "column": ["a"],
+            "connection": [{"jdbcUrl": [url], "table": ["t"]}]}});
+        only(&translated(job(&reader, &nothing())).unwrap()).source.clone()
+    };
+    let found = place("sqlserverreader", "jdbc:sqlserver://ms:1444;DatabaseName=shop");
+    assert_eq!(found.connector, "mssql");
+    assert_eq!(
+        (&found.options["host"], &found.options["port"], &found.options["database"]),
+        (&json!("ms"), &json!("1444"), &json!("shop"))
+    );
+    let found = place("oraclereader", "jdbc:oracle:thin:@//ora:1521/XE");
+    assert_eq!(
+        (found.connector.as_str(), &found.options["url"]),
+        ("connectorx", &json!("oracle://u:p%40ss@ora:1521/XE"))
+    );
+    let found = place("rdbmsreader", "jdbc:dm://dm:5236/DB");
+    assert_eq!(found.connector, "odbc");
+    let url = found.options["url"].as_str().unwrap();
+    assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");
+}
+
+#[test]
+fn the_page_lists_the_plugins_that_are_not_here() {
+    let page = include_str!("../../../docs/datax-jobs.md");
+    for (plugin, instead) in columns::PLUGINS {
+        let listed =
+            page.lines().any(|line| line.to_lowercase().starts_with(&format!("| {plugin}")) && line.contains(instead));
+        assert!(listed, "{plugin}");
+    }
+}

@@ -1,0 +1,176 @@
+use super::*;
+use crate::job::syntax::{self, Syntax};
+use crate::job::{OnError, Toggle};
+use crate::merge::{Duplicates, Merge};
+use crate::sink::WriteMode;
+
+/// A world with `postgres`, `sqlite` and `file`, in which locators are paths.
+struct World;
+
+impl Places for World {
+    fn locate(&self, locator: &str) -> Result<Place> {
+        match locator.split_once('#') {
+            Some((url, table)) => Ok(Place::new("sqlite", json!({ "url": url }), ObjectRef::Table(table.to_owned()))),
+            None => Ok(Place::new("file", json!({ "url": locator }), ObjectRef::Whole)),
+        }
+    }
+    fn connector(&self, name: &str) -> Result<&'static str> {
+        let known = ["postgres", "sqlite", "file"].into_iter().find(|known| *known == name);
+        known.ok_or_else(|| Error::new(ErrorKind::Usage, format!("there is no connector \"{name}\"")))
+    }
+    fn is_whole(&self, connector: &str) -> bool {
+        connector == "file"
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    (name == "DAY").then(|| "monday".to_owned())
+}
+
+fn settled(text: &str) -> Result<Native> {
+    let tree = syntax::parse(text, Syntax::Json)?.into_tree();
+    settle(&tree, &World, &Variables::of("", &environment).variables)
+}
+
+const SHOP: &str = r#"{
+  "connections": {"shop": {"connector": "postgres", "url": "postgres://ada:${PW}@db/shop", "connectTimeout": 5}},
+  "transfers": [
+    {"source": {"connection": "shop", "table": "orders"}, "target": {"locator": "a.csv"}, "limits": {"jobs": 2}},
+    {"source": {"connector": "file", "url": "${DAY}.csv", "header": false}, "target": {"connection": "shop", "table": "t"},
+     "mode": {"upsert": {"key": ["id"], "duplicates": {"last": "at"}}}, "transform": {"filter": "a > 1", "pushdown": false}}
+  ],
+  "settings": {"limits": {"jobs": 7}, "errors": {"onError": "skip", "rejects": {"connector": "file", "url": "r.jsonl"}}}
+}"#;
+
+#[test]
+fn transfers_take_connections_and_settings() {
+    let native = settled(SHOP).unwrap();
+    assert_eq!(native.unknown, Vec::<String>::new());
+    let [first, second] = native.jobs.as_slice() else { unreachable!("{:?}", native.jobs) };
+    assert_eq!(
+        (first.source.connector.as_str(), &first.source.object),
+        ("postgres", &ObjectRef::Table("orders".to_owned()))
+    );
+    // The password stays a reference.
+    assert_eq!(first.source.options, json!({"url": "postgres://ada:${PW}@db/shop", "connectTimeout": 5}));
+    assert_eq!((first.limits.jobs, second.limits.jobs), (Some(2), Some(7)));
+    assert_eq!(first.mode, WriteMode::Create);
+    assert_eq!(second.source.options, json!({"url": "monday.csv", "header": false}));
+    let merge = Merge { key: vec!["id".to_owned()], duplicates: Duplicates::Last("at".to_owned()) };
+    assert_eq!(second.mode, WriteMode::Upsert(merge));
+    assert_eq!((second.transform.pushdown, second.errors.on_error), (Toggle::Off, OnError::Skip));
+    assert_eq!(second.errors.rejects.as_ref().unwrap().options, json!({"url": "r.jsonl"}));
+}
+
+#[test]
+fn what_was_written_is_read_as_the_same() {
+    let jobs = settled(SHOP).unwrap().jobs;
+    let text = emit(&jobs).unwrap().to_string();
+    let again = settled(&text).unwrap();
+    assert_eq!(again.unknown, Vec::<String>::new());
+    assert_eq!(serde_json::to_value(&again.jobs).unwrap(), serde_json::to_value(&jobs).unwrap());
+    let plain = Job::new(World.locate("a${x}.csv").unwrap(), World.locate("b.db#t").unwrap());
+    let told = json!({"transfers": [{
+        "source": {"connector": "file", "url": "a$${x}.csv"}, "target": {"connector": "sqlite", "url": "b.db", "table": "t"},
+    }]});
+    assert_eq!(emit(&[plain]).unwrap(), told);
+}
+
+fn transfer(members: &str) -> Result<Native> {
+    settled(&format!(
+        "{{\"transfers\": [{{\"source\": {{\"locator\": \"a.csv\"}}, \"target\": {{\"locator\": \"b.csv\"}}{members}}}]}}"
+    ))
+}
+
+#[test]
+fn a_mode_that_merges_may_stand_alone() {
+    let mode = |text: &str| transfer(&format!(", \"mode\": {text}")).map(|native| native.jobs[0].mode.clone());
+    assert_eq!(mode("\"upsert\"").unwrap(), WriteMode::Upsert(Merge::default()));
+    assert_eq!(mode("\"append\"").unwrap(), WriteMode::Append);
+    assert!(mode("\"merge\"").unwrap_err().to_string().contains("transfers.0.mode"));
+}
+
+#[test]
+fn keys_without_a_meaning_are_named() {
+    let native = transfer(", \"moed\": \"append\", \"limits\": {\"job\": 3}").unwrap();
+    assert_eq!(native.unknown, ["transfers.0.moed", "transfers.0.limits.job"]);
+    let file = r#"{"connections": {"x": {"connector": "file", "url": "a"}}, "transfer": 1,
+        "settings": {"limits": {"job": 1}, "mode": "append"},
+        "transfers": [{"source": {"locator": "a.csv"}, "target": {"locator": "b.csv"}}]}"#;
+    let mut unknown = settled(file).unwrap().unknown;
+    unknown.sort();
+    assert_eq!(unknown, ["connections", "settings.limits.job", "settings.mode", "transfer"]);
+}
+
+#[test]
+fn mistakes_are_named_with_their_path() {
+    let table = [
+        (r#"{"a": 1}"#, "the key 'transfers' is missing"),
+        (r#"{"transfers": []}"#, "key transfers (line 1, column 15): the file has no transfer"),
+        (
+            r#"{"transfers": [{"source": {"locator": "a.csv"}}]}"#,
+            "key transfers.0 (line 1, column 16): missing field `target`",
+        ),
+        (
+            r#"{"transfers": [{"source": {"url": "a.csv"}}]}"#,
+            "key transfers.0.source (line 1, column 27): a place is named by one of",
+        ),
+        (r#"{"transfers": [{"source": {"connection": "x"}}]}"#, "the file has no connections"),
+        (
+            r#"{"transfers": [{"source": {"connector": "oracle"}}]}"#,
+            "key transfers.0.source.connector (line 1, column 41): there is no connector \"oracle\"",
+        ),
+        (r#"{"transfers": [{"source": {"connector": "postgres"}}]}"#, "no table is named here"),
+        (r#"{"transfers": [{"source": {"locator": "a.csv", "table": "t"}}]}"#, "file has no tables"),
+        (r#"{"transfers": [{"source": {"locator": "a#b", "table": "t"}}]}"#, "the locator names a table already"),
+        (r#"{"transfers": [{"source": {"locator": "a", "query": "x", "table": "t"}}]}"#, "both 'table' and 'query'"),
+        (
+            r#"{"transfers": [{"source": {"connector": "file", "url": "${X}"}}]}"#,
+            "key transfers.0.source.url (line 1, column 56): the variable X is not set",
+        ),
+    ];
+    for (text, message) in table {
+        let error = settled(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains(message), "{text}: {error}");
+    }
+    let wrong = transfer(", \"limits\": {\"jobs\": \"four\"}").unwrap_err().to_string();
+    assert!(
+        wrong.contains("key transfers.0.limits.jobs (line 1, column") && wrong.contains("invalid type: string"),
+        "{wrong}"
+    );
+    let yes = transfer(", \"transform\": {\"pushdown\": \"yes\"}").unwrap_err().to_string();
+    assert!(yes.contains("transfers.0.transform.pushdown") && yes.contains("true or false"), "{yes}");
+}
+
+#[test]
+fn a_secret_is_not_written() {
+    let refused = |connector: &str, options: Json| {
+        let place = Place::new(connector, options, ObjectRef::Table("t".to_owned()));
+        refuse_secrets(&[Job::new(place.clone(), place)]).map_err(|error| error.to_string())
+    };
+    for open in
+        ["postgres://ada:s3cret@db/shop", "postgres://db/shop?password=s3cret", "postgres:host=db password=s3cret"]
+    {
+        let error = refused("postgres", json!({ "url": open })).unwrap_err();
+        assert!(error.contains("a secret stands there") && !error.contains("s3cret"), "{error}");
+    }
+    assert!(refused("postgres", json!({"url": "postgres:", "password": "s3cret"})).is_err());
+    for plain in
+        ["postgres://ada:${PW}@db/shop", "postgres://ada@db:5432/shop?application_name=x&foo=bar", "postgres:host=db"]
+    {
+        assert_eq!(refused("postgres", json!({ "url": plain })), Ok(()), "{plain}");
+    }
+    assert_eq!(refused("sqlite", json!({"url": "sqlite:a:b@c.db"})), Ok(()));
+}
+
+#[test]
+fn a_secret_becomes_a_reference() {
+    let place =
+        |password: &str| Place::new("postgres", json!({"url": "postgres:", "password": password}), ObjectRef::Whole);
+    let mut jobs = [Job::new(place("a"), place("b")), Job::new(place("b"), place("${PW}"))];
+    assert_eq!(refer_to_secrets(&mut jobs), ["SOURCE_PASSWORD", "TARGET_PASSWORD_2"]);
+    assert_eq!(jobs[0].source.options["password"], "${SOURCE_PASSWORD}");
+    assert_eq!(jobs[1].source.options["password"], "${TARGET_PASSWORD_2}");
+    assert_eq!(jobs[1].target.options["password"], "${PW}");
+}

@@ -1,0 +1,80 @@
+//! Values that take the place of those of a job file: `job.content.0.reader.parameter.batchSize=4096`.
+
+use serde_json::{Map, Value as Json};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Sets in `root` what `typed` says: a dotted path, as errors print it, and a value, which is JSON if it can be, else a text. Keys that
+/// are missing are made; the place behind the last element of an array adds one.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) for what is not of that form, or a path that leads through a value without members.
+pub fn set(root: &mut Json, typed: &str) -> Result<()> {
+    let (path, value) = typed.split_once('=').filter(|(path, _)| !path.trim().is_empty()).ok_or_else(|| {
+        Error::new(ErrorKind::Usage, "an override is not of the form PATH=VALUE")
+            .with_hint("write 'job.setting.speed.channel=4'")
+    })?;
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value));
+    let mut place = root;
+    let mut above = String::new();
+    for key in path.trim().split('.') {
+        place = within(place, key).map_err(|message| {
+            let above = if above.is_empty() { "the whole file" } else { &above };
+            Error::new(ErrorKind::Usage, message).at("key", above).at("override", path)
+        })?;
+        above = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
+    }
+    *place = value;
+    Ok(())
+}
+
+/// The value of `key` in `place`, made where it is missing.
+fn within<'a>(place: &'a mut Json, key: &str) -> Result<&'a mut Json, String> {
+    if place.is_null() {
+        *place = Json::Object(Map::new());
+    }
+    match place {
+        Json::Object(object) => Ok(object.entry(key).or_insert(Json::Null)),
+        Json::Array(array) => {
+            let length = array.len();
+            let at: usize = key.parse().map_err(|_| format!("'{key}' is no place in this array"))?;
+            if at == length {
+                array.push(Json::Null);
+            }
+            array.get_mut(at).ok_or_else(|| format!("this array has {length} elements, and no place {at}"))
+        }
+        _ => Err(format!("this value has no members, and so no '{key}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn after(typed: &str) -> Result<Json> {
+        let mut root = json!({"job": {"content": [{"name": "a"}], "channel": 1, "none": null}});
+        set(&mut root, typed).map(|()| root["job"].take())
+    }
+
+    #[test]
+    fn a_path_leads_to_a_value_or_makes_it() {
+        assert_eq!(after("job.channel=4").unwrap()["channel"], json!(4));
+        assert_eq!(after("job.content.0.name=b=c").unwrap()["content"], json!([{"name": "b=c"}]));
+        assert_eq!(after("job.content.1=[1]").unwrap()["content"], json!([{"name": "a"}, [1]]));
+        assert_eq!(after("job.a.b=\"5\"").unwrap()["a"], json!({"b": "5"}));
+        assert_eq!(after("job.none.x=true").unwrap()["none"], json!({"x": true}));
+    }
+
+    #[test]
+    fn a_path_through_a_scalar_is_an_error() {
+        let refused = |typed: &str| after(typed).unwrap_err().to_string();
+        let message = "override job.channel.x: key job.channel: this value has no members, and so no 'x'";
+        assert_eq!(refused("job.channel.x=1"), message);
+        assert!(refused("job.content.2=1").contains("this array has 1 elements, and no place 2"));
+        assert!(refused("job.content.name=1").contains("'name' is no place in this array"));
+        assert!(refused("job.channel").contains("not of the form PATH=VALUE"));
+        assert!(refused("=1").contains("not of the form PATH=VALUE"));
+    }
+}

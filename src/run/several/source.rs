@@ -1,0 +1,215 @@
+//! The objects of several sessions, read as one.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::logical_expr::Expr;
+use futures::StreamExt as _;
+use futures::future::try_join_all;
+use tokio::sync::OnceCell;
+
+use super::columns::reconciled;
+use crate::attempt::Attempt;
+use crate::bridge::cpu;
+use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::reject::Tray;
+use crate::source::{
+    BatchStream, Cut, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape,
+};
+
+/// One of the sources.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) label: String,
+}
+
+/// The sources of a transfer. [`Split::source`] says which one a split is of.
+#[derive(Debug)]
+pub(super) struct Several {
+    parts: Vec<Part>,
+    /// How many sessions they are read in.
+    sessions: usize,
+    shapes: OnceCell<Shapes>,
+}
+
+/// What they look like, each and together.
+#[derive(Debug)]
+struct Shapes {
+    each: Vec<TableShape>,
+    all: TableShape,
+}
+
+/// Sources of which a plan says how they are read.
+const TOLD: usize = 3;
+
+impl Several {
+    pub(super) fn new(parts: Vec<Part>, sessions: usize) -> Self {
+        Self { parts, sessions, shapes: OnceCell::new() }
+    }
+
+    async fn shapes(&self) -> Result<&Shapes> {
+        self.shapes.get_or_try_init(|| self.described()).await
+    }
+
+    async fn described(&self) -> Result<Shapes> {
+        let described =
+            self.parts.iter().map(|part| async move { part.source.describe().await.at("source", || &part.label) });
+        let each = try_join_all(described).await?;
+        let labelled: Vec<(&str, &TableShape)> =
+            self.parts.iter().zip(&each).map(|(part, shape)| (part.label.as_str(), shape)).collect();
+        let all = reconciled(&labelled)?;
+        Ok(Shapes { each, all })
+    }
+
+    /// The part that `split` is of, and `scan` in its own types.
+    async fn part(&self, scan: &Scan, split: &Split) -> Result<(&Part, Scan)> {
+        let shapes = self.shapes().await?;
+        let index = split.source as usize;
+        let found = self.parts.get(index).zip(shapes.each.get(index));
+        let (part, shape) = found.ok_or_else(|| Error::new(ErrorKind::Internal, "a split is of no known source"))?;
+        Ok((part, shapes.scan_of(scan, shape)?))
+    }
+}
+
+impl Shapes {
+    /// `scan` as the source of `shape` gives it: in its own types where these are not the common ones.
+    fn scan_of(&self, scan: &Scan, shape: &TableShape) -> Result<Scan> {
+        let own = |field: &Arc<arrow::datatypes::Field>| {
+            let index = shape.schema.index_of(field.name())?;
+            let mine = &shape.schema.fields()[index];
+            let is_common = self.all.schema.field_with_name(field.name())?.data_type() == mine.data_type();
+            Ok(Arc::clone(if is_common { field } else { mine }))
+        };
+        let fields = scan.schema.fields().iter().map(own).collect::<Result<Vec<_>>>()?;
+        Ok(Scan { schema: Arc::new(Schema::new(fields)), ..scan.clone() })
+    }
+
+    /// Whether `filter` looks at columns that are of the common type in the source of `shape`.
+    fn is_common(&self, filter: &Expr, shape: &TableShape) -> bool {
+        let kind = |schema: &SchemaRef, name: &str| -> Option<DataType> {
+            schema.field_with_name(name).ok().map(|field| field.data_type().clone())
+        };
+        filter
+            .column_refs()
+            .iter()
+            .all(|column| kind(&self.all.schema, &column.name) == kind(&shape.schema, &column.name))
+    }
+}
+
+#[async_trait]
+impl Source for Several {
+    async fn describe(&self) -> Result<TableShape> {
+        Ok(self.shapes().await?.all.clone())
+    }
+
+    fn pushdown(&self, _: &TableShape, filter: &Expr) -> Pushdown {
+        let Some(shapes) = self.shapes.get() else { return Pushdown::None };
+        let answers = self.parts.iter().zip(&shapes.each).map(|(part, shape)| match shapes.is_common(filter, shape) {
+            true => part.source.pushdown(shape, filter),
+            false => Pushdown::None,
+        });
+        answers.fold(Pushdown::Exact, |all, one| match (all, one) {
+            (Pushdown::None, _) | (_, Pushdown::None) => Pushdown::None,
+            (Pushdown::Exact, Pushdown::Exact) => Pushdown::Exact,
+            _ => Pushdown::Superset,
+        })
+    }
+
+    async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        let shapes = self.shapes().await?;
+        let planned = self.parts.iter().zip(&shapes.each).map(|(part, shape)| async move {
+            part.source.plan(&shapes.scan_of(scan, shape)?, goal).await.at("source", || &part.label)
+        });
+        let plans = try_join_all(planned).await?;
+        let mut all = ReadPlan { cut: Cut::ByKey, ..ReadPlan::default() };
+        if self.sessions > 1 {
+            all.notes.push(format!("{} places are read, which have no one point in time", self.sessions));
+        }
+        for (source, (part, plan)) in self.parts.iter().zip(plans).enumerate() {
+            for split in plan.splits {
+                let place = split.place.map_or_else(|| part.label.clone(), |place| format!("{}, {place}", part.label));
+                let id = all.splits.len() as u32;
+                all.splits.push(Split { id, source: source as u32, place: Some(place), ..split });
+            }
+            if source < TOLD {
+                all.notes.extend(plan.notes.into_iter().map(|note| format!("{}: {note}", part.label)));
+            }
+            all.readers = [all.readers, plan.readers].into_iter().flatten().min();
+            if plan.cut == Cut::Fastest {
+                all.cut = Cut::Fastest;
+            }
+        }
+        if self.parts.len() > TOLD {
+            all.notes.push(format!("and so {} more sources", self.parts.len() - TOLD));
+        }
+        Ok(all)
+    }
+
+    async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
+        let (part, own) = self.part(scan, split).await?;
+        let rows = part.source.read(&own, split, attempt).await.at("source", || &part.label)?;
+        Ok(in_common(rows, scan))
+    }
+
+    async fn read_skipping(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        attempt: &Attempt,
+        tray: &Arc<Tray>,
+    ) -> Result<BatchStream> {
+        let (part, own) = self.part(scan, split).await?;
+        let rows = part.source.read_skipping(&own, split, attempt, tray).await.at("source", || &part.label)?;
+        Ok(in_common(rows, scan))
+    }
+
+    fn encoding(&self, scan: &Scan) -> Option<Encoding> {
+        let shapes = self.shapes.get()?;
+        let mut encodings = self.parts.iter().zip(&shapes.each).map(|(part, shape)| {
+            let own = shapes.scan_of(scan, shape).ok()?;
+            part.source.encoding(&own)
+        });
+        let first = encodings.next()??;
+        encodings.all(|encoding| encoding.as_ref() == Some(&first)).then_some(first)
+    }
+
+    async fn read_raw(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<RawStream> {
+        let (part, own) = self.part(scan, split).await?;
+        part.source.read_raw(&own, split, attempt).await.at("source", || &part.label)
+    }
+}
+
+/// `rows` with the columns of `scan`.
+fn in_common(rows: BatchStream, scan: &Scan) -> BatchStream {
+    let schema = Arc::clone(&scan.schema);
+    Box::pin(rows.then(move |batch| {
+        let schema = Arc::clone(&schema);
+        async move {
+            let batch = batch?;
+            let same = batch
+                .columns()
+                .iter()
+                .zip(schema.fields())
+                .all(|(column, field)| column.data_type() == field.data_type());
+            if same { with_schema(&batch, schema) } else { cpu::run(move || with_schema(&batch, schema)).await? }
+        }
+    }))
+}
+
+/// `batch` under the fields of `schema`, widened where it is of other types. A widened value is the same value.
+fn with_schema(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    let widened = |(column, field): (&ArrayRef, &Arc<arrow::datatypes::Field>)| {
+        if column.data_type() == field.data_type() {
+            return Ok(Arc::clone(column));
+        }
+        cast_with_options(column, field.data_type(), &exact)
+    };
+    let columns = batch.columns().iter().zip(schema.fields()).map(widened).collect::<Result<Vec<_>, _>>()?;
+    let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
+}

@@ -1,0 +1,223 @@
+//! ConnectorX against our own readers and the databases' own clients, which say what is true.
+
+use arrow_etl::connectors;
+use arrow_etl::endpoint::ObjectRef;
+use arrow_etl::testing::conformance;
+use serde_json::json;
+
+use crate::program::{copied, etl, refused};
+use crate::server::{mariadb, mariadb_client, postgres, psql, sqlite3};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conformance_of_the_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pg, maria, lite) = (postgres(), mariadb(), folder.path().join("c.db"));
+    let columns = "create table c (id int primary key, price double precision, note text)";
+    let rows = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 500) \
+                select i, i / 4.0, concat('note ', i) from n";
+    psql(&pg, &format!("{columns}; insert into c {rows}"));
+    mariadb_client(&maria, &format!("{columns}; insert into c {rows}"));
+    let rows = rows.replace("concat('note ', i)", "'note ' || i");
+    sqlite3(&lite, &format!("{columns}; insert into c {rows}"));
+    for url in [pg, maria, format!("sqlite:{}", lite.display())] {
+        let endpoint = connectors::find("connectorx").unwrap();
+        let endpoint = endpoint.endpoint(&json!({ "url": format!("connectorx:{url}") })).unwrap();
+        let report = conformance::check_source(endpoint, ObjectRef::Table("c".to_owned())).await;
+        assert!(report.passed(), "{url}: {report}");
+    }
+}
+
+const POSTGRES_TABLE: &str =
+    "(id int primary key, s smallint, b bigint, r real, d double precision, n numeric(12,3), w numeric(50,20),
+    yes boolean, t text, v varchar(5), raw bytea, da date, ti time, ts timestamp, tz timestamptz, u uuid, j json)";
+
+#[test]
+fn postgres_values_are_those_of_our_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres();
+    psql(
+        &url,
+        &format!(
+            "create table t {POSTGRES_TABLE};
+             insert into t values (1, -32768, 9223372036854775807, 'NaN', 5e-324, -123456789.001,
+               123456789012345678901234567890.12345678901234567890, true, E'ü😀\\n', 'vvüüü', '\\x00ff', '1999-12-31',
+               '23:59:59.999999', '0001-01-01 00:00:00.000001', '2024-02-29 12:00:00.000001+05', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+               '{{\"b\": 1.50, \"a\": 12345678901234567890123}}'),
+               (3, 0, 0, 1.1, 0.1::float8 + 0.2::float8, 0, 0, false, '', '', '', '2024-02-29', '00:00', '9999-12-31 23:59:59.999999',
+               '0001-01-01 00:00:00+00', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a12', '{{}}');
+             insert into t (id) values (2)"
+        ),
+    );
+    let rows = |table: &str| psql(&url, &format!("select * from {table} order by id"));
+    for (from, there) in [(format!("connectorx:{url}#t"), "theirs"), (format!("{url}#t"), "ours")] {
+        psql(&url, &format!("create table {there} {POSTGRES_TABLE}"));
+        copied(folder.path(), &[&from, &format!("{url}#{there}"), "--mode", "append"]);
+        assert_eq!(rows(there), rows("t"), "{from}");
+    }
+    let done = etl(folder.path(), &["ping", &format!("connectorx:{url}")]);
+    assert!(done.code == 0 && done.stdout.contains("PostgreSQL"), "{}{}", done.stdout, done.stderr);
+}
+
+#[test]
+fn what_connectorx_would_change_comes_as_text_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres();
+    psql(
+        &url,
+        "create type mood as enum ('sad', 'ok');
+         create table odd (id int, n numeric, i interval, a int[], m text[][], ip inet, net cidr, bits varbit(9), e mood, r int4range);
+         insert into odd values (1, 1.123456789012345678, '1 year 2 days', '{1,NULL,3}', '{{a,b},{c,d}}', '10.0.0.1', '10.0.0.0/8',
+           '101', 'ok', '[1,5)'), (2, 'NaN', '-1 second', '[0:1]={7,8}', '{}', '::1/128', '::/0', '', 'sad', 'empty'),
+           (3, 123456789012345678901234567890123456789, null, null, null, null, null, null, null, null)",
+    );
+    let from = format!("connectorx:{url}");
+    copied(folder.path(), &[&format!("{from}#odd"), &format!("{url}#made")]);
+    let texts = "select id, n::text, i::text, a::text, m::text, ip::text, net::text, bits::text, e::text, r::text from odd order by id";
+    assert_eq!(psql(&url, "select * from made order by id"), psql(&url, texts));
+    let plan = etl(folder.path(), &["plan", &format!("{from}#odd"), "a.parquet"]).stdout;
+    assert!(plan.contains("asked for as text") && plan.contains("n, i, a, m, ip"), "{plan}");
+    // A query, too.
+    copied(folder.path(), &[&from, "n.csv", "--query", "select 1.123456789012345678 as n;"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("n.csv")).unwrap(), "n\n1.123456789012345678\n");
+    // Infinity is no day.
+    psql(&url, "create table far (id int, d date); insert into far values (1, '2024-01-01'), (2, 'infinity')");
+    let said = refused(folder.path(), &[&format!("{from}#far"), "far.csv"]);
+    assert!(said.contains("reads infinity as a day") && said.contains("column d") && said.contains("row 2"), "{said}");
+    // What it panics at is an error, with the exit code of one.
+    let done = etl(folder.path(), &["copy", "-q", &from, "i.csv", "--query", "select interval '1 day' as i"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(done.stderr.contains("ConnectorX does not know the type of a column"), "{}", done.stderr);
+    assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
+}
+
+#[test]
+fn a_read_that_fails_in_its_midst_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres();
+    let query = "select i, 1000 / (50000 - i) as v from generate_series(1, 60000) as i";
+    let done =
+        etl(folder.path(), &["copy", "-q", &format!("connectorx:{url}"), &format!("{url}#made"), "--query", query]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(done.stderr.contains("division by zero"), "{}", done.stderr);
+    assert_eq!(psql(&url, "select count(*) from information_schema.tables where table_name = 'made'"), "0");
+    let said = refused(folder.path(), &[&format!("connectorx:{url}#nope"), "a.csv"]);
+    assert!(said.contains("the database has no such thing"), "{said}");
+    std::fs::write(folder.path().join("a.csv"), "id\n1\n").unwrap();
+    let said = refused(folder.path(), &["a.csv", &format!("connectorx:{url}#t")]);
+    assert!(said.contains("ConnectorX only reads") && said.contains("write with 'postgres:'"), "{said}");
+}
+
+#[test]
+fn a_table_with_a_key_is_read_by_ranges() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = postgres();
+    psql(&url, "create table many as select i as id, 'note ' || i as note from generate_series(-5000, 25000) as i");
+    psql(&url, "alter table many add primary key (id)");
+    psql(&url, "analyze many");
+    let from = format!("connectorx:{url}#many");
+    let plan = etl(folder.path(), &["plan", &from, "a.parquet", "-j", "4"]).stdout;
+    assert!(plan.contains("even ranges of id"), "{plan}");
+    copied(folder.path(), &[&from, &format!("{url}#there"), "-j", "4"]);
+    let sums = |table: &str| psql(&url, &format!("select count(*), sum(id), count(distinct note) from {table}"));
+    assert_eq!(sums("there"), sums("many"));
+    copied(folder.path(), &[&from, "few.csv", "--limit", "3"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("few.csv")).unwrap().lines().count(), 4);
+}
+
+const MARIADB_TABLE: &str =
+    "(id int primary key, u int unsigned, ub bigint unsigned, s smallint, t tinyint, f float, d double,
+    n decimal(12,3), wide decimal(60,20), c char(3), v varchar(9), txt longtext, vb varbinary(9), bl longblob,
+    da date, ti time(6), dt datetime(6), ts timestamp(6) null, e enum('a','long word'), y year)";
+
+#[test]
+fn mariadb_values_are_those_of_our_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = mariadb();
+    let values = "(1, 4294967295, 18446744073709551615, -32768, -128, 1.5, 5e-324, -123456789.001,
+          1234567890123456789012345678901234567890.12345678901234567890, 'ü😀', 'nine €€€€', 'zwei\nZeilen', x'00ff', x'5c27',
+          '2024-02-29', '23:59:59.999999', '2024-02-29 12:00:00.000001', '2024-10-27 00:30:00.000001', 'long word', 2024),
+          (3, 0, 0, 0, 0, 0, 0.1 + 2e-1, 0, 0, '', '', '', '', '', '1000-01-01', '00:00:00', '9999-12-31 23:59:59',
+          '1970-01-01 00:00:01', 'a', 1901)";
+    mariadb_client(
+        &url,
+        &format!(
+            "set time_zone = '+00:00'; create table t {MARIADB_TABLE}; insert into t values {values}; insert into t (id) values (2)"
+        ),
+    );
+    let columns = "id, u, ub, s, t, f, d, n, wide, c, v, txt, hex(vb), hex(bl), da, ti, dt, ts, e, y";
+    let rows = |table: &str| mariadb_client(&url, &format!("select {columns} from {table} order by id"));
+    for (from, there) in [(format!("connectorx:{url}#t"), "theirs"), (format!("{url}#t"), "ours")] {
+        mariadb_client(&url, &format!("create table {there} {MARIADB_TABLE}"));
+        copied(folder.path(), &[&from, &format!("{url}#{there}"), "--mode", "append"]);
+        assert_eq!(rows(there), rows("t"), "{from}");
+    }
+    // Zero dates are no dates, and shapes would lose their reference system.
+    mariadb_client(&url, "set sql_mode = ''; create table zero (da date); insert into zero values ('0000-00-00')");
+    let done = etl(folder.path(), &["copy", "-q", &format!("connectorx:{url}#zero"), "zero.csv"]);
+    assert!(done.code == 1 && !done.stderr.contains("panicked"), "{}", done.stderr);
+    mariadb_client(&url, "create table places (id int, place point)");
+    let said = refused(folder.path(), &[&format!("connectorx:{url}#places"), "places.csv"]);
+    assert!(said.contains("may change values of point") && said.contains("column place"), "{said}");
+}
+
+#[test]
+fn sqlite_values_are_those_of_our_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    sqlite3(
+        &path,
+        "create table orders (id integer primary key, price real, note varchar(5), raw blob);
+         insert into orders values (1, 12.5, 'ü, ''x''', x'00ff'), (2, -0.25, '', x''), (-9223372036854775808, 1e300, null, null);
+         create table guessed (id integer, paid boolean); insert into guessed values (1, 2);
+         create table mixed (v integer); insert into mixed values (1), ('secret')",
+    );
+    let from = format!("connectorx:sqlite:{}", path.display());
+    copied(folder.path(), &[&format!("{from}#orders"), "theirs.csv"]);
+    copied(folder.path(), &["shop.db#orders", "ours.csv"]);
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(read("theirs.csv"), read("ours.csv"));
+    let said = refused(folder.path(), &[&format!("{from}#guessed"), "guessed.csv"]);
+    assert!(said.contains("may change values of boolean") && said.contains("column paid"), "{said}");
+    let said = refused(folder.path(), &[&format!("{from}#mixed"), "mixed.csv"]);
+    assert!(!said.contains("secret") && !said.contains("panicked"), "{said}");
+    let said = refused(folder.path(), &["connectorx:sqlite:nope.db#t", "a.csv"]);
+    assert!(said.contains("there is no such file") && !folder.path().join("nope.db").exists(), "{said}");
+}
+
+#[test]
+fn a_missing_client_is_told_with_its_package() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = etl(folder.path(), &["ping", "oracle://ada:s3cret@127.0.0.1:1/SHOP"]);
+    assert_ne!(done.code, 0);
+    assert!(done.stderr.contains("the client library of Oracle is not on this machine"), "{}", done.stderr);
+    assert!(done.stderr.contains("Oracle Instant Client") && !done.stderr.contains("s3cret"), "{}", done.stderr);
+}
+
+#[test]
+fn no_message_shows_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let as_nobody = |url: &str| {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (_, place) = rest.split_once('@').unwrap();
+        format!("connectorx:{scheme}://nobody_here:s3cret-word@{place}#t")
+    };
+    for from in [as_nobody(&postgres()), as_nobody(&mariadb()), "connectorx:s3cret-word:x#t".to_owned()] {
+        for words in [&["copy", &from, "a.csv"][..], &["plan", &from, "a.csv"], &["ping", &from]] {
+            let done = etl(folder.path(), words);
+            assert_ne!(done.code, 0, "{words:?}");
+            assert!(!done.stderr.contains("s3cret") && !done.stderr.contains("t-word"), "{}", done.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_no_test_has_run_against_is_marked() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = etl(folder.path(), &["connectors"]).stdout;
+    let line = list.lines().find(|line| line.starts_with("connectorx")).unwrap();
+    assert!(line.ends_with("bigquery, clickhouse, oracle, trino"), "{list}");
+    let page = etl(folder.path(), &["connectors", "connectorx"]).stdout;
+    for backend in ["PostgreSQL", "MySQL", "SQLite", "Oracle", "Trino", "BigQuery", "ClickHouse"] {
+        assert!(page.contains(backend), "{backend}");
+    }
+}

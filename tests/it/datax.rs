@@ -1,0 +1,224 @@
+//! Jobs of DataX with what DataX did: outputs, counts and exit codes of each, but for a list of jobs that differ on purpose.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::program::{Ended, command, run};
+use crate::server::{mariadb, mariadb_client, postgres, psql};
+
+/// What DataX did with one job.
+struct Known {
+    job: String,
+    needs: String,
+    exit_code: i32,
+    /// Rows read and dirty; of functions what went well, failed and was dropped. Empty where nothing was said.
+    counts: [String; 5],
+}
+
+/// The figures of the summary, in the order of [`Known::counts`].
+const LABELS: [&str; 5] =
+    ["读出记录总数", "读写失败总数", "Transformer成功记录总数", "Transformer失败记录总数", "Transformer过滤记录总数"];
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jobs/datax")
+}
+
+fn known(needs: &str) -> Vec<Known> {
+    let text = fs::read_to_string(golden().join("RESULTS.tsv")).unwrap();
+    let of = |line: &str| {
+        let cells: Vec<&str> = line.split('\t').collect();
+        Known {
+            job: cells[0].to_owned(),
+            needs: cells[1].to_owned(),
+            exit_code: cells[2].parse().unwrap(),
+            counts: std::array::from_fn(|at| cells[3 + at].to_owned()),
+        }
+    };
+    text.lines().skip(1).map(of).filter(|known| known.needs == needs).collect()
+}
+
+/// The jobs that differ on purpose, with the reasons.
+fn exceptions() -> BTreeMap<String, String> {
+    let text = fs::read_to_string(golden().join("exceptions.txt")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').map(|(job, why)| (job.to_owned(), why.to_owned())).unwrap()).collect()
+}
+
+/// Runs `job` in `folder`, of which the text is changed by `place`, as DataX is run.
+fn ran(folder: &Path, job: &str, place: impl Fn(String) -> String) -> Ended {
+    fs::create_dir_all(folder.join("in")).unwrap();
+    fs::create_dir(folder.join("out")).unwrap();
+    for file in fs::read_dir(golden().join("in")).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.join("in").join(file.file_name())).unwrap();
+    }
+    let text = place(fs::read_to_string(golden().join(format!("jobs/{job}.json"))).unwrap());
+    fs::write(folder.join("job.json"), text).unwrap();
+    let root = format!("-Droot={}", folder.display());
+    let mut etl = command(folder, &["run", "job.json", "--compat", "datax", "-p", &root]);
+    run(etl.env("XDG_STATE_HOME", folder.join("state")))
+}
+
+/// The figure behind `label`; none where the summary has no such line.
+fn figure(ended: &Ended, label: &str) -> Option<String> {
+    let lines = ended.stdout.lines().chain(ended.stderr.lines());
+    let mut figures =
+        lines.filter_map(|line| line.trim().strip_prefix(label)?.split_once(':').map(|(_, text)| text.trim()));
+    figures.next().map(str::to_owned)
+}
+
+/// What the files of `job` hold, one after the other.
+fn written(folder: &Path, job: &str) -> String {
+    let files = fs::read_dir(folder.join("out")).unwrap().map(|file| file.unwrap().path());
+    let own = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&format!("{job}__"));
+    let mut files: Vec<PathBuf> = files.filter(own).collect();
+    files.sort();
+    files.iter().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()).collect()
+}
+
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// In what a run differs from DataX's; empty where it does not. Of a job that fails the exit code alone counts.
+fn difference(folder: &Path, known: &Known, ended: &Ended) -> String {
+    if ended.code != known.exit_code {
+        return format!("exit code {} and not {}: {}", ended.code, known.exit_code, ended.stderr);
+    }
+    if known.exit_code != 0 {
+        return String::new();
+    }
+    for (label, count) in LABELS.iter().zip(&known.counts).filter(|(_, count)| !count.is_empty()) {
+        let found = figure(ended, label);
+        // The lines of functions are there only where one of them is not 0.
+        if found.as_deref().unwrap_or("0") != count {
+            return format!("{label} {found:?} and not {count}");
+        }
+    }
+    let expected = golden().join("expected").join(&known.job);
+    let found = written(folder, &known.job);
+    if let Ok(text) = fs::read(expected.with_extension("out")) {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if text != found {
+            return format!("wrote {found:?} and not {text:?}");
+        }
+    }
+    if let Ok(text) = fs::read_to_string(expected.with_extension("sorted.out")) {
+        if sorted(&text) != sorted(&found) {
+            return format!("wrote {} other lines: {:.200}", found.lines().count(), found);
+        }
+    }
+    String::new()
+}
+
+/// Compares all jobs of `needs`, of which `differs` runs one: what differs has to be what is listed.
+fn compare(needs: &str, differs: impl Fn(&Known) -> String) {
+    let known = known(needs);
+    assert!(known.len() >= 14, "{} jobs need {needs}", known.len());
+    let exceptions = exceptions();
+    assert!(exceptions.len() <= 20, "{} exceptions", exceptions.len());
+    let found: BTreeMap<&str, String> =
+        known.iter().map(|known| (known.job.as_str(), differs(known))).filter(|(_, why)| !why.is_empty()).collect();
+    let listed: BTreeSet<&str> =
+        exceptions.keys().map(String::as_str).filter(|job| known.iter().any(|known| known.job == *job)).collect();
+    let unlisted: Vec<String> =
+        found.iter().filter(|(job, _)| !listed.contains(*job)).map(|(job, why)| format!("{job}: {why}")).collect();
+    let equal: Vec<&&str> = listed.iter().filter(|job| !found.contains_key(*job)).collect();
+    assert!(unlisted.is_empty() && equal.is_empty(), "differ:\n{}\nlisted, but equal: {equal:?}", unlisted.join("\n"));
+}
+
+#[test]
+fn jobs_of_files_do_what_datax_did() {
+    compare("none", |known| {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = ran(folder.path(), &known.job, |text| text);
+        difference(folder.path(), known, &ended)
+    });
+}
+
+/// The table that a job writes, and its rows as a client shows them, with the header of what was seen.
+fn target(known: &Known) -> Option<(&'static str, String, Vec<String>)> {
+    let text = fs::read_to_string(golden().join("expected").join(&known.job).with_extension("target.tsv")).ok()?;
+    let table = match known.job.as_str() {
+        "m_m2m" | "p_p2p" => "ty2",
+        "m_rep_dup" => "out1",
+        "m_baddate" => "bd",
+        "p_dup" => "nuo",
+        other => panic!("which table is that of {other}?"),
+    };
+    let mut lines = text.lines().filter(|line| !line.ends_with(" rows)"));
+    let columns = lines.next().unwrap().replace('\t', ",");
+    Some((table, columns, lines.map(str::to_owned).collect()))
+}
+
+#[test]
+fn jobs_of_mariadb_do_what_datax_did() {
+    let fixture = fs::read(golden().join("mysql_schema_data.sql")).unwrap();
+    compare("MariaDB/MySQL", |known| {
+        let url = mariadb();
+        let (server, name) = url.rsplit_once('/').unwrap();
+        let address = server.split_once('@').unwrap().1;
+        let (host, port) = address.split_once(':').unwrap();
+        let databases = [format!("{name}a"), format!("{name}b")];
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", "--binary-mode", "--default-character-set=utf8mb4", "--protocol=tcp"]);
+        client.args(["--host", host, "--port", port, "--user", "root"]).stdin(Stdio::piped());
+        let mut client = client.spawn().unwrap();
+        let named = replaced(&replaced(&fixture, b"`d1`", &databases[0]), b"`d2`", &databases[1]);
+        client.stdin.take().unwrap().write_all(&named).unwrap();
+        assert!(client.wait().unwrap().success());
+        let folder = tempfile::tempdir().unwrap();
+        let ended = ran(folder.path(), &known.job, |text| {
+            let text = text.replace("127.0.0.1:33991/d1", &format!("{address}/{}", databases[0]));
+            let text = text.replace("127.0.0.1:33991/d2", &format!("{address}/{}", databases[1]));
+            text.replace("\"dxp\"", "\"root\"").replace("\"pw\"", "\"\"")
+        });
+        let found = difference(folder.path(), known, &ended);
+        let Some((table, columns, rows)) = target(known).filter(|_| found.is_empty()) else { return found };
+        let database = format!("{server}/{}", databases[0]);
+        let shown =
+            mariadb_client(&database, &format!("set time_zone = '+08:00'; select {columns} from {table} order by 1"));
+        if shown.lines().eq(rows.iter().map(String::as_str)) { found } else { format!("the table holds {shown}") }
+    });
+}
+
+#[test]
+fn jobs_of_postgresql_do_what_datax_did() {
+    let fixture = fs::read_to_string(golden().join("postgres_schema_data.sql")).unwrap();
+    // What the newest client writes around a dump, older ones do not know.
+    let lines = fixture.lines().filter(|line| !line.starts_with("\\restrict") && !line.starts_with("\\unrestrict"));
+    let fixture: String = lines.map(|line| format!("{line}\n")).collect();
+    compare("PostgreSQL", |known| {
+        let url = postgres();
+        psql(&url, &fixture);
+        let address = url.split_once('@').unwrap().1.to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let ended = ran(folder.path(), &known.job, |text| {
+            let text = text.replace("127.0.0.1:54391/postgres", &address);
+            text.replace("\"username\": \"pg\"", "\"username\": \"postgres\"")
+        });
+        let found = difference(folder.path(), known, &ended);
+        let Some((table, columns, rows)) = target(known).filter(|_| found.is_empty()) else { return found };
+        let shown = psql(&url, &format!("select {} from {table} order by 1", columns));
+        let rows = rows.iter().map(|row| row.replace('\t', "|"));
+        if shown.lines().map(str::to_owned).eq(rows) { found } else { format!("the table holds {shown}") }
+    });
+}
+
+/// `bytes` with `name` in backticks in place of `from`.
+fn replaced(bytes: &[u8], from: &[u8], name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some(at) = memchr::memmem::find(rest, from) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(format!("`{name}`").as_bytes());
+        rest = &rest[at + from.len()..];
+    }
+    out.extend_from_slice(rest);
+    out
+}

@@ -1,0 +1,216 @@
+//! Job files through the real program: our own in each syntax, from each place, and what a mistake in one does.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use crate::program::{self, Ended, bash, command};
+use crate::server::sqlite3;
+
+const CSV: &str = "id,name\n1,ada\n2,bob\n3,eve\n";
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("people.csv"), CSV).unwrap();
+    folder
+}
+
+fn written(folder: &Path, name: &str, text: &str) {
+    std::fs::write(folder.join(name), text).unwrap();
+}
+
+fn text(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+/// Runs a job file, with a state log of its own in the folder.
+fn run(folder: &Path, words: &[&str]) -> Ended {
+    let mut command = command(folder, &[&["run"], words].concat());
+    program::run(command.env("XDG_STATE_HOME", folder.join("state")).env("DAY", "monday"))
+}
+
+const JOB: &str = r#"{
+  // Two transfers, the second from what the first one made.
+  "connections": {"shop": {"connector": "sqlite", "url": "sqlite:shop.db"}},
+  "transfers": [
+    {"source": {"locator": "people.csv"}, "target": {"connection": "shop", "table": "people"}, "mode": "replace"},
+    {"source": {"connection": "shop", "query": "select id, name from people where id < 3 order by id"},
+     "target": {"connector": "file", "url": "${DAY}-${kind}.csv"}, "transform": {"rename": [["name", "who"]]}},
+  ],
+  "settings": {"limits": {"jobs": 1}},
+}"#;
+
+#[test]
+fn transfers_run_in_order() {
+    let folder = folder();
+    written(folder.path(), "job.json", JOB);
+    let ended = run(folder.path(), &["job.json", "-p", "-Dkind=short"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{}", ended.stderr);
+    assert_eq!(text(folder.path(), "monday-short.csv"), "id,who\n1,ada\n2,bob\n");
+    assert_eq!(sqlite3(&folder.path().join("shop.db"), "select count(*) from people"), "3");
+    let last = ended.stderr.lines().last().unwrap();
+    assert!(last.starts_with("2 transfers: 5 rows in "), "{}", ended.stderr);
+    let again = run(folder.path(), &["job.json", "-p", "-Dkind=json", "--output", "json"]);
+    let json: Json = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((json["rows"].as_u64(), json["transfers"][1]["rows"].as_u64()), (Some(5), Some(2)), "{json}");
+}
+
+#[test]
+fn yaml_and_toml_say_the_same() {
+    let folder = folder();
+    let yaml = "transfers:\n  - source: {locator: people.csv}\n    target: {locator: yaml.csv}\n    transform:\n      limit: 2\n";
+    let toml =
+        "[[transfers]]\nsource = {locator = 'people.csv'}\ntarget = {locator = 'toml.csv'}\ntransform.limit = 2\n";
+    for (name, job) in [("yaml", yaml), ("toml", toml)] {
+        written(folder.path(), &format!("job.{name}"), job);
+        let ended = run(folder.path(), &["-q", &format!("job.{name}")]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{name}");
+        assert_eq!(text(folder.path(), &format!("{name}.csv")), "id,name\n1,ada\n2,bob\n", "{name}");
+    }
+}
+
+#[test]
+fn a_file_may_come_through_a_pipe_or_from_a_server() {
+    let folder = folder();
+    let job = |target: &str| {
+        format!(
+            "{{\"transfers\": [{{\"source\": {{\"locator\": \"people.csv\"}}, \"target\": {{\"locator\": \"{target}\"}}}}]}}"
+        )
+    };
+    let ended = bash(folder.path(), &format!("echo '{}' | \"$ETL\" run -q -", job("piped.csv")));
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(text(folder.path(), "piped.csv"), CSV);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = listener.local_addr().unwrap();
+    let body = job("fetched.csv");
+    let server = std::thread::spawn(move || {
+        for (status, body) in [("200 OK", body.as_str()), ("404 Not Found", "")] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let head = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+            let head: Vec<String> = head.take_while(|line| !line.is_empty()).collect();
+            assert!(head[0].starts_with("GET /jobs/a.json?v=1 HTTP/1.1"), "{head:?}");
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+                .unwrap();
+        }
+    });
+    let url = format!("http://{place}/jobs/a.json?v=1");
+    let ended = run(folder.path(), &["-q", &url]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(text(folder.path(), "fetched.csv"), CSV);
+    let ended = run(folder.path(), &["-q", &url]);
+    assert!(ended.code != 0 && ended.stderr.contains("the server answered 404 Not Found"), "{}", ended.stderr);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_failure_ends_the_file_and_says_what_is_left() {
+    let folder = folder();
+    let job = "transfers:\n  - {source: {locator: people.csv}, target: {locator: a.csv}}\n  \
+               - {source: {locator: none.csv}, target: {locator: b.csv}}\n  \
+               - {source: {locator: people.csv}, target: {locator: c.csv}}\n";
+    written(folder.path(), "job.yaml", job);
+    let ended = run(folder.path(), &["job.yaml"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("note: 1 transfer done, 1 transfer not run"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("error: transfer 2 of 3: "), "{}", ended.stderr);
+    let there = ["a.csv", "b.csv", "c.csv"].map(|name| folder.path().join(name).exists());
+    assert_eq!(there, [true, false, false]);
+}
+
+#[test]
+fn a_mistake_is_named_before_anything_is_written() {
+    let folder = folder();
+    let one = |more: &str| {
+        format!(
+            "{{\"transfers\": [{{\"source\": {{\"locator\": \"people.csv\"}},\n\"target\": {{\"locator\": \"a.csv\"}}{more}}}]}}"
+        )
+    };
+    let table = [
+        ("{\"transfers\": [".to_owned(), vec![], "line 1, column 16): the text ends where a value should be"),
+        ("{}".to_owned(), vec![], "key the whole file (line 1, column 1): the key 'transfers' is missing"),
+        (one(", \"mode\": 5"), vec![], "key transfers.0.mode (line 2, column 41)"),
+        (one(", \"transform\": {\"filter\": \"${NOPE}\"}"), vec![], "the variable NOPE is not set"),
+        (
+            one(", \"mdoe\": \"append\""),
+            vec!["--strict"],
+            "1 key without a meaning: transfers.0.mdoe (line 2, column 41)",
+        ),
+        (
+            one(""),
+            vec!["--set", "transfers.0.mode.x.y=1", "--set", "transfers.0.mode.x.y.z=1"],
+            "this value has no members, and so no 'z'",
+        ),
+        (one(""), vec!["--compat", "datax", "--set", "transfers"], ""),
+    ];
+    for (job, flags, message) in table {
+        written(folder.path(), "job.json", &job);
+        let ended = run(folder.path(), &[&["job.json"], &flags[..]].concat());
+        let code = if flags.contains(&"datax") { 1 } else { 2 };
+        assert_eq!((ended.code, ended.stdout.as_str()), (code, ""), "{job}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{job}: {}", ended.stderr);
+        assert!(!folder.path().join("a.csv").exists(), "{job}");
+    }
+    written(folder.path(), "job.json", &one(", \"mdoe\": \"append\""));
+    let ended = run(folder.path(), &["job.json"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("note: the key transfers.0.mdoe (line 2, column 41) means nothing here"),
+        "{}",
+        ended.stderr
+    );
+    let missing = run(folder.path(), &["none.json"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.stderr.contains("job file none.json: it does not exist"), "{}", missing.stderr);
+}
+
+/// What `copy` does and what a run of the file does that it emits is the same.
+#[test]
+fn a_copy_is_emitted_and_run() {
+    let folder = folder();
+    let words = ["people.csv", "out.csv", "--where", "name <> '${x}' and id > 1", "--set", "n=id * 2", "--delim", ";"];
+    program::copied(folder.path(), &words);
+    let wanted = text(folder.path(), "out.csv");
+    std::fs::remove_file(folder.path().join("out.csv")).unwrap();
+    let emitted = program::etl(folder.path(), &[&["copy", "--emit-job"], &words[..]].concat());
+    assert_eq!((emitted.code, emitted.stderr.as_str()), (0, ""));
+    assert!(!folder.path().join("out.csv").exists());
+    written(folder.path(), "job.json", &emitted.stdout);
+    let ended = run(folder.path(), &["-q", "--strict", "job.json"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(text(folder.path(), "out.csv"), wanted);
+    // A job of ours converts to itself.
+    let converted = program::etl(folder.path(), &["convert", "job.json"]);
+    assert_eq!((converted.code, converted.stdout), (0, emitted.stdout));
+    let secret = program::etl(folder.path(), &["copy", "--emit-job", "postgres://ada:s3cret@db/shop#t", "a.csv"]);
+    assert_eq!((secret.code, secret.stdout.as_str()), (2, ""));
+    assert!(!secret.stderr.contains("s3cret"), "{}", secret.stderr);
+}
+
+#[test]
+fn a_dry_run_shows_a_plan_of_each_transfer() {
+    let folder = folder();
+    let job = "transfers:\n  - {source: {locator: people.csv}, target: {locator: a.csv}}\n  \
+               - {source: {locator: people.csv}, target: {locator: b.csv}}\n";
+    written(folder.path(), "job.yaml", job);
+    let ended = run(folder.path(), &["job.yaml", "--dry-run", "--output", "json"]);
+    let json: Json = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(json["plans"].as_array().map(Vec::len), Some(2), "{json}");
+    assert!(!folder.path().join("a.csv").exists() && !folder.path().join("b.csv").exists());
+}
+
+/// Exit codes of datax.py: 1 for a job that fails, 255 for words that are wrong (datax.md §1.4).
+#[test]
+fn the_flags_of_datax_are_taken() {
+    let folder = folder();
+    let datax = |words: &[&str]| program::etl(folder.path(), &[&["datax"], words].concat());
+    let missing = datax(&["-j", "-Xms1g -Xmx1g", "-m", "standalone", "--jobid", "7", "none.json"]);
+    assert_eq!(missing.code, 1, "{}", missing.stderr);
+    for flag in ["--jvm", "--mode", "--jobid"] {
+        assert!(missing.stderr.contains(&format!("note: {flag} of DataX does nothing here")), "{}", missing.stderr);
+    }
+    assert_eq!(datax(&[]).code, 255);
+    assert_eq!(datax(&["a.json", "b.json"]).code, 255);
+    assert_eq!(datax(&["--help"]).code, 0);
+}

@@ -1,0 +1,209 @@
+//! Text files as other programs make and read them: encodings, compressions, forms of dates and times.
+
+use std::path::Path;
+
+use crate::program::{Ended, bash, copied, etl, refused};
+
+/// Runs Python, which must succeed.
+fn python(folder: &Path, script: &str) -> String {
+    std::fs::write(folder.join("script.py"), script).unwrap();
+    let Ended { code, stdout, stderr } = bash(folder, "python3 script.py");
+    assert_eq!((code, stderr.as_str()), (0, ""), "{script}");
+    std::fs::remove_file(folder.join("script.py")).unwrap();
+    stdout
+}
+
+fn text(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).unwrap()
+}
+
+/// Encodings by our name and Python's, with words that they have.
+const ENCODINGS: [(&str, &str, &str); 9] = [
+    ("gbk", "gbk", "中文"),
+    ("gb18030", "gb18030", "中文😀é"),
+    ("big5", "big5", "中文"),
+    ("shift_jis", "cp932", "日本語"),
+    ("euc-kr", "cp949", "한국어"),
+    ("latin1", "latin-1", "é\u{85}ß"),
+    ("windows-1252", "cp1252", "é…ß"),
+    ("utf-16le", "utf-16-le", "a中😀"),
+    ("utf-16be", "utf-16-be", "a中😀"),
+];
+
+#[test]
+fn text_of_every_encoding_is_read_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for (name, theirs, words) in ENCODINGS {
+        let script = format!(
+            "rows = 'id,{words}\\n' + ''.join(f'{{i}},\"{words}\\n{{i}}\"\\n' for i in range(50_000))\n\
+             open('plain.csv', 'w', encoding='utf-8', newline='').write(rows)\n\
+             open('other.csv', 'w', encoding='{theirs}', newline='').write(rows)"
+        );
+        python(path, &script);
+        copied(path, &["other.csv", "out.csv", "--mode", "replace", "--encoding", name]);
+        assert_eq!(text(path, "out.csv"), text(path, "plain.csv"), "{name}");
+        copied(path, &["plain.csv", "back.csv", "--mode", "replace", "--to-encoding", name, "--verify", "checksum"]);
+        assert_eq!(
+            std::fs::read(path.join("back.csv")).unwrap(),
+            std::fs::read(path.join("other.csv")).unwrap(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_mark_of_utf_16_is_read_written_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    python(
+        path,
+        "import codecs\n\
+         rows = 'id,name\\n1,中😀\\n'\n\
+         open('little.csv', 'wb').write(codecs.BOM_UTF16_LE + rows.encode('utf-16-le'))\n\
+         open('big.csv', 'wb').write(codecs.BOM_UTF16_BE + rows.encode('utf-16-be'))\n\
+         open('none.csv', 'wb').write(rows.encode('utf-16-be'))\n\
+         open('more.csv', 'w', encoding='utf-8').write('id,name\\n2,é\\n')",
+    );
+    for name in ["little.csv", "big.csv", "none.csv"] {
+        copied(path, &[name, "out.csv", "--mode", "replace", "--encoding", "utf-16"]);
+        assert_eq!(text(path, "out.csv"), "id,name\n1,中😀\n", "{name}");
+    }
+    for (name, theirs) in [("little.csv", "utf-16"), ("big.csv", "utf-16"), ("none.csv", "utf-16-be")] {
+        copied(path, &["more.csv", name, "--mode", "append", "--to-encoding", "utf-16"]);
+        let read = python(path, &format!("print(ascii(open('{name}', encoding='{theirs}').read()))"));
+        assert_eq!(read, "'id,name\\n1,\\u4e2d\\U0001f600\\n2,\\xe9\\n'\n", "{name}");
+    }
+    copied(path, &["out.csv", "new.jsonl", "--to-encoding", "utf-16"]);
+    let read = python(path, "print(ascii(open('new.jsonl', encoding='utf-16').read()))");
+    assert_eq!(read, "'{\"id\":1,\"name\":\"\\u4e2d\\U0001f600\"}\\n'\n");
+    let hint = refused(path, &["little.csv", "x.csv"]);
+    assert!(hint.contains("UTF-16") && hint.contains("--encoding"), "{hint}");
+}
+
+#[test]
+fn what_does_not_fit_an_encoding_is_told_by_its_place_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("bad.csv"), b"id,name\n1,\xd6\xd0\n2,\xff\n").unwrap();
+    std::fs::write(path.join("good.csv"), "id,name\n1,é\n2,中\n").unwrap();
+    let told = refused(path, &["bad.csv", "out.csv", "--encoding", "gbk"]);
+    assert!(told.contains("bad.csv") && told.contains("not GBK from byte 16 of the file on"), "{told}");
+    let told = refused(path, &["good.csv", "out.csv", "--to-encoding", "latin1"]);
+    assert!(told.contains("column name") && told.contains("row 2") && told.contains("ISO-8859-1 lacks"), "{told}");
+    let told = refused(path, &["good.csv", "out.csv", "--encoding", "klingon"]);
+    assert!(told.contains("there is no encoding \"klingon\""), "{told}");
+    let told = refused(path, &["good.csv", "out.parquet", "--to-encoding", "gbk"]);
+    assert!(told.contains("the option encoding is for text files"), "{told}");
+    let names = std::fs::read_dir(path).unwrap().count();
+    assert_eq!(names, 2);
+}
+
+#[test]
+fn every_compression_is_read_as_other_programs_write_it_and_written_as_they_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let made = python(
+        path,
+        "import bz2, gzip, lzma, zipfile\n\
+         rows = 'id,name\\n' + ''.join(f'{i},name {i % 97}\\n' for i in range(200_000))\n\
+         open('plain.csv', 'w').write(rows)\n\
+         rows = rows.encode()\n\
+         half = len(rows) // 2\n\
+         open('a.csv.gz', 'wb').write(gzip.compress(rows[:half]) + gzip.compress(rows[half:]))\n\
+         open('a.csv.bz2', 'wb').write(bz2.compress(rows[:half]) + bz2.compress(rows[half:]))\n\
+         open('a.csv.xz', 'wb').write(lzma.compress(rows[:half]) + lzma.compress(rows[half:]))\n\
+         zipfile.ZipFile('a.csv.zip', 'w', zipfile.ZIP_DEFLATED).writestr('a.csv', rows)\n\
+         zipfile.ZipFile('stored.csv.zip', 'w').writestr('a.csv', rows)",
+    );
+    assert_eq!(made, "");
+    assert_eq!(bash(path, "lz4 -q plain.csv a.csv.lz4").code, 0);
+    let plain = text(path, "plain.csv");
+    for name in ["a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.lz4", "a.csv.zip", "stored.csv.zip"] {
+        copied(path, &[name, "out.csv", "--mode", "replace"]);
+        assert!(text(path, "out.csv") == plain, "{name}");
+        let whole = std::fs::read(path.join(name)).unwrap();
+        std::fs::write(path.join("cut.csv"), &whole[..whole.len() - whole.len() / 3]).unwrap();
+        let told = refused(path, &["cut.csv", "x.csv"]);
+        assert!(told.contains("cut.csv") && told.contains("end too early"), "{name}: {told}");
+    }
+    for name in ["b.csv.gz", "b.csv.bz2", "b.csv.xz", "b.csv.lz4", "b.csv.zip", "b.csv.sz", "b.csv.zst"] {
+        copied(path, &["plain.csv", name, "--verify", "checksum", "-j", "2"]);
+        copied(path, &[name, "out.csv", "--mode", "replace"]);
+        assert!(text(path, "out.csv") == plain, "{name}");
+    }
+    copied(path, &["plain.csv", "named.csv", "--compress", "bz2"]);
+    let read = python(
+        path,
+        "import bz2, gzip, lzma, zipfile\n\
+         rows = open('plain.csv', 'rb').read()\n\
+         zipped = zipfile.ZipFile('b.csv.zip')\n\
+         print(gzip.open('b.csv.gz').read() == rows, bz2.open('b.csv.bz2').read() == rows,\n\
+               lzma.open('b.csv.xz').read() == rows, bz2.open('named.csv').read() == rows,\n\
+               zipped.namelist() == ['b.csv'] and zipped.testzip() is None and zipped.read('b.csv') == rows)",
+    );
+    assert_eq!(read, "True True True True True\n");
+    assert_eq!(bash(path, "lz4 -dcq b.csv.lz4 | cmp - plain.csv").code, 0);
+}
+
+#[test]
+fn a_zip_file_of_several_files_is_refused_and_so_is_appending_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    python(
+        path,
+        "import zipfile\n\
+         two = zipfile.ZipFile('two.csv.zip', 'w', zipfile.ZIP_DEFLATED)\n\
+         two.writestr('a.csv', 'id\\n1\\n')\n\
+         two.writestr('b.csv', 'id\\n2\\n')\n\
+         two.close()\n\
+         one = zipfile.ZipFile('one.csv.zip', 'w', zipfile.ZIP_DEFLATED)\n\
+         one.writestr('data/', '')\n\
+         one.writestr('data/a.csv', 'id\\n1\\n')\n\
+         one.close()",
+    );
+    let told = refused(path, &["two.csv.zip", "out.csv"]);
+    assert!(told.contains("two.csv.zip") && told.contains("the zip file holds several files"), "{told}");
+    assert!(!path.join("out.csv").exists());
+    copied(path, &["one.csv.zip", "out.csv"]);
+    assert_eq!(text(path, "out.csv"), "id\n1\n");
+    let told = refused(path, &["out.csv", "one.csv.zip", "--mode", "append"]);
+    assert!(told.contains("rows cannot be added to a file of zip"), "{told}");
+    let told = refused(path, &["out.csv?compression=bz2", "x.csv"]);
+    assert!(told.contains("it is said to be compressed with bz2, and is not"), "{told}");
+}
+
+#[test]
+fn dates_have_the_form_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let file = "id,at,day\n1,31.12.2024 23:59:58,12/31/24\n2,,\n";
+    std::fs::write(path.join("a.csv"), file).unwrap();
+    let day = "day:date('MM/dd/yy')";
+    copied(path, &["a.csv", "iso.csv", "--date-format", "dd.MM.yyyy HH:mm:ss", "--cast", day]);
+    assert_eq!(text(path, "iso.csv"), "id,at,day\n1,2024-12-31 23:59:58,2024-12-31\n2,,\n");
+    copied(path, &["a.csv", "a.parquet", "--date-format", "%d.%m.%Y %T", "--cast", day]);
+    copied(path, &["a.parquet", "b.csv", "--date-format", "dd.MM.yyyy HH:mm:ss", "--verify", "checksum"]);
+    assert_eq!(text(path, "b.csv"), "id,at,day\n1,31.12.2024 23:59:58,31.12.2024 00:00:00\n2,,\n");
+    copied(path, &["a.parquet", "b.jsonl", "--date-format", "%Y%m%d%H%M%S"]);
+    assert!(text(path, "b.jsonl").starts_with("{\"id\":1,\"at\":\"20241231235958\",\"day\":\"20241231000000\"}\n"));
+    let told = refused(path, &["a.parquet", "c.csv", "--date-format", "yyyy-MM-dd"]);
+    assert!(told.contains("column at") && told.contains("row 1") && told.contains("no place"), "{told}");
+    let told = refused(path, &["a.csv", "c.csv", "--date-format", "yyyy-QQ-dd"]);
+    assert!(told.contains("no meaning for \"QQ\""), "{told}");
+    let told = refused(path, &["a.csv", "c.csv", "--cast", "at:timestamp('dd/MM/yyyy HH:mm:ss')"]);
+    assert!(told.contains("line 2") && told.contains("column at"), "{told}");
+    let told = refused(path, &["a.parquet", "c.csv", "--cast", "id:date('yyyyMMdd')"]);
+    assert!(told.contains("for columns of text files"), "{told}");
+    let shown = etl(path, &["schema", "a.csv", "--date-format", "dd.MM.yyyy HH:mm:ss"]);
+    assert!(shown.code == 0 && shown.stdout.contains("timestamp"), "{shown:?}");
+}
+
+#[test]
+fn comments_and_blanks_of_csv_are_left_out_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("a.csv"), "# made \"today\nid , name\n1 , \"a b\" \n# end\n2,c\n").unwrap();
+    copied(path, &["a.csv?comment=%23&trim=true", "out.csv"]);
+    assert_eq!(text(path, "out.csv"), "id,name\n1,a b\n2,c\n");
+}
