@@ -239,13 +239,13 @@ pub(super) struct TransformArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct FileArgs {
-    /// Format of SRC: csv, tsv, jsonl, parquet, avro, arrow, arrows [default: by extension]
+    /// Format of SRC: csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx, xls, ods [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) from_format: Option<String>,
-    /// CSV has a line of column names (the default)
+    /// CSV, or the sheet of a workbook, has a line of column names (the default)
     #[arg(long, overrides_with = "no_header")]
     pub(super) header: bool,
-    /// CSV has no line of column names: they are c1, c2, …
+    /// CSV or the sheet has no line of column names: they are c1, c2, …, in a sheet A, B, …
     #[arg(long, overrides_with = "header")]
     pub(super) no_header: bool,
     /// Character between fields; 'tab' is one [default: , or by extension]
@@ -268,7 +268,7 @@ pub(super) struct FileArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Files")]
 pub(super) struct TargetFileArgs {
-    /// Format of DST: csv, tsv, jsonl, parquet, avro, arrow, arrows [default: by extension]
+    /// Format of DST: csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) to_format: Option<String>,
     /// Encoding of the text of DST [default: utf-8]

@@ -153,6 +153,7 @@ pub(super) fn source_label(endpoint: &str, object: &ObjectRef) -> String {
 /// The place of a command that only reads.
 pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Result<Place> {
     let mut options = source_options(side, files)?;
+    options.extend(header_options(files));
     options.extend(delimited_options(files));
     if !options.is_empty() && side.locator.connector() != FILE {
         return Err(no_file(files));
@@ -181,7 +182,8 @@ pub(super) fn copy_places(
     let mut source_side = source_options(source, files)?;
     let mut target_sides = target_options(targets, to_files)?;
     let to_format = to_files.to_format.as_deref();
-    let kinds: [(_, IsMeant, _); 2] = [
+    let kinds: [(_, IsMeant, _); 3] = [
+        (header_options(files), Format::may_have_header, no_file(files)),
         (delimited_options(files), Format::is_delimited, no_file(files)),
         (text_options(files), Format::is_records, no_text(files)),
     ];
@@ -308,17 +310,24 @@ fn target_options(sides: &[Side], files: &TargetFileArgs) -> Result<Vec<Map<Stri
     Ok(sides.iter().map(|side| if is_file(side) { options.clone() } else { Map::new() }).collect())
 }
 
-fn delimited_options(files: &FileArgs) -> Map<String, Json> {
+/// Options that files with delimiters and workbooks have.
+fn header_options(files: &FileArgs) -> Map<String, Json> {
     let mut options = Map::new();
     if files.header || files.no_header {
         options.insert("header".to_owned(), json!(files.header));
     }
+    if let Some(null) = &files.null {
+        options.insert("null".to_owned(), Json::from(null.as_str()));
+    }
+    options
+}
+
+/// Options that only files with delimiters have.
+fn delimited_options(files: &FileArgs) -> Map<String, Json> {
+    let mut options = Map::new();
     if let Some(delimiter) = &files.delim {
         let delimiter = if matches!(delimiter.as_str(), "tab" | "\\t") { "\t" } else { delimiter };
         options.insert("delimiter".to_owned(), json!(delimiter));
-    }
-    if let Some(null) = &files.null {
-        options.insert("null".to_owned(), Json::from(null.as_str()));
     }
     options
 }
@@ -329,9 +338,9 @@ fn text_options(files: &FileArgs) -> Map<String, Json> {
     named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect()
 }
 
-/// Whether it is a file of text records, as far as its name or its options tell.
+/// Whether it is a file whose types are guessed, as far as its name or its options tell.
 pub(super) fn is_text(locator: &Locator) -> bool {
-    locator.connector() == FILE && format_of(locator, None).is_some_and(Format::is_records)
+    locator.connector() == FILE && format_of(locator, None).is_some_and(Format::is_guessed)
 }
 
 /// The format named by flag, option or extension; none when nothing tells, or the word names none, which is told later.
@@ -387,6 +396,22 @@ mod tests {
         assert_eq!(delimiters("a.parquet", "b.csv").unwrap(), (None, tab()));
         assert_eq!(delimiters("a.jsonl", "b.csv").unwrap(), (None, tab()));
         assert!(delimiters("a.parquet", "b.parquet").is_err());
+    }
+
+    #[test]
+    fn a_header_belongs_to_csv_and_to_workbooks() {
+        let headers = |source: &str, target: &str| -> Result<(Option<Json>, Option<Json>)> {
+            let files = FileArgs { no_header: true, ..FileArgs::default() };
+            let (source, target, _) =
+                copy_places((&side(source), &[side(target)]), (&files, &TargetFileArgs::default()))?;
+            let of = |place: &Place| place.options.get("header").cloned();
+            Ok((of(&source), of(&target)))
+        };
+        let no = || Some(json!(false));
+        assert_eq!(headers("a.xlsx", "b.csv").unwrap(), (no(), None));
+        assert_eq!(headers("a.parquet", "b.xlsx").unwrap(), (None, no()));
+        assert!(headers("a.parquet", "b.jsonl").is_err());
+        assert_eq!(delimiters("a.xlsx", "b.csv").unwrap(), (None, Some(json!("\t"))));
     }
 
     #[test]

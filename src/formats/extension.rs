@@ -22,6 +22,10 @@ pub const FORMATS: &[(&str, Format)] = &[
     ("ipc", Format::Arrow),
     ("feather", Format::Arrow),
     ("arrows", Format::Arrows),
+    ("xlsx", Format::Xlsx),
+    ("xlsm", Format::Xlsx),
+    ("xls", Format::Xls),
+    ("ods", Format::Ods),
 ];
 
 /// Every extension that names a compression around a whole file.
@@ -57,6 +61,12 @@ pub enum Format {
     Arrow,
     /// An Arrow IPC stream.
     Arrows,
+    /// A sheet of an Excel workbook.
+    Xlsx,
+    /// A sheet of an Excel workbook from before 2007, which is only read.
+    Xls,
+    /// A sheet of an `OpenDocument` workbook, which is only read.
+    Ods,
 }
 
 impl Format {
@@ -80,6 +90,9 @@ impl Format {
             Self::Avro => "Avro",
             Self::Arrow => "Arrow IPC",
             Self::Arrows => "an Arrow IPC stream",
+            Self::Xlsx => "an Excel workbook",
+            Self::Xls => "an old Excel workbook",
+            Self::Ods => "an OpenDocument workbook",
         }
     }
 
@@ -91,6 +104,21 @@ impl Format {
     /// Whether it has fields with delimiters between them.
     pub fn is_delimited(self) -> bool {
         matches!(self, Self::Csv | Self::Tsv)
+    }
+
+    /// Whether it is a sheet of a workbook.
+    pub fn is_workbook(self) -> bool {
+        matches!(self, Self::Xlsx | Self::Xls | Self::Ods)
+    }
+
+    /// Whether its first row may name the columns.
+    pub fn may_have_header(self) -> bool {
+        self.is_delimited() || self.is_workbook()
+    }
+
+    /// Whether nothing in it tells the types of columns but the values themselves.
+    pub fn is_guessed(self) -> bool {
+        self.is_records() || self.is_workbook()
     }
 }
 

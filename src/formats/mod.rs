@@ -3,7 +3,7 @@
 //! Nothing here does I/O. A [`RecordFormat`] is a format of records that stand one after the other (CSV, JSON lines):
 //! its reader infers columns from the head of a file, cuts the bytes at record ends, alone ([`RecordScanner`]) or in
 //! parallel ([`split`]), and decodes pieces of whole records, in any order and on any thread, into the same rows
-//! wherever the cuts fall. Parquet, Avro and Arrow IPC have containers of their own and are not record formats.
+//! wherever the cuts fall. Parquet, Avro, Arrow IPC and workbooks have containers of their own and are not record formats.
 
 pub mod avro;
 pub mod charset;
@@ -21,6 +21,7 @@ pub mod parquet;
 pub mod plain;
 pub mod split;
 pub mod value;
+pub mod workbook;
 
 mod block;
 mod guess;

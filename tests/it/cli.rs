@@ -152,7 +152,7 @@ fn places(folder: &Path) -> Vec<String> {
     let url = postgres();
     psql(&url, "create table t (id bigint, v text); insert into t values (1, 'a'), (2, null), (3, 'c')");
     let source = format!("{url}#t");
-    let files = ["t.csv", "t.jsonl", "t.parquet", "t.avro", "t.arrow", "t.arrows", "t.db#t"];
+    let files = ["t.csv", "t.jsonl", "t.parquet", "t.avro", "t.arrow", "t.arrows", "t.xlsx", "t.db#t"];
     for target in files {
         copied(folder, &[&source, target]);
     }

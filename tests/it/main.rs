@@ -58,3 +58,4 @@ mod state;
 mod text_files;
 mod types;
 mod union;
+mod xlsx;

@@ -22,6 +22,7 @@ const PRODUCTS: &[(&str, &str, &str)] = &[
     ("Avro", "file", "avro"),
     ("CSV", "file", "csv"),
     ("JSON lines", "file", "jsonl"),
+    ("Excel", "file", "xlsx"),
 ];
 
 fn connector(name: &str) -> &'static dyn Connector {

@@ -1,7 +1,7 @@
 //! A file that is read from many threads at once, each from its own place. All of it blocks.
 
 use std::fs;
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -61,6 +61,11 @@ impl Chunks {
         Self::of(fs::File::open(path).at("file", || path.display())?)
     }
 
+    /// The file from its start, to be read from any place.
+    pub(super) fn seekable(&self) -> BufReader<FilePlace> {
+        BufReader::with_capacity(BUFFER_BYTES, FilePlace { file: Arc::clone(&self.file), offset: 0, bytes: self.bytes })
+    }
+
     /// The same file with `ranges` (ascending) in memory, so that decoding them waits for no disk.
     pub(super) fn fetch(&self, ranges: &[std::ops::Range<u64>]) -> std::io::Result<Self> {
         let read = |range: &std::ops::Range<u64>| {
@@ -106,8 +111,8 @@ impl ChunkReader for Chunks {
         if let Some(bytes) = self.in_memory(start) {
             return Ok(Box::new(Cursor::new(bytes)));
         }
-        let place = FilePlace { file: Arc::clone(&self.file), offset: start };
-        Ok(Box::new(std::io::BufReader::with_capacity(BUFFER_BYTES, place)))
+        let place = FilePlace { file: Arc::clone(&self.file), offset: start, bytes: self.bytes };
+        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, place)))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ::parquet::errors::Result<Bytes> {
@@ -116,9 +121,23 @@ impl ChunkReader for Chunks {
 }
 
 /// Reads on from one place, without the shared position of the file.
-struct FilePlace {
+pub(super) struct FilePlace {
     file: Arc<Watched>,
     offset: u64,
+    /// Of the whole file.
+    bytes: u64,
+}
+
+impl Seek for FilePlace {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(place) => Some(place),
+            SeekFrom::End(by) => self.bytes.checked_add_signed(by),
+            SeekFrom::Current(by) => self.offset.checked_add_signed(by),
+        };
+        self.offset = place.ok_or(std::io::ErrorKind::InvalidInput)?;
+        Ok(self.offset)
+    }
 }
 
 impl Read for FilePlace {

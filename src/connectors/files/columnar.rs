@@ -16,7 +16,7 @@ use super::prune;
 use super::read::Piece;
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::{avro, ipc, parquet, plain};
+use crate::formats::{avro, ipc, parquet, plain, workbook};
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
@@ -57,6 +57,7 @@ pub(super) fn plan(
             };
             Ok(together(&sizes, goal.split_bytes).into_iter().map(split).collect())
         }
+        Footer::Workbook(sheet) => Ok(vec![Piece::Stream { file }.split(Some(sheet.rows() as u64), Some(input.bytes))]),
     }
 }
 
@@ -317,6 +318,36 @@ pub(super) fn read_stream(inputs: Arc<Vec<Input>>, file: usize, scan: &Scan) -> 
     })?;
     let batches = batches.map(|batch| batch.map(|(batch, _held)| batch));
     Ok(cut(batches.boxed(), name, scan))
+}
+
+/// Streams the rows of a sheet, decoded on the pool.
+pub(super) fn read_sheet(inputs: Arc<Vec<Input>>, file: usize, scan: &Scan) -> BatchStream {
+    let name = inputs[file].name.clone();
+    let (schema, rows) = (Arc::clone(&scan.schema), scan.batch_rows.max(1));
+    let opened: Option<Arc<workbook::Sheet>> = None;
+    let batches = stream::try_unfold((opened, 0), move |(opened, from)| {
+        let (inputs, schema) = (Arc::clone(&inputs), Arc::clone(&schema));
+        async move {
+            let sheet = match opened {
+                Some(sheet) => sheet,
+                None => blocking::run("workbook-read", move || sheet_of(&inputs[file])).await?,
+            };
+            if from >= sheet.rows() {
+                return Ok(None);
+            }
+            let (to, decoded) = ((from + rows).min(sheet.rows()), Arc::clone(&sheet));
+            let batch = cpu::run(move || decoded.decode(from..to, &schema)).await??;
+            Ok(Some((batch, (Some(sheet), to))))
+        }
+    });
+    cut(batches.boxed(), name, scan)
+}
+
+fn sheet_of(input: &Input) -> Result<Arc<workbook::Sheet>> {
+    match input.footer()? {
+        Footer::Workbook(sheet) => Ok(Arc::clone(sheet)),
+        _ => Err(Error::new(ErrorKind::Internal, "the split is not one of a workbook")),
+    }
 }
 
 /// `batches` in the sizes that the scan asks for, up to its limit; errors name the file.

@@ -7,8 +7,10 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fate;
+use crate::formats::csv::{Csv, CsvOptions};
 use crate::formats::extension::Format;
 use crate::formats::parquet::{self, Fit};
+use crate::formats::workbook::{self, Held};
 use crate::formats::{RecordFormat, avro, plain};
 use crate::sink::{ColumnFate, ColumnPlan, SchemaPolicy};
 
@@ -142,6 +144,7 @@ impl Forms {
                 let fate = fate::fate(field, &held);
                 Ok((held, fate))
             }
+            (None, format) if format.is_workbook() => Ok((Arc::clone(field), in_cells(field)?)),
             (None, _) => Ok((Arc::clone(field), ColumnFate::Exact)),
         }
     }
@@ -149,11 +152,35 @@ impl Forms {
     fn plan(&self, field: &Field, fate: ColumnFate) -> ColumnPlan {
         let target_type = match self.format {
             Format::Csv | Format::Tsv => "text".to_owned(),
+            Format::Xlsx => workbook::cell_type(field).to_owned(),
             Format::Jsonl if fate == ColumnFate::Stringified => "string".to_owned(),
             _ => field.data_type().to_string(),
         };
         ColumnPlan { fate, ..ColumnPlan::exact(field.name(), &target_type) }
     }
+}
+
+/// What cells make of a column.
+fn in_cells(field: &FieldRef) -> Result<ColumnFate> {
+    match workbook::held(field).filter(|held| *held != Held::Text || has_text(field)) {
+        Some(Held::Exact) => Ok(ColumnFate::Exact),
+        Some(Held::Widened) => Ok(ColumnFate::Widened),
+        Some(Held::Fewer) => Ok(ColumnFate::Lossy),
+        Some(Held::Text) => Ok(ColumnFate::Stringified),
+        None => {
+            let message = format!("a workbook cannot hold a column of type {}", field.data_type());
+            let error = Error::new(ErrorKind::Unsupported, message).at("column", field.name());
+            Err(error.with_hint("leave the column out with --drop, or make a text of it with --set"))
+        }
+    }
+}
+
+/// Whether values of a column have the text that a cell gets.
+fn has_text(field: &FieldRef) -> bool {
+    let alone = Arc::new(Schema::new(vec![Arc::clone(field)]));
+    Csv::new(CsvOptions::default())
+        .and_then(|csv| csv.encode(&arrow::array::RecordBatch::new_empty(alone), &mut Vec::new()))
+        .is_ok()
 }
 
 /// What happens to values of one type in a column of another.

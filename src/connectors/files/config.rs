@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -17,13 +18,13 @@ use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
 use crate::formats::loose::{Loose, LooseOptions};
 use crate::formats::value::{self, Pattern};
-use crate::formats::{RecordFormat, Typing, avro, ipc, parquet};
+use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, workbook};
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "A path, a glob, a folder, - for standard input or output, or a file: URL.").required(),
     option("format", "string", "by extension", "The format; arrow is a file, arrows a stream.")
-        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows"),
+        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx; xls and ods are only read"),
     option(
         "compression",
         "string",
@@ -37,16 +38,18 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         .within("utf-8, utf-16, gbk, gb18030, big5, shift_jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
     option("dateFormat", "string", "as PostgreSQL prints them", "The form of dates and times in a text file.")
         .within("Java's letters, as yyyy-MM-dd HH:mm:ss, or strftime's, as %d.%m.%Y"),
-    option("header", "boolean", "true", "Whether the first CSV record names the columns."),
+    option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
     option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
     option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
-    option("null", "string", "the empty text", "The unquoted CSV text that means NULL."),
+    option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
+    option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
+    option("range", "string", "all", "The cells of a sheet that are read.").within("such as A1:F200 or A:F"),
     option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
         .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
-    option("allStrings", "boolean", "false", "Whether every column of a text file is text."),
+    option("allStrings", "boolean", "false", "Whether every column of a text file or a sheet is text."),
     option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
     option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
     option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
@@ -86,10 +89,11 @@ pub(super) struct Config {
     csv: CsvOptions,
     /// The delimiter that was named; else it is that of the format.
     delimiter: Option<u8>,
-    /// An option that only formats with delimiters have, where one was given.
-    delimited: Option<&'static str>,
-    /// The same for text formats.
-    textual: Option<&'static str>,
+    given: Given,
+    sheet: Option<String>,
+    area: workbook::Area,
+    /// The text that means NULL, where one was named.
+    null: Option<String>,
     /// The encoding of text.
     pub(super) charset: Charset,
     loose: Option<LooseOptions>,
@@ -114,6 +118,8 @@ struct Raw {
     comment: Option<String>,
     trim: Option<bool>,
     null: Option<String>,
+    sheet: Option<SheetName>,
+    range: Option<String>,
     encoding: Option<String>,
     date_format: Option<String>,
     #[serde(default)]
@@ -137,6 +143,65 @@ enum Bytes {
     Text(String),
 }
 
+/// The name of a sheet, or its number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SheetName {
+    Number(u64),
+    Name(String),
+}
+
+impl SheetName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Name(name) => name,
+        }
+    }
+}
+
+/// Options that were given and that not all formats have: the first of each kind.
+#[derive(Clone, Debug)]
+struct Given {
+    /// Only formats with delimiters have it.
+    delimited: Option<&'static str>,
+    /// Only formats with delimiters and workbooks have it.
+    of_rows: Option<&'static str>,
+    /// Only workbooks have it.
+    of_sheets: Option<&'static str>,
+    /// Only text formats have it.
+    textual: Option<&'static str>,
+}
+
+impl Given {
+    fn of(raw: &Raw) -> Self {
+        let delimited = [
+            ("delimiter", raw.delimiter.is_some()),
+            ("quote", raw.quote.is_some()),
+            ("comment", raw.comment.is_some()),
+            ("trim", raw.trim.is_some()),
+            ("loose", raw.loose.is_some()),
+        ];
+        Self {
+            delimited: first_given(delimited),
+            of_rows: first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]),
+            of_sheets: first_given([("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())]),
+            textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
+        }
+    }
+
+    /// An option that files of `format` do not have, and what files it is for.
+    fn unfit(&self, format: Format) -> Option<(&'static str, &'static str)> {
+        let kinds = [
+            (self.of_sheets, format.is_workbook(), "workbooks"),
+            (self.of_rows, format.may_have_header(), "CSV, TSV and workbooks"),
+            (self.delimited, format.is_delimited(), "CSV and TSV"),
+            (self.textual, format.is_records(), "text files"),
+        ];
+        kinds.into_iter().find_map(|(option, fits, of)| Some((option.filter(|_| !fits)?, of)))
+    }
+}
+
 impl Config {
     /// Parses the options of a locator.
     pub(super) fn parse(options: &Json) -> Result<Self> {
@@ -155,23 +220,15 @@ impl Config {
             Some("\\t" | "tab") => Some(b'\t'),
             given => given.map(|text| single("delimiter", text)).transpose()?,
         };
-        let given = [
-            ("header", raw.header.is_some()),
-            ("delimiter", raw.delimiter.is_some()),
-            ("quote", raw.quote.is_some()),
-            ("comment", raw.comment.is_some()),
-            ("trim", raw.trim.is_some()),
-            ("null", raw.null.is_some()),
-            ("loose", raw.loose.is_some()),
-        ];
-        let given_text = [("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())];
-        let delimited = given.into_iter().find_map(|(name, given)| given.then_some(name));
-        if let (Some(_), Some(other)) = (&raw.loose, delimited.filter(|name| *name != "loose")) {
+        let given = Given::of(&raw);
+        if let (Some(_), Some(other)) = (&raw.loose, given.delimited.filter(|name| *name != "loose").or(given.of_rows))
+        {
             return Err(usage(format!("loose text has its own settings, and {other} is none of them")));
         }
         if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
             return Err(usage("a prefix begins the name of a file, and is no path"));
         }
+        let null = raw.null.clone();
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
             quote: match raw.quote.as_deref() {
@@ -200,8 +257,10 @@ impl Config {
             level: raw.level,
             csv,
             delimiter,
-            delimited,
-            textual: given_text.into_iter().find_map(|(name, given)| given.then_some(name)),
+            given,
+            sheet: raw.sheet.map(SheetName::into_text),
+            area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
+            null,
             charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
             loose: raw.loose,
             paths: raw.paths,
@@ -239,6 +298,13 @@ impl Config {
         Self { place: Place::Path(path.display().to_string()), format: Some(format), csv, charset, ..self.clone() }
     }
 
+    /// The same for one workbook in a stage, whose columns are those that were written.
+    pub(super) fn of_sheet_part(&self, path: &Path, format: Format, schema: &Schema) -> Self {
+        let typing = Typing { casts: schema.fields().iter().map(Arc::clone).collect(), ..Typing::default() };
+        let csv = CsvOptions { typing, ..self.csv.clone() };
+        Self { csv, area: workbook::Area::default(), ..self.of_part(path, format, Charset::default()) }
+    }
+
     /// An error when a text file is compressed in another way than was said.
     pub(super) fn check_compression(&self, found: Compression) -> Result<()> {
         let Some(said) = self.compression.as_deref() else { return Ok(()) };
@@ -254,18 +320,36 @@ impl Config {
 
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
-        let delimited = self.delimited.filter(|_| !format.is_delimited()).map(|option| (option, "CSV and TSV"));
-        let textual = self.textual.filter(|_| !format.is_records()).map(|option| (option, "text files"));
-        match delimited.or(textual) {
-            None => Ok(()),
-            Some((option, meant)) => {
-                let message = format!("the option {option} is for {meant}, and this is {}", format.title());
-                Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
-            }
+        let Some((option, of)) = self.given.unfit(format) else { return Ok(()) };
+        let message = format!("the option {option} is for {of}, and this is {}", format.title());
+        Err(usage(message).at("file", self.label()).with_hint("leave it out, or name the format"))
+    }
+
+    /// How the sheets of workbooks are read.
+    pub(super) fn sheets(&self) -> workbook::Options {
+        workbook::Options {
+            sheet: self.sheet.clone(),
+            area: self.area.clone(),
+            header: self.csv.header,
+            null: self.null.clone(),
+            typing: self.csv.typing.clone(),
         }
     }
 
-    /// Whether CSV files have a header.
+    /// How a workbook is written.
+    pub(super) fn workbook(&self, format: Format) -> Result<workbook::Settings> {
+        if format != Format::Xlsx {
+            let message = format!("{} is only read", format.title());
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("write .xlsx"));
+        }
+        if let Some(word) = self.compression.as_deref().filter(|word| *word != "none") {
+            return Err(usage(format!("a workbook cannot be written with {word:?}"))
+                .with_hint("leave it out: workbooks are compressed in their own way"));
+        }
+        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header, null: self.null.clone() })
+    }
+
+    /// Whether CSV files and sheets have a header.
     pub(super) fn has_header(&self) -> bool {
         self.csv.header && self.loose.is_none()
     }
@@ -360,7 +444,8 @@ fn parse_place(url: &str) -> Result<Place> {
 
 fn parse_format(word: &str) -> Result<Format> {
     Format::of_extension(word).ok_or_else(|| {
-        usage(format!("there is no format {word:?}")).with_hint("use csv, tsv, jsonl, parquet, avro, arrow or arrows")
+        usage(format!("there is no format {word:?}"))
+            .with_hint("use csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")
     })
 }
 
@@ -370,6 +455,11 @@ fn parse_compression(word: &str) -> Result<()> {
         word if Compression::of_extension(word).is_some() => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
+}
+
+/// The first option that was given.
+fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
+    options.into_iter().find_map(|(name, given)| given.then_some(name))
 }
 
 fn single(option: &str, text: &str) -> Result<u8> {
@@ -412,9 +502,18 @@ mod tests {
         assert_eq!(separated(json!({"url": "t"}), Format::Csv), "a,b\n");
         let config = Config::parse(&json!({"url": "t", "null": "-"})).unwrap();
         assert_eq!(config.check(Format::Parquet).unwrap_err().kind(), ErrorKind::Usage);
-        assert!(config.check(Format::Tsv).is_ok());
+        assert!(config.check(Format::Tsv).is_ok() && config.check(Format::Xlsx).is_ok());
+        let sheet = Config::parse(&json!({"url": "t", "sheet": 2, "range": "A:F", "header": false})).unwrap();
+        assert_eq!(sheet.sheets().sheet.as_deref(), Some("2"));
+        assert!(sheet.check(Format::Xls).is_ok());
+        assert_eq!(
+            sheet.check(Format::Csv).unwrap_err().message(),
+            "the option sheet is for workbooks, and this is CSV"
+        );
+        assert_eq!(sheet.workbook(Format::Ods).unwrap_err().kind(), ErrorKind::Unsupported);
         let encoded = Config::parse(&json!({"url": "t", "encoding": "gbk"})).unwrap();
         assert!(encoded.check(Format::Jsonl).is_ok() && encoded.check(Format::Parquet).is_err());
+        assert!(encoded.check(Format::Xlsx).is_err());
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) fn find(path: &str, wanted: Wanted<'_>) -> Result<Vec<PathBuf>> {
             Wanted::All => "the folder holds no file".to_owned(),
         };
         return Err(Error::new(ErrorKind::NotFound, message).at("folder", path).with_hint(
-            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows, also with .gz or another compression; or name a glob",
+            "known are .csv .tsv .jsonl .parquet .avro .arrow .arrows .xlsx .xls .ods, also with .gz or another compression; or name a glob",
         ));
     }
     Ok(files)

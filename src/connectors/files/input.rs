@@ -16,7 +16,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::compress::{self, Compression};
 use crate::formats::extension::{self, Format};
-use crate::formats::{Extent, Start, avro, ipc, parquet};
+use crate::formats::{Extent, Start, avro, ipc, parquet, workbook};
 
 /// First bytes that tell what a file holds.
 const SNIFF_BYTES: usize = 512;
@@ -37,6 +37,8 @@ pub(super) struct Input {
     /// Bytes in the file system; 0 for a pipe.
     pub(super) bytes: u64,
     data: Data,
+    /// How a sheet of it is read, where it is a workbook.
+    sheets: workbook::Options,
     /// Where the records begin, once somebody asked.
     pub(super) start: OnceLock<Start>,
     /// The footer, once somebody asked.
@@ -49,6 +51,8 @@ pub(super) enum Footer {
     Parquet(parquet::File),
     Avro(avro::File),
     Arrow(ipc::File),
+    /// A sheet, all of it.
+    Workbook(Arc<workbook::Sheet>),
 }
 
 enum Data {
@@ -135,7 +139,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
             return open_pipe(config, &name, by_name, Box::new(file));
         }
         let head = read_head(&mut file, SNIFF_BYTES)?;
-        let compression = Compression::detect(&head);
+        let compression = compression_of(config.format.or(by_name), &head);
         let plain = if compression == Compression::None {
             head
         } else {
@@ -152,7 +156,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         } else {
             Data::Path(path.to_owned(), Stamp::of(&metadata))
         };
-        Ok(Input::new(&name, (format, compression, charset), metadata.len(), data))
+        Ok(Input::new(config, &name, (format, compression, charset), metadata.len(), data))
     };
     inner().map_err(|error: Error| error.at("file", &name))
 }
@@ -160,7 +164,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
 fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box<dyn Read + Send>) -> Result<Input> {
     let inner = || {
         let head = read_head(&mut pipe, SNIFF_BYTES)?;
-        let compression = Compression::detect(&head);
+        let compression = compression_of(config.format.or(by_name), &head);
         let whole = Cursor::new(head).chain(pipe);
         let mut plain = compress::reader(compression, whole)?;
         let head = read_head(&mut plain, SNIFF_BYTES).map_err(compress::damage)?;
@@ -173,20 +177,27 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
             let text = if format.is_records() { charset.reader(whole) } else { whole };
             Data::Pipe(Mutex::new(Some(text)))
         };
-        Ok(Input::new(name, (format, compression, charset), 0, data))
+        Ok(Input::new(config, name, (format, compression, charset), 0, data))
     };
     inner().map_err(|error: Error| error.at("file", name))
 }
 
 /// Whether files of `format` are read from any place.
 fn is_read_in_any_order(format: Format) -> bool {
-    matches!(format, Format::Parquet | Format::Avro | Format::Arrow)
+    matches!(format, Format::Parquet | Format::Avro | Format::Arrow) || format.is_workbook()
+}
+
+/// How a file that begins with `head` is compressed as a whole. A workbook is a zip archive itself.
+fn compression_of(said: Option<Format>, head: &[u8]) -> Compression {
+    let is_said = said.is_some_and(Format::is_workbook) && workbook::may_be(head);
+    let is_workbook = is_said || workbook::detect(head).is_some();
+    if is_workbook { Compression::None } else { Compression::detect(head) }
 }
 
 /// How far a format may be guessed where nobody names it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sniff {
-    /// By the magic of Parquet, Avro and Arrow only.
+    /// By the magic of Parquet, Avro, Arrow and workbooks only.
     Containers,
     /// Text too: JSON by its brace, else CSV.
     Text,
@@ -206,7 +217,7 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
         let old = Error::new(ErrorKind::Unsupported, "it is a Feather file of version 1");
         return Err(old.with_hint("write it anew with a version of Arrow since 1.0"));
     } else {
-        None
+        workbook::detect(head)
     };
     let wrong = |said: Format, found: Format| {
         Error::new(ErrorKind::Usage, format!("it is said to hold {}, but it holds {}", said.title(), found.title()))
@@ -215,6 +226,9 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
     match (said, found) {
         (Some(Format::Arrow | Format::Arrows) | None, Some(found @ (Format::Arrow | Format::Arrows))) => Ok(found),
         (Some(said), Some(found)) if said == found => Ok(found),
+        // A workbook with a password is kept in the older container.
+        (Some(Format::Xlsx), Some(Format::Xls)) => Ok(Format::Xlsx),
+        (Some(said), None) if said.is_workbook() && workbook::may_be(head) => Ok(said),
         (Some(said), Some(found)) => Err(wrong(said, found)),
         (Some(said), None) if said.is_records() => Ok(said),
         (Some(_), None) if head.is_empty() => Err(Error::new(ErrorKind::Corrupt, "the file is empty")),
@@ -230,14 +244,15 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
             Ok(if first == Some(&b'{') { Format::Jsonl } else { Format::Csv })
         }
         (None, None) => Err(Error::new(ErrorKind::Usage, "its name does not say what it holds")
-            .with_hint("say --from-format csv, tsv, jsonl, parquet, avro, arrow or arrows")),
+            .with_hint("say --from-format csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")),
     }
 }
 
 impl Input {
-    fn new(name: &str, holds: (Format, Compression, Charset), bytes: u64, data: Data) -> Self {
-        let ((format, compression, charset), name) = (holds, name.to_owned());
-        Self { name, format, compression, charset, bytes, data, start: OnceLock::new(), footer: OnceLock::new() }
+    fn new(config: &Config, name: &str, holds: (Format, Compression, Charset), bytes: u64, data: Data) -> Self {
+        let ((format, compression, charset), name, sheets) = (holds, name.to_owned(), config.sheets());
+        let (start, footer) = (OnceLock::new(), OnceLock::new());
+        Self { name, format, compression, charset, bytes, data, sheets, start, footer }
     }
 
     /// What the file was when it was pinned; none for what is no file.
@@ -322,7 +337,7 @@ impl Input {
         }
     }
 
-    /// The footer of a columnar file; of Avro what its header says, and where its blocks stand.
+    /// The footer of a columnar file; of a workbook its sheet; of Avro what its header says, and where its blocks stand.
     pub(super) fn footer(&self) -> Result<&Footer> {
         if let Some(footer) = self.footer.get() {
             return Ok(footer);
@@ -331,6 +346,11 @@ impl Input {
         let footer = match self.format {
             Format::Parquet => Footer::Parquet(parquet::File::open(&chunks).map_err(|error| chunks.cause(error))?),
             Format::Avro => Footer::Avro(avro::File::open(&chunks).map_err(|error| chunks.cause(error))?),
+            format if format.is_workbook() => {
+                let bytes = ::parquet::file::reader::Length::len(&chunks);
+                let sheet = workbook::read(chunks.seekable(), (format, bytes), &self.sheets);
+                Footer::Workbook(Arc::new(sheet.map_err(|error| chunks.cause(error))?))
+            }
             _ => Footer::Arrow(ipc::File::open(&chunks).map_err(|error| chunks.cause(error))?),
         };
         Ok(self.footer.get_or_init(|| footer))

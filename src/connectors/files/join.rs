@@ -1,7 +1,7 @@
 //! Making what is published out of the parts: one file joined in the order of the source, or the files of a folder.
 //!
 //! Text, compressed or not, and blocks of Avro are joined byte by byte, Parquet by its column chunks, Arrow by its
-//! messages. A single part is renamed. All of it blocks, and may be done again after it was interrupted.
+//! messages. A single part is renamed; a workbook is one. All of it blocks, and may be done again after it was interrupted.
 
 use std::fs;
 use std::io::{BufWriter, Read, Seek as _, SeekFrom, Write};
@@ -138,6 +138,8 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
         Encoding::Avro(_) => join_bytes((old, &paths), |_| Ok(Vec::new()), out)?,
         Encoding::Parquet(settings) => join_parquet(landing, settings, (old, &paths), out)?,
         Encoding::Arrow(codec) => join_arrow(stage, landing, *codec, (old, &paths), out)?,
+        // There is one writer, which makes one part.
+        Encoding::Workbook(_) => return Err(Error::new(ErrorKind::Internal, "workbooks cannot be joined")),
     }
     sync(draft)
 }

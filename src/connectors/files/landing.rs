@@ -11,7 +11,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
 use crate::formats::extension::Format;
-use crate::formats::{avro, ipc, parquet};
+use crate::formats::{avro, ipc, parquet, workbook};
 use crate::sink::Agreement;
 use crate::wire;
 
@@ -79,6 +79,18 @@ pub(super) enum Encoding {
     Parquet(parquet::Settings),
     Avro(avro::Settings),
     Arrow(ipc::Codec),
+    Workbook(workbook::Settings),
+}
+
+impl Encoding {
+    /// Whether parts of it can be joined into one file.
+    pub(super) fn is_joinable(&self) -> bool {
+        match self {
+            Self::Records { compression, .. } => compression.is_joinable(),
+            Self::Parquet(_) | Self::Avro(_) | Self::Arrow(_) => true,
+            Self::Workbook(_) => false,
+        }
+    }
 }
 
 impl Landing {
@@ -86,7 +98,7 @@ impl Landing {
     pub(super) fn charset(&self) -> Charset {
         match &self.encoding {
             Encoding::Records { charset, .. } => *charset,
-            Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) => Charset::Utf8,
+            _ => Charset::Utf8,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Local files: CSV, TSV, JSON lines, Parquet, Avro and Arrow IPC, plain or compressed; paths, globs, folders and pipes.
+//! Local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC and workbooks, plain or compressed; paths, globs, folders
+//! and pipes.
 //!
 //! `config` is what the user says, `find` and `input` find files and pin them, `session` and `read` make splits and
 //! batches of them, `sink`, `write`, `records` and `stage` write parts into a hidden folder and publish them at commit,
@@ -56,7 +57,7 @@ impl Connector for Files {
     }
 
     fn summary(&self) -> &'static str {
-        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC; plain or compressed"
+        "local files: CSV, TSV, JSON lines, Parquet, Avro, Arrow IPC, Excel; plain or compressed"
     }
 
     fn page(&self) -> &'static str {

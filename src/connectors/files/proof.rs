@@ -23,6 +23,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::avro;
 use crate::formats::extension::Format;
 use crate::formats::legible::{self, Within};
+use crate::formats::workbook::column_name;
 use crate::proof::{ColumnProof, Verdict, sums, total};
 use crate::sink::{Agreement, Receipt};
 use crate::source::{Scan, Source as _, SplitGoal};
@@ -39,6 +40,7 @@ pub(super) fn way(landing: &Landing) -> Option<String> {
     let reader = match landing.format {
         Format::Parquet => "by another reader than that of sources",
         format if format.is_records() => "taken apart and parsed as any text file",
+        format if format.is_workbook() => "cell by cell as any workbook",
         _ => "as any file of this format",
     };
     let is_staged = !matches!(landing.shape, Shape::Pipe(_));
@@ -57,7 +59,7 @@ pub(super) fn proofs(landing: &Landing, batch: &RecordBatch) -> Result<Vec<Colum
 
 fn within(format: Format) -> Option<Within> {
     let text = if format == Format::Jsonl { Within::Json } else { Within::Csv };
-    format.is_records().then_some(text)
+    format.is_guessed().then_some(text)
 }
 
 /// Compares the parts of `stage` with `receipts`: their rows or bytes, and the columns where receipts carry sums.
@@ -144,7 +146,11 @@ async fn read_back(
     (part, path): (&Part, std::path::PathBuf),
     agreement: &Agreement,
 ) -> Result<Found> {
-    let config = config.of_part(&path, landing.format, landing.charset());
+    let config = if landing.format.is_workbook() {
+        config.of_sheet_part(&path, landing.format, &read_as(config, landing, agreement))
+    } else {
+        config.of_part(&path, landing.format, landing.charset())
+    };
     let schema = read_as(&config, landing, agreement);
     let source = blocking::run("files-verify", move || {
         let input = input::open(&config, &path)?;
@@ -175,7 +181,8 @@ fn read_as(config: &Config, landing: &Landing, agreement: &Agreement) -> SchemaR
     }
     let place = |field: &Arc<Field>| {
         let place = landing.schema.index_of(field.name()).unwrap_or_default();
-        field.as_ref().clone().with_name(format!("c{}", place + 1))
+        let name = if landing.format.is_workbook() { column_name(place as u32) } else { format!("c{}", place + 1) };
+        field.as_ref().clone().with_name(name)
     };
     Arc::new(Schema::new(schema.fields().iter().map(place).collect::<Vec<_>>()))
 }

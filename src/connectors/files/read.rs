@@ -124,7 +124,7 @@ impl FileSource {
             let Some(found) = found.at("file", || &input.name)? else { continue };
             all = Some(match all {
                 None => found,
-                Some(all) => merge(&all, &found, self.records.is_some()).at("file", || &input.name)?,
+                Some(all) => merge(&all, &found, input.format.is_guessed()).at("file", || &input.name)?,
             });
         }
         let nameless = || self.records.as_ref().and_then(|records| records.nameless());
@@ -164,6 +164,9 @@ impl FileSource {
             split.id =
                 u32::try_from(id).map_err(|_| Error::new(ErrorKind::Unsupported, "there are too many splits"))?;
             split.place = Piece::deserialize(&split.detail).ok().and_then(|piece| piece.place(&self.inputs));
+        }
+        if self.inputs.iter().any(|input| input.format.is_workbook()) {
+            plan.notes.push("every sheet is held in memory while the copy goes on".to_owned());
         }
         let (files, splits) = (counted(self.inputs.len(), "file"), counted(plan.splits.len(), "split"));
         plan.notes.insert(0, format!("{files}, {splits}"));
@@ -217,6 +220,9 @@ impl FileSource {
             }
             (Piece::Batches { file, from, to }, _) => {
                 columnar::read_batches(Arc::clone(&self.inputs), *file, *from..*to, scan)
+            }
+            (Piece::Stream { file }, None) if input.format.is_workbook() => {
+                Ok(columnar::read_sheet(Arc::clone(&self.inputs), *file, scan))
             }
             (Piece::Stream { file }, None) => columnar::read_stream(Arc::clone(&self.inputs), *file, scan),
             (Piece::Records { .. } | Piece::Stream { .. }, Some(_)) => {
@@ -274,6 +280,7 @@ pub(super) fn columns_of(input: &Input) -> Result<(SchemaRef, Option<u64>)> {
             (Arc::clone(file.schema()), Some(rows.fold(0, u64::saturating_add)))
         }
         Footer::Arrow(file) => (Arc::clone(file.schema()), None),
+        Footer::Workbook(sheet) => (sheet.schema()?, Some(sheet.rows() as u64)),
     })
 }
 

@@ -22,7 +22,7 @@ use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
-use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain};
+use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain, workbook};
 use crate::proof::{Prover, Verdict};
 use crate::reject::Refusals;
 use crate::shape::counted;
@@ -157,6 +157,9 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let records = format.is_records().then(|| config.records(format)).transpose()?;
     let forms = Forms { format, records, existing, policy: request.schema };
     let (columns, target, schema) = forms.match_columns(&incoming.schema)?;
+    if let Encoding::Workbook(settings) = &encoding {
+        workbook::Encoder::new(&schema, settings, None)?;
+    }
     if let (Encoding::Avro(settings), true) = (&encoding, shape.is_folder() || old.is_none()) {
         // Old files of others may have columns in types that are only read.
         avro::Encoder::new(&schema, settings, None)?;
@@ -165,8 +168,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let notes = notes(format, &shape, &replaced);
     let pipe = matches!(shape, Shape::Pipe(_));
     // Parts that cannot be joined must be one.
-    let joined = !matches!(&encoding, Encoding::Records { compression, .. } if !compression.is_joinable());
-    let alone = pipe || (!joined && !shape.is_folder());
+    let alone = pipe || (!encoding.is_joinable() && !shape.is_folder());
     let landing = Landing {
         id: uuid::Uuid::now_v7().simple().to_string(),
         layout_of: match &shape {
@@ -209,6 +211,9 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
 fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
     let mut notes = vec![format!("{} is written to {}", format.title(), describe(shape))];
     match shape {
+        Shape::Single(_) if format.is_workbook() => {
+            notes = vec!["an Excel workbook is written by one writer, and gets its name at commit".to_owned()];
+        }
         Shape::Pipe(_) => {
             notes.push("rows are visible as they are written; what was written stays after a failure".to_owned());
         }
@@ -325,7 +330,7 @@ fn format_of(config: &Config, shape: &Shape, files: &[PathBuf]) -> Result<Format
     config.format.or(by_name).ok_or_else(|| {
         Error::new(ErrorKind::Usage, "the name of the target does not say its format")
             .at("file", config.label())
-            .with_hint("say --to-format csv, tsv, jsonl, parquet, avro, arrow or arrows")
+            .with_hint("say --to-format csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")
     })
 }
 
@@ -340,9 +345,10 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
     }
     if path.is_some_and(|path| extension::of_path(path).1.is_some()) {
         let message = format!("{} is compressed within, not as a whole", format.title());
-        return Err(Error::new(ErrorKind::Unsupported, message)
-            .at("file", config.label())
-            .with_hint(format!("name it .{} and say compression=zstd", format.extension())));
+        return Err(Error::new(ErrorKind::Unsupported, message).at("file", config.label()).with_hint(match format {
+            format if format.is_workbook() => "name it .xlsx".to_owned(),
+            format => format!("name it .{} and say compression=zstd", format.extension()),
+        }));
     }
     if format == Format::Parquet {
         let mut settings = config.parquet()?;
@@ -351,6 +357,9 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
             settings.row_group.bytes = settings.row_group.bytes.min(file);
         }
         return Ok(Encoding::Parquet(settings));
+    }
+    if format.is_workbook() {
+        return Ok(Encoding::Workbook(config.workbook(format).at("file", || config.label())?));
     }
     if format == Format::Avro {
         // One marker for all parts of this agreement, whoever writes them.
@@ -388,6 +397,12 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
         }
     }
     match encoding {
+        Encoding::Workbook(_) => {
+            let message = "rows cannot be appended to a workbook";
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .at("file", &old.name)
+                .with_hint("append to a folder of workbooks, or write the file anew with --mode replace"));
+        }
         Encoding::Records { .. } if !old.compression.is_joinable() => {
             let message = format!("rows cannot be added to a file of {}", old.compression.title());
             return Err(Error::new(ErrorKind::Unsupported, message)
@@ -424,14 +439,14 @@ fn check_avro(file: &avro::File, settings: &avro::Settings) -> Result<()> {
 }
 
 fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing> {
-    let typed = !old.format.is_records();
-    let schema = if typed {
+    let typed = !old.format.is_guessed();
+    let schema = if !old.format.is_records() {
         super::read::columns_of(old)?.0
     } else {
         let records = config.records(old.format)?;
         old.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent)).at("file", || &old.name)?.schema
     };
-    if matches!(old.format, Format::Csv | Format::Tsv) && !config.has_header() {
+    if old.format.may_have_header() && !config.has_header() {
         // Without a header the place of a column is its name.
         let (there, come) = (schema.fields().len(), incoming.fields().len());
         if there != come {

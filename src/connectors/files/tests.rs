@@ -164,7 +164,7 @@ async fn every_format_takes_what_another_gives_in_the_same_order() {
     fs::write(folder.join("a.csv"), csv(0..3000)).unwrap();
     let first = rows(at(folder, "a.csv")).await.unwrap();
     assert_eq!(ids(&first), (0..3000).collect::<Vec<_>>());
-    let chain = ["b.parquet", "c.arrow", "d.arrows", "e.csv.gz", "i.avro", "f.tsv.zst", "g.parquet", "h.csv"];
+    let chain = ["b.parquet", "c.arrow", "d.arrows", "e.csv.gz", "i.avro", "j.xlsx", "f.tsv.zst", "g.parquet", "h.csv"];
     let mut from = "a.csv";
     for (index, to) in chain.iter().enumerate() {
         copy(at(folder, from), at(folder, to), WriteMode::Create, &format!("run{index}")).await.unwrap();

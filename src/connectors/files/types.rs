@@ -17,6 +17,10 @@ use crate::source::TableShape;
 pub(super) fn types(format: Format) -> Vec<NativeType> {
     let column = |data_type| Field::new(NativeType::COLUMN, data_type, true);
     let json = with_metadata(column(DataType::Utf8), EXTENSION, EXTENSION_JSON);
+    if format.is_workbook() {
+        let named = |(name, data_type)| NativeType::new(name, column(data_type), None);
+        return in_cells().into_iter().map(named).collect();
+    }
     if format.is_records() {
         let mut types: Vec<NativeType> =
             guessed().into_iter().map(|(name, data_type)| NativeType::new(name, column(data_type), None)).collect();
@@ -55,6 +59,20 @@ fn guessed() -> [(&'static str, DataType); 9] {
         ("time", DataType::Time64(TimeUnit::Microsecond)),
         ("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None)),
         ("timestamp with zone", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        ("text", DataType::Utf8),
+    ]
+}
+
+/// What the cells of a column are taken for.
+fn in_cells() -> [(&'static str, DataType); 8] {
+    [
+        ("boolean", DataType::Boolean),
+        ("whole number", DataType::Int64),
+        ("number", DataType::Float64),
+        ("date", DataType::Date32),
+        ("time", DataType::Time64(TimeUnit::Microsecond)),
+        ("date with a time", DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ("duration", DataType::Duration(TimeUnit::Microsecond)),
         ("text", DataType::Utf8),
     ]
 }

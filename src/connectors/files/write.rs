@@ -18,7 +18,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
-use crate::formats::{RecordFormat, avro, ipc, parquet};
+use crate::formats::{RecordFormat, avro, ipc, parquet, workbook};
 use crate::schema::batch_bytes;
 use crate::sink::{Receipt, Writer};
 
@@ -33,12 +33,13 @@ const BUFFER_BYTES: usize = 256 << 10;
 /// Where encoded bytes go.
 pub(super) type Sink = Box<dyn Write + Send>;
 
-/// One file that is being made. `encode` and `seal` are processor work, `write` and `finish` are I/O.
+/// One file that is being made. `encode` (but for workbooks) and `seal` are processor work, `write` and `finish` are I/O.
 pub(super) enum Output {
     Records(RecordOutput),
     Parquet(Box<parquet::Encoder<Sink>>),
     Avro(AvroOutput),
     Arrow(ArrowOutput),
+    Workbook(Box<WorkbookOutput>),
 }
 
 /// Blocks of Avro.
@@ -59,11 +60,17 @@ pub(super) struct ArrowOutput {
     out: Sink,
 }
 
+/// One sheet, which is written as a whole when its last row is there.
+pub(super) struct WorkbookOutput {
+    encoder: workbook::Encoder,
+    out: Sink,
+}
+
 /// The extension of part files.
 pub(super) fn extension(landing: &Landing) -> String {
     let outer = match &landing.encoding {
         Encoding::Records { compression, .. } => compression.extension(),
-        Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) => "",
+        _ => "",
     };
     format!("{}{outer}", landing.format.extension())
 }
@@ -98,6 +105,11 @@ impl Output {
                 let bytes = start.len() as u64;
                 Self::Arrow(ArrowOutput { encoder, header: bytes, written: bytes, out })
             }
+            Encoding::Workbook(settings) => {
+                let folder = landing.shape.stage_parent();
+                let encoder = workbook::Encoder::new(&landing.schema, settings, folder.as_deref())?;
+                Self::Workbook(Box::new(WorkbookOutput { encoder, out }))
+            }
         })
     }
 
@@ -113,6 +125,7 @@ impl Output {
             }
             Self::Avro(output) => output.encoder.encode(batches),
             Self::Arrow(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
+            Self::Workbook(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
         }
     }
 
@@ -123,6 +136,7 @@ impl Output {
             Self::Parquet(encoder) => encoder.close_group(),
             Self::Avro(output) => output.encoder.finish(),
             Self::Arrow(output) => output.encoder.finish(),
+            Self::Workbook(_) => Ok(()),
         }
     }
 
@@ -136,6 +150,9 @@ impl Output {
             }
             Self::Avro(output) => output.write(),
             Self::Arrow(output) => output.write(),
+            // Its size shows at the end: the rows' is near enough, and a sheet has an end of its own.
+            Self::Workbook(output) if output.encoder.is_long() => Ok(u64::MAX),
+            Self::Workbook(output) => Ok(output.encoder.bytes()),
         }
     }
 
@@ -161,6 +178,12 @@ impl Output {
             Self::Arrow(mut output) => {
                 output.out.flush()?;
                 Ok((bytes, output.header))
+            }
+            Self::Workbook(output) => {
+                let WorkbookOutput { encoder, mut out } = *output;
+                let bytes = encoder.finish(&mut *out)?;
+                out.flush()?;
+                Ok((bytes, 0))
             }
         }
     }
@@ -243,11 +266,16 @@ impl FileWriter {
         let _turn = if long { Some(turn.acquire().await) } else { None };
         let mut open = self.take_open().await?;
         let (schema, before) = (Arc::clone(&self.landing.schema), self.rows);
-        open = cpu::run(move || {
+        let encode = move || {
             let batches = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>>>()?;
             open.output.encode(&batches, before).map(|()| open)
-        })
-        .await??;
+        };
+        let mut open = if self.landing.format.is_workbook() {
+            // Its rows go to the disk as they come.
+            blocking::run("files-write", encode).await?
+        } else {
+            cpu::run(encode).await??
+        };
         open.rows += rows;
         self.rows += rows;
         let place = self.place(&open.name);

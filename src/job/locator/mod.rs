@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LOCATOR := '-'                                          stdin or stdout
-//!          | PATH | GLOB  ['?' k=v&…]                     local files; with .db or .sqlite: an SQLite database, with .duckdb one of DuckDB
+//!          | PATH | GLOB  ['?' k=v&…]                     local files; a workbook's sheet behind '#'; with .db or .sqlite: an SQLite database, with .duckdb one of DuckDB
 //!          | SCHEME ':' REST ['?' k=v&…] ['#' OBJECT]     anything else
 //! ```
 //!
@@ -46,6 +46,9 @@ const EXTENSIONS: [(&str, &str); 6] = [
     (".duckdb", DUCKDB),
     (".ddb", DUCKDB),
 ];
+
+/// Extensions of workbooks.
+const WORKBOOKS: [&str; 4] = [".xlsx", ".xlsm", ".xls", ".ods"];
 
 /// What a locator needs to know of the world.
 pub trait Lookup {
@@ -115,7 +118,7 @@ fn parse_known(text: &str, lookup: &dyn Lookup) -> Result<Locator> {
     let whole = lookup.connector(&typed).is_some();
     let scheme = if whole { typed.as_str() } else { typed.split('+').next().unwrap_or(&typed) };
     match lookup.connector(scheme) {
-        Some(FILE) => Ok(file(rest, lookup)),
+        Some(FILE) => file(rest, lookup),
         Some(connector @ (SQLITE | DUCKDB)) => database_file(connector, rest, lookup),
         Some(connector) => database(connector, scheme, rest),
         None => Err(unknown(scheme, lookup)),
@@ -167,23 +170,50 @@ fn database_of(path: &str) -> Option<&'static str> {
     EXTENSIONS.iter().find(|(extension, _)| path.ends_with(extension)).map(|(_, connector)| *connector)
 }
 
-/// A path without a scheme. Only a database has objects: in other paths `#` is a letter like any.
+/// A path without a scheme. Only a database has objects, and a workbook sheets: in other paths `#` is a letter like any.
 fn bare(text: &str) -> Result<Locator> {
     let (head, object) = split_object(text);
     let (before, options) = split_options(head);
     if let Some(object) = object.filter(|_| database_of(before).is_some()) {
         return Ok(Locator { options, object: Some(named(object)?), ..path(before) });
     }
+    if let Some(sheet) = object.filter(|_| is_workbook(before)) {
+        return Ok(Locator { options: with_sheet(options, sheet)?, ..path(before) });
+    }
     let (before, options) = split_options(text);
     Ok(Locator { options, ..path(before) })
 }
 
 /// What follows `file:`. With `//` it is a URL: percent-encoded, perhaps with this host's name.
-fn file(rest: &str, lookup: &dyn Lookup) -> Locator {
+fn file(rest: &str, lookup: &dyn Lookup) -> Result<Locator> {
     let decoded = rest.strip_prefix("//").map(|url| percent_decode(url.strip_prefix("localhost").unwrap_or(url)));
     let name = decoded.as_deref().unwrap_or(rest);
-    let (name, options) = if lookup.exists(name) { (name, Vec::new()) } else { split_options(name) };
-    Locator { connector: FILE, url: name.to_owned(), options, object: None }
+    let whole = |name: &str, options| Locator { connector: FILE, url: name.to_owned(), options, object: None };
+    if lookup.exists(name) {
+        return Ok(whole(name, Vec::new()));
+    }
+    let (head, sheet) = split_object(name);
+    let (before, options) = split_options(head);
+    if let Some(sheet) = sheet.filter(|_| is_workbook(before)) {
+        return Ok(whole(before, with_sheet(options, sheet)?));
+    }
+    let (name, options) = split_options(name);
+    Ok(whole(name, options))
+}
+
+/// Whether a path names a workbook, whose tables are its sheets.
+fn is_workbook(path: &str) -> bool {
+    let path = path.to_ascii_lowercase();
+    WORKBOOKS.iter().any(|extension| path.ends_with(extension))
+}
+
+/// `options` with the sheet that stands behind `#`: to the connector it is one of them.
+fn with_sheet(mut options: Vec<(String, String)>, sheet: &str) -> Result<Vec<(String, String)>> {
+    if options.iter().any(|(key, _)| key == "sheet") {
+        return Err(usage("both '#sheet' and the option 'sheet' name a sheet").with_hint("leave one of them out"));
+    }
+    options.push(("sheet".to_owned(), named(sheet)?));
+    Ok(options)
 }
 
 /// What follows `sqlite:` or `duckdb:`. Any number of slashes in front of an absolute path is taken, as other tools differ.
