@@ -8,10 +8,11 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::FixedOffset;
 
 use super::options::{FieldOptions, Kind, LooseOptions, Records as Length};
-use super::pattern::{self, Pattern};
+use super::pattern;
 use super::tokenize::{Fault, LONGEST, Marks, Records, Width, tokenize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::sift::{Misfits, Refused, part};
+use crate::formats::value::Pattern;
 use crate::formats::value::parse::{Form, Misfit, Texts, sift_column};
 use crate::formats::{Layout, Piece};
 use crate::reject::Rejects;
@@ -31,7 +32,7 @@ impl Reading {
     pub(super) fn new(options: &LooseOptions, delimiter: u8) -> Result<Self> {
         let pattern = |field: &FieldOptions| {
             let format = field.format.as_deref().or(options.date_format.as_deref());
-            format.map(Pattern::parse).transpose()
+            format.map(Pattern::lenient).transpose()
         };
         Ok(Self {
             marks: Marks {

@@ -10,13 +10,12 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 use chrono::FixedOffset;
 
 use super::options::{LooseOptions, Quoting, Records};
-use super::pattern::{self, Pattern};
+use super::pattern::{self, DAY_MICROS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::json;
+use crate::formats::value::Pattern;
 use crate::formats::value::print::{self, Print};
 use crate::formats::value::time::{self, Zone};
-
-const DAY_MICROS: i64 = 86_400_000_000;
 
 /// How records are written: the options, looked through once.
 #[derive(Clone, Debug)]
@@ -41,7 +40,7 @@ impl Writing {
         let utc = FixedOffset::east_opt(0).ok_or_else(|| Error::new(ErrorKind::Internal, "there is no zone"))?;
         Ok(Self {
             null: options.null.clone().unwrap_or_default().into_bytes(),
-            pattern: options.date_format.as_deref().map(Pattern::parse).transpose()?,
+            pattern: options.date_format.as_deref().map(Pattern::lenient).transpose()?,
             zone: options.zone.as_deref().and_then(pattern::offset).unwrap_or(utc),
             options: options.clone(),
         })
@@ -195,7 +194,7 @@ impl Writing {
             Some(pattern) => Box::new(move |row, out: &mut Vec<u8>| {
                 let value = micros(values.value(row));
                 let moment = if zoned { value } else { value.saturating_sub(east) };
-                pattern.write(moment, self.zone, out);
+                pattern::write(pattern, moment, self.zone, out);
             }),
             None => Box::new(move |row, out: &mut Vec<u8>| {
                 let value = micros(values.value(row));

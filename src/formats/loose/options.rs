@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-use super::pattern::{Pattern, offset};
+use super::pattern::offset;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::formats::value::Pattern;
 
 /// How loose text is read and written.
 #[derive(Clone, Debug, Deserialize)]
@@ -150,7 +151,7 @@ impl LooseOptions {
         if let Some(zone) = &self.zone {
             offset(zone).ok_or_else(|| usage(format!("{zone:?} is no zone; write it like +08:00")))?;
         }
-        self.date_format.as_deref().map(Pattern::parse).transpose()?;
+        self.date_format.as_deref().map(Pattern::lenient).transpose()?;
         for (place, field) in self.fields.iter().enumerate() {
             if field.index.is_some() == field.value.is_some() {
                 return Err(usage("a column has either an index or a value").at("column", &field.name));
@@ -158,7 +159,7 @@ impl LooseOptions {
             if self.fields[..place].iter().any(|other| other.name == field.name) {
                 return Err(usage("this column stands twice").at("column", &field.name));
             }
-            field.format.as_deref().map(Pattern::parse).transpose().at("column", || &field.name)?;
+            field.format.as_deref().map(Pattern::lenient).transpose().at("column", || &field.name)?;
         }
         Ok(())
     }

@@ -1,91 +1,26 @@
-//! Dates in Java's notation, and the zone in which they are read and written.
-
-use std::io::Write as _;
+//! Dates in Java's notation or the usual one, and the zone in which they are read and written.
 
 use arrow::datatypes::TimeUnit;
-use chrono::format::{Fixed, Item, Numeric, Pad, Parsed};
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::FixedOffset;
 
-use super::options::usage;
-use crate::error::Result;
 use crate::formats::value::time::{self, Zone};
+use crate::formats::value::{self, Pattern};
 
 const MICROS: i64 = 1_000_000;
-
-/// How a date is written: `yyyy-MM-dd'T'HH:mm:ss.SSSZ`.
-#[derive(Clone, Debug)]
-pub(super) struct Pattern(Vec<Item<'static>>);
+pub(super) const DAY_MICROS: i64 = time::DAY_SECONDS * MICROS;
 
 /// The offset of a zone like `+08:00`, `GMT+8` or `UTC`.
 pub(super) fn offset(zone: &str) -> Option<FixedOffset> {
-    let rest = zone.strip_prefix("GMT").or_else(|| zone.strip_prefix("UTC")).unwrap_or(zone);
-    if rest.is_empty() || rest == "Z" {
-        return FixedOffset::east_opt(0);
-    }
-    let (sign, digits) = match rest.as_bytes().first()? {
-        b'+' => (1, &rest[1..]),
-        b'-' => (-1, &rest[1..]),
-        _ => return None,
-    };
-    let (hours, minutes) = match digits.split_once(':') {
-        Some((hours, minutes)) => (hours, minutes),
-        None if digits.len() == 4 && digits.is_ascii() => digits.split_at(2),
-        None => (digits, "0"),
-    };
-    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
-    (minutes < 60).then(|| FixedOffset::east_opt(sign * (hours * 3600 + minutes * 60))).flatten()
+    let (east, rest) = value::zone(zone.as_bytes())?;
+    if rest.is_empty() { FixedOffset::east_opt(i32::try_from(east).ok()?) } else { None }
 }
 
-impl Pattern {
-    /// Reads the notation of `SimpleDateFormat`.
-    ///
-    /// # Errors
-    /// [`Usage`](crate::error::ErrorKind::Usage) for a letter that is not known.
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        let letters: Vec<char> = text.chars().collect();
-        let mut items = Vec::new();
-        let mut at = 0;
-        while at < letters.len() {
-            let letter = letters[at];
-            let run = letters[at..].iter().take_while(|other| **other == letter).count();
-            match letter {
-                '\'' => {
-                    let (literal, used) = quoted(&letters[at..]);
-                    items.push(Item::OwnedLiteral(literal.into()));
-                    at += used;
-                    continue;
-                }
-                _ if letter.is_ascii_alphabetic() => items.push(item(letter, run).ok_or_else(|| {
-                    let word: String = std::iter::repeat_n(letter, run).collect();
-                    usage(format!("the date format {text:?} holds {word:?}, which is not known"))
-                        .with_hint("use y, M, d, H, h, m, s, S, a, E, Z and X, and other letters in single quotes")
-                })?),
-                _ => items.push(Item::OwnedLiteral(std::iter::repeat_n(letter, run).collect::<String>().into())),
-            }
-            at += run;
-        }
-        Ok(Self(items))
-    }
-
-    /// Seconds and nanoseconds on the clock of `text`, or its moment in UTC where it says its zone.
-    fn read(&self, text: &str) -> Option<Read> {
-        let mut parsed = Parsed::new();
-        chrono::format::parse(&mut parsed, text, self.0.iter()).ok()?;
-        if parsed.offset().is_some() {
-            return Some(Read::Moment(parsed.to_datetime().ok()?.timestamp_micros()));
-        }
-        let date = parsed.to_naive_date().ok().or_else(|| NaiveDate::from_ymd_opt(1970, 1, 1))?;
-        let clock = parsed.to_naive_time().unwrap_or(NaiveTime::MIN);
-        Some(Read::Clock(NaiveDateTime::new(date, clock).and_utc().timestamp_micros()))
-    }
-
-    /// Appends what the clocks of `zone` show `micros` after 1970.
-    pub(super) fn write(&self, micros: i64, zone: FixedOffset, out: &mut Vec<u8>) {
-        if let Some(utc) = DateTime::from_timestamp_micros(micros) {
-            // Writing into a vector cannot fail.
-            let _ = write!(out, "{}", utc.with_timezone(&zone).format_with_items(self.0.iter()));
-        }
-    }
+/// Appends what the clocks of `zone` show `micros` after 1970.
+pub(super) fn write(pattern: &Pattern, micros: i64, zone: FixedOffset, out: &mut Vec<u8>) {
+    let east = i64::from(zone.local_minus_utc());
+    let clock = micros.saturating_add(east * MICROS);
+    let nanos = clock.rem_euclid(DAY_MICROS) as u64 * 1000;
+    pattern.print_at((clock.div_euclid(DAY_MICROS), nanos), east, out);
 }
 
 enum Read {
@@ -96,7 +31,10 @@ enum Read {
 /// Microseconds since 1970 of `text`: of the moment, where columns have a `zone`, else of the clock on the wall.
 pub(super) fn read(text: &[u8], pattern: Option<&Pattern>, zone: Option<FixedOffset>) -> Option<i64> {
     let read = match pattern {
-        Some(pattern) => pattern.read(std::str::from_utf8(text).ok()?)?,
+        Some(pattern) => {
+            let micros = pattern.timestamp(text, TimeUnit::Microsecond, Zone::Zoned)?;
+            if pattern.is_zoned() { Read::Moment(micros) } else { Read::Clock(micros) }
+        }
         None => usual(text)?,
     };
     let east = zone.map_or(0, |zone| i64::from(zone.local_minus_utc()) * MICROS);
@@ -122,57 +60,6 @@ fn usual(text: &[u8]) -> Option<Read> {
     clock.or_else(|| time::timestamp(text, TimeUnit::Microsecond, Zone::Zoned).map(Read::Moment))
 }
 
-/// What stands between quotes, of which two stand for one, and how many characters that took.
-fn quoted(letters: &[char]) -> (String, usize) {
-    if letters.get(1) == Some(&'\'') {
-        return ("'".to_owned(), 2);
-    }
-    let mut literal = String::new();
-    let mut at = 1;
-    while at < letters.len() {
-        if letters[at] != '\'' {
-            literal.push(letters[at]);
-            at += 1;
-        } else if letters.get(at + 1) == Some(&'\'') {
-            literal.push('\'');
-            at += 2;
-        } else {
-            return (literal, at + 1);
-        }
-    }
-    (literal, at)
-}
-
-fn item(letter: char, run: usize) -> Option<Item<'static>> {
-    let numeric = |numeric: Numeric| Item::Numeric(numeric, if run > 1 { Pad::Zero } else { Pad::None });
-    Some(match (letter, run) {
-        ('y' | 'u', 2) => numeric(Numeric::YearMod100),
-        ('y' | 'u', _) => Item::Numeric(Numeric::Year, Pad::Zero),
-        ('M', 3) => Item::Fixed(Fixed::ShortMonthName),
-        ('M', 4) => Item::Fixed(Fixed::LongMonthName),
-        ('M', 1 | 2) => numeric(Numeric::Month),
-        ('d', 1 | 2) => numeric(Numeric::Day),
-        ('H', 1 | 2) => numeric(Numeric::Hour),
-        ('h', 1 | 2) => numeric(Numeric::Hour12),
-        ('m', 1 | 2) => numeric(Numeric::Minute),
-        ('s', 1 | 2) => numeric(Numeric::Second),
-        // The one name for a fraction without its point is that of the notation of strftime.
-        ('S', 3 | 6 | 9) => chrono::format::StrftimeItems::new(match run {
-            3 => "%3f",
-            6 => "%6f",
-            _ => "%9f",
-        })
-        .next()?,
-        ('a', _) => Item::Fixed(Fixed::UpperAmPm),
-        ('E', 1..=3) => Item::Fixed(Fixed::ShortWeekdayName),
-        ('E', _) => Item::Fixed(Fixed::LongWeekdayName),
-        ('Z', _) => Item::Fixed(Fixed::TimezoneOffset),
-        ('X', 3) => Item::Fixed(Fixed::TimezoneOffsetColonZ),
-        ('X', 1 | 2) => Item::Fixed(Fixed::TimezoneOffsetZ),
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,14 +81,39 @@ mod tests {
         // 2024-01-02 00:00:00 GMT+8, as a job that filters by it says.
         let micros = 1_704_124_800_000 * 1000;
         let mut out = Vec::new();
-        Pattern::parse("yyyy-MM-dd'T'HH:mm:ss.SSSZ").unwrap().write(micros, east(), &mut out);
+        write(&Pattern::lenient("yyyy-MM-dd'T'HH:mm:ss.SSSZ").unwrap(), micros, east(), &mut out);
         assert_eq!(String::from_utf8(out).unwrap(), "2024-01-02T00:00:00.000+0800");
         assert_eq!(read(b"2024-01-02", None, Some(east())), Some(micros));
         assert_eq!(read(b"20240102", None, Some(east())), Some(micros));
         assert_eq!(read(b"2024-01-02T00:00:00+08:00", None, Some(east())), Some(micros));
         assert_eq!(read(b"2024-13-45", None, Some(east())), None);
-        let slashes = Pattern::parse("dd/MM/yyyy HH:mm").unwrap();
+        let slashes = Pattern::lenient("dd/MM/yyyy HH:mm").unwrap();
         assert_eq!(read(b"02/01/2024 00:00", Some(&slashes), Some(east())), Some(micros));
-        assert!(Pattern::parse("yyyy-QQ").is_err());
+        assert!(Pattern::lenient("yyyy-QQ").is_err());
+    }
+
+    /// As the pages of `SimpleDateFormat` and of its calendar say.
+    #[test]
+    fn patterns_are_read_as_java_reads_them() {
+        let day = 1_704_153_600_000_000;
+        let hour = 3_600_000_000;
+        let cases = [
+            ("yyyy-MM-dd hh:mm", "2024-01-02 15:00", day + 15 * hour),
+            ("yyyy-MM-dd hh:mm", "2024-01-02 12:00", day),
+            ("yyyy-MM-dd hh:mm a", "2024-01-02 12:00 PM", day + 12 * hour),
+            ("yyyy-MM", "2024-01", day - 24 * hour),
+            ("MMM d yyyy", "Jan  2 2024", day),
+            ("HH:mm", "3:00", 3 * hour),
+            ("yyyyMMddHH", "2024010203", day + 3 * hour),
+        ];
+        for (form, text, micros) in cases {
+            let form = Pattern::lenient(form).unwrap();
+            assert_eq!(read(text.as_bytes(), Some(&form), None), Some(micros), "{text}");
+        }
+        for (form, text) in [("X", "+08"), ("XX", "+0800"), ("XXX", "+08:00"), ("Z", "+0800")] {
+            let mut out = Vec::new();
+            write(&Pattern::lenient(form).unwrap(), day, east(), &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), text, "{form}");
+        }
     }
 }

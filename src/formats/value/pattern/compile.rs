@@ -53,6 +53,7 @@ fn of_letter(letter: char, count: usize) -> Result<Part> {
         fits.then_some(Part::Number { of, digits: count as u8, width: Width::Free })
     };
     let year = |of, digits| Some(Part::Number { of, digits, width: Width::Exact });
+    let zone = |utc, minutes| Some(Part::Zone { utc, minutes });
     let part = match (letter, count) {
         ('y' | 'u', 2) => year(Unit::ShortYear, 2),
         ('y' | 'u', 1 | 4) => year(Unit::Year, 4),
@@ -69,12 +70,14 @@ fn of_letter(letter: char, count: usize) -> Result<Part> {
         ('m', _) => number(Unit::Minute, 2),
         ('s', _) => number(Unit::Second, 2),
         ('S', 1..=9) => Some(Part::Fraction { digits: count as u8, width: Width::Exact }),
-        ('z', 1..=4) => Some(Part::Zone("UTC")),
-        ('Z', 1..=3) => Some(Part::Zone("+0000")),
-        ('X', 1..=3) => Some(Part::Zone("Z")),
-        ('x', 1) => Some(Part::Zone("+00")),
-        ('x', 2) => Some(Part::Zone("+0000")),
-        ('x', 3) => Some(Part::Zone("+00:00")),
+        ('z', 1..=4) => zone("UTC", Some(":")),
+        ('Z', 1..=3) => zone("+0000", Some("")),
+        ('X', 1) => zone("Z", None),
+        ('X', 2) => zone("Z", Some("")),
+        ('X', 3) => zone("Z", Some(":")),
+        ('x', 1) => zone("+00", None),
+        ('x', 2) => zone("+0000", Some("")),
+        ('x', 3) => zone("+00:00", Some(":")),
         _ => None,
     };
     part.ok_or_else(|| unknown(&letter.to_string().repeat(count)))
@@ -125,9 +128,9 @@ fn of_directive(letter: char, flag: Option<char>) -> Option<Vec<Part>> {
         ('B', None) => Part::Month(Names::Full),
         ('a', None) => Part::Weekday(Names::Short),
         ('A', None) => Part::Weekday(Names::Full),
-        ('z', None) => Part::Zone("+0000"),
-        ('z', Some(':')) => Part::Zone("+00:00"),
-        ('Z', None) => Part::Zone("UTC"),
+        ('z', None) => Part::Zone { utc: "+0000", minutes: Some("") },
+        ('z', Some(':')) => Part::Zone { utc: "+00:00", minutes: Some(":") },
+        ('Z', None) => Part::Zone { utc: "UTC", minutes: Some(":") },
         ('F', None) => return Some(vec![year(), text("-"), month, text("-"), day]),
         ('D', None) => return Some(vec![month, text("/"), day, text("/"), short_year()]),
         ('T', None) => return Some(vec![hour, text(":"), minute, text(":"), second]),

@@ -2,7 +2,8 @@
 //!
 //! A pattern is compiled once into parts, and each text is walked along them. Reading is exact, but for numbers with fewer
 //! digits than the pattern shows, which may lack their zeros where no digit follows. Printing loses nothing: a value that
-//! the pattern has no place for is told beforehand ([`Pattern::holds`]).
+//! the pattern has no place for is told beforehand ([`Pattern::holds`]). A lenient pattern ([`Pattern::lenient`]) takes more,
+//! and prints what it has a place for.
 
 mod columns;
 mod compile;
@@ -17,6 +18,7 @@ use super::time::{self, DAY_SECONDS, NANOS};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(crate) use columns::column;
+pub(crate) use read::zone;
 
 /// The nanoseconds of a day.
 const DAY_NANOS: u64 = (DAY_SECONDS * NANOS) as u64;
@@ -68,8 +70,12 @@ enum Part {
     Month(Names),
     Weekday(Names),
     HalfDay,
-    /// What UTC is printed as.
-    Zone(&'static str),
+    Zone {
+        /// What UTC is printed as.
+        utc: &'static str,
+        /// What stands between the hours and the minutes of another offset; none where it has no minutes.
+        minutes: Option<&'static str>,
+    },
 }
 
 /// How many digits a number may have when it is read.
@@ -78,6 +84,8 @@ enum Width {
     Exact,
     /// Also fewer; of a fraction up to nine.
     Free,
+    /// Also fewer, behind blanks.
+    Lenient,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +121,23 @@ impl Pattern {
         parts.and_then(compile::joined).and_then(Self::of).map_err(|error| error.at("date format", text))
     }
 
+    /// Compiles Java's notation as `SimpleDateFormat` takes it: what is not said is that of 1970-01-01 00:00:00, numbers may
+    /// have fewer digits and blanks before them, and an hour of 1 to 12 may lack its half of the day.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) for a letter that is unknown.
+    pub(crate) fn lenient(text: &str) -> Result<Self> {
+        let mut parts = compile::java(text).map_err(|error| error.at("date format", text))?;
+        for part in &mut parts {
+            if let Part::Number { width, .. } = part {
+                *width = Width::Lenient;
+            }
+        }
+        let parts = compile::joined(parts).map_err(|error| error.at("date format", text))?;
+        let zoned = parts.iter().any(|part| matches!(part, Part::Zone { .. }));
+        Ok(Self { parts, dated: true, finest: Some(1), zoned, days: (i64::MIN, i64::MAX) })
+    }
+
     fn of(parts: Vec<Part>) -> Result<Self> {
         let counts = |unit: Unit| parts.iter().any(|part| matches!(part, Part::Number { of, .. } if *of == unit));
         let has = |wanted: fn(&Part) -> bool| parts.iter().any(wanted);
@@ -144,7 +169,7 @@ impl Pattern {
                 "use HH or %H, or add a or %p",
             );
         }
-        let zoned = has(|part| matches!(part, Part::Zone(_)));
+        let zoned = has(|part| matches!(part, Part::Zone { .. }));
         if !dated && (!hour || zoned) {
             return usage(
                 "the date format has neither a date nor a time of day",
@@ -182,6 +207,11 @@ impl Pattern {
         }
     }
 
+    /// Whether texts name their offset from UTC.
+    pub(crate) fn is_zoned(&self) -> bool {
+        self.zoned
+    }
+
     /// Whether a text is written so.
     pub(crate) fn reads(&self, text: &[u8]) -> bool {
         self.read(text).is_some()
@@ -195,6 +225,11 @@ impl Pattern {
 
     /// Prints the value of a day since 1970 and the nanoseconds of the day, in UTC.
     pub(crate) fn print(&self, days: i64, nanos: u64, out: &mut Vec<u8>) {
+        self.print_at((days, nanos), 0, out);
+    }
+
+    /// Prints the day since 1970 and the nanoseconds of the day that clocks show which are `east` seconds before UTC.
+    pub(crate) fn print_at(&self, (days, nanos): (i64, u64), east: i64, out: &mut Vec<u8>) {
         let (year, month, day) = time::civil_from_days(days);
         let seconds = nanos / NANOS as u64;
         for part in &self.parts {
@@ -202,7 +237,8 @@ impl Pattern {
                 Part::Text(text) => out.extend_from_slice(text),
                 Part::Number { of, digits, .. } => {
                     let number = match of {
-                        Unit::Year => year as u64,
+                        // Years before the first are counted back from it, as Java does where no era is asked for.
+                        Unit::Year => (if year > 0 { year } else { 1 - year }) as u64,
                         Unit::ShortYear => year.rem_euclid(100) as u64,
                         Unit::Month => month as u64,
                         Unit::Day => day as u64,
@@ -221,7 +257,8 @@ impl Pattern {
                 Part::Month(names) => out.extend_from_slice(names.of(&MONTHS, month as usize - 1)),
                 Part::Weekday(names) => out.extend_from_slice(names.of(&WEEKDAYS, weekday(days))),
                 Part::HalfDay => out.extend_from_slice(if seconds < 43_200 { b"AM" } else { b"PM" }),
-                Part::Zone(utc) => out.extend_from_slice(utc.as_bytes()),
+                Part::Zone { utc, .. } if east == 0 => out.extend_from_slice(utc.as_bytes()),
+                Part::Zone { minutes, .. } => print_offset(east, *minutes, out),
             }
         }
     }
@@ -240,6 +277,17 @@ impl Names {
 /// The day of the week from Monday on, 0 to 6. The first of January 1970 was a Thursday.
 fn weekday(days: i64) -> usize {
     (days + 3).rem_euclid(7) as usize
+}
+
+/// Seconds east of UTC as hours, and as minutes behind what stands between them.
+fn print_offset(east: i64, minutes: Option<&str>, out: &mut Vec<u8>) {
+    out.push(if east < 0 { b'-' } else { b'+' });
+    let all = east.unsigned_abs() / 60;
+    print_number(all / 60, 2, out);
+    if let Some(between) = minutes {
+        out.extend_from_slice(between.as_bytes());
+        print_number(all % 60, 2, out);
+    }
 }
 
 /// At least `digits` digits.

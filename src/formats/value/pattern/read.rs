@@ -24,6 +24,8 @@ struct Numbers {
     day_of_year: Option<i64>,
     weekday: Option<usize>,
     hour: i64,
+    /// The hour of a clock of twelve.
+    half_hour: Option<i64>,
     /// Hours that the half of the day adds.
     half: Option<i64>,
     minute: i64,
@@ -61,6 +63,7 @@ impl Pattern {
             day_of_year: None,
             weekday: None,
             hour: 0,
+            half_hour: None,
             half: None,
             minute: 0,
             second: 0,
@@ -83,6 +86,7 @@ impl Numbers {
             Part::Number { of, digits, width } => {
                 let most = if *width == Width::Exact { usize::from(*digits) } else { of.most_digits() };
                 let least = if *width == Width::Exact { most } else { 1 };
+                let text = if *width == Width::Lenient { text.trim_ascii_start() } else { text };
                 let (number, _, rest) = number(text, least, most)?;
                 self.set(*of, number);
                 rest
@@ -113,7 +117,7 @@ impl Numbers {
                 });
                 rest
             }
-            Part::Zone(_) => {
+            Part::Zone { .. } => {
                 let (offset, rest) = zone(text)?;
                 self.offset = offset;
                 rest
@@ -128,7 +132,8 @@ impl Numbers {
             Unit::Month => self.month = number,
             Unit::Day => self.day = number,
             Unit::DayOfYear => self.day_of_year = Some(number),
-            Unit::Hour | Unit::HalfDayHour => self.hour = number,
+            Unit::Hour => self.hour = number,
+            Unit::HalfDayHour => self.half_hour = Some(number),
             Unit::Minute => self.minute = number,
             Unit::Second => self.second = number,
         }
@@ -136,10 +141,12 @@ impl Numbers {
 
     /// What all of it says, if it is a day of the calendar and a time of the day.
     fn found(self) -> Option<Found> {
-        let hour = match self.half {
-            None => self.hour,
-            Some(more) if (1..=12).contains(&self.hour) => self.hour % 12 + more,
-            Some(_) => return None,
+        let hour = match (self.half_hour, self.half) {
+            (None, _) => self.hour,
+            // Java takes it for one of the morning, and one behind 12 for what it says.
+            (Some(12), None) => 0,
+            (Some(hour), None) => hour,
+            (Some(hour), Some(more)) => (1..=12).contains(&hour).then(|| hour % 12 + more)?,
         };
         let days = match self.day_of_year {
             Some(day) => {
@@ -197,7 +204,7 @@ fn name<'t>(text: &'t [u8], form: Names, names: &[&'static str]) -> Option<(usiz
 }
 
 /// `Z`, `UTC`, `GMT`, `GMT+8`, `+08`, `+0800`, `+08:00` as seconds east of UTC, and what follows.
-fn zone(text: &[u8]) -> Option<(i64, &[u8])> {
+pub(crate) fn zone(text: &[u8]) -> Option<(i64, &[u8])> {
     if let [b'Z' | b'z', rest @ ..] = text {
         return Some((0, rest));
     }
