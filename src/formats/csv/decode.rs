@@ -185,7 +185,7 @@ impl Texts for Column<'_> {
 }
 
 /// Text within quotes, with doubled quotes made single.
-pub(super) fn unescape(text: &[u8], quote: u8, out: &mut Vec<u8>) {
+pub(in super::super) fn unescape(text: &[u8], quote: u8, out: &mut Vec<u8>) {
     out.clear();
     let mut rest = text;
     while let Some(at) = memchr::memchr(quote, rest) {

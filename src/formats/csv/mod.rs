@@ -27,6 +27,7 @@ use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, Start}
 use crate::error::Result;
 use crate::reject::Rejects;
 
+pub(super) use decode::unescape;
 pub(super) use infer::apply_casts;
 pub use options::CsvOptions;
 

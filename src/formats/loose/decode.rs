@@ -11,6 +11,7 @@ use super::options::{FieldOptions, Kind, LooseOptions, Records as Length};
 use super::pattern;
 use super::tokenize::{Fault, LONGEST, Marks, Records, Width, tokenize};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::csv::unescape;
 use crate::formats::sift::{Misfits, Refused, part};
 use crate::formats::value::Pattern;
 use crate::formats::value::parse::{Form, Misfit, Texts, sift_column};
@@ -280,17 +281,6 @@ impl Column<'_> {
         let null = self.reading.options.null.as_ref().filter(|_| matches!(self.source, Origin::Place(_)));
         null.is_none_or(|null| null.as_bytes() != text).then_some(text)
     }
-}
-
-/// Text within quotes, with doubled quotes made single.
-fn unescape(text: &[u8], quote: u8, out: &mut Vec<u8>) {
-    out.clear();
-    let mut rest = text;
-    while let Some(at) = memchr::memchr(quote, rest) {
-        out.extend_from_slice(&rest[..=at]);
-        rest = rest.get(at + 2..).unwrap_or_default();
-    }
-    out.extend_from_slice(rest);
 }
 
 /// Digits with a point and an exponent: sign, digits, digits behind the point, exponent.
