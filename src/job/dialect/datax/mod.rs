@@ -69,6 +69,14 @@ struct Target {
     post_sql: Vec<String>,
 }
 
+impl Target {
+    /// A place that has no columns yet, and no statements.
+    fn plain(place: Place, mode: WriteMode) -> Self {
+        let schema = SchemaPolicy::Strict;
+        Self { place, mode, names: Vec::new(), schema, pre_sql: Vec::new(), post_sql: Vec::new() }
+    }
+}
+
 /// What is read of the job before its reader and writer.
 struct Context<'a> {
     goal: Goal,

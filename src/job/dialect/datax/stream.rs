@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::sink::WriteMode;
 
 /// How a date of a column is read unless it says so.
 const DATE_FORMAT: &str = "yyyy-MM-dd HH:mm:ss";
@@ -134,18 +134,10 @@ fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_
 
 /// Where `parameter` of `streamwriter` leads: standard output, one file, or nowhere.
 pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Result<Target> {
-    let to = |place: Place, mode: WriteMode| Target {
-        place,
-        mode,
-        names: Vec::new(),
-        schema: SchemaPolicy::Strict,
-        pre_sql: Vec::new(),
-        post_sql: Vec::new(),
-    };
     context.idle(parameter, &["encoding", "recordNumBeforeSleep", "sleepTime"]);
     let separator = parameter.get("fieldDelimiter").map(|node| node.text()).transpose()?;
     if is_silent(parameter)? {
-        return Ok(to(Place::new("stream", json!({"url": "null:"}), ObjectRef::Whole), WriteMode::Append));
+        return Ok(Target::plain(Place::new("stream", json!({"url": "null:"}), ObjectRef::Whole), WriteMode::Append));
     }
     let file = match (parameter.get("path"), parameter.get("fileName")) {
         (Some(path), Some(name)) => Some(format!("{}/{}", path.text()?.trim_end_matches('/'), name.text()?)),
@@ -160,5 +152,5 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
         "records": if ragged { "ragged" } else { "even" },
     });
     let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});
-    Ok(to(Place::new("files", options, ObjectRef::Whole), mode))
+    Ok(Target::plain(Place::new("files", options, ObjectRef::Whole), mode))
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::sink::WriteMode;
 
 /// The source that `parameter` of `txtfilereader` names.
 pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Source> {
@@ -83,15 +83,7 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
     let mut options = files_options(parameter, format!("{}/", path.trim_end_matches('/')))?;
     options.insert("prefix".to_owned(), prefix.into());
     options.insert("loose".to_owned(), Json::Object(written(parameter, ragged, context)?));
-    let place = Place::new("files", Json::Object(options), ObjectRef::Whole);
-    Ok(Target {
-        place,
-        mode,
-        names: Vec::new(),
-        schema: SchemaPolicy::Strict,
-        pre_sql: Vec::new(),
-        post_sql: Vec::new(),
-    })
+    Ok(Target::plain(Place::new("files", Json::Object(options), ObjectRef::Whole), mode))
 }
 
 /// How records are written.
