@@ -4,13 +4,11 @@
 //! own type. So a number is parsed as exactly as one that stands alone. NULL is a member that is absent; one that is there twice
 //! or is not known is a misfit, as is a number where a text is wanted.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, MapArray, StringBuilder, StructArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Reason;
@@ -18,6 +16,7 @@ use super::kernel::{Cast, Kernel, kernel as any_kernel, misfits, reshaped};
 use super::nested::{judged, kernel as nested_kernel, rows_of};
 use crate::error::Result;
 use crate::fate::{is_text, plain};
+use crate::formats::json::Members;
 use crate::schema::is_json;
 
 /// The kernel from any type of text to `to`, which is nested.
@@ -199,10 +198,6 @@ fn map(entries: &FieldRef, sorted: bool) -> Option<Kernel> {
     }))
 }
 
-/// The members of an object in their order, those that are there twice as well.
-#[derive(Default)]
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
 impl Members<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.get())
@@ -216,28 +211,6 @@ impl Members<'_> {
 
     fn are_of(&self, fields: &Fields) -> bool {
         self.are_distinct() && self.0.iter().all(|(name, _)| fields.find(name).is_some())
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Object).map(Self)
     }
 }
 

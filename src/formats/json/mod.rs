@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod infer;
+mod members;
 mod records;
 mod scan;
 
@@ -25,6 +26,7 @@ use crate::reject::Rejects;
 
 pub use encode::encode;
 pub(crate) use encode::{Write, writer};
+pub use members::Members;
 
 /// The JSON lines format.
 #[derive(Clone, Debug, Default)]

@@ -4,13 +4,12 @@
 //! Source: `JsonbToCString`, `lengthCompareJsonbStringValue` and `uniqueifyJsonbObject` of the server's `jsonb.c` and
 //! `jsonb_util.c`, `escape_json` of its `json.c`.
 
-use std::fmt;
 use std::io::Write as _;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::super::encode::{numeric_text, put_numeric};
+use crate::formats::json::Members;
 
 /// What is nested deeper is not looked into.
 const MOST_DEPTH: usize = 100;
@@ -21,33 +20,6 @@ pub(super) fn written(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len() + text.len() / 8);
     put(json.get(), 0, &mut out)?;
     String::from_utf8(out).ok()
-}
-
-/// The members of an object, as they come.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
-    }
 }
 
 /// Appends `json`, which is valid, without blanks around it.
