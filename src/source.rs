@@ -13,6 +13,7 @@ use futures::Stream;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Attempt;
+use crate::bridge::opaque::Opaque;
 use crate::error::Result;
 use crate::reject::Tray;
 use crate::wire;
@@ -75,7 +76,7 @@ pub struct Scan {
     pub schema: SchemaRef,
     /// Filters that the source answered with `Exact` or `Superset`; all must hold. Columns by name.
     #[serde(with = "exprs")]
-    pub filters: Vec<Expr>,
+    pub filters: Opaque<Vec<Expr>>,
     /// More rows than this are not needed.
     pub limit: Option<u64>,
     /// Rows of a batch, at most.
@@ -102,18 +103,20 @@ mod exprs {
     use datafusion_proto::bytes::Serializeable as _;
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de, ser};
 
+    use crate::bridge::opaque::Opaque;
+
     pub(super) fn serialize<S: Serializer>(exprs: &[Expr], serializer: S) -> Result<S::Ok, S::Error> {
         let encoded: Result<Vec<String>, _> =
             exprs.iter().map(|expr| expr.to_bytes().map(|bytes| BASE64_STANDARD.encode(bytes))).collect();
         encoded.map_err(ser::Error::custom)?.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Expr>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opaque<Vec<Expr>>, D::Error> {
         let decode = |text: String| {
             let bytes = BASE64_STANDARD.decode(text).map_err(de::Error::custom)?;
             Expr::from_bytes(&bytes).map_err(de::Error::custom)
         };
-        Vec::<String>::deserialize(deserializer)?.into_iter().map(decode).collect()
+        Vec::<String>::deserialize(deserializer)?.into_iter().map(decode).collect::<Result<Vec<_>, _>>().map(Opaque::from)
     }
 }
 
@@ -138,7 +141,7 @@ mod tests {
         assert_eq!((&again.schema, &again.native), (&shape.schema, &shape.native));
 
         let filters = vec![col("amount").gt(lit(1)).and(col("at").is_not_null())];
-        let scan = Scan { schema, filters, limit: Some(5), batch_rows: 10, batch_bytes: 20 };
+        let scan = Scan { schema, filters: filters.into(), limit: Some(5), batch_rows: 10, batch_bytes: 20 };
         let again: Scan = serde_json::from_str(&serde_json::to_string(&scan).unwrap()).unwrap();
         assert_eq!((again.schema, again.filters, again.limit), (scan.schema, scan.filters, scan.limit));
     }

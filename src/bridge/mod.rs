@@ -7,6 +7,7 @@ pub mod cpu;
 pub mod ffi;
 pub mod idle;
 pub mod login;
+pub mod opaque;
 pub mod process;
 pub mod readers;
 pub mod tls;

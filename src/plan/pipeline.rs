@@ -19,8 +19,10 @@ use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
+use futures::FutureExt as _;
 
 use crate::attempt::Token;
+use crate::bridge::opaque::Opaque;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Toggle, Transform};
@@ -57,7 +59,7 @@ pub struct Parts {
     /// What it described.
     pub shape: TableShape,
     /// Which of its rows are read at all; none for all of them.
-    pub window: Option<Expr>,
+    pub window: Option<Opaque<Expr>>,
     /// What happens to them.
     pub transform: Transform,
     /// How large splits should be, and how many are read at once.
@@ -75,12 +77,12 @@ pub struct Parts {
 /// One source under one transform.
 pub struct Pipeline {
     table: SourceTable,
-    window: Option<Expr>,
+    window: Option<Opaque<Expr>>,
     transform: Transform,
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
     /// What plans expressions: none is made for rows that pass as they are.
-    context: OnceLock<SessionContext>,
+    context: OnceLock<Opaque<SessionContext>>,
     token: Token,
 }
 
@@ -286,11 +288,11 @@ impl Pipeline {
     /// The highest value of `column` among the rows, and how many rows have none; it reads them.
     pub async fn highest(&self, column: &str, ends: Arc<Ends>) -> Result<(ScalarValue, u64)> {
         let table = Arc::new(self.table.with_schema(Arc::clone(&self.table.shape().schema)));
-        let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).await?;
+        let frame = transform::query(self.context(), table, (self.window.as_deref(), &self.transform)).boxed().await?;
         let column = || Expr::Column(Column::from_name(column));
         let aggregates = vec![max(column()), count(column()), count(lit(1))];
         let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
-        let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
+        let root = frame.create_physical_plan().boxed().await.map_err(from_datafusion)?;
         let root = checked::check_plan(root).map_err(from_datafusion)?;
         let schema = root.schema();
         let found = collect(root, self.task_context(ends)).await.map_err(from_datafusion)?;
@@ -329,9 +331,9 @@ impl Pipeline {
     }
 
     async fn queried(&self, table: Arc<dyn TableProvider>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
-        let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).await?;
+        let frame = transform::query(self.context(), table, (self.window.as_deref(), &self.transform)).boxed().await?;
         let lineage = lineage(frame.logical_plan());
-        let root = frame.create_physical_plan().await.map_err(from_datafusion)?;
+        let root = frame.create_physical_plan().boxed().await.map_err(from_datafusion)?;
         let root = checked::check_plan(root).map_err(from_datafusion)?;
         let labels = Arc::new(transform::labels(&self.transform));
         Ok((labelled(root, &labels).map_err(from_datafusion)?, lineage))
@@ -348,7 +350,7 @@ impl Pipeline {
         self.context.get_or_init(|| {
             let context = SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
             checked::register(&context);
-            context
+            context.into()
         })
     }
 

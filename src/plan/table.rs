@@ -11,6 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::attempt::Token;
+use crate::bridge::opaque::Opaque;
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Result};
 use crate::job::Toggle;
@@ -57,7 +58,7 @@ pub(super) struct SourceTable {
 /// One way in which the source was cut. Cutting asks the source, so the same question is not put twice.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
-    filters: Vec<Expr>,
+    filters: Opaque<Vec<Expr>>,
     limit: Option<u64>,
     pub(super) plan: ReadPlan,
 }
@@ -133,7 +134,7 @@ impl SourceTable {
         let settings = &self.settings;
         let scan = Scan {
             schema: Arc::new(self.schema.project(columns)?),
-            filters: filters.to_vec(),
+            filters: filters.to_vec().into(),
             limit,
             batch_rows: settings.batch_rows,
             batch_bytes: settings.batch_bytes,

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{Expr, is_null, lit};
 use datafusion::scalar::ScalarValue;
 use serde_json::{Value as Json, json};
 
+use crate::bridge::opaque::Opaque;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::{Incremental, Job, NullCursor};
 use crate::run::fingerprint;
@@ -38,7 +39,7 @@ pub(super) struct Window {
     /// Where the last run ended.
     position: Option<ScalarValue>,
     /// Where this one begins.
-    begin: Option<Expr>,
+    begin: Option<Opaque<Expr>>,
     /// Where it ends; none when there is nothing to read.
     bound: Option<ScalarValue>,
 }
@@ -88,7 +89,7 @@ impl Window {
             Some(position) if by_key => lowered(position, what.lag.as_deref())?.map(|from| column().gt_eq(lit(from))),
             Some(position) => Some(column().gt(lit(position.clone()))),
         };
-        Ok(Some(Self { what, streams, folder, position, begin, bound: None }))
+        Ok(Some(Self { what, streams, folder, position, begin: begin.map(Opaque::from), bound: None }))
     }
 
     /// The column that grows.
@@ -102,7 +103,7 @@ impl Window {
 
     /// The rows among which the bound is looked for; none for all.
     pub(super) fn probe(&self) -> Option<Expr> {
-        let begin = self.begin.clone()?;
+        let begin = self.begin.as_deref().cloned()?;
         let nulls = self.what.null_cursor == NullCursor::Refuse;
         Some(if nulls { begin.or(is_null(self.column())) } else { begin })
     }
@@ -136,7 +137,7 @@ impl Window {
             // No row has a cursor yet.
             None => self.column().is_not_null(),
         };
-        let within = self.begin.iter().cloned().fold(ended, |ended, begin| begin.and(ended));
+        let within = self.begin.as_deref().cloned().into_iter().fold(ended, |ended, begin| begin.and(ended));
         match self.what.null_cursor {
             NullCursor::Always => within.or(is_null(self.column())),
             NullCursor::Refuse | NullCursor::Skip => within,

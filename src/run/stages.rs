@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::attempt::Token;
 use crate::bridge::cpu;
+use crate::bridge::opaque::Opaque;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -172,7 +173,7 @@ impl Opened {
             source: Arc::clone(&reader),
             goal: SplitGoal { cut: job.cut, ..SplitGoal::new(split_bytes, wanted.channels) },
             shape: shape.clone(),
-            window,
+            window: window.map(Opaque::from),
             transform: job.transform.clone(),
             batch_rows: budget.batch_rows,
             batch_bytes: budget.batch_bytes,

@@ -397,7 +397,7 @@ mod tests {
         let faults = Faults::new().nth(Point::Batch, 2, Fault::Fail(ErrorKind::Connection));
         let source = faults.source(Arc::new(Raw));
         let schema = source.describe().await.unwrap().schema;
-        let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 1, batch_bytes: 1 };
+        let scan = Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: 1, batch_bytes: 1 };
         let split = Split { id: 0, source: 0, rows: None, bytes: None, place: None, detail: json!(null) };
         let token = Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
         let mut frames = source.read_raw(&scan, &split, &Attempt::new(token, 0, vec![0])).await.unwrap();

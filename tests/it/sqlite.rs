@@ -111,7 +111,7 @@ async fn copy(from: (&Path, ObjectRef), to: (&Path, &str), mode: WriteMode) -> R
     let shape = source.describe().await?;
     let scan = Scan {
         schema: Arc::clone(&shape.schema),
-        filters: Vec::new(),
+        filters: Vec::new().into(),
         limit: None,
         batch_rows: 1000,
         batch_bytes: 1 << 20,
@@ -194,7 +194,7 @@ async fn what_is_shown_is_what_the_client_shows() {
         endpoint(&path).open(&OpenRequest { objects: vec![table("t")], readers: 1, join: None }).await.unwrap();
     let source = session.source(&table("t")).unwrap();
     let shape = source.describe().await.unwrap();
-    let scan = Scan { schema: shape.schema, filters: Vec::new(), limit: None, batch_rows: 10, batch_bytes: 1000 };
+    let scan = Scan { schema: shape.schema, filters: Vec::new().into(), limit: None, batch_rows: 10, batch_bytes: 1000 };
     let plan = source.plan(&scan, &SplitGoal::new(1, 1)).await.unwrap();
     assert!(plan.notes.iter().any(|note| note.ends_with("read as text: a, b")), "{:?}", plan.notes);
     let token = Token { run: "r".into(), transfer: 0, sink: 0, epoch: 0 };
@@ -249,7 +249,7 @@ impl Reading {
         let session = endpoint(path).open(&request).await.unwrap();
         let source = session.source(&table(name)).unwrap();
         let schema = source.describe().await.unwrap().schema;
-        let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 };
+        let scan = Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 };
         let splits = source.plan(&scan, &SplitGoal::new(1 << 20, 4)).await.unwrap().splits;
         Self { session, source, scan, splits }
     }

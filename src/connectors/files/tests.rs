@@ -45,7 +45,7 @@ async fn open(options: Json) -> Result<Opened> {
 }
 
 fn scan_of(shape: &TableShape) -> Scan {
-    Scan { schema: shape.schema.clone(), filters: vec![], limit: None, batch_rows: 1000, batch_bytes: 1 << 20 }
+    Scan { schema: shape.schema.clone(), filters: Vec::new().into(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 }
 }
 
 fn goal(split_bytes: u64) -> SplitGoal {
@@ -220,7 +220,7 @@ async fn parquet_gives_wanted_columns_and_skips_row_groups() {
     let filter: Expr = col("id").gt_eq(lit(9_990i64));
     assert_eq!(opened.source.pushdown(&opened.shape, &filter), crate::source::Pushdown::Superset);
     let schema = Arc::new(opened.shape.schema.project(&[2, 0]).unwrap());
-    let scan = Scan { schema, filters: vec![filter], ..scan_of(&opened.shape) };
+    let scan = Scan { schema, filters: vec![filter].into(), ..scan_of(&opened.shape) };
     let (plan, kept) = read_all(&opened, &scan, &goal(1)).await.unwrap();
     assert!(plan.notes.iter().any(|note| note.contains("skipped")), "{:?}", plan.notes);
     assert!(kept.num_rows() < 5000 && ids(&kept).contains(&9_990) && ids(&kept).contains(&9_999));

@@ -30,7 +30,7 @@ async fn source(options: Json, object: ObjectRef) -> Result<Arc<dyn Source>> {
 
 fn scan(shape: &TableShape, batch_rows: usize) -> Scan {
     let schema = Arc::clone(&shape.schema);
-    Scan { schema, filters: Vec::new(), limit: None, batch_rows, batch_bytes: 16 << 20 }
+    Scan { schema, filters: Vec::new().into(), limit: None, batch_rows, batch_bytes: 16 << 20 }
 }
 
 async fn rows_of(source: &dyn Source, scan: &Scan, splits: &[Split]) -> RecordBatch {

@@ -136,7 +136,7 @@ impl Reading {
     /// A scan of all columns.
     pub(super) fn scan(&self) -> Scan {
         let schema = Arc::clone(&self.shape.schema);
-        Scan { schema, filters: Vec::new(), limit: None, batch_rows: 8192, batch_bytes: 16 << 20 }
+        Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: 8192, batch_bytes: 16 << 20 }
     }
 
     /// Cut as finely as the source does.

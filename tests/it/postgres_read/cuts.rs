@@ -127,7 +127,7 @@ fn filters_projection_and_limit() {
         let schema = Arc::new(open.shape.schema.project(&[0]).unwrap());
         let filtered = |filter: Expr, limit| Scan {
             schema: Arc::clone(&schema),
-            filters: vec![filter],
+            filters: vec![filter].into(),
             limit,
             ..scan(&open.shape)
         };

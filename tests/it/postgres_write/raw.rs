@@ -32,7 +32,7 @@ async fn raw_frames_go_through() {
     let sink = sink(&url, "t");
     let agreement = sink.agree(&shape, &request(WriteMode::Create, Tasks::Many)).await.unwrap();
     let schema = Arc::clone(&shape.schema);
-    let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 8192, batch_bytes: 1 << 20 };
+    let scan = Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: 8192, batch_bytes: 1 << 20 };
     assert!(sink.takes(&agreement, &source.encoding(&scan).unwrap(), Verify::Count));
     let token = token();
     sink.prepare(&agreement, &token).await.unwrap();

@@ -32,7 +32,7 @@ async fn transfer(url: &str, from: &str, to: &str, mode: WriteMode) -> Result<Ag
         wanted.push(native.unwrap_or_else(|| Arc::new(shape.schema.field(index).clone())));
     }
     let schema = Arc::new(Schema::new(wanted));
-    let scan = Scan { schema, filters: Vec::new(), limit: None, batch_rows: 8192, batch_bytes: 1 << 20 };
+    let scan = Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: 8192, batch_bytes: 1 << 20 };
     let plan = source.plan(&scan, &SplitGoal::new(1 << 20, 1)).await?;
     let token = token();
     sink.prepare(&agreement, &token).await?;

@@ -81,7 +81,7 @@ impl Reading {
 
     pub(super) fn scan(&self) -> Scan {
         let schema = Arc::clone(&self.shape.schema);
-        Scan { schema, filters: Vec::new(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 }
+        Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 }
     }
 
     pub(super) async fn plan(&self, scan: &Scan, channels: usize) -> ReadPlan {

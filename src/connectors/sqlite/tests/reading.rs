@@ -155,7 +155,7 @@ async fn filters_keep_what_arrow_would_keep() {
     for (filter, pushdown, expected) in cases {
         assert_eq!(reading.source.pushdown(&reading.shape, &filter), pushdown, "{filter}");
         if pushdown != Pushdown::None {
-            let scan = Scan { filters: vec![filter.clone()], ..reading.scan() };
+            let scan = Scan { filters: vec![filter.clone()].into(), ..reading.scan() };
             assert_eq!(rows(&reading.all(&scan).await.unwrap()), expected, "{filter}");
         }
     }
