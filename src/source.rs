@@ -116,7 +116,11 @@ mod exprs {
             let bytes = BASE64_STANDARD.decode(text).map_err(de::Error::custom)?;
             Expr::from_bytes(&bytes).map_err(de::Error::custom)
         };
-        Vec::<String>::deserialize(deserializer)?.into_iter().map(decode).collect::<Result<Vec<_>, _>>().map(Opaque::from)
+        Vec::<String>::deserialize(deserializer)?
+            .into_iter()
+            .map(decode)
+            .collect::<Result<Vec<_>, _>>()
+            .map(Opaque::from)
     }
 }
 

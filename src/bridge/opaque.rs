@@ -43,7 +43,7 @@ impl<T> Deref for Opaque<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.held()
+        Holder::<T>::held(&*self.0)
     }
 }
 
