@@ -140,7 +140,7 @@ fn refused(_: DataFusionError) -> Error {
 /// The rows that all filters keep, and every fifth of the others.
 fn filtered(rows: &RecordBatch, scan: &Scan) -> Result<RecordBatch> {
     let mut kept = rows.clone();
-    for filter in &scan.filters {
+    for filter in scan.filters.iter() {
         let answer = predicate(filter, &kept.schema())?.evaluate(&kept).map_err(refused)?;
         let answer = answer.into_array(kept.num_rows()).map_err(refused)?;
         let answer = answer.as_boolean();
