@@ -6,6 +6,7 @@ use super::columns::{self, Kind};
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
+use crate::job::locator::FILE;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
@@ -160,5 +161,5 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
         "records": if ragged { "ragged" } else { "even" },
     });
     let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});
-    Ok(to(Place::new("files", options, ObjectRef::Whole), mode))
+    Ok(to(Place::new(FILE, options, ObjectRef::Whole), mode))
 }

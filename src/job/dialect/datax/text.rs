@@ -6,6 +6,7 @@ use super::columns::{self, Kind};
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
+use crate::job::locator::FILE;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
@@ -53,7 +54,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
         options.insert("paths".to_owned(), paths.into());
     }
     options.insert("loose".to_owned(), Json::Object(loose));
-    let place = Place::new("files", Json::Object(options), ObjectRef::Whole);
+    let place = Place::new(FILE, Json::Object(options), ObjectRef::Whole);
     Ok(Source { place, select: Vec::new(), width, ragged: ragged && null.is_none() })
 }
 
@@ -83,7 +84,7 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
     let mut options = files_options(parameter, format!("{}/", path.trim_end_matches('/')))?;
     options.insert("prefix".to_owned(), prefix.into());
     options.insert("loose".to_owned(), Json::Object(written(parameter, ragged, context)?));
-    let place = Place::new("files", Json::Object(options), ObjectRef::Whole);
+    let place = Place::new(FILE, Json::Object(options), ObjectRef::Whole);
     Ok(Target {
         place,
         mode,
