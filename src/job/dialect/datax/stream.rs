@@ -63,7 +63,7 @@ fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(S
     let kind = match kind {
         Kind::Text => "text",
         Kind::Long => "bigint",
-        Kind::Double if context.filtered.contains(&place) => "double",
+        Kind::Double if context.is_filtered(place) => "double",
         // A number that keeps its text.
         Kind::Double => "text",
         Kind::Bool => "bool",

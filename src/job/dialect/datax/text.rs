@@ -236,7 +236,7 @@ fn field(place: usize, node: &Node<'_>, context: &Context<'_>) -> Result<Json> {
         Kind::Text => "text",
         Kind::Long => "whole",
         // As a number it would not be written as it was read.
-        Kind::Double if context.filtered.contains(&place) => "double",
+        Kind::Double if context.is_filtered(place) => "double",
         Kind::Double => "number",
         Kind::Bool => "truth",
         Kind::Date => "moment",
