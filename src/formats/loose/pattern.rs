@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use arrow::datatypes::TimeUnit;
 use chrono::format::{Fixed, Item, Numeric, Pad, Parsed};
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime};
+use chrono::{DateTime, FixedOffset, NaiveDateTime, Timelike as _};
 
 use super::options::usage;
 use crate::error::Result;
@@ -14,7 +14,12 @@ const MICROS: i64 = 1_000_000;
 
 /// How a date is written: `yyyy-MM-dd'T'HH:mm:ss.SSSZ`.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern(Vec<Item<'static>>);
+pub(super) struct Pattern {
+    written: Vec<Item<'static>>,
+    read: Vec<Item<'static>>,
+    /// Whether it has hours of half a day and does not say which half: then 12 is 0, and what is beyond is taken, too.
+    half_day: bool,
+}
 
 /// The offset of a zone like `+08:00`, `GMT+8` or `UTC`.
 pub(super) fn offset(zone: &str) -> Option<FixedOffset> {
@@ -64,28 +69,58 @@ impl Pattern {
             }
             at += run;
         }
-        Ok(Self(items))
+        let is_half = |item: &Item<'_>| matches!(item, Item::Numeric(Numeric::Hour12, _));
+        let says_which = items.iter().any(|item| matches!(item, Item::Fixed(Fixed::UpperAmPm)));
+        let half_day = !says_which && items.iter().any(is_half);
+        let mut read = items.clone();
+        for item in read.iter_mut().filter(|item| half_day && is_half(item)) {
+            *item = Item::Numeric(Numeric::Hour, Pad::Zero);
+        }
+        Ok(Self { written: items, read, half_day })
     }
 
-    /// Seconds and nanoseconds on the clock of `text`, or its moment in UTC where it says its zone.
+    /// What the clock of `text` shows, or its moment in UTC where it says its zone. What the pattern has not is as at the begin of
+    /// 1970; a date that does not exist is none.
     fn read(&self, text: &str) -> Option<Read> {
         let mut parsed = Parsed::new();
-        chrono::format::parse(&mut parsed, text, self.0.iter()).ok()?;
-        if parsed.offset().is_some() {
-            return Some(Read::Moment(parsed.to_datetime().ok()?.timestamp_micros()));
-        }
-        let date = parsed.to_naive_date().ok().or_else(|| NaiveDate::from_ymd_opt(1970, 1, 1))?;
-        let clock = parsed.to_naive_time().unwrap_or(NaiveTime::MIN);
-        Some(Read::Clock(NaiveDateTime::new(date, clock).and_utc().timestamp_micros()))
+        chrono::format::parse(&mut parsed, text, self.read.iter()).ok()?;
+        complete(&mut parsed)?;
+        let clock = parsed.to_naive_time().ok()?;
+        let clock = if self.half_day && clock.hour() == 12 { clock.with_hour(0)? } else { clock };
+        let micros = NaiveDateTime::new(parsed.to_naive_date().ok()?, clock).and_utc().timestamp_micros();
+        Some(match parsed.offset() {
+            Some(east) => Read::Moment(micros.checked_sub(i64::from(east) * MICROS)?),
+            None => Read::Clock(micros),
+        })
     }
 
     /// Appends what the clocks of `zone` show `micros` after 1970.
     pub(super) fn write(&self, micros: i64, zone: FixedOffset, out: &mut Vec<u8>) {
         if let Some(utc) = DateTime::from_timestamp_micros(micros) {
             // Writing into a vector cannot fail.
-            let _ = write!(out, "{}", utc.with_timezone(&zone).format_with_items(self.0.iter()));
+            let _ = write!(out, "{}", utc.with_timezone(&zone).format_with_items(self.written.iter()));
         }
     }
+}
+
+/// Fills in what a text does not say.
+fn complete(parsed: &mut Parsed) -> Option<()> {
+    if parsed.year().is_none() && parsed.year_mod_100().is_none() {
+        parsed.set_year(1970).ok()?;
+    }
+    if parsed.month().is_none() {
+        parsed.set_month(1).ok()?;
+    }
+    if parsed.day().is_none() {
+        parsed.set_day(1).ok()?;
+    }
+    if parsed.hour_mod_12().is_none() {
+        parsed.set_hour(0).ok()?;
+    }
+    if parsed.minute().is_none() {
+        parsed.set_minute(0).ok()?;
+    }
+    Some(())
 }
 
 enum Read {
@@ -203,5 +238,23 @@ mod tests {
         let slashes = Pattern::parse("dd/MM/yyyy HH:mm").unwrap();
         assert_eq!(read(b"02/01/2024 00:00", Some(&slashes), Some(east())), Some(micros));
         assert!(Pattern::parse("yyyy-QQ").is_err());
+    }
+
+    #[test]
+    fn what_a_pattern_does_not_say_is_as_java_has_it() {
+        let same = |pattern: &str, text: &str, whole: &str| {
+            let pattern = Pattern::parse(pattern).unwrap();
+            let found = read(text.as_bytes(), Some(&pattern), None);
+            assert!(found.is_some() && found == read(whole.as_bytes(), None, None), "{text} is {found:?}");
+        };
+        same("yyyyMM", "202402", "2024-02-01");
+        same("yyyy", "2024", "2024-01-01");
+        same("yyyy-MM-dd HH", "2024-02-03 17", "2024-02-03 17:00:00");
+        // Hours of half a day: 12 is 0, and 15 is taken for what is meant.
+        same("yyyy-MM-dd hh:mm:ss", "2024-02-03 15:04:05", "2024-02-03 15:04:05");
+        same("yyyy-MM-dd hh:mm:ss", "2024-02-03 12:04:05", "2024-02-03 00:04:05");
+        same("yyyy-MM-dd hh:mm:ss a", "2024-02-03 03:04:05 PM", "2024-02-03 15:04:05");
+        let days = Pattern::parse("yyyy-MM-dd").unwrap();
+        assert_eq!(read(b"2024-02-30", Some(&days), None), None);
     }
 }
