@@ -141,6 +141,13 @@ pub(super) fn read(text: &[u8], pattern: Option<&Pattern>, zone: Option<FixedOff
     })
 }
 
+/// The seconds of a day in UTC of a time with its zone, as `03:04:05.5+02` and `03:04:05-03:30`.
+pub(super) fn zoned_seconds(text: &str) -> Option<i64> {
+    let (clock, zone) = text.split_at(text.rfind(['+', '-'])?);
+    let micros = time::time(clock.as_bytes(), TimeUnit::Microsecond)?;
+    Some(micros.div_euclid(MICROS) - i64::from(offset(zone)?.local_minus_utc()))
+}
+
 /// `2024-01-02`, with or without a time and a zone; `20240102`; `03:04:05`.
 fn usual(text: &[u8]) -> Option<Read> {
     if text.len() == 8 && text.iter().all(u8::is_ascii_digit) {
@@ -238,6 +245,14 @@ mod tests {
         let slashes = Pattern::parse("dd/MM/yyyy HH:mm").unwrap();
         assert_eq!(read(b"02/01/2024 00:00", Some(&slashes), Some(east())), Some(micros));
         assert!(Pattern::parse("yyyy-QQ").is_err());
+    }
+
+    #[test]
+    fn times_with_a_zone_are_of_a_day_in_utc() {
+        // The golden job of this type shows 09:04:05 in GMT+8.
+        assert_eq!(zoned_seconds("03:04:05+02"), Some(3600 + 4 * 60 + 5));
+        assert_eq!(zoned_seconds("03:04:05.5-03:30"), Some(6 * 3600 + 34 * 60 + 5));
+        assert_eq!((zoned_seconds("03:04:05"), zoned_seconds("+02")), (None, None));
     }
 
     #[test]
