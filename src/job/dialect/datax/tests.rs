@@ -168,6 +168,7 @@ fn dirty_rows_are_left_out_up_to_the_limit() {
     assert_eq!(most(json!({"record": 0})), Some(MaxErrors::Rows(0)));
     assert_eq!(most(json!({"record": 10, "percentage": 0.05})), Some(MaxErrors::Rows(10)));
     assert_eq!(most(json!({"percentage": 0.5})), Some(MaxErrors::Percent(50.0)));
+    assert!(!most(json!({"percentage": 0.29})).unwrap().exceeded(29, 100));
     assert!(errors(json!({"percentage": 2})).is_err());
 }
 
