@@ -21,7 +21,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     loose.insert("delimiter".to_owned(), delimiter(parameter.get("fieldDelimiter"))?.into());
     let null = parameter.get("nullFormat").map(|node| node.text()).transpose()?;
     let any = is_star(&parameter.need("column")?);
-    let fields = if any { Vec::new() } else { fields(&parameter.need("column")?, context)? };
+    let fields = if any { Vec::new() } else { fields(&parameter.need("column")?)? };
     let width = (!any).then_some(fields.len());
     let ragged = any && !context.goal.is_table();
     if ragged {
@@ -224,19 +224,18 @@ fn delimiter(node: Option<Node<'_>>) -> Result<String> {
     Ok(text)
 }
 
-fn fields(column: &Node<'_>, context: &Context<'_>) -> Result<Vec<Json>> {
-    column.elements()?.iter().enumerate().map(|(place, node)| field(place, node, context)).collect()
+fn fields(column: &Node<'_>) -> Result<Vec<Json>> {
+    column.elements()?.iter().enumerate().map(|(place, node)| field(place, node)).collect()
 }
 
-fn field(place: usize, node: &Node<'_>, context: &Context<'_>) -> Result<Json> {
+fn field(place: usize, node: &Node<'_>) -> Result<Json> {
     if !node.is_object() {
         return Err(node.error("a column is an object with index and type, or value and type; \"*\" stands alone"));
     }
     let kind = match columns::kind(node)? {
         Kind::Text => "text",
         Kind::Long => "whole",
-        // As a number it would not be written as it was read.
-        Kind::Double if context.is_filtered(place) => "double",
+        // Its text is written as it was read.
         Kind::Double => "number",
         Kind::Bool => "truth",
         Kind::Date => "moment",
