@@ -23,7 +23,8 @@ pub const MAX_CHARS: &str = "etl.max_chars";
 /// Field metadata of a time or timestamp in microseconds: the column keeps multiples of so many of them.
 pub const STEP_MICROS: &str = "etl.step_micros";
 
-/// Field metadata of doubles that were read from decimal digits and mean those: 0.1 is a tenth, and no binary fraction near it.
+/// Field metadata of doubles that were read from decimal digits and mean those: 0.1 is a tenth, and no binary fraction near it. Of
+/// texts: each is a number.
 pub const DIGITS: &str = "etl.digits";
 
 /// Field metadata of a text column: an empty text is NULL where it becomes a number.

@@ -9,6 +9,7 @@ use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
 use crate::error::ErrorKind;
+use crate::flow::meter::Transformed;
 use crate::job::tree::Tree;
 use crate::run::report::Summary;
 
@@ -97,11 +98,19 @@ pub(super) fn report(summaries: &[Summary], [began, ended]: [DateTime<Utc>; 2], 
     let moved: f64 = summaries.iter().map(|summary| summary.meter.seconds).sum();
     let seconds = (moved as u64).max(1);
     let (flow, speed) = (flow(bytes / seconds), rows / seconds);
+    let transformed = transformed(summaries);
+    let steps = transformed.map_or_else(String::new, |Transformed { succeeded, failed, filtered }| {
+        format!(
+            "Transfermor Success {succeeded} records | Transformer Error {failed} records | Transformer Filter {filtered} \
+             records | Transformer usedTime {:.3}s | ",
+            waited(1)
+        )
+    });
     let stamp = ended.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S%.3f");
     let mut out = format!(
         "{stamp} [job-0] INFO  StandAloneJobContainerCommunicator - Total {rows} records, {bytes} bytes | Speed {flow}, \
          {speed} records/s | Error {failed} records, 0 bytes |  All Task WaitWriterTime {:.3}s |  All Task WaitReaderTime \
-         {:.3}s | Percentage 100.00%\n{stamp} [job-0] INFO  JobContainer - \n",
+         {:.3}s | {steps}Percentage 100.00%\n{stamp} [job-0] INFO  JobContainer - \n",
         waited(2),
         waited(0),
     );
@@ -118,7 +127,26 @@ pub(super) fn report(summaries: &[Summary], [began, ended]: [DateTime<Utc>; 2], 
         ("读写失败总数", figure(failed.to_string())),
     ];
     out.extend(lines.map(|(label, value)| format!("{label:<26}: {value}\n")));
+    if let Some(Transformed { succeeded, failed, filtered }) = transformed {
+        out.extend([format!("{stamp} [job-0] INFO  JobContainer - \n")]);
+        let lines = [
+            ("Transformer成功记录总数", succeeded),
+            ("Transformer失败记录总数", failed),
+            ("Transformer过滤记录总数", filtered),
+        ];
+        out.extend(lines.map(|(label, rows)| format!("{label:<26}: {rows:>19}\n")));
+    }
     out
+}
+
+/// What became of all rows that came to functions; none where no row did.
+fn transformed(summaries: &[Summary]) -> Option<Transformed> {
+    let each = summaries.iter().filter_map(|summary| summary.meter.transformed);
+    each.reduce(|all, one| Transformed {
+        succeeded: all.succeeded + one.succeeded,
+        failed: all.failed + one.failed,
+        filtered: all.filtered + one.filtered,
+    })
 }
 
 /// Bytes per second in DataX's units.
@@ -161,6 +189,17 @@ mod tests {
         };
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let times = [at("2026-11-20T17:53:15.900Z"), at("2026-11-20T17:53:16.100Z")];
+        let mut stepped = summary.clone();
+        stepped.meter.transformed = Some(Transformed { succeeded: 10, failed: 0, filtered: 0 });
+        let text = report(&[stepped], times, offset("GMT+8").unwrap());
+        let functions = "\
+[job-0] INFO  JobContainer - 
+Transformer成功记录总数         :                  10
+Transformer失败记录总数         :                   0
+Transformer过滤记录总数         :                   0
+";
+        assert!(text.ends_with(functions), "{text}");
+        assert!(text.contains("| Transfermor Success 10 records | Transformer Error 0 records |"), "{text}");
         let text = report(&[summary], times, offset("GMT+8").unwrap());
         let block = "\
 任务启动时刻                    : 2026-11-21 01:53:15

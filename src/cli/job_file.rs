@@ -73,6 +73,26 @@ pub(super) struct Loaded {
     pub(super) tree: Tree,
 }
 
+/// Why a file cannot be run, and whose it is, where that is known.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) error: Error,
+    /// The name of its dialect.
+    pub(super) dialect: Option<&'static str>,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { error, dialect: None }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        refused.error
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ConvertArgs {
     #[command(flatten)]
@@ -98,16 +118,27 @@ pub(super) fn print(jobs: &[Job]) -> Result<()> {
 }
 
 /// Reads a job file and turns it into jobs.
-pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded> {
+pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded, Refused> {
     // What a handshake needs is much, and seldom wanted.
     let text = Box::pin(read(&args.job)).await?;
-    of_text(&text, args).at("job file", || &args.job)
+    let refused = |Refused { error, dialect }| Refused { error: error.at("job file", &args.job), dialect };
+    of_text(&text, args).map_err(refused)
 }
 
-fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded> {
+fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded, Refused> {
     let environment = |name: &str| std::env::var(name).ok();
     let Given { variables, others } = Variables::of(&args.params.join(" "), &environment);
-    let (mut parsed, dialect) = parsed(text, args, &variables)?;
+    let (parsed, dialect) = parsed(text, args, &variables)?;
+    let loaded = settled(parsed, dialect, args, (&variables, &others));
+    loaded.map_err(|error| Refused { error, dialect: dialect.map(|dialect| dialect.name) })
+}
+
+fn settled(
+    mut parsed: Parsed,
+    dialect: Option<&'static Dialect>,
+    args: &JobFileArgs,
+    (variables, others): (&Variables<'_>, &[String]),
+) -> Result<Loaded> {
     for typed in &args.set {
         overrides::set(&mut parsed.root, typed).at("option", || "--set")?;
     }
@@ -120,7 +151,7 @@ fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded> {
             (translation, tree.unasked())
         }
         None => {
-            let Native { jobs, unknown } = native::settle(&tree, &Machine, &variables)?;
+            let Native { jobs, unknown } = native::settle(&tree, &Machine, variables)?;
             (Translation { jobs, ..Translation::default() }, unknown)
         }
     };
@@ -196,7 +227,16 @@ mod tests {
     use super::*;
 
     fn loaded(text: &str, args: JobFileArgs) -> Result<Loaded> {
-        of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args })
+        Ok(of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args })?)
+    }
+
+    #[test]
+    fn whose_a_file_is_that_cannot_be_run_is_known() {
+        let text =
+            r#"{"job": {"content": [{"reader": {"name": "txtfilereader"}, "writer": {"name": "txtfilewriter"}}]}}"#;
+        let args = || JobFileArgs { job: "job.json".to_owned(), ..JobFileArgs::default() };
+        assert_eq!(of_text(text, &args()).unwrap_err().dialect, Some(DATAX));
+        assert_eq!(of_text("{", &args()).unwrap_err().dialect, None);
     }
 
     fn copied(words: &[&str]) -> Job {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{Output, TalkArgs};
 use super::datax;
 use super::interrupt::Interrupt;
-use super::job_file::{self, DATAX, JobFileArgs, Loaded};
+use super::job_file::{self, DATAX, JobFileArgs, Loaded, Refused};
 use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
@@ -56,12 +56,14 @@ pub(super) async fn run(args: &RunArgs) -> Ended {
         Ok(interrupt) => interrupt,
         Err(error) => return Ended { result: Err(error), code: code_of(named) },
     };
-    match interrupt.or_stop(job_file::load(&args.file)).await {
-        Ok(loaded) => {
+    let loading = async { Ok(job_file::load(&args.file).await) };
+    match interrupt.or_stop(loading).await {
+        Ok(Ok(loaded)) => {
             // Several runs lie within this one.
             let result = Box::pin(run_loaded(&loaded, args, &interrupt)).await;
             Ended { result, code: code_of(loaded.dialect.map(|dialect| dialect.name)) }
         }
+        Ok(Err(Refused { error, dialect })) => Ended { result: Err(error), code: code_of(named.or(dialect)) },
         Err(error) => Ended { result: Err(error), code: code_of(named) },
     }
 }

@@ -76,6 +76,11 @@ pub trait RecordFormat: Debug + Send + Sync {
         None
     }
 
+    /// Whether files that are read together may have fewer columns than others: columns have their places for names then.
+    fn is_ragged(&self) -> bool {
+        false
+    }
+
     /// A scanner to be fed with the bytes from [`Start::data_start`] on.
     fn scanner(&self) -> Box<dyn RecordScanner>;
 

@@ -122,8 +122,12 @@ impl FileSource {
                 }),
             };
             let Some(found) = found.at("file", || &input.name)? else { continue };
+            let ragged = self.records.as_ref().is_some_and(|records| records.is_ragged());
             all = Some(match all {
                 None => found,
+                // Those of the wider one begin with those of the other.
+                Some(all) if ragged && all.fields().len() >= found.fields().len() => all,
+                Some(_) if ragged => found,
                 Some(all) => merge(&all, &found, input.format.is_guessed()).at("file", || &input.name)?,
             });
         }

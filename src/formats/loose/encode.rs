@@ -16,6 +16,7 @@ use crate::formats::json;
 use crate::formats::value::Pattern;
 use crate::formats::value::print::{self, Print};
 use crate::formats::value::time::{self, Zone};
+use crate::schema::NATIVE;
 
 /// How records are written: the options, looked through once.
 #[derive(Clone, Debug)]
@@ -125,21 +126,40 @@ impl Writing {
 
     fn column<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
         let nulls = array.logical_nulls();
-        let print: Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a> =
-            match self.moments(array).or_else(|| floats(array)).or_else(|| bytes(array, field)) {
-                Some(print) => Box::new(move |row, out: &mut Vec<u8>| {
-                    print(row, out);
+        let print: Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a> = match self
+            .moments(array)
+            .or_else(|| self.zoned_times(array, field))
+            .or_else(|| floats(array))
+            .or_else(|| bytes(array, field))
+        {
+            Some(print) => Box::new(move |row, out: &mut Vec<u8>| {
+                print(row, out);
+                Ok(())
+            }),
+            None => match print::column(array, field) {
+                Some(column) => Box::new(move |row, out: &mut Vec<u8>| {
+                    (column.print)(row, out);
                     Ok(())
                 }),
-                None => match print::column(array, field) {
-                    Some(column) => Box::new(move |row, out: &mut Vec<u8>| {
-                        (column.print)(row, out);
-                        Ok(())
-                    }),
-                    None => json::writer(array, field)?,
-                },
-            };
+                None => json::writer(array, field)?,
+            },
+        };
         Ok(Column { nulls, print })
+    }
+
+    /// Times with a zone, which come as texts of that type: as the clocks of the zone show them.
+    fn zoned_times<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Option<Print<'a>> {
+        let (_, native) = field.metadata().get(NATIVE)?.split_once(':')?;
+        let word = native.split(['(', ' ']).next();
+        if word != Some("time") || !native.ends_with("with time zone") {
+            return None;
+        }
+        let texts = array.as_string_opt::<i32>()?;
+        let east = i64::from(self.zone.local_minus_utc());
+        Some(Box::new(move |row, out: &mut Vec<u8>| match pattern::zoned_seconds(texts.value(row)) {
+            Some(seconds) => time::print_time((seconds + east).rem_euclid(time::DAY_SECONDS), TimeUnit::Second, out),
+            None => out.extend_from_slice(texts.value(row).as_bytes()),
+        }))
     }
 
     /// Dates and times.

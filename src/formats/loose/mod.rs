@@ -86,6 +86,11 @@ impl RecordFormat for Loose {
         self.reading.as_ref().ok().map(|reading| reading.schema(1))
     }
 
+    fn is_ragged(&self) -> bool {
+        let ragged = |options: &LooseOptions| options.fields.is_empty() && options.records == Records::Ragged;
+        self.reading.as_ref().is_ok_and(|reading| ragged(&reading.options))
+    }
+
     fn scanner(&self) -> Box<dyn RecordScanner> {
         let marks = self.reading.as_ref().map(|reading| reading.marks);
         // Without a way to read there is nothing to scan: `start` says so before.

@@ -44,6 +44,13 @@ pub(super) fn read(text: &[u8], pattern: Option<&Pattern>, zone: Option<FixedOff
     })
 }
 
+/// The seconds of a day in UTC of a time with its zone, as `03:04:05.5+02` and `03:04:05-03:30`.
+pub(super) fn zoned_seconds(text: &str) -> Option<i64> {
+    let (clock, zone) = text.split_at(text.rfind(['+', '-'])?);
+    let micros = time::time(clock.as_bytes(), TimeUnit::Microsecond)?;
+    Some(micros.div_euclid(MICROS) - i64::from(offset(zone)?.local_minus_utc()))
+}
+
 /// `2024-01-02`, with or without a time and a zone; `20240102`; `03:04:05`.
 fn usual(text: &[u8]) -> Option<Read> {
     if text.len() == 8 && text.iter().all(u8::is_ascii_digit) {
@@ -115,5 +122,31 @@ mod tests {
             write(&Pattern::lenient(form).unwrap(), day, east(), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), text, "{form}");
         }
+    }
+
+    #[test]
+    fn times_with_a_zone_are_of_a_day_in_utc() {
+        // The golden job of this type shows 09:04:05 in GMT+8.
+        assert_eq!(zoned_seconds("03:04:05+02"), Some(3600 + 4 * 60 + 5));
+        assert_eq!(zoned_seconds("03:04:05.5-03:30"), Some(6 * 3600 + 34 * 60 + 5));
+        assert_eq!((zoned_seconds("03:04:05"), zoned_seconds("+02")), (None, None));
+    }
+
+    #[test]
+    fn what_a_pattern_does_not_say_is_as_java_has_it() {
+        let same = |pattern: &str, text: &str, whole: &str| {
+            let pattern = Pattern::lenient(pattern).unwrap();
+            let found = read(text.as_bytes(), Some(&pattern), None);
+            assert!(found.is_some() && found == read(whole.as_bytes(), None, None), "{text} is {found:?}");
+        };
+        same("yyyyMM", "202402", "2024-02-01");
+        same("yyyy", "2024", "2024-01-01");
+        same("yyyy-MM-dd HH", "2024-02-03 17", "2024-02-03 17:00:00");
+        // Hours of half a day: 12 is 0, and 15 is taken for what is meant.
+        same("yyyy-MM-dd hh:mm:ss", "2024-02-03 15:04:05", "2024-02-03 15:04:05");
+        same("yyyy-MM-dd hh:mm:ss", "2024-02-03 12:04:05", "2024-02-03 00:04:05");
+        same("yyyy-MM-dd hh:mm:ss a", "2024-02-03 03:04:05 PM", "2024-02-03 15:04:05");
+        let days = Pattern::lenient("yyyy-MM-dd").unwrap();
+        assert_eq!(read(b"2024-02-30", Some(&days), None), None);
     }
 }

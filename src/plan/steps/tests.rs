@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use proptest::prelude::*;
 
 use super::*;
+use crate::schema::{DIGITS, with_metadata};
 
 /// The rows of DataX's own runs (`tr.txt`): midnight of 2024-01-02 in GMT+8 is 1704124800 s after 1970.
 fn golden() -> RecordBatch {
@@ -51,6 +52,17 @@ fn column(batch: &RecordBatch, index: usize) -> Vec<Option<String>> {
 fn one(function: &str, parameters: &[&str], texts: &[Option<&str>]) -> Vec<Option<String>> {
     let texts: ArrayRef = Arc::new(StringArray::from(texts.to_vec()));
     column(&worked(&batch([("s", texts)]), &[step(function, 0, parameters)]).rows, 0)
+}
+
+/// Numbers that keep their text are compared as DataX compares its doubles, and stay as they were written.
+#[test]
+fn texts_that_are_numbers_are_compared_as_numbers() {
+    let texts: ArrayRef =
+        Arc::new(StringArray::from(vec![Some("1.50"), Some("1e3"), None, Some("10"), Some("Infinity")]));
+    let field = with_metadata(Field::new("d", DataType::Utf8, true), DIGITS, "decimal");
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![texts]).unwrap();
+    let left = worked(&batch, &[step("dx_filter", 0, &[">", "9.5"])]).rows;
+    assert_eq!(column(&left, 0), [Some("1.50".to_owned()), None]);
 }
 
 const N: &str = "<NULL>";

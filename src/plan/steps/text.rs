@@ -13,6 +13,7 @@ use arrow::datatypes::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::value::print;
 use crate::formats::value::time::{DAY_SECONDS, Zone, print_date, print_time, print_timestamp};
+use crate::schema::DIGITS;
 
 /// How far the clock of DataX is ahead of UTC as long as nobody sets it: GMT+8.
 const EAST_MILLIS: i64 = 8 * 3600 * 1000;
@@ -101,11 +102,11 @@ pub(super) fn longs(array: &ArrayRef) -> Result<Option<Int64Array>> {
     Ok(Some(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone()))
 }
 
-/// Floating point numbers and decimals, by their text; none for other types.
+/// Floating point numbers, decimals and texts that are numbers, by their text; none for other types.
 pub(super) fn doubles(array: &ArrayRef, field: &Field) -> Result<Option<Float64Array>> {
     match array.data_type() {
         DataType::Float64 => Ok(Some(array.as_primitive::<Float64Type>().clone())),
-        kind if kind.is_floating() || kind.is_decimal() => {
+        kind if kind.is_floating() || kind.is_decimal() || field.metadata().contains_key(DIGITS) => {
             let texts = texts(array, field)?;
             Ok(Some(texts.iter().map(|text| text.and_then(|text| text.parse::<f64>().ok())).collect()))
         }

@@ -20,7 +20,7 @@ use self::settings::Settings;
 use super::{Dialect, Translation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Job, Place};
+use crate::job::{Job, Place, TransformStep};
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// Job files of `DataX`.
@@ -83,14 +83,19 @@ struct Context<'a> {
     settings: &'a Settings,
     /// Whether the writer takes an empty text for NULL in numbers.
     empty_is_null: bool,
-    /// Places of columns that a filter compares as numbers.
-    filtered: Vec<usize>,
+    /// Functions between reader and writer.
+    steps: &'a [TransformStep],
     notes: Vec<String>,
     /// Keys that have no meaning here.
     idle: Vec<String>,
 }
 
 impl Context<'_> {
+    /// Whether a filter compares the column at `place`.
+    fn is_filtered(&self, place: usize) -> bool {
+        self.steps.iter().any(|step| step.function == "dx_filter" && step.column_index == place)
+    }
+
     /// Notes that `keys` of `node` have no meaning here, where they are given.
     fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
         let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
@@ -119,13 +124,12 @@ fn translate(tree: &Tree) -> Result<Translation> {
         contents.iter().skip(1).for_each(|other| _ = other.json());
         notes.push(format!("only job.content.0 is run, as DataX does; {} others are not", contents.len() - 1));
     }
-    let steps = transformers::steps(content)?;
+    let steps = transformers::steps(content, &mut notes)?;
     let writer = Side::of(&content.need("writer")?)?;
     let goal = writer.goal()?;
-    let filtered = steps.iter().filter(|step| step.function == "dx_filter").map(|step| step.column_index).collect();
     let empty = writer.parameter.get("emptyAsNull").map_or(Ok(true), |node| node.flag())?;
     let empty_is_null = empty && goal.is_table();
-    let mut context = Context { goal, empty_is_null, settings: &settings, filtered, notes, idle: Vec::new() };
+    let mut context = Context { goal, empty_is_null, settings: &settings, steps: &steps, notes, idle: Vec::new() };
     let reader = Side::of(&content.need("reader")?)?;
     let mut sources = reader.sources(&mut context)?;
     let targets = writer.targets(&sources, &mut context)?;

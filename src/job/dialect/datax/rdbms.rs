@@ -119,7 +119,9 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
                 Some(database) => format!("{}.{table}", product.quoted(database)),
                 None => table,
             };
-            let plain = !united && filter.is_none() && columns.is_plain();
+            // Functions count the columns of the list, so that the source has to give these and no others.
+            let listed = columns.names.is_empty() || context.steps.is_empty();
+            let plain = !united && filter.is_none() && listed && columns.is_plain();
             let (object, select) = if plain {
                 (ObjectRef::Table(name::standard(&table)), columns.names.clone())
             } else {

@@ -104,7 +104,8 @@ fn errors(setting: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<ErrorPo
             if !(0.0..=1.0).contains(&share) {
                 return Err(node.error("a share of dirty rows lies between 0 and 1"));
             }
-            Some(MaxErrors::Percent(share * 100.0))
+            // 0.29 of 100 is 29, and not the binary fraction just below it.
+            Some(MaxErrors::Percent((share * 1e11).round() / 1e9))
         }
         None => None,
     };

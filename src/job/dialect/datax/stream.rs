@@ -6,6 +6,7 @@ use super::columns::{self, Kind};
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
+use crate::job::locator::FILE;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
 use crate::sink::WriteMode;
@@ -62,7 +63,7 @@ fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(S
     let kind = match kind {
         Kind::Text => "text",
         Kind::Long => "bigint",
-        Kind::Double if context.filtered.contains(&place) => "double",
+        Kind::Double if context.is_filtered(place) => "double",
         // A number that keeps its text.
         Kind::Double => "text",
         Kind::Bool => "bool",
@@ -152,5 +153,5 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
         "records": if ragged { "ragged" } else { "even" },
     });
     let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});
-    Ok(Target::plain(Place::new("files", options, ObjectRef::Whole), mode))
+    Ok(Target::plain(Place::new(FILE, options, ObjectRef::Whole), mode))
 }

@@ -168,6 +168,7 @@ fn dirty_rows_are_left_out_up_to_the_limit() {
     assert_eq!(most(json!({"record": 0})), Some(MaxErrors::Rows(0)));
     assert_eq!(most(json!({"record": 10, "percentage": 0.05})), Some(MaxErrors::Rows(10)));
     assert_eq!(most(json!({"percentage": 0.5})), Some(MaxErrors::Percent(50.0)));
+    assert!(!most(json!({"percentage": 0.29})).unwrap().exceeded(29, 100));
     assert!(errors(json!({"percentage": 2})).is_err());
 }
 
@@ -300,6 +301,18 @@ fn functions_run_in_order() {
     let step = &only(&found).transform.steps[0];
     assert_eq!((step.function.as_str(), step.column_index, step.parameters.len()), ("dx_substr", 0, 2));
     assert!(only(&translated(with(json!([]))).unwrap()).transform.steps.is_empty());
+    let digest = |words: [&str; 2]| {
+        let step = json!([{"name": "dx_digest", "parameter": {"columnIndex": 0, "paras": words}}]);
+        let notes = translated(with(step)).unwrap().notes;
+        notes.iter().filter(|note| note.starts_with("dx_digest")).count()
+    };
+    assert_eq!([digest(["md5", "toUpperCase"]), digest(["MD5", "TOUPPERCASE"])], [0, 2]);
+    // Columns are counted in the list of the reader, and not in the table.
+    let mut root = job(&mysql(&json!({})), &into_files());
+    root["job"]["content"][0]["transformer"] =
+        json!([{"name": "dx_substr", "parameter": {"columnIndex": 1, "paras": ["0", "4"]}}]);
+    let found = translated(root).unwrap();
+    assert_eq!((query(only(&found)), only(&found).transform.select.len()), ("select id,v from num", 0));
     fails(with(json!([{"name": "dx_nope", "parameter": {"columnIndex": 0}}])), "dx_nope");
     fails(with(json!([{"name": "dx_substr", "parameter": {"paras": ["0", "4"]}}])), "columnIndex");
     let error = translated(with(json!([{"name": "dx_groovy", "parameter": {"code": "return record;"}}]))).unwrap_err();

@@ -6,6 +6,7 @@ use super::columns::{self, Kind};
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
+use crate::job::locator::FILE;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
 use crate::sink::WriteMode;
@@ -20,7 +21,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     loose.insert("delimiter".to_owned(), delimiter(parameter.get("fieldDelimiter"))?.into());
     let null = parameter.get("nullFormat").map(|node| node.text()).transpose()?;
     let any = is_star(&parameter.need("column")?);
-    let fields = if any { Vec::new() } else { fields(&parameter.need("column")?, context)? };
+    let fields = if any { Vec::new() } else { fields(&parameter.need("column")?)? };
     let width = (!any).then_some(fields.len());
     let ragged = any && !context.goal.is_table();
     if ragged {
@@ -53,7 +54,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
         options.insert("paths".to_owned(), paths.into());
     }
     options.insert("loose".to_owned(), Json::Object(loose));
-    let place = Place::new("files", Json::Object(options), ObjectRef::Whole);
+    let place = Place::new(FILE, Json::Object(options), ObjectRef::Whole);
     Ok(Source { place, select: Vec::new(), width, ragged: ragged && null.is_none() })
 }
 
@@ -83,7 +84,7 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
     let mut options = files_options(parameter, format!("{}/", path.trim_end_matches('/')))?;
     options.insert("prefix".to_owned(), prefix.into());
     options.insert("loose".to_owned(), Json::Object(written(parameter, ragged, context)?));
-    Ok(Target::plain(Place::new("files", Json::Object(options), ObjectRef::Whole), mode))
+    Ok(Target::plain(Place::new(FILE, Json::Object(options), ObjectRef::Whole), mode))
 }
 
 /// How records are written.
@@ -215,19 +216,18 @@ fn delimiter(node: Option<Node<'_>>) -> Result<String> {
     Ok(text)
 }
 
-fn fields(column: &Node<'_>, context: &Context<'_>) -> Result<Vec<Json>> {
-    column.elements()?.iter().enumerate().map(|(place, node)| field(place, node, context)).collect()
+fn fields(column: &Node<'_>) -> Result<Vec<Json>> {
+    column.elements()?.iter().enumerate().map(|(place, node)| field(place, node)).collect()
 }
 
-fn field(place: usize, node: &Node<'_>, context: &Context<'_>) -> Result<Json> {
+fn field(place: usize, node: &Node<'_>) -> Result<Json> {
     if !node.is_object() {
         return Err(node.error("a column is an object with index and type, or value and type; \"*\" stands alone"));
     }
     let kind = match columns::kind(node)? {
         Kind::Text => "text",
         Kind::Long => "whole",
-        // As a number it would not be written as it was read.
-        Kind::Double if context.filtered.contains(&place) => "double",
+        // Its text is written as it was read.
         Kind::Double => "number",
         Kind::Bool => "truth",
         Kind::Date => "moment",
