@@ -117,7 +117,7 @@ mod tests {
         let text = "error: file a.csv: line 7: the file is damaged\n  caused by: the disk spoke\n  \
                     caused by: sector 7\n    is bad\n  hint: fetch it again";
         assert_eq!(failure(&error), text);
-        let told = described(&error);
+        let told = described(&error, 1);
         assert_eq!(
             (&told["kind"], &told["exitCode"], &told["hint"]),
             (&json!("Corrupt"), &json!(1), &json!("fetch it again"))

@@ -245,7 +245,7 @@ mod tests {
         let CopySettings { job, talk, resume } = settings(&["orders.csv", "shop.db"]).unwrap();
         assert_eq!((job.source.connector.as_str(), job.target.connector.as_str()), ("file", "sqlite"));
         assert_eq!(job.target.object, crate::endpoint::ObjectRef::Table("orders".to_owned()));
-        assert_eq!((job.mode, job.schema), (WriteMode::Create, SchemaPolicy::Strict));
+        assert_eq!((&job.mode, job.schema), (&WriteMode::Create, SchemaPolicy::Strict));
         assert_eq!(job.transform, Transform::default());
         assert_eq!(job.limits, Limits::default());
         assert_eq!(talk, Talk { progress: Progress::Auto, output: Output::Text, level: Level::Normal });

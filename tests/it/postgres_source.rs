@@ -344,7 +344,7 @@ async fn both_ways(open: &Open, whole: &[RecordBatch], filter: &Expr) -> (Vec<St
         Pushdown::None => vec![],
         _ => vec![filter.clone()],
     };
-    let found = open.all(&Scan { filters, ..scan(&open.shape) }).await.unwrap();
+    let found = open.all(&Scan { filters: filters.into(), ..scan(&open.shape) }).await.unwrap();
     let pushed = if open.source.pushdown(&open.shape, filter) == Pushdown::Exact {
         let mut ids = column(&found, 0);
         ids.sort_unstable();
