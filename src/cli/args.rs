@@ -118,7 +118,7 @@ pub(super) struct CopyArgs {
     pub(super) target: String,
     #[command(flatten)]
     pub(super) from: SourceArgs,
-    /// Another source: its rows follow those of SRC, columns by their names; may be repeated
+    /// Another source, read as one with SRC by column names; may be repeated
     #[arg(long, value_name = "SRC", help_heading = "Source")]
     pub(super) union: Vec<String>,
     /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
@@ -242,10 +242,10 @@ pub(super) struct FileArgs {
     /// Format of SRC: csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx, xls, ods [default: by extension]
     #[arg(long, value_name = "FORMAT")]
     pub(super) from_format: Option<String>,
-    /// CSV, or the sheet of a workbook, has a line of column names (the default)
+    /// CSV, or a sheet, has a line of column names (the default)
     #[arg(long, overrides_with = "no_header")]
     pub(super) header: bool,
-    /// CSV or the sheet has no line of column names: they are c1, c2, …, in a sheet A, B, …
+    /// CSV, or a sheet, has no line of column names
     #[arg(long, overrides_with = "header")]
     pub(super) no_header: bool,
     /// Character between fields; 'tab' is one [default: , or by extension]
@@ -257,10 +257,10 @@ pub(super) struct FileArgs {
     /// Read every column of a text file as text
     #[arg(long)]
     pub(super) all_strings: bool,
-    /// Encoding of text: utf-16, gbk, gb18030, big5, latin1, windows-1252, … [default: utf-8]
+    /// Encoding of text: utf-16, gbk, latin1, … [default: utf-8]
     #[arg(long, value_name = "NAME")]
     pub(super) encoding: Option<String>,
-    /// Form of dates and times in text: 'dd.MM.yyyy HH:mm' or '%d.%m.%Y %H:%M'
+    /// Form of dates in text: 'dd.MM.yyyy HH:mm', '%d.%m.%Y'
     #[arg(long, value_name = "FORM")]
     pub(super) date_format: Option<String>,
 }
@@ -274,7 +274,7 @@ pub(super) struct TargetFileArgs {
     /// Encoding of the text of DST [default: utf-8]
     #[arg(long, value_name = "NAME")]
     pub(super) to_encoding: Option<String>,
-    /// Compression of DST: none, gz, zstd, bz2, xz, lz4, snappy, zip, deflate [default: by extension]
+    /// Compression of DST: gz, zstd, bz2, xz, lz4, snappy, zip, none
     #[arg(long, value_name = "NAME")]
     pub(super) compress: Option<String>,
     /// Size of each part file in a folder [default: 256MB]

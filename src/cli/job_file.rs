@@ -37,7 +37,7 @@ pub(super) struct JobFileArgs {
 /// Whose job file it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Compat {
-    /// DataX
+    /// `DataX`
     Datax,
     /// go-etl
     GoEtl,
@@ -145,15 +145,12 @@ fn settled(
     let tree = parsed.into_tree();
     let mut notes: Vec<String> =
         others.iter().map(|word| format!("'{word}' of --params defines no variable and does nothing here")).collect();
-    let (translation, unknown) = match dialect {
-        Some(dialect) => {
-            let translation = (dialect.translate)(&tree)?;
-            (translation, tree.unasked())
-        }
-        None => {
-            let Native { jobs, unknown } = native::settle(&tree, &Machine, variables)?;
-            (Translation { jobs, ..Translation::default() }, unknown)
-        }
+    let (translation, unknown) = if let Some(dialect) = dialect {
+        let translation = (dialect.translate)(&tree)?;
+        (translation, tree.unasked())
+    } else {
+        let Native { jobs, unknown } = native::settle(&tree, &Machine, variables)?;
+        (Translation { jobs, ..Translation::default() }, unknown)
     };
     let unknown: Vec<String> = unknown.iter().map(|path| placed(path, &tree)).collect();
     if args.strict && !unknown.is_empty() {

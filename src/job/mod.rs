@@ -3,9 +3,9 @@
 pub mod dialect;
 pub mod errors;
 pub mod locator;
-pub mod step;
 pub mod native;
 pub mod overrides;
+pub mod step;
 pub mod syntax;
 pub mod tree;
 pub mod vars;

@@ -100,7 +100,9 @@ impl Left {
         }
         let mut good = BooleanBufferBuilder::new(dropped.len());
         good.append_buffer(&!dropped);
-        failing.iter().for_each(|(row, _)| good.set_bit(*row, false));
+        for (row, _) in &failing {
+            good.set_bit(*row, false);
+        }
         self.refused.extend(failing.into_iter().map(|(row, error)| (self.places[row], error)));
         self.keep(&BooleanArray::new(good.finish(), None))
     }

@@ -151,6 +151,7 @@ fn floats<T: ArrowPrimitiveType<Native: Float>>(array: &dyn Array) -> u64 {
 
 /// The hash of the bytes of a number. Their count is known where this is compiled.
 #[inline]
+#[expect(clippy::if_same_then_else, reason = "the words are of different widths")]
 fn of_bytes(bytes: &[u8]) -> u64 {
     if let Ok(word) = bytes.try_into() {
         of_word(u32::from_le_bytes(word))

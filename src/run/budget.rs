@@ -121,6 +121,11 @@ impl Budget {
     }
 }
 
+/// A size as it is typed.
+pub(super) fn size(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{} MB", bytes / 1_000_000) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,7 +107,8 @@ impl Open {
     /// Reads split by split until `take` has enough. Without a limit no column is read: rows are counted.
     async fn read(&self, limit: Option<u64>, mut take: impl FnMut(RecordBatch) -> bool) -> Result<()> {
         let schema = if limit.is_some() { Arc::clone(&self.shape.schema) } else { Arc::new(Schema::empty()) };
-        let scan = Scan { schema, filters: Vec::new().into(), limit, batch_rows: budget::BATCH_ROWS, batch_bytes: 1 << 20 };
+        let scan =
+            Scan { schema, filters: Vec::new().into(), limit, batch_rows: budget::BATCH_ROWS, batch_bytes: 1 << 20 };
         let token = Token { run: uuid::Uuid::now_v7().simple().to_string(), transfer: 0, sink: 0, epoch: 0 };
         let plan = self.source.plan(&scan, &SplitGoal::new(64 << 20, 1)).await?;
         for split in &plan.splits {

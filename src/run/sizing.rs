@@ -6,8 +6,9 @@
 use serde::Serialize;
 
 use crate::job::Limits;
+use crate::run::budget;
 use crate::runner::share;
-use crate::shape::counted;
+use crate::shape::{TableShape, counted};
 
 /// Channels of one task group, as in DataX.
 pub const GROUP_CHANNELS: usize = 5;
@@ -135,6 +136,16 @@ pub fn split_bytes(limits: &Limits, source_bytes: Option<u64>, channels: usize) 
     }
     let Some(bytes) = source_bytes else { return *SPLIT_BYTES.start() };
     (bytes / (channels as u64 * SPLITS_PER_CHANNEL)).clamp(*SPLIT_BYTES.start(), *SPLIT_BYTES.end())
+}
+
+/// No more channels than can hold one row each, as long as the rows of `shape` are on average.
+pub(super) fn for_rows_of(wanted: Wanted, shape: &TableShape, memory_bytes: u64) -> Wanted {
+    let (Some(rows), Some(bytes)) = (shape.rows.filter(|rows| *rows > 0), shape.bytes) else { return wanted };
+    let row = bytes / rows;
+    wanted.at_most(budget::channels_of_rows(memory_bytes, row), |most| {
+        let channels = if most == 1 { "1 channel is" } else { &format!("{most} channels are") };
+        format!("rows of about {row} bytes: {channels} all that {} of memory feed", budget::size(memory_bytes))
+    })
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Opened {
         let count = job.targets().count();
         let wanted = Wanted::of(&job.limits, cores())
             .at_most(budget::channels_max(memory_bytes, count, work), |most| {
-                format!("{most} channels are all that {} of memory feed", size(memory_bytes))
+                format!("{most} channels are all that {} of memory feed", budget::size(memory_bytes))
             });
         if let Some(limit) = &job.limits.buffer {
             Buffer::probe(Path::new(&limit.folder))?;
@@ -158,7 +158,7 @@ impl Opened {
         let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
-        let wanted = for_rows_of(wanted, &shape, memory_bytes);
+        let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
         let budget = budget::divide(memory_bytes, wanted.channels, count, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
         let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();
@@ -484,21 +484,6 @@ pub(super) fn parsed_as_cast(job: &Job, place: &Place) -> Place {
 /// Whether `connector` has an option of this name.
 pub(super) fn understands(connector: &str, option: &str) -> bool {
     connectors::find(connector).is_ok_and(|connector| connector.options().iter().any(|known| known.name == option))
-}
-
-/// No more channels than can hold one row each, as long as the rows of `shape` are on average.
-fn for_rows_of(wanted: Wanted, shape: &TableShape, memory_bytes: u64) -> Wanted {
-    let (Some(rows), Some(bytes)) = (shape.rows.filter(|rows| *rows > 0), shape.bytes) else { return wanted };
-    let row = bytes / rows;
-    wanted.at_most(budget::channels_of_rows(memory_bytes, row), |most| {
-        let channels = if most == 1 { "1 channel is" } else { &format!("{most} channels are") };
-        format!("rows of about {row} bytes: {channels} all that {} of memory feed", size(memory_bytes))
-    })
-}
-
-/// A size as it is typed.
-fn size(bytes: u64) -> String {
-    if bytes.is_multiple_of(1 << 20) { format!("{} MiB", bytes >> 20) } else { format!("{} MB", bytes / 1_000_000) }
 }
 
 pub(super) fn cores() -> usize {

@@ -103,8 +103,13 @@ async fn rows(folder: &Path, name: &str) -> RecordBatch {
     let session = endpoint.open(&request).await.unwrap();
     let source = session.source(&ObjectRef::Whole).unwrap();
     let schema = source.describe().await.unwrap().schema;
-    let scan =
-        Scan { schema: Arc::clone(&schema), filters: Vec::new().into(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 };
+    let scan = Scan {
+        schema: Arc::clone(&schema),
+        filters: Vec::new().into(),
+        limit: None,
+        batch_rows: 1000,
+        batch_bytes: 1 << 20,
+    };
     let plan = source.plan(&scan, &SplitGoal::new(1 << 30, 1)).await.unwrap();
     let token = arrow_etl::attempt::Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
     let mut batches = Vec::new();

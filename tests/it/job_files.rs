@@ -169,7 +169,7 @@ fn a_mistake_is_named_before_anything_is_written() {
 #[test]
 fn a_copy_is_emitted_and_run() {
     let folder = folder();
-    let words = ["people.csv", "out.csv", "--where", "name <> '${x}' and id > 1", "--set", "n=id * 2", "--delim", ";"];
+    let words = ["people.csv", "out.csv", "--where", "name <> '${x}' and id > 1", "--set", "n=id * 2", "--null", "-"];
     program::copied(folder.path(), &words);
     let wanted = text(folder.path(), "out.csv");
     std::fs::remove_file(folder.path().join("out.csv")).unwrap();

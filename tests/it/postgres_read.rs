@@ -36,7 +36,13 @@ pub(crate) fn attempt() -> Attempt {
 }
 
 pub(crate) fn scan(shape: &TableShape) -> Scan {
-    Scan { schema: Arc::clone(&shape.schema), filters: Vec::new().into(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 }
+    Scan {
+        schema: Arc::clone(&shape.schema),
+        filters: Vec::new().into(),
+        limit: None,
+        batch_rows: 1000,
+        batch_bytes: 1 << 20,
+    }
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {

@@ -194,7 +194,8 @@ async fn what_is_shown_is_what_the_client_shows() {
         endpoint(&path).open(&OpenRequest { objects: vec![table("t")], readers: 1, join: None }).await.unwrap();
     let source = session.source(&table("t")).unwrap();
     let shape = source.describe().await.unwrap();
-    let scan = Scan { schema: shape.schema, filters: Vec::new().into(), limit: None, batch_rows: 10, batch_bytes: 1000 };
+    let scan =
+        Scan { schema: shape.schema, filters: Vec::new().into(), limit: None, batch_rows: 10, batch_bytes: 1000 };
     let plan = source.plan(&scan, &SplitGoal::new(1, 1)).await.unwrap();
     assert!(plan.notes.iter().any(|note| note.ends_with("read as text: a, b")), "{:?}", plan.notes);
     let token = Token { run: "r".into(), transfer: 0, sink: 0, epoch: 0 };

@@ -30,7 +30,7 @@ fn tables_and_files_land_as_one_table() {
     );
     fs::write(path.join("c.csv"), "id,name\n4,four\n5000000000,five\n").unwrap();
     let done = result(path, &["shop.db#a", "all.csv", "--union", "shop.db#b", "--union", "c.csv", "-j", "2"]);
-    assert_eq!((&done["rows"], &done["source"]), (&json!(6), &json!("shop.db#a, shop.db#b, c.csv")));
+    assert_eq!((&done["rows"], &done["source"]), (&json!(6), &json!("sqlite:shop.db#a, sqlite:shop.db#b, c.csv")));
     let wanted = "id,name\n1,one\n2,\n2,two\n3,three\n4,four\n5000000000,five\n";
     assert_eq!(fs::read_to_string(path.join("all.csv")).unwrap(), wanted);
 }

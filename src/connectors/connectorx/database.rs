@@ -111,15 +111,12 @@ fn connected(query: Query<'_, '_>) -> Result<Described> {
     match config.backend {
         Backend::Postgres => {
             let (settings, tls) = rewrite_tls_args(&place(config)?.conn).map_err(|error| unread(config, &error))?;
-            match tls {
-                Some(tls) => {
-                    let transport = by_postgres(&tls);
-                    query.run(PostgresSource::<PostgresBinary, _>::new(settings, tls, CONNECTIONS), transport)
-                }
-                None => {
-                    let source = PostgresSource::<PostgresBinary, _>::new(settings, NoTls, CONNECTIONS);
-                    query.run(source, by_postgres(&NoTls))
-                }
+            if let Some(tls) = tls {
+                let transport = by_postgres(&tls);
+                query.run(PostgresSource::<PostgresBinary, _>::new(settings, tls, CONNECTIONS), transport)
+            } else {
+                let source = PostgresSource::<PostgresBinary, _>::new(settings, NoTls, CONNECTIONS);
+                query.run(source, by_postgres(&NoTls))
             }
         }
         Backend::MySql => {

@@ -19,6 +19,27 @@ pub(super) enum Way {
     Text,
 }
 
+/// Types of MySQL that are kept: those of the catalog, then those of ConnectorX.
+#[rustfmt::skip]
+const MYSQL: &[&str] = &[
+    "bigint", "binary", "bit", "blob", "char", "date", "datetime", "double", "enum", "float", "inet4", "inet6",
+    "int", "longblob", "longtext", "mediumblob", "mediumint", "mediumtext", "set", "smallint", "text", "time",
+    "timestamp", "tinyblob", "tinyint", "tinytext", "uuid", "varbinary", "varchar", "year",
+    "int24", "long", "longlong", "short", "tiny", "uint24", "ulong", "ulonglong", "ushort", "utiny",
+];
+
+#[rustfmt::skip]
+const ORACLE: &[&str] = &[
+    "binarydouble", "binaryfloat", "blob", "char", "clob", "date", "nchar", "numint", "nvarchar", "timestamp",
+    "timestampnano", "timestamptz", "timestamptznano", "varchar",
+];
+
+#[rustfmt::skip]
+const POSTGRES: &[&str] = &[
+    "bool", "bpchar", "bytea", "date", "enum", "float4", "float8", "int2", "int4", "int8", "name", "oid", "range",
+    "text", "time", "timestamp", "timestamptz", "uint4", "uuid", "varchar",
+];
+
 /// Types whose values ConnectorX keeps, in the words of the catalog and its own. What it fails at without a change is among
 /// them: that is an error.
 fn kept(backend: Backend) -> &'static [&'static str] {
@@ -28,88 +49,9 @@ fn kept(backend: Backend) -> &'static [&'static str] {
             "bool", "date", "date32", "datetime", "float32", "float64", "int8", "int16", "int32", "int64", "uint8",
             "uint16", "uint32", "uint64", "uuid",
         ],
-        Backend::MySql => &[
-            // The catalog's.
-            "bigint",
-            "binary",
-            "bit",
-            "blob",
-            "char",
-            "date",
-            "datetime",
-            "double",
-            "enum",
-            "float",
-            "inet4",
-            "inet6",
-            "int",
-            "longblob",
-            "longtext",
-            "mediumblob",
-            "mediumint",
-            "mediumtext",
-            "set",
-            "smallint",
-            "text",
-            "time",
-            "timestamp",
-            "tinyblob",
-            "tinyint",
-            "tinytext",
-            "uuid",
-            "varbinary",
-            "varchar",
-            "year",
-            // ConnectorX's.
-            "int24",
-            "long",
-            "longlong",
-            "short",
-            "tiny",
-            "uint24",
-            "ulong",
-            "ulonglong",
-            "ushort",
-            "utiny",
-        ],
-        Backend::Oracle => &[
-            "binarydouble",
-            "binaryfloat",
-            "blob",
-            "char",
-            "clob",
-            "date",
-            "nchar",
-            "numint",
-            "nvarchar",
-            "timestamp",
-            "timestampnano",
-            "timestamptz",
-            "timestamptznano",
-            "varchar",
-        ],
-        Backend::Postgres => &[
-            "bool",
-            "bpchar",
-            "bytea",
-            "date",
-            "enum",
-            "float4",
-            "float8",
-            "int2",
-            "int4",
-            "int8",
-            "name",
-            "oid",
-            "range",
-            "text",
-            "time",
-            "timestamp",
-            "timestamptz",
-            "uint4",
-            "uuid",
-            "varchar",
-        ],
+        Backend::MySql => MYSQL,
+        Backend::Oracle => ORACLE,
+        Backend::Postgres => POSTGRES,
         Backend::Sqlite => &["int2", "int4", "int8", "real", "text", "blob"],
         Backend::Trino => &["boolean", "double", "integer", "smallint", "tinyint"],
     }

@@ -35,7 +35,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
         .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
     option("encoding", "string", "utf-8", "The encoding of a text file.")
-        .within("utf-8, utf-16, gbk, gb18030, big5, shift_jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
+        .within("utf-8, utf-16, gbk, gb18030, big5, shift-jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
     option("dateFormat", "string", "as PostgreSQL prints them", "The form of dates and times in a text file.")
         .within("Java's letters, as yyyy-MM-dd HH:mm:ss, or strftime's, as %d.%m.%Y"),
     option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),

@@ -157,7 +157,8 @@ async fn read_back(
         FileSource::new(&config, Arc::new(vec![input]))
     });
     let source = source.await?;
-    let scan = Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: BATCH_ROWS, batch_bytes: BATCH_BYTES };
+    let scan =
+        Scan { schema, filters: Vec::new().into(), limit: None, batch_rows: BATCH_ROWS, batch_bytes: BATCH_BYTES };
     let goal = SplitGoal::new(SPLIT_BYTES, 1);
     let attempt = Attempt::new(Token { run: part.name.clone(), transfer: 0, sink: 0, epoch: 0 }, 0, Vec::new());
     let (mut rows, mut columns) = (0, None);

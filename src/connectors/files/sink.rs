@@ -440,11 +440,11 @@ fn check_avro(file: &avro::File, settings: &avro::Settings) -> Result<()> {
 
 fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing> {
     let typed = !old.format.is_guessed();
-    let schema = if !old.format.is_records() {
-        super::read::columns_of(old)?.0
-    } else {
+    let schema = if old.format.is_records() {
         let records = config.records(old.format)?;
         old.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent)).at("file", || &old.name)?.schema
+    } else {
+        super::read::columns_of(old)?.0
     };
     if old.format.may_have_header() && !config.has_header() {
         // Without a header the place of a column is its name.

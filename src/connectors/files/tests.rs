@@ -45,7 +45,13 @@ async fn open(options: Json) -> Result<Opened> {
 }
 
 fn scan_of(shape: &TableShape) -> Scan {
-    Scan { schema: shape.schema.clone(), filters: Vec::new().into(), limit: None, batch_rows: 1000, batch_bytes: 1 << 20 }
+    Scan {
+        schema: shape.schema.clone(),
+        filters: Vec::new().into(),
+        limit: None,
+        batch_rows: 1000,
+        batch_bytes: 1 << 20,
+    }
 }
 
 fn goal(split_bytes: u64) -> SplitGoal {

@@ -352,10 +352,10 @@ impl Tokenizer {
         match self.state {
             State::Comment => return Ok(()),
             State::Quoted => return Err(Fault { offset: self.start, kind: FaultKind::Unterminated }),
-            State::Behind(quote) if quote + 1 != end => {
-                if !options.trim || !bytes[quote + 1..].iter().all(|byte| is_blank(*byte)) {
-                    return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
-                }
+            State::Behind(quote)
+                if quote + 1 != end && !(options.trim && bytes[quote + 1..].iter().all(|byte| is_blank(*byte))) =>
+            {
+                return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
             }
             State::Spoiled => return self.fault.map_or(Ok(()), Err),
             _ => {}

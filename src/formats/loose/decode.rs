@@ -207,12 +207,11 @@ impl Column<'_> {
                 texts.append_null();
                 continue;
             };
-            match std::str::from_utf8(text).ok().filter(|text| is_number(text.as_bytes())) {
-                Some(text) => texts.append_value(text),
-                None => {
-                    refuse(Misfit::Row(row))?;
-                    texts.append_null();
-                }
+            if let Some(text) = std::str::from_utf8(text).ok().filter(|text| is_number(text.as_bytes())) {
+                texts.append_value(text);
+            } else {
+                refuse(Misfit::Row(row))?;
+                texts.append_null();
             }
         }
         Ok(Arc::new(texts.finish()))
@@ -284,8 +283,11 @@ impl Column<'_> {
     }
 }
 
+/// What [`digits`] finds.
+type Digits<'a> = (&'a [u8], &'a [u8], &'a [u8], i32);
+
 /// Digits with a point and an exponent: sign, digits, digits behind the point, exponent.
-fn digits(text: &[u8]) -> Option<(&[u8], &[u8], &[u8], i32)> {
+fn digits(text: &[u8]) -> Option<Digits<'_>> {
     let (sign, rest) = match text.first()? {
         b'+' | b'-' => text.split_at(1),
         _ => text.split_at(0),

@@ -126,7 +126,7 @@ impl Writing {
 
     fn column<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
         let nulls = array.logical_nulls();
-        let print: Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a> = match self
+        let print: TryPrint<'a> = match self
             .moments(array)
             .or_else(|| self.zoned_times(array, field))
             .or_else(|| floats(array))
@@ -239,10 +239,13 @@ fn trim(out: &mut Vec<u8>, start: usize) {
     out.drain(start..start + before);
 }
 
+/// Prints the value of a row, or says why it cannot.
+type TryPrint<'a> = Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a>;
+
 /// A column ready to be written.
 struct Column<'a> {
     nulls: Option<arrow::buffer::NullBuffer>,
-    print: Box<dyn Fn(usize, &mut Vec<u8>) -> Result<()> + 'a>,
+    print: TryPrint<'a>,
 }
 
 impl Column<'_> {

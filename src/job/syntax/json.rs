@@ -69,8 +69,8 @@ impl Parser<'_> {
                 while self.peek().is_some_and(|c| c != '\n') {
                     self.next();
                 }
-            } else if rest.starts_with("/*") {
-                let Some(length) = rest[2..].find("*/") else {
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                let Some(length) = comment.find("*/") else {
                     return Err(self.error("this comment has no end", path));
                 };
                 let end = self.at + 2 + length + 2;

@@ -35,7 +35,7 @@ pub(super) use table::SteppedTable;
 #[derive(Debug)]
 pub struct Steps {
     given: Vec<TransformStep>,
-    steps: Vec<Step>,
+    ready: Vec<Step>,
     schema: SchemaRef,
 }
 
@@ -66,7 +66,7 @@ impl Steps {
             after = Arc::clone(&step.schema);
             ready.push(step);
         }
-        Ok(Self { given: steps.to_vec(), steps: ready, schema: after })
+        Ok(Self { given: steps.to_vec(), ready, schema: after })
     }
 
     /// The steps as they were given.
@@ -89,19 +89,19 @@ impl Steps {
 
     /// Names of the columns that steps look at.
     pub(super) fn examined(&self) -> impl Iterator<Item = &String> {
-        self.steps.iter().map(|step| step.field.name())
+        self.ready.iter().map(|step| step.field.name())
     }
 
     /// Names of the columns that steps change.
     pub(super) fn changed(&self) -> impl Iterator<Item = &String> {
-        let edits = self.steps.iter().filter(|step| matches!(step.function, Function::Edit(_)));
+        let edits = self.ready.iter().filter(|step| matches!(step.function, Function::Edit(_)));
         edits.map(|step| step.field.name())
     }
 
     fn run(&self, batch: &RecordBatch) -> Result<Worked> {
         let mut left = Left::of(batch);
         let mut filtered = 0;
-        for step in &self.steps {
+        for step in &self.ready {
             filtered += step.run(&mut left)?;
         }
         let rows = left.rows.clone();
@@ -185,7 +185,7 @@ impl Step {
 /// Each step as a call.
 impl fmt::Display for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, (step, given)) in self.steps.iter().zip(&self.given).enumerate() {
+        for (place, (step, given)) in self.ready.iter().zip(&self.given).enumerate() {
             let comma = if place > 0 { ", " } else { "" };
             write!(f, "{comma}{}({}", step.name, step.field.name())?;
             given.parameters.iter().try_for_each(|parameter| write!(f, ", {parameter:?}"))?;

@@ -85,7 +85,7 @@ fn joined(one: &FieldRef, other: &Field) -> Option<FieldRef> {
 fn common(one: &DataType, other: &DataType) -> Option<DataType> {
     use DataType::{Binary, Float32, Float64, LargeBinary, LargeUtf8, Null, Utf8};
     if let (Some(one), Some(other)) = (whole(one), whole(other)) {
-        return integer(one, other);
+        return Some(integer(one, other));
     }
     if let (Some(one), Some(other)) = (digits(one), digits(other)) {
         return decimal(one, other);
@@ -106,13 +106,13 @@ fn whole(kind: &DataType) -> Option<(bool, usize)> {
     (kind.is_integer()).then_some((kind.is_signed_integer(), bits))
 }
 
-fn integer((signed, bits): (bool, usize), (other_signed, other_bits): (bool, usize)) -> Option<DataType> {
+fn integer((signed, bits): (bool, usize), (other_signed, other_bits): (bool, usize)) -> DataType {
     let wanted = match (signed, other_signed) {
         (true, false) => bits.max(2 * other_bits),
         (false, true) => other_bits.max(2 * bits),
         _ => bits.max(other_bits),
     };
-    Some(match (signed || other_signed, wanted) {
+    match (signed || other_signed, wanted) {
         (true, 8) => DataType::Int8,
         (true, 16) => DataType::Int16,
         (true, 32) => DataType::Int32,
@@ -123,7 +123,7 @@ fn integer((signed, bits): (bool, usize), (other_signed, other_bits): (bool, usi
         (false, 16) => DataType::UInt16,
         (false, 32) => DataType::UInt32,
         (false, _) => DataType::UInt64,
-    })
+    }
 }
 
 /// Digits before the point and behind it.

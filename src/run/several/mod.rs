@@ -28,13 +28,10 @@ pub(super) fn endpoint_of(places: &[Place]) -> Result<Arc<dyn Endpoint>> {
     let mut members = Vec::new();
     for place in places {
         let same = |other: &Place| other.connector == place.connector && other.options == place.options;
-        let at = match known.iter().position(|(other, _)| same(other)) {
-            Some(at) => at,
-            None => {
-                known.push((place, endpoint(place)?));
-                known.len() - 1
-            }
-        };
+        let at = known.iter().position(|(other, _)| same(other)).unwrap_or(known.len());
+        if at == known.len() {
+            known.push((place, endpoint(place)?));
+        }
         members.push(Member { at, object: place.object.clone() });
     }
     let endpoints = known.into_iter().map(|(_, endpoint)| endpoint).collect();

@@ -108,9 +108,8 @@ impl Source for Several {
 
     fn pushdown(&self, _: &TableShape, filter: &Expr) -> Pushdown {
         let Some(shapes) = self.shapes.get() else { return Pushdown::None };
-        let answers = self.parts.iter().zip(&shapes.each).map(|(part, shape)| match shapes.is_common(filter, shape) {
-            true => part.source.pushdown(shape, filter),
-            false => Pushdown::None,
+        let answers = self.parts.iter().zip(&shapes.each).map(|(part, shape)| {
+            if shapes.is_common(filter, shape) { part.source.pushdown(shape, filter) } else { Pushdown::None }
         });
         answers.fold(Pushdown::Exact, |all, one| match (all, one) {
             (Pushdown::None, _) | (_, Pushdown::None) => Pushdown::None,

@@ -82,8 +82,13 @@ impl Asked {
     async fn source(&mut self, session: &dyn Session, object: &ObjectRef) {
         let Some(source) = self.part("source", session.source(object)) else { return };
         let shape = self.part("describe", source.describe().await).unwrap_or_else(|| TableShape::of(schema()));
-        let scan =
-            Scan { schema: shape.schema, filters: Vec::new().into(), limit: None, batch_rows: 8192, batch_bytes: 1 << 20 };
+        let scan = Scan {
+            schema: shape.schema,
+            filters: Vec::new().into(),
+            limit: None,
+            batch_rows: 8192,
+            batch_bytes: 1 << 20,
+        };
         let plan = self.part("plan", source.plan(&scan, &SplitGoal::new(1 << 20, 1)).await);
         let split = plan.and_then(|plan| plan.splits.into_iter().next()).unwrap_or_else(|| Split {
             id: 0,

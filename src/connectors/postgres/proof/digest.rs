@@ -273,7 +273,9 @@ fn number(wire: &[u8], groups: &mut Vec<u8>) -> Option<u64> {
     groups.clear();
     groups.extend_from_slice(values);
     let (pairs, _) = groups.as_chunks_mut::<2>();
-    pairs.iter_mut().for_each(|pair| pair.reverse());
+    for pair in pairs.iter_mut() {
+        pair.reverse();
+    }
     let Some(first) = pairs.iter().position(|pair| *pair != [0; 2]) else { return Some(ZERO) };
     let last = pairs.iter().rposition(|pair| *pair != [0; 2]).unwrap_or(first);
     let weight = i64::from(weight) - first as i64;

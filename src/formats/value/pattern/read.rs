@@ -148,17 +148,14 @@ impl Numbers {
             (Some(hour), None) => hour,
             (Some(hour), Some(more)) => (1..=12).contains(&hour).then(|| hour % 12 + more)?,
         };
-        let days = match self.day_of_year {
-            Some(day) => {
-                let first = time::days_from_civil(self.year, 1, 1);
-                let next = time::days_from_civil(self.year + 1, 1, 1);
-                (1..=next - first).contains(&day).then(|| first + day - 1)?
-            }
-            None => {
-                let is_day =
-                    (1..=12).contains(&self.month) && (1..=time::month_days(self.year, self.month)).contains(&self.day);
-                is_day.then(|| time::days_from_civil(self.year, self.month, self.day))?
-            }
+        let days = if let Some(day) = self.day_of_year {
+            let first = time::days_from_civil(self.year, 1, 1);
+            let next = time::days_from_civil(self.year + 1, 1, 1);
+            (1..=next - first).contains(&day).then(|| first + day - 1)?
+        } else {
+            let is_day =
+                (1..=12).contains(&self.month) && (1..=time::month_days(self.year, self.month)).contains(&self.day);
+            is_day.then(|| time::days_from_civil(self.year, self.month, self.day))?
         };
         let is_time = hour < 24 && self.minute < 60 && self.second < 60;
         let is_weekday = self.weekday.is_none_or(|wanted| wanted == weekday(days));

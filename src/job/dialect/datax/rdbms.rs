@@ -2,7 +2,7 @@
 
 mod options;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
@@ -258,11 +258,11 @@ fn target_names(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String
             .push("the writer's column is *: columns are paired by their names, and not by their places".to_owned());
         return Ok(Vec::new());
     }
-    let mut seen = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     let mut names = Vec::new();
     for element in node.one_or_more() {
         let name = name::column(&element.text()?);
-        if seen.insert(name.to_lowercase(), ()).is_some() {
+        if !seen.insert(name.to_lowercase()) {
             return Err(element.error(format!("the column {name:?} is named twice")));
         }
         names.push(name);

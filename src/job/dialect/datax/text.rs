@@ -243,12 +243,9 @@ fn field(place: usize, node: &Node<'_>) -> Result<Json> {
         (None, Some(value)) => field["value"] = value.text()?.into(),
         (None, None) => return Err(node.error("a column needs an index or a value")),
     }
-    if let Some(format) =
-        node.get("format").map(|format| format.text()).transpose()?.filter(|format| !format.is_empty())
-    {
-        if kind == "moment" {
-            field["format"] = format.into();
-        }
+    let format = node.get("format").map(|format| format.text()).transpose()?.filter(|format| !format.is_empty());
+    if let Some(format) = format.filter(|_| kind == "moment") {
+        field["format"] = format.into();
     }
     Ok(field)
 }
