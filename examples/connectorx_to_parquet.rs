@@ -1,6 +1,6 @@
 //! A table that is read through ConnectorX, into a Parquet file.
 //!
-//! `MYSQL_URL=mysql://… cargo run --features connectorx --example connectorx_to_parquet`. Of Oracle, Trino and BigQuery no more than the
+//! `MYSQL_URL=mysql://… cargo run --features connectorx --example connectorx_to_parquet`. Of Oracle, Trino and `BigQuery` no more than the
 //! URL is another one: `oracle://ADA:${PW}@db:1521/SHOP`. The table `elements` of the database is replaced.
 #![allow(clippy::print_stdout, reason = "an example shows what it did")]
 

@@ -198,7 +198,7 @@ pub struct Transform {
     /// Columns to leave out.
     pub drop: Vec<String>,
     /// The names of all columns, by their place; empty leaves them as they are.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
     /// No more rows than this.
     pub limit: Option<u64>,

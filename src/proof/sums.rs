@@ -151,14 +151,11 @@ fn floats<T: ArrowPrimitiveType<Native: Float>>(array: &dyn Array) -> u64 {
 
 /// The hash of the bytes of a number. Their count is known where this is compiled.
 #[inline]
-#[expect(clippy::if_same_then_else, reason = "the words are of different widths")]
 fn of_bytes(bytes: &[u8]) -> u64 {
-    if let Ok(word) = bytes.try_into() {
-        of_word(u32::from_le_bytes(word))
-    } else if let Ok(words) = bytes.try_into() {
-        of_words(u64::from_le_bytes(words))
-    } else {
-        hash(bytes)
+    match *bytes {
+        [a, b, c, d] => of_word(u32::from_le_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => of_words(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
+        _ => hash(bytes),
     }
 }
 

@@ -91,7 +91,7 @@ fn zstd_windows_may_be_as_long_as_the_program_makes_them() {
 
 #[test]
 fn an_end_too_early_is_no_unexpected_end_of_file() {
-    let whole = packed(Compression::Gzip, None, &[&[7; 100_000]]);
+    let whole = packed(Compression::Gzip, None, &[&vec![7; 100_000]]);
     let mut reader = reader(Compression::Gzip, std::io::Cursor::new(whole[..whole.len() - 9].to_vec())).unwrap();
     let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);

@@ -121,7 +121,8 @@ fn capitals_choose_another_digest_as_in_datax() {
 
 #[test]
 fn rows_are_dropped_and_counted_as_datax_did() {
-    let cases: [(usize, &[&str], &[usize], [u64; 3]); 11] = [
+    type Case<'a> = (usize, &'a [&'a str], &'a [usize], [u64; 3]);
+    let cases: [Case<'_>; 11] = [
         (1, &[">", "9"], &[1, 2, 3], [5, 0, 2]),
         (1, &[">=", "9"], &[1, 2], [5, 0, 3]),
         (1, &["<", "9"], &[0, 1, 3, 4], [5, 0, 1]),
