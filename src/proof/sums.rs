@@ -152,9 +152,11 @@ fn floats<T: ArrowPrimitiveType<Native: Float>>(array: &dyn Array) -> u64 {
 /// The hash of the bytes of a number. Their count is known where this is compiled.
 #[inline]
 fn of_bytes(bytes: &[u8]) -> u64 {
-    match *bytes {
-        [a, b, c, d] => of_word(u32::from_le_bytes([a, b, c, d])),
-        [a, b, c, d, e, f, g, h] => of_words(u64::from_le_bytes([a, b, c, d, e, f, g, h])),
+    let word = <[u8; 4]>::try_from(bytes).map(u32::from_le_bytes);
+    let words = <[u8; 8]>::try_from(bytes).map(u64::from_le_bytes);
+    match (word, words) {
+        (Ok(word), _) => of_word(word),
+        (_, Ok(words)) => of_words(words),
         _ => hash(bytes),
     }
 }
