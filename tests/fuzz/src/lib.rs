@@ -4,6 +4,10 @@
 #[path = "../../../src"]
 mod included {
     pub mod attempt;
+    /// Of its doors the one that parses settings.
+    pub mod bridge {
+        pub mod login;
+    }
     pub mod error;
     pub mod formats;
     pub mod job;
@@ -18,7 +22,7 @@ mod included {
     pub mod wire;
 }
 
-pub use included::{attempt, error, formats, job, merge, object, proof, reject, schema, shape, sink, state, wire};
+pub use included::{attempt, bridge, error, formats, job, merge, object, proof, reject, schema, shape, sink, state, wire};
 pub use sqlparser;
 
 pub mod mysql;
