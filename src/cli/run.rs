@@ -90,7 +90,8 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     for (at, job) in jobs.iter().enumerate() {
         let transfer = Transfer { job, talk, resume, record: &args.record };
         match transfer::run(transfer, interrupt).await {
-            Ok(None) => return Ok(()),
+            // Nobody reads its rows any more; those behind it have places of their own.
+            Ok(None) => {}
             Ok(Some(summary)) => {
                 if !is_datax {
                     transfer::show(&summary, talk);
@@ -103,6 +104,9 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
                 return Err(error.at("transfer", format!("{} of {}", at + 1, jobs.len())));
             }
         }
+    }
+    if summaries.is_empty() {
+        return Ok(());
     }
     show_all(&summaries, talk)?;
     if is_datax && transfer::is_for_people(talk) {
