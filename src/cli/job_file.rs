@@ -8,6 +8,7 @@ use super::settings::usage;
 use super::{amount, fetch, printer};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::dialect::{DIALECTS, Dialect, Translation};
+use crate::job::locator::mask;
 use crate::job::native::{self, Native};
 use crate::job::syntax::{self, Parsed, Syntax};
 use crate::job::tree::Tree;
@@ -121,7 +122,7 @@ pub(super) fn print(jobs: &[Job]) -> Result<()> {
 pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded, Refused> {
     // What a handshake needs is much, and seldom wanted.
     let text = Box::pin(read(&args.job)).await?;
-    let refused = |Refused { error, dialect }| Refused { error: error.at("job file", &args.job), dialect };
+    let refused = |Refused { error, dialect }| Refused { error: error.at("job file", shown(&args.job)), dialect };
     of_text(&text, args).map_err(refused)
 }
 
@@ -194,14 +195,23 @@ fn parsed(text: &str, args: &JobFileArgs, variables: &Variables<'_>) -> Result<(
     }
 }
 
+fn is_url(place: &str) -> bool {
+    place.starts_with("http://") || place.starts_with("https://")
+}
+
+/// Where a job file is, for people: a URL without what may be a secret.
+fn shown(place: &str) -> String {
+    if is_url(place) { mask(place) } else { place.to_owned() }
+}
+
 /// The text of a job file.
 async fn read(place: &str) -> Result<String> {
     let bytes = if place == "-" {
         let mut bytes = Vec::new();
         tokio::io::stdin().read_to_end(&mut bytes).await.at("job file", || "stdin")?;
         bytes
-    } else if place.starts_with("http://") || place.starts_with("https://") {
-        fetch::get(place).await.at("job file", || place)?
+    } else if is_url(place) {
+        fetch::get(place).await.at("job file", || shown(place))?
     } else {
         let path = place.strip_prefix("file://").unwrap_or(place);
         let read = tokio::fs::read(path).await;
@@ -210,7 +220,7 @@ async fn read(place: &str) -> Result<String> {
     };
     String::from_utf8(bytes).map_err(|error| {
         let offset = error.utf8_error().valid_up_to();
-        usage(format!("byte {offset} is no UTF-8")).at("job file", place).with_hint("save the job file as UTF-8")
+        usage(format!("byte {offset} is no UTF-8")).at("job file", shown(place)).with_hint("save the job file as UTF-8")
     })
 }
 
@@ -253,6 +263,7 @@ mod tests {
             "postgres://ada:${PW}@db/shop#public.orders|mysql://h/d#t|--mode|upsert|--key|a,b",
             "shop.db|-|--query|select '${x}' from t|--to-format|csv",
             "shop.db#t|a.csv|--also|other.db|--also|null:|--verify|checksum|--publish|task",
+            "shop.db#t|a.csv|--union|b.csv|--union|postgres://ada:${PW}@db/shop#u",
             "a.csv|b.db#t|--mode|sync|--allow-empty|--on-duplicate|last|--order-by|at",
             "a.db#t|b.db|--mode|incremental|--cursor|id|--lag|10m|--null-cursor|skip",
             "a.csv|b.csv|--sql|select * from src|--where|a > '$b'|--set|c=a+1|--cast|d:int|--rename|e=f|\

@@ -87,10 +87,20 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     let is_datax = loaded.dialect.is_some_and(|dialect| dialect.name == DATAX);
     let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
     let mut summaries = Vec::new();
-    for (at, job) in jobs.iter().enumerate() {
+    let done = match (resume, jobs.len()) {
+        (Resume::Unwanted, _) | (_, 1) => 0,
+        // Their rows would come twice.
+        _ => transfer::first_interrupted(jobs, &args.record, interrupt).await?.unwrap_or(0),
+    };
+    if done > 0 {
+        let told = amount::counted(done as u64, "transfer");
+        transfer::note(talk, &format!("{told} before the interrupted one not run again"));
+    }
+    for (at, job) in jobs.iter().enumerate().skip(done) {
         let transfer = Transfer { job, talk, resume, record: &args.record };
         match transfer::run(transfer, interrupt).await {
-            Ok(None) => return Ok(()),
+            // Nobody reads its rows any more; those behind it have places of their own.
+            Ok(None) => {}
             Ok(Some(summary)) => {
                 if !is_datax {
                     transfer::show(&summary, talk);
@@ -103,6 +113,9 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
                 return Err(error.at("transfer", format!("{} of {}", at + 1, jobs.len())));
             }
         }
+    }
+    if summaries.is_empty() {
+        return Ok(());
     }
     show_all(&summaries, talk)?;
     if is_datax && transfer::is_for_people(talk) {

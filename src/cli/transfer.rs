@@ -74,6 +74,21 @@ pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result
     Ok(Some(summary))
 }
 
+/// The place of the first of `jobs` that was interrupted. Those before it are done: a file goes on only after success.
+pub(super) async fn first_interrupted(
+    jobs: &[Job],
+    record: &StateArgs,
+    interrupt: &Interrupt,
+) -> Result<Option<usize>> {
+    let state = interrupt.or_stop(record::open(record)).await?;
+    for (at, job) in jobs.iter().enumerate() {
+        if interrupt.or_stop(resume::unfinished(job, &*state)).await?.is_some() {
+            return Ok(Some(at));
+        }
+    }
+    Ok(None)
+}
+
 /// Shows what came of it, where people read.
 pub(super) fn show(summary: &Summary, talk: Talk) {
     if is_for_people(talk) {

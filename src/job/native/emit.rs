@@ -22,10 +22,10 @@ pub fn emit(jobs: &[Job]) -> Result<Json> {
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) that names the place, not the secret.
 pub fn refuse_secrets(jobs: &[Job]) -> Result<()> {
-    for place in jobs.iter().flat_map(|job| std::iter::once(&job.source).chain(job.targets())) {
+    for place in jobs.iter().flat_map(|job| job.sources().chain(job.targets()).chain(&job.errors.rejects)) {
         let options = place.options.as_object();
         let open = options.into_iter().flatten().find(|(key, value)| {
-            let Json::String(text) = value else { return false };
+            let Json::String(text) = value else { return is_secret(key) && !value.is_null() };
             match key.as_str() {
                 "url" => !PATHS.contains(&place.connector.as_str()) && holds_secret(text),
                 key => is_secret(key) && !text.contains("${"),
@@ -46,7 +46,10 @@ pub fn refer_to_secrets(jobs: &mut [Job]) -> Vec<String> {
     let mut names: Vec<(String, String)> = Vec::new();
     for job in jobs {
         let also = job.also.iter_mut().map(|place| ("ALSO", place));
-        for (side, place) in [("SOURCE", &mut job.source), ("TARGET", &mut job.target)].into_iter().chain(also) {
+        let union = job.union.iter_mut().map(|place| ("UNION", place));
+        let rejects = job.errors.rejects.iter_mut().map(|place| ("REJECTS", place));
+        let ends = [("SOURCE", &mut job.source), ("TARGET", &mut job.target)];
+        for (side, place) in ends.into_iter().chain(union).chain(also).chain(rejects) {
             for (key, value) in place.options.as_object_mut().into_iter().flatten() {
                 let Json::String(text) = value else { continue };
                 if !is_secret(key) || text.contains("${") {
@@ -71,12 +74,14 @@ fn transfer(job: &Job) -> Result<Json> {
     let mut told = Map::new();
     told.insert("source".to_owned(), place(&job.source));
     told.insert("target".to_owned(), place(&job.target));
-    if !job.also.is_empty() {
-        told.insert("also".to_owned(), job.also.iter().map(place).collect());
+    for (key, places) in [("union", &job.union), ("also", &job.also)] {
+        if !places.is_empty() {
+            told.insert(key.to_owned(), places.iter().map(place).collect());
+        }
     }
     let Json::Object(members) = serde_json::to_value(job)? else { return Ok(Json::Object(told)) };
     for (key, mut value) in members {
-        if ["source", "target", "also"].contains(&key.as_str()) {
+        if ["source", "union", "target", "also"].contains(&key.as_str()) {
             continue;
         }
         let same = json!(null);

@@ -126,7 +126,7 @@ impl File<'_> {
     fn member(&self, key: &str, node: &Node<'_>) -> Result<Json> {
         match key {
             "source" | "target" => self.place(node),
-            "also" => node.elements()?.iter().map(|place| self.place(place)).collect(),
+            "also" | "union" => node.elements()?.iter().map(|place| self.place(place)).collect(),
             "errors" => {
                 let mut members = Map::new();
                 for (key, node) in node.entries()? {

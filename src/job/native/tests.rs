@@ -174,3 +174,25 @@ fn a_secret_becomes_a_reference() {
     assert_eq!(jobs[1].source.options["password"], "${TARGET_PASSWORD_2}");
     assert_eq!(jobs[1].target.options["password"], "${PW}");
 }
+
+#[test]
+fn secrets_of_all_places_are_found() {
+    let secret =
+        |password: Json| Place::new("postgres", json!({"password": password}), ObjectRef::Table("t".to_owned()));
+    let plain = || Job::new(World.locate("a.csv").unwrap(), World.locate("b.csv").unwrap());
+    let places: [fn(&mut Job, Place); 3] = [
+        |job, place| job.union.push(place),
+        |job, place| job.also.push(place),
+        |job, place| job.errors.rejects = Some(place),
+    ];
+    for put in places {
+        let mut jobs = [plain()];
+        put(&mut jobs[0], secret(json!("x1")));
+        assert!(refuse_secrets(&jobs).is_err());
+        assert_eq!(refer_to_secrets(&mut jobs).len(), 1);
+        refuse_secrets(&jobs).unwrap();
+        let mut jobs = [plain()];
+        put(&mut jobs[0], secret(json!(12345)));
+        assert!(refuse_secrets(&jobs).is_err());
+    }
+}
