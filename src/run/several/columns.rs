@@ -1,6 +1,6 @@
 //! The columns of several sources as those of one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
@@ -17,6 +17,13 @@ pub(super) fn reconciled(shapes: &[(&str, &TableShape)]) -> Result<TableShape> {
     let [(first_label, first), others @ ..] = shapes else {
         return Err(Error::new(ErrorKind::Internal, "a transfer has no source"));
     };
+    for (label, shape) in shapes {
+        let mut seen = HashSet::new();
+        if let Some(field) = shape.schema.fields().iter().find(|field| !seen.insert(field.name())) {
+            let message = "several sources are read as one by the names of columns, and this one comes twice";
+            return Err(Error::new(ErrorKind::Schema, message).at("column", field.name()).at("source", label));
+        }
+    }
     for (label, shape) in others {
         let extra = shape.schema.fields().iter().find(|field| first.schema.column_with_name(field.name()).is_none());
         if let Some(field) = extra {
@@ -195,6 +202,8 @@ mod tests {
             let error = reconciled(&shapes).unwrap_err().to_string();
             assert!(error.contains("name") && error.contains(&format!("source {source}")), "{error}");
         }
+        let error = reconciled(&[("a", &shape(&[("id", Utf8), ("id", Utf8)])), ("b", &other)]).unwrap_err().to_string();
+        assert!(error.contains("comes twice") && error.contains("source a"), "{error}");
         let error = reconciled(&[("a", &one), ("b", &shape(&[("id", Utf8), ("name", Utf8)]))]).unwrap_err().to_string();
         assert!(error.contains("Utf8 here and Int32 in the sources before"), "{error}");
     }

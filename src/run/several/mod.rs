@@ -24,6 +24,9 @@ pub(super) fn endpoint_of(places: &[Place]) -> Result<Arc<dyn Endpoint>> {
     if let [place] = places {
         return endpoint(place);
     }
+    if places.iter().filter(|place| place.options["url"] == "-").count() > 1 {
+        return Err(Error::new(ErrorKind::Usage, "stdin can be a source but once"));
+    }
     let mut known: Vec<(&Place, Arc<dyn Endpoint>)> = Vec::new();
     let mut members = Vec::new();
     for place in places {
