@@ -12,7 +12,7 @@ use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
 use super::{amount, plan, printer};
-use crate::error::{ErrorKind, Result, exit_code};
+use crate::error::{Error, ErrorKind, Result, exit_code};
 use crate::job::Job;
 use crate::run::report::Summary;
 
@@ -73,6 +73,11 @@ fn code_of(dialect: Option<&str>) -> fn(ErrorKind) -> u8 {
     if dialect == Some(DATAX) { datax::exit_code } else { exit_code }
 }
 
+fn nothing_to_resume() -> Error {
+    Error::new(ErrorKind::Usage, "no transfer of this file was interrupted, and which of them are done is not known")
+        .with_hint("run the file without --resume, which begins with its first transfer")
+}
+
 async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<()> {
     let talk = settings::talk(&args.talk);
     for text in loaded.notes.iter().chain(&loaded.translation.notes) {
@@ -89,8 +94,8 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     let mut summaries = Vec::new();
     let done = match (resume, jobs.len()) {
         (Resume::Unwanted, _) | (_, 1) => 0,
-        // Their rows would come twice.
-        _ => transfer::first_interrupted(jobs, &args.record, interrupt).await?.unwrap_or(0),
+        // The rows of those that are done would come twice.
+        _ => transfer::first_interrupted(jobs, &args.record, interrupt).await?.ok_or_else(nothing_to_resume)?,
     };
     if done > 0 {
         let told = amount::counted(done as u64, "transfer");
