@@ -46,7 +46,8 @@ pub(super) fn columns(config: &Config, name: &Name) -> Result<Vec<Native>> {
             schema.as_deref().unwrap_or("DATABASE()")
         ),
         // Empty where it is not declared; a first row tells ConnectorX that all of it is text.
-        Backend::Sqlite => format!("SELECT name, lower(type) FROM pragma_table_info({table})"),
+        // Generated columns are among them, as in SELECT *; those that a virtual table hides are not.
+        Backend::Sqlite => format!("SELECT name, lower(type) FROM pragma_table_xinfo({table}) WHERE hidden <> 1"),
         Backend::BigQuery | Backend::ClickHouse | Backend::Oracle | Backend::Trino => return Ok(Vec::new()),
     };
     let native = |row: Vec<Option<String>>| {
