@@ -72,6 +72,8 @@ pub(super) fn stock(config: &Config, name: &Name) -> Result<Stock> {
             "SELECT CAST(a.attname AS text), CAST(greatest(c.reltuples, 0)::bigint AS text), \
              CAST(pg_table_size(c.oid) AS text) FROM pg_class c LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
              LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) \
+             AND array_position(i.indkey::int2[], a.attnum) - array_lower(i.indkey::int2[], 1) \
+             < coalesce((to_jsonb(i) ->> 'indnkeyatts')::int, i.indnatts) \
              WHERE c.oid = to_regclass({}) ORDER BY array_position(i.indkey::int2[], a.attnum)",
             literal(backend, &name.quoted(backend.quote()))
         ),
