@@ -19,8 +19,8 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 const PROGRAM: &str = "etl";
 
 /// What a session begins with, whatever it is for: text in UTF-8, instants in UTC, no limits that a long copy would meet.
-const SETTINGS: &str = "SET NAMES utf8mb4, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
-    wait_timeout = 86400";
+const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, \
+    net_write_timeout = 3600, wait_timeout = 86400";
 
 /// An open connection. Dropping it closes the socket at once.
 #[derive(Debug)]
