@@ -46,7 +46,8 @@ pub(super) fn columns(config: &Config, name: &Name) -> Result<Vec<Native>> {
             schema.as_deref().unwrap_or("DATABASE()")
         ),
         // Empty where it is not declared; a first row tells ConnectorX that all of it is text.
-        Backend::Sqlite => format!("SELECT name, lower(type) FROM pragma_table_info({table})"),
+        // Generated columns are among them, as in SELECT *; those that a virtual table hides are not.
+        Backend::Sqlite => format!("SELECT name, lower(type) FROM pragma_table_xinfo({table}) WHERE hidden <> 1"),
         Backend::BigQuery | Backend::ClickHouse | Backend::Oracle | Backend::Trino => return Ok(Vec::new()),
     };
     let native = |row: Vec<Option<String>>| {
@@ -71,6 +72,8 @@ pub(super) fn stock(config: &Config, name: &Name) -> Result<Stock> {
             "SELECT CAST(a.attname AS text), CAST(greatest(c.reltuples, 0)::bigint AS text), \
              CAST(pg_table_size(c.oid) AS text) FROM pg_class c LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
              LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) \
+             AND array_position(i.indkey::int2[], a.attnum) - array_lower(i.indkey::int2[], 1) \
+             < coalesce((to_jsonb(i) ->> 'indnkeyatts')::int, i.indnatts) \
              WHERE c.oid = to_regclass({}) ORDER BY array_position(i.indkey::int2[], a.attnum)",
             literal(backend, &name.quoted(backend.quote()))
         ),

@@ -47,8 +47,11 @@ fn column(array: &ArrayRef, field: &Field, before: u64) -> Result<ArrayRef> {
         let parsed = parse_column(&Column(texts), field, Form::Any);
         return parsed.map_err(|misfit| misfitting(misfit, field, before));
     }
+    // Arrow would cut the fraction off. SQLite may compute whole numbers when it is asked first, and others later.
+    let is_cut = array.data_type().is_floating() && field.data_type().is_integer();
     let strict = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(array, field.data_type(), &strict).map_err(|_| {
+    let same = if is_cut { None } else { cast_with_options(array, field.data_type(), &strict).ok() };
+    same.ok_or_else(|| {
         let message = format!("what ConnectorX reads is no {}, as the column was described", field.data_type());
         Error::new(ErrorKind::Schema, message).with_hint("cast the column in a --query")
     })
@@ -109,7 +112,7 @@ fn without<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, ends: &[T::Native],
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, Decimal128Array, Int64Array};
+    use arrow::array::{Date32Array, Decimal128Array, Float64Array, Int64Array};
     use arrow::datatypes::{Decimal128Type, Int32Type, Schema};
 
     use super::*;
@@ -130,6 +133,10 @@ mod tests {
         assert_eq!(array.as_primitive::<Int32Type>().value(0), 7);
         assert_eq!(
             one(Arc::new(Int64Array::from(vec![i64::MAX])), DataType::Int32).unwrap_err().kind(),
+            ErrorKind::Schema
+        );
+        assert_eq!(
+            one(Arc::new(Float64Array::from(vec![1.5])), DataType::Int64).unwrap_err().kind(),
             ErrorKind::Schema
         );
     }

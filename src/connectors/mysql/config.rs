@@ -55,7 +55,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("sslCa", "string", "the system's roots", "Trusted roots for VERIFY_CA and VERIFY_IDENTITY: a PEM file."),
     option("sslCert", "string", "", "The client's certificate: a PEM file."),
     option("sslKey", "string", "in the file of sslCert", "The key of the client's certificate: a PEM file."),
-    option("connectTimeout", "integer", "30", "Seconds that connecting may take; 0 waits for ever.")
+    option("connectTimeout", "integer", "30", "Seconds that connecting to a host may take; 0 waits for ever.")
         .within("0 or more"),
     option("zeroDates", "string", "reject", "What becomes of dates such as 0000-00-00; text is for the whole column.")
         .within("reject, null, text"),

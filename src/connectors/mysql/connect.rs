@@ -19,8 +19,8 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 const PROGRAM: &str = "etl";
 
 /// What a session begins with, whatever it is for: text in UTF-8, instants in UTC, no limits that a long copy would meet.
-const SETTINGS: &str = "SET NAMES utf8mb4, time_zone = '+00:00', net_read_timeout = 3600, net_write_timeout = 3600, \
-    wait_timeout = 86400";
+const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, \
+    net_write_timeout = 3600, wait_timeout = 86400";
 
 /// An open connection. Dropping it closes the socket at once.
 #[derive(Debug)]
@@ -163,7 +163,11 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
         Ok(connection)
     };
     let opened = match config.connect_timeout {
-        Some(limit) => tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| Err(late(limit))),
+        Some(limit) => {
+            let hosts = u32::try_from(config.hosts.len()).unwrap_or(u32::MAX).max(1);
+            let all = tokio::time::timeout(limit.saturating_mul(hosts), opening).await;
+            all.unwrap_or_else(|_| Err(late(limit)))
+        }
         None => opening.await,
     };
     opened.at("server", || config.label())
@@ -181,10 +185,20 @@ async fn reach(config: &Config) -> Result<Client> {
     }
     let mut last = Error::new(ErrorKind::Usage, "no host is named");
     for host in &config.hosts {
-        let stream = match TcpStream::connect((host.name.as_str(), host.port)).await {
-            Ok(stream) => stream,
-            Err(source) => {
+        let connecting = TcpStream::connect((host.name.as_str(), host.port));
+        // Each has its own time: one that is silent must not take that of the next.
+        let reached = match config.connect_timeout {
+            Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|_| late(limit)),
+            None => Ok(connecting.await),
+        };
+        let stream = match reached {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(source)) => {
                 last = Error::new(ErrorKind::Connection, format!("{host} cannot be reached")).with_source(source);
+                continue;
+            }
+            Err(error) => {
+                last = error;
                 continue;
             }
         };

@@ -137,7 +137,7 @@ impl Form {
             Self::Trimmed => text.trim_end_matches(' ').into(),
             Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').into(),
             Self::Number => text.into(),
-            // All that is none, or that is nested too deep, is one value.
+            // All that is none, nested too deep or too long is one value.
             Self::Json => json::written(text).map_or("?".into(), Cow::Owned),
         }
     }

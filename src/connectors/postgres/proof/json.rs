@@ -14,7 +14,10 @@ use crate::formats::json::Members;
 /// What is nested deeper is not looked into.
 const MOST_DEPTH: usize = 100;
 
-/// What the server makes of `text`; none for what is no JSON, or is nested too deep.
+/// What is written no further: `1e131071` is a hundred thousand digits.
+const MOST_BYTES: usize = 256 << 20;
+
+/// What the server makes of `text`; none for what is no JSON, is nested too deep, or becomes too long.
 pub(super) fn written(text: &str) -> Option<String> {
     let json: &RawValue = serde_json::from_str(text).ok()?;
     let mut out = Vec::with_capacity(text.len() + text.len() / 8);
@@ -24,6 +27,9 @@ pub(super) fn written(text: &str) -> Option<String> {
 
 /// Appends `json`, which is valid, without blanks around it.
 fn put(json: &str, depth: usize, out: &mut Vec<u8>) -> Option<()> {
+    if out.len() > MOST_BYTES {
+        return None;
+    }
     match json.as_bytes().first()? {
         b'{' | b'[' if depth == MOST_DEPTH => return None,
         b'{' => {
