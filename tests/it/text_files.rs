@@ -196,7 +196,7 @@ fn dates_have_the_form_that_is_named() {
     let told = refused(path, &["a.parquet", "c.csv", "--cast", "id:date('yyyyMMdd')"]);
     assert!(told.contains("for columns of text files"), "{told}");
     let shown = etl(path, &["schema", "a.csv", "--date-format", "dd.MM.yyyy HH:mm:ss"]);
-    assert!(shown.code == 0 && shown.stdout.contains("timestamp"), "{shown:?}");
+    assert!(shown.code == 0 && shown.stdout.contains("Timestamp"), "{shown:?}");
 }
 
 #[test]

@@ -123,7 +123,8 @@ fn what_has_no_types_is_said_to_have_none() {
         (["types", "null", "csv"], "null has no types of its own"),
         (["types", "csv", "gen"], "gen has no types of its own"),
         (["types", "file", "csv"], "file has no types of its own"),
-        (["types", "oracle", "csv"], "there is no connector \"oracle\""),
+        (["types", "oracle", "csv"], "oracle has no types of its own"),
+        (["types", "db2", "csv"], "there is no connector \"db2\""),
     ] {
         let done = etl(folder.path(), &words);
         assert_eq!(done.code, 2, "{}", done.stderr);

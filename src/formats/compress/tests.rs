@@ -183,3 +183,20 @@ proptest! {
         }
     }
 }
+
+/// Bytes that do not shrink fill the room of an encoder to its end.
+#[test]
+fn large_pieces_of_noise_come_back() {
+    let mut state = 7_u64;
+    let mut noise = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    for bytes in [32_768, 300_000, 1_048_577] {
+        let piece: Vec<u8> = (0..bytes).map(|_| noise()).collect();
+        for compression in ALL {
+            let whole = packed(compression, None, &[&piece, b"between", &piece]);
+            assert!(plain(compression, whole).unwrap() == [&piece[..], b"between", &piece].concat(), "{compression:?}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! What is read is the member where it stands: the directory at the end of the file, which a pipe shows too late, only has
 //! to be there. Written are pieces of deflate that end at byte borders, so that they are made in parallel.
 
-use std::io::{self, BufRead, Read, Write as _};
+use std::io::{self, BufRead, Read};
 
 use super::pack::Packed;
 use crate::error::{Error, ErrorKind, Result};
@@ -250,13 +250,22 @@ fn descriptor(inner: &mut impl BufRead, large: bool) -> io::Result<(u32, u64, u6
     Ok((u32::from_le_bytes(crc), packed, raw))
 }
 
+/// What is made ready for packed bytes at a time.
+const ROOM_BYTES: usize = 32 << 10;
+
 /// `bytes` as deflate that ends at the border of a byte, and not yet the stream.
 pub(super) fn piece(level: u32, bytes: &[u8]) -> Result<Vec<u8>> {
-    let out = Vec::with_capacity(bytes.len() / 3);
-    let mut encoder = flate2::write::DeflateEncoder::new(out, flate2::Compression::new(level));
-    encoder.write_all(bytes)?;
-    encoder.flush()?;
-    Ok(std::mem::take(encoder.get_mut()))
+    let mut encoder = flate2::Compress::new(flate2::Compression::new(level), false);
+    let mut out = Vec::with_capacity(bytes.len() / 3);
+    loop {
+        // The writer of `flate2` flushes but once, and loses the border where there was no room for it.
+        out.reserve(ROOM_BYTES);
+        let rest = &bytes[encoder.total_in() as usize..];
+        encoder.compress_vec(rest, &mut out, flate2::FlushCompress::Sync).map_err(io::Error::from)?;
+        if encoder.total_in() == bytes.len() as u64 && out.len() < out.capacity() {
+            return Ok(out);
+        }
+    }
 }
 
 /// What a zip file of one member has around the pieces of that.
