@@ -173,11 +173,14 @@ fn encode(encoding: &'static Encoding, text: &str) -> Result<Vec<u8>, Lacking> {
         let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut out, true);
         rest = &rest[read..];
         match result {
-            EncoderResult::InputEmpty => return Ok(out),
+            EncoderResult::InputEmpty => break,
             EncoderResult::OutputFull => out.reserve(rest.len() + 16),
             EncoderResult::Unmappable(_) => return Err(Lacking),
         }
     }
+    // Some encoders write a character as another one: the yen sign as a backslash in Shift_JIS.
+    let same = encoding.decode_without_bom_handling_and_without_replacement(&out).is_some_and(|found| found == text);
+    if same { Ok(out) } else { Err(Lacking) }
 }
 
 enum Decoder {
@@ -327,8 +330,17 @@ mod tests {
 
     #[test]
     fn what_an_encoding_lacks_is_not_replaced() {
-        for (name, text) in [("gbk", "a😀"), ("latin1", "€"), ("ascii", "é"), ("big5", "é中😀"), ("windows-1252", "中")]
-        {
+        let lacking = [
+            ("gbk", "a😀"),
+            ("latin1", "€"),
+            ("ascii", "é"),
+            ("big5", "é中😀"),
+            ("windows-1252", "中"),
+            ("shift_jis", "¥5"),
+            ("euc-jp", "\u{2212}5"),
+            ("iso-2022-jp", "\u{ff76}"),
+        ];
+        for (name, text) in lacking {
             assert_eq!(Charset::parse(name).unwrap().encode(text.as_bytes().to_vec()), Err(Lacking), "{name}");
         }
     }
