@@ -62,8 +62,10 @@ impl Charset {
             "utf-16" | "utf16" => Self::Utf16(Order::Marked),
             "utf-16le" | "utf16le" => Self::Utf16(Order::Little),
             "utf-16be" | "utf16be" => Self::Utf16(Order::Big),
-            "iso-8859-1" | "iso8859-1" | "iso88591" | "latin1" | "latin-1" | "l1" => Self::Single(0xff),
-            "us-ascii" | "ascii" => Self::Single(0x7f),
+            "iso-8859-1" | "iso8859-1" | "iso88591" | "latin1" | "latin-1" | "l1" | "cp819" | "ibm819" => {
+                Self::Single(0xff)
+            }
+            "us-ascii" | "ascii" | "ansi-x3.4-1968" => Self::Single(0x7f),
             "cp936" | "ms936" => Self::Other(encoding_rs::GBK),
             "cp950" | "ms950" => Self::Other(encoding_rs::BIG5),
             "cp932" | "ms932" => Self::Other(encoding_rs::SHIFT_JIS),
