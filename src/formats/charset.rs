@@ -62,8 +62,10 @@ impl Charset {
             "utf-16" | "utf16" => Self::Utf16(Order::Marked),
             "utf-16le" | "utf16le" => Self::Utf16(Order::Little),
             "utf-16be" | "utf16be" => Self::Utf16(Order::Big),
-            "iso-8859-1" | "iso8859-1" | "iso88591" | "latin1" | "latin-1" | "l1" => Self::Single(0xff),
-            "us-ascii" | "ascii" => Self::Single(0x7f),
+            "iso-8859-1" | "iso8859-1" | "iso88591" | "latin1" | "latin-1" | "l1" | "cp819" | "ibm819" => {
+                Self::Single(0xff)
+            }
+            "us-ascii" | "ascii" | "ansi-x3.4-1968" => Self::Single(0x7f),
             "cp936" | "ms936" => Self::Other(encoding_rs::GBK),
             "cp950" | "ms950" => Self::Other(encoding_rs::BIG5),
             "cp932" | "ms932" => Self::Other(encoding_rs::SHIFT_JIS),
@@ -173,11 +175,14 @@ fn encode(encoding: &'static Encoding, text: &str) -> Result<Vec<u8>, Lacking> {
         let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut out, true);
         rest = &rest[read..];
         match result {
-            EncoderResult::InputEmpty => return Ok(out),
+            EncoderResult::InputEmpty => break,
             EncoderResult::OutputFull => out.reserve(rest.len() + 16),
             EncoderResult::Unmappable(_) => return Err(Lacking),
         }
     }
+    // Some encoders write a character as another one: the yen sign as a backslash in Shift_JIS.
+    let same = encoding.decode_without_bom_handling_and_without_replacement(&out).is_some_and(|found| found == text);
+    if same { Ok(out) } else { Err(Lacking) }
 }
 
 enum Decoder {
@@ -327,8 +332,17 @@ mod tests {
 
     #[test]
     fn what_an_encoding_lacks_is_not_replaced() {
-        for (name, text) in [("gbk", "a😀"), ("latin1", "€"), ("ascii", "é"), ("big5", "é中😀"), ("windows-1252", "中")]
-        {
+        let lacking = [
+            ("gbk", "a😀"),
+            ("latin1", "€"),
+            ("ascii", "é"),
+            ("big5", "é中😀"),
+            ("windows-1252", "中"),
+            ("shift_jis", "¥5"),
+            ("euc-jp", "\u{2212}5"),
+            ("iso-2022-jp", "\u{ff76}"),
+        ];
+        for (name, text) in lacking {
             assert_eq!(Charset::parse(name).unwrap().encode(text.as_bytes().to_vec()), Err(Lacking), "{name}");
         }
     }

@@ -126,21 +126,56 @@ pub fn reader<R: Read + Send + 'static>(compression: Compression, inner: R) -> R
         }
         Compression::Bzip2 => Box::new(Whole(bzip2::bufread::MultiBzDecoder::new(buffered))),
         Compression::Xz => Box::new(Whole(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB))),
-        Compression::Lz4 => Box::new(Whole(Frames(lz4_flex::frame::FrameDecoder::new(buffered)))),
+        Compression::Lz4 => Box::new(Whole(Frames::new(buffered))),
         Compression::Snappy => Box::new(Whole(snap::read::FrameDecoder::new(buffered))),
         Compression::Zip => Box::new(Whole(zip::Member::new(buffered))),
     })
 }
 
 /// The frames of an lz4 file, one after the other: its decoder stops at the end of each.
-struct Frames<R: Read>(lz4_flex::frame::FrameDecoder<R>);
+struct Frames<R: Read> {
+    decoder: lz4_flex::frame::FrameDecoder<Ending<R>>,
+    /// Whether no frame is begun.
+    between: bool,
+}
+
+/// Notes when its end was met.
+struct Ending<R> {
+    inner: R,
+    met: bool,
+}
+
+impl<R: Read> Read for Ending<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.inner.read(buffer)?;
+        self.met |= bytes == 0 && !buffer.is_empty();
+        Ok(bytes)
+    }
+}
+
+impl<R: BufRead> Frames<R> {
+    fn new(inner: R) -> Self {
+        Self { decoder: lz4_flex::frame::FrameDecoder::new(Ending { inner, met: false }), between: true }
+    }
+}
 
 impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         loop {
-            let bytes = self.0.read(buffer)?;
-            if bytes > 0 || buffer.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+            if self.between && self.decoder.get_mut().inner.fill_buf()?.is_empty() {
+                return Ok(0);
+            }
+            let bytes = self.decoder.read(buffer)?;
+            self.between = bytes == 0;
+            if bytes > 0 {
                 return Ok(bytes);
+            }
+            // The decoder takes the end of a file that was cut before a block for the end of the frame.
+            if self.decoder.get_ref().met {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }

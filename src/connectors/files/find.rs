@@ -49,6 +49,11 @@ pub(super) fn files_of(folder: &Path, wanted: Wanted<'_>) -> Result<Vec<PathBuf>
             Wanted::All => true,
         };
         if wanted == Wanted::All && path.is_dir() {
+            let (outer, inner) = (fs::canonicalize(folder)?, fs::canonicalize(&path)?);
+            if outer.starts_with(inner) {
+                let message = "the folder is a link to one that it stands in, whose files would be read over and over";
+                return Err(Error::new(ErrorKind::Unsupported, message).at("folder", path.display()));
+            }
             files.extend(files_of(&path, wanted)?);
         } else if is_wanted && path.is_file() {
             files.push(path);

@@ -1,5 +1,6 @@
 //! What is read: telling what files hold, pinning them, opening them. All of it blocks.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::{Cursor, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
@@ -103,9 +104,11 @@ pub(super) fn open_all(config: &Config) -> Result<Vec<Input>> {
     let inputs = match &config.place {
         Place::Standard => vec![open_pipe(config, "standard input", None, Box::new(std::io::stdin()))?],
         Place::Path(path) => {
-            let mut files = Vec::new();
+            let (mut files, mut known) = (Vec::new(), HashSet::new());
             for path in std::iter::once(path).chain(&config.paths) {
-                files.extend(find(path, config.wanted())?);
+                // A folder and a glob may name the same file.
+                let found = find(path, config.wanted())?.into_iter();
+                files.extend(found.filter(|file| known.insert(file.clone())));
             }
             files.iter().map(|path| open(config, path)).collect::<Result<Vec<_>>>()?
         }

@@ -161,6 +161,9 @@ fn frames_of_other_programs_are_read() {
         changed[last] ^= 1;
         assert_eq!(plain(compression, changed).unwrap_err().kind(), ErrorKind::Corrupt);
     }
+    // Cut behind the block, before the mark of the end.
+    let error = plain(Compression::Lz4, lz4[..15].to_vec()).unwrap_err();
+    assert_eq!(error.message(), "the compressed data end too early");
 }
 
 proptest! {

@@ -125,7 +125,7 @@ impl<R: BufRead> Member<R> {
         }
         let mut head = self.head;
         if head.flags & DESCRIBED != 0 {
-            head.large |= packed_bytes > LARGE || self.raw_bytes > LARGE;
+            head.large |= packed_bytes >= LARGE || self.raw_bytes >= LARGE;
             (head.crc, head.packed_bytes, head.raw_bytes) = descriptor(&mut inner, head.large)?;
         }
         if (head.crc, head.packed_bytes, head.raw_bytes) != (self.raw.sum(), packed_bytes, self.raw_bytes) {

@@ -32,6 +32,13 @@ pub(super) fn header(options: &CsvOptions, schema: &Schema) -> Result<Vec<u8>> {
 pub(super) fn encode(options: &CsvOptions, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
     let schema = batch.schema_ref();
     let style = Style::new(options);
+    let hidden = options.comment.is_some() && options.null.bytes().next() == options.comment;
+    let first = batch.columns().first().and_then(Array::logical_nulls);
+    if hidden && first.is_some_and(|nulls| nulls.null_count() > 0) {
+        return Err(Error::new(ErrorKind::Value, "a record that begins with the null text would be a comment")
+            .with_hint("set another null text, or another comment")
+            .at("column", schema.field(0).name()));
+    }
     let columns: Vec<Column<'_>> = schema
         .fields()
         .iter()

@@ -67,6 +67,9 @@ impl CsvOptions {
         if self.null.bytes().any(clash) {
             return usage("the null text of CSV may not hold a delimiter, a quote or a line end");
         }
+        if self.trim && self.null.trim_matches([' ', '\t']) != self.null {
+            return usage("the null text of CSV may not have blanks around it where they are trimmed");
+        }
         Ok(())
     }
 }

@@ -6,6 +6,9 @@ use super::pattern::offset;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::value::Pattern;
 
+/// Fields of a record that may be named.
+const MOST_FIELDS: usize = 1 << 16;
+
 /// How loose text is read and written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -155,6 +158,9 @@ impl LooseOptions {
         for (place, field) in self.fields.iter().enumerate() {
             if field.index.is_some() == field.value.is_some() {
                 return Err(usage("a column has either an index or a value").at("column", &field.name));
+            }
+            if field.index.is_some_and(|index| index >= MOST_FIELDS) {
+                return Err(usage(format!("a record has at most {MOST_FIELDS} fields")).at("column", &field.name));
             }
             if self.fields[..place].iter().any(|other| other.name == field.name) {
                 return Err(usage("this column stands twice").at("column", &field.name));

@@ -124,6 +124,14 @@ impl Sheet {
         self.null.as_deref() == Some(text)
     }
 
+    /// Takes a cell that says NULL: its row is there, whatever else it holds.
+    pub(super) fn put_null(&mut self, row: u32) {
+        let is_header = self.header && self.head.is_none_or(|head| head == row);
+        if !is_header && self.rows.last().is_none_or(|last| *last < row) {
+            self.rows.push(row);
+        }
+    }
+
     /// Takes a cell that is not blank, behind those before it. `print` writes its text.
     pub(super) fn put(
         &mut self,

@@ -127,6 +127,7 @@ fn put(sheet: &mut Sheet, (row, column): (u32, u32), value: &DataRef<'_>, epoch:
     let place = (row, column);
     let text = |sheet: &mut Sheet, text: &str| {
         if sheet.is_null(text) {
+            sheet.put_null(row);
             return Ok(());
         }
         sheet.put(place, Kinds::TEXT, |out| out.extend_from_slice(text.as_bytes()))
