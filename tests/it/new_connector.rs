@@ -59,7 +59,8 @@ fn project() -> &'static Path {
 }
 
 /// What a build of the project reads.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
+    ".cargo",
     "Cargo.toml",
     "Cargo.lock",
     "build.rs",
