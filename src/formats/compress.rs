@@ -132,12 +132,9 @@ pub fn reader<R: Read + Send + 'static>(compression: Compression, inner: R) -> R
     })
 }
 
-/// The frames of an lz4 file, one after the other: its decoder stops at the end of each.
-struct Frames<R: Read> {
-    decoder: lz4_flex::frame::FrameDecoder<Ending<R>>,
-    /// Whether no frame is begun.
-    between: bool,
-}
+/// The frames of an lz4 file, one after the other; none when all are read. Each has a decoder of its own: one for all would
+/// keep the size of blocks that the first of them had.
+struct Frames<R: Read>(Option<lz4_flex::frame::FrameDecoder<Ending<R>>>);
 
 /// Notes when its end was met.
 struct Ending<R> {
@@ -155,29 +152,29 @@ impl<R: Read> Read for Ending<R> {
 
 impl<R: BufRead> Frames<R> {
     fn new(inner: R) -> Self {
-        Self { decoder: lz4_flex::frame::FrameDecoder::new(Ending { inner, met: false }), between: true }
+        Self(Some(lz4_flex::frame::FrameDecoder::new(Ending { inner, met: false })))
     }
 }
 
 impl<R: BufRead> Read for Frames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            if self.between && self.decoder.get_mut().inner.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            let bytes = self.decoder.read(buffer)?;
-            self.between = bytes == 0;
-            if bytes > 0 {
+        while let Some(frame) = self.0.as_mut() {
+            let bytes = frame.read(buffer)?;
+            if bytes > 0 || buffer.is_empty() {
                 return Ok(bytes);
             }
             // The decoder takes the end of a file that was cut before a block for the end of the frame.
-            if self.decoder.get_ref().met {
+            if frame.get_ref().met {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            if let Some(ended) = self.0.take() {
+                let mut inner = ended.into_inner().inner;
+                if !inner.fill_buf()?.is_empty() {
+                    *self = Self::new(inner);
+                }
+            }
         }
+        Ok(0)
     }
 }
 
