@@ -8,6 +8,7 @@ use super::job_file::{Compat, JobFileArgs};
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
+use super::voice::Voice;
 use crate::error::ErrorKind;
 use crate::flow::meter::Transformed;
 use crate::job::tree::Tree;
@@ -59,13 +60,20 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     run::run(&RunArgs { file, resume: false, record: StateArgs::default(), dry_run: false, talk }).await
 }
 
+/// What those who know DataX read.
+pub(super) const VOICE: Voice = Voice {
+    dialect: Some("datax"),
+    exit_code,
+    report: Some(|finished| report(finished.summaries, [finished.began, finished.ended], zone(finished.tree))),
+};
+
 /// Exit code of DataX: 1 for every failure, 143 where it was killed.
-pub(super) fn exit_code(kind: ErrorKind) -> u8 {
+fn exit_code(kind: ErrorKind) -> u8 {
     if kind == ErrorKind::Cancelled { 143 } else { 1 }
 }
 
 /// The time zone of the job's log: `common.column.timeZone`, else DataX's own, GMT+8.
-pub(super) fn zone(tree: &Tree) -> FixedOffset {
+fn zone(tree: &Tree) -> FixedOffset {
     let zone = tree.root().get("common").and_then(|common| common.get("column")?.get("timeZone")?.text().ok());
     zone.as_deref().and_then(offset).unwrap_or_else(|| FixedOffset::east_opt(8 * HOUR).expect("8 hours are no day"))
 }
@@ -89,7 +97,7 @@ fn offset(zone: &str) -> Option<FixedOffset> {
 
 /// What DataX prints at the end of a job that ran from the one time to the other: its last line of progress, and its summary.
 /// Bytes are those of rows in memory.
-pub(super) fn report(summaries: &[Summary], [began, ended]: [DateTime<Utc>; 2], zone: FixedOffset) -> String {
+fn report(summaries: &[Summary], [began, ended]: [DateTime<Utc>; 2], zone: FixedOffset) -> String {
     let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
     let failed = sum(|summary| summary.rejected);
     let rows = sum(|summary| summary.rows) + failed;

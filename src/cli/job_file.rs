@@ -7,7 +7,7 @@ use super::place::Machine;
 use super::settings::usage;
 use super::{amount, fetch, printer};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::dialect::{DIALECTS, Dialect, Translation};
+use crate::job::dialect::{DIALECTS, Dialect, Translation, VariablesIn};
 use crate::job::locator::mask;
 use crate::job::native::{self, Native};
 use crate::job::syntax::{self, Parsed, Syntax};
@@ -52,16 +52,13 @@ impl Compat {
     /// The name of its dialect; none for our own files.
     pub(super) fn name(self) -> Option<&'static str> {
         match self {
-            Self::Datax => Some(DATAX),
+            Self::Datax => Some("datax"),
             Self::GoEtl => Some("go-etl"),
             Self::Flinkx => Some("flinkx"),
             Self::None => None,
         }
     }
 }
-
-/// The dialect whose variables are replaced in the text, and whose summary and exit codes are its own.
-pub(super) const DATAX: &str = "datax";
 
 /// What a job file asks for.
 #[derive(Debug)]
@@ -72,6 +69,13 @@ pub(super) struct Loaded {
     /// What the user should know, one line each, the translation's notes apart.
     pub(super) notes: Vec<String>,
     pub(super) tree: Tree,
+}
+
+impl Loaded {
+    /// The name of its dialect; none where it is our own.
+    pub(super) fn dialect_name(&self) -> Option<&'static str> {
+        self.dialect.map(|dialect| dialect.name)
+    }
 }
 
 /// Why a file cannot be run, and whose it is, where that is known.
@@ -172,23 +176,24 @@ fn placed(path: &str, tree: &Tree) -> String {
 fn parsed(text: &str, args: &JobFileArgs, variables: &Variables<'_>) -> Result<(Parsed, Option<&'static Dialect>)> {
     let syntax = Syntax::of(&args.job, text);
     let filled = || syntax::parse(&variables.in_text(text)?, syntax);
+    let has_variables = |dialect: &Dialect| dialect.variables == VariablesIn::Text;
     if let Some(compat) = args.compat {
         let Some(name) = compat.name() else { return Ok((syntax::parse(text, syntax)?, None)) };
         let dialect = DIALECTS
             .iter()
             .find(|dialect| dialect.name == name)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, format!("job files of {name} are not understood yet")))?;
-        return Ok((if name == DATAX { filled()? } else { syntax::parse(text, syntax)? }, Some(dialect)));
+        return Ok((if has_variables(dialect) { filled()? } else { syntax::parse(text, syntax)? }, Some(dialect)));
     }
     let owner = |parsed: &Parsed| DIALECTS.iter().find(|dialect| (dialect.recognizes)(&parsed.root));
     match syntax::parse(text, syntax) {
         Ok(parsed) => match owner(&parsed) {
-            Some(dialect) if dialect.name == DATAX => Ok((filled()?, Some(dialect))),
+            Some(dialect) if has_variables(dialect) => Ok((filled()?, Some(dialect))),
             dialect => Ok((parsed, dialect)),
         },
         Err(error) if text.contains('$') => {
             let parsed = filled()?;
-            let dialect = owner(&parsed).ok_or(error)?;
+            let dialect = owner(&parsed).filter(|dialect| has_variables(dialect)).ok_or(error)?;
             Ok((parsed, Some(dialect)))
         }
         Err(error) => Err(error),
@@ -242,7 +247,7 @@ mod tests {
         let text =
             r#"{"job": {"content": [{"reader": {"name": "txtfilereader"}, "writer": {"name": "txtfilewriter"}}]}}"#;
         let args = || JobFileArgs { job: "job.json".to_owned(), ..JobFileArgs::default() };
-        assert_eq!(of_text(text, &args()).unwrap_err().dialect, Some(DATAX));
+        assert_eq!(of_text(text, &args()).unwrap_err().dialect, Some("datax"));
         assert_eq!(of_text("{", &args()).unwrap_err().dialect, None);
     }
 

@@ -33,6 +33,7 @@ mod snapshot;
 mod table;
 mod transfer;
 mod types;
+mod voice;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -5,14 +5,14 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::{Output, TalkArgs};
-use super::datax;
 use super::interrupt::Interrupt;
-use super::job_file::{self, DATAX, JobFileArgs, Loaded, Refused};
+use super::job_file::{self, JobFileArgs, Loaded, Refused};
 use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
+use super::voice::{self, Finished};
 use super::{amount, plan, printer};
-use crate::error::{Error, ErrorKind, Result, exit_code};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::run::report::Summary;
 
@@ -54,23 +54,18 @@ pub(super) async fn run(args: &RunArgs) -> Ended {
     let named = args.file.compat.and_then(job_file::Compat::name);
     let interrupt = match Interrupt::listen() {
         Ok(interrupt) => interrupt,
-        Err(error) => return Ended { result: Err(error), code: code_of(named) },
+        Err(error) => return Ended { result: Err(error), code: voice::of(named).exit_code },
     };
     let loading = async { Ok(job_file::load(&args.file).await) };
     match interrupt.or_stop(loading).await {
         Ok(Ok(loaded)) => {
             // Several runs lie within this one.
             let result = Box::pin(run_loaded(&loaded, args, &interrupt)).await;
-            Ended { result, code: code_of(loaded.dialect.map(|dialect| dialect.name)) }
+            Ended { result, code: voice::of(loaded.dialect_name()).exit_code }
         }
-        Ok(Err(Refused { error, dialect })) => Ended { result: Err(error), code: code_of(named.or(dialect)) },
-        Err(error) => Ended { result: Err(error), code: code_of(named) },
+        Ok(Err(Refused { error, dialect })) => Ended { result: Err(error), code: voice::of(named.or(dialect)).exit_code },
+        Err(error) => Ended { result: Err(error), code: voice::of(named).exit_code },
     }
-}
-
-/// The exit codes of a dialect.
-fn code_of(dialect: Option<&str>) -> fn(ErrorKind) -> u8 {
-    if dialect == Some(DATAX) { datax::exit_code } else { exit_code }
 }
 
 fn nothing_to_resume() -> Error {
@@ -89,7 +84,7 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     }
     jobs.iter().try_for_each(|job| transfer::refuse_both_on_stdout(job, talk))?;
     let began = Utc::now();
-    let is_datax = loaded.dialect.is_some_and(|dialect| dialect.name == DATAX);
+    let report = voice::of(loaded.dialect_name()).report;
     let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
     let mut summaries = Vec::new();
     let done = match (resume, jobs.len()) {
@@ -107,7 +102,7 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
             // Nobody reads its rows any more; those behind it have places of their own.
             Ok(None) => {}
             Ok(Some(summary)) => {
-                if !is_datax {
+                if report.is_none() {
                     transfer::show(&summary, talk);
                 }
                 summaries.push(summary);
@@ -123,9 +118,9 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
         return Ok(());
     }
     show_all(&summaries, talk)?;
-    if is_datax && transfer::is_for_people(talk) {
-        let text = datax::report(&summaries, [began, Utc::now()], datax::zone(&loaded.tree));
-        // Who reads what DataX prints reads its stdout.
+    if let Some(report) = report.filter(|_| transfer::is_for_people(talk)) {
+        let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
+        // Who reads what such a program prints reads its stdout.
         if !jobs.iter().any(settings::to_stdout) {
             return printer::data(&text);
         }

@@ -127,9 +127,9 @@ fn limits(args: &LimitArgs) -> Result<Limits> {
         memory_bytes: args.memory.map(|memory| memory.0),
         retries: args.retry,
         retry_max_milliseconds: args.retry_max.map(|pause| pause.0),
-        split_bytes: None,
         buffer: args.buffer.clone().map(|buffer| buffer.0),
         speed,
+        ..Limits::default()
     })
 }
 

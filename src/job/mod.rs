@@ -253,8 +253,12 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Further attempts of a task after a failure that may pass.
     pub retries: Option<u32>,
+    /// The pause before the first of them.
+    pub retry_first_milliseconds: Option<u64>,
     /// The longest pause before one.
     pub retry_max_milliseconds: Option<u64>,
+    /// How the pauses grow.
+    pub retry_growth: RetryGrowth,
     /// Bytes of a split, about; none chooses them by the size of the source.
     pub split_bytes: Option<u64>,
     /// Where rows wait on disk for a slow target; none lets the source wait.
@@ -262,6 +266,17 @@ pub struct Limits {
     pub buffer: Option<BufferLimit>,
     /// Speed.
     pub speed: Speed,
+}
+
+/// How the pauses between attempts grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RetryGrowth {
+    /// Each is twice as long as the one before it.
+    #[default]
+    Doubling,
+    /// All are as long as the first.
+    Constant,
 }
 
 /// A folder for rows that wait on disk, and how many bytes of it they may take.

@@ -13,7 +13,7 @@ use crate::endpoint::Session;
 use crate::error::{self, Error, ErrorKind, Result};
 use crate::flow::buffer::Buffer;
 use crate::flow::meter::Meter;
-use crate::job::Limits;
+use crate::job::{Limits, RetryGrowth};
 use crate::plan::pipeline::Target;
 use crate::run::targets;
 use crate::sink::Publish;
@@ -25,21 +25,25 @@ const AGAIN: u32 = 3;
 /// The longest pause before one when nothing is said.
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 
-/// The pause before the first of them; each further one is twice as long.
+/// The pause before the first of them when nothing is said.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a task is begun anew, and after which pauses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Retry {
     again: u32,
+    pause_first: Duration,
     pause_max: Duration,
+    growth: RetryGrowth,
 }
 
 impl Retry {
     fn of(limits: &Limits) -> Self {
         Self {
             again: limits.retries.unwrap_or(AGAIN),
+            pause_first: limits.retry_first_milliseconds.map_or(FIRST_PAUSE, Duration::from_millis),
             pause_max: limits.retry_max_milliseconds.map_or(PAUSE_MAX, Duration::from_millis),
+            growth: limits.retry_growth,
         }
     }
 
@@ -49,8 +53,11 @@ impl Retry {
         if failed > self.again || !error::retry(kind) {
             return None;
         }
-        let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX));
-        Some(doubled.min(self.pause_max).mul_f64(0.5 + f64::from(chance) / 510.0))
+        let factor = match self.growth {
+            RetryGrowth::Doubling => 1_u32.checked_shl(failed - 1).unwrap_or(u32::MAX),
+            RetryGrowth::Constant => 1,
+        };
+        Some(self.pause_first.saturating_mul(factor).min(self.pause_max).mul_f64(0.5 + f64::from(chance) / 510.0))
     }
 }
 
@@ -146,18 +153,20 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_their_limit_and_end() {
-        let retry = Retry { again: 4, pause_max: 5 * SECOND };
+        let retry = Retry { again: 4, pause_max: 5 * SECOND, ..Retry::of(&Limits::default()) };
         let pauses = (1..=5).map(|failed| retry.pause(failed, ErrorKind::Connection, 255));
         let seconds = [Some(1), Some(2), Some(4), Some(5), None];
         assert!(pauses.eq(seconds.map(|pause| pause.map(Duration::from_secs))));
         assert_eq!(retry.pause(2, ErrorKind::Timeout, 0), Some(SECOND), "half of it at least");
+        let constant = Retry { growth: RetryGrowth::Constant, pause_first: 2 * SECOND, ..retry };
+        assert_eq!([1, 4].map(|failed| constant.pause(failed, ErrorKind::Connection, 255)), [Some(2 * SECOND); 2]);
         assert_eq!(Retry { again: u32::MAX, ..retry }.pause(u32::MAX, ErrorKind::Transient, 255), Some(5 * SECOND));
     }
 
     #[test]
     fn what_does_not_pass_is_not_tried_again() {
         let retry = Retry::of(&Limits::default());
-        assert_eq!(retry, Retry { again: AGAIN, pause_max: PAUSE_MAX });
+        assert_eq!((retry.again, retry.pause_first, retry.pause_max), (AGAIN, FIRST_PAUSE, PAUSE_MAX));
         for kind in [ErrorKind::Constraint, ErrorKind::Value, ErrorKind::Internal, ErrorKind::Cancelled] {
             assert_eq!(retry.pause(1, kind, 255), None, "{kind:?}");
         }

@@ -2,6 +2,8 @@
 
 mod datax;
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use crate::error::Result;
@@ -13,10 +15,23 @@ use crate::job::tree::Tree;
 pub struct Dialect {
     /// What `--compat` calls it.
     pub name: &'static str,
+    /// What it is called, for people.
+    pub title: &'static str,
     /// Whether a file looks like one of these.
     pub recognizes: fn(&Json) -> bool,
+    /// Where a file has variables.
+    pub variables: VariablesIn,
     /// The transfers of a file. Pure: opens nothing.
     pub translate: fn(&Tree) -> Result<Translation>,
+}
+
+/// Where the variables of a job file stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VariablesIn {
+    /// Anywhere in the text, which may be no JSON before they are replaced.
+    Text,
+    /// Nowhere: `$` means itself.
+    Nothing,
 }
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
@@ -31,4 +46,6 @@ pub struct Translation {
     pub notes: Vec<String>,
     /// Whether the job is only to be checked.
     pub dry_run: bool,
+    /// How long after its end the job is run again, without end; none runs it once.
+    pub again_after: Option<Duration>,
 }

@@ -17,14 +17,15 @@ mod tests;
 use serde_json::Value as Json;
 
 use self::settings::Settings;
-use super::{Dialect, Translation};
+use super::{Dialect, Translation, VariablesIn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
 use crate::job::{Job, Place, TransformStep};
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// Job files of `DataX`.
-pub(super) const DATAX: Dialect = Dialect { name: "datax", recognizes, translate };
+pub(super) const DATAX: Dialect =
+    Dialect { name: "datax", title: "DataX", recognizes, variables: VariablesIn::Text, translate };
 
 /// What a writer is, as far as its reader has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,7 +160,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.errors.clone_from(&settings.errors);
         Ok(job)
     });
-    Ok(Translation { jobs: jobs.collect::<Result<_>>()?, notes, dry_run: settings.dry_run })
+    Ok(Translation { jobs: jobs.collect::<Result<_>>()?, notes, dry_run: settings.dry_run, again_after: None })
 }
 
 fn refuse_widths(content: &Node<'_>, source: &Source, target: &Target) -> Result<()> {
