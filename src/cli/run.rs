@@ -63,7 +63,9 @@ pub(super) async fn run(args: &RunArgs) -> Ended {
             let result = Box::pin(run_loaded(&loaded, args, &interrupt)).await;
             Ended { result, code: voice::of(loaded.dialect_name()).exit_code }
         }
-        Ok(Err(Refused { error, dialect })) => Ended { result: Err(error), code: voice::of(named.or(dialect)).exit_code },
+        Ok(Err(Refused { error, dialect })) => {
+            Ended { result: Err(error), code: voice::of(named.or(dialect)).exit_code }
+        }
         Err(error) => Ended { result: Err(error), code: voice::of(named).exit_code },
     }
 }
