@@ -1,7 +1,7 @@
 //! The options of one database file, and how connections to it are opened.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, ffi};
 use serde_json::Value as Json;
@@ -38,11 +38,31 @@ impl Config {
         format!("sqlite:{}", self.path.display())
     }
 
-    /// A connection that cannot write.
+    /// A connection that cannot write, in a transaction that has read: all it reads is of one point in time.
     pub(super) fn open_to_read(&self) -> Result<Connection> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        recover(&connection, &self.path, self.busy_timeout).map_err(|error| self.place(error))?;
+        self.begin_to_read(&connection).map_err(|error| self.place(error))?;
         Ok(connection)
+    }
+
+    /// What a process that died in a transaction left in the journal is rolled back first, which only a connection that may write
+    /// can do. A journal that another connection is just removing looks the same to SQLite (its ticket 3883): then there is nothing
+    /// to be done but to look again.
+    fn begin_to_read(&self, reader: &Connection) -> Result<()> {
+        let began = Instant::now();
+        for again in std::iter::once(false).chain(std::iter::repeat(true)) {
+            let Err(error) = reader.execute_batch("BEGIN; SELECT 1 FROM main.sqlite_schema LIMIT 1") else { break };
+            let code = error.sqlite_error().map(|error| error.extended_code);
+            if code != Some(ffi::SQLITE_READONLY_ROLLBACK) || (again && began.elapsed() > self.busy_timeout) {
+                return Err(unreadable(failed(error)));
+            }
+            if !reader.is_autocommit() {
+                reader.execute_batch("ROLLBACK").map_err(failed)?;
+            }
+            let writer = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE, self.busy_timeout)?;
+            writer.query_row("PRAGMA schema_version", [], |_| Ok(())).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// A connection that can write into an existing file.
@@ -85,15 +105,9 @@ pub(super) fn connect(path: &Path, flags: OpenFlags, busy_timeout: Duration) -> 
     Ok(connection)
 }
 
-/// Rolls back what a process that died in a transaction left in the journal, which only a connection that may write can do.
-/// Where nothing was left, it does nothing.
-fn recover(reader: &Connection, path: &Path, busy_timeout: Duration) -> Result<()> {
-    let look = |connection: &Connection| connection.query_row("PRAGMA schema_version", [], |row| row.get::<_, i64>(0));
-    let left = look(reader).err().and_then(|error| error.sqlite_error().map(|code| code.extended_code));
-    if left == Some(ffi::SQLITE_READONLY_ROLLBACK) {
-        look(&connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, busy_timeout)?).map_err(failed)?;
-    }
-    Ok(())
+fn unreadable(error: Error) -> Error {
+    let hint = "a database in WAL mode needs a folder that can be written: copy the file elsewhere, with its -wal file";
+    if error.kind() == ErrorKind::Permission { error.with_hint(hint) } else { error }
 }
 
 #[cfg(test)]
@@ -138,5 +152,34 @@ mod tests {
         };
         assert_eq!(config("missing.db").open_to_read().unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(config("").open_to_read().unwrap_err().kind(), ErrorKind::Usage);
+    }
+
+    /// A journal that is just removed is not taken for one that a dead process left.
+    #[test]
+    fn readers_may_begin_while_somebody_rolls_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = folder.path().join("shop.db").display().to_string();
+        let config = Config::parse(&json!({ "url": url })).unwrap();
+        config.open_or_create().unwrap().execute_batch("create table t (a); insert into t values (1)").unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let connection = config.open_to_write().unwrap();
+                // The rows reach the file, and with them its pages the journal.
+                connection.execute_batch("pragma cache_size = 1").unwrap();
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let rows = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 300) \
+                                insert into t select i from n";
+                    connection.execute_batch(&format!("begin immediate; {rows}; rollback")).unwrap();
+                }
+            });
+            for _ in 0..2000 {
+                let reader = config.open_to_read().unwrap();
+                let rows: i64 = reader.query_row("select count(*) from t", [], |row| row.get(0)).unwrap();
+                assert_eq!(rows, 1);
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            writer.join().unwrap();
+        });
     }
 }

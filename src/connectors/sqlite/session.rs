@@ -106,7 +106,7 @@ fn open_readers(config: &Config, wanted: usize, needed: usize) -> Result<Opened>
     let mut notes = Vec::new();
     let guard = if count > 1 { guard(config, &mut notes)? } else { None };
     let count = if guard.is_some() { count } else { 1 };
-    let readers = (0..count).map(|_| reader(config)).collect::<Result<Vec<_>>>()?;
+    let readers = (0..count).map(|_| config.open_to_read()).collect::<Result<Vec<_>>>()?;
     if let Some(guard) = guard {
         guard.execute_batch("ROLLBACK").map_err(failed)?;
         notes.push(format!("{count} readers began at one point in time under the write lock"));
@@ -137,21 +137,6 @@ fn guard(config: &Config, notes: &mut Vec<String>) -> Result<Option<Connection>>
     };
     notes.push(format!("one reader only: {why}, so several cannot begin at one point in time"));
     Ok(None)
-}
-
-fn reader(config: &Config) -> Result<Connection> {
-    let connection = config.open_to_read()?;
-    // The first read takes the lock and fixes the point in time.
-    connection
-        .execute_batch("BEGIN; SELECT 1 FROM main.sqlite_schema LIMIT 1")
-        .map_err(|error| unreadable(config, failed(error)))?;
-    Ok(connection)
-}
-
-fn unreadable(config: &Config, error: Error) -> Error {
-    let folder_matters = matches!(error.kind(), ErrorKind::Permission);
-    let hint = "a database in WAL mode needs a folder that can be written: copy the file elsewhere, with its -wal file";
-    config.place(if folder_matters { error.with_hint(hint) } else { error })
 }
 
 #[async_trait]
