@@ -54,43 +54,26 @@ impl Bench {
         self.make_tables();
         println!("rows {}, repeats {} (medians)", self.rows, self.repeats);
         println!("{:<34} {:>8} {:>8} {:>9}  ratio", "case", "wall s", "cpu s", "peak MB");
+        let of_tables: [(&str, fn(&Self, &str)); 9] = [
+            ("read", Self::read),
+            ("pg-pg", Self::postgres_to_postgres),
+            ("parquet", Self::parquet),
+            ("csv", Self::csv),
+            ("also", Self::also),
+            ("receipts", Self::receipts),
+            ("verify", Self::verify),
+            ("buffer", Self::buffer),
+            ("threads", Self::threads),
+        ];
+        let of_all: [(&str, fn(&Self)); 3] =
+            [("rejects", Self::rejects), ("small", Self::small), ("memory", Self::memory)];
         for table in ["mixed", "lineitem"] {
-            if wanted("read") {
-                self.read(table);
-            }
-            if wanted("pg-pg") {
-                self.postgres_to_postgres(table);
-            }
-            if wanted("parquet") {
-                self.parquet(table);
-            }
-            if wanted("csv") {
-                self.csv(table);
-            }
-            if wanted("also") {
-                self.also(table);
-            }
-            if wanted("receipts") {
-                self.receipts(table);
-            }
-            if wanted("verify") {
-                self.verify(table);
-            }
-            if wanted("buffer") {
-                self.buffer(table);
-            }
-            if wanted("threads") {
-                self.threads(table);
+            for (_, measure) in of_tables.iter().filter(|(name, _)| wanted(name)) {
+                measure(self, table);
             }
         }
-        if wanted("rejects") {
-            self.rejects();
-        }
-        if wanted("small") {
-            self.small();
-        }
-        if wanted("memory") {
-            self.memory();
+        for (_, measure) in of_all.iter().filter(|(name, _)| wanted(name)) {
+            measure(self);
         }
         self.administer(&format!("drop database {}", self.database));
     }
@@ -139,7 +122,7 @@ impl Bench {
         report(&format!("{table}: two psql ctid pipes"), two, one);
         for (jobs, floor) in [("1", one), ("2", two)] {
             let ours = self.median(|| {
-                self.sql("drop table if exists target");
+                self.dropped();
                 self.etl(&[&format!("{url}#{table}"), &format!("{url}#target"), "-q", "-j", jobs])
             });
             report(&format!("{table}: etl PG → PG, {jobs} channels"), ours, floor);
@@ -158,7 +141,7 @@ impl Bench {
 
     fn csv(&self, table: &str) {
         let (url, file) = (&self.url, format!("{}/{table}.csv", self.folder));
-        let out = self.shell(&format!("psql -qX '{url}' -c \"\\copy {table} to '{file}' csv header\""));
+        let out = self.shell(&self.to_csv(table, &file));
         report(&format!("{table}: psql \\copy to CSV"), out, out);
         let ours = self.median(|| self.etl(&[&format!("{url}#{table}"), &file, "-q", "--mode", "replace"]));
         report(&format!("{table}: etl PG → CSV"), ours, out);
@@ -182,7 +165,7 @@ impl Bench {
         let csv = self.csv_of(table);
         let (from, to) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
         let parquet = format!("{}/also.parquet", self.folder);
-        self.sql("drop table if exists target");
+        self.dropped();
         for (name, source, target) in
             [("PG → PG", &from, &to), ("CSV → PG", &csv, &to), ("CSV → Parquet", &csv, &parquet)]
         {
@@ -221,7 +204,7 @@ impl Bench {
     fn small(&self) {
         let url = &self.url;
         let ours = self.median(|| {
-            self.sql("drop table if exists target");
+            self.dropped();
             self.etl(&[&format!("{url}#few"), &format!("{url}#target"), "-q"])
         });
         let within = if ours.wall <= 0.05 { "within" } else { "over" };
@@ -250,8 +233,18 @@ impl Bench {
     /// `table` as a CSV file.
     fn csv_of(&self, table: &str) -> String {
         let csv = format!("{}/{table}.csv", self.folder);
-        shell_once(&format!("psql -qX '{}' -c \"\\copy {table} to '{csv}' csv header\"", self.url));
+        shell_once(&self.to_csv(table, &csv));
         csv
+    }
+
+    /// The command by which `psql` writes `rows`, a table or a query in parentheses, into `file`.
+    fn to_csv(&self, rows: &str, file: &str) -> String {
+        format!("psql -qX '{}' -c \"\\copy {rows} to '{file}' csv header\"", self.url)
+    }
+
+    /// No target.
+    fn dropped(&self) {
+        self.sql("drop table if exists target");
     }
 
     fn median(&self, mut run: impl FnMut() -> Cost) -> Cost {

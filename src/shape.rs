@@ -4,6 +4,7 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::error::Result;
 use crate::wire;
 
 /// What a table, query or file set looks like.
@@ -84,6 +85,34 @@ pub struct ReadPlan {
     /// By what it was cut.
     #[serde(default)]
     pub cut: Cut,
+}
+
+impl ReadPlan {
+    /// One split for each of `parts`, with `rows` and `bytes` dealt evenly. A part means the same keys at any time, and all
+    /// together mean all keys; `place` says where it lies.
+    ///
+    /// # Errors
+    /// Those of serde, where a part is no JSON.
+    pub fn by_key<P: Serialize>(
+        parts: &[P],
+        place: impl Fn(&P) -> Option<String>,
+        (rows, bytes): (Option<u64>, Option<u64>),
+        notes: Vec<String>,
+    ) -> Result<Self> {
+        let count = parts.len() as u64;
+        let split = |(id, part): (usize, &P)| {
+            Ok(Split {
+                id: id as u32,
+                source: 0,
+                rows: rows.map(|rows| rows / count),
+                bytes: bytes.map(|bytes| bytes / count),
+                place: place(part),
+                detail: serde_json::to_value(part)?,
+            })
+        };
+        let splits = parts.iter().enumerate().map(split).collect::<Result<_>>()?;
+        Ok(Self { splits, notes, cut: Cut::ByKey, ..Self::default() })
+    }
 }
 
 /// A small fixed piece of a source that can be read alone, planned once and recorded.

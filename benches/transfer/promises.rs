@@ -31,7 +31,7 @@ impl Bench {
                 if source == &csv {
                     self.renewed(table);
                 } else {
-                    self.sql("drop table if exists target");
+                    self.dropped();
                 }
                 into(&[])
             });
@@ -53,13 +53,13 @@ impl Bench {
     pub(super) fn rejects(&self) {
         let (url, clean, dirty) =
             (&self.url, format!("{}/clean.csv", self.folder), format!("{}/dirty.csv", self.folder));
-        shell_once(&format!("psql -qX '{url}' -c \"\\copy ({TO_CSV}) to '{clean}' csv header\""));
+        shell_once(&self.to_csv(&format!("({TO_CSV})"), &clean));
         shell_once(&format!("sed '2~100s/^[0-9]*,/none,/' '{clean}' > '{dirty}'"));
         let skip = |source: &str, prepare: &str| {
             self.median(|| {
                 self.sql(prepare);
-                let _ = fs::remove_file(format!("{}/rejects.jsonl", self.folder));
                 let rejects = format!("{}/rejects.jsonl", self.folder);
+                let _ = fs::remove_file(&rejects);
                 let target = format!("{url}#target");
                 let skip = ["--on-error", "skip", "--rejects", &rejects];
                 self.etl(&[&[source, &target, "-q", "-j", "2", "--mode", "append"], &skip[..]].concat())
@@ -94,7 +94,7 @@ impl Bench {
         let (url, csv) = (&self.url, self.csv_of(table));
         let (read, parquet) = (format!("{url}#{table}"), format!("{}/verified.parquet", self.folder));
         let target = format!("{url}#target");
-        self.sql("drop table if exists target");
+        self.dropped();
         for (name, source, target) in
             [("PG → PG", &read, &target), ("CSV → PG", &csv, &target), ("PG → Parquet", &read, &parquet)]
         {
@@ -111,7 +111,7 @@ impl Bench {
     pub(super) fn buffer(&self, table: &str) {
         let (read, target) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
         let words = [&read, &target, "-q", "--mode", "replace"];
-        self.sql("drop table if exists target");
+        self.dropped();
         let alone = self.median(|| self.etl(&words));
         report(&format!("{table}: PG → PG, no buffer"), alone, alone);
         let buffered = self.median(|| self.etl(&[&words[..], &["--buffer", &self.folder]].concat()));

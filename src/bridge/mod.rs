@@ -3,9 +3,9 @@
 #[cfg(any(feature = "adbc", feature = "duckdb"))]
 pub mod adbc;
 pub mod blocking;
+pub mod connections;
 pub mod cpu;
 pub mod ffi;
-pub mod idle;
 pub mod login;
 pub mod opaque;
 pub mod process;

@@ -4,7 +4,7 @@
 //! names, and a server's own certificate may be the trusted root. Which words ask for which check, connectors know.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -23,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
+use crate::bridge::login::Layers;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How much of a server's certificate is checked.
@@ -32,6 +33,26 @@ pub enum Check {
     Chain,
     /// That, and that it is of the server that was asked for.
     Identity,
+}
+
+/// What a server has to prove, as a user says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// How much of its certificate is checked; none means nothing.
+    pub check: Option<Check>,
+    /// A PEM file of trusted roots; none means the system's.
+    pub ca: Option<PathBuf>,
+}
+
+impl Demand {
+    /// What the settings `tlsCheck` and `tlsCa` say.
+    ///
+    /// # Errors
+    /// Those of [`Layers::choose`].
+    pub fn of(layers: &Layers) -> Result<Self> {
+        let checks = [("identity", Some(Check::Identity)), ("chain", Some(Check::Chain)), ("none", None)];
+        Ok(Self { check: layers.choose("tlsCheck", &checks)?, ca: layers.path("tlsCa") })
+    }
 }
 
 /// Whom a server's certificate is checked against.

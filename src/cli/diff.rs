@@ -11,7 +11,6 @@ use super::head::cell;
 use super::interrupt::Interrupt;
 use super::mode::{self, Mode};
 use super::place::{self, Side};
-use super::record::StateArgs;
 use super::settings::{self, Level};
 use super::size::Bytes;
 use super::{amount, printer, progress, record, table};
@@ -74,7 +73,7 @@ pub(super) async fn run(args: &DiffArgs) -> Result<()> {
     let sides = [side(&args.a)?, side(&args.b)?];
     let comparison = comparison(args, &sides)?;
     let interrupt = Interrupt::listen()?;
-    let state = if comparison.resend.is_some() { record::open(&StateArgs::default()).await.ok() } else { None };
+    let state = if comparison.resend.is_some() { record::open(None).await.ok() } else { None };
     let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume: None };
     let comparing = run::diff::diff(&comparison, &surroundings);
     let compared = progress::watch(comparing, &surroundings.meter, talk.progress, &surroundings.stop).await;

@@ -61,14 +61,17 @@ pub(super) enum JobsCommand {
 const LISTED: usize = 20;
 
 pub(super) async fn run(args: &JobsArgs) -> Result<()> {
+    let record = match &args.command {
+        None => &args.record,
+        Some(JobsCommand::Show { record, .. } | JobsCommand::Clean { record, .. }) => record,
+    };
+    let state = record::open(record::named(record)?.as_ref()).await?;
     match &args.command {
-        None => list(&*record::open(&args.record).await?, args.all, args.output.output).await,
-        Some(JobsCommand::Show { run, record, output }) => {
-            show(&*record::open(record).await?, run, output.output).await
-        }
-        Some(JobsCommand::Clean { runs, records_only, record }) => {
+        None => list(&*state, args.all, args.output.output).await,
+        Some(JobsCommand::Show { run, output, .. }) => show(&*state, run, output.output).await,
+        Some(JobsCommand::Clean { runs, records_only, .. }) => {
             let removal = if *records_only { Removal::Records } else { Removal::Whole };
-            clean(&*record::open(record).await?, runs, removal).await
+            clean(&*state, runs, removal).await
         }
     }
 }

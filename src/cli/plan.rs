@@ -25,7 +25,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
 
 /// What would be done for `job`.
 pub(super) async fn of(job: &Job, record: &StateArgs, interrupt: &Interrupt) -> Result<PlanReport> {
-    let state = record::named(record, job)?.as_ref().map(run::state::label).transpose()?;
+    let state = record::named_for(record, job)?.as_ref().map(run::state::label).transpose()?;
     let between = run::Between::of(job)?;
     let from = between.source.label();
     let to: Vec<String> = between.targets().map(|target| target.label()).collect();

@@ -38,9 +38,9 @@ pub(super) fn refuse_both_on_stdout(job: &Job, talk: Talk) -> Result<()> {
 /// Runs it to its end. None where the reader of stdout went away.
 pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result<Option<Summary>> {
     let Transfer { job, talk, resume, record } = transfer;
-    let is_asked_for = record::named(record, job)?.is_some();
-    let state = match interrupt.or_stop(record::open(record)).await {
-        Err(error) if is_asked_for || error.kind() == ErrorKind::Cancelled => return Err(error),
+    let named = record::named_for(record, job)?;
+    let state = match interrupt.or_stop(record::open(named.as_ref())).await {
+        Err(error) if named.is_some() || error.kind() == ErrorKind::Cancelled => return Err(error),
         record => record.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok(),
     };
     let resume = match &state {
@@ -80,7 +80,7 @@ pub(super) async fn first_interrupted(
     record: &StateArgs,
     interrupt: &Interrupt,
 ) -> Result<Option<usize>> {
-    let state = interrupt.or_stop(record::open(record)).await?;
+    let state = interrupt.or_stop(record::open(record::named(record)?.as_ref())).await?;
     for (at, job) in jobs.iter().enumerate() {
         if interrupt.or_stop(resume::unfinished(job, &*state)).await?.is_some() {
             return Ok(Some(at));

@@ -405,7 +405,7 @@ impl Pipeline {
         targets: &[Target],
         verify: Verify,
     ) -> Option<Arc<dyn ExecutionPlan>> {
-        let read = (&**root as &dyn std::any::Any).downcast_ref::<ReadExec>()?;
+        let read = root.downcast_ref::<ReadExec>()?;
         let scan = &read.spec().scan;
         let encoding = self.table.source().encoding(scan).filter(|_| self.transform.limit.is_none())?;
         let same = |(wanted, given): (&FieldRef, &FieldRef)| wanted.name() == given.name();

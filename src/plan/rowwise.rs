@@ -19,7 +19,7 @@ use datafusion::physical_expr_common::physical_expr::fmt_sql;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, apply_expression_roots};
 use datafusion_proto::bytes::{
     physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
 };
@@ -219,34 +219,18 @@ impl ExecutionPlan for RowwiseExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let columns = self.work.projection.iter().flatten();
-        let mut recursion = TreeNodeRecursion::Continue;
-        for step in self.work.predicate.iter().chain(columns) {
-            recursion = f(&step.expr)?;
-            if recursion == TreeNodeRecursion::Stop {
-                break;
-            }
-        }
-        Ok(recursion)
+        let steps = self.work.predicate.iter().chain(self.work.projection.iter().flatten());
+        apply_expression_roots(steps.map(|step| &step.expr), f)
     }
 
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    // Deprecated in DataFusion 55, yet required: `replace_children` comes to it.
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children
             .pop()
             .filter(|_| children.is_empty())
             .ok_or_else(|| to_datafusion(Error::new(ErrorKind::Internal, "a row-wise operator has one input")))?;
         let same = Self::try_new(self.predicate.clone(), self.projection.clone(), input)?;
         Ok(Arc::new(same.with_labels(Arc::clone(&self.labels))))
-    }
-
-    // Deprecated in DataFusion 55, yet required.
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(datafusion::physical_plan::ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

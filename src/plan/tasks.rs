@@ -19,14 +19,14 @@ pub fn assign(root: &Arc<dyn ExecutionPlan>, tasks: &[(Task, Vec<Split>)]) -> Re
     let partitions: Vec<Vec<Split>> = tasks.iter().map(|(_, splits)| splits.clone()).collect();
     let reading = over_splits(root, &partitions)?;
     let named = tasks.iter().map(|(task, _)| task.clone()).collect();
-    let Some(write) = (&*reading as &dyn std::any::Any).downcast_ref::<WriteExec>() else { return Ok(reading) };
+    let Some(write) = reading.downcast_ref::<WriteExec>() else { return Ok(reading) };
     Ok(Arc::new(WriteExec::new(Arc::clone(write.spec()), named, Arc::clone(write.children()[0]))))
 }
 
 /// `transfer` of `splits` alone, into those of its targets alone that have a number in `sinks`.
 pub fn narrowed(transfer: &Transfer, sinks: &[u32], splits: Vec<Split>) -> Transfer {
     let mut root = Arc::clone(&transfer.root);
-    if let Some(write) = (&*transfer.root as &dyn std::any::Any).downcast_ref::<WriteExec>() {
+    if let Some(write) = transfer.root.downcast_ref::<WriteExec>() {
         let mut spec = WriteSpec::clone(write.spec());
         spec.targets.retain(|target| sinks.contains(&target.token.sink));
         root = Arc::new(WriteExec::new(Arc::new(spec), write.tasks().to_vec(), Arc::clone(write.children()[0])));
@@ -45,9 +45,7 @@ pub(super) fn one_per_partition(splits: &[Split], partitions: usize) -> Vec<Task
 /// `root` with its reader over `partitions` of splits.
 pub(super) fn over_splits(root: &Arc<dyn ExecutionPlan>, partitions: &[Vec<Split>]) -> Result<Arc<dyn ExecutionPlan>> {
     let rewritten = Arc::clone(root).transform_up(|node| {
-        let Some(read) = (&*node as &dyn std::any::Any).downcast_ref::<ReadExec>() else {
-            return Ok(Transformed::no(node));
-        };
+        let Some(read) = node.downcast_ref::<ReadExec>() else { return Ok(Transformed::no(node)) };
         let read = ReadExec::of_splits(Arc::clone(read.spec()), partitions).map_err(to_datafusion)?;
         Ok(Transformed::yes(Arc::new(read) as Arc<dyn ExecutionPlan>))
     });
@@ -56,7 +54,7 @@ pub(super) fn over_splits(root: &Arc<dyn ExecutionPlan>, partitions: &[Vec<Split
 
 /// The first [`ReadExec`] under `root`.
 pub(super) fn find_read(root: &Arc<dyn ExecutionPlan>) -> Option<&ReadExec> {
-    if let Some(read) = (&**root as &dyn std::any::Any).downcast_ref::<ReadExec>() {
+    if let Some(read) = root.downcast_ref::<ReadExec>() {
         return Some(read);
     }
     root.children().into_iter().find_map(find_read)

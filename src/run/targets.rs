@@ -40,7 +40,7 @@ pub(super) fn refuse_files_twice(job: &Job) -> Result<()> {
     let mut known: HashMap<(&str, PathBuf), &Place> = HashMap::new();
     for place in job.targets().filter(|place| [FILE, SQLITE].contains(&place.connector.as_str())) {
         let url = place.options["url"].as_str().unwrap_or_default();
-        let path = if place.connector == SQLITE { url.split_once(':').map_or(url, |(_, path)| path) } else { url };
+        let path = sqlite_file(place).unwrap_or(url);
         let Some(other) = known.insert((&place.connector, absolute(path)), place) else { continue };
         return Err(match place.connector.as_str() {
             SQLITE if other.object != place.object => {
@@ -58,6 +58,12 @@ pub(super) fn refuse_files_twice(job: &Job) -> Result<()> {
 
 fn twice(label: &str) -> Error {
     Error::new(ErrorKind::Usage, "this target is named twice").with_hint("name it once").at("target", label)
+}
+
+/// The path of an SQLite file; none for other places.
+pub(super) fn sqlite_file(place: &Place) -> Option<&str> {
+    let url = place.options["url"].as_str().filter(|_| place.connector == SQLITE)?;
+    Some(url.split_once(':').map_or(url, |(_, path)| path))
 }
 
 /// `path` as it is from the root, as far as that is known.

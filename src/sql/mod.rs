@@ -12,4 +12,5 @@ pub mod filter;
 pub mod keyset;
 pub mod merge;
 pub mod message;
+pub mod parts;
 pub mod tasks;

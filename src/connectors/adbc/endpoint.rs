@@ -30,10 +30,9 @@ pub(super) struct AdbcEndpoint {
     stages: Arc<Stages>,
 }
 
-/// `error` with the database that it concerns, unless it names it already.
+/// `error` with the database that it concerns.
 pub(super) fn placed(config: &Config, error: Error) -> Error {
-    let named = error.frames().iter().any(|frame| frame.what == "database");
-    if named { error } else { error.at("database", config.label()) }
+    error.at("database", config.label())
 }
 
 impl AdbcEndpoint {

@@ -3,14 +3,13 @@
 //! Nothing is opened here. `${NAME}` within an option or the URL is the environment variable NAME, so that jobs and logs hold
 //! references; passwords show in no label and no debug print.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use crate::bridge::login::uri::Host;
 use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
-use crate::bridge::tls::Check;
+use crate::bridge::tls::Demand;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -56,7 +55,7 @@ pub(super) struct Config {
     pub(super) password: Option<Secret>,
     pub(super) database: String,
     /// None for plain HTTP.
-    pub(super) tls: Option<Tls>,
+    pub(super) tls: Option<Demand>,
     /// None waits for ever.
     pub(super) connect_timeout: Option<Duration>,
     pub(super) timeout: Option<Duration>,
@@ -64,15 +63,6 @@ pub(super) struct Config {
     pub(super) block_rows: usize,
     pub(super) compress: Compress,
     pub(super) cut: CutBy,
-}
-
-/// All about TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tls {
-    /// How much of its certificate is checked; none means nothing.
-    pub(super) check: Option<Check>,
-    /// Trusted roots; none means the system's.
-    pub(super) ca: Option<PathBuf>,
 }
 
 /// What a String is.
@@ -148,9 +138,8 @@ fn no_url() -> Error {
 
 fn build(layers: &Layers) -> Result<Config> {
     let text = |name: &str, default: &str| layers.get(name).unwrap_or(default).to_owned();
-    let checks = [("identity", Some(Check::Identity)), ("chain", Some(Check::Chain)), ("none", None)];
-    let tls = Tls { check: layers.choose("tlsCheck", &checks)?, ca: layers.path("tlsCa") };
-    let tls = layers.flag("secure")?.then_some(tls);
+    let demand = Demand::of(layers)?;
+    let tls = layers.flag("secure")?.then_some(demand);
     let port = if tls.is_some() { SECURE_PORT } else { PORT };
     let block_rows = layers.whole("blockRows", 250_000)?;
     if !(1000..=1_000_000).contains(&block_rows) {

@@ -1,7 +1,6 @@
 //! TLS of the HTTPS interface.
 
-use super::config::Tls;
-use crate::bridge::tls::{self, Connector, Hints, Trust};
+use crate::bridge::tls::{self, Connector, Demand, Hints, Trust};
 use crate::error::Result;
 
 const HINTS: Hints = Hints {
@@ -10,12 +9,12 @@ const HINTS: Hints = Hints {
     broken: "check that this port speaks HTTPS",
 };
 
-/// Builds the connector for `tls`; reads certificate files.
+/// Builds the connector for `demand`; reads certificate files.
 ///
 /// # Errors
 /// [`Usage`](crate::error::ErrorKind::Usage) or [`NotFound`](crate::error::ErrorKind::NotFound) for files that cannot be used.
-pub(super) fn connector(tls: &Tls) -> Result<Connector> {
-    let client = tls::client(rustls::ALL_VERSIONS, Trust::of(tls.check, tls.ca.as_deref())?, None)?;
+pub(super) fn connector(demand: &Demand) -> Result<Connector> {
+    let client = tls::client(rustls::ALL_VERSIONS, Trust::of(demand.check, demand.ca.as_deref())?, None)?;
     Ok(Connector::new(client, &HINTS))
 }
 
@@ -27,7 +26,7 @@ mod tests {
 
     #[test]
     fn files_are_read_where_they_are_needed() {
-        let with = |check| connector(&Tls { check, ca: Some("/none.pem".into()) });
+        let with = |check| connector(&Demand { check, ca: Some("/none.pem".into()) });
         assert!(with(None).is_ok());
         for check in [Check::Chain, Check::Identity] {
             let error = with(Some(check)).unwrap_err();

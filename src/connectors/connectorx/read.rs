@@ -106,7 +106,8 @@ fn notes(backend: Backend, table: &Table) -> Vec<String> {
 
 /// The rows of `part`, cut to size; ends early when there are enough or nobody reads any more.
 fn pour(config: &Config, table: &Table, scan: &Scan, part: &Part, outlet: &Outlet) -> Result<()> {
-    let sql = table.sql(&scan.schema, part.condition(config).as_deref(), scan.limit);
+    let condition = part.condition(|column| config.backend.quote().around(column));
+    let sql = table.sql(&scan.schema, condition.as_deref(), scan.limit);
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut before = 0;

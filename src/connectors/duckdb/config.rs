@@ -66,10 +66,9 @@ impl Config {
         format!("duckdb:{}", self.path.display())
     }
 
-    /// `error` with the file that it concerns, unless it names it already.
+    /// `error` with the file that it concerns.
     pub(super) fn place(&self, error: Error) -> Error {
-        let named = error.frames().iter().any(|frame| frame.what == "database");
-        if named { error } else { error.at("database", self.path.display()) }
+        error.at("database", self.path.display())
     }
 }
 

@@ -1,24 +1,25 @@
 //! What an endpoint of files is told: its place, format and options. Parsed and validated, nothing opened.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod compression;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde_json::Value as Json;
 
 use crate::connector::{OptionDoc, option};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
-use crate::formats::compress::Compression;
 use crate::formats::csv::{Csv, CsvOptions};
-use crate::formats::extension::{self, Format};
+use crate::formats::extension::Format;
 use crate::formats::json::JsonLines;
 use crate::formats::loose::{Loose, LooseOptions};
-use crate::formats::value::{self, Pattern};
-use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, workbook};
+use crate::formats::{RecordFormat, Typing, parquet, workbook};
+
+use parse::Given;
 
 /// Every option, in the order of the help.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -105,171 +106,7 @@ pub(super) struct Config {
     pub(super) row_group: parquet::RowGroupLimit,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Raw {
-    url: String,
-    format: Option<String>,
-    compression: Option<String>,
-    level: Option<i32>,
-    header: Option<bool>,
-    delimiter: Option<String>,
-    quote: Option<String>,
-    comment: Option<String>,
-    trim: Option<bool>,
-    null: Option<String>,
-    sheet: Option<SheetName>,
-    range: Option<String>,
-    encoding: Option<String>,
-    date_format: Option<String>,
-    #[serde(default)]
-    casts: BTreeMap<String, String>,
-    #[serde(default)]
-    all_strings: bool,
-    loose: Option<LooseOptions>,
-    #[serde(default)]
-    paths: Vec<String>,
-    prefix: Option<String>,
-    file_bytes: Option<Bytes>,
-    row_group_rows: Option<usize>,
-    row_group_bytes: Option<Bytes>,
-}
-
-/// A number of bytes, or text such as `256MB`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Bytes {
-    Number(u64),
-    Text(String),
-}
-
-/// The name of a sheet, or its number.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum SheetName {
-    Number(u64),
-    Name(String),
-}
-
-impl SheetName {
-    fn into_text(self) -> String {
-        match self {
-            Self::Number(number) => number.to_string(),
-            Self::Name(name) => name,
-        }
-    }
-}
-
-/// Options that were given and that not all formats have: the first of each kind.
-#[derive(Clone, Debug)]
-struct Given {
-    /// Only formats with delimiters have it.
-    delimited: Option<&'static str>,
-    /// Only formats with delimiters and workbooks have it.
-    of_rows: Option<&'static str>,
-    /// Only workbooks have it.
-    of_sheets: Option<&'static str>,
-    /// Only text formats have it.
-    textual: Option<&'static str>,
-}
-
-impl Given {
-    fn of(raw: &Raw) -> Self {
-        let delimited = [
-            ("delimiter", raw.delimiter.is_some()),
-            ("quote", raw.quote.is_some()),
-            ("comment", raw.comment.is_some()),
-            ("trim", raw.trim.is_some()),
-            ("loose", raw.loose.is_some()),
-        ];
-        Self {
-            delimited: first_given(delimited),
-            of_rows: first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]),
-            of_sheets: first_given([("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())]),
-            textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
-        }
-    }
-
-    /// An option that files of `format` do not have, and what files it is for.
-    fn unfit(&self, format: Format) -> Option<(&'static str, &'static str)> {
-        let kinds = [
-            (self.of_sheets, format.is_workbook(), "workbooks"),
-            (self.of_rows, format.may_have_header(), "CSV, TSV and workbooks"),
-            (self.delimited, format.is_delimited(), "CSV and TSV"),
-            (self.textual, format.is_records(), "text files"),
-        ];
-        kinds.into_iter().find_map(|(option, fits, of)| Some((option.filter(|_| !fits)?, of)))
-    }
-}
-
 impl Config {
-    /// Parses the options of a locator.
-    pub(super) fn parse(options: &Json) -> Result<Self> {
-        let raw: Raw = Raw::deserialize(options)
-            .map_err(|source| usage("an option of this file is not understood").with_source(source))?;
-        let format = raw.format.as_deref().map(parse_format).transpose()?;
-        let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
-        let mut typing = Typing { all_strings: raw.all_strings, pattern, ..Typing::default() };
-        for (column, text) in &raw.casts {
-            let (field, pattern) = value::parse_cast(text).at("column", || column)?;
-            typing.casts.push(Arc::new(field.with_name(column)));
-            typing.patterns.extend(pattern.map(|pattern| (column.clone(), pattern)));
-        }
-        let defaults = CsvOptions::default();
-        let delimiter = match raw.delimiter.as_deref() {
-            Some("\\t" | "tab") => Some(b'\t'),
-            given => given.map(|text| single("delimiter", text)).transpose()?,
-        };
-        let given = Given::of(&raw);
-        if let (Some(_), Some(other)) = (&raw.loose, given.delimited.filter(|name| *name != "loose").or(given.of_rows))
-        {
-            return Err(usage(format!("loose text has its own settings, and {other} is none of them")));
-        }
-        if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
-            return Err(usage("a prefix begins the name of a file, and is no path"));
-        }
-        let null = raw.null.clone();
-        let csv = CsvOptions {
-            header: raw.header.unwrap_or(defaults.header),
-            quote: match raw.quote.as_deref() {
-                None => defaults.quote,
-                Some("" | "none") => None,
-                Some(text) => Some(single("quote", text)?),
-            },
-            comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
-            trim: raw.trim.unwrap_or(defaults.trim),
-            null: raw.null.unwrap_or(defaults.null),
-            typing,
-            ..defaults
-        };
-        if let Some(word) = raw.compression.as_deref() {
-            parse_compression(word)?;
-        }
-        let bytes = |given: Option<Bytes>, default: u64| given.map_or(Ok(default), Bytes::parse);
-        let row_group = parquet::RowGroupLimit {
-            rows: raw.row_group_rows.unwrap_or(1 << 20).max(1),
-            bytes: bytes(raw.row_group_bytes, 64_000_000)?.max(1) as usize,
-        };
-        Ok(Self {
-            place: parse_place(&raw.url)?,
-            format,
-            compression: raw.compression,
-            level: raw.level,
-            csv,
-            delimiter,
-            given,
-            sheet: raw.sheet.map(SheetName::into_text),
-            area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
-            null,
-            charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
-            loose: raw.loose,
-            paths: raw.paths,
-            prefix: raw.prefix,
-            file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
-            row_group,
-        })
-    }
-
     /// The name of the place, for messages.
     pub(super) fn label(&self) -> &str {
         match &self.place {
@@ -305,19 +142,6 @@ impl Config {
         Self { csv, area: workbook::Area::default(), ..self.of_part(path, format, Charset::default()) }
     }
 
-    /// An error when a text file is compressed in another way than was said.
-    pub(super) fn check_compression(&self, found: Compression) -> Result<()> {
-        let Some(said) = self.compression.as_deref() else { return Ok(()) };
-        if self.outer_compression(None)? == found {
-            return Ok(());
-        }
-        let message = match found {
-            Compression::None => format!("it is said to be compressed with {said}, and is not"),
-            found => format!("it is said to be compressed with {said}, but it is with {}", found.title()),
-        };
-        Err(usage(message).with_hint("leave the option compression out: what a file holds is seen by its first bytes"))
-    }
-
     /// An error when an option was given that files of `format` do not have.
     pub(super) fn check(&self, format: Format) -> Result<()> {
         let Some((option, of)) = self.given.unfit(format) else { return Ok(()) };
@@ -336,19 +160,6 @@ impl Config {
         }
     }
 
-    /// How a workbook is written.
-    pub(super) fn workbook(&self, format: Format) -> Result<workbook::Settings> {
-        if format != Format::Xlsx {
-            let message = format!("{} is only read", format.title());
-            return Err(Error::new(ErrorKind::Unsupported, message).with_hint("write .xlsx"));
-        }
-        if let Some(word) = self.compression.as_deref().filter(|word| *word != "none") {
-            return Err(usage(format!("a workbook cannot be written with {word:?}"))
-                .with_hint("leave it out: workbooks are compressed in their own way"));
-        }
-        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header, null: self.null.clone() })
-    }
-
     /// Whether CSV files and sheets have a header.
     pub(super) fn has_header(&self) -> bool {
         self.csv.header && self.loose.is_none()
@@ -362,178 +173,8 @@ impl Config {
             (None, None) => Wanted::Known(self.format),
         }
     }
-
-    /// How whole files are compressed when written: the option, else the extension.
-    pub(super) fn outer_compression(&self, path: Option<&Path>) -> Result<Compression> {
-        let by_name = path.and_then(|path| extension::of_path(path).1).unwrap_or(Compression::None);
-        match self.compression.as_deref() {
-            None => Ok(by_name),
-            Some("none") => Ok(Compression::None),
-            Some(word) => Compression::of_extension(word)
-                .ok_or_else(|| usage(format!("text files cannot be compressed with {word:?}")).with_hint(USE_CODEC)),
-        }
-    }
-
-    /// How the pages of Parquet are written.
-    pub(super) fn parquet(&self) -> Result<parquet::Settings> {
-        let codec = match self.compression.as_deref() {
-            None | Some("zstd" | "zst") => parquet::Codec::Zstd,
-            Some("none") => parquet::Codec::None,
-            Some("snappy") => parquet::Codec::Snappy,
-            Some("gz" | "gzip") => parquet::Codec::Gzip,
-            Some(word) => return Err(usage(format!("Parquet cannot be written with {word:?}"))),
-        };
-        Ok(parquet::Settings { codec, level: self.level, row_group: self.row_group })
-    }
-
-    /// How the blocks of Avro are written, with `sync` behind each.
-    pub(super) fn avro(&self, sync: [u8; 16]) -> Result<avro::Settings> {
-        let codec = match self.compression.as_deref() {
-            None | Some("deflate") => avro::Codec::Deflate,
-            Some("none") => avro::Codec::None,
-            Some("snappy") => avro::Codec::Snappy,
-            Some("zstd" | "zst") => avro::Codec::Zstd,
-            Some(word) => {
-                let message = format!("Avro cannot be written with {word:?}");
-                return Err(usage(message).with_hint("use deflate, snappy, zstd or none"));
-            }
-        };
-        Ok(avro::Settings { codec, level: self.level, sync })
-    }
-
-    /// How the buffers of Arrow IPC are written.
-    pub(super) fn ipc(&self) -> Result<ipc::Codec> {
-        match self.compression.as_deref() {
-            None | Some("none") => Ok(ipc::Codec::None),
-            Some("zstd" | "zst") => Ok(ipc::Codec::Zstd),
-            Some("lz4") => Ok(ipc::Codec::Lz4),
-            Some(word) => Err(usage(format!("Arrow IPC cannot be written with {word:?}")).with_hint("use zstd or lz4")),
-        }
-    }
-}
-
-const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy or zip";
-
-impl Bytes {
-    fn parse(self) -> Result<u64> {
-        let text = match self {
-            Self::Number(number) => return Ok(number),
-            Self::Text(text) => text,
-        };
-        let wrong = || usage(format!("{text:?} is not a number of bytes")).with_hint("write it like 256MB");
-        value::size::bytes(&text).ok_or_else(wrong)
-    }
-}
-
-fn parse_place(url: &str) -> Result<Place> {
-    if url == "-" {
-        return Ok(Place::Standard);
-    }
-    let path = match url.strip_prefix("file:") {
-        None => url.to_owned(),
-        Some(rest) => {
-            let rest = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
-            percent_decode_str(rest).decode_utf8().map_err(|_| usage("a path in a file: URL is UTF-8"))?.into_owned()
-        }
-    };
-    if path.is_empty() {
-        return Err(usage("the path is empty"));
-    }
-    Ok(Place::Path(path))
-}
-
-fn parse_format(word: &str) -> Result<Format> {
-    Format::of_extension(word).ok_or_else(|| {
-        usage(format!("there is no format {word:?}"))
-            .with_hint("use csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")
-    })
-}
-
-fn parse_compression(word: &str) -> Result<()> {
-    match word {
-        "none" | "deflate" => Ok(()),
-        word if Compression::of_extension(word).is_some() => Ok(()),
-        _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
-    }
-}
-
-/// The first option that was given.
-fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
-    options.into_iter().find_map(|(name, given)| given.then_some(name))
-}
-
-fn single(option: &str, text: &str) -> Result<u8> {
-    match text.as_bytes() {
-        [byte] => Ok(*byte),
-        _ => Err(usage(format!("{option} is one ASCII character, not {text:?}"))),
-    }
 }
 
 fn usage(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Usage, message)
-}
-
-/// `path` if it names no glob, or a file of just this name exists.
-pub(super) fn literal_path(path: &str) -> Option<PathBuf> {
-    let literal = PathBuf::from(path);
-    let globbing = path.contains(['*', '?', '[']);
-    (!globbing || literal.symlink_metadata().is_ok()).then_some(literal)
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_delimiter_that_is_named_holds_in_every_format() {
-        let separated = |options: Json, format: Format| {
-            let schema = arrow::datatypes::Schema::new(vec![
-                arrow::datatypes::Field::new("a", arrow::datatypes::DataType::Utf8, true),
-                arrow::datatypes::Field::new("b", arrow::datatypes::DataType::Utf8, true),
-            ]);
-            let records = Config::parse(&options).unwrap().records(format).unwrap();
-            String::from_utf8(records.header(&Arc::new(schema)).unwrap()).unwrap()
-        };
-        assert_eq!(separated(json!({"url": "t"}), Format::Tsv), "a\tb\n");
-        assert_eq!(separated(json!({"url": "t", "delimiter": ","}), Format::Tsv), "a,b\n");
-        assert_eq!(separated(json!({"url": "t", "format": "tsv", "delimiter": ","}), Format::Tsv), "a,b\n");
-        assert_eq!(separated(json!({"url": "t"}), Format::Csv), "a,b\n");
-        let config = Config::parse(&json!({"url": "t", "null": "-"})).unwrap();
-        assert_eq!(config.check(Format::Parquet).unwrap_err().kind(), ErrorKind::Usage);
-        assert!(config.check(Format::Tsv).is_ok() && config.check(Format::Xlsx).is_ok());
-        let sheet = Config::parse(&json!({"url": "t", "sheet": 2, "range": "A:F", "header": false})).unwrap();
-        assert_eq!(sheet.sheets().sheet.as_deref(), Some("2"));
-        assert!(sheet.check(Format::Xls).is_ok());
-        assert_eq!(
-            sheet.check(Format::Csv).unwrap_err().message(),
-            "the option sheet is for workbooks, and this is CSV"
-        );
-        assert_eq!(sheet.workbook(Format::Ods).unwrap_err().kind(), ErrorKind::Unsupported);
-        let encoded = Config::parse(&json!({"url": "t", "encoding": "gbk"})).unwrap();
-        assert!(encoded.check(Format::Jsonl).is_ok() && encoded.check(Format::Parquet).is_err());
-        assert!(encoded.check(Format::Xlsx).is_err());
-    }
-
-    #[test]
-    fn options_are_checked() {
-        let parse = |options: Json| Config::parse(&options).map_err(|error| error.kind());
-        assert_eq!(parse(json!({"url": "file:///tmp/a%20b.csv"})).unwrap().place, Place::Path("/tmp/a b.csv".into()));
-        assert_eq!(parse(json!({"url": "-", "fileBytes": "16 MB"})).unwrap().file_bytes, 16_000_000);
-        for wrong in [
-            json!({"url": ""}),
-            json!({"url": "a", "nonsense": 1}),
-            json!({"url": "a", "format": "xml"}),
-            json!({"url": "a", "compression": "rar"}),
-            json!({"url": "a", "delimiter": "ab"}),
-            json!({"url": "a", "fileBytes": "many"}),
-            json!({"url": "a", "encoding": "klingon"}),
-            json!({"url": "a", "dateFormat": "yyyy-QQ"}),
-            json!({"url": "a", "casts": {"d": "int('yyyy-MM-dd')"}}),
-            json!({"url": "a", "comment": "//"}),
-        ] {
-            assert_eq!(parse(wrong.clone()).unwrap_err(), ErrorKind::Usage, "{wrong}");
-        }
-    }
 }

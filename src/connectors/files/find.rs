@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::config::{Place, Wanted, literal_path};
+use super::config::{Place, Wanted};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::{self, Format};
 use crate::shape::counted;
@@ -29,6 +29,13 @@ pub(super) fn find(path: &str, wanted: Wanted<'_>) -> Result<Vec<PathBuf>> {
         ));
     }
     Ok(files)
+}
+
+/// `path` if it names no glob, or a file of just this name exists.
+pub(super) fn literal_path(path: &str) -> Option<PathBuf> {
+    let literal = PathBuf::from(path);
+    let globbing = path.contains(['*', '?', '[']);
+    (!globbing || literal.symlink_metadata().is_ok()).then_some(literal)
 }
 
 /// The visible files of a folder that are `wanted`, in no order.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::columns::{Existing, Forms};
-use super::config::{Config, Place, Wanted, literal_path};
+use super::config::{Config, Place, Wanted};
 use super::find;
 use super::input::{self, Footer, Input};
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
@@ -122,7 +122,7 @@ impl Sink for FileSink {
 
     async fn position(&self, _stream: &str) -> Result<Noted> {
         let path = match &self.config.place {
-            Place::Path(text) => literal_path(text),
+            Place::Path(text) => find::literal_path(text),
             Place::Standard => None,
         };
         let missing = blocking::run("files-position", move || Ok(path.is_some_and(|path| !path.exists()))).await?;
@@ -258,8 +258,8 @@ impl Target {
 /// What the target is, and whether the mode allows it.
 fn target_of(config: &Config, mode: Mode) -> Result<Target> {
     let Place::Path(text) = &config.place else { return Ok(Target::alone(Shape::Pipe(None))) };
-    let path =
-        literal_path(text).ok_or_else(|| Error::new(ErrorKind::Usage, "a glob names no target").at("file", text))?;
+    let path = find::literal_path(text)
+        .ok_or_else(|| Error::new(ErrorKind::Usage, "a glob names no target").at("file", text))?;
     let metadata = match fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return new_target(text, &path),
         metadata => metadata.at("file", || text)?,

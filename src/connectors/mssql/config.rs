@@ -3,14 +3,13 @@
 //! Nothing is opened here. `${NAME}` within an option or the URL is the environment variable NAME, so that jobs and logs hold
 //! references; passwords show in no label and no debug print.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use crate::bridge::login::uri::Host;
 use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
-use crate::bridge::tls::Check;
+use crate::bridge::tls::Demand;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -51,7 +50,7 @@ pub(super) struct Config {
     /// None for the one of the login.
     pub(super) database: Option<String>,
     pub(super) encrypt: Encrypt,
-    pub(super) tls: Tls,
+    pub(super) tls: Demand,
     /// None waits for ever.
     pub(super) connect_timeout: Option<Duration>,
     pub(super) packet_bytes: u32,
@@ -66,15 +65,6 @@ pub(super) enum Encrypt {
     /// Around TDS: version 8.0 of it.
     Strict,
     None,
-}
-
-/// What the server has to prove.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tls {
-    /// How much of its certificate is checked; none means nothing.
-    pub(super) check: Option<Check>,
-    /// Trusted roots; none means the system's.
-    pub(super) ca: Option<PathBuf>,
 }
 
 impl Config {
@@ -116,7 +106,6 @@ fn of_url(text: &str, settings: &Settings) -> Result<Layer> {
 fn build(layers: &Layers) -> Result<Config> {
     let text = |name: &str, default: &str| layers.get(name).unwrap_or(default).to_owned();
     let encrypts = [("required", Encrypt::Required), ("strict", Encrypt::Strict), ("none", Encrypt::None)];
-    let checks = [("identity", Some(Check::Identity)), ("chain", Some(Check::Chain)), ("none", None)];
     let packet_bytes = layers.whole("packetBytes", 16_384)?;
     if !(512..=32_767).contains(&packet_bytes) {
         return Err(Error::new(ErrorKind::Usage, "packetBytes is not between 512 and 32767"));
@@ -127,7 +116,7 @@ fn build(layers: &Layers) -> Result<Config> {
         password: layers.get("password").map(|word| Secret::new(word.to_owned())),
         database: layers.get("database").map(str::to_owned),
         encrypt: layers.choose("encrypt", &encrypts)?,
-        tls: Tls { check: layers.choose("tlsCheck", &checks)?, ca: layers.path("tlsCa") },
+        tls: Demand::of(layers)?,
         connect_timeout: layers.seconds("connectTimeout", 30)?,
         packet_bytes: packet_bytes as u32,
         application_name: text("applicationName", "etl"),
@@ -139,6 +128,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::bridge::tls::Check;
 
     fn of(url: &str) -> Result<Config> {
         let around = Surroundings {

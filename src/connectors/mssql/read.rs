@@ -124,7 +124,7 @@ impl MsSource {
             list.push("1".to_owned());
         }
         let (filters, exact) = filter::conditions(&scan.filters, &self.facts(), &MsSql)?;
-        let conditions: Vec<String> = part.condition().into_iter().chain(filters).collect();
+        let conditions: Vec<String> = part.condition(identifier).into_iter().chain(filters).collect();
         let condition =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
         let top = scan.limit.filter(|_| exact).map(|limit| format!("TOP ({limit}) ")).unwrap_or_default();
@@ -179,7 +179,7 @@ impl Source for MsSource {
                 let mut lease = self.pool.lease().await?;
                 split::plan(lease.connection(), (table, readers), scan, goal).await.at(what, || which)?
             }
-            None => split::whole(None, "a query is not cut"),
+            None => split::whole(None, "a query is not cut")?,
         };
         plan.notes.insert(0, self.pool.note().to_owned());
         plan.readers = Some(readers).filter(|readers| *readers < goal.channels);

@@ -1,8 +1,10 @@
-//! The connections that write into one server: one that is idle serves the next who asks.
+//! The connections that write into one server.
+
+use async_trait::async_trait;
 
 use super::config::Config;
 use super::connect::{Connection, connect};
-use crate::bridge::idle::Idle;
+use crate::bridge::connections::{self, Pooled};
 use crate::error::Result;
 
 /// What the session of a writer begins with: errors instead of changed values as far as the server has them, dates as they are
@@ -10,52 +12,28 @@ use crate::error::Result;
 const SETTINGS: &str = "SET sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \
     max_error_count = 65535; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
-/// What an endpoint and its sinks share. None of its connections was given SQL of the user.
-#[derive(Debug)]
-pub(super) struct Connections {
-    config: Config,
-    idle: Idle<Connection>,
-}
+/// What an endpoint and its sinks share.
+pub(super) type Connections = connections::Connections<Connection>;
 
-impl Connections {
-    /// None is open yet.
-    pub(super) fn new(config: Config) -> Self {
-        Self { config, idle: Idle::default() }
-    }
+#[async_trait]
+impl Pooled for Connection {
+    type Config = Config;
 
-    /// How the server is reached.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// An idle connection, or a new one.
-    pub(super) async fn take(&self) -> Result<Connection> {
-        match self.idle.take() {
-            // The server ends connections that were idle for long.
-            Some(mut connection) => match connection.run("DO 0").await {
-                Ok(()) => Ok(connection),
-                Err(_) => self.open().await,
-            },
-            None => self.open().await,
-        }
-    }
-
-    /// A new connection, which has met nothing of what happened on others.
-    pub(super) async fn open(&self) -> Result<Connection> {
-        let mut connection = connect(&self.config).await?;
+    async fn reach(config: &Config) -> Result<Self> {
+        let mut connection = connect(config).await?;
         connection.run(SETTINGS).await?;
         Ok(connection)
     }
 
-    /// Keeps a connection that has no transaction open and no lock.
-    pub(super) fn put_back(&self, connection: Connection) {
-        if connection.is_ready() {
-            self.idle.keep(connection);
-        }
+    fn is_usable(&self) -> bool {
+        self.is_ready()
     }
 
-    /// Closes the idle ones in order.
-    pub(super) async fn close(&self) {
-        futures::future::join_all(self.idle.drain().into_iter().map(Connection::close)).await;
+    async fn answers(&mut self) -> bool {
+        self.run("DO 0").await.is_ok()
+    }
+
+    async fn end(self) {
+        self.close().await;
     }
 }

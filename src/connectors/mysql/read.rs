@@ -322,7 +322,7 @@ impl Source for MySource {
                 let mut lease = self.pool.lease().await?;
                 split::plan(lease.connection(), table, scan, goal).await.at(what, || which)?
             }
-            None => split::whole(None),
+            None => split::whole(None)?,
         };
         plan.notes.splice(0..0, self.pool.notes().iter().cloned());
         plan.readers = Some(self.pool.readers()).filter(|readers| *readers < goal.channels);

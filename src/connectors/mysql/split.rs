@@ -12,7 +12,7 @@ use super::name::{identifier, literal};
 use super::typemap::Kind;
 use crate::error::Result;
 use crate::shape::counted;
-use crate::source::{Cut, ReadPlan, Scan, Split, SplitGoal};
+use crate::source::{Cut, ReadPlan, Scan, SplitGoal};
 use crate::sql::keyset::KeyRange;
 
 /// A split has at least so many rows, and a table at most so many splits.
@@ -61,10 +61,9 @@ impl Part {
 }
 
 /// All rows in one split.
-pub(super) fn whole(table: Option<&Table>) -> ReadPlan {
-    let rows = table.and_then(|table| table.rows);
-    let bytes = table.and_then(|table| table.bytes);
-    splits(vec![Part::default()], (rows, bytes), Vec::new())
+pub(super) fn whole(table: Option<&Table>) -> Result<ReadPlan> {
+    let sizes = table.map_or((None, None), |table| (table.rows, table.bytes));
+    ReadPlan::by_key(&[Part::default()], Part::place, sizes, Vec::new())
 }
 
 /// Cuts `table` for `goal`.
@@ -79,10 +78,10 @@ pub(super) async fn plan(
     let wanted = (bytes / goal.split_bytes.max(1)).min(rows / LEAST_SPLIT_ROWS).clamp(1, MOST_SPLITS);
     let wanted = wanted.max((goal.channels as u64).min(rows / LEAST_SPLIT_ROWS));
     if goal.channels < 2 && goal.cut == Cut::Fastest || wanted < 2 || scan.limit.is_some() {
-        return Ok(whole(Some(table)));
+        return whole(Some(table));
     }
     let Some((column, nulls)) = key(table) else {
-        let mut plan = whole(Some(table));
+        let mut plan = whole(Some(table))?;
         plan.notes.push("one split: the table has no unique key to cut by".to_owned());
         return Ok(plan);
     };
@@ -90,7 +89,7 @@ pub(super) async fn plan(
     let kind = column.my_type.as_ref().map(|my_type| my_type.kind);
     let is_integer = kind.is_some_and(is_integer);
     if !is_integer && bytes < LEAST_WALK_BYTES {
-        return Ok(whole(Some(table)));
+        return whole(Some(table));
     }
     let borders = if is_integer {
         halved(connection, table, &name, wanted).await?
@@ -103,28 +102,8 @@ pub(super) async fn plan(
     let part = |(index, range): (usize, KeyRange<String>)| Part {
         keys: Some(Keys { column: name.clone(), range, nulls: nulls && index == 0 }),
     };
-    let parts = ranges.into_iter().enumerate().map(part).collect();
-    Ok(splits(parts, (table.rows, table.bytes), notes))
-}
-
-/// Numbers the parts, with rows and bytes dealt evenly.
-fn splits(parts: Vec<Part>, (rows, bytes): (Option<u64>, Option<u64>), notes: Vec<String>) -> ReadPlan {
-    let count = parts.len() as u64;
-    let split = |(id, part): (usize, Part)| Split {
-        id: id as u32,
-        source: 0,
-        rows: rows.map(|rows| rows / count),
-        bytes: bytes.map(|bytes| bytes / count),
-        place: part.place(),
-        detail: serde_json::to_value(part).unwrap_or_default(),
-    };
-    // A range means the same keys at any time, and one split all of them.
-    ReadPlan {
-        splits: parts.into_iter().enumerate().map(split).collect(),
-        notes,
-        cut: Cut::ByKey,
-        ..ReadPlan::default()
-    }
+    let parts: Vec<Part> = ranges.into_iter().enumerate().map(part).collect();
+    ReadPlan::by_key(&parts, Part::place, (table.rows, table.bytes), notes)
 }
 
 /// The first column of the primary key, else of a unique index, and whether it may be NULL.

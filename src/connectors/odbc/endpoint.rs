@@ -23,10 +23,9 @@ pub(super) struct OdbcEndpoint {
     stages: Arc<Stages>,
 }
 
-/// `error` with the database that it concerns, unless it names it already.
+/// `error` with the database that it concerns.
 pub(super) fn placed(config: &Config, error: Error) -> Error {
-    let named = error.frames().iter().any(|frame| frame.what == "database");
-    if named { error } else { error.at("database", config.label()) }
+    error.at("database", config.label())
 }
 
 impl OdbcEndpoint {

@@ -95,7 +95,7 @@ impl Marker {
         if let (Some(table), None) = (&self.table, &self.make) {
             // Each statement sees what was committed when it began.
             let sql = format!("{lock}; {}", question(table, token));
-            return Ok(!patience::answer(connection, &sql).await?.is_empty());
+            return Ok(!patience::rows(connection, &sql).await?.is_empty());
         }
         patience::run(connection, lock).await?;
         self.stands(connection, token).await

@@ -27,11 +27,6 @@ pub(super) async fn run(connection: &Connection, sql: &str) -> Result<()> {
     messages(connection, sql).await.map(drop)
 }
 
-/// Runs statements and gives the rows of the last that has any.
-pub(super) async fn answer(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryRow>> {
-    messages(connection, sql).await.map(last_rows)
-}
-
 /// Runs statements and gives the count of the last.
 pub(super) async fn affected(connection: &Connection, sql: &str) -> Result<u64> {
     let messages = messages(connection, sql).await?;

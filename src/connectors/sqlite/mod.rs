@@ -109,7 +109,7 @@ impl SqliteEndpoint {
         work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let config = self.config.clone();
-        blocking::run(name, move || work(&config).map_err(|error| session::placed(&config, error))).await
+        blocking::run(name, move || work(&config).map_err(|error| config.place(error))).await
     }
 }
 

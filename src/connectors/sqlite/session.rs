@@ -80,7 +80,7 @@ impl SqliteSession {
         let needed = request.objects.len().clamp(1, MOST_READERS);
         let settings = config.clone();
         let opened = blocking::run("sqlite-open", move || {
-            open_readers(&settings, wanted, needed).map_err(|error| placed(&settings, error))
+            open_readers(&settings, wanted, needed).map_err(|error| settings.place(error))
         })
         .await?;
         let readers = Readers::start("sqlite-read", opened.readers, |connection| {
@@ -90,12 +90,6 @@ impl SqliteSession {
         let pool = Pool { config: config.clone(), readers, notes: opened.notes, is_utf8: opened.is_utf8 };
         Ok(Self { pool: Arc::new(pool), sources: Mutex::default() })
     }
-}
-
-/// `error` with its database, unless it names it already.
-pub(super) fn placed(config: &Config, error: Error) -> Error {
-    let named = error.frames().iter().any(|frame| frame.what == "database");
-    if named { error } else { config.place(error) }
 }
 
 /// Opens `wanted` readers at one point in time, or fewer where that is better, but no less than `needed`.

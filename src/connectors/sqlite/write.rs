@@ -17,7 +17,6 @@ use super::config::Config;
 use super::describe::describe;
 use super::marker;
 use super::proof;
-use super::session::placed;
 use super::stage::{Detail, Stage, is_filled};
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Ended, Worker};
@@ -140,7 +139,7 @@ impl SqliteSink {
     }
 
     fn place(&self, error: Error) -> Error {
-        placed(&self.config, error)
+        self.config.place(error)
     }
 
     /// Whether the target says that `token` is committed: by a process that is gone, or by a call whose answer was lost.
@@ -357,7 +356,7 @@ impl Writer for SqliteWriter {
         let id = self.attempt.id.clone();
         let count = batch.num_rows() as u64;
         let inserted = self.held.on_stage(move |stage| stage.insert(&id, &batch)).await;
-        let refused = inserted.map_err(|error| placed(&self.config, error))?;
+        let refused = inserted.map_err(|error| self.config.place(error))?;
         let of_attempt = |refusal: Refusal| Refusal { row: self.rows + refusal.row, ..refusal };
         self.refused.extend(refused.into_iter().map(of_attempt));
         self.rows += count;
@@ -371,7 +370,7 @@ impl Writer for SqliteWriter {
     async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
         let id = self.attempt.id.clone();
         let rows = self.held.on_stage(move |stage| stage.flush(&id)).await;
-        let rows = rows.map_err(|error| placed(&self.config, error))?;
+        let rows = rows.map_err(|error| self.config.place(error))?;
         Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
     }
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::locator::SQLITE;
 use crate::job::{Job, Place};
 use crate::run::stages::endpoint;
-use crate::run::targets::absolute;
+use crate::run::targets::{absolute, sqlite_file};
 use crate::state::StateLog;
 
 pub use sqlite::{SqliteStateLog, default_path};
@@ -22,7 +21,7 @@ pub use sqlite::{SqliteStateLog, default_path};
 /// [`Unsupported`](ErrorKind::Unsupported) where none can be kept.
 pub async fn open(place: &Place) -> Result<Arc<dyn StateLog>> {
     let endpoint = endpoint(place)?;
-    match file(place) {
+    match sqlite_file(place) {
         None => endpoint.state_log(&place.object).await,
         Some(_) if place.object != ObjectRef::Whole => Err(holds_nothing_else().with_hint("leave '#table' out")),
         Some(path) => Ok(Arc::new(SqliteStateLog::open(Path::new(path)).await?)),
@@ -34,8 +33,8 @@ pub async fn open(place: &Place) -> Result<Arc<dyn StateLog>> {
 /// # Errors
 /// [`Usage`](ErrorKind::Usage).
 pub fn refuse_target(place: &Place, job: &Job) -> Result<()> {
-    let Some(path) = file(place) else { return Ok(()) };
-    if job.targets().filter_map(file).any(|target| absolute(target) == absolute(path)) {
+    let Some(path) = sqlite_file(place) else { return Ok(()) };
+    if job.targets().filter_map(sqlite_file).any(|target| absolute(target) == absolute(path)) {
         return Err(holds_nothing_else().with_hint("name a file of its own").at("target", path));
     }
     Ok(())
@@ -51,12 +50,6 @@ pub fn label(place: &Place) -> Result<String> {
         ObjectRef::Table(table) => format!("{label}#{table}"),
         _ => label,
     })
-}
-
-/// The path of an SQLite file.
-fn file(place: &Place) -> Option<&str> {
-    let url = place.options["url"].as_str().filter(|_| place.connector == SQLITE)?;
-    Some(url.split_once(':').map_or(url, |(_, path)| path))
 }
 
 fn holds_nothing_else() -> Error {

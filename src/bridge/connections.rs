@@ -1,0 +1,90 @@
+//! The connections that write into one server: one that is idle serves the next who asks.
+
+use std::fmt::Debug;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+
+/// Idle connections that are kept; more are given up.
+const MOST: usize = 16;
+
+/// A connection, as it is opened, kept and ended.
+#[async_trait]
+pub trait Pooled: Debug + Send + Sized + 'static {
+    /// How the server is reached.
+    type Config: Debug + Send + Sync;
+
+    /// A new one, with the settings of a writer.
+    async fn reach(config: &Self::Config) -> Result<Self>;
+
+    /// Whether another statement may be sent, as far as this side knows.
+    fn is_usable(&self) -> bool;
+
+    /// Whether the server is still there: it ends connections that were idle for long.
+    async fn answers(&mut self) -> bool;
+
+    /// Ends it in order.
+    async fn end(self);
+}
+
+/// What an endpoint and its sinks share. None of its connections was given SQL of the user.
+#[derive(Debug)]
+pub struct Connections<C: Pooled> {
+    config: C::Config,
+    idle: Mutex<Vec<C>>,
+}
+
+impl<C: Pooled> Connections<C> {
+    /// None is open yet.
+    pub fn new(config: C::Config) -> Self {
+        Self { config, idle: Mutex::default() }
+    }
+
+    /// How the server is reached.
+    pub fn config(&self) -> &C::Config {
+        &self.config
+    }
+
+    /// The connection that was used last, or a new one.
+    ///
+    /// # Errors
+    /// Those of [`Pooled::reach`].
+    pub async fn take(&self) -> Result<C> {
+        let idle = self.idle().pop();
+        if let Some(mut connection) = idle
+            && connection.answers().await
+        {
+            return Ok(connection);
+        }
+        self.open().await
+    }
+
+    /// A new connection, which has met nothing of what happened on others.
+    ///
+    /// # Errors
+    /// Those of [`Pooled::reach`].
+    pub async fn open(&self) -> Result<C> {
+        C::reach(&self.config).await
+    }
+
+    /// Keeps a connection that has no transaction open and no lock, unless there are many already.
+    pub fn put_back(&self, connection: C) {
+        let mut idle = self.idle();
+        if connection.is_usable() && idle.len() < MOST {
+            idle.push(connection);
+        }
+    }
+
+    /// Ends the idle ones in order.
+    pub async fn close(&self) {
+        let idle = std::mem::take(&mut *self.idle());
+        futures::future::join_all(idle.into_iter().map(C::end)).await;
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<C>> {
+        // Nothing panics with the lock held; if it did, the list is still a list.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,231 @@
+//! From the options of a locator to a [`Config`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::{Config, Place, compression, usage};
+use crate::error::{Context as _, Result};
+use crate::formats::charset::Charset;
+use crate::formats::csv::CsvOptions;
+use crate::formats::extension::Format;
+use crate::formats::loose::LooseOptions;
+use crate::formats::value::{self, Pattern};
+use crate::formats::{Typing, parquet, workbook};
+
+/// The options as they are written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Raw {
+    url: String,
+    format: Option<String>,
+    compression: Option<String>,
+    level: Option<i32>,
+    header: Option<bool>,
+    delimiter: Option<String>,
+    quote: Option<String>,
+    comment: Option<String>,
+    trim: Option<bool>,
+    null: Option<String>,
+    sheet: Option<SheetName>,
+    range: Option<String>,
+    encoding: Option<String>,
+    date_format: Option<String>,
+    #[serde(default)]
+    casts: BTreeMap<String, String>,
+    #[serde(default)]
+    all_strings: bool,
+    loose: Option<LooseOptions>,
+    #[serde(default)]
+    paths: Vec<String>,
+    prefix: Option<String>,
+    file_bytes: Option<Bytes>,
+    row_group_rows: Option<usize>,
+    row_group_bytes: Option<Bytes>,
+}
+
+/// A number of bytes, or text such as `256MB`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Bytes {
+    Number(u64),
+    Text(String),
+}
+
+/// The name of a sheet, or its number.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum SheetName {
+    Number(u64),
+    Name(String),
+}
+
+impl SheetName {
+    fn into_text(self) -> String {
+        match self {
+            Self::Number(number) => number.to_string(),
+            Self::Name(name) => name,
+        }
+    }
+}
+
+/// Options that were given and that not all formats have: the first of each kind.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    /// Only formats with delimiters have it.
+    delimited: Option<&'static str>,
+    /// Only formats with delimiters and workbooks have it.
+    of_rows: Option<&'static str>,
+    /// Only workbooks have it.
+    of_sheets: Option<&'static str>,
+    /// Only text formats have it.
+    textual: Option<&'static str>,
+}
+
+impl Given {
+    fn of(raw: &Raw) -> Self {
+        let delimited = [
+            ("delimiter", raw.delimiter.is_some()),
+            ("quote", raw.quote.is_some()),
+            ("comment", raw.comment.is_some()),
+            ("trim", raw.trim.is_some()),
+            ("loose", raw.loose.is_some()),
+        ];
+        Self {
+            delimited: first_given(delimited),
+            of_rows: first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]),
+            of_sheets: first_given([("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())]),
+            textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
+        }
+    }
+
+    /// An option that files of `format` do not have, and what files it is for.
+    pub(super) fn unfit(&self, format: Format) -> Option<(&'static str, &'static str)> {
+        let kinds = [
+            (self.of_sheets, format.is_workbook(), "workbooks"),
+            (self.of_rows, format.may_have_header(), "CSV, TSV and workbooks"),
+            (self.delimited, format.is_delimited(), "CSV and TSV"),
+            (self.textual, format.is_records(), "text files"),
+        ];
+        kinds.into_iter().find_map(|(option, fits, of)| Some((option.filter(|_| !fits)?, of)))
+    }
+}
+
+impl Config {
+    /// Parses the options of a locator.
+    pub(in super::super) fn parse(options: &Json) -> Result<Self> {
+        let raw: Raw = Raw::deserialize(options)
+            .map_err(|source| usage("an option of this file is not understood").with_source(source))?;
+        let format = raw.format.as_deref().map(parse_format).transpose()?;
+        let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
+        let mut typing = Typing { all_strings: raw.all_strings, pattern, ..Typing::default() };
+        for (column, text) in &raw.casts {
+            let (field, pattern) = value::parse_cast(text).at("column", || column)?;
+            typing.casts.push(Arc::new(field.with_name(column)));
+            typing.patterns.extend(pattern.map(|pattern| (column.clone(), pattern)));
+        }
+        let defaults = CsvOptions::default();
+        let delimiter = match raw.delimiter.as_deref() {
+            Some("\\t" | "tab") => Some(b'\t'),
+            given => given.map(|text| single("delimiter", text)).transpose()?,
+        };
+        let given = Given::of(&raw);
+        if let (Some(_), Some(other)) = (&raw.loose, given.delimited.filter(|name| *name != "loose").or(given.of_rows))
+        {
+            return Err(usage(format!("loose text has its own settings, and {other} is none of them")));
+        }
+        if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
+            return Err(usage("a prefix begins the name of a file, and is no path"));
+        }
+        let null = raw.null.clone();
+        let csv = CsvOptions {
+            header: raw.header.unwrap_or(defaults.header),
+            quote: match raw.quote.as_deref() {
+                None => defaults.quote,
+                Some("" | "none") => None,
+                Some(text) => Some(single("quote", text)?),
+            },
+            comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
+            trim: raw.trim.unwrap_or(defaults.trim),
+            null: raw.null.unwrap_or(defaults.null),
+            typing,
+            ..defaults
+        };
+        if let Some(word) = raw.compression.as_deref() {
+            compression::check(word)?;
+        }
+        let bytes = |given: Option<Bytes>, default: u64| given.map_or(Ok(default), Bytes::parse);
+        let row_group = parquet::RowGroupLimit {
+            rows: raw.row_group_rows.unwrap_or(1 << 20).max(1),
+            bytes: bytes(raw.row_group_bytes, 64_000_000)?.max(1) as usize,
+        };
+        Ok(Self {
+            place: parse_place(&raw.url)?,
+            format,
+            compression: raw.compression,
+            level: raw.level,
+            csv,
+            delimiter,
+            given,
+            sheet: raw.sheet.map(SheetName::into_text),
+            area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
+            null,
+            charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
+            loose: raw.loose,
+            paths: raw.paths,
+            prefix: raw.prefix,
+            file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
+            row_group,
+        })
+    }
+}
+
+impl Bytes {
+    fn parse(self) -> Result<u64> {
+        let text = match self {
+            Self::Number(number) => return Ok(number),
+            Self::Text(text) => text,
+        };
+        let wrong = || usage(format!("{text:?} is not a number of bytes")).with_hint("write it like 256MB");
+        value::size::bytes(&text).ok_or_else(wrong)
+    }
+}
+
+fn parse_place(url: &str) -> Result<Place> {
+    if url == "-" {
+        return Ok(Place::Standard);
+    }
+    let path = match url.strip_prefix("file:") {
+        None => url.to_owned(),
+        Some(rest) => {
+            let rest = rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest);
+            percent_decode_str(rest).decode_utf8().map_err(|_| usage("a path in a file: URL is UTF-8"))?.into_owned()
+        }
+    };
+    if path.is_empty() {
+        return Err(usage("the path is empty"));
+    }
+    Ok(Place::Path(path))
+}
+
+fn parse_format(word: &str) -> Result<Format> {
+    Format::of_extension(word).ok_or_else(|| {
+        usage(format!("there is no format {word:?}"))
+            .with_hint("use csv, tsv, jsonl, parquet, avro, arrow, arrows or xlsx")
+    })
+}
+
+/// The first option that was given.
+fn first_given<const N: usize>(options: [(&'static str, bool); N]) -> Option<&'static str> {
+    options.into_iter().find_map(|(name, given)| given.then_some(name))
+}
+
+fn single(option: &str, text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        [byte] => Ok(*byte),
+        _ => Err(usage(format!("{option} is one ASCII character, not {text:?}"))),
+    }
+}
