@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_etl::flow::board::TaskMeter;
 use arrow_etl::flow::channel::lane;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -25,7 +26,7 @@ fn through(criterion: &mut Criterion) {
 }
 
 async fn pass(batch: RecordBatch, bytes: usize) {
-    let (sender, mut receiver) = lane(4 << 20, &Arc::default());
+    let (sender, mut receiver) = lane(4 << 20, &TaskMeter::default());
     let filling = async move {
         for _ in 0..BATCHES {
             assert!(sender.send(Ok(batch.clone()), bytes).await);

@@ -1,14 +1,14 @@
 //! Calls into C: the one place with `unsafe`.
 #![allow(unsafe_code, reason = "this file exists so that no other needs it")]
 
-use std::ffi::c_long;
+use std::ffi::{CStr, c_char, c_long, c_void};
 use std::time::Duration;
 
 #[cfg(feature = "connectorx")]
 use arrow::array::{RecordBatch, StructArray};
 #[cfg(feature = "connectorx")]
 use arrow::ffi::{FFI_ArrowArray, FFI_ArrowSchema};
-use libmimalloc_sys::{mi_option_set_default, mi_option_t};
+use libmimalloc_sys::{mi_option_set_default, mi_option_t, mi_stats_print_out};
 
 /// `mi_option_purge_delay` in `mimalloc.h`, the same in its versions 2 and 3; the bindings leave it out.
 const PURGE_DELAY: mi_option_t = 15;
@@ -26,6 +26,25 @@ pub fn give_memory_back(delay: Duration) {
     unsafe {
         libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
     }
+}
+
+/// Bytes of what mimalloc tells, at most.
+const REPORT_BYTES: usize = 64 << 10;
+
+/// What mimalloc tells of the memory that it has given out: some dozen lines, all zero where it is not the allocator.
+pub fn allocator_report() -> String {
+    let mut report: Vec<u8> = Vec::with_capacity(REPORT_BYTES);
+    // SAFETY: `add` gets the vector, which nobody else has during the call, and texts that end in a zero byte.
+    unsafe { mi_stats_print_out(Some(add), (&raw mut report).cast()) }
+    String::from_utf8_lossy(&report).into_owned()
+}
+
+/// Adds `text` to `report` as far as there is room: the allocator that is at work is not asked for more.
+unsafe extern "C" fn add(text: *const c_char, report: *mut c_void) {
+    // SAFETY: as the only caller says.
+    let (text, report) = unsafe { (CStr::from_ptr(text).to_bytes(), &mut *report.cast::<Vec<u8>>()) };
+    let room = report.capacity() - report.len();
+    report.extend_from_slice(&text[..text.len().min(room)]);
 }
 
 #[cfg(feature = "connectorx")]

@@ -2,22 +2,21 @@
 //!
 //! Nothing is decided here; `settings` turns it into a job before any work begins.
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::completions::CompletionShell;
 use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::http::Address;
 use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::run::{RUN_EXAMPLES, RunArgs};
+use super::schema::dialects;
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
-use super::types;
-use crate::connector::Connector;
 
 const LOCATORS: &str = "\
 Locators:
@@ -145,6 +144,9 @@ pub(super) struct CopyArgs {
     pub(super) limits: LimitArgs,
     #[command(flatten)]
     pub(super) talk: TalkArgs,
+    /// Serve metrics, tasks and profiles there while it runs: ':6080'
+    #[arg(long, value_name = "ADDR", help_heading = "Output", conflicts_with_all = ["dry_run", "emit_job"])]
+    pub(super) http: Option<Address>,
 }
 
 /// Which object of the source is meant: for every command that reads.
@@ -487,14 +489,4 @@ pub(super) enum Output {
     Text,
     /// For programs
     Json,
-}
-
-/// The dialect of `etl schema --as` that is no database.
-pub(super) const ARROW: &str = "arrow";
-
-/// What `etl schema --as` takes: the databases of this build, and [`ARROW`].
-fn dialects() -> PossibleValuesParser {
-    let database =
-        |connector: &dyn Connector| PossibleValue::new(connector.name()).aliases(connector.aliases().iter().copied());
-    types::databases().map(database).chain([PossibleValue::new(ARROW)]).into()
 }

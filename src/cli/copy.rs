@@ -1,6 +1,7 @@
 //! `etl copy`: runs a job, shows its progress and says what came of it.
 
 use super::args::{CopyArgs, Output};
+use super::http::Server;
 use super::interrupt::Interrupt;
 use super::settings::{self, CopySettings};
 use super::transfer::{self, Transfer};
@@ -14,8 +15,12 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     }
     transfer::refuse_both_on_stdout(&job, talk)?;
     let interrupt = Interrupt::listen()?;
-    let transfer = Transfer { job: &job, talk, resume, record: &args.into.record };
-    let Some(summary) = transfer::run(transfer, &interrupt).await? else { return Ok(()) };
+    let server = Server::start(args.http.as_ref(), 1, talk).await?;
+    let watched = server.as_ref().map(|server| server.watched(1));
+    let transfer = Transfer { job: &job, talk, resume, record: &args.into.record, watched };
+    let ran = transfer::run(transfer, &interrupt).await;
+    Server::stop(server).await;
+    let Some(summary) = ran? else { return Ok(()) };
     transfer::show(&summary, talk);
     if talk.output == Output::Json { printer::json(&summary) } else { Ok(()) }
 }

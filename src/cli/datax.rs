@@ -57,7 +57,7 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     let file =
         JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
     let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false };
-    run::run(&RunArgs { file, resume: false, record: StateArgs::default(), dry_run: false, talk }).await
+    run::run(&RunArgs { file, resume: false, record: StateArgs::default(), dry_run: false, talk, http: None }).await
 }
 
 /// What those who know DataX read.

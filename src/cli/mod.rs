@@ -14,6 +14,7 @@ mod defect;
 mod diff;
 mod fetch;
 mod head;
+mod http;
 mod interrupt;
 mod job_file;
 mod jobs;

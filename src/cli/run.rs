@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::args::{Output, TalkArgs};
+use super::http::{Address, Server};
 use super::interrupt::Interrupt;
 use super::job_file::{self, JobFileArgs, Loaded, Refused};
 use super::record::StateArgs;
@@ -39,6 +40,9 @@ pub(super) struct RunArgs {
     pub(super) dry_run: bool,
     #[command(flatten)]
     pub(super) talk: TalkArgs,
+    /// Serve metrics, tasks and profiles there while it runs: ':6080'
+    #[arg(long, value_name = "ADDR", help_heading = "Output", conflicts_with = "dry_run")]
+    pub(super) http: Option<Address>,
 }
 
 /// How a job file ended.
@@ -85,6 +89,14 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
         return show_plans(jobs, args, interrupt).await;
     }
     jobs.iter().try_for_each(|job| transfer::refuse_both_on_stdout(job, talk))?;
+    let server = Server::start(args.http.as_ref(), jobs.len(), talk).await?;
+    let ran = Box::pin(run_jobs(loaded, args, interrupt, server.as_ref())).await;
+    Server::stop(server).await;
+    ran
+}
+
+async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server: Option<&Server>) -> Result<()> {
+    let (talk, jobs) = (settings::talk(&args.talk), &loaded.translation.jobs);
     let began = Utc::now();
     let report = voice::of(loaded.dialect_name()).report;
     let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
@@ -99,7 +111,8 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
         transfer::note(talk, &format!("{told} before the interrupted one not run again"));
     }
     for (at, job) in jobs.iter().enumerate().skip(done) {
-        let transfer = Transfer { job, talk, resume, record: &args.record };
+        let watched = server.map(|server| server.watched(at + 1));
+        let transfer = Transfer { job, talk, resume, record: &args.record, watched };
         match transfer::run(transfer, interrupt).await {
             // Nobody reads its rows any more; those behind it have places of their own.
             Ok(None) => {}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::{Output, Progress};
+use super::http::Watched;
 use super::interrupt::Interrupt;
 use super::record::StateArgs;
 use super::settings::{self, Level, Resume, Talk, usage};
@@ -25,6 +26,8 @@ pub(super) struct Transfer<'a> {
     pub(super) talk: Talk,
     pub(super) resume: Resume,
     pub(super) record: &'a StateArgs,
+    /// Where it is shown over HTTP.
+    pub(super) watched: Option<Watched<'a>>,
 }
 
 /// Refuses a result in JSON where rows go to stdout.
@@ -37,7 +40,7 @@ pub(super) fn refuse_both_on_stdout(job: &Job, talk: Talk) -> Result<()> {
 
 /// Runs it to its end. None where the reader of stdout went away.
 pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result<Option<Summary>> {
-    let Transfer { job, talk, resume, record } = transfer;
+    let Transfer { job, talk, resume, record, watched } = transfer;
     let named = record::named_for(record, job)?;
     let state = match interrupt.or_stop(record::open(named.as_ref())).await {
         Err(error) if named.is_some() || error.kind() == ErrorKind::Cancelled => return Err(error),
@@ -55,6 +58,9 @@ pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result
     let between = run::Between::of(job)?;
     let from = between.source.label();
     let to: Vec<String> = between.targets().map(|target| target.label()).collect();
+    if let Some(watched) = watched {
+        watched.show(place::sources_label(&from, job), &to, &surroundings.meter);
+    }
     let copying = run::copy(job, between, &surroundings);
     let copied = progress::watch(copying, &surroundings.meter, talk.progress, &surroundings.stop).await;
     let mut summary = match copied {

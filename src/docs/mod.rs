@@ -81,6 +81,10 @@ pub mod job_files {}
 #[doc = include_str!("speed-and-memory.md")]
 pub mod speed_and_memory {}
 
+#[doc = include_str!("watching.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod watching {}
+
 #[doc = include_str!("adding-a-connector.md")]
 pub mod adding_a_connector {}
 

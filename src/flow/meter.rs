@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::flow::board::Board;
+
 /// Counts what moves. Shared by all channels; read at any time.
 #[derive(Debug)]
 pub struct Meter {
@@ -17,9 +19,11 @@ pub struct Meter {
     bytes_read: AtomicU64,
     rows_written: AtomicU64,
     bytes_done: AtomicU64,
+    bytes_written: AtomicU64,
     retries: AtomicU64,
     transformed: [AtomicU64; 3],
-    waited: [AtomicU64; 3],
+    waited: [AtomicU64; Wait::ALL.len()],
+    board: Board,
 }
 
 /// Rows that came to the steps of a transform, by what became of them.
@@ -44,6 +48,50 @@ pub enum Part {
     Transform,
     /// The target: encoding, network or its server.
     Writer,
+}
+
+/// What a task can wait for: a part of its channel, or what holds it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "&'static str")]
+pub enum Wait {
+    /// The source, or a turn to read it.
+    Reader,
+    /// Expressions and casts.
+    Transform,
+    /// The target.
+    Writer,
+    /// The limit of speed.
+    Throttle,
+    /// The pause before it is begun anew.
+    Retry,
+}
+
+impl Wait {
+    /// All of them; the parts of a channel come first, in their order.
+    pub const ALL: [Self; 5] = [Self::Reader, Self::Transform, Self::Writer, Self::Throttle, Self::Retry];
+
+    /// In a word or two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Transform => "transform",
+            Self::Writer => "writer",
+            Self::Throttle => "throttle",
+            Self::Retry => "retry pause",
+        }
+    }
+}
+
+impl From<Wait> for &'static str {
+    fn from(wait: Wait) -> Self {
+        wait.word()
+    }
+}
+
+impl From<Part> for Wait {
+    fn from(part: Part) -> Self {
+        Self::ALL[part as usize]
+    }
 }
 
 /// What the counters said at one moment.
@@ -90,9 +138,11 @@ impl Default for Meter {
             bytes_read: zero(),
             rows_written: zero(),
             bytes_done: zero(),
+            bytes_written: zero(),
             retries: zero(),
             transformed: [zero(), zero(), zero()],
-            waited: [zero(), zero(), zero()],
+            waited: Wait::ALL.map(|_| zero()),
+            board: Board::default(),
         }
     }
 }
@@ -122,6 +172,11 @@ impl Meter {
         self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// A receipt says that a target holds `bytes` of its own form.
+    pub fn landed(&self, bytes: u64) {
+        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// A task is begun anew.
     pub fn retried(&self) {
         self.retries.fetch_add(1, Ordering::Relaxed);
@@ -134,10 +189,25 @@ impl Meter {
         }
     }
 
-    /// A channel waited for `part`.
-    pub fn waited(&self, part: Part, time: Duration) {
+    /// A channel waited for a part of it, or was held back.
+    pub fn waited(&self, what: impl Into<Wait>, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.waited[part as usize].fetch_add(nanoseconds, Ordering::Relaxed);
+        self.waited[what.into() as usize].fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Time that all channels together waited for `what`, in seconds.
+    pub fn waited_seconds(&self, what: Wait) -> f64 {
+        self.waited[what as usize].load(Ordering::Relaxed) as f64 / 1e9
+    }
+
+    /// Bytes that targets hold of tasks that are done, in their own form.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Ordering::Relaxed)
+    }
+
+    /// The tasks.
+    pub fn board(&self) -> &Board {
+        &self.board
     }
 
     /// What the counters say now.
@@ -157,7 +227,7 @@ impl Meter {
             bytes_done: load(&self.bytes_done),
             retries: load(&self.retries),
             transformed: (succeeded + failed > 0).then_some(transformed),
-            waited_seconds: [0, 1, 2].map(|part| load(&self.waited[part]) as f64 / 1e9),
+            waited_seconds: [Part::Reader, Part::Transform, Part::Writer].map(|part| self.waited_seconds(part.into())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The data plane: what batches pass between reader and writer.
 
 pub mod align;
+pub mod board;
 pub mod buffer;
 pub mod channel;
 pub mod compact;

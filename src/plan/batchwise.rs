@@ -4,7 +4,6 @@
 //! where the attempt has a basket for them.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::buffer::BooleanBuffer;
@@ -17,12 +16,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::context::{Ends, basket};
+use super::context::{basket, task_meter};
 use super::error::to_datafusion;
 use super::trail::{self, Origin};
 use crate::bridge::cpu;
 use crate::error::Error;
-use crate::flow::meter::{Part, Transformed};
+use crate::flow::meter::{Transformed, Wait};
 use crate::job::OnError;
 use crate::reject::Stage;
 
@@ -136,7 +135,7 @@ pub(super) fn stream<W: Batchwise>(
     schema: SchemaRef,
 ) -> PlanResult<SendableRecordBatchStream> {
     let (upward, basket) = (trail::upward(context), basket(context));
-    let meter = Ends::of(context).ok().map(|ends| Arc::clone(&ends.meter));
+    let meter = task_meter(context);
     let (context, trail) = trail::follow(input, context);
     let input = input.execute(partition, context)?;
     let work = Arc::clone(work);
@@ -148,17 +147,17 @@ pub(super) fn stream<W: Batchwise>(
         let (work, meter, basket) = (Arc::clone(&work), meter.clone(), basket.clone());
         async move {
             let batch = batch?;
-            let start = Instant::now();
+            let waiting = meter.waiting(Wait::Transform);
             let on_error = if basket.is_some() { OnError::Skip } else { OnError::Fail };
             let worked = cpu::run({
                 let batch = batch.clone();
                 move || work.work(&batch, on_error)
             });
             let worked = worked.await.map_err(to_datafusion)?;
-            meter.as_ref().inspect(|meter| meter.waited(Part::Transform, start.elapsed()));
+            drop(waiting);
             let Worked { rows, keep, refused, transformed } =
                 worked.map_err(|failed| to_datafusion(failed.located(origin.as_ref(), first_row)))?;
-            meter.inspect(|meter| meter.transformed(transformed));
+            meter.transformed(transformed);
             if let Some(basket) = basket.filter(|_| !refused.is_empty()) {
                 let rejects = trail::rejects(Stage::Transform, &batch, origin.as_ref(), refused);
                 basket.add(rejects.map_err(to_datafusion)?).await.map_err(to_datafusion)?;

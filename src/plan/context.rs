@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 
 use crate::endpoint::{ObjectRef, Session};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::board::TaskMeter;
 use crate::flow::buffer::Buffer;
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::meter::Meter;
@@ -89,6 +90,18 @@ impl Reads {
         let granted = Arc::clone(&self.0).acquire_owned().await;
         granted.map_err(|_| Error::new(ErrorKind::Internal, "no split may be read any more"))
     }
+}
+
+/// `context` of the task for which `meter` counts.
+pub fn of_task(context: &TaskContext, meter: TaskMeter) -> Arc<TaskContext> {
+    with_extension(context, Arc::new(meter))
+}
+
+/// Counts for the task that runs in `context`, where it is one, and for its transfer.
+pub(super) fn task_meter(context: &TaskContext) -> TaskMeter {
+    let noted = context.session_config().get_extension::<TaskMeter>();
+    let of_transfer = || Ends::of(context).map(|ends| TaskMeter::of(&ends.meter)).unwrap_or_default();
+    noted.map_or_else(of_transfer, |meter| TaskMeter::clone(&meter))
 }
 
 /// Where the operators of the attempt that runs in `context` put the rows that they refuse; none where the first fails it.

@@ -10,6 +10,8 @@ use futures::StreamExt as _;
 
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::board::TaskMeter;
+use crate::flow::meter::Wait;
 use crate::flow::throttle::Throttle;
 use crate::plan::context::Ends;
 use crate::plan::read::ReadSpec;
@@ -24,6 +26,8 @@ pub(super) struct Intake {
     pub(super) ends: Arc<Ends>,
     source: Arc<dyn Source>,
     throttle: Throttle,
+    /// Of the task that reads; none is where rows are read ahead.
+    pub(super) meter: TaskMeter,
     schema: SchemaRef,
 }
 
@@ -32,7 +36,14 @@ impl Intake {
     pub(super) fn new(spec: &Arc<ReadSpec>, ends: Arc<Ends>, schema: SchemaRef) -> Result<Self> {
         let source = ends.source(&spec.endpoint, &spec.object)?;
         let throttle = ends.channel_throttle.another();
-        Ok(Self { spec: Arc::clone(spec), ends, source, throttle, schema })
+        let meter = TaskMeter::of(&ends.meter);
+        Ok(Self { spec: Arc::clone(spec), ends, source, throttle, meter, schema })
+    }
+
+    /// The same for a task.
+    #[must_use]
+    pub(super) fn with_meter(self, meter: TaskMeter) -> Self {
+        Self { meter, ..self }
     }
 
     /// Asks the source for `split`. Rows that it cannot decode go into `tray`, where there is one.
@@ -50,7 +61,9 @@ impl Intake {
     /// Lets a batch of the source pass, in its time.
     pub(super) async fn pass(&self, batch: RecordBatch) -> Result<RecordBatch> {
         let (rows, bytes) = self.measure(&batch);
+        let waiting = self.meter.waiting(Wait::Throttle);
         tokio::join!(self.throttle.pass(bytes, rows), self.ends.throttle.pass(bytes, rows));
+        drop(waiting);
         self.ends.meter.read(rows, bytes);
         self.declared(batch)
     }

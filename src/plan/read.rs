@@ -24,8 +24,9 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
 use crate::flow::compact::compact;
+use crate::flow::meter::Wait;
 use crate::flow::reject::Basket;
-use crate::plan::context::{Ends, Reads, basket};
+use crate::plan::context::{Ends, Reads, basket, task_meter};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::intake::{Intake, frame_schema};
 use crate::plan::leaf;
@@ -146,6 +147,7 @@ impl ExecutionPlan for ReadExec {
         let ends = Ends::of(&context).map_err(to_datafusion)?;
         let alive = Arc::clone(&ends.readers).try_read_owned().ok();
         let intake = Intake::new(&self.spec, ends, self.schema()).map_err(to_datafusion)?;
+        let intake = intake.with_meter(task_meter(&context));
         let (reads, trail, basket) = (Reads::of(&context), trail::upward(&context), basket(&context));
         let rows = self.leaf.execute(partition, context)?;
         let reader = Reader {
@@ -227,10 +229,15 @@ impl Reader {
     /// Starts to read once there is a grant. It is awaited here and not in the task, so that readers get grants in the order
     /// in which they are polled.
     async fn start(self, rows: SendableRecordBatchStream) -> Result<Lane> {
-        let grant = self.reads.grant().await?;
-        let (sender, batches) = lane(self.intake.ends.lane_bytes, &self.intake.ends.meter);
+        let grant = self.granted().await?;
+        let (sender, batches) = lane(self.intake.ends.lane_bytes, &self.intake.meter);
         let origins = Arc::clone(&self.origins);
         Ok(Lane { batches, origins, filling: SpawnedTask::spawn(self.fill(rows, sender, grant)) })
+    }
+
+    async fn granted(&self) -> Result<OwnedSemaphorePermit> {
+        let _waiting = self.intake.meter.starting(Wait::Reader);
+        self.reads.grant().await
     }
 
     async fn fill(self, rows: SendableRecordBatchStream, sender: LaneSender, grant: OwnedSemaphorePermit) {
@@ -253,7 +260,7 @@ impl Reader {
             for split in leaf::splits(&batch)? {
                 let _granted = match first.take() {
                     Some(grant) => grant,
-                    None => self.reads.grant().await?,
+                    None => self.granted().await?,
                 };
                 let name = trail::name_of(&split);
                 let read = self.read(&split, &name, sender).await;
@@ -289,7 +296,7 @@ impl Reader {
             });
             self.origins.push(Origin::new(name, done).with_batch(shown));
             done += rows;
-            if !sender.send_heavy(Ok(batch), bytes as usize, heavy).await {
+            if !sender.send_heavy(Ok(batch), (rows, bytes as usize), heavy).await {
                 return Ok(());
             }
         }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -21,9 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::meter::Part;
+use crate::flow::board::TaskMeter;
+use crate::flow::meter::Wait;
 use crate::flow::reject::Basket;
-use crate::plan::context::{Ends, with_extension};
+use crate::plan::context::{Ends, task_meter, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::intake;
 use crate::plan::outlet::{Fitting, Outlet};
@@ -154,6 +154,7 @@ impl ExecutionPlan for WriteExec {
                 to_datafusion(Error::new(ErrorKind::Internal, "the plan has more partitions than tasks"))
             })?;
         let ends = Ends::of(&context).map_err(to_datafusion)?;
+        let meter = task_meter(&context);
         let attempt = |target: &WriteTarget| Attempt::new(target.token.clone(), task.id, task.splits.clone());
         let attempts: Vec<Attempt> = self.spec.targets.iter().map(attempt).collect();
         // What is rejected belongs to the receipts of all of them.
@@ -164,7 +165,7 @@ impl ExecutionPlan for WriteExec {
         };
         let (context, trail) = trail::follow(&self.input, &context);
         let input = self.input.execute(partition, context)?;
-        let writing = Writing { spec: Arc::clone(&self.spec), attempts, ends, trail, basket };
+        let writing = Writing { spec: Arc::clone(&self.spec), attempts, ends, meter, trail, basket };
         let receipts = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipts)))
     }
@@ -176,6 +177,7 @@ struct Writing {
     /// One for each target.
     attempts: Vec<Attempt>,
     ends: Arc<Ends>,
+    meter: TaskMeter,
     trail: Option<Arc<Trail>>,
     /// Where rows go that do not fit.
     basket: Option<Arc<Basket>>,
@@ -192,8 +194,12 @@ impl Writing {
     /// Writes to all targets at once, as fast as the slowest takes it.
     async fn run(self, mut input: SendableRecordBatchStream) -> Result<RecordBatch> {
         let targets = self.spec.targets.iter().zip(&self.attempts);
-        let opening =
+        let outlets =
             try_join_all(targets.map(|(target, attempt)| Outlet::open(target, attempt, &self.ends, self.spec.verify)));
+        let opening = async {
+            let _waiting = self.meter.starting(Wait::Writer);
+            outlets.await
+        };
         // The source is at work while the writers open.
         let (outlets, first) = futures::join!(opening, input.next());
         let mut outlets = outlets?;
@@ -225,7 +231,7 @@ impl Writing {
         outlets.iter_mut().try_for_each(|outlet| outlet.expect(&schema))?;
         let mut refused = 0;
         while let Some(batch) = self.received(&mut input).await? {
-            let start = Instant::now();
+            let waiting = self.meter.waiting(Wait::Transform);
             let origin = self.origin();
             let fitting = match &self.basket {
                 None => try_join_all(outlets.iter_mut().map(|outlet| outlet.align(&batch, origin.as_ref()))).await?,
@@ -236,7 +242,7 @@ impl Writing {
                     sifted
                 }
             };
-            self.ends.meter.waited(Part::Transform, start.elapsed());
+            drop(waiting);
             let count = fitting.iter().map(Fitting::count).max().unwrap_or(0);
             self.sent(try_join_all(outlets.iter_mut().zip(fitting).map(|(outlet, rows)| outlet.write(rows)))).await?;
             let mut settled = Vec::new();
@@ -244,7 +250,7 @@ impl Writing {
                 settled.push(outlet.settle().await?);
             }
             refused += self.leave_out(settled).await?;
-            self.ends.meter.wrote(count);
+            self.meter.wrote(count);
         }
         Ok(refused)
     }
@@ -299,7 +305,7 @@ impl Writing {
             let origin = self.origin();
             let writing = outlets.iter_mut().map(|outlet| outlet.write_raw(bytes.clone(), count, origin.clone()));
             self.sent(try_join_all(writing)).await?;
-            self.ends.meter.wrote(count);
+            self.meter.wrote(count);
         }
         Ok(0)
     }
@@ -315,9 +321,7 @@ impl Writing {
 
     /// Awaits the writers, and counts the time as waiting for them.
     async fn sent<T>(&self, writing: impl Future<Output = Result<T>>) -> Result<T> {
-        let start = Instant::now();
-        let result = writing.await;
-        self.ends.meter.waited(Part::Writer, start.elapsed());
-        result
+        let _waiting = self.meter.waiting(Wait::Writer);
+        writing.await
     }
 }

@@ -108,6 +108,18 @@ fn batches_bytes(memory_bytes: u64, work: Work) -> u64 {
 }
 
 impl Budget {
+    /// Its parts by name, in bytes, for who looks.
+    pub fn shares(&self) -> Vec<(&'static str, u64)> {
+        let parts = [
+            ("batch", self.batch_bytes),
+            ("lane", self.lane_bytes),
+            ("writer", self.writer_bytes),
+            ("operators", self.operator_bytes),
+            ("long rows", self.heavy_bytes),
+        ];
+        std::iter::once(("all", self.memory_bytes)).chain(parts.map(|(name, bytes)| (name, bytes as u64))).collect()
+    }
+
     /// The same with batches that pass several times a second under the limits of `speed`.
     #[must_use]
     pub fn paced(mut self, speed: &Speed) -> Self {

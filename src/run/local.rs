@@ -18,10 +18,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::board::{Card, State, TaskMeter};
 use crate::flow::buffer::Buffer;
 use crate::flow::meter::Meter;
 use crate::plan::ahead::read_ahead;
-use crate::plan::context::Ends;
+use crate::plan::context::{Ends, of_task};
 use crate::plan::error::from_datafusion;
 use crate::plan::tasks::assign;
 use crate::plan::write::receipts;
@@ -148,19 +149,25 @@ impl LocalRunner {
             }
             let bytes = splits.iter().filter_map(|split| split.bytes).sum();
             let start = Instant::now();
-            let plan = shared.plan(&splits)?;
+            let (id, plan) = shared.plan(&splits)?;
+            let meter = TaskMeter::begin(&self.meter, Card::new(id, group, &splits));
             let mut failures = Failures::default();
             let receipts = loop {
                 // On a task of the runtime, so that channels run on different threads.
                 let mut task = JoinSet::new();
-                task.spawn(run_partition(Arc::clone(&plan), 0, Arc::clone(&shared.context), shared.alive.clone()));
+                let ends = (Arc::clone(&shared.context), meter.clone());
+                task.spawn(run_partition(Arc::clone(&plan), 0, ends, shared.alive.clone()));
                 match joined(&mut task).await {
                     Ok(receipts) => break receipts,
-                    Err(error) => self.renewal.after(error, (&splits, &mut failures), &self.meter).await?,
+                    Err(error) => {
+                        let again = self.renewal.after(error, (&splits, &mut failures), &meter).await;
+                        again.inspect_err(|_| meter.ended(State::Failed))?;
+                    }
                 }
             };
             for receipt in receipts {
                 events.wrote(&receipt).await?;
+                self.meter.landed(receipt.bytes);
                 if let Some(buffer) = &buffer {
                     buffer.settled(&receipt.splits);
                 }
@@ -175,29 +182,46 @@ impl LocalRunner {
     /// written, may differ from attempt to attempt.
     async fn run_wide(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
         let mut failures = Failures::default();
+        // Which splits a partition holds nobody knows: the first task stands for all of them.
+        let splits = |task: usize| if task == 0 { transfer.splits.as_slice() } else { &[] };
+        let partitions = 0..transfer.root.output_partitioning().partition_count();
+        let begin = |task: usize| TaskMeter::begin(&self.meter, Card::new(task as u32, 0, splits(task)));
+        let meters: Vec<TaskMeter> = partitions.map(begin).collect();
         let all = loop {
-            match self.run_whole(transfer, alive, events).await {
+            let error = match self.run_whole(transfer, &meters, alive, events).await {
                 Ok(receipts) => break receipts,
-                Err(error) if transfer.root.output_partitioning().partition_count() > 1 => return Err(error),
-                Err(error) => self.renewal.after(error, (&transfer.splits, &mut failures), &self.meter).await?,
-            }
+                Err(error) => error,
+            };
+            let again = match meters.as_slice() {
+                [only] => self.renewal.after(error, (&transfer.splits, &mut failures), only).await,
+                _ => Err(error),
+            };
+            again.inspect_err(|_| meters.iter().for_each(|meter| meter.ended(State::Failed)))?;
         };
         let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();
         self.meter.settled(transfer.splits.len() as u64, bytes);
         Ok(all)
     }
 
-    async fn run_whole(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
+    async fn run_whole(
+        &self,
+        transfer: &Transfer,
+        meters: &[TaskMeter],
+        alive: &Alive,
+        events: &dyn RunEvents,
+    ) -> Result<Vec<Receipt>> {
         // A copy of its own: operators keep their running inputs in themselves, and these must end with the attempt.
         let root = reset_plan_states(Arc::clone(&transfer.root)).map_err(from_datafusion)?;
         let mut running = JoinSet::new();
-        for partition in 0..root.output_partitioning().partition_count() {
-            running.spawn(run_partition(Arc::clone(&root), partition, Arc::clone(&self.context), alive.clone()));
+        for (partition, meter) in meters.iter().enumerate() {
+            let ends = (Arc::clone(&self.context), meter.clone());
+            running.spawn(run_partition(Arc::clone(&root), partition, ends, alive.clone()));
         }
         let mut all = Vec::new();
         while !running.is_empty() {
             for receipt in joined(&mut running).await? {
                 events.wrote(&receipt).await?;
+                self.meter.landed(receipt.bytes);
                 all.push(receipt);
             }
         }
@@ -221,10 +245,11 @@ impl Shared {
         queues.take(group, goal_bytes, self.least_bytes)
     }
 
-    fn plan(&self, splits: &[Split]) -> Result<Arc<dyn ExecutionPlan>> {
+    /// The next task, and its plan.
+    fn plan(&self, splits: &[Split]) -> Result<(u32, Arc<dyn ExecutionPlan>)> {
         let id = self.next_task.fetch_add(1, Ordering::Relaxed);
         let task = Task { id, splits: splits.iter().map(|split| split.id).collect() };
-        assign(&self.root, &[(task, splits.to_vec())])
+        Ok((id, assign(&self.root, &[(task, splits.to_vec())])?))
     }
 }
 
@@ -248,14 +273,15 @@ impl Speed {
 async fn run_partition(
     plan: Arc<dyn ExecutionPlan>,
     partition: usize,
-    context: Arc<TaskContext>,
+    (context, meter): (Arc<TaskContext>, TaskMeter),
     _alive: Alive,
 ) -> Result<Vec<Receipt>> {
-    let mut batches = plan.execute(partition, context).map_err(from_datafusion)?;
+    let mut batches = plan.execute(partition, of_task(&context, meter.clone())).map_err(from_datafusion)?;
     let mut all = Vec::new();
     while let Some(batch) = batches.try_next().await.map_err(from_datafusion)? {
         all.extend(receipts(&batch)?);
     }
+    meter.ended(State::Done);
     Ok(all)
 }
 

@@ -11,8 +11,9 @@ use tokio::time::sleep;
 
 use crate::endpoint::Session;
 use crate::error::{self, Error, ErrorKind, Result};
+use crate::flow::board::TaskMeter;
 use crate::flow::buffer::Buffer;
-use crate::flow::meter::Meter;
+use crate::flow::meter::Wait;
 use crate::job::{Limits, RetryGrowth};
 use crate::plan::pipeline::Target;
 use crate::run::targets;
@@ -101,7 +102,7 @@ impl Renewal {
         &self,
         mut error: Error,
         (splits, failures): (&[Split], &mut Failures),
-        meter: &Meter,
+        meter: &TaskMeter,
     ) -> Result<()> {
         loop {
             failures.count += 1;
@@ -112,7 +113,9 @@ impl Renewal {
             };
             failures.last = Some(error.to_string());
             meter.retried();
+            let waiting = meter.waiting(Wait::Retry);
             sleep(pause).await;
+            drop(waiting);
             // What fails for want of its point in time fails again.
             self.session.check().await.map_err(|lost| failures.told_with(lost))?;
             if let Some(buffer) = &self.buffer {

@@ -383,9 +383,11 @@ impl Opened {
             rejects: self.rejects.clone(),
             readers: Arc::default(),
         };
+        let context = self.pipeline.task_context(Arc::new(ends));
+        surroundings.meter.board().surround(self.around(&context));
         LocalRunner {
             sizing: agreed.sizing.clone(),
-            context: self.pipeline.task_context(Arc::new(ends)),
+            context,
             meter: Arc::clone(&surroundings.meter),
             renewal: Renewal::new(limits, &self.session, &agreed.targets).with_buffer(agreed.buffer.clone()),
             readers: self.draft.readers,

@@ -1,7 +1,12 @@
 //! What a plan and a finished run say of what was opened, agreed and committed.
 
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+
 use super::{Agreed, Committed, Opened};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::board::Around;
 use crate::flow::reject::RejectLog;
 use crate::job::Job;
 use crate::plan::pipeline::Target;
@@ -25,6 +30,16 @@ impl Opened {
     /// `note` of one target, which is named where there are several.
     fn told(&self, label: &str, note: String) -> String {
         if self.also.is_empty() { note } else { format!("{label}: {note}") }
+    }
+
+    /// What is told of the run whose tasks run in `context`, beside what they count.
+    pub(super) fn around(&self, context: &TaskContext) -> Around {
+        let pool = Arc::clone(&context.runtime_env().memory_pool);
+        Around {
+            shares: self.budget.shares(),
+            operator_bytes: Box::new(move || pool.reserved() as u64),
+            rejects: self.rejects.clone(),
+        }
     }
 
     /// What `etl plan` says.
