@@ -47,6 +47,7 @@ mod postgres_endpoint;
 mod postgres_login;
 mod postgres_read;
 mod postgres_source;
+mod postgres_surroundings;
 mod postgres_write;
 mod program;
 mod rejects;
