@@ -311,6 +311,9 @@ impl Sink for FaultySink {
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         self.inner.checksum(agreement)
     }
+    fn holds_up(&self, agreement: &Agreement) -> Option<String> {
+        self.inner.holds_up(agreement)
+    }
     fn prover(&self, agreement: &Agreement) -> Result<Prover> {
         self.inner.prover(agreement)
     }

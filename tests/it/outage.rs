@@ -1,6 +1,7 @@
 //! Servers that stop and start, and networks that cut and stall, in the middle of a copy by the real binary.
 
 mod disk;
+mod locked;
 mod proxy;
 mod rights;
 
@@ -51,6 +52,7 @@ fn a_target_that_is_stopped_and_started_gets_every_row_once() {
         ("-QUIT", "append", "1", "once"),
         ("-QUIT", "append", "2", "once"),
         ("-QUIT", "append", "2", "task"),
+        ("-QUIT", "append", "2", "prepared"),
         ("-INT", "replace", "2", "once"),
     ] {
         psql(&url, "drop table if exists t");
