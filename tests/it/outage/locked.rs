@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::program;
-use crate::server::postgres;
+use crate::server::{postgres, sqlite3};
 
 const LOCKED: &str = "select count(*) from pg_locks where granted and mode = 'AccessExclusiveLock' \
                       and relation = to_regclass('t') and database = (select oid from pg_database where datname = current_database())";
@@ -103,4 +103,27 @@ fn of_two_copies_that_make_one_table_one_does() {
         assert_eq!(made, [counted.stdout.trim()], "{target}: {}", counted.stderr);
         assert_eq!(psql(&url, LEFT), "0", "{target}");
     }
+}
+
+#[test]
+fn the_plan_says_whom_locks_keep_waiting() {
+    let (folder, (target, url)) = (tempfile::tempdir().unwrap(), target());
+    psql(&url, "alter table t add primary key (id)");
+    sqlite3(&folder.path().join("old.db"), "create table t (id integer, note text)");
+    let cases: [(&[&str], &str); 7] = [
+        (&[&target, "out.csv"], "TRUNCATE, VACUUM FULL, DROP and most ALTER TABLE of what is read wait"),
+        (&[HALF, &target, "--mode", "append", "-j", "1"], "neither alter, truncate nor index it"),
+        (&[HALF, &target, "--mode", "append", "-j", "2"], "not alter it while rows are inserted at the end"),
+        (&[HALF, &target, "--mode", "truncate", "-j", "1"], "nobody else can read or write it"),
+        (&[HALF, &target, "--mode", "replace", "-j", "2"], "then it is locked for the moment of the exchange"),
+        (&[HALF, &target, "--mode", "upsert", "-j", "2"], "not alter it while rows are merged at the end"),
+        (&[HALF, "old.db#t", "--mode", "append"], "other writers of the file wait from the first row to the commit"),
+    ];
+    for (words, said) in cases {
+        let planned = program::etl(folder.path(), &[&["plan", "--output", "json"], words].concat());
+        assert!(planned.stdout.contains(said), "{words:?}: {}{}", planned.stdout, planned.stderr);
+    }
+    // Nobody waits for what is not there yet.
+    let planned = program::etl(folder.path(), &["plan", HALF, &format!("{url}#new"), "-j", "2"]);
+    assert!(planned.code == 0 && !planned.stdout.contains("others can"), "{}{}", planned.stdout, planned.stderr);
 }
