@@ -37,6 +37,7 @@ mod merge;
 #[cfg(feature = "mssql")]
 mod mssql;
 mod mysql;
+mod names;
 mod new_connector;
 #[cfg(feature = "odbc")]
 mod odbc;
