@@ -20,7 +20,7 @@ use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
 use self::columns::Matched;
@@ -301,12 +301,7 @@ fn finish(
         columns: matched.plans,
         ddl: ddl::shown(&detail),
         writers: if detail.path.held() { Writers::One } else { Writers::Any },
-        publish: match detail.path {
-            Path::Prepared => Publish::Prepared,
-            Path::PerTask => Publish::PerTask,
-            path if path.held() => Publish::Held,
-            _ => Publish::AtOnce,
-        },
+        publish: detail.path.publish(),
         guarantee,
         kept: match (detail.path.held(), detail.marker.is_kept()) {
             (true, true) => Kept::Commit,

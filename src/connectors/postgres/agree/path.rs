@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
+use crate::sink::{Publish, Tasks, Visible, WriteMode, WriteRequest};
 use crate::sql::tasks;
 
 /// The way of the rows into the target.
@@ -46,6 +46,16 @@ impl Path {
     /// Whether one transaction is held open from the first row to the commit.
     pub(crate) fn held(self) -> bool {
         matches!(self, Self::NewHeld | Self::Held(_))
+    }
+
+    /// When the rows are seen.
+    pub(super) fn publish(self) -> Publish {
+        match self {
+            Self::Prepared => Publish::Prepared,
+            Self::PerTask => Publish::PerTask,
+            path if path.held() => Publish::Held,
+            _ => Publish::AtOnce,
+        }
     }
 
     /// Whether there is a table beside the target.
