@@ -1,7 +1,7 @@
 //! The transfer benchmark: whole copies by the release binary, as ratios to `psql` in the same run.
 //!
 //! `ETL_BENCH_POSTGRES=postgres://… cargo bench --bench transfer [-- NAME]`, with NAME one of read, pg-pg, parquet,
-//! csv, also, receipts, rejects, verify, buffer, threads, small, memory. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
+//! csv, also, receipts, rejects, verify, buffer, threads, small, memory, limits. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
 //! (1,000,000) and `ETL_BENCH_REPEATS` (3) change the size. Wall time depends on the machine: compare the ratios, which
 //! are to the case named in the line. CPU is that of the client processes, RSS the peak of one.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
@@ -74,6 +74,9 @@ impl Bench {
         }
         for (_, measure) in of_all.iter().filter(|(name, _)| wanted(name)) {
             measure(self);
+        }
+        if wanted("limits") {
+            self.limits();
         }
         self.administer(&format!("drop database {}", self.database));
     }
@@ -216,11 +219,42 @@ impl Bench {
         self.sql("create table large as select m.* from mixed m, generate_series(1, 10)");
         self.sql("vacuum analyze large");
         for table in ["mixed", "large"] {
-            for (name, target) in [("null:", "null:".to_owned()), ("Parquet", format!("{}/peak.parquet", self.folder))]
-            {
+            self.sql("drop table if exists target");
+            for (name, target) in [
+                ("null:", "null:".to_owned()),
+                ("Parquet", format!("{}/peak.parquet", self.folder)),
+                ("PG", format!("{}#target", self.url)),
+            ] {
                 let arguments = [&format!("{}#{table}", self.url), &target, "-q", "-j", "2", "--mode", "replace"];
                 let cost = self.etl(&arguments);
                 println!("{table}: etl PG → {name}, 2 channels: peak {:.0} MB", cost.peak_bytes as f64 / 1e6);
+            }
+        }
+    }
+
+    /// `--memory`: the peak is at most that and 60 MB, with a thousand columns, and with rows of 50 MB.
+    fn limits(&self) {
+        let columns: Vec<String> = (1..1000).map(|at| format!("(i * {at} % 1000)::int c{at}")).collect();
+        let (columns, rows) = (columns.join(", "), self.rows / 50);
+        self.sql(&format!("create table broad as select i::bigint id, {columns} from generate_series(1, {rows}) i"));
+        self.sql("create table long as select i::bigint id, repeat('x', 50000000) v from generate_series(1, 64) i");
+        self.sql("vacuum analyze broad");
+        for (table, megabytes, pairs) in [("broad", 128, 4), ("long", 512, 2)] {
+            let file = |extension: &str| format!("{}/{table}.{extension}", self.folder);
+            let (from, to) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
+            let (parquet, csv, memory) = (file("parquet"), file("csv"), format!("{megabytes}MB"));
+            self.sql("drop table if exists target");
+            let all = [
+                ("PG → Parquet", &from, &parquet),
+                ("Parquet → PG", &parquet, &to),
+                ("PG → CSV", &from, &csv),
+                ("CSV → Parquet", &csv, &parquet),
+            ];
+            for (name, source, target) in all.into_iter().take(pairs) {
+                let cost = self.etl(&[source, target, "-q", "--mode", "replace", "--memory", &memory]);
+                let (peak, most) = (cost.peak_bytes / 1_000_000, megabytes + 60);
+                let within = if peak <= most { "within" } else { "over" };
+                println!("{table}: etl {name}, --memory {memory}: peak {peak} MB, {within} the {most} MB wanted");
             }
         }
     }

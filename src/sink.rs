@@ -48,6 +48,11 @@ pub trait Sink: Debug + Send + Sync {
         None
     }
 
+    /// Whom the locks of a write keep waiting, and how long, in one sentence for the plan; none where nobody waits.
+    fn holds_up(&self, _agreement: &Agreement) -> Option<String> {
+        None
+    }
+
     /// What finds out what rows of `agreement.target` add to the columns of a receipt: sums and digests as [`Sink::verify`] finds
     /// them again. After [`Sink::takes`] also for raw bytes. Asked for once by each attempt of a task.
     fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
@@ -246,6 +251,8 @@ pub enum Visible {
     /// All at once, when all are there.
     #[default]
     AtOnce,
+    /// When all are there, task after task: each waits in a transaction that the server holds.
+    Prepared,
     /// Those of each task when it ends. They stay when the run fails.
     PerTask,
 }
@@ -387,6 +394,9 @@ pub enum Publish {
     Held,
     /// Staged, then published in one step.
     AtOnce,
+    /// Each task waits in a transaction that the server holds, also when this process dies. When all are there it is decided in
+    /// one step that they count, and then they are committed one after the other.
+    Prepared,
     /// Task by task, as the user asked.
     PerTask,
 }

@@ -38,7 +38,8 @@ impl Bench {
             report(&format!("{table}: {name}, create"), create, bare);
             let replace = self.median(|| into(&["--mode", "replace"]));
             report(&format!("{table}: {name}, replace"), replace, bare);
-            for publish in ["once", "task"] {
+            let holds = self.value("show max_prepared_transactions") != "0";
+            for publish in ["once", "task"].into_iter().chain(holds.then_some("prepared")) {
                 let append = self.median(|| {
                     self.renewed(table);
                     into(&["--mode", "append", "--publish", publish])

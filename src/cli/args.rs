@@ -10,7 +10,7 @@ use super::diff::{DIFF_EXAMPLES, DiffArgs};
 use super::http::Address;
 use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
-use super::mode::{CursorArgs, KeyArgs, Mode};
+use super::mode::{CursorArgs, KeyArgs, Mode, Publish};
 use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::run::{RUN_EXAMPLES, RunArgs};
@@ -179,7 +179,7 @@ pub(super) struct TargetArgs {
     /// Round or cut values of these columns of DST that it cannot hold, where they are refused otherwise; may be repeated
     #[arg(long, value_name = "A,B")]
     pub(super) allow_lossy: Vec<String>,
-    /// When rows are seen: once, all at the end, or task, those of each task as it ends
+    /// When rows are seen: once, all at the end; prepared, there too, task after task; task, each as it ends
     #[arg(long, value_enum, default_value_t = Publish::Once, hide_possible_values = true)]
     pub(super) publish: Publish,
     /// Proof that DST holds what it was sent: none, count, checksum (sums of each column, before rows become visible),
@@ -439,14 +439,6 @@ pub(super) enum Schema {
     Strict,
     /// Copy what both have
     Ignore,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Publish {
-    /// All rows at the end
-    Once,
-    /// The rows of each task when it ends
-    Task,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::settings::{names, unquoted, usage};
 use crate::error::Result;
 use crate::job::{Incremental, NullCursor, Toggle};
-use crate::sink::{Duplicates, Merge, WriteMode};
+use crate::sink::{Duplicates, Merge, Visible, WriteMode};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Mode {
@@ -23,6 +23,27 @@ pub(super) enum Mode {
     Incremental,
     /// Make it equal by key: update, insert, and delete what SRC does not have
     Sync,
+}
+
+/// When rows are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Publish {
+    /// All at the end
+    Once,
+    /// At the end, those of one task after the other
+    Prepared,
+    /// Those of each task when it ends
+    Task,
+}
+
+impl Publish {
+    pub(super) fn visible(self) -> Visible {
+        match self {
+            Self::Once => Visible::AtOnce,
+            Self::Prepared => Visible::Prepared,
+            Self::Task => Visible::PerTask,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

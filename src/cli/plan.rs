@@ -112,6 +112,7 @@ fn writing(target: &TargetReport) -> String {
     let publish = match target.publish {
         Publish::Held => "one transaction",
         Publish::AtOnce => "staged, then published in one step",
+        Publish::Prepared => "prepared transactions, committed one after the other when all are there",
         Publish::PerTask => "visible task by task",
     };
     let guarantee = match target.guarantee {

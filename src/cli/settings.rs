@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Publish, Schema, TalkArgs, TransformArgs};
+use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
 use super::size::Rate;
 use super::{mode, place, rejects};
 use crate::endpoint::SnapshotId;
@@ -11,7 +11,7 @@ use crate::job::locator::FILE;
 use crate::job::{Job, Limits, Speed, Toggle, Transform};
 use crate::proof::Verify;
 use crate::shape::Cut;
-use crate::sink::{SchemaPolicy, Visible};
+use crate::sink::SchemaPolicy;
 
 /// A copy as it will be done.
 #[derive(Debug)]
@@ -76,10 +76,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
             Schema::Ignore => SchemaPolicy::Ignore,
         },
         allow_lossy: columns(&args.into.allow_lossy).into_iter().collect(),
-        visible: match args.into.publish {
-            Publish::Once => Visible::AtOnce,
-            Publish::Task => Visible::PerTask,
-        },
+        visible: args.into.publish.visible(),
         verify: match args.into.verify {
             Proof::None => Verify::None,
             Proof::Count => Verify::Count,

@@ -73,7 +73,7 @@ fn described(job: &Job) -> Json {
     if let Some(incremental) = &job.incremental {
         what["incremental"] = json!(incremental);
     }
-    if job.visible == Visible::PerTask {
+    if job.visible != Visible::AtOnce {
         what["publish"] = json!(job.visible);
     }
     if job.errors.on_error == OnError::Skip {

@@ -22,7 +22,7 @@ use crate::flow::buffer::Buffer;
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
-use crate::job::{Job, Limits, OnError, Place, Transform};
+use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
@@ -42,7 +42,7 @@ use crate::run::verify;
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::RESERVED;
-use crate::sink::{Agreement, Kept, Merged, Publish, Receipt, Sink, Tasks, Visible, WriteRequest};
+use crate::sink::{Agreement, Kept, Merged, Receipt, Sink, Tasks, Visible, WriteRequest};
 use crate::source::{Cut, Split, SplitGoal, TableShape};
 use crate::state::{StateLog, StateRecord};
 
@@ -273,7 +273,7 @@ impl Opened {
         }
         let target = self.named(number, sink, agreement);
         let checked = verify::check_way(job, &self.draft.shape.key, &target)
-            .and_then(|()| self.check_visible(job, &target.agreement).at("option", || "--publish task"));
+            .and_then(|()| targets::check_visible(job, self.tasks(job), &target.agreement));
         if job.also.is_empty() { checked } else { checked.at("target", || &target.agreement.label) }?;
         Ok(target)
     }
@@ -314,22 +314,6 @@ impl Opened {
         let alone = self.draft.parts <= 1 || !several;
         // Sums are compared in a stage, which one writer alone would do without.
         if alone && job.verify < Verify::Checksum { Tasks::One } else { Tasks::Many }
-    }
-
-    /// Refuses a job whose rows are to be seen task by task, by a target that does not do so, or where a failure would leave
-    /// rows that nobody could go on behind.
-    fn check_visible(&self, job: &Job, agreement: &Agreement) -> Result<()> {
-        if job.visible == Visible::AtOnce || self.tasks(job) == Tasks::One {
-            return Ok(());
-        }
-        if job.errors.on_error == OnError::Skip {
-            return Err(Error::new(ErrorKind::Usage, "what was rejected is known to its process alone"));
-        }
-        if agreement.publish == Publish::PerTask {
-            return Ok(());
-        }
-        let message = "this target shows all rows at once, when all are there";
-        Err(Error::new(ErrorKind::Unsupported, message).with_hint("leave --publish task out"))
     }
 
     /// The first incremental copy found rows in its target.

@@ -11,11 +11,11 @@ use futures::future::try_join_all;
 use crate::endpoint::Endpoint;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::locator::{FILE, SQLITE};
-use crate::job::{Job, Place};
+use crate::job::{Job, OnError, Place};
 use crate::plan::pipeline::Target;
 use crate::plan::tasks::narrowed;
 use crate::runner::Transfer;
-use crate::sink::{Form, Kept, Receipt};
+use crate::sink::{Agreement, Form, Kept, Publish, Receipt, Tasks, Visible};
 use crate::source::Split;
 
 /// A target that is to be written.
@@ -88,6 +88,33 @@ pub(super) fn refuse_twice(targets: &[Target]) -> Result<()> {
         Some(label) => Err(twice(label)),
         None => Ok(()),
     }
+}
+
+/// Refuses a job of so many tasks whose rows are to be seen otherwise than at once, by a target that does not do so, or where a
+/// failure would leave rows that nobody could go on behind.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) and [`Unsupported`](ErrorKind::Unsupported).
+pub(super) fn check_visible(job: &Job, tasks: Tasks, agreement: &Agreement) -> Result<()> {
+    if tasks == Tasks::One {
+        return Ok(());
+    }
+    let (flag, wanted, message) = match job.visible {
+        Visible::AtOnce => return Ok(()),
+        Visible::PerTask if job.errors.on_error == OnError::Skip => {
+            let message = "what was rejected is known to its process alone";
+            return Err(Error::new(ErrorKind::Usage, message).at("option", "--publish task"));
+        }
+        Visible::PerTask => {
+            ("--publish task", Publish::PerTask, "this target shows all rows at once, when all are there")
+        }
+        Visible::Prepared => ("--publish prepared", Publish::Prepared, "this target has no prepared transactions"),
+    };
+    if agreement.publish == wanted {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Unsupported, message).with_hint(format!("leave {flag} out"));
+    Err(error.at("option", flag))
 }
 
 /// The columns that some of `targets` want in their native form, and others as Arrow values. A column is read in one form.

@@ -12,7 +12,7 @@ pub const STAY: &str =
 /// # Errors
 /// [`Usage`](ErrorKind::Usage) where that is asked for and rows are not only added.
 pub fn are_seen_alone(request: &WriteRequest) -> Result<bool> {
-    if request.visible == Visible::AtOnce || request.tasks == Tasks::One {
+    if request.visible != Visible::PerTask || request.tasks == Tasks::One {
         return Ok(false);
     }
     if matches!(request.mode, WriteMode::Create | WriteMode::Append) && request.advance.is_none() {

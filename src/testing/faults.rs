@@ -24,7 +24,7 @@ use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict, Verify};
-use crate::reject::{Refuse, Settled, Tray};
+use crate::reject::{Refusal, Refusals, Refuse, Settled, Tray};
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::state::StateLog;
@@ -81,6 +81,8 @@ pub enum Fault {
     Fail(ErrorKind),
     /// The call does its work and fails all the same: the answer is lost.
     FailAfter(ErrorKind),
+    /// The call refuses what it is given, for good: of a batch to be written the first row alone, where such rows are left out.
+    Reject,
     /// The call never returns.
     Hang,
     /// The call is late.
@@ -153,21 +155,35 @@ impl Faults {
 
     /// `call`, or what goes wrong with it.
     async fn at<T>(&self, point: Point, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
-        let broken = |kind| Error::new(kind, format!("a fault at {point:?}, as asked for"));
-        match self.next(point) {
-            None => call.await,
-            Some(Fault::Fail(kind)) => Err(broken(kind)),
-            Some(Fault::FailAfter(kind)) => {
-                call.await?;
-                Err(broken(kind))
-            }
-            Some(Fault::Hang) => std::future::pending().await,
-            Some(Fault::Slow(time)) => {
-                tokio::time::sleep(time).await;
-                call.await
-            }
+        spoilt(self.next(point), point, call).await
+    }
+
+    /// Whether rows are to be rejected.
+    fn has_rejects(&self) -> bool {
+        self.inner(|inner| inner.rules.iter().any(|rule| (rule.0, rule.2) == (Point::Write, Fault::Reject)))
+    }
+}
+
+/// `call` of `point`, or what `fault` makes of it.
+async fn spoilt<T>(fault: Option<Fault>, point: Point, call: impl Future<Output = Result<T>> + Send) -> Result<T> {
+    match fault {
+        None => call.await,
+        Some(Fault::Fail(kind)) => Err(broken(kind, point)),
+        Some(Fault::FailAfter(kind)) => {
+            call.await?;
+            Err(broken(kind, point))
+        }
+        Some(Fault::Reject) => Err(broken(ErrorKind::Constraint, point)),
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Slow(time)) => {
+            tokio::time::sleep(time).await;
+            call.await
         }
     }
+}
+
+fn broken(kind: ErrorKind, point: Point) -> Error {
+    Error::new(kind, format!("a fault at {point:?}, as asked for"))
 }
 
 impl Faults {
@@ -293,14 +309,17 @@ struct FaultySink {
 #[async_trait]
 impl Sink for FaultySink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        self.faults.at(Point::Agree, self.inner.agree(incoming, request)).await
+        let agreement = self.faults.at(Point::Agree, self.inner.agree(incoming, request)).await?;
+        let refusals = if self.faults.has_rejects() { request.refusals } else { agreement.refusals };
+        Ok(Agreement { refusals, ..agreement })
     }
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         self.faults.at(Point::Prepare, self.inner.prepare(agreement, token)).await
     }
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let inner = self.faults.at(Point::Writer, self.inner.writer(agreement, attempt)).await?;
-        Ok(Box::new(FaultyWriter { inner, faults: self.faults.clone() }))
+        let (faults, refusals) = (self.faults.clone(), agreement.refusals);
+        Ok(Box::new(FaultyWriter { inner, faults, refusals, rows: 0, refused: Vec::new() }))
     }
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         self.faults.at(Point::Progress, self.inner.progress(agreement, token, logged)).await
@@ -310,6 +329,9 @@ impl Sink for FaultySink {
     }
     fn checksum(&self, agreement: &Agreement) -> Option<String> {
         self.inner.checksum(agreement)
+    }
+    fn holds_up(&self, agreement: &Agreement) -> Option<String> {
+        self.inner.holds_up(agreement)
     }
     fn prover(&self, agreement: &Agreement) -> Result<Prover> {
         self.inner.prover(agreement)
@@ -343,18 +365,30 @@ impl Sink for FaultySink {
 struct FaultyWriter {
     inner: Box<dyn Writer>,
     faults: Faults,
+    refusals: Refusals,
+    rows: u64,
+    /// Rows that were rejected since somebody asked. The sink behind must refuse none by itself.
+    refused: Vec<Refusal>,
 }
 
 #[async_trait]
 impl Writer for FaultyWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
-        self.faults.at(Point::Write, self.inner.write(batch)).await
+        let (fault, row) = (self.faults.next(Point::Write), self.rows);
+        self.rows += batch.num_rows() as u64;
+        if (fault, self.refusals) == (Some(Fault::Reject), Refusals::LeftOut) {
+            self.refused.push(Refusal { row, error: broken(ErrorKind::Constraint, Point::Write) });
+            return self.inner.write(batch.slice(1, batch.num_rows() - 1)).await;
+        }
+        spoilt(fault, Point::Write, self.inner.write(batch)).await
     }
     async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
         self.faults.at(Point::Write, self.inner.write_raw(bytes, rows)).await
     }
     fn settled(&mut self) -> Settled {
-        self.inner.settled()
+        let mut settled = self.inner.settled();
+        settled.refused.append(&mut self.refused);
+        settled
     }
     async fn flush(&mut self, token: &Token) -> Result<Receipt> {
         self.faults.at(Point::Flush, self.inner.flush(token)).await

@@ -38,6 +38,7 @@ mod merge;
 #[cfg(feature = "mssql")]
 mod mssql;
 mod mysql;
+mod names;
 mod new_connector;
 #[cfg(feature = "odbc")]
 mod odbc;
@@ -48,6 +49,7 @@ mod postgres_endpoint;
 mod postgres_login;
 mod postgres_read;
 mod postgres_source;
+mod postgres_surroundings;
 mod postgres_write;
 mod program;
 mod rejects;

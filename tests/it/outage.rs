@@ -1,6 +1,7 @@
 //! Servers that stop and start, and networks that cut and stall, in the middle of a copy by the real binary.
 
 mod disk;
+mod locked;
 mod proxy;
 mod rights;
 
@@ -9,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use self::proxy::Proxy;
-use crate::program::command;
+use crate::program::{command, records};
 use crate::server::own::Own;
 use crate::server::psql;
 
@@ -51,6 +52,7 @@ fn a_target_that_is_stopped_and_started_gets_every_row_once() {
         ("-QUIT", "append", "1", "once"),
         ("-QUIT", "append", "2", "once"),
         ("-QUIT", "append", "2", "task"),
+        ("-QUIT", "append", "2", "prepared"),
         ("-INT", "replace", "2", "once"),
     ] {
         psql(&url, "drop table if exists t");
@@ -69,6 +71,27 @@ fn a_target_that_is_stopped_and_started_gets_every_row_once() {
         assert_eq!(psql(&url, COUNTED), ONCE, "{signal} {mode} {jobs}");
         assert_eq!(psql(&url, LEFT), "0", "{signal} {mode} {jobs}");
     }
+}
+
+/// Of an unlogged table nothing outlives a crash, and of its stage neither; what notes its tasks does not say otherwise.
+#[test]
+fn a_crash_that_takes_rows_of_an_unlogged_stage_ends_the_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Own::start();
+    psql(&server.url(), "create unlogged table t (id bigint, note text)");
+    let copy = start(folder.path(), &[ROWS, &format!("{}#t", server.url()), "--mode", "append", "-j", "2"]);
+    let begin = Instant::now();
+    while records(folder.path(), "wrote") == 0 {
+        assert!(begin.elapsed() < Duration::from_mins(1), "no task ended");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.end("-QUIT");
+    std::thread::sleep(Duration::from_millis(300));
+    server.begin();
+    let output = copy.wait_with_output().unwrap();
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(psql(&server.url(), "select count(*) from t"), "0");
+    assert_eq!(psql(&server.url(), LEFT), "0");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod killed;
 mod locks;
 mod lost;
 mod modes;
+mod prepared;
 mod raw;
 mod replace;
 mod types;

@@ -3,6 +3,7 @@
 mod anywhere;
 mod mixed;
 mod moving;
+mod prepared;
 mod visible;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 mod buffer;
 mod checksum;
 mod commit;
+mod faults;
 mod large;
 mod limits;
 mod retry;

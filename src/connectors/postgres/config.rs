@@ -66,12 +66,12 @@ impl fmt::Display for Host {
 }
 
 /// When the system looks whether an idle peer still lives.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Keepalive {
     pub(super) off: bool,
-    pub(super) idle: Option<Duration>,
-    pub(super) interval: Option<Duration>,
-    pub(super) count: Option<u32>,
+    pub(super) idle: Duration,
+    pub(super) interval: Duration,
+    pub(super) count: u32,
     pub(super) user_timeout: Option<Duration>,
 }
 
@@ -258,9 +258,9 @@ fn build(settings: &Settings, around: &Surroundings<'_>) -> Result<Config> {
         },
         keepalive: Keepalive {
             off: number(settings, "keepalives")? == Some(0),
-            idle: number(settings, "keepalives_idle")?.map(Duration::from_secs),
-            interval: number(settings, "keepalives_interval")?.map(Duration::from_secs),
-            count: number(settings, "keepalives_count")?.and_then(|count| u32::try_from(count).ok()),
+            idle: Duration::from_secs(keepalive(settings, "keepalives_idle", 60)?.into()),
+            interval: Duration::from_secs(keepalive(settings, "keepalives_interval", 10)?.into()),
+            count: keepalive(settings, "keepalives_count", 6)?,
             user_timeout: number(settings, "tcp_user_timeout")?.map(Duration::from_millis),
         },
         tls: tls(settings, home.as_deref())?,
@@ -305,6 +305,12 @@ fn number(settings: &Settings, name: &'static str) -> Result<Option<u64>> {
         Ok(value) => Ok(Some(u64::try_from(value).unwrap_or(0))),
         Err(_) => Err(Error::new(ErrorKind::Usage, format!("{name} is no whole number"))),
     }
+}
+
+/// libpq's 0 leaves it to the system, whose two hours are longer than a copy should hang.
+fn keepalive(settings: &Settings, name: &'static str, default: u32) -> Result<u32> {
+    let given = number(settings, name)?.and_then(|given| u32::try_from(given).ok());
+    Ok(given.filter(|given| *given > 0).unwrap_or(default))
 }
 
 fn ports(list: &str) -> Result<Vec<u16>> {

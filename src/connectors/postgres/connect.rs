@@ -3,7 +3,7 @@
 //! Settings that shape values are not made for the session: behind a transaction pooler they would leak to others.
 //! Every transaction begins with [`Server::settings`] instead.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::path::Path;
 use std::pin::Pin;
@@ -23,6 +23,9 @@ mod socket;
 
 /// Longest `application_name` that the server keeps.
 const NAME_BYTES: usize = 63;
+
+/// How far two clocks may drift apart while a connection is opened.
+const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 /// How long a server may take to end a connection that is closed in order.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -73,30 +76,53 @@ pub(super) struct Server {
     pub(super) pid: i32,
     /// How long the user wants to wait for a lock; zero for ever.
     pub(super) lock_timeout: Duration,
+    /// How long the process has served by now: longer than we know it where a pooler had it before.
+    age: Duration,
+    /// The process was there before this connection was.
+    pub(super) is_pooled: bool,
+    /// What the user sets for the session: `-c statement_timeout=1h`.
+    options: String,
 }
 
 /// Asks what is at the other end. It must stand up to any version from 9.6.
 const FACTS: &str = "SELECT current_setting('server_version_num'), current_setting('server_version'), \
     pg_is_in_recovery(), current_setting('transaction_read_only'), current_user, current_database(), \
     current_setting('server_encoding'), pg_backend_pid(), \
-    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int8";
+    (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int8, \
+    coalesce((SELECT (extract(epoch FROM clock_timestamp() - backend_start) * 1000)::int8 FROM pg_stat_activity \
+    WHERE pid = pg_backend_pid()), 0)";
+
+/// Time limits that a long copy would meet, with the version that brought them.
+const LIMITS: [(&str, u32); 3] =
+    [("statement_timeout", 0), ("idle_in_transaction_session_timeout", 0), ("transaction_timeout", 170_000)];
 
 impl Server {
     /// `SET LOCAL` statements for the start of every transaction: text forms that do not depend on the server's
-    /// configuration, no time limits that a long copy would meet, the same row order for the same scan.
+    /// configuration, no time limits but those that the user sets for this copy, the same row order for the same scan. A
+    /// machine that is gone is noticed within two minutes, so that what it holds is let go.
     pub(super) fn settings(&self) -> String {
         let mut settings = "SET LOCAL TimeZone='UTC'; SET LOCAL DateStyle='ISO, YMD'; \
             SET LOCAL IntervalStyle='postgres'; SET LOCAL extra_float_digits=3; SET LOCAL bytea_output='hex'; \
-            SET LOCAL xmloption='content'; SET LOCAL statement_timeout=0; SET LOCAL lock_timeout=0; \
-            SET LOCAL idle_in_transaction_session_timeout=0; SET LOCAL synchronize_seqscans=off; "
+            SET LOCAL xmloption='content'; SET LOCAL lock_timeout=0; SET LOCAL synchronize_seqscans=off; \
+            SET LOCAL tcp_keepalives_idle=60; SET LOCAL tcp_keepalives_interval=10; \
+            SET LOCAL tcp_keepalives_count=6; "
             .to_owned();
         if self.version_number >= 110_000 {
             settings.push_str("SET LOCAL jit=off; ");
         }
-        if self.version_number >= 170_000 {
-            settings.push_str("SET LOCAL transaction_timeout=0; ");
+        for (limit, since) in LIMITS {
+            if self.version_number >= since && !self.options.contains(limit) {
+                let _ = write!(settings, "SET LOCAL {limit}=0; ");
+            }
         }
         settings
+    }
+
+    /// What was found out over a connection that was asked for `waited` ago with the user's `options`.
+    fn known(self, waited: Duration, options: Option<&str>) -> Self {
+        // The server takes a dash for an underscore.
+        let options = options.unwrap_or_default().replace('-', "_");
+        Self { is_pooled: self.age > waited + CLOCK_SLACK, options, ..self }
     }
 
     fn read(row: &SimpleQueryRow) -> Option<Self> {
@@ -110,6 +136,8 @@ impl Server {
             encoding: row.get(6)?.to_owned(),
             pid: row.get(7)?.parse().ok()?,
             lock_timeout: Duration::from_millis(row.get(8)?.parse().ok()?),
+            age: Duration::from_millis(row.get(9)?.parse().unwrap_or(0)),
+            ..Self::default()
         })
     }
 

@@ -162,6 +162,11 @@ pub(super) fn shown(detail: &Detail) -> Vec<String> {
             statements.push(detail.refill(emptying, &stage.quoted()));
             statements.push(format!("DROP TABLE {}", stage.quoted()));
         }
+        (None, Path::Prepared) => {
+            let waiting = literal("etl_stage_…");
+            statements.push(format!("PREPARE TRANSACTION {waiting}"));
+            statements.push(format!("COMMIT PREPARED {waiting}"));
+        }
         (None, Path::Merge) => {
             let columns = detail.column_list();
             statements.push(format!("CREATE TABLE {} AS SELECT {columns} FROM {target} WITH NO DATA", stage.quoted()));

@@ -162,8 +162,8 @@ async fn facts(connection: &Connection) -> Result<Ping> {
     } else if server.read_only {
         missing.push("transactions are read-only by default".to_owned());
     }
-    if fact(0) != server.pid.to_string() {
-        missing.push("a transaction pooler stands between: a direct connection is faster and surer".to_owned());
+    if server.is_pooled || fact(0) != server.pid.to_string() {
+        missing.push("a connection pooler stands between: a direct connection is faster and surer".to_owned());
     }
     if fact(1) != "t" && fact(3) != "t" {
         missing.push(format!("user {} may create neither schemas nor tables in {:?}", server.user, fact(4)));

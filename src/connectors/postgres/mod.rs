@@ -33,6 +33,7 @@ mod name;
 mod patience;
 mod plan;
 mod position;
+mod prepared;
 mod proof;
 mod publish;
 mod read;

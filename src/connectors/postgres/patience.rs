@@ -7,6 +7,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use super::connect::{Canceller, Connection, last_rows};
+use super::errors;
 use super::name::{Name, literal};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,6 +16,9 @@ const SLICE: &str = "3s";
 
 /// Between two waits, those who queue behind us have their turn.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Begins a transaction that only looks, and waits for a lock for one slice at most.
+pub(super) const LOOK: &str = "BEGIN READ ONLY; SET LOCAL lock_timeout = '3s'";
 
 /// Waits before anything is written: little is lost by giving up.
 pub(super) const BEFORE_WRITING: usize = 3;
@@ -86,6 +90,18 @@ pub(super) async fn lock(connection: &Connection, sql: &str, table: &Name, waits
     let holders = holders(connection, table).await?;
     let message = format!("the table could not be locked, because it is in use by {holders}");
     Err(Error::new(ErrorKind::Timeout, message).with_hint("try again when that session is done, or end it"))
+}
+
+/// The same in a transaction of its own, which it commits. After an error the connection is of no more use.
+pub(super) async fn commit(connection: &Connection, sql: &str, table: &Name, waits: usize) -> Result<()> {
+    run(connection, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    lock(connection, sql, table, waits).await?;
+    run(connection, "COMMIT").await
+}
+
+/// Whether `error` says that a slice is over.
+pub(super) fn is_over(error: &Error) -> bool {
+    errors::state(error) == Some(SqlState::LOCK_NOT_AVAILABLE.code())
 }
 
 /// Who has a lock on `table`.

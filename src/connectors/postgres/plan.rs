@@ -16,6 +16,10 @@ use crate::sql::keyset::{self, KeyRange, Spread};
 /// From this version ctid ranges are read as such; before, each of them would read the whole table.
 const TID_RANGE_SCAN: u32 = 140_000;
 
+/// Whom a read keeps waiting.
+const HOLDS_UP: &str = "until all rows are read TRUNCATE, VACUUM FULL, DROP and most ALTER TABLE of what is read wait, and no dead \
+                        rows of the database are cleared away";
+
 /// Bytes of a relation where the leader could measure them.
 pub(super) fn known_bytes(relation: &Relation) -> Option<u64> {
     relation.leaves.iter().any(|leaf| leaf.heap).then(|| split::bytes(relation))
@@ -39,6 +43,7 @@ pub(super) async fn plan(source: &TableSource, table: &Table, scan: &Scan, goal:
         let user = &leader.server().user;
         notes.push(format!("row security applies to user {user}: only the rows that its policies show are read"));
     }
+    notes.push(HOLDS_UP.to_owned());
     source.core.expect(pieces.len().min(goal.channels));
     let readers = source.core.fewer_than(goal.channels).await;
     // One piece means all rows at any time.

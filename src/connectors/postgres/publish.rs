@@ -4,7 +4,7 @@
 use super::agree::{Detail, Emptying, Lock, Path};
 use super::connect::Connection;
 use super::name::{Name, filled, identifier, literal};
-use super::patience::{self, BEFORE_COMMIT, affected};
+use super::patience::{self, BEFORE_COMMIT, BEFORE_WRITING, affected};
 use super::sift::{Landing, Sieve};
 use super::stage::Stage;
 use super::target::{COLUMNS, Catalog, all_columns};
@@ -69,13 +69,7 @@ async fn ready(
     let stage = Stage::of(&detail.target, token);
     // An attempt that nobody waits for any more would keep the stage locked.
     connection.run(&stage.dismissal()).await?;
-    let settings = connection.server().settings();
-    let begin = format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {}; {}",
-        literal(&format!("{}_publish", stage.writer)),
-        commit_lock(&stage)
-    );
-    patience::run(connection, &begin).await?;
+    patience::run(connection, &begin(connection, &stage)).await?;
     if detail.marker.stands(connection, token).await? {
         return Ok(Ready::Committed);
     }
@@ -125,6 +119,16 @@ async fn ready(
     connection.run(&format!("DROP TABLE {}", stage.done.quoted())).await?;
     detail.marker.set(connection, token).await?;
     Ok(Ready::ToCommit(merged))
+}
+
+/// The statements that begin the transaction of a commit.
+pub(super) fn begin(connection: &Connection, stage: &Stage) -> String {
+    let settings = connection.server().settings();
+    let name = literal(&format!("{}_publish", stage.writer));
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; {settings}SET LOCAL application_name = {name}; {}",
+        commit_lock(stage)
+    )
 }
 
 /// Waits for another commit of the same token, and makes who asks for its outcome wait for this one.
@@ -190,18 +194,30 @@ async fn make_room(connection: &Connection, detail: &Detail, stage: &Stage, empt
 /// Locks the target as far as the mode asks for: against changes of its definition, and where it must be empty, against
 /// other writers, before it is looked at.
 pub(super) async fn keep_others_out(connection: &Connection, detail: &Detail, waits: usize) -> Result<()> {
-    let mode = detail.lock.map(|lock| match lock {
-        Lock::Definition => "ROW EXCLUSIVE",
-        Lock::Rows => "SHARE ROW EXCLUSIVE",
-    });
-    if let Some(mode) = mode {
-        let lock = format!("LOCK TABLE {} IN {mode} MODE", detail.alone());
-        patience::lock(connection, &lock, &detail.target, waits).await?;
+    if let Some(lock) = detail.lock {
+        take(connection, detail, lock, waits).await?;
     }
     if detail.must_be_empty {
         refuse_rows(connection, &detail.target).await?;
     }
     Ok(())
+}
+
+/// Locks a target that is there against changes of its definition alone, before a task of several writes into it.
+pub(super) async fn keep_definition(connection: &Connection, detail: &Detail) -> Result<()> {
+    match detail.lock {
+        Some(_) => take(connection, detail, Lock::Definition, BEFORE_WRITING).await,
+        None => Ok(()),
+    }
+}
+
+async fn take(connection: &Connection, detail: &Detail, lock: Lock, waits: usize) -> Result<()> {
+    let mode = match lock {
+        Lock::Definition => "ROW EXCLUSIVE",
+        Lock::Rows => "SHARE ROW EXCLUSIVE",
+    };
+    let lock = format!("LOCK TABLE {} IN {mode} MODE", detail.alone());
+    patience::lock(connection, &lock, &detail.target, waits).await
 }
 
 /// Refuses a target that has rows.

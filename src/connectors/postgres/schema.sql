@@ -5,6 +5,7 @@ SELECT json_build_object(
   'there', to_regclass($NAME) IS NOT NULL,
   'schema', current_schema(),
   'allPublished', $ALL_PUBLISHED,
+  'prepared', current_setting('max_prepared_transactions')::int,
   'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),
   'marker', json_build_object(
     'table', CASE WHEN to_regclass('etl.commits') IS NOT NULL

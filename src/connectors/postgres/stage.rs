@@ -7,6 +7,7 @@ use super::agree::{Detail, Path};
 use super::connect::Connection;
 use super::name::{Name, identifier, literal};
 use super::patience;
+use super::prepared;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::beside::digest;
@@ -62,8 +63,13 @@ impl Stage {
 
     /// Statements that make the stage. Doing them again changes nothing.
     pub(super) fn create(&self, detail: &Detail, token: &Token) -> String {
-        if detail.path == Path::PerTask {
-            return self.create_beside(detail, token);
+        match detail.path {
+            Path::PerTask => {
+                let tasks = format!("which tasks of the unfinished etl run {token} are in {}", detail.target.quoted());
+                return self.create_beside(detail, &tasks);
+            }
+            Path::Prepared => return self.create_beside(detail, prepared::UNDECIDED),
+            _ => {}
         }
         let table = self.table.quoted();
         let target = detail.target.quoted();
@@ -90,13 +96,12 @@ impl Stage {
         format!("{create}; COMMENT ON TABLE {table} IS {comment}; {}", self.create_done(kind))
     }
 
-    /// Statements that make the target where it is missing, and what notes which tasks are in it.
-    fn create_beside(&self, detail: &Detail, token: &Token) -> String {
+    /// Statements that make the target where it is missing, and what notes which tasks are in it, with a comment.
+    fn create_beside(&self, detail: &Detail, comment: &str) -> String {
         let target = detail.target.quoted();
         let new = detail.create.iter().flat_map(|new| [vec![new.create(&target)], new.finish(&target)].concat());
         let kind = if detail.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
-        let comment = literal(&format!("which tasks of the unfinished etl run {token} are in {target}"));
-        let done = format!("COMMENT ON TABLE {} IS {comment}", self.done.quoted());
+        let done = format!("COMMENT ON TABLE {} IS {}", self.done.quoted(), literal(comment));
         new.chain([self.create_done(kind), done]).collect::<Vec<_>>().join("; ")
     }
 
@@ -140,7 +145,16 @@ impl Stage {
 
     /// Ends the server processes of those who write into it, or publish it.
     pub(super) fn dismissal(&self) -> String {
-        dismissal(&format!("application_name LIKE {}", literal(&format!("{}%", self.writer.replace('_', "\\_")))))
+        dismissal(&self.writers())
+    }
+
+    /// The statement that gives a row while one of them is at work.
+    pub(super) fn at_work(&self) -> String {
+        format!("SELECT 1 {} LIMIT 1", of_others(&self.writers()))
+    }
+
+    fn writers(&self) -> String {
+        format!("application_name LIKE {}", literal(&format!("{}%", self.writer.replace('_', "\\_"))))
     }
 
     /// Ends the server processes of attempts under the same token that the one of `writer` waits for.
@@ -160,14 +174,19 @@ impl Stage {
 }
 
 fn dismissal(condition: &str) -> String {
+    format!("SELECT pg_terminate_backend(pid) {}", of_others(condition))
+}
+
+/// The server processes of this user in this database for which `condition` holds, but for our own.
+fn of_others(condition: &str) -> String {
     format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {condition} \
+        "FROM pg_stat_activity WHERE {condition} \
          AND pid <> pg_backend_pid() AND datname = current_database() AND usename = session_user"
     )
 }
 
 /// How the names of all stages for `target` begin.
-fn prefix(target: &Name) -> String {
+pub(super) fn prefix(target: &Name) -> String {
     format!("etl_stage_{:08x}_", digest(&target.quoted()) as u32)
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Catalog {
     pub(super) may_create: bool,
     /// Whether some publication sends on every table, new ones too.
     pub(super) all_published: bool,
+    /// How many transactions the server holds prepared, at most.
+    pub(super) prepared: u32,
     /// Where the marker of a commit may stand.
     pub(super) marker: MarkerRights,
     /// Whether the server hashes texts as we do, and lets this user do so.
@@ -249,6 +251,7 @@ impl Catalog {
             schema: None,
             may_create: true,
             all_published: false,
+            prepared: 0,
             marker: MarkerRights { table: None, schema: None, database: true },
             hashes: true,
             version: 180_000,

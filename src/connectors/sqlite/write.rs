@@ -24,7 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict};
 use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
-use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sink::{Agreement, Merged, Noted, Progress, Publish, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
 
 /// How often a new file is made again because another run swept it before it was locked.
@@ -209,6 +209,13 @@ impl Sink for SqliteSink {
         let Some(held) = self.stages.held(token) else { return Ok(Verdict::Unknown) };
         let (receipts, schema) = (receipts.to_vec(), Arc::clone(&agreement.target));
         held.on_stage(move |stage| stage.verify(&receipts, &schema)).await.map_err(|error| self.place(error))
+    }
+
+    fn holds_up(&self, agreement: &Agreement) -> Option<String> {
+        let note = "other writers of the file wait from the first row to the commit; with a rollback journal readers wait, too, \
+                    once the transaction is larger than 32 MB";
+        // A file that is built has no other writers.
+        (agreement.publish == Publish::Held).then(|| note.to_owned())
     }
 
     fn checksum(&self, agreement: &Agreement) -> Option<String> {

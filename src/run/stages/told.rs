@@ -70,8 +70,10 @@ impl Opened {
             notes: self
                 .notes(targets.iter().map(|target| &target.agreement))
                 .into_iter()
-                .chain(targets.iter().filter_map(|to| Some(self.told(&to.agreement.label, verify::note(job, to)?))))
-                .chain(targets.iter().filter_map(|to| Some(self.told(&to.agreement.label, rejects::note(job, to)?))))
+                .chain(targets.iter().flat_map(|to| {
+                    let notes = [to.sink.holds_up(&to.agreement), verify::note(job, to), rejects::note(job, to)];
+                    notes.into_iter().flatten().map(move |note| self.told(&to.agreement.label, note))
+                }))
                 .collect(),
             tasks: task_reports(&planned.transfer, sizing),
         })

@@ -43,13 +43,21 @@ const LOST: [&str; 2] = ["etl_write%", "%reader"];
 #[test]
 fn a_copy_goes_on_when_its_connections_are_ended() {
     let folder = tempfile::tempdir().unwrap();
-    for (mode, jobs) in [("append", "1"), ("append", "2"), ("replace", "2"), ("create", "2"), ("upsert", "2")] {
+    for (mode, jobs, publish) in [
+        ("append", "1", "once"),
+        ("append", "2", "once"),
+        ("append", "2", "prepared"),
+        ("replace", "2", "once"),
+        ("create", "2", "once"),
+        ("upsert", "2", "once"),
+    ] {
         let url = postgres();
         psql(&url, "create table source as select g as id, repeat('x', 200) as name from generate_series(1, 40000) g");
         if mode != "create" {
             psql(&url, "create table t (id int primary key, name text); insert into t values (0, 'old')");
         }
-        let mut child = etl(&url, folder.path(), &["--mode", mode, "--jobs", jobs, "--limit-rate", "4MB/s"]);
+        let words = ["--mode", mode, "--jobs", jobs, "--publish", publish, "--limit-rate", "4MB/s"];
+        let mut child = etl(&url, folder.path(), &words);
         for name in LOST {
             // One reader alone is the source's point in time.
             if jobs == "1" && name != LOST[0] {

@@ -1,9 +1,11 @@
 //! Locks that others hold, and what others do to the target between agreement and commit.
 
+use std::time::Duration;
+
 use arrow_etl::attempt::Attempt;
 use arrow_etl::endpoint::{ObjectRef, OpenRequest};
 use arrow_etl::error::ErrorKind;
-use arrow_etl::sink::{Publish, Receipt, Tasks, WriteMode};
+use arrow_etl::sink::{Publish, Receipt, Tasks, Visible, WriteMode, WriteRequest};
 use serde_json::json;
 use tokio_postgres::NoTls;
 
@@ -117,6 +119,53 @@ async fn a_table_in_use_is_not_emptied_and_its_user_is_named() {
     assert!(error.to_string().contains("in use by report"), "{error}");
     drop(reader);
     assert_eq!(psql(&url, "select * from t"), "7|old");
+}
+
+/// How many wait for a lock on a table.
+const QUEUED: &str = "select count(*) from pg_locks where not granted and locktype = 'relation' \
+                      and database = (select oid from pg_database where datname = current_database())";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_queues_up_behind_a_copy_that_waits_for_a_lock() {
+    let ways = [(Tasks::One, Visible::AtOnce), (Tasks::Many, Visible::PerTask), (Tasks::Many, Visible::Prepared)];
+    for (tasks, visible) in ways {
+        let url = postgres();
+        psql(&url, "create table t (id int, name text)");
+        let (rows, sink, token) = (batch(&[(1, Some("one"))]), sink(&url, "t"), token());
+        let request = WriteRequest { visible, ..request(WriteMode::Append, tasks) };
+        let agreement = sink.agree(&shape(&rows), &request).await.unwrap();
+        sink.prepare(&agreement, &token).await.unwrap();
+        // As one does who makes an index: others can do so, too, but not write.
+        let first = session(&url, "lock table t in share mode").await;
+        let second = async {
+            while psql(&url, QUEUED) == "0" {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let second = session(&url, "set local lock_timeout = '20s'; lock table t in share mode").await;
+            first.batch_execute("rollback").await.unwrap();
+            second.batch_execute("rollback").await.unwrap();
+        };
+        let (receipt, ()) = tokio::join!(task(&*sink, &agreement, &token, (0, &rows)), second);
+        sink.commit(&agreement, &token, &[receipt.unwrap()]).await.unwrap();
+        assert_eq!(psql(&url, "select * from t"), "1|one", "{tasks:?} {visible:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_stays_locked_ends_the_copy_before_a_row_is_written() {
+    let url = postgres();
+    psql(&url, "create table t (id int, name text default 'none')");
+    let (rows, sink) = (batch(&[(1, Some("one"))]), sink(&url, "t"));
+    let holder = session(&url, "lock table t").await;
+    let error = sink.agree(&shape(&rows), &request(WriteMode::Create, Tasks::Many)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    holder.batch_execute("rollback").await.unwrap();
+    let agreement = sink.agree(&shape(&rows), &request(WriteMode::Replace, Tasks::Many)).await.unwrap();
+    let _holder = session(&url, "lock table t").await;
+    let error = sink.prepare(&agreement, &token()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+    assert!(error.to_string().contains("in use by report"), "{error}");
+    assert_eq!(psql(&url, LEFT), "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

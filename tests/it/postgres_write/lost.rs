@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use arrow_etl::error::ErrorKind;
-use arrow_etl::sink::{Tasks, WriteMode};
+use arrow_etl::sink::{Progress, Tasks, Visible, WriteMode, WriteRequest};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::prepared::prepared;
 use super::{LEFT, batch, request, shape, sink, task, token, upsert};
 use crate::server::{postgres, psql};
+
+const PREPARED: &str = "select count(*) from pg_prepared_xacts where database = current_database()";
 
 /// What is lost with the next COMMIT.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,23 +94,25 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, lost: Arc<AtomicU8>,
 }
 
 /// The ways of the rows into the target.
-fn ways() -> [(WriteMode, Tasks); 7] {
+fn ways() -> [WriteRequest; 8] {
     [
-        (WriteMode::Append, Tasks::One),
-        (WriteMode::Append, Tasks::Many),
-        (WriteMode::Create, Tasks::One),
-        (WriteMode::Create, Tasks::Many),
-        (WriteMode::Replace, Tasks::Many),
-        (upsert(), Tasks::One),
-        (upsert(), Tasks::Many),
+        request(WriteMode::Append, Tasks::One),
+        request(WriteMode::Append, Tasks::Many),
+        prepared(),
+        request(WriteMode::Create, Tasks::One),
+        request(WriteMode::Create, Tasks::Many),
+        request(WriteMode::Replace, Tasks::Many),
+        request(upsert(), Tasks::One),
+        request(upsert(), Tasks::Many),
     ]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_found_by_its_marker() {
-    for (mode, tasks) in ways() {
+    for request in ways() {
         for lost in [Lost::Answer, Lost::Request, Lost::Server] {
-            let case = format!("{mode:?} {tasks:?} {lost:?}");
+            let (mode, visible) = (request.mode.clone(), request.visible);
+            let case = format!("{mode:?} {:?} {visible:?} {lost:?}", request.tasks);
             let url = postgres();
             let created = mode == WriteMode::Create;
             if !created {
@@ -116,13 +121,20 @@ async fn a_commit_whose_answer_is_lost_is_found_by_its_marker() {
             let between = Between::start(&url).await;
             let rows = batch(&[(1, Some("one")), (2, None)]);
             let sink = sink(&between.url, "t");
-            let agreement = sink.agree(&shape(&rows), &request(mode.clone(), tasks)).await.unwrap();
+            let agreement = sink.agree(&shape(&rows), &request).await.unwrap();
             let token = token();
             sink.prepare(&agreement, &token).await.unwrap();
             let receipt = task(&*sink, &agreement, &token, (0, &rows)).await.unwrap();
             between.lose(lost);
             let committed = sink.commit(&agreement, &token, &[receipt]).await;
             sink.abort(&agreement, &token).await.unwrap();
+            if (visible, lost) == (Visible::Prepared, Lost::Server) {
+                // It is decided; whoever can reach the server carries it out.
+                assert_eq!((psql(&url, "select * from t"), psql(&url, PREPARED)), ("0|old".to_owned(), "1".to_owned()));
+                let progress = super::sink(&url, "t").progress(&agreement, &token, &[]).await.unwrap();
+                assert_eq!(progress, Progress::Committed, "{case}");
+            }
+            assert_eq!(psql(&url, PREPARED), "0", "{case}");
             if lost == Lost::Request {
                 assert_eq!(committed.unwrap_err().kind(), ErrorKind::Connection, "{case}");
                 let there = psql(&url, "select count(*) from pg_class where relname = 't'");

@@ -150,6 +150,20 @@ async fn nothing_is_seen_before_commit_and_commit_is_idempotent() {
 }
 
 #[tokio::test]
+async fn what_notes_the_tasks_of_an_unlogged_stage_is_unlogged_too() {
+    for (kind, persistence) in [("", "pp"), ("unlogged", "uu")] {
+        let url = postgres();
+        psql(&url, &format!("create {kind} table t (id int, name text)"));
+        let (rows, sink, token) = (batch(&[(1, Some("one"))]), sink(&url, "t"), token());
+        let agreement = sink.agree(&shape(&rows), &request(WriteMode::Append, Tasks::Many)).await.unwrap();
+        sink.prepare(&agreement, &token).await.unwrap();
+        let both = "select string_agg(relpersistence::text, '') from pg_class where relkind = 'r' and relname like 'etl\\_stage%'";
+        assert_eq!(psql(&url, both), persistence);
+        sink.abort(&agreement, &token).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn two_attempts_of_one_task_are_one() {
     for (mode, tasks) in [
         (WriteMode::Create, Tasks::One),

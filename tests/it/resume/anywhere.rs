@@ -150,3 +150,18 @@ fn every_row_arrives_once_from_parquet() {
 fn every_row_arrives_once_from_csv() {
     every_row_arrives_once_from("csv");
 }
+
+/// Rows that wait in prepared transactions until all are there.
+#[test]
+fn every_row_of_prepared_tasks_arrives_once() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    for _ in 0..rounds() {
+        psql(&url, "drop table if exists t; create table t (id bigint, note text, amount numeric(12,2))");
+        let into = format!("{url}#t");
+        until_done(folder.path(), &[SOURCE, &into, "--mode", "append", "--publish", "prepared", "-j", "3"]);
+        assert_eq!(psql(&url, "select count(*), count(distinct id), sum(id) from t"), "20000|20000|200010000");
+        let left = "select (select count(*) from pg_prepared_xacts where database = current_database()), \
+                    (select count(*) from pg_class where relname like 'etl\\_stage%')";
+        assert_eq!(psql(&url, left), "0|0");
+    }
+}

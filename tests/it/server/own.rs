@@ -31,8 +31,7 @@ impl Own {
     }
 
     fn with(disk_bytes: Option<u64>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let folder = folder();
         fs::create_dir(folder.path().join("small")).unwrap();
         let data = folder.path().join("data");
         let data = data.to_str().unwrap();
@@ -40,10 +39,7 @@ impl Own {
         let made = initdb.args(["-D", data, "-U", "postgres", "-A", "trust", "--no-sync"]).output();
         let made = made.unwrap_or_else(|error| panic!("initdb does not start ({error}): run the tests by `tests/run`"));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let mut own = Self { folder, port, disk_bytes, server: None };
+        let mut own = Self { folder, port: free_port(), disk_bytes, server: None };
         own.begin();
         own
     }
@@ -56,12 +52,30 @@ impl Own {
         self.port
     }
 
+    /// A standby, which replays the log of this one.
+    pub(crate) fn standby(&self) -> Self {
+        let folder = folder();
+        let data = folder.path().join("data");
+        let mut backup = own(folder.path(), "pg_basebackup", None);
+        backup.args(["-D", data.to_str().unwrap(), "-d", &self.url(), "-R", "-X", "stream", "-c", "fast", "--no-sync"]);
+        let made = backup.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let mut own = Self { folder, port: free_port(), disk_bytes: None, server: None };
+        own.begin();
+        own
+    }
+
     /// Starts it, and waits until it answers.
     pub(crate) fn begin(&mut self) {
+        self.begin_with("max_prepared_transactions=20");
+    }
+
+    /// The same, with one more setting.
+    pub(crate) fn begin_with(&mut self, setting: &str) {
         let (data, sockets) = (self.folder.path().join("data"), self.folder.path().to_str().unwrap());
         let mut server = own(self.folder.path(), "postgres", self.disk_bytes);
         server.args(["-D", data.to_str().unwrap(), "-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-        server.args(["-c", &format!("unix_socket_directories={sockets}"), "-c", "timezone=UTC"]);
+        server.args(["-c", &format!("unix_socket_directories={sockets}"), "-c", "timezone=UTC", "-c", setting]);
         self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let begin = Instant::now();
         let port = self.port.to_string();
@@ -85,6 +99,17 @@ impl Drop for Own {
     fn drop(&mut self) {
         self.end("-QUIT");
     }
+}
+
+/// A folder that the owner of the server may write into.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    folder
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A disk of `$1` bytes on the folder `$2`, seen by the rest of the words alone, which are run by a user other than root.

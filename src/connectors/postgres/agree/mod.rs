@@ -20,7 +20,7 @@ use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
 use self::columns::Matched;
@@ -113,6 +113,48 @@ impl Detail {
         })
     }
 
+    /// Whom the locks on a target that is there keep waiting, and how long.
+    pub(super) fn holds_up(&self) -> Option<&'static str> {
+        if self.create.is_some() {
+            return None;
+        }
+        Some(match self.path {
+            Path::Held(Emptying::Truncate) => {
+                "the table is locked from the first row to the commit: nobody else can read or write it"
+            }
+            Path::Held(_) if self.must_be_empty => {
+                "from the first row to the commit nobody else can write into the table or alter it"
+            }
+            Path::Held(_) => {
+                "from the first row to the commit others can read and write the table, and neither alter, truncate nor index it"
+            }
+            Path::Prepared => {
+                "from the first row to the commit others can read and write the table, and neither alter, truncate nor index it; \
+                 who inserts a key that waits there waits, too, and dead rows are not cleared away"
+            }
+            Path::PerTask => {
+                "while a task writes, others can read and write the table, and neither alter, truncate nor index it"
+            }
+            Path::Refill(Emptying::Truncate) => {
+                "nobody else can read or write the table while it is emptied and filled at the end"
+            }
+            Path::Refill(Emptying::Delete) => {
+                "who changes rows of the table waits while they are exchanged at the end; others can read it all the time"
+            }
+            Path::Refill(Emptying::Keep) if self.must_be_empty => {
+                "nobody else can write into the table or alter it while rows are inserted at the end"
+            }
+            Path::Refill(Emptying::Keep) => {
+                "others can read and write the table all the time, and not alter it while rows are inserted at the end"
+            }
+            Path::Swap => {
+                "others can use the table until its indexes are built; then it is locked for the moment of the exchange"
+            }
+            Path::Merge => "others can read the table all the time, and not alter it while rows are merged at the end",
+            Path::NewHeld | Path::NewStaged => return None,
+        })
+    }
+
     /// Whether rows of the stage have their place in the source beside them.
     pub(super) fn is_placed(&self) -> bool {
         match self.path {
@@ -157,7 +199,7 @@ pub(super) async fn agree(
         }
         let matched = columns::match_existing(&catalog, table, incoming, (request.schema, key));
         let matched = matched.map_err(|error| error.at("table", &label))?;
-        let path = path::existing(table, request).map_err(|error| error.at("table", &label))?;
+        let path = path::existing(table, request, catalog.prepared).map_err(|error| error.at("table", &label))?;
         Draft { target, matched, path, create: None }
     } else {
         let (matched, create) =
@@ -259,11 +301,7 @@ fn finish(
         columns: matched.plans,
         ddl: ddl::shown(&detail),
         writers: if detail.path.held() { Writers::One } else { Writers::Any },
-        publish: match detail.path {
-            Path::PerTask => Publish::PerTask,
-            path if path.held() => Publish::Held,
-            _ => Publish::AtOnce,
-        },
+        publish: detail.path.publish(),
         guarantee,
         kept: match (detail.path.held(), detail.marker.is_kept()) {
             (true, true) => Kept::Commit,
@@ -272,7 +310,8 @@ fn finish(
         },
         marked: detail.marker.is_kept(),
         refusals: request.refusals,
-        task_bytes: None,
+        // As few transactions as there are channels: the server holds but some.
+        task_bytes: (detail.path == Path::Prepared).then_some(u64::MAX),
         notes,
         detail: serde_json::to_value(&detail)?,
     })

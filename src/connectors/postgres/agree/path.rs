@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Tasks, WriteMode, WriteRequest};
+use crate::sink::{Publish, Tasks, Visible, WriteMode, WriteRequest};
 use crate::sql::tasks;
 
 /// The way of the rows into the target.
@@ -24,6 +24,8 @@ pub(crate) enum Path {
     Merge,
     /// A hidden table beside is filled by many, then takes the target's place.
     Swap,
+    /// Each task is a transaction on the target itself, which the server holds until all are there.
+    Prepared,
     /// Each task is a transaction on the target itself.
     PerTask,
 }
@@ -46,9 +48,19 @@ impl Path {
         matches!(self, Self::NewHeld | Self::Held(_))
     }
 
+    /// When the rows are seen.
+    pub(super) fn publish(self) -> Publish {
+        match self {
+            Self::Prepared => Publish::Prepared,
+            Self::PerTask => Publish::PerTask,
+            path if path.held() => Publish::Held,
+            _ => Publish::AtOnce,
+        }
+    }
+
     /// Whether there is a table beside the target.
     pub(crate) fn stages(self) -> bool {
-        !matches!(self, Self::Held(_) | Self::PerTask)
+        !matches!(self, Self::Held(_) | Self::Prepared | Self::PerTask)
     }
 }
 
@@ -62,10 +74,13 @@ pub(super) struct Choice {
 /// The way into a table that is to be made with `key`.
 ///
 /// # Errors
-/// [`Usage`](ErrorKind::Usage) where rows shall be seen sooner than they are complete.
+/// [`Usage`](ErrorKind::Usage) where rows shall be seen otherwise than a new table lets them be.
 pub(super) fn new(request: &WriteRequest, key: &[String]) -> Result<Choice> {
     if tasks::are_seen_alone(request)? {
         return Ok(Choice { path: Path::PerTask, notes: vec![tasks::STAY.to_owned()] });
+    }
+    if are_to_be_prepared(request) {
+        return Err(unprepared(ErrorKind::Usage, "rows of a table that is made are written once in any case"));
     }
     // Of a table beside the keys can be settled before it gets its name.
     let settles = request.mode.merge().is_some() || request.refusals == Refusals::LeftOut && !key.is_empty();
@@ -76,10 +91,10 @@ pub(super) fn new(request: &WriteRequest, key: &[String]) -> Result<Choice> {
 /// The way into `table`.
 ///
 /// # Errors
-/// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others; those of [`new`].
-pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> {
-    // Rows that are refused are found in a table beside, which the target cannot take as it is.
-    let sifted = request.refusals == Refusals::LeftOut && table.guarded;
+/// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others; [`Usage`](ErrorKind::Usage) and
+/// [`Unsupported`](ErrorKind::Unsupported) where rows shall be seen otherwise than they can be.
+pub(super) fn existing(table: &Table, request: &WriteRequest, prepared_max: u32) -> Result<Choice> {
+    let sifted = is_sifted(table, request);
     let one = request.tasks == Tasks::One && !sifted;
     let mut notes = Vec::new();
     let path = match request.mode {
@@ -87,11 +102,16 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
             notes.push(tasks::STAY.to_owned());
             Path::PerTask
         }
+        _ if are_to_be_prepared(request) => {
+            can_be_prepared(table, request, prepared_max)?;
+            notes.push(format!(
+                "each task waits in a prepared transaction until all are there; the server holds {prepared_max} of them, for all \
+                 programs together"
+            ));
+            Path::Prepared
+        }
         WriteMode::Truncate => match emptying(table)? {
-            Emptying::Truncate if one && !table.access.read_here => {
-                notes.push("the table is locked from the first row to the commit".to_owned());
-                Path::Held(Emptying::Truncate)
-            }
+            Emptying::Truncate if one && !table.access.read_here => Path::Held(Emptying::Truncate),
             emptying => {
                 if one && table.access.read_here {
                     notes.push("the table is being read, so that it can only be emptied when that is done".to_owned());
@@ -128,20 +148,68 @@ pub(super) fn existing(table: &Table, request: &WriteRequest) -> Result<Choice> 
         _ => Path::Refill(Emptying::Keep),
     };
     if let Path::Refill(emptying) = path {
-        notes.push("rows are written twice: into a table beside, then from there into the target".to_owned());
-        if emptying == Emptying::Delete {
-            let others: Vec<&str> = table.referenced.iter().map(|key| key.table.as_str()).collect();
-            notes.push(format!(
-                "the old rows are deleted, not truncated, because foreign keys of {} refer to them; \
-                 rows that are referred to must come again",
-                others.join(", ")
-            ));
+        notes.extend(of_refill(table, emptying));
+        if can_be_prepared(table, request, prepared_max).is_ok() {
+            notes.push("--publish prepared writes them once".to_owned());
         }
     }
     if table.triggers {
         notes.push("the target's own triggers fire for the rows".to_owned());
     }
     Ok(Choice { path, notes })
+}
+
+/// What the user should know of rows that are inserted into `table` from one beside.
+fn of_refill(table: &Table, emptying: Emptying) -> Vec<String> {
+    let mut notes = vec!["rows are written twice: into a table beside, then from there into the target".to_owned()];
+    if emptying == Emptying::Delete {
+        let others: Vec<&str> = table.referenced.iter().map(|key| key.table.as_str()).collect();
+        notes.push(format!(
+            "the old rows are deleted, not truncated, because foreign keys of {} refer to them; \
+             rows that are referred to must come again",
+            others.join(", ")
+        ));
+    }
+    notes
+}
+
+/// Rows that are refused are found in a table beside, which the target cannot take as it is.
+fn is_sifted(table: &Table, request: &WriteRequest) -> bool {
+    request.refusals == Refusals::LeftOut && table.guarded
+}
+
+/// Whether several tasks are to wait in transactions of their own. One alone is one anyway.
+fn are_to_be_prepared(request: &WriteRequest) -> bool {
+    request.visible == Visible::Prepared && request.tasks == Tasks::Many
+}
+
+/// Whether each task can be a transaction on `table` that the server holds.
+fn can_be_prepared(table: &Table, request: &WriteRequest, prepared_max: u32) -> Result<()> {
+    let (kind, message) = match table {
+        _ if request.mode != WriteMode::Append => {
+            (ErrorKind::Usage, "only rows that are added to a table can wait in prepared transactions")
+        }
+        _ if prepared_max == 0 => {
+            let message = "the server holds no prepared transactions";
+            return Err(unprepared(ErrorKind::Unsupported, message).with_hint(
+                "set max_prepared_transactions above the number of channels, or leave --publish prepared out",
+            ));
+        }
+        Table { kind: 'r', persistence: 'p', .. } if is_sifted(table, request) => {
+            (ErrorKind::Usage, "rows that the table may refuse are looked for in a table beside")
+        }
+        Table { kind: 'r', persistence: 'p', refers_to_itself: true, .. } => {
+            (ErrorKind::Unsupported, "the table refers to itself, and tasks do not see the rows of others")
+        }
+        Table { kind: 'r', persistence: 'p', .. } => return Ok(()),
+        // Such a transaction outlives a crash, the rows of an unlogged table do not.
+        _ => (ErrorKind::Unsupported, "only plain and logged tables can be written in prepared transactions"),
+    };
+    Err(unprepared(kind, message))
+}
+
+fn unprepared(kind: ErrorKind, message: &str) -> Error {
+    Error::new(kind, message).at("option", "--publish prepared").with_hint("leave --publish prepared out")
 }
 
 /// How `table` can be emptied without touching others.

@@ -57,6 +57,18 @@ fn options() {
 }
 
 #[test]
+fn a_peer_that_is_gone_is_noticed_within_two_minutes() {
+    let seconds = |url: &str| {
+        let Keepalive { off, idle, interval, count, .. } = parse(url).keepalive;
+        (!off).then(|| [idle.as_secs(), interval.as_secs(), u64::from(count)])
+    };
+    assert_eq!(seconds("postgres://u@h"), Some([60, 10, 6]));
+    let own = "postgres://u@h?keepalives_idle=300&keepalives_interval=0&keepalives_count=2";
+    assert_eq!(seconds(own), Some([300, 10, 2]));
+    assert_eq!(seconds("postgres://u@h?keepalives=0"), None);
+}
+
+#[test]
 fn keyword_strings() {
     let config = parse(r"postgres: host=a,b port = 1,2 user='o\'neil x' password=a\ b dbname=''");
     assert_eq!(config.hosts[1].to_string(), "b:2");

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_postgres::NoTls;
 use tokio_postgres::config::{SslMode as WireSsl, SslNegotiation};
@@ -89,11 +89,13 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn open(&self) -> Result<Connection> {
+        let begun = Instant::now();
         let mut connection = self.log_in().await?;
         let rows = connection.rows(FACTS).await?;
-        connection.server = rows.first().and_then(Server::read).ok_or_else(|| {
+        let server = rows.first().and_then(Server::read).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "the server does not say what it is").with_hint("is it PostgreSQL?")
         })?;
+        connection.server = server.known(begun.elapsed(), self.config.options.as_deref());
         Ok(connection)
     }
 
@@ -133,9 +135,8 @@ impl Attempt<'_> {
             settings.ssl_negotiation(SslNegotiation::Direct);
         }
         settings.keepalives(!config.keepalive.off);
-        config.keepalive.idle.map(|idle| settings.keepalives_idle(idle));
-        config.keepalive.interval.map(|interval| settings.keepalives_interval(interval));
-        config.keepalive.count.map(|count| settings.keepalives_retries(count));
+        settings.keepalives_idle(config.keepalive.idle).keepalives_interval(config.keepalive.interval);
+        settings.keepalives_retries(config.keepalive.count);
         config.keepalive.user_timeout.map(|limit| settings.tcp_user_timeout(limit));
         settings
     }

@@ -139,8 +139,8 @@ fn surroundings(leader: &Connection, pid: Option<i32>) -> Vec<String> {
     if server.standby {
         notes.push("the server is a standby: what it replays may cancel a long read".to_owned());
     }
-    if pid.is_some_and(|pid| pid != server.pid) {
-        notes.push("a transaction pooler stands between: a direct connection is faster and surer".to_owned());
+    if server.is_pooled || pid.is_some_and(|pid| pid != server.pid) {
+        notes.push("a connection pooler stands between: a direct connection is faster and surer".to_owned());
     }
     notes
 }

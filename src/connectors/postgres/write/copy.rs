@@ -14,12 +14,13 @@ use futures::SinkExt as _;
 use serde_json::Value as Json;
 use tokio_postgres::CopyInSink;
 
-use super::super::agree::{CopyLength, Detail};
+use super::super::agree::{CopyLength, Detail, Path};
 use super::super::connect::Connection;
 use super::super::encode::{Encoder, Format};
 use super::super::errors;
 use super::super::name::{Name, identifiers, literal};
 use super::super::patience::{self, affected};
+use super::super::prepared;
 use super::super::publish::{self, check_rows};
 use super::super::stage::{self, Stage};
 use super::Shared;
@@ -35,6 +36,13 @@ const COPY_BYTES: u64 = 64 << 20;
 
 /// How long an earlier attempt at the same splits is waited for before it is ended.
 const ELDER_TIME: Duration = Duration::from_secs(3);
+
+/// How long a task may wait for a lock that another task of this very copy may have, which ends after it.
+const KEY_LIMIT: &str = "SET LOCAL lock_timeout = '30s'";
+
+/// What is said when it has waited for so long.
+const KEY_WAITS: &str = "a row may have a key that a row of another task, or of another session, has: look for keys that come twice, \
+                         or leave --publish prepared out";
 
 /// Encoded bytes that may wait while the next batch is encoded; more are sent before.
 const OVERLAP_BYTES: usize = 4 << 20;
@@ -114,7 +122,13 @@ impl CopyWriter {
         if self.detail.path.held() {
             return super::open(connection, &self.detail, &begin).await.map(|()| None);
         }
-        let done = Stage::of(&self.detail.target, &self.attempt.token).done.quoted();
+        let stage = Stage::of(&self.detail.target, &self.attempt.token);
+        if self.detail.path == Path::Prepared
+            && let Some(rows) = prepared::standing(connection, &stage, &self.attempt).await?
+        {
+            return Ok(Some(rows));
+        }
+        let done = stage.done.quoted();
         let keys = self.keys();
         let attempt = literal(&self.attempt.id);
         let values: Vec<String> = keys.iter().map(|key| format!("({key}, {attempt}, 0)")).collect();
@@ -123,6 +137,12 @@ impl CopyWriter {
             format!("{begin}; INSERT INTO {done} (part, attempt, rows) VALUES {values} ON CONFLICT DO NOTHING");
         let fresh = self.noted(connection, &insert).await?;
         if fresh == keys.len() as u64 {
+            if !self.detail.path.stages() {
+                publish::keep_definition(connection, &self.detail).await?;
+            }
+            if self.detail.path == Path::Prepared {
+                connection.run(KEY_LIMIT).await?;
+            }
             return Ok(None);
         }
         let sql = format!("ROLLBACK; SELECT sum(rows) FROM {done} WHERE part IN ({})", keys.join(", "));
@@ -283,12 +303,15 @@ impl CopyWriter {
         self.rows - self.replay.as_ref().map_or(0, Replay::count)
     }
 
-    /// Fills the progress rows in and ends the transaction.
+    /// Fills the progress rows in and ends the transaction, or lets it wait.
     async fn settle(&self, connection: &Connection) -> Result<()> {
-        let done = Stage::of(&self.detail.target, &self.attempt.token).done.quoted();
-        let key = self.keys().swap_remove(0);
-        patience::run(connection, &format!("UPDATE {done} SET rows = {} WHERE part = {key}; COMMIT", self.taken()))
-            .await
+        let stage = Stage::of(&self.detail.target, &self.attempt.token);
+        let (done, rows, key) = (stage.done.quoted(), self.taken(), self.keys().swap_remove(0));
+        let end = match self.detail.path {
+            Path::Prepared => prepared::wait(&stage, &self.attempt, rows)?,
+            _ => "COMMIT".to_owned(),
+        };
+        patience::run(connection, &format!("UPDATE {done} SET rows = {rows} WHERE part = {key}; {end}")).await
     }
 
     /// Runs statements that end with the INSERT of the progress rows. It waits for an earlier attempt at the same splits that has not ended: one
@@ -303,6 +326,9 @@ impl CopyWriter {
             let elders = stage.dismissal_of_elders(&stage.writer_of(&self.attempt));
             // It is asked again; the INSERT may get through without.
             let _ = self.shared.connections.run(&elders).await;
+            if self.detail.path == Path::Prepared {
+                let _ = self.shared.roll_back_elders(&stage, &self.attempt).await;
+            }
         }
     }
 
@@ -313,6 +339,10 @@ impl CopyWriter {
             self.connection = None;
             self.waiting = Vec::new();
         }
+        let result = result.map_err(|error| match (self.detail.path, error.kind()) {
+            (Path::Prepared, ErrorKind::Timeout) => error.with_hint(KEY_WAITS),
+            _ => error,
+        });
         result.at("table", || self.detail.target.quoted())
     }
 }
@@ -350,7 +380,7 @@ impl Writer for CopyWriter {
 
 /// The table that the rows of `attempt` go into.
 fn into(detail: &Detail, attempt: &Attempt) -> Name {
-    if detail.path == super::Path::NewHeld {
+    if detail.path == Path::NewHeld {
         return Stage::own(&detail.target, &attempt.id);
     }
     if detail.path.stages() { Stage::of(&detail.target, &attempt.token).table } else { detail.target.clone() }

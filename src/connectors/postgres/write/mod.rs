@@ -1,10 +1,11 @@
 //! The sink: agreement, stage, writers by binary COPY, commit and abort.
 //!
-//! Three ways (see `agree/path.rs`). Held: one transaction stays open from the first row to the commit. Staged: each task is
-//! a transaction into a hidden table that begins with its progress rows; the commit publishes the table in one step. Per
-//! task: each is such a transaction into the target itself.
+//! Four ways (see `agree/path.rs`). Held: one transaction stays open from the first row to the commit. Staged: each task is
+//! a transaction into a hidden table that begins with its progress rows; the commit publishes the table in one step. Prepared and
+//! per task: each is such a transaction into the target itself, which waits for the commit or does not.
 
 mod copy;
+mod prepared;
 mod progress;
 mod registry;
 mod replay;
@@ -23,6 +24,7 @@ use super::connections::Connections;
 use super::name::{Name, literal};
 use super::patience::{self, BEFORE_WRITING};
 use super::position;
+use super::prepared as waiting;
 use super::proof;
 use super::publish::{self, Ready};
 use super::stage::{self, Stage};
@@ -72,7 +74,17 @@ impl PostgresSink {
 impl Sink for PostgresSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
         let connection = self.shared.connections.take().await?;
-        let agreement = agree::agree(&connection, &self.name, incoming, request).await?;
+        let mut waits = 0;
+        let agreement = loop {
+            patience::run(&connection, patience::LOOK).await?;
+            let agreed = agree::agree(&connection, &self.name, incoming, request).await;
+            waits += 1;
+            match agreed {
+                Err(error) if waits < BEFORE_WRITING && patience::is_over(&error) => connection.run("ROLLBACK").await?,
+                agreed => break agreed?,
+            }
+        };
+        connection.run("ROLLBACK").await?;
         self.shared.connections.put_back(connection);
         Ok(agreement)
     }
@@ -108,7 +120,7 @@ impl Sink for PostgresSink {
         receipts: &[Receipt],
     ) -> Result<crate::proof::Verdict> {
         let detail = Detail::of(agreement)?;
-        if detail.path.held() {
+        if detail.path.held() || detail.path == Path::Prepared {
             // Its rows were counted when the server took them.
             return Ok(crate::proof::Verdict::Equal);
         }
@@ -123,6 +135,10 @@ impl Sink for PostgresSink {
         proof::way(agreement, &Detail::of(agreement).ok()?)
     }
 
+    fn holds_up(&self, agreement: &Agreement) -> Option<String> {
+        Detail::of(agreement).ok()?.holds_up().map(str::to_owned)
+    }
+
     fn prover(&self, agreement: &Agreement) -> Result<Prover> {
         Ok(proof::prover(agreement, Detail::of(agreement)?))
     }
@@ -135,7 +151,7 @@ impl Sink for PostgresSink {
         refuse: &dyn Refuse,
     ) -> Result<()> {
         let detail = Detail::of(agreement)?;
-        if detail.path.held() {
+        if detail.path.held() || detail.path == Path::Prepared {
             // The server has taken its rows already.
             return Ok(());
         }
@@ -156,10 +172,10 @@ impl Sink for PostgresSink {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
-        let committed = if detail.path.held() {
-            self.commit_held(&detail, token, receipts).await
-        } else {
-            self.commit_staged(&detail, token, receipts).await
+        let committed = match detail.path {
+            path if path.held() => self.commit_held(&detail, token, receipts).await,
+            Path::Prepared => self.shared.commit_prepared(&detail, token, receipts).await,
+            _ => self.commit_staged(&detail, token, receipts).await,
         };
         committed.map_err(|error| taken(error, &detail)).at("table", || &agreement.label)?;
         self.shared.registry.settle(token);
@@ -173,6 +189,9 @@ impl Sink for PostgresSink {
             // What nobody can be sure of must not be swept: it may be all that there is of the rows.
             Some(Commit::Done | Commit::Doubtful) => return Ok(()),
             Some(Commit::Begun) => match self.shared.verdict(&detail, token).await {
+                Verdict::Committed if detail.path == Path::Prepared => {
+                    return self.shared.finish_failed(&detail, token).await.at("table", || &agreement.label);
+                }
                 Verdict::Committed => {
                     self.shared.registry.settle(token);
                     return Ok(());
@@ -185,6 +204,9 @@ impl Sink for PostgresSink {
         self.shared.let_go(token).await;
         let connection = self.shared.connections.take().await?;
         let stage = Stage::of(&detail.target, token);
+        if detail.path == Path::Prepared {
+            waiting::give_up((&connection, &detail), token).await.at("table", || &agreement.label)?;
+        }
         publish::sweep(&connection, &stage, detail.path).await.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
         Ok(())
@@ -218,6 +240,7 @@ impl Shared {
         stage::hold(&lease, &stage, detail).await?;
         let connection = self.connections.take().await?;
         stage::sweep_orphans(&connection, &detail.target).await?;
+        waiting::sweep_orphans(&connection, &detail.target).await?;
         if connection.rows(&stage.lookup(detail.path)).await?.is_empty() {
             if self.registry.was_leased(token) {
                 let message = "the table that held the rows before the commit is gone";
@@ -226,7 +249,7 @@ impl Shared {
             if detail.path == Path::PerTask && detail.must_be_empty {
                 publish::refuse_rows(&connection, &detail.target).await?;
             }
-            patience::run(&connection, &stage.create(detail, token)).await?;
+            patience::commit(&connection, &stage.create(detail, token), &detail.target, BEFORE_WRITING).await?;
         }
         self.connections.put_back(connection);
         self.registry.lease(token, lease);
@@ -338,7 +361,7 @@ async fn open(connection: &Connection, detail: &Detail, begin: &str) -> Result<(
         Path::Held(Emptying::Truncate) => {
             patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_WRITING).await
         }
-        Path::Held(_) if detail.must_be_empty => publish::keep_others_out(connection, detail, BEFORE_WRITING).await,
+        Path::Held(_) => publish::keep_others_out(connection, detail, BEFORE_WRITING).await,
         _ => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::super::agree::{Detail, Path};
 use super::super::connect::Connection;
 use super::super::patience;
+use super::super::prepared;
 use super::super::publish;
 use super::super::stage::{self, Stage};
 use super::Shared;
@@ -23,7 +24,11 @@ impl Shared {
     pub(super) async fn progress(&self, detail: &Detail, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let stage = Stage::of(&detail.target, token);
         let connection = self.connections.take().await?;
-        patience::run(&connection, &stage.dismissal()).await?;
+        if detail.path == Path::Prepared {
+            prepared::end_writers(&connection, &stage).await?;
+        } else {
+            patience::run(&connection, &stage.dismissal()).await?;
+        }
         patience::run(&connection, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", publish::commit_lock(&stage)))
             .await?;
         let progress = if detail.marker.stands(&connection, token).await? {
@@ -33,11 +38,18 @@ impl Shared {
                 let message = "another process still holds the rows of this run";
                 return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
             }
-            Progress::Kept(kept(&connection, (&stage, detail.path), token, logged).await?)
+            Progress::Kept(match detail.path {
+                Path::Prepared => prepared::kept(&connection, &stage, token, logged).await?,
+                path => kept(&connection, (&stage, path), token, logged).await?,
+            })
         } else {
             Progress::Kept(Vec::new())
         };
         connection.run("ROLLBACK").await?;
+        if (detail.path, &progress) == (Path::Prepared, &Progress::Committed) {
+            // Its process may have died before it had carried this out.
+            prepared::finish(&connection, &stage).await?;
+        }
         self.connections.put_back(connection);
         Ok(progress)
     }

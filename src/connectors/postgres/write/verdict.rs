@@ -15,7 +15,7 @@ use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Pauses before each try to ask.
-const PAUSES: [Duration; 5] = [
+pub(super) const PAUSES: [Duration; 5] = [
     Duration::ZERO,
     Duration::from_millis(200),
     Duration::from_millis(500),
