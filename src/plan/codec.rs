@@ -27,6 +27,7 @@ use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::gather::GatherExec;
 use crate::plan::read::{ReadExec, ReadSpec};
 use crate::plan::rowwise::{Labels, RowwiseExec};
+use crate::plan::spread::SpreadExec;
 use crate::plan::steps::{Steps, StepsExec};
 use crate::plan::write::{WriteExec, WriteSpec};
 use crate::runner::Task;
@@ -63,6 +64,10 @@ enum Operator {
     Gather {
         channels: usize,
     },
+    Spread {
+        readers: usize,
+        writers: usize,
+    },
     Write {
         spec: WriteSpec,
         tasks: Vec<Task>,
@@ -95,6 +100,7 @@ impl PhysicalExtensionCodec for Codec {
                 Arc::new(StepsExec::new(Arc::new(steps), input))
             }
             Operator::Gather { channels } => Arc::new(GatherExec::new(input, channels)),
+            Operator::Spread { readers, writers } => Arc::new(SpreadExec::new(input, readers, writers)),
             Operator::Write { spec, tasks } => Arc::new(WriteExec::new(Arc::new(spec), tasks, input)),
         })
     }
@@ -168,6 +174,9 @@ impl Codec {
         }
         if let Some(gather) = node.downcast_ref::<GatherExec>() {
             return Ok(Some(Operator::Gather { channels: gather.channels() }));
+        }
+        if let Some(spread) = node.downcast_ref::<SpreadExec>() {
+            return Ok(Some(Operator::Spread { readers: spread.readers(), writers: spread.writers() }));
         }
         let write = node.downcast_ref::<WriteExec>();
         Ok(write.map(|write| Operator::Write { spec: WriteSpec::clone(write.spec()), tasks: write.tasks().to_vec() }))
