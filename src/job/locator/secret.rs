@@ -108,8 +108,8 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
 /// Whether the value of the option `key` is hidden.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // `sslkey` names a file, and its name may be needed to find a mistake.
-    key != "sslkey" && SECRET.iter().any(|secret| key.ends_with(secret))
+    // These name a file, and its name may be needed to find a mistake.
+    !matches!(key.as_str(), "sslkey" | "tlskey") && SECRET.iter().any(|secret| key.ends_with(secret))
 }
 
 /// What follows `scheme://`.
