@@ -74,6 +74,28 @@ fn several_sources_and_targets_and_a_log() {
     assert!(log.contains("note: the key transfers.0.moed means nothing here; perhaps 'mode' is meant\n"), "{log}");
 }
 
+/// What a file in another program's form does not give back is no exact copy, and the plan says so.
+#[test]
+fn a_plan_into_loose_text_says_what_is_lost() {
+    let folder = folder();
+    let job = |loose: &str| {
+        let target =
+            format!("{{\"connector\": \"file\", \"url\": \"a.csv\", \"format\": \"csv\", \"loose\": {loose}}}");
+        written(
+            folder.path(),
+            "job.json",
+            &format!("{{\"transfers\": [{{\"source\": {{\"locator\": \"people.csv\"}}, \"target\": {target}}}]}}"),
+        );
+        let ended = run(folder.path(), &["job.json", "--dry-run"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stdout.lines().find(|line| line.trim_start().starts_with("name ")).unwrap().to_owned()
+    };
+    let plain = job("{}");
+    assert!(plain.contains(" lossy ") && plain.contains("delimiters and line ends in a text"), "{plain}");
+    let quoted = job("{\"quoting\": \"always\", \"trim\": false}");
+    assert!(quoted.contains(" exact") && !quoted.contains("lossy"), "{quoted}");
+}
+
 #[test]
 fn yaml_and_toml_say_the_same() {
     let folder = folder();
