@@ -121,6 +121,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
     drop.extend(columns(&args.drop));
     Ok(Transform {
         steps: Vec::new(),
+        zone: None,
         sql: args.sql.as_deref().map(text_of).transpose()?,
         filter: args.filter.clone(),
         set: pairs(&args.set, '=', "--set col=EXPR")?,

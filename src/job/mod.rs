@@ -185,6 +185,9 @@ pub struct Transform {
     /// Functions of columns by their place, one after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<TransformStep>,
+    /// By whose clock steps read and show moments, as `+08:00`; none is that of `DataX`, which is just this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// A SELECT over the table `src`.
     pub sql: Option<String>,
     /// Keep rows for which this is true.

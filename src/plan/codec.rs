@@ -60,6 +60,7 @@ enum Operator {
     },
     Steps {
         steps: Vec<TransformStep>,
+        zone: Option<String>,
     },
     Gather {
         channels: usize,
@@ -95,8 +96,8 @@ impl PhysicalExtensionCodec for Codec {
                 let work = BASE64_STANDARD.decode(work).map_err(|error| DataFusionError::External(Box::new(error)))?;
                 Arc::new(RowwiseExec::from_bytes(&work, input, context, self)?.with_labels(Arc::new(labels)))
             }
-            Operator::Steps { steps } => {
-                let steps = Steps::try_new(&steps, &input.schema()).map_err(to_datafusion)?;
+            Operator::Steps { steps, zone } => {
+                let steps = Steps::by_clock(&steps, &input.schema(), zone.as_deref()).map_err(to_datafusion)?;
                 Arc::new(StepsExec::new(Arc::new(steps), input))
             }
             Operator::Gather { channels } => Arc::new(GatherExec::new(input, channels)),
@@ -170,7 +171,8 @@ impl Codec {
             return Ok(Some(Operator::Rowwise { work, labels: Labels::clone(rowwise.labels()) }));
         }
         if let Some(stepped) = node.downcast_ref::<StepsExec>() {
-            return Ok(Some(Operator::Steps { steps: stepped.steps().given().to_vec() }));
+            let (steps, zone) = (stepped.steps().given().to_vec(), stepped.steps().zone().map(str::to_owned));
+            return Ok(Some(Operator::Steps { steps, zone }));
         }
         if let Some(gather) = node.downcast_ref::<GatherExec>() {
             return Ok(Some(Operator::Gather { channels: gather.channels() }));

@@ -329,7 +329,8 @@ impl Pipeline {
     /// As [`Pipeline::physical`], after the steps of the transform.
     async fn stepped(&self, table: Arc<SourceTable>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let fields = table.schema();
-        let steps = Arc::new(Steps::try_new(&self.transform.steps, &fields)?);
+        let Transform { steps, zone, .. } = &self.transform;
+        let steps = Arc::new(Steps::by_clock(steps, &fields, zone.as_deref())?);
         let table = Arc::new(SteppedTable::new(table, Arc::clone(&steps)));
         let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if self.is_plain() {
             (Arc::new(table.read_all().await?), Lineage::of_all(fields.fields()))
@@ -350,9 +351,9 @@ impl Pipeline {
 
     /// Whether rows pass as they are, but for steps. To plan this as a query would take milliseconds, and give the same.
     fn is_plain(&self) -> bool {
-        let Transform { limit, pushdown, ref steps, .. } = self.transform;
-        let steps = steps.clone();
-        self.window.is_none() && self.transform == Transform { steps, limit, pushdown, ..Transform::default() }
+        let Transform { limit, pushdown, ref steps, ref zone, .. } = self.transform;
+        let (steps, zone) = (steps.clone(), zone.clone());
+        self.window.is_none() && self.transform == Transform { steps, zone, limit, pushdown, ..Transform::default() }
     }
 
     fn context(&self) -> &SessionContext {

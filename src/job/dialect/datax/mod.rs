@@ -154,6 +154,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.pre_sql = target.pre_sql;
         job.post_sql = target.post_sql;
         job.transform.steps.clone_from(&steps);
+        job.transform.zone = (!steps.is_empty()).then(|| settings.zone.clone());
         job.transform.select = source.select;
         job.transform.names = target.names;
         job.limits.clone_from(&settings.limits);
