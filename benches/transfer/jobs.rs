@@ -62,9 +62,11 @@ impl Bench {
                 "drop table if exists job_in, job_out;
                  create table job_in as select i::bigint id, 'name ' || i as name, (i * 1.5)::numeric(14,2) price
                  from generate_series(1, {rows}) i;
-                 create table job_out (like job_in); vacuum analyze job_in"
+                 create table job_out (like job_in)"
             ));
-            let (login, place) = self.url.split_once("://").unwrap().1.split_once('@').unwrap_or(("", &self.url));
+            self.sql("vacuum analyze job_in");
+            let rest = self.url.split_once("://").unwrap().1;
+            let (login, place) = rest.split_once('@').unwrap_or(("", rest));
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
             let login = format!(r#""username": "{user}", "password": "{password}", "column": ["id", "name", "price"]"#);
             let jdbc = format!("jdbc:postgresql://{place}");
