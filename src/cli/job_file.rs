@@ -283,6 +283,8 @@ mod tests {
             "gen:?rows=10|b.db#t|-j|3|--threads|2|--memory|1GiB|--buffer|/tmp:5MB|--retry|1|--retry-max|\
              5s|--limit-rate|1MB/s|--limit-rate|5 rows/s|--pre-sql|a|--post-sql|b|--allow-lossy|x|\
              --snapshot|7|--allow-mixed-snapshot",
+            "a.csv|b.csv|--writers|2|--group|3|--channel-rate|1MB/s|--channel-rate|7 rows/s|--retry-pause|2s|\
+             --retry-growth|constant|--retry-within|1m|--on-error|skip|--max-errors|7|--max-errors|0.5%",
         ];
         for words in commands {
             let job = copied(&words.split('|').collect::<Vec<_>>());

@@ -49,7 +49,8 @@ impl Wanted {
     pub fn of(limits: &Limits, cores: usize) -> Self {
         let (channels, arithmetic) = asked(limits, cores);
         let group_channels = limits.group_channels.unwrap_or(GROUP_CHANNELS).max(1);
-        Self { channels, group_channels, arithmetic }.at_most(CHANNELS_MAX, |most| format!("a job has no more than {most} channels"))
+        Self { channels, group_channels, arithmetic }
+            .at_most(CHANNELS_MAX, |most| format!("a job has no more than {most} channels"))
     }
 
     /// No more than `most`, which a sentence explains where it matters.

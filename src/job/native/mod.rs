@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A transfer is a [`Job`] in serde's form, but for its places, which are told as a user thinks of them: one `source` or several
-//! `sources`, one `target` or several `targets`. `${NAME}` in a string is a variable. In the options of a connection it stays a reference, which its connector replaces when it connects.
+//! `sources`, one `target` or several `targets`. `${NAME}` in a string is a variable. In the options of a connection it stays a
+//! reference, which its connector replaces when it connects.
 
 mod emit;
 #[cfg(test)]

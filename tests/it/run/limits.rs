@@ -78,7 +78,7 @@ async fn what_bounds_the_channels_is_in_the_arithmetic() {
     assert_eq!(said.last().unwrap(), "1 writer, 7 readers: one plan");
 }
 
-/// One reader and four writers, as FlinkX's readerChannel and writerChannel have it; more readers than writers; and a query.
+/// One reader and four writers, as `readerChannel` and `writerChannel` of FlinkX have it; more readers than writers; and a query.
 #[tokio::test(flavor = "multi_thread")]
 async fn writers_share_all_batches_whoever_has_read_them() {
     for (jobs, writers, sql) in [(1, 4, false), (4, 2, false), (3, 1, false), (2, 3, true)] {
