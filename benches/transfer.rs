@@ -1,14 +1,17 @@
 //! The transfer benchmark: whole copies by the release binary, as ratios to `psql` in the same run.
 //!
 //! `ETL_BENCH_POSTGRES=postgres://… cargo bench --bench transfer [-- NAME]`, with NAME one of read, pg-pg, parquet,
-//! csv, also, receipts, rejects, verify, buffer, threads, small, memory, limits. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
+//! csv, also, receipts, rejects, verify, buffer, threads, small, jobs, memory, limits. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
 //! (1,000,000) and `ETL_BENCH_REPEATS` (3) change the size. Wall time depends on the machine: compare the ratios, which
-//! are to the case named in the line. CPU is that of the client processes, RSS the peak of one.
+//! are to the case named in the line. CPU is that of the client processes, RSS the peak of one. The part of jobs that needs no
+//! server is measured without one, too.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
 
 #[path = "copies.rs"]
 mod copies;
+#[path = "transfer/jobs.rs"]
+mod jobs;
 #[path = "transfer/promises.rs"]
 mod promises;
 
@@ -27,6 +30,9 @@ struct Bench {
 }
 
 fn main() {
+    if wanted("jobs") {
+        jobs::files();
+    }
     let Ok(server) = std::env::var("ETL_BENCH_POSTGRES") else {
         // `cargo test --benches` comes by without a server: nothing is measured then, and it says so.
         println!("transfer: set ETL_BENCH_POSTGRES to the URL of a PostgreSQL server to measure");
@@ -65,8 +71,13 @@ impl Bench {
             ("buffer", Self::buffer),
             ("threads", Self::threads),
         ];
-        let of_all: [(&str, fn(&Self)); 3] =
-            [("rejects", Self::rejects), ("small", Self::small), ("memory", Self::memory)];
+        let of_all: [(&str, fn(&Self)); 5] = [
+            ("rejects", Self::rejects),
+            ("small", Self::small),
+            ("jobs", Self::jobs),
+            ("memory", Self::memory),
+            ("limits", Self::limits),
+        ];
         for table in ["mixed", "lineitem"] {
             for (_, measure) in of_tables.iter().filter(|(name, _)| wanted(name)) {
                 measure(self, table);
@@ -74,9 +85,6 @@ impl Bench {
         }
         for (_, measure) in of_all.iter().filter(|(name, _)| wanted(name)) {
             measure(self);
-        }
-        if wanted("limits") {
-            self.limits();
         }
         self.administer(&format!("drop database {}", self.database));
     }

@@ -135,30 +135,118 @@ pub fn set_aside(tray: Option<&Tray>, (batch, rejects): (RecordBatch, Option<Rej
     batch
 }
 
-/// How many rows may be rejected.
+/// How many rows may be rejected. A file says `{"rows": N}`, `{"percent": P}`, or both.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "Most", into = "Most")]
 pub enum MaxErrors {
     /// So many rows.
     Rows(u64),
     /// So many of a hundred rows that are read. It is judged from [`MaxErrors::ENOUGH_ROWS`] rows on, and at the end.
     Percent(f64),
+    /// Neither more rows nor a larger share.
+    Both {
+        /// So many rows.
+        rows: u64,
+        /// So many of a hundred.
+        percent: f64,
+    },
+}
+
+/// [`MaxErrors`] as files have it.
+#[derive(Serialize, Deserialize)]
+struct Most {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    percent: Option<f64>,
+}
+
+impl TryFrom<Most> for MaxErrors {
+    type Error = &'static str;
+
+    fn try_from(most: Most) -> Result<Self, Self::Error> {
+        if most.percent.is_some_and(|percent| !(0.0..=100.0).contains(&percent)) {
+            return Err("'percent' lies between 0 and 100");
+        }
+        Self::of(most.rows, most.percent).ok_or("one of 'rows' and 'percent' is wanted here")
+    }
+}
+
+impl From<MaxErrors> for Most {
+    fn from(max: MaxErrors) -> Self {
+        Self { rows: max.rows(), percent: max.percent() }
+    }
 }
 
 impl MaxErrors {
     /// Of fewer rows a share says little while the run goes on.
     pub const ENOUGH_ROWS: u64 = 10_000;
 
-    /// Whether `rejected` of `read` rows are too many.
-    pub fn exceeded(self, rejected: u64, read: u64) -> bool {
-        match self {
-            Self::Rows(most) => rejected > most,
-            Self::Percent(most) => rejected as f64 * 100.0 > most * read as f64,
+    /// What holds where so many `rows` and so many of a hundred are set; none where neither is.
+    pub fn of(rows: Option<u64>, percent: Option<f64>) -> Option<Self> {
+        match (rows, percent) {
+            (Some(rows), Some(percent)) => Some(Self::Both { rows, percent }),
+            (Some(rows), None) => Some(Self::Rows(rows)),
+            (None, Some(percent)) => Some(Self::Percent(percent)),
+            (None, None) => None,
         }
     }
 
-    /// Whether that can be said when so many rows are read and others are still to come.
-    pub fn is_certain(self, read: u64) -> bool {
-        matches!(self, Self::Rows(_)) || read >= Self::ENOUGH_ROWS
+    /// The limit in rows.
+    pub fn rows(self) -> Option<u64> {
+        match self {
+            Self::Rows(rows) | Self::Both { rows, .. } => Some(rows),
+            Self::Percent(_) => None,
+        }
+    }
+
+    /// The limit in rows of a hundred.
+    pub fn percent(self) -> Option<f64> {
+        match self {
+            Self::Percent(percent) | Self::Both { percent, .. } => Some(percent),
+            Self::Rows(_) => None,
+        }
+    }
+
+    /// Which limit is exceeded by `rejected` of `read` rows, the one in rows first; `complete` when no others are to come.
+    pub fn exceeded(self, rejected: u64, read: u64, complete: bool) -> Option<Self> {
+        let rows = self.rows().filter(|most| rejected > *most).map(Self::Rows);
+        let is_certain = complete || read >= Self::ENOUGH_ROWS;
+        let share = |most: &f64| is_certain && rejected as f64 * 100.0 > most * read as f64;
+        rows.or_else(|| self.percent().filter(share).map(Self::Percent))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Of two limits the one counts that is exceeded first, as FlinkX has it.
+    #[test]
+    fn of_two_limits_each_holds() {
+        let both = MaxErrors::Both { rows: 10, percent: 1.0 };
+        assert_eq!(both.exceeded(10, 1_000, true), None);
+        assert_eq!(both.exceeded(11, 100_000, false), Some(MaxErrors::Rows(10)));
+        assert_eq!(both.exceeded(2, 100, true), Some(MaxErrors::Percent(1.0)));
+        assert_eq!(both.exceeded(2, 100, false), None, "of so few rows a share says nothing yet");
+        assert_eq!(MaxErrors::Percent(1.0).exceeded(101, MaxErrors::ENOUGH_ROWS, false), Some(MaxErrors::Percent(1.0)));
+    }
+
+    #[test]
+    fn a_file_says_one_limit_or_both() {
+        let texts = [
+            (MaxErrors::Rows(10), json!({"rows": 10})),
+            (MaxErrors::Percent(0.5), json!({"percent": 0.5})),
+            (MaxErrors::Both { rows: 10, percent: 0.5 }, json!({"rows": 10, "percent": 0.5})),
+        ];
+        for (max, told) in texts {
+            assert_eq!(serde_json::to_value(max).unwrap(), told);
+            assert_eq!(serde_json::from_value::<MaxErrors>(told).unwrap(), max);
+        }
+        for wrong in [json!({}), json!({"percent": 101}), json!({"rows": -1}), json!(5)] {
+            assert!(serde_json::from_value::<MaxErrors>(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 }

@@ -362,7 +362,7 @@ pub enum ColumnFate {
     Exact,
     /// Same values in a wider type.
     Widened,
-    /// Values may lose something; a value that would is a reject.
+    /// Values may lose something: one that would is a reject, but where a note says what is lost in the form of a file.
     Lossy,
     /// Such values are rounded or cut, as the job allows; one that is beyond the range of the type is a reject.
     LossAllowed,

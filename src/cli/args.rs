@@ -10,12 +10,14 @@ use super::diff::{DIFF_EXAMPLES, DiffArgs};
 use super::http::Address;
 use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
+use super::limits::{LimitArgs, RetryArgs};
+use super::log::LogArgs;
 use super::mode::{CursorArgs, KeyArgs, Mode, Publish};
 use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::run::{RUN_EXAMPLES, RunArgs};
 use super::schema::dialects;
-use super::size::{BufferFolder, Bytes, Pause, Rate};
+use super::size::Bytes;
 use super::snapshot::SnapshotCommand;
 
 const LOCATORS: &str = "\
@@ -36,8 +38,6 @@ Examples:
   etl copy 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' --mode replace -j 4
   etl copy shop.db#orders big.csv --where 'amount > 100' --select 'id,amount,placed_at'
   etl copy 'logs/*.jsonl.gz' logs.parquet --set \"day=date_trunc('day', at)\" --drop at
-  etl copy shop.db#orders - --to-format csv | head
-  etl copy changes.csv 'postgres://ada@dw/shop#orders' --mode upsert --key id
   etl copy 'postgres://ada@db/shop#orders' shop.db#orders --mode incremental --cursor changed_at --key id --lag 10m
   etl copy orders.csv shop.db --on-error skip --max-errors 1% --rejects rejects.jsonl
   etl copy 'postgres://ada@db/shop#orders' orders.parquet --also 'postgres://ada@dw/shop#orders'
@@ -120,7 +120,7 @@ pub(super) struct CopyArgs {
     /// Another source, read as one with SRC by column names; may be repeated
     #[arg(long, value_name = "SRC", help_heading = "Source")]
     pub(super) union: Vec<String>,
-    /// Read SRC at a point in time that 'etl snapshot hold' or another session holds
+    /// Read SRC at a point in time that 'etl snapshot' or a session holds
     #[arg(long, value_name = "ID", help_heading = "Source")]
     pub(super) snapshot: Option<String>,
     /// Cut SRC by key; an interrupted copy may then be completed later
@@ -143,6 +143,8 @@ pub(super) struct CopyArgs {
     #[command(flatten)]
     pub(super) limits: LimitArgs,
     #[command(flatten)]
+    pub(super) retries: RetryArgs,
+    #[command(flatten)]
     pub(super) talk: TalkArgs,
     /// Serve metrics, tasks and profiles there while it runs: ':6080'
     #[arg(long, value_name = "ADDR", help_heading = "Output", conflicts_with_all = ["dry_run", "emit_job"])]
@@ -156,7 +158,7 @@ pub(super) struct SourceArgs {
     /// Table of SRC, instead of '#table'
     #[arg(long, value_name = "NAME", conflicts_with = "query")]
     pub(super) table: Option<String>,
-    /// SELECT in SRC's own SQL, instead of a table; @FILE reads it from a file
+    /// SELECT in SRC's own SQL, instead of a table; @FILE reads a file
     #[arg(long, value_name = "SQL")]
     pub(super) query: Option<String>,
 }
@@ -167,7 +169,7 @@ pub(super) struct TargetArgs {
     /// Table of DST, instead of '#table'
     #[arg(long, value_name = "NAME")]
     pub(super) into: Option<String>,
-    /// Another target, which gets the same rows from the same read; may be repeated
+    /// Another target of the same rows, from one read; may be repeated
     #[arg(long, value_name = "DST")]
     pub(super) also: Vec<String>,
     /// What happens to what DST holds: create, append, truncate, replace, upsert, incremental or sync (below)
@@ -182,8 +184,7 @@ pub(super) struct TargetArgs {
     /// When rows are seen: once, all at the end; prepared, there too, task after task; task, each as it ends
     #[arg(long, value_enum, default_value_t = Publish::Once, hide_possible_values = true)]
     pub(super) publish: Publish,
-    /// Proof that DST holds what it was sent: none, count, checksum (sums of each column, before rows become visible),
-    /// rows (each row, after that)
+    /// Proof that DST holds what it was sent: none, count, checksum (of columns, before rows are seen), rows (each, after)
     #[arg(long, value_enum, default_value_t = Proof::Count, hide_possible_values = true)]
     pub(super) verify: Proof,
     /// SQL to run on DST before it is looked at; @FILE; may be repeated
@@ -290,38 +291,12 @@ pub(super) struct ErrorArgs {
     /// A row that is refused, by us or by DST: fail ends the copy, skip leaves it out
     #[arg(long, value_enum, default_value_t = OnError::Fail, hide_possible_values = true)]
     pub(super) on_error: OnError,
-    /// With skip, fail all the same when more rows are left out: '100', '0.5%'
+    /// With skip, fail beyond so many: '100', '0.5%', or one of each
     #[arg(long, value_name = "N|P%")]
-    pub(super) max_errors: Option<MaxErrors>,
+    pub(super) max_errors: Vec<MaxErrors>,
     /// With skip, a new file for the rows left out and why: .jsonl or .parquet
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Speed and memory")]
-pub(super) struct LimitArgs {
-    /// Splits that are moved at once [default: number of cores]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) jobs: Option<u32>,
-    /// Threads for decoding, casting and encoding [default: number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub(super) threads: Option<u32>,
-    /// Memory for rows in flight, 64MiB at least [default: 512MiB]
-    #[arg(long, value_name = "SIZE")]
-    pub(super) memory: Option<Bytes>,
-    /// Let rows wait on disk for a slow DST, 10GiB at most, and free SRC
-    #[arg(long, value_name = "DIR[:SIZE]")]
-    pub(super) buffer: Option<BufferFolder>,
-    /// Further attempts of a task after a failure that may pass [default: 3]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100))]
-    pub(super) retry: Option<u32>,
-    /// The longest pause before one: '60s', '500ms' [default: 60s]
-    #[arg(long, value_name = "TIME")]
-    pub(super) retry_max: Option<Pause>,
-    /// Speed of the whole copy: '50MB/s' or '100k rows/s'; one of each may be given
-    #[arg(long, value_name = "SPEED")]
-    pub(super) limit_rate: Vec<Rate>,
 }
 
 /// How the program talks.
@@ -340,6 +315,8 @@ pub(super) struct TalkArgs {
     /// Say more in the summary
     #[arg(short, long)]
     pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) log: LogArgs,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::args::{Output, Progress, TalkArgs};
 use super::job_file::{Compat, JobFileArgs};
+use super::log::LogArgs;
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
@@ -56,7 +57,8 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     }
     let file =
         JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false };
+    let log = LogArgs::default();
+    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
     run::run(&RunArgs { file, resume: false, record: StateArgs::default(), dry_run: false, talk, http: None }).await
 }
 

@@ -154,21 +154,27 @@ fn settled(
         let translation = (dialect.translate)(&tree)?;
         (translation, tree.unasked())
     } else {
-        let Native { jobs, unknown } = native::settle(&tree, &Machine, variables)?;
-        (Translation { jobs, ..Translation::default() }, unknown)
+        let Native { jobs, unknown, log } = native::settle(&tree, &Machine, variables)?;
+        (Translation { jobs, log, ..Translation::default() }, unknown)
     };
-    let unknown: Vec<String> = unknown.iter().map(|path| placed(path, &tree)).collect();
     if args.strict && !unknown.is_empty() {
-        let message =
-            format!("{} without a meaning: {}", amount::counted(unknown.len() as u64, "key"), unknown.join(", "));
+        let named: Vec<String> =
+            unknown.iter().map(|path| format!("{}{}", placed(path, &tree), meant(path, &tree))).collect();
+        let message = format!("{} without a meaning: {}", amount::counted(named.len() as u64, "key"), named.join(", "));
         return Err(usage(message).with_hint("mend or remove them, or leave --strict out"));
     }
-    notes.extend(unknown.iter().map(|path| format!("the key {path} means nothing here")));
+    let told = |path: &String| format!("the key {} means nothing here{}", placed(path, &tree), meant(path, &tree));
+    notes.extend(unknown.iter().map(told));
     Ok(Loaded { dialect, translation, notes, tree })
 }
 
 fn placed(path: &str, tree: &Tree) -> String {
     tree.position(path).map_or_else(|| path.to_owned(), |position| format!("{path} ({position})"))
+}
+
+/// What a key that means nothing was perhaps to be.
+fn meant(path: &str, tree: &Tree) -> String {
+    tree.meant(path).map_or_else(String::new, |near| format!("; perhaps '{near}' is meant"))
 }
 
 /// The values of a file, and whose it is. Only when that is known is it known which variables stand in it, and with them a text that
@@ -277,6 +283,8 @@ mod tests {
             "gen:?rows=10|b.db#t|-j|3|--threads|2|--memory|1GiB|--buffer|/tmp:5MB|--retry|1|--retry-max|\
              5s|--limit-rate|1MB/s|--limit-rate|5 rows/s|--pre-sql|a|--post-sql|b|--allow-lossy|x|\
              --snapshot|7|--allow-mixed-snapshot",
+            "a.csv|b.csv|--writers|2|--group|3|--channel-rate|1MB/s|--channel-rate|7 rows/s|--retry-pause|2s|\
+             --retry-growth|constant|--retry-within|1m|--on-error|skip|--max-errors|7|--max-errors|0.5%",
         ];
         for words in commands {
             let job = copied(&words.split('|').collect::<Vec<_>>());

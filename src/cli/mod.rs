@@ -18,6 +18,8 @@ mod http;
 mod interrupt;
 mod job_file;
 mod jobs;
+mod limits;
+mod log;
 mod mode;
 mod ping;
 mod place;
@@ -42,7 +44,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::error::{Error, ErrorKind, Result, exit_code};
-use args::{Cli, Command, Output, Progress};
+use args::{Cli, Command, Output, Progress, TalkArgs};
 pub use defect::watch_for_defects;
 use run::Ended;
 use snapshot::SnapshotCommand;
@@ -70,12 +72,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Ex
 
 /// Runs a command to its end and prints its result or failure.
 pub async fn run(invocation: Invocation) -> ExitCode {
-    let form = invocation.0.form_of_talk();
+    let talk = invocation.0.talk();
+    // In JSON only where progress is wanted so.
+    let form = if talk.is_some_and(|talk| talk.progress == Progress::Json) { Output::Json } else { Output::Text };
+    let opened = talk.and_then(|talk| talk.log.file()).map_or(Ok(()), |file| log::open(&file));
     let ours = |result| Ended { result, code: exit_code };
-    let Ended { result, code } = match invocation.0 {
-        Command::Run(args) => run::run(&args).await,
-        Command::Datax(args) => datax::run(args).await,
-        command => ours(Box::pin(ended(command)).await),
+    let Ended { result, code } = match (opened, invocation.0) {
+        (Err(error), _) => ours(Err(error)),
+        (Ok(()), Command::Run(args)) => run::run(&args).await,
+        (Ok(()), Command::Datax(args)) => datax::run(args).await,
+        (Ok(()), command) => ours(Box::pin(ended(command)).await),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -114,13 +120,13 @@ async fn ended(command: Command) -> Result<()> {
 }
 
 impl Command {
-    /// How the program talks on stderr: in JSON only where progress is wanted so.
-    fn form_of_talk(&self) -> Output {
+    /// How the program talks on stderr, where it can be told.
+    fn talk(&self) -> Option<&TalkArgs> {
         match self {
-            Self::Copy(args) if args.talk.progress == Progress::Json => Output::Json,
-            Self::Run(args) if args.talk.progress == Progress::Json => Output::Json,
-            Self::Diff(args) if args.talk.progress == Progress::Json => Output::Json,
-            _ => Output::Text,
+            Self::Copy(args) | Self::Plan(args) => Some(&args.talk),
+            Self::Run(args) => Some(&args.talk),
+            Self::Diff(args) => Some(&args.talk),
+            _ => None,
         }
     }
 }

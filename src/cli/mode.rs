@@ -52,7 +52,7 @@ pub(super) struct KeyArgs {
     /// Columns that tell rows apart [default: the primary key]
     #[arg(long, value_name = "A,B")]
     key: Vec<String>,
-    /// When rows of SRC have the same key: refuse them, or take the first or last by --order-by
+    /// Rows of SRC with one key: refuse, or first or last by --order-by
     #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true, requires = "order_by")]
     on_duplicate: Option<OnDuplicate>,
     /// Column that says which of them is first and last
@@ -72,7 +72,7 @@ pub(super) struct CursorArgs {
     /// Begin so far below the position, for rows that come late: a number, or 30s, 10m, 2h, 1d; needs --key
     #[arg(long, value_name = "DISTANCE", requires = "cursor", allow_hyphen_values = true)]
     lag: Option<String>,
-    /// Rows without a cursor: refuse, skip or always copy them [default: refuse]
+    /// Rows without a cursor: refuse, skip, always [default: refuse]
     #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true, requires = "cursor")]
     null_cursor: Option<NullCursors>,
 }

@@ -16,7 +16,8 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     if args.into.emit_job {
         return job_file::print(&[job]);
     }
-    let report = of(&job, &args.into.record, &Interrupt::listen()?).await?;
+    let mut report = of(&job, &args.into.record, &Interrupt::listen()?).await?;
+    report.log = args.talk.log.file().map(|file| file.path);
     match args.talk.output {
         Output::Text => printer::data(&text(&report)),
         Output::Json => printer::json(&report),
@@ -52,9 +53,11 @@ pub(super) fn text(report: &PlanReport) -> String {
     part(&mut out, "reading", &report.reading);
     part(&mut out, "source does", &report.pushed_down);
     part(&mut out, "channels", &report.sizing.arithmetic);
+    part(&mut out, "limits", &report.limits);
     part(&mut out, "operators", &report.operators);
     part(&mut out, "buffer", &report.buffer);
     part(&mut out, "record", report.state.as_slice());
+    part(&mut out, "log", report.log.as_slice());
     if also.is_empty() {
         parts_of(&mut out, &report.target);
         part(&mut out, "note", &report.notes);

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use super::defect;
+use super::{defect, log};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Prints data, as it is, on stdout. When nobody reads it any more, there is nothing left to do.
@@ -28,9 +28,13 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
     data(&text)
 }
 
-/// Prints talk on stderr. A closed stderr is nothing to stop for.
+/// Prints talk on stderr, and into the log where there is one. A closed stderr is nothing to stop for.
 pub(super) fn talk(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let trouble = log::say(text);
+    let mut stderr = io::stderr().lock();
+    for text in [Some(text), trouble.as_deref()].into_iter().flatten() {
+        let _ = writeln!(stderr, "{text}");
+    }
 }
 
 /// Prints an event as one line of JSON on stderr: its name, then the members of `value`.

@@ -40,10 +40,14 @@ pub(super) async fn watch<T>(
     loop {
         tokio::select! {
             result = &mut run => {
+                view.tell(meter);
                 view.end(&meter.reading(), result.is_ok());
                 return result;
             }
-            _ = ticks.tick() => view.show(&meter.reading()),
+            _ = ticks.tick() => {
+                view.tell(meter);
+                view.show(&meter.reading());
+            }
             () = stop.cancelled(), if !told => {
                 told = true;
                 view.say(STOPPING);
@@ -94,6 +98,18 @@ impl View {
             }
             Self::Json => printer::event("progress", reading),
             Self::None => {}
+        }
+    }
+
+    /// Says what happened since the last time.
+    fn tell(&self, meter: &Meter) {
+        for text in meter.take_told() {
+            match self {
+                Self::Bar(bar, _) => bar.suspend(|| printer::talk(&format!("note: {text}"))),
+                Self::Log(_) => printer::talk(&format!("note: {text}")),
+                Self::Json => printer::event("note", &json!({ "text": text })),
+                Self::None => {}
+            }
         }
     }
 

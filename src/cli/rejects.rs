@@ -35,16 +35,27 @@ pub(super) fn policy(args: &ErrorArgs) -> Result<ErrorPolicy> {
         args::OnError::Skip => job::OnError::Skip,
         args::OnError::Fail => job::OnError::Fail,
     };
-    let idle = [("--max-errors", args.max_errors.is_some()), ("--rejects", args.rejects.is_some())];
+    let idle = [("--max-errors", !args.max_errors.is_empty()), ("--rejects", args.rejects.is_some())];
     if let (job::OnError::Fail, Some((flag, _))) = (on_error, idle.iter().find(|(_, given)| *given)) {
         let message = format!("{flag} is of use only where rows are left out");
         return Err(Error::new(ErrorKind::Usage, message).with_hint("say --on-error skip, too"));
     }
     Ok(ErrorPolicy {
         on_error,
-        max_errors: args.max_errors.map(|max| max.0),
+        max_errors: limit(&args.max_errors)?,
         rejects: args.rejects.as_deref().map(file).transpose()?,
     })
+}
+
+/// What was typed as one limit.
+fn limit(typed: &[MaxErrors]) -> Result<Option<job::MaxErrors>> {
+    let rows: Vec<u64> = typed.iter().filter_map(|max| max.0.rows()).collect();
+    let shares: Vec<f64> = typed.iter().filter_map(|max| max.0.percent()).collect();
+    if rows.len() > 1 || shares.len() > 1 {
+        return Err(Error::new(ErrorKind::Usage, "--max-errors was given twice in the same unit")
+            .with_hint("give a number of rows and a share once each"));
+    }
+    Ok(job::MaxErrors::of(rows.first().copied(), shares.first().copied()))
 }
 
 /// The place of a rejects file.
@@ -74,17 +85,26 @@ mod tests {
 
     #[test]
     fn flags_that_would_do_nothing_and_files_of_other_formats_are_mistakes() {
-        let args = |on_error, max: Option<&str>, rejects: Option<&str>| ErrorArgs {
-            on_error,
-            max_errors: max.map(|text| text.parse().unwrap()),
-            rejects: rejects.map(str::to_owned),
-        };
         let skip = args::OnError::Skip;
-        assert!(policy(&args(args::OnError::Fail, Some("1"), None)).is_err());
-        assert!(policy(&args(args::OnError::Fail, None, Some("r.jsonl"))).is_err());
-        assert!(policy(&args(skip, None, Some("r.csv"))).is_err());
-        let made = policy(&args(skip, Some("1%"), Some("r.parquet"))).unwrap();
+        assert!(policy(&args(args::OnError::Fail, &["1"], None)).is_err());
+        assert!(policy(&args(args::OnError::Fail, &[], Some("r.jsonl"))).is_err());
+        assert!(policy(&args(skip, &[], Some("r.csv"))).is_err());
+        let made = policy(&args(skip, &["1%"], Some("r.parquet"))).unwrap();
         assert_eq!((made.on_error, made.max_errors), (job::OnError::Skip, Some(job::MaxErrors::Percent(1.0))));
         assert_eq!(made.rejects.unwrap().options, json!({"url": "r.parquet"}));
+    }
+
+    #[test]
+    fn a_number_and_a_share_hold_together() {
+        let limit = |typed: &[&str]| policy(&args(args::OnError::Skip, typed, None)).map(|made| made.max_errors);
+        assert_eq!(limit(&[]).unwrap(), None);
+        let both = Some(job::MaxErrors::Both { rows: 10, percent: 0.5 });
+        assert_eq!((limit(&["10", "0.5%"]).unwrap(), limit(&["0.5%", "10"]).unwrap()), (both, both));
+        assert!(limit(&["10", "20"]).is_err() && limit(&["1%", "2%"]).is_err());
+    }
+
+    fn args(on_error: args::OnError, max: &[&str], rejects: Option<&str>) -> ErrorArgs {
+        let max_errors = max.iter().map(|text| text.parse().unwrap()).collect();
+        ErrorArgs { on_error, max_errors, rejects: rejects.map(str::to_owned) }
     }
 }

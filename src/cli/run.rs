@@ -12,10 +12,9 @@ use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Finished};
-use super::{amount, plan, printer};
+use super::{amount, log, plan, printer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::Job;
-use crate::run::report::Summary;
+use crate::run::report::{PlanReport, Summary};
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
@@ -81,12 +80,16 @@ fn nothing_to_resume() -> Error {
 
 async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<()> {
     let talk = settings::talk(&args.talk);
+    let is_dry = args.dry_run || loaded.translation.dry_run;
+    // A log that was asked for by a flag is open already.
+    let log = loaded.translation.log.as_ref().filter(|_| !is_dry && args.talk.log.file().is_none());
+    log.map_or(Ok(()), log::open)?;
     for text in loaded.notes.iter().chain(&loaded.translation.notes) {
         transfer::note(talk, text);
     }
     let jobs = &loaded.translation.jobs;
-    if args.dry_run || loaded.translation.dry_run {
-        return show_plans(jobs, args, interrupt).await;
+    if is_dry {
+        return show_plans(loaded, args, interrupt).await;
     }
     jobs.iter().try_for_each(|job| transfer::refuse_both_on_stdout(job, talk))?;
     let server = Server::start(args.http.as_ref(), jobs.len(), talk).await?;
@@ -168,10 +171,12 @@ fn show_all(summaries: &[Summary], talk: Talk) -> Result<()> {
     Ok(())
 }
 
-async fn show_plans(jobs: &[Job], args: &RunArgs, interrupt: &Interrupt) -> Result<()> {
+async fn show_plans(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<()> {
     let mut plans = Vec::new();
-    for job in jobs {
-        plans.push(plan::of(job, &args.record, interrupt).await?);
+    let log = args.talk.log.file().or_else(|| loaded.translation.log.clone()).map(|file| file.path);
+    for job in &loaded.translation.jobs {
+        let report = plan::of(job, &args.record, interrupt).await?;
+        plans.push(PlanReport { log: log.clone(), ..report });
     }
     match args.talk.output {
         Output::Json => printer::json(&json!({ "plans": plans })),

@@ -2,13 +2,12 @@
 
 use std::fs;
 
-use super::args::{CopyArgs, LimitArgs, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
-use super::size::Rate;
-use super::{mode, place, rejects};
+use super::args::{CopyArgs, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
+use super::{limits, mode, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::locator::FILE;
-use crate::job::{Job, Limits, Speed, Toggle, Transform};
+use crate::job::{Job, Toggle, Transform};
 use crate::proof::Verify;
 use crate::shape::Cut;
 use crate::sink::SchemaPolicy;
@@ -86,7 +85,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         pre_sql: args.into.pre_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         post_sql: args.into.post_sql.iter().map(|sql| text_of(sql)).collect::<Result<_>>()?,
         errors: rejects::policy(&args.errors)?,
-        limits: limits(&args.limits)?,
+        limits: limits::limits(&args.limits, &args.retries)?,
     };
     let resume = if args.into.resume { Resume::Wanted } else { Resume::Unwanted };
     Ok(CopySettings { job, talk: talk(&args.talk), resume })
@@ -107,29 +106,6 @@ pub(super) fn talk(args: &TalkArgs) -> Talk {
     Talk { progress, output: args.output, level }
 }
 
-fn limits(args: &LimitArgs) -> Result<Limits> {
-    let mut speed = Speed::default();
-    for rate in &args.limit_rate {
-        let (slot, limit) = match *rate {
-            Rate::Bytes(limit) => (&mut speed.job_bytes, limit),
-            Rate::Rows(limit) => (&mut speed.job_rows, limit),
-        };
-        if slot.replace(limit).is_some() {
-            return Err(usage("--limit-rate was given twice in the same unit").with_hint("give each unit once"));
-        }
-    }
-    Ok(Limits {
-        jobs: args.jobs.map(|jobs| jobs as usize),
-        threads: args.threads.map(|threads| threads as usize),
-        memory_bytes: args.memory.map(|memory| memory.0),
-        retries: args.retry,
-        retry_max_milliseconds: args.retry_max.map(|pause| pause.0),
-        buffer: args.buffer.clone().map(|buffer| buffer.0),
-        speed,
-        ..Limits::default()
-    })
-}
-
 fn transform(args: &TransformArgs) -> Result<Transform> {
     let mut select = Vec::new();
     let mut drop = Vec::new();
@@ -142,6 +118,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
     drop.extend(columns(&args.drop));
     Ok(Transform {
         steps: Vec::new(),
+        zone: None,
         sql: args.sql.as_deref().map(text_of).transpose()?,
         filter: args.filter.clone(),
         set: pairs(&args.set, '=', "--set col=EXPR")?,
@@ -227,6 +204,7 @@ mod tests {
 
     use super::super::args::{Cli, Command};
     use super::*;
+    use crate::job::Limits;
     use crate::sink::{Duplicates, Merge, WriteMode};
 
     fn settings(words: &[&str]) -> Result<CopySettings> {
@@ -278,15 +256,6 @@ mod tests {
         assert_eq!(job.transform.set, [pair("x=y", "a=1")]);
         assert_eq!(job.transform.rename, [pair("a", "B b")]);
         assert_eq!(job.transform.cast, [pair("n", "decimal(10,2)")]);
-    }
-
-    #[test]
-    fn limits_take_one_speed_of_each_unit() {
-        let job =
-            settings(&["a.csv", "b.csv", "--limit-rate", "1MB/s", "--limit-rate", "5 rows/s", "-j3"]).unwrap().job;
-        let speed = Speed { job_bytes: Some(1_000_000), job_rows: Some(5), ..Speed::default() };
-        assert_eq!(job.limits, Limits { jobs: Some(3), speed, ..Limits::default() });
-        assert!(settings(&["a.csv", "b.csv", "--limit-rate", "1MB/s", "--limit-rate", "2MB/s"]).is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::str::FromStr;
 
 use crate::formats::value::size;
-use crate::job::BufferLimit;
+use crate::job::{BufferLimit, LogFile};
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,16 @@ const BUFFER_BYTES: u64 = 10 << 30;
 
 /// A smaller one would hold less than a batch.
 const BUFFER_BYTES_MIN: u64 = 1_000_000;
+
+/// A log file, and how large it may become: `FILE[:SIZE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LogPath {
+    pub(super) path: String,
+    pub(super) bytes: u64,
+}
+
+/// A smaller one would hold hardly a failure and its causes.
+const LOG_BYTES_MIN: u64 = 10_000;
 
 /// A speed limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +64,22 @@ impl FromStr for BufferFolder {
             return Err(format!("{bytes} bytes are too few for a buffer: give 1MB at least"));
         }
         Ok(Self(BufferLimit { folder: folder.to_owned(), bytes }))
+    }
+}
+
+impl FromStr for LogPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let sized = text.rsplit_once(':').and_then(|(path, bytes)| Some((path, size::bytes(bytes)?)));
+        let (path, bytes) = sized.unwrap_or((text, LogFile::BYTES));
+        if path.is_empty() {
+            return Err("the file is missing: write 'run.log' or 'run.log:50MB'".to_owned());
+        }
+        if bytes < LOG_BYTES_MIN {
+            return Err(format!("{bytes} bytes are too few for a log: give 10kB at least"));
+        }
+        Ok(Self { path: path.to_owned(), bytes })
     }
 }
 
@@ -108,6 +134,16 @@ mod tests {
         assert_eq!(buffer("a:b:5MB"), Ok(("a:b".to_owned(), 5_000_000)));
         for wrong in ["", ":5MB", "a:0", "a:1k"] {
             assert!(buffer(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_log_is_a_file_and_perhaps_a_size() {
+        let log = |text: &str| text.parse::<LogPath>().map(|log| (log.path, log.bytes));
+        assert_eq!(log("run.log"), Ok(("run.log".to_owned(), 10 << 20)));
+        assert_eq!(log("a:b.log:50MB"), Ok(("a:b.log".to_owned(), 50_000_000)));
+        for wrong in ["", ":5MB", "a:9kB"] {
+            assert!(log(wrong).is_err(), "{wrong}");
         }
     }
 

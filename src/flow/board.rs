@@ -211,10 +211,10 @@ impl TaskMeter {
         Waiting { of: self, wait, since: None }
     }
 
-    /// The task is begun anew.
-    pub fn retried(&self) {
+    /// The task is begun anew, which `sentence` tells.
+    pub fn retried(&self, sentence: String) {
         self.tally.retries.fetch_add(1, Ordering::Relaxed);
-        self.meter.retried();
+        self.meter.retried(sentence);
     }
 
     /// The task has ended; the first end stands.
@@ -326,7 +326,7 @@ mod tests {
         let load = one.load(10, 800);
         one.wrote(4);
         other.wrote(3);
-        other.retried();
+        other.retried("once more".to_owned());
         let lane = |meter: &Meter| meter.board().tasks().iter().map(|task| task.bytes_in_lane).sum::<u64>();
         assert_eq!(lane(&meter), 800);
         drop(load);

@@ -1,6 +1,7 @@
 //! Counters of a running transfer, and who is waiting for whom.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -21,10 +22,14 @@ pub struct Meter {
     bytes_done: AtomicU64,
     bytes_written: AtomicU64,
     retries: AtomicU64,
+    told: Mutex<Vec<String>>,
     transformed: [AtomicU64; 3],
     waited: [AtomicU64; Wait::ALL.len()],
     board: Board,
 }
+
+/// Sentences that wait until somebody takes them, at most.
+const TOLD: usize = 100;
 
 /// Rows that came to the steps of a transform, by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -140,6 +145,7 @@ impl Default for Meter {
             bytes_done: zero(),
             bytes_written: zero(),
             retries: zero(),
+            told: Mutex::default(),
             transformed: [zero(), zero(), zero()],
             waited: Wait::ALL.map(|_| zero()),
             board: Board::default(),
@@ -177,9 +183,18 @@ impl Meter {
         self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// A task is begun anew.
-    pub fn retried(&self) {
+    /// A task is begun anew, which `sentence` tells.
+    pub fn retried(&self, sentence: String) {
         self.retries.fetch_add(1, Ordering::Relaxed);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD {
+            told.push(sentence);
+        }
+    }
+
+    /// What was told since the last time.
+    pub fn take_told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Rows came through the steps of the transform.

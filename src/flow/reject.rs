@@ -209,13 +209,14 @@ impl RejectLog {
         let Some(max) = self.max_errors else { return Ok(()) };
         let mut state = self.state();
         let (rejected, read) = (state.rejected, state.read);
-        if !max.exceeded(rejected, read) || !(complete || max.is_certain(read)) {
-            return Ok(());
-        }
+        let Some(exceeded) = max.exceeded(rejected, read, complete) else { return Ok(()) };
         state.exceeded = true;
-        let message = match max {
-            MaxErrors::Rows(most) => format!("more rows were rejected than the {most} that may be"),
-            MaxErrors::Percent(most) => format!("{rejected} of {read} rows were rejected, and only {most} % may be"),
+        let message = match exceeded.rows() {
+            Some(most) => format!("more rows were rejected than the {most} that may be"),
+            None => {
+                let most = exceeded.percent().unwrap_or_default();
+                format!("{rejected} of {read} rows were rejected, and only {most} % may be")
+            }
         };
         let error = Error::new(ErrorKind::Value, message);
         Err(match self.file() {

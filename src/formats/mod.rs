@@ -109,6 +109,11 @@ pub trait RecordFormat: Debug + Send + Sync {
     /// [`Unsupported`](crate::error::ErrorKind::Unsupported) for a type that has no text form.
     fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>>;
 
+    /// What of the values of `field` does not come back when they are written; none where all of it does.
+    fn lost(&self, _field: &Field) -> Option<String> {
+        None
+    }
+
     /// Appends the records of `batch` to `out`, each with its line end.
     ///
     /// # Errors

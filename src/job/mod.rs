@@ -3,6 +3,7 @@
 pub mod dialect;
 pub mod errors;
 pub mod locator;
+mod log;
 pub mod native;
 pub mod overrides;
 pub mod step;
@@ -22,6 +23,7 @@ use crate::shape::Cut;
 use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
 pub use errors::{ErrorPolicy, MaxErrors, OnError};
+pub use log::{LogFile, LogLevel};
 pub use step::TransformStep;
 
 /// One transfer from one place to another, or to several.
@@ -183,6 +185,9 @@ pub struct Transform {
     /// Functions of columns by their place, one after the other.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<TransformStep>,
+    /// By whose clock steps read and show moments, as `+08:00`; none is that of `DataX`, which is just this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// A SELECT over the table `src`.
     pub sql: Option<String>,
     /// Keep rows for which this is true.
@@ -245,8 +250,12 @@ impl From<Said> for Toggle {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Limits {
-    /// Channels, when no speed limit decides.
+    /// Channels, when no speed limit decides: so many splits are read at once.
     pub jobs: Option<usize>,
+    /// Writers that get all batches in turn, whichever split these are of; none gives each channel a writer of its own.
+    pub writers: Option<usize>,
+    /// Channels of a task group, which take their tasks from one queue.
+    pub group_channels: Option<usize>,
     /// Threads for processor work.
     pub threads: Option<usize>,
     /// Memory for data in flight, in bytes.
@@ -259,6 +268,8 @@ pub struct Limits {
     pub retry_max_milliseconds: Option<u64>,
     /// How the pauses grow.
     pub retry_growth: RetryGrowth,
+    /// Failures that are longer ago do not count; none lets all of them count.
+    pub retry_within_milliseconds: Option<u64>,
     /// Bytes of a split, about; none chooses them by the size of the source.
     pub split_bytes: Option<u64>,
     /// Where rows wait on disk for a slow target; none lets the source wait.

@@ -1,7 +1,9 @@
 //! Values that take the place of those of a job file: `job.content.0.reader.parameter.batchSize=4096`.
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
+use super::syntax::{self, Syntax};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sets in `root` what `typed` says: a dotted path, as errors print it, and a value, which is JSON if it can be, else a text. Keys that
@@ -14,7 +16,7 @@ pub fn set(root: &mut Json, typed: &str) -> Result<()> {
         Error::new(ErrorKind::Usage, "an override is not of the form PATH=VALUE")
             .with_hint("write 'job.setting.speed.channel=4'")
     })?;
-    let value = serde_json::from_str(value).unwrap_or_else(|_| Json::from(value));
+    let value = value_of(value);
     let mut place = root;
     let mut above = String::new();
     for key in path.trim().split('.') {
@@ -26,6 +28,13 @@ pub fn set(root: &mut Json, typed: &str) -> Result<()> {
     }
     *place = value;
     Ok(())
+}
+
+/// What `typed` says: JSON, if it is strictly that, with all digits of its numbers; else a text.
+fn value_of(typed: &str) -> Json {
+    let is_json = serde_json::from_str::<IgnoredAny>(typed).is_ok();
+    let parsed = is_json.then(|| syntax::parse(typed, Syntax::Json).ok()).flatten();
+    parsed.map_or_else(|| Json::from(typed), |parsed| parsed.root)
 }
 
 /// The value of `key` in `place`, made where it is missing.
@@ -65,6 +74,28 @@ mod tests {
         assert_eq!(after("job.content.1=[1]").unwrap()["content"], json!([{"name": "a"}, [1]]));
         assert_eq!(after("job.a.b=\"5\"").unwrap()["a"], json!({"b": "5"}));
         assert_eq!(after("job.none.x=true").unwrap()["none"], json!({"x": true}));
+    }
+
+    /// What neither 64 bits nor a float holds stays as it was typed.
+    #[test]
+    fn a_long_number_keeps_its_digits() {
+        let table = [
+            ("9007199254740993", json!(9_007_199_254_740_993_u64)),
+            ("18446744073709551615", json!(u64::MAX)),
+            ("123456789012345678901234567890", json!("123456789012345678901234567890")),
+            ("0.12345678901234567890", json!("0.12345678901234567890")),
+            ("[1, 18446744073709551616]", json!([1, "18446744073709551616"])),
+            ("-9223372036854775808", json!(i64::MIN)),
+            ("1.5", json!(1.5)),
+            // No JSON, and so a text, whatever a lenient reader might make of it.
+            ("{a: 1}", json!("{a: 1}")),
+            ("'1'", json!("'1'")),
+            ("1 # one", json!("1 # one")),
+            ("2024-01-02", json!("2024-01-02")),
+        ];
+        for (typed, value) in table {
+            assert_eq!(after(&format!("job.channel={typed}")).unwrap()["channel"], value, "{typed}");
+        }
     }
 
     #[test]

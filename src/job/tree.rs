@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde_json::{Map, Value as Json};
 
+use super::locator::nearest;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Line and column in a text, both from 1.
@@ -23,18 +24,20 @@ impl fmt::Display for Position {
     }
 }
 
-/// A job file as a tree. It keeps which of its values were asked for, so that the others can be named.
+/// A job file as a tree. It keeps which of its values were asked for, so that the others can be named, and which were missed,
+/// so that one can be told what was perhaps meant.
 #[derive(Debug)]
 pub struct Tree {
     root: Json,
     positions: HashMap<String, Position>,
     asked: RefCell<BTreeSet<String>>,
+    missed: RefCell<BTreeSet<String>>,
 }
 
 impl Tree {
     /// The tree of `root`, whose values stand in the text where `positions` says, by their dotted paths.
     pub fn new(root: Json, positions: HashMap<String, Position>) -> Self {
-        Self { root, positions, asked: RefCell::default() }
+        Self { root, positions, asked: RefCell::default(), missed: RefCell::default() }
     }
 
     /// The whole file.
@@ -59,6 +62,30 @@ impl Tree {
         let mut paths = Vec::new();
         self.unasked_below(&self.root, "", &mut paths);
         paths
+    }
+
+    /// Notes that there might be a value at `path`, and is none.
+    pub fn miss(&self, path: String) {
+        self.missed.borrow_mut().insert(path);
+    }
+
+    /// The key that was missed where `path` stands, and is written nearly so.
+    pub fn meant(&self, path: &str) -> Option<String> {
+        let parted = |path: &str| path.rsplit_once('.').map_or((0, 0), |(above, _)| (above.len(), above.len() + 1));
+        let (above, key) = parted(path);
+        let missed = self.missed.borrow();
+        let is_beside = |missed: &str| missed[..parted(missed).0] == path[..above] && !self.holds(missed);
+        let beside = missed.iter().filter(|missed| is_beside(missed));
+        let keys: Vec<&str> = beside.map(|missed| &missed[parted(missed).1..]).collect();
+        nearest(&path[key..], &keys).map(str::to_owned)
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        let found = path.split('.').try_fold(&self.root, |value, key| match value {
+            Json::Array(array) => array.get(key.parse::<usize>().ok()?),
+            value => value.get(key),
+        });
+        found.is_some()
     }
 
     fn unasked_below(&self, value: &Json, path: &str, paths: &mut Vec<String>) {
@@ -105,7 +132,10 @@ impl<'a> Node<'a> {
 
     /// The value of `key`, if there is one.
     pub fn get(&self, key: &str) -> Option<Node<'a>> {
-        let child = self.value.get(key)?;
+        let Some(child) = self.value.get(key) else {
+            self.tree.miss(joined(&self.path, key));
+            return None;
+        };
         let node = self.child(key, child);
         (!child.is_null()).then_some(node)
     }
@@ -115,7 +145,14 @@ impl<'a> Node<'a> {
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) where there is none.
     pub fn need(&self, key: &str) -> Result<Node<'a>> {
-        self.get(key).ok_or_else(|| self.error(format!("the key '{key}' is missing")))
+        self.get(key).ok_or_else(|| {
+            let error = self.error(format!("the key '{key}' is missing"));
+            let keys: Vec<&str> = self.value.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+            match nearest(key, &keys) {
+                Some(near) => error.with_hint(format!("there is '{near}': perhaps '{key}' is meant")),
+                None => error,
+            }
+        })
     }
 
     /// The keys of an object and their values, in the order of the text.
@@ -263,8 +300,26 @@ mod tests {
         let content = job.need("content").unwrap().elements().unwrap();
         assert_eq!(content[0].path(), "job.content.0");
         assert_eq!(content[0].need("name").unwrap().text().unwrap(), "a");
-        let error = content[0].need("nme").unwrap_err().to_string();
-        assert!(error.contains("job.content.0") && error.contains("the key 'nme' is missing"), "{error}");
+        let error = content[0].need("nme").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("job.content.0") && text.contains("the key 'nme' is missing"), "{error}");
+        assert_eq!(error.hint(), Some("there is 'name': perhaps 'nme' is meant"));
+        assert!(!job.need("writer").unwrap_err().hint().unwrap_or_default().contains("perhaps"));
+    }
+
+    #[test]
+    fn a_key_that_was_missed_is_what_another_was_meant_for() {
+        let tree = tree(json!({"job": {"sped": 1, "x": {"colum": 2}}, "jbo": 3}));
+        let root = tree.root();
+        let job = root.need("job").unwrap();
+        assert!(job.get("speed").is_none() && job.get("errorLimit").is_none());
+        assert!(job.need("x").unwrap().get("column").is_none());
+        tree.miss("transfers".to_owned());
+        let meant = |path: &str| tree.meant(path);
+        assert_eq!(meant("job.sped").as_deref(), Some("speed"));
+        assert_eq!(meant("job.x.colum").as_deref(), Some("column"));
+        assert_eq!(meant("transfer").as_deref(), Some("transfers"));
+        assert_eq!((meant("job.colum"), meant("jbo")), (None, None));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::gather::GatherExec;
 use crate::plan::read::{ReadExec, ReadSpec};
 use crate::plan::rowwise::{Labels, RowwiseExec};
+use crate::plan::spread::SpreadExec;
 use crate::plan::steps::{Steps, StepsExec};
 use crate::plan::write::{WriteExec, WriteSpec};
 use crate::runner::Task;
@@ -59,9 +60,14 @@ enum Operator {
     },
     Steps {
         steps: Vec<TransformStep>,
+        zone: Option<String>,
     },
     Gather {
         channels: usize,
+    },
+    Spread {
+        readers: usize,
+        writers: usize,
     },
     Write {
         spec: WriteSpec,
@@ -90,11 +96,12 @@ impl PhysicalExtensionCodec for Codec {
                 let work = BASE64_STANDARD.decode(work).map_err(|error| DataFusionError::External(Box::new(error)))?;
                 Arc::new(RowwiseExec::from_bytes(&work, input, context, self)?.with_labels(Arc::new(labels)))
             }
-            Operator::Steps { steps } => {
-                let steps = Steps::try_new(&steps, &input.schema()).map_err(to_datafusion)?;
+            Operator::Steps { steps, zone } => {
+                let steps = Steps::by_clock(&steps, &input.schema(), zone.as_deref()).map_err(to_datafusion)?;
                 Arc::new(StepsExec::new(Arc::new(steps), input))
             }
             Operator::Gather { channels } => Arc::new(GatherExec::new(input, channels)),
+            Operator::Spread { readers, writers } => Arc::new(SpreadExec::new(input, readers, writers)),
             Operator::Write { spec, tasks } => Arc::new(WriteExec::new(Arc::new(spec), tasks, input)),
         })
     }
@@ -164,10 +171,14 @@ impl Codec {
             return Ok(Some(Operator::Rowwise { work, labels: Labels::clone(rowwise.labels()) }));
         }
         if let Some(stepped) = node.downcast_ref::<StepsExec>() {
-            return Ok(Some(Operator::Steps { steps: stepped.steps().given().to_vec() }));
+            let (steps, zone) = (stepped.steps().given().to_vec(), stepped.steps().zone().map(str::to_owned));
+            return Ok(Some(Operator::Steps { steps, zone }));
         }
         if let Some(gather) = node.downcast_ref::<GatherExec>() {
             return Ok(Some(Operator::Gather { channels: gather.channels() }));
+        }
+        if let Some(spread) = node.downcast_ref::<SpreadExec>() {
+            return Ok(Some(Operator::Spread { readers: spread.readers(), writers: spread.writers() }));
         }
         let write = node.downcast_ref::<WriteExec>();
         Ok(write.map(|write| Operator::Write { spec: WriteSpec::clone(write.spec()), tasks: write.tasks().to_vec() }))

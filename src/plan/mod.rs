@@ -3,6 +3,7 @@
 //! The only folder that implements DataFusion's traits. It opens nothing and moves nothing.
 
 pub mod ahead;
+mod arrange;
 mod batchwise;
 pub mod checked;
 pub mod codec;
@@ -18,6 +19,7 @@ pub mod pipeline;
 pub mod read;
 pub mod rowwise;
 mod settle;
+pub mod spread;
 pub mod steps;
 mod table;
 pub mod tasks;

@@ -15,7 +15,6 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, lit};
-use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, collect, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
@@ -26,21 +25,21 @@ use crate::bridge::opaque::Opaque;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Toggle, Transform};
+use crate::plan::arrange::{self, Arrangement};
 use crate::plan::checked;
 use crate::plan::context::{Ends, Reads, with_extension};
 use crate::plan::error::from_datafusion;
-use crate::plan::gather::GatherExec;
 use crate::plan::lineage::{Lineage, lineage};
 use crate::plan::read::{ReadExec, ReadSpec};
 use crate::plan::rowwise::labelled;
 use crate::plan::steps::{SteppedTable, Steps};
-use crate::plan::table::{ScanSettings, SourceTable, deal, schema_in_forms};
-use crate::plan::tasks::{brought_to, find_read, one_per_partition, over_splits, shape_of};
+use crate::plan::table::{ScanSettings, SourceTable, schema_in_forms};
+use crate::plan::tasks::{find_read, one_per_partition, shape_of};
 use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec, WriteTarget};
 use crate::proof::Verify;
 use crate::runner::{PlanShape, Transfer};
-use crate::sink::{Agreement, ColumnFate, ColumnPlan, Form, Sink, Tasks, Writers};
+use crate::sink::{Agreement, ColumnFate, ColumnPlan, Form, Sink, Tasks};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
 
 /// What a pipeline is made of.
@@ -170,6 +169,8 @@ pub struct Terms<'a> {
     pub splits: Option<&'a [Split]>,
     /// How much proof the receipts carry.
     pub verify: Verify,
+    /// How many writers share all batches; none gives each channel a writer of its own.
+    pub writers: Option<usize>,
 }
 
 /// A planned transfer and what `etl plan` says of it.
@@ -232,7 +233,7 @@ impl Pipeline {
         let parts = match plan_shape {
             _ if limited => 1,
             PlanShape::Rowwise => reading.splits.len(),
-            PlanShape::Wide => self.writers_of(&root),
+            PlanShape::Wide => arrange::writers_of(&root, self.table.settings().goal.channels),
         };
         let readers = self.table.readers();
         let columns = find_read(&root).map_or_else(|| root.schema(), |read| Arc::clone(&read.spec().scan.schema));
@@ -251,7 +252,15 @@ impl Pipeline {
             Some(framed) => (framed, Payload::Frames),
             None => (root, Payload::Columns),
         };
-        let (root, shape) = self.arranged(root, &splits, (terms.tasks, targets))?;
+        let arrangement = Arrangement {
+            splits: &splits,
+            tasks: terms.tasks,
+            writers: terms.writers,
+            readers: self.table.readers(),
+            channels: self.table.settings().goal.channels,
+            limit: self.transform.limit,
+        };
+        let (root, shape) = arrangement.of(root, targets)?;
         let task_bytes = targets.iter().filter_map(|target| target.agreement.task_bytes).max();
         let write = |Target { endpoint, agreement, token, .. }: &Target| WriteTarget {
             endpoint: endpoint.clone(),
@@ -320,7 +329,8 @@ impl Pipeline {
     /// As [`Pipeline::physical`], after the steps of the transform.
     async fn stepped(&self, table: Arc<SourceTable>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let fields = table.schema();
-        let steps = Arc::new(Steps::try_new(&self.transform.steps, &fields)?);
+        let Transform { steps, zone, .. } = &self.transform;
+        let steps = Arc::new(Steps::by_clock(steps, &fields, zone.as_deref())?);
         let table = Arc::new(SteppedTable::new(table, Arc::clone(&steps)));
         let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if self.is_plain() {
             (Arc::new(table.read_all().await?), Lineage::of_all(fields.fields()))
@@ -341,9 +351,9 @@ impl Pipeline {
 
     /// Whether rows pass as they are, but for steps. To plan this as a query would take milliseconds, and give the same.
     fn is_plain(&self) -> bool {
-        let Transform { limit, pushdown, ref steps, .. } = self.transform;
-        let steps = steps.clone();
-        self.window.is_none() && self.transform == Transform { steps, limit, pushdown, ..Transform::default() }
+        let Transform { limit, pushdown, ref steps, ref zone, .. } = self.transform;
+        let (steps, zone) = (steps.clone(), zone.clone());
+        self.window.is_none() && self.transform == Transform { steps, zone, limit, pushdown, ..Transform::default() }
     }
 
     fn context(&self) -> &SessionContext {
@@ -420,50 +430,6 @@ impl Pipeline {
         }
         let spec = ReadSpec { encoding: Some(encoding), ..ReadSpec::clone(read.spec()) };
         Some(Arc::new(ReadExec::new(Arc::new(spec), Arc::clone(read.children()[0]))))
-    }
-
-    /// `root` with as many partitions as all targets take writers, and how its splits become tasks.
-    fn arranged(
-        &self,
-        root: Arc<dyn ExecutionPlan>,
-        splits: &[Split],
-        (tasks, targets): (Tasks, &[Target]),
-    ) -> Result<(Arc<dyn ExecutionPlan>, PlanShape)> {
-        let mut writers = targets.iter().map(|target| &target.agreement.writers);
-        if writers.clone().any(|writers| matches!(writers, Writers::ByKey(_))) {
-            let message = "a target whose writers are chosen by key cannot be written yet";
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        let single = self.transform.limit.is_some() || writers.any(|writers| *writers == Writers::One);
-        match shape_of(&root) {
-            PlanShape::Rowwise if single => {
-                let apart: Vec<Vec<Split>> = splits.iter().map(|split| vec![split.clone()]).collect();
-                let apart = if apart.is_empty() { vec![Vec::new()] } else { apart };
-                let gather = GatherExec::new(over_splits(&root, &apart)?, self.table.readers());
-                Ok((self.limited(Arc::new(gather)), PlanShape::Wide))
-            }
-            PlanShape::Rowwise if tasks == Tasks::One => Ok((over_splits(&root, &[splits.to_vec()])?, PlanShape::Wide)),
-            PlanShape::Rowwise => {
-                let root = over_splits(&root, &deal(splits, self.table.readers()))?;
-                Ok((root, PlanShape::Rowwise))
-            }
-            PlanShape::Wide => {
-                let writers = if single || tasks == Tasks::One { 1 } else { self.writers_of(&root) };
-                Ok((self.limited(brought_to(root, writers)?), PlanShape::Wide))
-            }
-        }
-    }
-
-    /// Writers of a wide plan: one per partition, but no more than channels.
-    fn writers_of(&self, root: &Arc<dyn ExecutionPlan>) -> usize {
-        root.output_partitioning().partition_count().min(self.table.settings().goal.channels.max(1))
-    }
-
-    fn limited(&self, root: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        match self.transform.limit {
-            Some(limit) => Arc::new(GlobalLimitExec::new(root, 0, Some(limit as usize))),
-            None => root,
-        }
     }
 
     fn pushed_down(&self, root: &Arc<dyn ExecutionPlan>) -> Vec<String> {

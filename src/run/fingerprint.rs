@@ -1,12 +1,12 @@
 //! The fingerprint of a job: equal for two starts of the same job, on any machine and by any build.
 //!
-//! A resume compares it, so the digest is fixed: FNV-1a over canonical JSON. It holds no secret: locators are masked,
-//! and options that hide something are left out.
+//! A resume compares it, so the digest is fixed: FNV-1a over canonical JSON. It holds no secret: locators are masked, options that
+//! hide something are left out, and of settings that a mask hides and of longer texts there is a digest.
 
 use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
-use crate::job::locator::{PATHS, is_secret, mask};
+use crate::job::locator::{PATHS, is_secret, mask, plain_settings};
 use crate::job::{Job, OnError, Place};
 use crate::sink::Visible;
 
@@ -27,10 +27,11 @@ pub(super) fn identity(job: &Job) -> String {
 
 /// The current folder, where a place of `job` is a file named from there.
 pub(super) fn folder(job: &Job) -> Option<String> {
+    let is_relative = |path: &str| !path.split_once(':').map_or(path, |(_, path)| path).starts_with('/');
     let from_here = |place: &Place| {
         let url = place.options["url"].as_str().unwrap_or_default();
-        let path = url.split_once(':').map_or(url, |(_, path)| path);
-        PATHS.contains(&place.connector.as_str()) && !path.starts_with('/')
+        let more = place.options["paths"].as_array().into_iter().flatten().filter_map(Json::as_str);
+        PATHS.contains(&place.connector.as_str()) && std::iter::once(url).chain(more).any(is_relative)
     };
     let here = || std::env::current_dir().ok().map(|folder| folder.display().to_string());
     if job.sources().chain(job.targets()).any(from_here) { here() } else { None }
@@ -102,12 +103,28 @@ fn digest_of(what: Json) -> String {
 }
 
 fn place(place: &Place) -> Json {
-    let options = place.options.as_object().cloned().unwrap_or_default();
-    let shown = options.into_iter().filter(|(name, _)| !is_secret(name)).map(|(name, value)| {
-        let masked = value.as_str().map(|text| Json::from(mask(text)));
-        (name, masked.unwrap_or(value))
-    });
-    json!({"connector": place.connector, "options": shown.collect::<Map<_, _>>(), "object": place.object})
+    let mut shown = Map::new();
+    for (name, value) in place.options.as_object().into_iter().flatten().filter(|(name, _)| !is_secret(name)) {
+        let told = match value {
+            Json::String(url) if name == "url" => {
+                let settings = plain_settings(url);
+                if !settings.is_empty() {
+                    shown.insert("settings".to_owned(), Json::from(digest_of(json!(settings))));
+                }
+                Json::from(mask(url))
+            }
+            // More than words may be SQL, or hold whatever.
+            Json::String(text) if !is_words(text) => Json::from(digest_of(Json::from(text.as_str()))),
+            other => other.clone(),
+        };
+        shown.insert(name.clone(), told);
+    }
+    json!({"connector": place.connector, "options": shown, "object": place.object})
+}
+
+/// Whether `text` is a path, a name, a list of them, or a sign.
+fn is_words(text: &str) -> bool {
+    text.chars().count() == 1 || text.chars().all(|c| c.is_alphanumeric() || "._-/\\,*".contains(c))
 }
 
 fn columns_of(columns: &Schema) -> Vec<Json> {
@@ -183,6 +200,48 @@ mod tests {
         let first = of(&job(json!({"url": "postgres://ada:one@db/shop", "fetch": 5, "password": "one"})), &columns());
         let second = of(&job(json!({"password": "two", "fetch": 5, "url": "postgres://ada:two@db/shop"})), &columns());
         assert_eq!(first, second);
+    }
+
+    #[test]
+    fn a_changed_option_is_a_changed_job_and_none_shows() {
+        let options = [
+            json!({"url": "mysql://ada:s3cret@db/shop"}),
+            json!({"url": "mysql://ada:s3cret@db/shop?zeroDates=null"}),
+            json!({"url": "mysql://ada:s3cret@db/shop?zeroDates=text"}),
+            json!({"url": "mysql://ada:s3cret@db/shop", "session": "set @a:=1; set x='p@ss'"}),
+            json!({"url": "mysql://ada:s3cret@db/shop", "session": "set @a:=2; set x='p@ss'"}),
+            json!({"url": "mysql://ada:s3cret@db/shop", "time": "duration"}),
+            json!({"url": "mysql://ada:s3cret@db/shop", "time": "time"}),
+        ];
+        let all: std::collections::BTreeSet<String> =
+            options.iter().map(|one| of(&job(one.clone()), &columns())).collect();
+        assert_eq!(all.len(), options.len());
+        let told = recorded(&job(options[3].clone())).to_string();
+        assert!(!told.contains("p@ss") && !told.contains("s3cret"), "{told}");
+        // A password that holds a question mark is one, too.
+        let passwords = [
+            "mysql://ada:a?b=c@db/shop",
+            "mysql://ada:a?b=d@db/shop",
+            "mysql://db/shop?password=x",
+            "mysql://db/shop?password=y",
+        ];
+        let [first, second, third, fourth] = passwords.map(|url| of(&job(json!({ "url": url })), &columns()));
+        assert_eq!((first, third), (second, fourth));
+    }
+
+    #[test]
+    fn files_that_are_named_from_here_belong_to_this_folder() {
+        let file = |options: Json| Place::new("file", options, ObjectRef::Whole);
+        let here = std::env::current_dir().unwrap().display().to_string();
+        for (options, wanted) in [
+            (json!({"url": "/a.csv"}), None),
+            (json!({"url": "a.csv"}), Some(here.clone())),
+            (json!({"url": "/a.csv", "paths": ["/b.csv"]}), None),
+            (json!({"url": "/a.csv", "paths": ["/b.csv", "c.csv"]}), Some(here)),
+        ] {
+            let null = Place::new("stream", json!({"url": "null:"}), ObjectRef::Whole);
+            assert_eq!(folder(&Job::new(file(options.clone()), null)), wanted, "{options}");
+        }
     }
 
     #[test]

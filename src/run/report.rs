@@ -38,10 +38,14 @@ pub struct PlanReport {
     pub least_seconds: Option<f64>,
     /// Channels and groups, with the arithmetic.
     pub sizing: Sizing,
+    /// Speed, rejected rows and further attempts; one sentence each.
+    pub limits: Vec<String>,
     /// How rows wait on disk, and when the source is let go; one sentence each. Empty without a buffer.
     pub buffer: Vec<String>,
     /// Where the run would be recorded, without secrets, where a place was asked for.
     pub state: Option<String>,
+    /// The file that is told what is said, where one was asked for.
+    pub log: Option<String>,
     /// What the user should know, one sentence each.
     pub notes: Vec<String>,
     /// Every task as it would be cut without measured speed.

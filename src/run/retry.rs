@@ -5,8 +5,9 @@
 //! forgotten who holds the stage.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use datafusion::physical_plan::ExecutionPlanProperties as _;
 use tokio::time::sleep;
 
 use crate::endpoint::Session;
@@ -17,6 +18,8 @@ use crate::flow::meter::Wait;
 use crate::job::{Limits, RetryGrowth};
 use crate::plan::pipeline::Target;
 use crate::run::targets;
+use crate::runner::{PlanShape, Transfer};
+use crate::shape::counted;
 use crate::sink::Publish;
 use crate::source::Split;
 
@@ -33,6 +36,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Retry {
     again: u32,
+    /// Failures that are longer ago do not count.
+    within: Option<Duration>,
     pause_first: Duration,
     pause_max: Duration,
     growth: RetryGrowth,
@@ -42,6 +47,7 @@ impl Retry {
     fn of(limits: &Limits) -> Self {
         Self {
             again: limits.retries.unwrap_or(AGAIN),
+            within: limits.retry_within_milliseconds.map(Duration::from_millis),
             pause_first: limits.retry_first_milliseconds.map_or(FIRST_PAUSE, Duration::from_millis),
             pause_max: limits.retry_max_milliseconds.map_or(PAUSE_MAX, Duration::from_millis),
             growth: limits.retry_growth,
@@ -62,6 +68,37 @@ impl Retry {
     }
 }
 
+/// What a plan says of further attempts of `transfer` to `targets` under `limits`.
+pub(super) fn told(limits: &Limits, targets: &[Target], transfer: &Transfer) -> String {
+    let partitions = transfer.root.output_partitioning().partition_count();
+    if targets.iter().any(is_pipe) {
+        return "a failure ends the run: what was written is seen at once".to_owned();
+    }
+    match transfer.shape {
+        PlanShape::Wide if partitions > 1 => "a failure ends the run: its writers share all rows".to_owned(),
+        PlanShape::Wide | PlanShape::Rowwise => attempts(limits),
+    }
+}
+
+fn attempts(limits: &Limits) -> String {
+    let Retry { again, within, pause_first, pause_max, growth } = Retry::of(limits);
+    if again == 0 {
+        return "a task that fails is not begun anew".to_owned();
+    }
+    let (times, seconds) = (counted(again as usize, "time"), |pause: Duration| format!("{} s", pause.as_secs_f64()));
+    let pauses = match growth {
+        RetryGrowth::Doubling => format!("{}, doubling up to {}", seconds(pause_first), seconds(pause_max)),
+        RetryGrowth::Constant => seconds(pause_first.min(pause_max)),
+    };
+    let within = within.map_or_else(String::new, |within| format!(" within {}", seconds(within)));
+    format!("a task that fails in passing is begun anew up to {times}{within}, after pauses of {pauses}")
+}
+
+/// Whether what an attempt wrote is seen at once, and stays.
+fn is_pipe(Target { agreement, .. }: &Target) -> bool {
+    agreement.publish == Publish::PerTask && !agreement.tasks_stay()
+}
+
 /// What a further attempt needs.
 #[derive(Clone, Debug)]
 pub struct Renewal {
@@ -76,8 +113,6 @@ impl Renewal {
     /// Further attempts under `limits`; none where what an attempt wrote is visible at once, as in a pipe.
     pub fn new(limits: &Limits, session: &Arc<dyn Session>, targets: &[Target]) -> Self {
         let mut retry = Retry::of(limits);
-        let is_pipe =
-            |Target { agreement, .. }: &Target| agreement.publish == Publish::PerTask && !agreement.tasks_stay();
         if targets.iter().any(is_pipe) {
             retry.again = 0;
         }
@@ -105,14 +140,14 @@ impl Renewal {
         meter: &TaskMeter,
     ) -> Result<()> {
         loop {
-            failures.count += 1;
+            let failed = failures.add(Instant::now(), self.retry.within);
             // The last byte of a new id is as good as random.
             let [.., chance] = *uuid::Uuid::now_v7().as_bytes();
-            let Some(pause) = self.retry.pause(failures.count, error.kind(), chance) else {
+            let Some(pause) = self.retry.pause(failed, error.kind(), chance) else {
                 return Err(failures.told_with(error));
             };
+            meter.retried(format!("a task is begun anew in {:.1} s: {error}", pause.as_secs_f64()));
             failures.last = Some(error.to_string());
-            meter.retried();
             let waiting = meter.waiting(Wait::Retry);
             sleep(pause).await;
             drop(waiting);
@@ -134,10 +169,21 @@ impl Renewal {
 #[derive(Debug, Default)]
 pub(super) struct Failures {
     count: u32,
+    /// Those that still count.
+    times: Vec<Instant>,
     last: Option<String>,
 }
 
 impl Failures {
+    /// Takes one more, and says how many `within` this time count.
+    fn add(&mut self, now: Instant, within: Option<Duration>) -> u32 {
+        self.count = self.count.saturating_add(1);
+        let Some(within) = within else { return self.count };
+        self.times.retain(|time| now.duration_since(*time) <= within);
+        self.times.push(now);
+        u32::try_from(self.times.len()).unwrap_or(u32::MAX)
+    }
+
     /// `error`, which ends the task, and the failure after which that was tried.
     fn told_with(&self, error: Error) -> Error {
         match &self.last {
@@ -164,6 +210,32 @@ mod tests {
         let constant = Retry { growth: RetryGrowth::Constant, pause_first: 2 * SECOND, ..retry };
         assert_eq!([1, 4].map(|failed| constant.pause(failed, ErrorKind::Connection, 255)), [Some(2 * SECOND); 2]);
         assert_eq!(Retry { again: u32::MAX, ..retry }.pause(u32::MAX, ErrorKind::Transient, 255), Some(5 * SECOND));
+    }
+
+    /// Two failures in a minute are allowed, as FlinkX's failure rate has it; the third one ends it.
+    #[test]
+    fn failures_that_are_long_ago_do_not_count() {
+        let (mut failures, begin) = (Failures::default(), Instant::now());
+        let mut at = |seconds: u32| failures.add(begin + seconds * SECOND, Some(60 * SECOND));
+        assert_eq!([at(0), at(50), at(70), at(71), at(200)], [1, 2, 2, 3, 1]);
+        let mut all = Failures::default();
+        assert_eq!([0, 1000].map(|seconds: u32| all.add(begin + seconds * SECOND, None)), [1, 2]);
+    }
+
+    #[test]
+    fn a_plan_says_how_often_and_after_which_pauses() {
+        let told = |limits: Limits| attempts(&limits);
+        let often = "a task that fails in passing is begun anew up to";
+        assert_eq!(told(Limits::default()), format!("{often} 3 times, after pauses of 1 s, doubling up to 60 s"));
+        let constant = Limits {
+            retries: Some(1),
+            retry_first_milliseconds: Some(500),
+            retry_growth: RetryGrowth::Constant,
+            retry_within_milliseconds: Some(60_000),
+            ..Limits::default()
+        };
+        assert_eq!(told(constant), format!("{often} 1 time within 60 s, after pauses of 0.5 s"));
+        assert_eq!(told(Limits { retries: Some(0), ..Limits::default() }), "a task that fails is not begun anew");
     }
 
     #[test]

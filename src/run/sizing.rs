@@ -10,7 +10,7 @@ use crate::run::budget;
 use crate::runner::share;
 use crate::shape::{TableShape, counted};
 
-/// Channels of one task group, as in DataX.
+/// Channels of one task group when nothing is said, as in DataX.
 pub const GROUP_CHANNELS: usize = 5;
 
 /// No job has more channels than this: each may hold a connection on either side.
@@ -27,6 +27,8 @@ const SPLITS_PER_CHANNEL: u64 = 8;
 pub struct Wanted {
     /// How many.
     pub channels: usize,
+    /// Channels of a task group.
+    group_channels: usize,
     arithmetic: Vec<String>,
 }
 
@@ -46,7 +48,9 @@ impl Wanted {
     /// The channels that the limits ask for, else one for each of `cores`.
     pub fn of(limits: &Limits, cores: usize) -> Self {
         let (channels, arithmetic) = asked(limits, cores);
-        Self { channels, arithmetic }.at_most(CHANNELS_MAX, |most| format!("a job has no more than {most} channels"))
+        let group_channels = limits.group_channels.unwrap_or(GROUP_CHANNELS).max(1);
+        Self { channels, group_channels, arithmetic }
+            .at_most(CHANNELS_MAX, |most| format!("a job has no more than {most} channels"))
     }
 
     /// No more than `most`, which a sentence explains where it matters.
@@ -64,7 +68,7 @@ impl Wanted {
     ///
     /// A channel without work is not made.
     pub fn over(self, splits: usize, readers: Option<usize>) -> Sizing {
-        let Self { channels, mut arithmetic } = self
+        let Self { channels, group_channels, mut arithmetic } = self
             .at_most(readers.unwrap_or(usize::MAX), |most| {
                 format!("the source lets {} be read at once", counted(most, "split"))
             })
@@ -72,10 +76,10 @@ impl Wanted {
                 0 | 1 => "1 split needs no more than 1 channel".to_owned(),
                 _ => format!("{splits} splits need no more than {splits} channels"),
             });
-        let count = channels.div_ceil(GROUP_CHANNELS);
+        let count = channels.div_ceil(group_channels);
         let groups: Vec<usize> = (0..count).map(|group| share(channels, count, group)).collect();
         let (channel, group) = (counted(channels, "channel"), counted(count, "task group"));
-        arithmetic.push(format!("{channel} ÷ {GROUP_CHANNELS} = {group}"));
+        arithmetic.push(format!("{channel} ÷ {group_channels} = {group}"));
         Sizing { channels, groups, arithmetic }
     }
 }
@@ -127,6 +131,11 @@ fn asked(limits: &Limits, cores: usize) -> (usize, Vec<String>) {
         Some(jobs) => (jobs, vec![format!("{jobs} channels were asked for")]),
         None => (cores.max(1), vec![format!("{} = {}", counted(cores, "core"), counted(cores.max(1), "channel"))]),
     }
+}
+
+/// Writers that share all batches, where the limits want them apart from the channels, at most `most`.
+pub(super) fn writers(limits: &Limits, most: usize) -> Option<usize> {
+    limits.writers.map(|writers| writers.clamp(1, most.clamp(1, CHANNELS_MAX)))
 }
 
 /// Bytes of a split: what the limits say, else such that each channel gets several, none of them tiny or huge.
@@ -186,6 +195,15 @@ mod tests {
         assert_eq!(size(&limits(None, Speed::default()), 2, 0).channels, 1);
         let sizing = Wanted::of(&limits(Some(8), Speed::default()), 2).over(100, Some(3));
         assert_eq!((sizing.channels, sizing.arithmetic[1].as_str()), (3, "the source lets 3 splits be read at once"));
+    }
+
+    #[test]
+    fn groups_are_as_large_as_is_asked_for() {
+        let grouped = |channels| Limits { group_channels: Some(channels), ..limits(Some(7), Speed::default()) };
+        let sizing = size(&grouped(3), 2, 100);
+        assert_eq!((sizing.groups, sizing.arithmetic[1].as_str()), (vec![3, 2, 2], "7 channels ÷ 3 = 3 task groups"));
+        assert_eq!(size(&grouped(0), 2, 100).groups.len(), 7);
+        assert_eq!(size(&limits(Some(7), Speed::default()), 2, 100).groups, [4, 3]);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(super) struct Opened {
     draft: Draft,
     window: Option<Window>,
     sizing: Sizing,
+    /// How many writers share all rows, where the job says so.
+    writers: Option<usize>,
     budget: Budget,
     /// Where rejected rows go, where rows may be rejected.
     pub(super) rejects: Option<Arc<RejectLog>>,
@@ -145,10 +147,11 @@ impl Opened {
         let memory_bytes = budget::memory(job.limits.memory_bytes)?;
         let work = if job.transform.sql.is_some() { Work::Query } else { Work::Rows };
         let count = job.targets().count();
+        let fed = budget::channels_max(memory_bytes, count, work);
         let wanted = Wanted::of(&job.limits, cores())
-            .at_most(budget::channels_max(memory_bytes, count, work), |most| {
-                format!("{most} channels are all that {} of memory feed", budget::size(memory_bytes))
-            });
+            .at_most(fed, |most| format!("{most} channels are all that {} of memory feed", budget::size(memory_bytes)));
+        // With a limit rows pass one writer.
+        let writers = sizing::writers(&job.limits, fed).filter(|_| job.transform.limit.is_none());
         if let Some(limit) = &job.limits.buffer {
             Buffer::probe(Path::new(&limit.folder))?;
         }
@@ -159,7 +162,8 @@ impl Opened {
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
         let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
-        let budget = budget::divide(memory_bytes, wanted.channels, count, work).paced(&job.limits.speed);
+        let sides = wanted.channels.max(writers.unwrap_or(1));
+        let budget = budget::divide(memory_bytes, sides, count, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
         let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();
         let has = |goal: &&Goal<'_>| resume.is_some_and(|unfinished| unfinished.committed.contains(&goal.sink));
@@ -195,7 +199,7 @@ impl Opened {
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
         // A rejects file that exists is heard of before anything is touched.
         let rejects = rejects::log(job, &draft.columns, source.label(), (&token, budget.writer_bytes as u64)).await?;
-        Ok(Self { target, also, session, token, source, pipeline, draft, window, sizing, budget, rejects })
+        Ok(Self { target, also, session, token, source, pipeline, draft, window, sizing, writers, budget, rejects })
     }
 
     /// The first record of the run.
@@ -280,7 +284,7 @@ impl Opened {
 
     /// Plans the transfer as `targets` agreed on it, over `splits` where these were cut before.
     pub(super) async fn planned(&self, job: &Job, targets: Vec<Target>, splits: Option<&[Split]>) -> Result<Agreed> {
-        let terms = Terms { tasks: self.tasks(job), splits, verify: job.verify };
+        let terms = Terms { tasks: self.tasks(job), splits, verify: job.verify, writers: self.writers };
         let planned = self.pipeline.transfer(&self.draft, &targets, terms).await?;
         let (mut sizing, draft) = (self.sized(&planned.transfer), self.draft.plan_shape);
         let buffer = buffer::of(job, &self.session.snapshot(), (draft, planned.transfer.shape));
@@ -311,7 +315,7 @@ impl Opened {
 
     fn tasks(&self, job: &Job) -> Tasks {
         let several = job.visible == Visible::PerTask || self.sizing.channels > 1;
-        let alone = self.draft.parts <= 1 || !several;
+        let alone = self.writers.map_or(self.draft.parts <= 1 || !several, |writers| writers == 1);
         // Sums are compared in a stage, which one writer alone would do without.
         if alone && job.verify < Verify::Checksum { Tasks::One } else { Tasks::Many }
     }

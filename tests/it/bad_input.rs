@@ -1,6 +1,8 @@
 //! Bad input, as the user meets it: the real binary says one clear sentence with the object, the column and the row, and
 //! what to do; it gives the right exit code; and the target is as it was.
 
+mod jobs;
+
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

@@ -223,6 +223,48 @@ fn quiet_says_nothing_but_errors() {
     assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains("a.csv"), "{}", ended.stderr);
 }
 
+#[test]
+fn a_log_gets_what_stderr_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = |words: &[&str]| {
+        program::etl(folder.path(), &[&["copy", "--progress", "none", "gen:?rows=10"], words].concat())
+    };
+    let lines = |name: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        text.lines().map(|line| line.split_once("Z ").unwrap().1.to_owned()).collect()
+    };
+    let done = copy(&["a.csv", "--log", "run.log"]);
+    let failed = copy(&["a.csv", "--log", "run.log"]);
+    assert_eq!((done.code, failed.code), (0, 1), "{}", failed.stderr);
+    let told: Vec<&str> = done.stderr.lines().chain(failed.stderr.lines()).collect();
+    assert_eq!(lines("run.log"), told);
+    let failed = copy(&["a.csv", "--log", "errors.log", "--log-level", "error"]);
+    assert_eq!(lines("errors.log"), failed.stderr.lines().collect::<Vec<_>>());
+    assert_eq!(copy(&["b.csv", "--log", "errors.log", "--log-level", "error"]).code, 0);
+    assert_eq!(lines("errors.log"), failed.stderr.lines().collect::<Vec<_>>(), "a success is no failure");
+    let refused = copy(&["c.csv", "--log", "no/such/run.log"]);
+    assert_eq!((refused.code, folder.path().join("c.csv").exists()), (2, false), "{}", refused.stderr);
+    assert!(refused.stderr.contains("file no/such/run.log: the log cannot be written"), "{}", refused.stderr);
+}
+
+/// What limits a copy stands in its plan.
+#[test]
+fn a_plan_says_what_limits_the_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = "plan|gen:?rows=10|a.csv|--limit-rate|1MB/s|--channel-rate|5 rows/s|--retry|2|--retry-pause|10s|\
+                 --retry-growth|constant|--on-error|skip|--max-errors|7|--max-errors|1%|--log|run.log";
+    let ended = program::etl(folder.path(), &words.split('|').collect::<Vec<_>>());
+    for part in [
+        "all channels no faster than 1000000 bytes/s",
+        "each channel no faster than 5 rows/s",
+        "the copy fails when more than 7 rows or 1 % of those read are rejected",
+        "a task that fails in passing is begun anew up to 2 times, after pauses of 10 s",
+        "run.log",
+    ] {
+        assert!(ended.stdout.contains(part), "{part}: {}{}", ended.stdout, ended.stderr);
+    }
+}
+
 /// A service has no home, or one that cannot be written: that is no reason not to copy.
 #[test]
 fn a_run_that_cannot_be_recorded_goes_on() {

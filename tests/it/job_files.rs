@@ -58,6 +58,45 @@ fn transfers_run_in_order() {
 }
 
 #[test]
+fn several_sources_and_targets_and_a_log() {
+    let folder = folder();
+    written(folder.path(), "more.csv", "id,name\n4,kim\n");
+    let job = "transfers:\n  - sources: [{locator: people.csv}, {locator: more.csv}]\n    \
+               targets: [{locator: a.csv}, {locator: b.jsonl}]\nsettings:\n  log: {path: run.log, level: note}\n  limits: {jobs: 1}\n";
+    written(folder.path(), "job.yaml", job);
+    let dry = run(folder.path(), &["job.yaml", "--dry-run"]);
+    assert!(dry.stdout.contains("run.log") && !folder.path().join("run.log").exists(), "{}{}", dry.stdout, dry.stderr);
+    let ended = run(folder.path(), &["job.yaml", "--set", "transfers.0.moed=append"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(text(folder.path(), "a.csv"), format!("{CSV}4,kim\n"));
+    assert_eq!(text(folder.path(), "b.jsonl").lines().count(), 4);
+    let log = text(folder.path(), "run.log");
+    assert!(log.contains("note: the key transfers.0.moed means nothing here; perhaps 'mode' is meant\n"), "{log}");
+}
+
+/// What a file in another program's form does not give back is no exact copy, and the plan says so.
+#[test]
+fn a_plan_into_loose_text_says_what_is_lost() {
+    let folder = folder();
+    let job = |loose: &str| {
+        let target =
+            format!("{{\"connector\": \"file\", \"url\": \"a.csv\", \"format\": \"csv\", \"loose\": {loose}}}");
+        written(
+            folder.path(),
+            "job.json",
+            &format!("{{\"transfers\": [{{\"source\": {{\"locator\": \"people.csv\"}}, \"target\": {target}}}]}}"),
+        );
+        let ended = run(folder.path(), &["job.json", "--dry-run"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stdout.lines().find(|line| line.trim_start().starts_with("name ")).unwrap().to_owned()
+    };
+    let plain = job("{}");
+    assert!(plain.contains(" lossy ") && plain.contains("delimiters and line ends in a text"), "{plain}");
+    let quoted = job("{\"quoting\": \"always\", \"trim\": false}");
+    assert!(quoted.contains(" exact") && !quoted.contains("lossy"), "{quoted}");
+}
+
+#[test]
 fn yaml_and_toml_say_the_same() {
     let folder = folder();
     let yaml = "transfers:\n  - source: {locator: people.csv}\n    target: {locator: yaml.csv}\n    transform:\n      limit: 2\n";

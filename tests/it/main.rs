@@ -61,4 +61,5 @@ mod state;
 mod text_files;
 mod types;
 mod union;
+mod writers;
 mod xlsx;

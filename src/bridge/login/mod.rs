@@ -14,7 +14,7 @@ mod settings;
 pub mod uri;
 
 pub use secret::Secret;
-pub use settings::{Layer, Layers, Settings, of_variables};
+pub use settings::{Layer, Layers, Settings, of_variables, twice};
 
 /// Where variables and files come from; tests bring their own.
 #[derive(Clone, Copy)]

@@ -30,9 +30,13 @@ impl Settings {
         Self { product, names: names.filter(|name| *name != "url").collect() }
     }
 
-    /// The one that `name` means: `ssl-mode`, `ssl_mode` and `sslmode` are `sslMode`.
+    /// The one that `name` means: `tls-mode`, `tls_mode` and `tlsmode` are `tlsMode`, and so is `ssl-mode`, as clients of MySQL
+    /// say.
     pub fn keyword(&self, name: &str) -> Option<&'static str> {
-        let fold = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
+        let fold = |name: &str| {
+            let plain = name.replace(['-', '_'], "").to_ascii_lowercase();
+            plain.strip_prefix("ssl").map_or_else(|| plain.clone(), |rest| format!("tls{rest}"))
+        };
         let wanted = fold(name);
         self.names.iter().copied().find(|known| fold(known) == wanted)
     }
@@ -57,7 +61,9 @@ impl Settings {
         let mut options = Layer::new();
         for (name, value) in given.iter().filter(|(name, _)| *name != "url") {
             let known = self.keyword(name).ok_or_else(|| self.unknown(&format!("{name:?}")))?;
-            options.insert(known, text_of(name, value)?);
+            if options.insert(known, text_of(name, value)?).is_some() {
+                return Err(twice(known, name));
+            }
         }
         for layer in [&mut options, &mut url] {
             for (name, value) in layer.iter_mut() {
@@ -95,6 +101,12 @@ impl Settings {
         Error::new(ErrorKind::Usage, format!("a connection to {} has no setting {which}", self.product))
             .with_hint(format!("use one of {}", self.names.join(", ")))
     }
+}
+
+/// The error of an option `name` beside another that means the same, which is known as `known`.
+pub fn twice(known: &str, name: &str) -> Error {
+    Error::new(ErrorKind::Usage, format!("two options mean {known}, one of them {name}"))
+        .with_hint("leave one of them out")
 }
 
 /// What the variables `known` say; beside each stands its setting.

@@ -124,7 +124,12 @@ impl Forms {
                             || other.is_nested()
                     }
                 };
-                Ok((Arc::clone(field), if held { ColumnFate::Exact } else { ColumnFate::Stringified }))
+                let fate = match records.lost(field) {
+                    Some(_) => ColumnFate::Lossy,
+                    None if held => ColumnFate::Exact,
+                    None => ColumnFate::Stringified,
+                };
+                Ok((Arc::clone(field), fate))
             }
             (None, Format::Parquet) => Ok(match parquet::fit(field.data_type()) {
                 Fit::Exact => (Arc::clone(field), ColumnFate::Exact),
@@ -156,7 +161,8 @@ impl Forms {
             Format::Jsonl if fate == ColumnFate::Stringified => "string".to_owned(),
             _ => field.data_type().to_string(),
         };
-        ColumnPlan { fate, ..ColumnPlan::exact(field.name(), &target_type) }
+        let note = self.records.as_ref().filter(|_| fate == ColumnFate::Lossy).and_then(|records| records.lost(field));
+        ColumnPlan { fate, note, ..ColumnPlan::exact(field.name(), &target_type) }
     }
 }
 

@@ -125,7 +125,12 @@ impl Output {
             }
             Self::Avro(output) => output.encoder.encode(batches),
             Self::Arrow(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
-            Self::Workbook(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
+            Self::Workbook(output) => batches
+                .iter()
+                .try_fold(before, |before, batch| {
+                    output.encoder.encode(batch, before).map(|()| before + batch.num_rows() as u64)
+                })
+                .map(drop),
         }
     }
 

@@ -46,15 +46,15 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("password", "string", "MYSQL_PWD, ~/.my.cnf", "The password; better a reference such as ${NAME}."),
     option("database", "string", "", "The database of names that say none."),
     option(
-        "sslMode",
+        "tlsMode",
         "string",
-        "PREFERRED; VERIFY_CA with sslCa",
+        "PREFERRED; VERIFY_CA with tlsCa",
         "Whether TLS is used, and what the server has to prove.",
     )
     .within("DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY"),
-    option("sslCa", "string", "the system's roots", "Trusted roots for VERIFY_CA and VERIFY_IDENTITY: a PEM file."),
-    option("sslCert", "string", "", "The client's certificate: a PEM file."),
-    option("sslKey", "string", "in the file of sslCert", "The key of the client's certificate: a PEM file."),
+    option("tlsCa", "string", "the system's roots", "Trusted roots for VERIFY_CA and VERIFY_IDENTITY: a PEM file."),
+    option("tlsCert", "string", "", "The client's certificate: a PEM file."),
+    option("tlsKey", "string", "in the file of tlsCert", "The key of the client's certificate: a PEM file."),
     option("connectTimeout", "integer", "30", "Seconds that connecting to a host may take; 0 waits for ever.")
         .within("0 or more"),
     option("zeroDates", "string", "reject", "What becomes of dates such as 0000-00-00; text is for the whole column.")
@@ -200,9 +200,9 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
         connect_timeout: layers.seconds("connectTimeout", 30)?,
         tls: Tls {
             mode: tls_mode(layers)?,
-            ca: layers.path("sslCa"),
-            cert: layers.path("sslCert"),
-            key: layers.path("sslKey"),
+            ca: layers.path("tlsCa"),
+            cert: layers.path("tlsCert"),
+            key: layers.path("tlsKey"),
         },
         zero_dates: layers.choose(
             "zeroDates",
@@ -239,9 +239,9 @@ const TLS_MODE: &[(&str, TlsMode)] = &[
 /// As in MySQL's own client, `ssl-ca` asks for `VERIFY_CA` unless a mode is named beside it; a mode of a weaker
 /// source does not weaken it. MariaDB's switches stand only in option files.
 fn tls_mode(layers: &Layers) -> Result<TlsMode> {
-    let (ca, mode) = (layers.rank("sslCa"), layers.rank("sslMode"));
+    let (ca, mode) = (layers.rank("tlsCa"), layers.rank("tlsMode"));
     if mode != usize::MAX {
-        let named = layers.choose("sslMode", TLS_MODE)?;
+        let named = layers.choose("tlsMode", TLS_MODE)?;
         return Ok(if ca < mode { named.max(TlsMode::VerifyCa) } else { named });
     }
     let (ssl, verify) = (layers.get("ssl"), layers.get("sslVerifyServerCert"));

@@ -231,7 +231,7 @@ async fn enter(config: &Config, host: &str, mut packets: Packets<TcpStream>) -> 
         Some(connector) if greeting.has_tls() => enter_tls(config, host, (packets, greeting), &connector).await,
         Some(_) if config.tls.mode > TlsMode::Preferred => {
             Err(Error::new(ErrorKind::Connection, "the server does not offer TLS")
-                .with_hint("set it up there, or use sslMode=PREFERRED on a network that you trust"))
+                .with_hint("set it up there, or use tlsMode=PREFERRED on a network that you trust"))
         }
         _ => admitted(config, (packets, greeting), Channel::Open).await,
     }

@@ -10,8 +10,8 @@ use crate::bridge::tls::{self, Check, Connector, Hints, Identity, Trust};
 use crate::error::Result;
 
 const HINTS: Hints = Hints {
-    name: "name the server as its certificate does, or use sslMode=DISABLED",
-    certificate: "check sslMode, sslCa and the server's certificate",
+    name: "name the server as its certificate does, or use tlsMode=DISABLED",
+    certificate: "check tlsMode, tlsCa and the server's certificate",
     broken: "look into the server's log, then run it again",
 };
 

@@ -155,10 +155,14 @@ impl Config {
         if let Some(url) = given.get("url").and_then(Json::as_str) {
             settings = keywords::parse(url)?;
         }
+        let mut options = Settings::new();
         for (name, value) in given.iter().filter(|(name, _)| *name != "url") {
-            let text = login::text_of(name, value)?;
-            settings.insert(keyword(&libpq_name(name))?, text);
+            let known = keyword(&libpq_name(name))?;
+            if options.insert(known, login::text_of(name, value)?).is_some() {
+                return Err(login::twice(known, name));
+            }
         }
+        settings.extend(options);
         for (name, value) in &mut settings {
             *value = around.expand(value).at("option", || *name)?;
         }
@@ -196,10 +200,19 @@ impl Config {
     }
 }
 
-/// `connectTimeout` as `connect_timeout`, and `database`, which all connectors have, as `dbname`; libpq's own spelling stays as it is.
+/// What all connectors of servers call a part of a connection, and libpq's word for it.
+const WORDS: [(&str, &str); 5] = [
+    ("database", "dbname"),
+    ("tlsMode", "sslmode"),
+    ("tlsCa", "sslrootcert"),
+    ("tlsCert", "sslcert"),
+    ("tlsKey", "sslkey"),
+];
+
+/// `connectTimeout` as `connect_timeout`, and those of [`WORDS`]; libpq's own spelling stays as it is.
 fn libpq_name(name: &str) -> String {
-    if name == "database" {
-        return "dbname".to_owned();
+    if let Some((_, word)) = WORDS.iter().find(|(ours, _)| *ours == name) {
+        return (*word).to_owned();
     }
     let mut out = String::with_capacity(name.len() + 2);
     for c in name.chars() {

@@ -93,7 +93,7 @@ impl Connector for Postgres {
     }
 }
 
-/// The options that matter most; every other keyword of libpq is understood as well, `dbname` among them.
+/// The options that matter most; every keyword of libpq is understood as well, such as `dbname` and `sslmode`.
 const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "A libpq URL, or postgres: and a keyword string; ${NAME} is an environment variable."),
     option("host", "string", "local socket", "Host names, addresses or socket folders, separated by commas."),
@@ -102,11 +102,11 @@ const OPTIONS: &[OptionDoc] = &[
     option("user", "string", "the system user", "The user to log in as."),
     option("password", "string", "PGPASSWORD, ~/.pgpass", "The password; better a reference such as ${NAME}."),
     option("service", "string", "", "A section of ~/.pg_service.conf that fills what is not given."),
-    option("sslmode", "string", "prefer", "Whether TLS is used, and what the server has to prove.")
+    option("tlsMode", "string", "prefer", "Whether TLS is used, and what the server has to prove.")
         .within("disable, allow, prefer, require, verify-ca, verify-full"),
-    option("sslrootcert", "string", "~/.postgresql/root.crt", "Trusted roots: a PEM file, or system."),
-    option("sslcert", "string", "~/.postgresql/postgresql.crt", "The client's certificate."),
-    option("sslkey", "string", "~/.postgresql/postgresql.key", "The key of the client's certificate."),
+    option("tlsCa", "string", "~/.postgresql/root.crt", "Trusted roots: a PEM file, or system."),
+    option("tlsCert", "string", "~/.postgresql/postgresql.crt", "The client's certificate."),
+    option("tlsKey", "string", "~/.postgresql/postgresql.key", "The key of the client's certificate."),
     option("connectTimeout", "integer", "30", "Seconds that one host may take, at least 2; 0 waits for ever.")
         .within("0 or more"),
     option("options", "string", "", "Command-line options for the server: -c search_path=sales."),

@@ -93,6 +93,11 @@ impl Column {
             let (low, high) = (u64::from(*range.start()), u64::from(*range.end()));
             (4 + (low + high) * each.div_ceil(2) / 2, 4 + high * each)
         };
+        let is_long = matches!(self.kind, Kind::Text(_) | Kind::Bytes(_) | Kind::Unicode(_) | Kind::Json);
+        if let Some(value) = self.value.as_ref().filter(|_| is_long) {
+            let bytes = 4 + value.len() as u64;
+            return (bytes, bytes);
+        }
         match &self.kind {
             Kind::Text(range) | Kind::Bytes(range) => spread(range, 1),
             Kind::Unicode(range) => spread(range, 4),

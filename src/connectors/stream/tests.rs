@@ -222,6 +222,10 @@ async fn a_column_with_a_value_holds_it_in_every_row() {
     for row in 0..3 {
         assert_eq!([shown(0, row), shown(1, row), shown(2, row)], ["7", "DataX", "2014-05-06T16:00:00Z"]);
     }
+    let wide = "x".repeat(1000);
+    let options = json!({"url": "gen:t:text(3)", "values": {"t": wide}});
+    let config::Config::Columns(table) = config::parse(&options).unwrap() else { panic!("it makes columns") };
+    assert_eq!(table.columns[0].width(), (1004, 1004), "batches are as small as the text asks for");
     let wrong = json!({"url": "gen:n:bigint", "values": {"n": "x"}});
     assert_eq!(config::parse(&wrong).unwrap_err().kind(), ErrorKind::Usage);
     assert!(config::parse(&json!({"url": "gen:n:bigint", "values": {"m": "1"}})).is_err());

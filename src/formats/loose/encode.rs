@@ -90,6 +90,34 @@ impl Writing {
         Ok(())
     }
 
+    /// What of the values of `field` does not come back.
+    pub(super) fn lost(&self, field: &Field) -> Option<String> {
+        let told = match field.data_type() {
+            DataType::Binary | DataType::LargeBinary => vec!["bytes that are no UTF-8 are replaced"],
+            data_type if data_type.is_temporal() && self.pattern.is_some() => {
+                vec!["what the form of dates does not show"]
+            }
+            DataType::Timestamp(_, Some(_)) => vec!["the zone, and parts of a second"],
+            DataType::Date32 | DataType::Timestamp(TimeUnit::Second, _) | DataType::Time32(TimeUnit::Second) => vec![],
+            data_type if data_type.is_temporal() => vec!["parts of a second"],
+            DataType::Boolean | DataType::Null => vec![],
+            data_type if data_type.is_numeric() => vec![],
+            _ => self.lost_of_texts(),
+        };
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+
+    fn lost_of_texts(&self) -> Vec<&'static str> {
+        let (quoting, null) = (self.options.quoting, self.null.as_slice());
+        let cases = [
+            (quoting == Quoting::Never, "delimiters and line ends in a text are not told from others"),
+            (quoting != Quoting::Never && self.options.trim, "blanks around a text are dropped"),
+            (quoting == Quoting::Never && !null.is_empty(), "the text of NULL becomes NULL"),
+            (quoting != Quoting::Always && null.is_empty(), "an empty text becomes NULL"),
+        ];
+        cases.into_iter().filter(|(is_so, _)| *is_so).map(|(_, told)| told).collect()
+    }
+
     fn begin(&self, index: usize, out: &mut Vec<u8>) {
         if index > 0 {
             out.extend_from_slice(self.options.delimiter.as_bytes());
@@ -126,21 +154,11 @@ impl Writing {
 
     fn column<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
         let nulls = array.logical_nulls();
-        let print: TryPrint<'a> = match self
-            .moments(array)
-            .or_else(|| self.zoned_times(array, field))
-            .or_else(|| floats(array))
-            .or_else(|| bytes(array, field))
-        {
-            Some(print) => Box::new(move |row, out: &mut Vec<u8>| {
-                print(row, out);
-                Ok(())
-            }),
-            None => match print::column(array, field) {
-                Some(column) => Box::new(move |row, out: &mut Vec<u8>| {
-                    (column.print)(row, out);
-                    Ok(())
-                }),
+        let own = || self.zoned_times(array, field).or_else(|| floats(array)).or_else(|| bytes(array, field));
+        let print = match self.moments(array) {
+            Some(print) => print,
+            None => match own().or_else(|| print::column(array, field).map(|column| column.print)) {
+                Some(print) => surely(print),
                 None => json::writer(array, field)?,
             },
         };
@@ -163,71 +181,84 @@ impl Writing {
     }
 
     /// Dates and times.
-    fn moments<'a>(&'a self, array: &'a dyn Array) -> Option<Print<'a>> {
+    fn moments<'a>(&'a self, array: &'a dyn Array) -> Option<TryPrint<'a>> {
         Some(match array.data_type() {
             DataType::Date32 => {
-                self.moment::<Date32Type>(array, (Part::Date, false), |days| i64::from(days).saturating_mul(DAY_MICROS))
+                self.moment::<Date32Type>(array, (Part::Date, false), |days| i64::from(days).checked_mul(DAY_MICROS))
             }
             DataType::Time32(TimeUnit::Second) => {
-                self.moment::<Time32SecondType>(array, (Part::Time, false), |value| i64::from(value) * 1_000_000)
+                self.moment::<Time32SecondType>(array, (Part::Time, false), |value| Some(i64::from(value) * 1_000_000))
             }
             DataType::Time32(_) => {
-                self.moment::<Time32MillisecondType>(array, (Part::Time, false), |value| i64::from(value) * 1000)
+                self.moment::<Time32MillisecondType>(array, (Part::Time, false), |value| Some(i64::from(value) * 1000))
             }
             DataType::Time64(TimeUnit::Nanosecond) => {
-                self.moment::<Time64NanosecondType>(array, (Part::Time, false), |value| value.div_euclid(1000))
+                self.moment::<Time64NanosecondType>(array, (Part::Time, false), |value| Some(value.div_euclid(1000)))
             }
-            DataType::Time64(_) => self.moment::<Time64MicrosecondType>(array, (Part::Time, false), |value| value),
+            DataType::Time64(_) => self.moment::<Time64MicrosecondType>(array, (Part::Time, false), Some),
             DataType::Timestamp(unit, zone) => {
                 let told = (Part::Both, zone.is_some());
                 match unit {
-                    TimeUnit::Second => {
-                        self.moment::<TimestampSecondType>(array, told, |v| v.saturating_mul(1_000_000))
-                    }
+                    TimeUnit::Second => self.moment::<TimestampSecondType>(array, told, |v| v.checked_mul(1_000_000)),
                     TimeUnit::Millisecond => {
-                        self.moment::<TimestampMillisecondType>(array, told, |v| v.saturating_mul(1000))
+                        self.moment::<TimestampMillisecondType>(array, told, |v| v.checked_mul(1000))
                     }
-                    TimeUnit::Microsecond => self.moment::<TimestampMicrosecondType>(array, told, |v| v),
-                    TimeUnit::Nanosecond => self.moment::<TimestampNanosecondType>(array, told, |v| v.div_euclid(1000)),
+                    TimeUnit::Microsecond => self.moment::<TimestampMicrosecondType>(array, told, Some),
+                    TimeUnit::Nanosecond => {
+                        self.moment::<TimestampNanosecondType>(array, told, |v| Some(v.div_euclid(1000)))
+                    }
                 }
             }
             DataType::Duration(TimeUnit::Microsecond) => {
                 let values = array.as_primitive::<DurationMicrosecondType>();
-                Box::new(move |row, out: &mut Vec<u8>| {
+                surely(Box::new(move |row, out: &mut Vec<u8>| {
                     time::print_time(values.value(row) / 1_000_000, TimeUnit::Second, out);
-                })
+                }))
             }
             _ => return None,
         })
     }
 
-    /// Values that `micros` turns into microseconds: of the moment where they have a zone, else of the clock on the wall.
+    /// Values that `micros` turns into microseconds, where these have a number: of the moment where they have a zone, else of the
+    /// clock on the wall.
     fn moment<'a, T: ArrowPrimitiveType>(
         &'a self,
         array: &'a dyn Array,
         (part, zoned): (Part, bool),
-        micros: impl Fn(T::Native) -> i64 + 'a,
-    ) -> Print<'a> {
+        micros: impl Fn(T::Native) -> Option<i64> + 'a,
+    ) -> TryPrint<'a> {
         let values = array.as_primitive::<T>();
         let east = i64::from(self.zone.local_minus_utc()) * 1_000_000;
-        match &self.pattern {
-            Some(pattern) => Box::new(move |row, out: &mut Vec<u8>| {
-                let value = micros(values.value(row));
-                let moment = if zoned { value } else { value.saturating_sub(east) };
-                pattern::write(pattern, moment, self.zone, out);
-            }),
-            None => Box::new(move |row, out: &mut Vec<u8>| {
-                let value = micros(values.value(row));
-                let clock = if zoned { value.saturating_add(east) } else { value };
-                let seconds = clock.div_euclid(1_000_000);
-                match part {
-                    Part::Date => time::print_date(seconds.div_euclid(time::DAY_SECONDS), out),
-                    Part::Time => time::print_time(seconds, TimeUnit::Second, out),
-                    Part::Both => time::print_timestamp(seconds, TimeUnit::Second, Zone::Local, out),
-                }
-            }),
-        }
+        // What the clock on the wall shows, and the moment.
+        let told = move |row: usize| {
+            let value = micros(values.value(row))?;
+            if zoned { Some((value.checked_add(east)?, value)) } else { Some((value, value.checked_sub(east)?)) }
+        };
+        Box::new(move |row, out: &mut Vec<u8>| {
+            let (clock, moment) = told(row).ok_or_else(too_far)?;
+            let seconds = clock.div_euclid(1_000_000);
+            match (&self.pattern, part) {
+                (Some(pattern), _) => pattern::write(pattern, moment, self.zone, out),
+                (None, Part::Date) => time::print_date(seconds.div_euclid(time::DAY_SECONDS), out),
+                (None, Part::Time) => time::print_time(seconds, TimeUnit::Second, out),
+                (None, Part::Both) => time::print_timestamp(seconds, TimeUnit::Second, Zone::Local, out),
+            }
+            Ok(())
+        })
     }
+}
+
+/// The error of a date that microseconds do not count.
+fn too_far() -> Error {
+    Error::new(ErrorKind::Value, "the date is more than 292,000 years away, and is not written in this form")
+}
+
+/// What is always printed.
+fn surely(print: Print<'_>) -> TryPrint<'_> {
+    Box::new(move |row, out: &mut Vec<u8>| {
+        print(row, out);
+        Ok(())
+    })
 }
 
 /// Removes blanks around the text that begins at `start`.
@@ -296,4 +327,56 @@ fn bytes<'a>(array: &'a dyn Array, field: &Field) -> Option<Print<'a>> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Date32Array, TimestampSecondArray};
+
+    use super::*;
+
+    fn written(options: LooseOptions, column: ArrayRef) -> Result<String> {
+        let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)])?;
+        let mut out = Vec::new();
+        Writing::new(&options)?.encode(&batch, &mut out)?;
+        Ok(String::from_utf8_lossy(&out).into_owned())
+    }
+
+    /// Days and seconds reach further than microseconds do: such a date is refused, and not another one written.
+    #[test]
+    fn dates_that_are_too_far_are_refused() {
+        let days = |days: Vec<i32>| Arc::new(Date32Array::from(days)) as ArrayRef;
+        assert_eq!(written(LooseOptions::default(), days(vec![0, -1])).unwrap(), "1970-01-01\n1969-12-31\n");
+        let formed = || LooseOptions { date_format: Some("yyyyMMdd".to_owned()), ..LooseOptions::default() };
+        for options in [LooseOptions::default(), formed()] {
+            for far in [i32::MAX, i32::MIN, 106_751_992] {
+                let error = written(options.clone(), days(vec![0, far])).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Value);
+                assert!(error.to_string().contains("column c: the date is more than 292,000 years away"), "{error}");
+            }
+            assert!(written(options.clone(), days(vec![106_751_991])).is_ok());
+            let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX]));
+            assert!(written(options, seconds).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_lost_is_told() {
+        let lost = |options: &LooseOptions, data_type: DataType| {
+            Writing::new(options).unwrap().lost(&Field::new("c", data_type, true))
+        };
+        let plain = LooseOptions::default();
+        let texts = "delimiters and line ends in a text are not told from others; an empty text becomes NULL";
+        assert_eq!(lost(&plain, DataType::Utf8).as_deref(), Some(texts));
+        assert_eq!(lost(&plain, DataType::Int64), None);
+        assert_eq!(lost(&plain, DataType::Date32), None);
+        let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+        assert_eq!(lost(&plain, micros.clone()).as_deref(), Some("parts of a second"));
+        let formed = LooseOptions { date_format: Some("yyyy".to_owned()), ..LooseOptions::default() };
+        assert_eq!(lost(&formed, micros).as_deref(), Some("what the form of dates does not show"));
+        let careful = LooseOptions { quoting: Quoting::Always, trim: false, ..LooseOptions::default() };
+        assert_eq!(lost(&careful, DataType::Utf8), None);
+    }
 }

@@ -12,7 +12,7 @@ mod scan;
 mod tokenize;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 
 use self::decode::Reading;
 use self::encode::Writing;
@@ -120,6 +120,10 @@ impl RecordFormat for Loose {
 
     fn header(&self, _schema: &SchemaRef) -> Result<Vec<u8>> {
         Ok(self.writing.header())
+    }
+
+    fn lost(&self, field: &Field) -> Option<String> {
+        self.writing.lost(field)
     }
 
     fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {

@@ -8,6 +8,7 @@
 
 mod area;
 mod cells;
+mod parts;
 mod read;
 mod serial;
 mod write;
@@ -41,6 +42,9 @@ pub const FILE_BYTES: u64 = 512 << 20;
 
 /// Bytes that the cells of a sheet take in memory.
 const SHEET_BYTES: usize = 2 << 30;
+
+/// Bytes to which a part may unpack that is held in memory as a whole: the texts that cells share, or all of an OpenDocument.
+const PART_BYTES: u64 = 1 << 30;
 
 /// Whole numbers up to this one, and down to its negative, are all doubles.
 const WHOLE: f64 = 9_007_199_254_740_992.0;

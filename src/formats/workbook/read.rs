@@ -10,7 +10,7 @@ use calamine::{
 use super::area::cell_name;
 use super::cells::{Kinds, Sheet};
 use super::serial::{self, DAY_MICROS, Epoch};
-use super::{FILE_BYTES, Options, WHOLE};
+use super::{FILE_BYTES, Options, PART_BYTES, WHOLE, parts};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
 use crate::formats::value::time::Zone;
@@ -38,7 +38,9 @@ pub fn read<R: Read + Seek>(reader: R, (format, bytes): (Format, u64), options: 
     }
 }
 
-fn read_xlsx<R: Read + Seek>(reader: R, options: &Options) -> Result<Sheet> {
+fn read_xlsx<R: Read + Seek>(mut reader: R, options: &Options) -> Result<Sheet> {
+    parts::refuse_large(&mut reader, "sharedStrings.xml", PART_BYTES)?;
+    reader.rewind()?;
     let mut workbook = Xlsx::new(reader).map_err(of_xlsx)?;
     let name = chosen(&workbook.sheet_names(), options)?;
     let at = || name.clone();
@@ -64,7 +66,9 @@ fn read_xls<R: Read + Seek>(reader: R, options: &Options) -> Result<Sheet> {
     put_all(sheet, &range, epoch).at("sheet", || &name)
 }
 
-fn read_ods<R: Read + Seek>(reader: R, options: &Options) -> Result<Sheet> {
+fn read_ods<R: Read + Seek>(mut reader: R, options: &Options) -> Result<Sheet> {
+    parts::refuse_large(&mut reader, "content.xml", PART_BYTES)?;
+    reader.rewind()?;
     let mut workbook = Ods::new(reader).map_err(of_ods)?;
     let name = chosen(&workbook.sheet_names(), options)?;
     let range = workbook.worksheet_range(&name).map_err(of_ods).at("sheet", || &name)?;

@@ -29,8 +29,8 @@ fn written_with(batch: &RecordBatch, null: Option<&str>) -> Result<Vec<u8>> {
     let settings = Settings { null: null.map(str::to_owned), ..settings("Data") };
     let mut encoder = Encoder::new(&batch.schema(), &settings, None)?;
     let half = batch.num_rows() / 2;
-    encoder.encode(&batch.slice(0, half))?;
-    encoder.encode(&batch.slice(half, batch.num_rows() - half))?;
+    encoder.encode(&batch.slice(0, half), 0)?;
+    encoder.encode(&batch.slice(half, batch.num_rows() - half), half as u64)?;
     let mut bytes = Vec::new();
     let count = encoder.finish(&mut bytes)?;
     assert_eq!(count, bytes.len() as u64);
@@ -73,6 +73,55 @@ fn days_have_the_numbers_that_excel_gives_them() {
     assert_eq!(serial::micros(0.999_988_425_925_926), Some(DAY_MICROS - 1_000_000));
     assert_eq!((serial::exact(1000).is_some(), serial::exact(1)), (true, None));
     assert_eq!(serial::micros(f64::INFINITY), None);
+}
+
+/// Of several workbooks in a folder each goes on counting.
+#[test]
+fn a_row_is_counted_from_the_begin_of_its_task() {
+    let batch = table(vec![("n", Arc::new(Int64Array::from(vec![1, 9_007_199_254_740_993])) as ArrayRef)]);
+    let mut encoder = Encoder::new(&batch.schema(), &settings("Data"), None).unwrap();
+    let error = encoder.encode(&batch, 1000).unwrap_err().to_string();
+    assert!(error.contains("row 1002: ") && error.contains("column n"), "{error}");
+    let mut encoder = Encoder::new(&batch.schema(), &settings("Data"), None).unwrap();
+    let nulls = RecordBatch::new_empty(batch.schema());
+    encoder.encode(&nulls, 5).unwrap();
+    let blank = table(vec![("n", Arc::new(Int64Array::from(vec![Some(1), None])) as ArrayRef)]);
+    let error = encoder.encode(&blank, 5).unwrap_err().to_string();
+    assert!(error.contains("row 7: a row of NULLs alone"), "{error}");
+}
+
+/// What is taken into memory as a whole has a bound, whatever its archive says of itself.
+#[test]
+fn a_part_that_unpacks_to_too_much_is_refused() {
+    use crate::formats::compress::{Compression, Packer};
+    let archive = |raw: Vec<u8>| {
+        let mut packer = Packer::new(Compression::Zip, None, "xl/sharedStrings.xml");
+        let mut bytes = packer.start();
+        let piece = packer.pack(raw).unwrap();
+        bytes.extend(packer.add(piece));
+        bytes.extend(packer.end());
+        bytes
+    };
+    let refused = |bytes: &[u8], most: u64| parts::refuse_large(&mut Cursor::new(bytes), "sharedStrings.xml", most);
+    let strings = b"<sst uniqueCount=\"3\">".repeat(5000);
+    let (bytes, size) = (archive(strings.clone()), strings.len() as u64);
+    assert!(bytes.len() < 5000, "it is packed well");
+    refused(&bytes, size).unwrap();
+    let error = refused(&bytes, size - 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Resource);
+    assert!(error.message().starts_with("the texts of the workbook take more than"), "{error}");
+    assert_eq!(error.hint(), Some("save the sheet as CSV"));
+    // The directory that lies about it.
+    let mut lying = bytes.clone();
+    let entry = lying.windows(4).rposition(|four| four == b"PK\x01\x02").unwrap();
+    lying[entry + 24..entry + 28].copy_from_slice(&9_u32.to_le_bytes());
+    assert!(refused(&lying, size - 1).is_err());
+    // Room for more texts than there can be is never asked for.
+    let many = archive(b"<sst count=\"1\" uniqueCount=\"99999999999\"><si/></sst>".to_vec());
+    assert!(refused(&many, 1 << 30).is_err());
+    // What is no archive is for others to say.
+    refused(b"PK\x03\x04", 1).unwrap();
+    refused(b"", 1).unwrap();
 }
 
 #[test]

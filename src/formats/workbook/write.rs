@@ -30,8 +30,6 @@ pub struct Encoder {
     null: Option<String>,
     /// The next row of the sheet.
     row: u32,
-    /// Rows of batches.
-    rows: u64,
     bytes: u64,
 }
 
@@ -88,24 +86,15 @@ impl Encoder {
         let shown = |pattern: &str| Format::new().set_num_format(pattern);
         let formats =
             [shown("yyyy-mm-dd"), shown("yyyy-mm-dd hh:mm:ss.000"), shown("hh:mm:ss.000"), shown("[h]:mm:ss.000")];
-        Ok(Self {
-            workbook,
-            schema: SchemaRef::clone(schema),
-            formats,
-            null: settings.null.clone(),
-            row,
-            rows: 0,
-            bytes: 0,
-        })
+        Ok(Self { workbook, schema: SchemaRef::clone(schema), formats, null: settings.null.clone(), row, bytes: 0 })
     }
 
-    /// Takes rows, in order.
+    /// Takes rows, in order, `before` of which were written, to this workbook or to others before it: errors count from there.
     ///
     /// # Errors
     /// [`Value`](ErrorKind::Value) for a value that a cell cannot hold, with its row;
     /// [`Unsupported`](ErrorKind::Unsupported) for more rows than a sheet has, and for types without a text.
-    pub fn encode(&mut self, batch: &RecordBatch) -> Result<()> {
-        let before = self.rows;
+    pub fn encode(&mut self, batch: &RecordBatch, before: u64) -> Result<()> {
         let columns = self.schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, array)| cells(array.as_ref(), field, before).at("column", || field.name()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
@@ -133,7 +122,6 @@ impl Encoder {
             }
             self.row += 1;
         }
-        self.rows += batch.num_rows() as u64;
         self.bytes += batch_bytes(batch) as u64;
         Ok(())
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::error::Result;
-use crate::job::Job;
 use crate::job::tree::Tree;
+use crate::job::{Job, LogFile};
 
 /// The job files of one program.
 #[derive(Debug)]
@@ -48,4 +48,6 @@ pub struct Translation {
     pub dry_run: bool,
     /// How long after its end the job is run again, without end; none runs it once.
     pub again_after: Option<Duration>,
+    /// Where what is said goes as well.
+    pub log: Option<LogFile>,
 }

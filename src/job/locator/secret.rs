@@ -75,6 +75,19 @@ pub fn unmask(masked: &str) -> String {
     masked.replace(&format!(":{MASK}@"), "@")
 }
 
+/// The settings behind the `?` of a locator that are surely no secret, also those that [`mask`] hides: `key=value` each. Of what a
+/// driver is told nobody knows it.
+pub fn plain_settings(url: &str) -> Vec<&str> {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    let query = split_query(rest).1.unwrap_or_default();
+    // An `@` tells that the password held the `?`.
+    if [DRIVERS, SOURCES, URLS].contains(&scheme) || query.contains('@') {
+        return Vec::new();
+    }
+    let is_plain = |pair: &&str| pair.split_once('=').is_some_and(|(key, _)| !is_secret(&percent_decode(key)));
+    query.split('&').filter(is_plain).collect()
+}
+
 /// Whether `url`, a locator with a scheme and without `#object`, holds a password or another secret that is no `${NAME}`.
 pub fn holds_secret(url: &str) -> bool {
     let masked = mask(url);
@@ -108,8 +121,8 @@ fn split_query(text: &str) -> (&str, Option<&str>) {
 /// Whether the value of the option `key` is hidden.
 pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // `sslkey` names a file, and its name may be needed to find a mistake.
-    key != "sslkey" && SECRET.iter().any(|secret| key.ends_with(secret))
+    // These name a file, and its name may be needed to find a mistake.
+    !matches!(key.as_str(), "sslkey" | "tlskey") && SECRET.iter().any(|secret| key.ends_with(secret))
 }
 
 /// What follows `scheme://`.

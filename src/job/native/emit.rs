@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::ENDS;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::locator::{PATHS, holds_secret, is_secret};
 use crate::job::vars::escaped;
@@ -72,16 +73,19 @@ pub fn refer_to_secrets(jobs: &mut [Job]) -> Vec<String> {
 fn transfer(job: &Job) -> Result<Json> {
     let plain = serde_json::to_value(Job::new(job.source.clone(), job.target.clone()))?;
     let mut told = Map::new();
-    told.insert("source".to_owned(), place(&job.source));
-    told.insert("target".to_owned(), place(&job.target));
-    for (key, places) in [("union", &job.union), ("also", &job.also)] {
-        if !places.is_empty() {
-            told.insert(key.to_owned(), places.iter().map(place).collect());
-        }
+    let places: [Vec<Json>; 2] = [job.sources().map(place).collect(), job.targets().map(place).collect()];
+    for ([one, several, ..], mut places) in ENDS.into_iter().zip(places) {
+        match places.pop() {
+            Some(place) if places.is_empty() => told.insert(one.to_owned(), place),
+            last => {
+                places.extend(last);
+                told.insert(several.to_owned(), Json::from(places))
+            }
+        };
     }
     let Json::Object(members) = serde_json::to_value(job)? else { return Ok(Json::Object(told)) };
     for (key, mut value) in members {
-        if ["source", "union", "target", "also"].contains(&key.as_str()) {
+        if ENDS.iter().any(|[.., first, others]| key == *first || key == *others) {
             continue;
         }
         let same = json!(null);

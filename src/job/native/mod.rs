@@ -6,19 +6,23 @@
 //!  "settings": {"limits": {"jobs": 4}}}
 //! ```
 //!
-//! A transfer is a [`Job`] in serde's form, but for its places, which are told as a user thinks of them. `${NAME}` in a string is a
-//! variable. In the options of a connection it stays a reference, which its connector replaces when it connects.
+//! A transfer is a [`Job`] in serde's form, but for its places, which are told as a user thinks of them: one `source` or several
+//! `sources`, one `target` or several `targets`. `${NAME}` in a string is a variable. In the options of a connection it stays a
+//! reference, which its connector replaces when it connects.
 
 mod emit;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::locator::PATHS;
 use super::tree::{Node, Tree};
 use super::vars::Variables;
-use super::{Job, Place};
+use super::{Job, LogFile, Place};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
 
@@ -47,12 +51,17 @@ pub struct Native {
     pub jobs: Vec<Job>,
     /// The paths of keys that mean nothing, or of connections that nobody uses.
     pub unknown: Vec<String>,
+    /// Where what is said goes as well.
+    pub log: Option<LogFile>,
 }
 
 /// Keys of a place; all others are options of its connector.
 pub const PLACE_KEYS: [&str; 5] = ["connection", "connector", "locator", "table", "query"];
 
-/// Keys of `settings`.
+/// The ends of a transfer: the key for one place and that for several, and the members of a [`Job`] for the first and the others.
+const ENDS: [[&str; 4]; 2] = [["source", "sources", "source", "union"], ["target", "targets", "target", "also"]];
+
+/// Keys of `settings` that hold for each transfer.
 const SETTINGS: [&str; 5] = ["limits", "errors", "verify", "visible", "schema"];
 
 /// Modes that merge by key: their name alone means the primary key.
@@ -71,11 +80,12 @@ pub fn settle(tree: &Tree, places: &dyn Places, variables: &Variables<'_>) -> Re
     }
     let settings = file.settings()?;
     let mut unknown = Vec::new();
+    let log = file.log(&mut unknown)?;
     let jobs = transfers.iter().map(|transfer| file.job(transfer, &settings, &mut unknown)).collect::<Result<_>>()?;
     unknown.extend(tree.unasked());
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     unknown.retain(|path| seen.insert(path.clone()));
-    Ok(Native { jobs, unknown })
+    Ok(Native { jobs, unknown, log })
 }
 
 struct File<'a> {
@@ -98,35 +108,92 @@ impl File<'_> {
         Ok(known)
     }
 
+    /// The log that the settings name.
+    fn log(&self, unknown: &mut Vec<String>) -> Result<Option<LogFile>> {
+        let Some(node) = self.root.get("settings").and_then(|settings| settings.get("log")) else { return Ok(None) };
+        let path = |inner: &str| joined(node.path(), inner);
+        self.told(self.filled(&node)?, &path, unknown).map(Some)
+    }
+
     /// One transfer. Keys without a meaning go to `unknown`.
     fn job(&self, transfer: &Node<'_>, settings: &Map<String, Json>, unknown: &mut Vec<String>) -> Result<Job> {
         let mut members = Map::new();
+        for [one, several, first, others] in ENDS {
+            let mut places = self.ends(transfer, one, several)?.into_iter();
+            members.insert(first.to_owned(), places.next().unwrap_or_default());
+            members.insert(others.to_owned(), places.collect());
+        }
         for (key, node) in transfer.entries()? {
-            members.insert(key.to_owned(), self.member(key, &node)?);
+            if let Some([one, several, ..]) = ENDS.iter().find(|[.., others]| key == *others) {
+                let error = node.error(format!("'{key}' is no key of a transfer"));
+                return Err(error.with_hint(format!("put it and '{one}' into a list '{several}'")));
+            }
+            if !ENDS.iter().any(|[one, several, ..]| key == *one || key == *several) {
+                members.insert(key.to_owned(), self.member(key, &node)?);
+            }
         }
         let own: Vec<String> = members.keys().cloned().collect();
         for (key, value) in settings {
             members.entry(key.clone()).or_insert_with(|| value.clone());
         }
-        let file_path = |inner: &str| {
+        let path = |inner: &str| {
             let first = inner.split('.').next().unwrap_or_default();
             let is_shared = settings.contains_key(first) && !own.iter().any(|key| key == first);
-            let above = if is_shared { "settings" } else { transfer.path() };
-            if inner.is_empty() { above.to_owned() } else { format!("{above}.{inner}") }
+            joined(if is_shared { "settings" } else { transfer.path() }, inner)
         };
-        let mut note = |path: serde_ignored::Path<'_>| unknown.push(file_path(&segments(&path).join(".")));
-        let deserializer = serde_ignored::Deserializer::new(Json::Object(members), &mut note);
+        let job: Job = self.told(Json::Object(members), &path, unknown)?;
+        // What might stand there is what stands in the job that was made.
+        let mut known = serde_json::to_value(&job)?;
+        known["errors"]["rejects"].take();
+        if let Some(known) = known.as_object_mut() {
+            known.retain(|key, _| !ENDS.iter().any(|[.., first, others]| key == first || key == others));
+        }
+        self.miss_members(&known, &path, "");
+        Ok(job)
+    }
+
+    /// `value` as it is meant, whose members stand at `path` of theirs. Keys without a meaning go to `unknown`.
+    fn told<T: DeserializeOwned>(
+        &self,
+        value: Json,
+        path: &dyn Fn(&str) -> String,
+        unknown: &mut Vec<String>,
+    ) -> Result<T> {
+        let mut note = |inner: serde_ignored::Path<'_>| unknown.push(path(&segments(&inner).join(".")));
+        let deserializer = serde_ignored::Deserializer::new(value, &mut note);
         serde_path_to_error::deserialize(deserializer).map_err(|error| {
-            let path = file_path(&dotted(error.path()));
+            let path = path(&dotted(error.path()));
             self.tree.locate(Error::new(ErrorKind::Usage, error.inner().to_string()), &path)
         })
+    }
+
+    /// Notes the keys of `value`, which stands at `inner` of a transfer, as ones that might be there.
+    fn miss_members(&self, value: &Json, path: &dyn Fn(&str) -> String, inner: &str) {
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let inner = joined(inner, key);
+            self.tree.miss(path(&inner));
+            self.miss_members(value, path, &inner);
+        }
+    }
+
+    /// The places that stand at `one` or, as a list, at `several`, in serde's form.
+    fn ends(&self, transfer: &Node<'_>, one: &str, several: &str) -> Result<Vec<Json>> {
+        match (transfer.get(one), transfer.get(several)) {
+            (Some(_), Some(list)) => {
+                let error = list.error(format!("both '{one}' and '{several}' are here"));
+                Err(error.with_hint(format!("put all of them into '{several}'")))
+            }
+            (None, Some(list)) => {
+                let places = list.elements()?.iter().map(|place| self.place(place)).collect::<Result<Vec<_>>>()?;
+                if places.is_empty() { Err(list.error("the list names no place")) } else { Ok(places) }
+            }
+            (_, None) => Ok(vec![self.place(&transfer.need(one)?)?]),
+        }
     }
 
     /// The value of `key` of a transfer or of the settings, as [`Job`] has it.
     fn member(&self, key: &str, node: &Node<'_>) -> Result<Json> {
         match key {
-            "source" | "target" => self.place(node),
-            "also" | "union" => node.elements()?.iter().map(|place| self.place(place)).collect(),
             "errors" => {
                 let mut members = Map::new();
                 for (key, node) in node.entries()? {
@@ -222,6 +289,14 @@ impl File<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The path of what stands at `inner` of `above`.
+fn joined(above: &str, inner: &str) -> String {
+    match (above, inner) {
+        (path, "") | ("", path) => path.to_owned(),
+        _ => format!("{above}.{inner}"),
     }
 }
 

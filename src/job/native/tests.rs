@@ -1,6 +1,6 @@
 use super::*;
 use crate::job::syntax::{self, Syntax};
-use crate::job::{OnError, Toggle};
+use crate::job::{LogLevel, OnError, Toggle};
 use crate::merge::{Duplicates, Merge};
 use crate::sink::WriteMode;
 
@@ -83,6 +83,60 @@ fn transfer(members: &str) -> Result<Native> {
 }
 
 #[test]
+fn several_places_stand_in_lists() {
+    let text = r#"{"transfers": [{"sources": [{"locator": "a.csv"}, {"locator": "b.csv"}],
+        "targets": [{"locator": "c.db#t"}, {"locator": "d.csv"}, {"locator": "e.csv"}]}]}"#;
+    let native = settled(text).unwrap();
+    assert_eq!(native.unknown, Vec::<String>::new());
+    let job = &native.jobs[0];
+    let sources: Vec<&Json> = job.sources().map(|place| &place.options["url"]).collect();
+    let targets: Vec<&Json> = job.targets().map(|place| &place.options["url"]).collect();
+    assert_eq!(sources, ["a.csv", "b.csv"]);
+    assert_eq!(targets, ["c.db", "d.csv", "e.csv"]);
+    let told = emit(&native.jobs).unwrap();
+    assert_eq!(told["transfers"][0]["sources"][1], json!({"connector": "file", "url": "b.csv"}));
+    assert_eq!(told["transfers"][0]["targets"].as_array().map(Vec::len), Some(3));
+    let again = settled(&told.to_string()).unwrap();
+    assert_eq!(serde_json::to_value(&again.jobs).unwrap(), serde_json::to_value(&native.jobs).unwrap());
+    // A list of one is no other thing.
+    let one =
+        settled(r#"{"transfers": [{"sources": [{"locator": "a.csv"}], "target": {"locator": "b.csv"}}]}"#).unwrap();
+    assert!(one.jobs[0].union.is_empty());
+}
+
+#[test]
+fn settings_name_a_log() {
+    let file = |log: &str| {
+        settled(&format!(
+            "{{\"settings\": {{\"log\": {log}}}, \"transfers\": [{{\"source\": {{\"locator\": \"a\"}}, \"target\": {{\"locator\": \"b\"}}}}]}}"
+        ))
+    };
+    let log = |text: &str| file(text).map(|native| native.log.unwrap());
+    let plain = log("{\"path\": \"${DAY}.log\"}").unwrap();
+    assert_eq!((plain.path.as_str(), plain.bytes, plain.level), ("monday.log", LogFile::BYTES, LogLevel::All));
+    let whole = log("{\"path\": \"run.log\", \"bytes\": 50000, \"level\": \"note\"}").unwrap();
+    assert_eq!((whole.bytes, whole.level), (50_000, LogLevel::Note));
+    assert_eq!(file("{\"path\": \"a\", \"size\": 1}").unwrap().unknown, ["settings.log.size"]);
+    let wrong = log("{\"path\": \"a\", \"level\": \"debug\"}").unwrap_err().to_string();
+    assert!(wrong.contains("key settings.log.level (line 1"), "{wrong}");
+}
+
+#[test]
+fn a_key_that_is_nearly_right_is_named() {
+    let file = r#"{"connections": {"x": {"connector": "file", "url": "a"}},
+        "settings": {"limits": {"retres": 1}},
+        "transfers": [{"source": {"connection": "x"}, "target": {"locator": "b.csv"}, "mdoe": "append", "far": 1,
+                       "transform": {"limt": 1}, "errors": {"onErrors": "skip"}}]}"#;
+    let tree = syntax::parse(file, Syntax::Json).unwrap().into_tree();
+    let unknown = settle(&tree, &World, &Variables::of("", &environment).variables).unwrap().unknown;
+    let meant: Vec<Option<String>> = unknown.iter().map(|path| tree.meant(path)).collect();
+    let of = |path: &str| meant[unknown.iter().position(|known| known == path).unwrap()].as_deref();
+    assert_eq!(of("settings.limits.retres"), Some("retries"));
+    assert_eq!((of("transfers.0.mdoe"), of("transfers.0.far")), (Some("mode"), None));
+    assert_eq!((of("transfers.0.transform.limt"), of("transfers.0.errors.onErrors")), (Some("limit"), Some("onError")));
+}
+
+#[test]
 fn a_mode_that_merges_may_stand_alone() {
     let mode = |text: &str| transfer(&format!(", \"mode\": {text}")).map(|native| native.jobs[0].mode.clone());
     assert_eq!(mode("\"upsert\"").unwrap(), WriteMode::Upsert(Merge::default()));
@@ -109,7 +163,7 @@ fn mistakes_are_named_with_their_path() {
         (r#"{"transfers": []}"#, "key transfers (line 1, column 15): the file has no transfer"),
         (
             r#"{"transfers": [{"source": {"locator": "a.csv"}}]}"#,
-            "key transfers.0 (line 1, column 16): missing field `target`",
+            "key transfers.0 (line 1, column 16): the key 'target' is missing",
         ),
         (
             r#"{"transfers": [{"source": {"url": "a.csv"}}]}"#,
@@ -119,6 +173,18 @@ fn mistakes_are_named_with_their_path() {
         (
             r#"{"transfers": [{"source": {"connector": "oracle"}}]}"#,
             "key transfers.0.source.connector (line 1, column 41): there is no connector \"oracle\"",
+        ),
+        (
+            r#"{"transfers": [{"source": {"locator": "a"}, "sources": [{"locator": "b"}]}]}"#,
+            "key transfers.0.sources (line 1, column 56): both 'source' and 'sources' are here",
+        ),
+        (
+            r#"{"transfers": [{"source": {"locator": "a"}, "targets": []}]}"#,
+            "key transfers.0.targets (line 1, column 56): the list names no place",
+        ),
+        (
+            r#"{"transfers": [{"source": {"locator": "a"}, "target": {"locator": "b"}, "also": []}]}"#,
+            "'also' is no key of a transfer",
         ),
         (r#"{"transfers": [{"source": {"connector": "postgres"}}]}"#, "no table is named here"),
         (r#"{"transfers": [{"source": {"locator": "a.csv", "table": "t"}}]}"#, "file has no tables"),

@@ -8,7 +8,8 @@ use arrow::datatypes::Field;
 use regex::Regex;
 
 use super::edit::Reason;
-use super::{pattern, text, units};
+use super::text::Clock;
+use super::{pattern, units};
 use crate::error::Result;
 
 const NO_LONG: Reason = "its value is no whole number, as whole numbers and moments are compared with";
@@ -74,13 +75,13 @@ impl Filter {
         Ok(Ok(Self::Compare(comparison, value)))
     }
 
-    /// Sifts `array`, a column of `field`.
-    pub(super) fn run(&self, array: &ArrayRef, field: &Field) -> Result<Sifted> {
+    /// Sifts `array`, a column of `field`, by `clock`.
+    pub(super) fn run(&self, array: &ArrayRef, field: &Field, clock: Clock) -> Result<Sifted> {
         let dropped = match self {
-            Self::Like(pattern) => matches(pattern, &text::texts(array, field)?),
+            Self::Like(pattern) => matches(pattern, &clock.texts(array, field)?),
             // What has no text matches nothing.
-            Self::NotLike(pattern) => !&matches(pattern, &text::texts(array, field)?),
-            Self::Compare(comparison, value) => return compared(*comparison, value, array, field),
+            Self::NotLike(pattern) => !&matches(pattern, &clock.texts(array, field)?),
+            Self::Compare(comparison, value) => return compared((*comparison, value), array, field, clock),
         };
         Ok(Sifted { dropped, failed: Vec::new() })
     }
@@ -90,14 +91,19 @@ fn matches(pattern: &Regex, texts: &StringArray) -> BooleanBuffer {
     BooleanBuffer::collect_bool(texts.len(), |row| texts.is_valid(row) && pattern.is_match(texts.value(row)))
 }
 
-fn compared(comparison: Comparison, value: &Value, array: &ArrayRef, field: &Field) -> Result<Sifted> {
+fn compared(
+    (comparison, value): (Comparison, &Value),
+    array: &ArrayRef,
+    field: &Field,
+    clock: Clock,
+) -> Result<Sifted> {
     let nulls = array.logical_nulls();
     let is_null = |row: usize| nulls.as_ref().is_some_and(|nulls| nulls.is_null(row));
     let all = |reason: Reason| -> Vec<(usize, Reason)> {
         (0..array.len()).filter(|row| !is_null(*row)).map(|row| (row, reason)).collect()
     };
     let none = || BooleanBuffer::new_unset(array.len());
-    let (hits, failed) = if let Some(longs) = text::longs(array)? {
+    let (hits, failed) = if let Some(longs) = clock.longs(array)? {
         match value.long {
             None => (none(), all(NO_LONG)),
             Some(value) => {
@@ -110,13 +116,13 @@ fn compared(comparison: Comparison, value: &Value, array: &ArrayRef, field: &Fie
                 (longs.nulls().map_or_else(|| hits.clone(), |valid| &hits & valid.inner()), failed)
             }
         }
-    } else if let Some(doubles) = text::doubles(array, field)? {
+    } else if let Some(doubles) = clock.doubles(array, field)? {
         match value.double {
             None => (none(), all(NO_DOUBLE)),
             Some(value) => (by_value(doubles.values(), comparison, value), Vec::new()),
         }
     } else {
-        (by_text(&text::texts(array, field)?, comparison, &value.text), Vec::new())
+        (by_text(&clock.texts(array, field)?, comparison, &value.text), Vec::new())
     };
     let Some(nulls) = nulls else { return Ok(Sifted { dropped: hits, failed }) };
     let hits = &hits & nulls.inner();

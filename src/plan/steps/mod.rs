@@ -2,7 +2,7 @@
 //!
 //! Each step is one loop over a typed array. A row for which one fails is left out and told, or ends the run; later steps
 //! do not see it. What is a number or a moment becomes text by its first step that edits texts. Moments are read and shown
-//! by the clock of DataX, GMT+8.
+//! by the clock of the job's zone, or else that of DataX, GMT+8.
 
 mod edit;
 mod exec;
@@ -27,6 +27,7 @@ use crate::plan::batchwise::{Batchwise, Failed, Left, Worked};
 use edit::{Edited, Reason};
 use filter::Sifted;
 use function::Function;
+use text::Clock;
 
 pub use exec::StepsExec;
 pub(super) use table::SteppedTable;
@@ -35,6 +36,7 @@ pub(super) use table::SteppedTable;
 #[derive(Debug)]
 pub struct Steps {
     given: Vec<TransformStep>,
+    zone: Option<String>,
     ready: Vec<Step>,
     schema: SchemaRef,
 }
@@ -47,31 +49,49 @@ struct Step {
     /// The column as the step gets it.
     field: FieldRef,
     function: Function,
+    clock: Clock,
     /// The columns after it.
     schema: SchemaRef,
 }
 
 impl Steps {
-    /// `steps` over rows of `schema`.
+    /// `steps` over rows of `schema`, by the clock of DataX.
+    ///
+    /// # Errors
+    /// Those of [`Steps::by_clock`].
+    pub fn try_new(steps: &[TransformStep], schema: &SchemaRef) -> Result<Self> {
+        Self::by_clock(steps, schema, None)
+    }
+
+    /// `steps` over rows of `schema`, by the clock of `zone`; none is that of DataX.
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for functions that are not there, columns out of range and patterns that cannot be
     /// matched, [`Unsupported`](ErrorKind::Unsupported) for columns without a text. Parameters that a function does not
     /// take are none: as in DataX each row fails for them.
-    pub fn try_new(steps: &[TransformStep], schema: &SchemaRef) -> Result<Self> {
+    pub fn by_clock(steps: &[TransformStep], schema: &SchemaRef, zone: Option<&str>) -> Result<Self> {
+        let clock = zone.map_or(Some(Clock::default()), Clock::of).ok_or_else(|| {
+            Error::new(ErrorKind::Usage, format!("{:?} is no zone", zone.unwrap_or_default()))
+                .with_hint("write it like +08:00")
+        })?;
         let mut after = Arc::clone(schema);
         let mut ready = Vec::with_capacity(steps.len());
         for step in steps {
-            let step = Step::try_new(step, &after).map_err(|error| error.at("transformer", &step.function))?;
+            let step = Step::try_new(step, &after, clock).map_err(|error| error.at("transformer", &step.function))?;
             after = Arc::clone(&step.schema);
             ready.push(step);
         }
-        Ok(Self { given: steps.to_vec(), ready, schema: after })
+        Ok(Self { given: steps.to_vec(), zone: zone.map(str::to_owned), ready, schema: after })
     }
 
     /// The steps as they were given.
     pub fn given(&self) -> &[TransformStep] {
         &self.given
+    }
+
+    /// The zone whose clock they go by, where one was given.
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// The columns after all steps.
@@ -124,7 +144,7 @@ impl Batchwise for Steps {
 }
 
 impl Step {
-    fn try_new(step: &TransformStep, schema: &SchemaRef) -> Result<Self> {
+    fn try_new(step: &TransformStep, schema: &SchemaRef, clock: Clock) -> Result<Self> {
         let function = Function::parse(step)?;
         let column = step.column_index;
         let Some(field) = schema.fields().get(column).map(Arc::clone) else {
@@ -133,7 +153,7 @@ impl Step {
             return Err(Error::new(ErrorKind::Usage, message).with_hint(hint));
         };
         // Whether values of the type have a text does not depend on them.
-        text::texts(&new_empty_array(field.data_type()), &field).map_err(|error| error.at("column", field.name()))?;
+        clock.texts(&new_empty_array(field.data_type()), &field).map_err(|error| error.at("column", field.name()))?;
         let schema = match &function {
             Function::Edit(_) => {
                 let mut fields: Vec<FieldRef> = schema.fields().to_vec();
@@ -142,7 +162,7 @@ impl Step {
             }
             Function::Filter(_) | Function::Refuse(_) => Arc::clone(schema),
         };
-        Ok(Self { name: step.function.clone(), column, field, function, schema })
+        Ok(Self { name: step.function.clone(), column, field, function, clock, schema })
     }
 
     /// Takes the step with the rows that are left; gives the number of those that it dropped.
@@ -151,12 +171,12 @@ impl Step {
         let array = left.rows.column(self.column);
         let (failed, dropped) = match &self.function {
             Function::Edit(edit) => {
-                let Edited { texts, failed } = edit.run(&text::texts(array, &self.field)?)?;
+                let Edited { texts, failed } = edit.run(&self.clock.texts(array, &self.field)?)?;
                 left.rows = self.with(&left.rows, Arc::new(texts))?;
                 (failed, BooleanBuffer::new_unset(rows))
             }
             Function::Filter(filter) => {
-                let Sifted { dropped, failed } = filter.run(array, &self.field)?;
+                let Sifted { dropped, failed } = filter.run(array, &self.field, self.clock)?;
                 (failed, dropped)
             }
             Function::Refuse(reason) => ((0..rows).map(|row| (row, *reason)).collect(), BooleanBuffer::new_unset(rows)),

@@ -228,6 +228,33 @@ fn numbers_and_moments_have_the_texts_of_datax() {
     assert_eq!(kept(5, &["=", "7"]), 1);
 }
 
+/// Moments that have a zone are shown by the clock of the job; those without are by the clock already.
+#[test]
+fn moments_are_shown_by_the_clock_of_the_zone() {
+    let moments = TimestampMicrosecondArray::from(vec![1_704_124_800_000_000]);
+    let batch = batch([
+        ("z", Arc::new(moments.clone().with_timezone("UTC")) as ArrayRef),
+        ("t", Arc::new(moments) as ArrayRef),
+    ]);
+    for (zone, shown) in [
+        (None, "2024-01-02 00:00:00"),
+        (Some("+00:00"), "2024-01-01 16:00:00"),
+        (Some("-03:30"), "2024-01-01 12:30:00"),
+    ] {
+        let steps = |column| {
+            let steps = [step("dx_substr", column, &["0", "99"])];
+            Steps::by_clock(&steps, &batch.schema(), zone).unwrap().run(&batch).unwrap().rows
+        };
+        assert_eq!(column(&steps(0), 0), [Some(shown.to_owned())]);
+        assert_eq!(column(&steps(1), 1), [Some("2024-01-01 16:00:00".to_owned())]);
+        // Compared are milliseconds since 1970: of what has no zone, as the clock makes them.
+        let equal = [step("dx_filter", 0, &["=", "1704124800000"])];
+        assert_eq!(Steps::by_clock(&equal, &batch.schema(), zone).unwrap().run(&batch).unwrap().rows.num_rows(), 0);
+    }
+    let error = Steps::by_clock(&[], &batch.schema(), Some("Mars")).unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Usage, "\"Mars\" is no zone"));
+}
+
 #[test]
 fn patterns_mean_what_java_means() {
     let texts = [Some("12"), Some("１２"), Some("a\u{85}b"), None];

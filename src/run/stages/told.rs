@@ -8,14 +8,15 @@ use super::{Agreed, Committed, Opened};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::board::Around;
 use crate::flow::reject::RejectLog;
-use crate::job::Job;
+use crate::job::{Job, Speed};
 use crate::plan::pipeline::Target;
 use crate::run::incremental::Window;
 use crate::run::queue::{self, Queues};
 use crate::run::report::{PlanReport, Summary, TargetReport, TargetSummary, TaskReport};
 use crate::run::sizing::Sizing;
-use crate::run::{Surroundings, buffer, rejects, resume, verify};
+use crate::run::{Surroundings, buffer, rejects, resume, retry, verify};
 use crate::runner::{PlanShape, Transfer};
+use crate::shape::counted;
 use crate::sink::Agreement;
 use crate::source::Split;
 
@@ -65,8 +66,10 @@ impl Opened {
             bytes: self.draft.shape.bytes,
             least_seconds: least_seconds(job, self.draft.shape.rows, self.draft.shape.bytes),
             sizing: sizing.clone(),
+            limits: limits(job, retry::told(&job.limits, targets, &planned.transfer)),
             buffer: buffer::plan_notes(job, &snapshot, (self.draft.plan_shape, shape)),
             state: None,
+            log: None,
             notes: self
                 .notes(targets.iter().map(|target| &target.agreement))
                 .into_iter()
@@ -140,6 +143,24 @@ fn task_reports(transfer: &Transfer, sizing: &Sizing) -> Vec<TaskReport> {
         tasks.push(report(tasks.len(), group, &splits));
         group = (group + 1) % sizing.groups.len();
     }
+}
+
+/// What else limits a job, one sentence each: its speed, rows that are rejected, `attempts` of a task.
+fn limits(job: &Job, attempts: String) -> Vec<String> {
+    let Speed { job_bytes, job_rows, channel_bytes, channel_rows } = job.limits.speed;
+    let speed = |bytes: Option<u64>, rows: Option<u64>, who: &str| {
+        let parts = [bytes.map(|bytes| format!("{bytes} bytes/s")), rows.map(|rows| format!("{rows} rows/s"))];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("{who} no faster than {}", parts.join(" and ")))
+    };
+    let most = job.errors.max_errors.map(|most| {
+        let share = most.percent().map(|percent| format!("{percent} % of those read"));
+        let parts: Vec<String> =
+            most.rows().map(|rows| counted(rows as usize, "row")).into_iter().chain(share).collect();
+        format!("the copy fails when more than {} are rejected", parts.join(" or "))
+    });
+    let speeds = [speed(job_bytes, job_rows, "all channels"), speed(channel_bytes, channel_rows, "each channel")];
+    speeds.into_iter().flatten().chain(most).chain([attempts]).collect()
 }
 
 /// The time that the limits of speed leave to a job of so many rows and bytes, in seconds.

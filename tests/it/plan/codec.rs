@@ -46,6 +46,15 @@ fn parts(
 
 /// Plans `transform` from `source` to `target`, sends the plan through the codec, runs what comes out, and commits.
 async fn travelled(source: &Memory, target: &Memory, transform: Transform) -> Result<u64, Error> {
+    travelled_to(source, (target, None), transform).await
+}
+
+/// The same, with so many writers.
+async fn travelled_to(
+    source: &Memory,
+    (target, writers): (&Memory, Option<usize>),
+    transform: Transform,
+) -> Result<u64, Error> {
     let request = OpenRequest { objects: vec![table("src")], readers: 3, join: None };
     let session = source.endpoint().open(&request).await?;
     let reader = session.source(&table("src"))?;
@@ -56,7 +65,7 @@ async fn travelled(source: &Memory, target: &Memory, transform: Transform) -> Re
     let agreement = sink.agree(&draft.shape, &WriteRequest::new(WriteMode::Create)).await?;
     let token = Token { run: "codec".to_owned(), transfer: 0, sink: 0, epoch: 0 };
     let to = Target { endpoint: "sink0".to_owned(), sink: Arc::clone(&sink), agreement: agreement.clone(), token };
-    let terms = Terms { tasks: Tasks::Many, splits: None, verify: Verify::Count };
+    let terms = Terms { tasks: Tasks::Many, splits: None, verify: Verify::Count, writers };
     let planned = pipeline.transfer(&draft, &[to], terms).await?;
     let ends = Ends {
         sessions: HashMap::from([("source0".to_owned(), session)]),
@@ -117,6 +126,19 @@ async fn a_decoded_plan_gives_what_the_plan_itself_gives() {
         };
         assert_eq!(rows as usize, direct.table("dst").unwrap().rows.num_rows(), "{transform:?}");
         assert_eq!(rows_of(&decoded), rows_of(&direct), "{transform:?}");
+    }
+}
+
+/// Writers that share all batches: of the rows themselves, and of a query.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decoded_plan_has_its_writers() {
+    for transform in [Transform::default(), sql("select ref % 10 as id, count(*) as n from src group by ref % 10")] {
+        for writers in [1, 4] {
+            let (source, target) = (wide(1_000, 7), Memory::new());
+            let rows = travelled_to(&source, (&target, Some(writers)), transform.clone()).await.unwrap();
+            assert_eq!(rows as usize, target.table("dst").unwrap().rows.num_rows(), "{transform:?}");
+            assert_eq!(rows == 1_000, transform == Transform::default());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use arrow::array::StringArray;
 use arrow_etl::job::Speed;
 use arrow_etl::run::plan;
+use arrow_etl::testing::faults::{Fault, Faults, Point};
 
 use super::*;
 
@@ -75,6 +76,46 @@ async fn what_bounds_the_channels_is_in_the_arithmetic() {
     job.transform.limit = Some(5);
     let said = arithmetic(&job, &source(1000, 100)).await;
     assert_eq!(said.last().unwrap(), "1 writer, 7 readers: one plan");
+}
+
+/// One reader and four writers, as `readerChannel` and `writerChannel` of FlinkX have it; more readers than writers; and a query.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_share_all_batches_whoever_has_read_them() {
+    for (jobs, writers, sql) in [(1, 4, false), (4, 2, false), (3, 1, false), (2, 3, true)] {
+        let (source, target) = (source(1_000, 6), Memory::new());
+        let mut job = job();
+        (job.limits.jobs, job.limits.writers) = (Some(jobs), Some(writers));
+        job.transform.sql = sql.then(|| "select id from src group by id".to_owned());
+        let said = arithmetic(&job, &source).await;
+        let readers = if jobs == 1 { "1 reader".to_owned() } else { format!("{jobs} readers") };
+        let writing = if writers == 1 { "1 writer".to_owned() } else { format!("{writers} writers") };
+        assert_eq!(said.last(), Some(&format!("{writing}, {readers}: one plan")));
+        let summary = run(&job, &source, &target).await.unwrap();
+        assert_eq!((summary.rows, summary.tasks), (1_000, writers), "{jobs} {writers} {sql}");
+        assert_eq!(super::retry::ids(&target), (0..1_000).collect::<Vec<_>>());
+        let (read, wrote) = (source.counts(), target.counts());
+        assert!(read.peak_reads <= jobs && wrote.peak_writers <= writers, "{read:?} {wrote:?}");
+        assert_eq!((read.open_reads, wrote.open_writers, target.staged()), (0, 0, 0));
+    }
+}
+
+/// What one of them meets ends the run for all, and it is what the user hears of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_one_reader_or_writer_ends_them_all() {
+    for point in [Point::Read, Point::Batch, Point::Writer, Point::Write, Point::Flush] {
+        let faults = Faults::new().nth(point, 2, Fault::Fail(ErrorKind::Connection));
+        let (source, target) = (source(1_000, 6), Memory::new());
+        let between = Between {
+            source: faults.endpoint(source.endpoint()),
+            target: faults.endpoint(target.endpoint()),
+            also: Vec::new(),
+        };
+        let mut job = job();
+        (job.limits.jobs, job.limits.writers) = (Some(2), Some(3));
+        let error = copy(&job, between, &Surroundings::default()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Connection, "{point:?}: {error}");
+        assert_eq!((rows(&target), target.staged(), source.counts().open_reads), (None, 0, 0), "{point:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,10 +22,10 @@ const KNOWN: [&str; 11] = [
     "password",
     "database",
     "connectTimeout",
-    "sslMode",
-    "sslCa",
-    "sslCert",
-    "sslKey",
+    "tlsMode",
+    "tlsCa",
+    "tlsCert",
+    "tlsKey",
 ];
 /// MariaDB's, which files alone have.
 const SWITCHES: [(&str, &str); 2] = [("ssl", "ssl"), ("ssl-verify-server-cert", "sslVerifyServerCert")];

@@ -68,7 +68,7 @@ fn urls() {
 
 #[test]
 fn every_spelling_of_a_name() {
-    for name in ["ssl-mode", "sslmode", "ssl_mode", "sslMode"] {
+    for name in ["tlsMode", "tls-mode", "ssl-mode", "sslmode", "ssl_mode", "sslMode"] {
         for word in ["VERIFY_IDENTITY", "verify_identity", "Verify-Identity"] {
             assert_eq!(url(&format!("mysql://h?{name}={word}")).tls.mode, TlsMode::VerifyIdentity, "{name}={word}");
         }
@@ -79,7 +79,7 @@ fn every_spelling_of_a_name() {
 fn options() {
     let given = json!({
         "url": "mysql://u:a@h:1/d?zero-dates=null", "port": 2, "database": "e", "zeroDates": "text",
-        "time": "duration", "lockAll": true, "sslCert": "/c", "sslKey": "/k",
+        "time": "duration", "lockAll": true, "tlsCert": "/c", "sslKey": "/k",
     });
     let config = read(&given, &[], &[]).unwrap();
     assert_eq!(config.label(), "mysql://u@h:2/e");
@@ -281,7 +281,9 @@ fn what_makes_no_sense_is_refused() {
     }
     let error = read(&json!({ "dbname": "x" }), &[], &[]).unwrap_err();
     let hint = error.hint().unwrap_or_default();
-    assert!(error.to_string().contains("dbname") && hint.contains("database, sslMode"), "{error} {hint}");
+    assert!(error.to_string().contains("dbname") && hint.contains("database, tlsMode"), "{error} {hint}");
+    let twice = read(&json!({ "tlsMode": "REQUIRED", "ssl-mode": "DISABLED" }), &[], &[]).unwrap_err();
+    assert_eq!(twice.to_string(), "two options mean tlsMode, one of them ssl-mode");
     assert_eq!(read(&json!({ "port": [1] }), &[], &[]).unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(Config::parse_in(&json!({}), &Surroundings::NOTHING).unwrap_err().kind(), ErrorKind::Usage);
 }

@@ -54,6 +54,14 @@ fn options() {
     assert_eq!(config.label(), "postgres://u@h:5433/d");
     assert_eq!(config.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(of(json!({"url": "postgres://u@h/a", "dbname": "b"})).dbname, "b");
+    let tls =
+        of(json!({"host": "h", "user": "u", "tlsMode": "verify-ca", "tlsCa": "/ca", "tlsCert": "/c", "tlsKey": "/k"}))
+            .tls;
+    assert_eq!((tls.mode, tls.cert, tls.key), (SslMode::VerifyCa, Some("/c".into()), Some("/k".into())));
+    for both in [json!({"database": "a", "dbname": "b"}), json!({"tlsMode": "allow", "sslmode": "allow"})] {
+        let error = Config::parse_in(&both, &Surroundings::NOTHING).unwrap_err();
+        assert!(error.kind() == ErrorKind::Usage && error.message().starts_with("two options mean "), "{error}");
+    }
 }
 
 #[test]

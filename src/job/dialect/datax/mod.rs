@@ -154,13 +154,15 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.pre_sql = target.pre_sql;
         job.post_sql = target.post_sql;
         job.transform.steps.clone_from(&steps);
+        job.transform.zone = (!steps.is_empty()).then(|| settings.zone.clone());
         job.transform.select = source.select;
         job.transform.names = target.names;
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);
         Ok(job)
     });
-    Ok(Translation { jobs: jobs.collect::<Result<_>>()?, notes, dry_run: settings.dry_run, again_after: None })
+    let jobs = jobs.collect::<Result<_>>()?;
+    Ok(Translation { jobs, notes, dry_run: settings.dry_run, ..Translation::default() })
 }
 
 fn refuse_widths(content: &Node<'_>, source: &Source, target: &Target) -> Result<()> {

@@ -86,6 +86,10 @@ const IDLE: &[&str] = &[
 pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Source>> {
     context.idle(parameter, IDLE);
     let connections = parameter.need("connection")?.one_or_more();
+    let both = connections.iter().find_map(|connection| connection.get("table").and(connection.get("querySql")));
+    if let Some(query) = both {
+        return Err(query.error("both 'table' and 'querySql' name what is read").with_hint("leave one of them out"));
+    }
     let by_query = connections.iter().filter(|connection| connection.get("querySql").is_some()).count();
     if by_query > 0 && by_query < connections.len() {
         return Err(parameter.need("connection")?.error("some connections name tables and others queries"));

@@ -2,10 +2,13 @@
 
 use crate::error::Result;
 use crate::job::tree::Node;
-use crate::job::{ErrorPolicy, Limits, MaxErrors, OnError, Speed};
+use crate::job::{ErrorPolicy, Limits, MaxErrors, OnError, RetryGrowth, Speed};
 
 /// The zone of every date unless the job names another one.
 const ZONE: &str = "+08:00";
+
+/// The pause between attempts of a task unless the job names another one.
+const FAIL_OVER_MILLISECONDS: u64 = 10_000;
 
 /// What holds for the whole job.
 #[derive(Debug)]
@@ -87,9 +90,28 @@ fn limits(root: &Node<'_>, job: &Node<'_>, notes: &mut Vec<String>) -> Result<(L
                 .with_hint("say \"channel\": 1"));
         }
     };
-    let speed = Speed { job_bytes, job_rows, channel_bytes, channel_rows };
-    let jobs = Some(usize::try_from(channels).unwrap_or(usize::MAX));
-    Ok((Limits { jobs, speed, ..Limits::default() }, channels))
+    let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let limits = Limits {
+        jobs: Some(whole(channels)),
+        group_channels: positive(at(root, "core.container.taskGroup.channel"))?.map(whole),
+        speed: Speed { job_bytes, job_rows, channel_bytes, channel_rows },
+        ..fail_over(root)?
+    };
+    Ok((limits, channels))
+}
+
+/// Attempts of a task, where the job names their number, and the pause between them.
+fn fail_over(root: &Node<'_>) -> Result<Limits> {
+    let path = "core.container.task.failOver";
+    let Some(attempts) = positive(at(root, &format!("{path}.maxRetryTimes")))? else { return Ok(Limits::default()) };
+    let pause = positive(at(root, &format!("{path}.retryIntervalInMsec")))?.unwrap_or(FAIL_OVER_MILLISECONDS);
+    Ok(Limits {
+        retries: Some(u32::try_from(attempts - 1).unwrap_or(u32::MAX)),
+        retry_first_milliseconds: Some(pause),
+        retry_max_milliseconds: Some(pause),
+        retry_growth: RetryGrowth::Constant,
+        ..Limits::default()
+    })
 }
 
 /// Dirty rows are left out, without a limit unless the job sets one; a number of rows wins over a share.

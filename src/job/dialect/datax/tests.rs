@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::job::{MaxErrors, OnError, Speed};
+use crate::job::{MaxErrors, OnError, RetryGrowth, Speed};
 use crate::merge::Merge;
 use crate::object::ObjectRef;
 
@@ -168,8 +168,25 @@ fn dirty_rows_are_left_out_up_to_the_limit() {
     assert_eq!(most(json!({"record": 0})), Some(MaxErrors::Rows(0)));
     assert_eq!(most(json!({"record": 10, "percentage": 0.05})), Some(MaxErrors::Rows(10)));
     assert_eq!(most(json!({"percentage": 0.5})), Some(MaxErrors::Percent(50.0)));
-    assert!(!most(json!({"percentage": 0.29})).unwrap().exceeded(29, 100));
+    assert_eq!(most(json!({"percentage": 0.29})).unwrap().exceeded(29, 100, true), None);
     assert!(errors(json!({"percentage": 2})).is_err());
+}
+
+/// datax.md §1.3: the size of a task group, and the attempts of a task, the first of which counts.
+#[test]
+fn groups_and_attempts_are_those_of_core() {
+    let limits = |container: Json| {
+        let mut root = job(&txt(&json!({"path": "/in/a", "column": ["*"]})), &nothing());
+        root["core"] = json!({ "container": container });
+        only(&translated(root).unwrap()).limits.clone()
+    };
+    let plain = limits(json!({}));
+    assert_eq!((plain.group_channels, plain.retries), (None, None));
+    let grouped = limits(json!({"taskGroup": {"channel": "3"}, "task": {"failOver": {"maxRetryTimes": 4}}}));
+    assert_eq!((grouped.group_channels, grouped.retries), (Some(3), Some(3)));
+    assert_eq!((grouped.retry_first_milliseconds, grouped.retry_growth), (Some(10_000), RetryGrowth::Constant));
+    let never = limits(json!({"task": {"failOver": {"maxRetryTimes": 1, "retryIntervalInMsec": 5}}}));
+    assert_eq!((never.retries, never.retry_max_milliseconds), (Some(0), Some(5)));
 }
 
 #[test]
