@@ -22,6 +22,7 @@ use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
+use crate::reject::Tray;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// One object of a session.
@@ -68,7 +69,13 @@ impl Source for AdbcSource {
         Ok(ReadPlan { splits: vec![split], notes, cut: Cut::ByKey, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, _split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        _split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let from = self.opened.origin(&self.object)?;
         let connected = self.opened.connected("adbc-connect", |connection| Ok((connection.interrupt(), connection)));
         let (interrupt, connection) = connected.await?;

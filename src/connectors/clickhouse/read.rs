@@ -24,6 +24,7 @@ use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
+use crate::reject::Tray;
 use crate::schema::{COMMENT, with_metadata};
 use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -142,7 +143,13 @@ impl Source for ChSource {
         Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let place: Place = serde_json::from_value(split.detail.clone())?;
         let schema = self.relation.schema().map_err(|error| self.place(error))?;
         let facts = Facts { schema: &schema, relation: &self.relation };

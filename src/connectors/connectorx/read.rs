@@ -21,6 +21,7 @@ use crate::bridge::blocking::{self, Outlet};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
+use crate::reject::Tray;
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -74,7 +75,13 @@ impl Source for ConnectorXSource {
         Ok(plan)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         self.opened.check()?;
         let table = Arc::clone(self.known().await?);
         let part: Part = serde_json::from_value(split.detail.clone())?;

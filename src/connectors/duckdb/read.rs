@@ -20,6 +20,7 @@ use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
+use crate::reject::Tray;
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
 use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -152,7 +153,13 @@ impl Source for DuckdbSource {
         Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let described = Arc::clone(self.described().await?);
         let detail: Detail = serde_json::from_value(split.detail.clone())?;
         let (conditions, exact) = conditions(&described.relation, scan, &detail.range)?;

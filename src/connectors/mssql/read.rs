@@ -19,6 +19,7 @@ use super::split::{self, Part};
 use super::typemap::Kind;
 use crate::attempt::Attempt;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::reject::Tray;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MsSql;
 use crate::sql::filter::{self, Compares};
@@ -186,7 +187,13 @@ impl Source for MsSource {
         Ok(plan)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let (what, which) = self.label();
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let select = self.select(scan, &part).at(what, || &which)?;

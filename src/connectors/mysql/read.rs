@@ -329,24 +329,14 @@ impl Source for MySource {
         Ok(plan)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        self.batches(scan, split, None).await
-    }
-
-    async fn read_skipping(
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         _attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.batches(scan, split, Some(Arc::clone(tray))).await
-    }
-}
-
-impl MySource {
-    /// The rows of `split`. Those with values that have no place in Arrow are put into `tray`, where there is one.
-    async fn batches(&self, scan: &Scan, split: &Split, tray: Option<Arc<Tray>>) -> Result<BatchStream> {
+        let tray = tray.cloned();
         let (what, which) = self.label();
         let (lease, layout) = self.start(scan, split).await.at(what, || &which)?;
         let rows = scan.batch_rows.max(1);

@@ -150,34 +150,6 @@ impl TableSource {
     }
 }
 
-impl TableSource {
-    /// The rows of `split`. Those with values that have no place in Arrow are put into `tray`, where there is one.
-    async fn batches(&self, scan: &Scan, split: &Split, tray: Option<Arc<Tray>>) -> Result<BatchStream> {
-        let (what, which) = self.label();
-        let bytes = scan.batch_bytes.max(1);
-        // A NULL is four bytes on the wire and as wide as any other value in Arrow.
-        let widths = scan.schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(4));
-        let rows = scan.batch_rows.min(bytes / widths.sum::<usize>().max(1)).max(1);
-        let limits = Limits { rows, bytes };
-        let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
-        let skips = tray.is_some();
-        let decoded = move |chunk: Result<decode::Chunk>| {
-            let layout = layout.clone();
-            async move {
-                let chunk = chunk?;
-                let decoding = move || {
-                    if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
-                };
-                cpu::run(decoding).await?
-            }
-        };
-        // In the order of the rows, whichever batch was decoded first.
-        let told = move |sifted| set_aside(tray.as_deref(), sifted);
-        let place = move |error: Error| error.at(what, &which);
-        Ok(chunks.map(decoded).buffered(DECODING).map_ok(told).map_err(place).boxed())
-    }
-}
-
 type Started = stream::BoxStream<'static, Result<decode::Chunk>>;
 
 impl Table {
@@ -306,18 +278,36 @@ impl Source for TableSource {
         plan::plan(self, table, scan, goal).await
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        self.batches(scan, split, None).await
-    }
-
-    async fn read_skipping(
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         _attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.batches(scan, split, Some(Arc::clone(tray))).await
+        let tray = tray.cloned();
+        let (what, which) = self.label();
+        let bytes = scan.batch_bytes.max(1);
+        // A NULL is four bytes on the wire and as wide as any other value in Arrow.
+        let widths = scan.schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(4));
+        let rows = scan.batch_rows.min(bytes / widths.sum::<usize>().max(1)).max(1);
+        let limits = Limits { rows, bytes };
+        let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
+        let skips = tray.is_some();
+        let decoded = move |chunk: Result<decode::Chunk>| {
+            let layout = layout.clone();
+            async move {
+                let chunk = chunk?;
+                let decoding = move || {
+                    if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
+                };
+                cpu::run(decoding).await?
+            }
+        };
+        // In the order of the rows, whichever batch was decoded first.
+        let told = move |sifted| set_aside(tray.as_deref(), sifted);
+        let place = move |error: Error| error.at(what, &which);
+        Ok(chunks.map(decoded).buffered(DECODING).map_ok(told).map_err(place).boxed())
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {

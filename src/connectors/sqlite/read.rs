@@ -20,6 +20,7 @@ use crate::attempt::Attempt;
 use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Tray;
 use crate::schema::native_of;
 use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -114,7 +115,13 @@ impl Source for SqliteSource {
         Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let described = Arc::clone(self.described().await?);
         let detail: Detail = serde_json::from_value(split.detail.clone())?;
         let select = Select::new(&described, scan, &detail.range, self.pool.is_utf8)?;

@@ -79,7 +79,7 @@ async fn several_readers_see_one_point_in_time() {
         let mut streams = Vec::new();
         for split in &plan.splits[..4] {
             let attempt = Attempt::new(token("r"), 0, vec![split.id]);
-            streams.push(reading.source.read(&scan, split, &attempt).await.unwrap());
+            streams.push(reading.source.read(&scan, split, &attempt, None).await.unwrap());
         }
         let mut ids = Vec::new();
         for stream in streams {
@@ -107,7 +107,7 @@ async fn a_split_can_be_read_twice_and_dropped_in_the_middle() {
     let plan = reading.plan(&scan, 2).await;
     for _ in 0..4 {
         let attempt = Attempt::new(token("r"), 0, vec![1]);
-        let mut stream = reading.source.read(&scan, &plan.splits[1], &attempt).await.unwrap();
+        let mut stream = reading.source.read(&scan, &plan.splits[1], &attempt, None).await.unwrap();
         assert!(stream.try_next().await.unwrap().is_some());
     }
     let once = reading.split(&scan, &plan.splits[1]).await.unwrap();
