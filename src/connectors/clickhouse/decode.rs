@@ -21,8 +21,9 @@ use crate::formats::exchange::{self, Fit, Misfit};
 
 pub(super) mod vast;
 
-/// What is said of a time that no clock shows.
+/// What is said of a time that no clock shows, and of bytes that are no text.
 const NO_TIME_OF_DAY: &str = "a negative time, or one of 24 hours or more, has no place in an Arrow time of day";
+const NO_TEXT: &str = "the String holds bytes that are no UTF-8";
 
 /// `array`, which ClickHouse gave for `kind`, in the type of the kind.
 pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
@@ -31,12 +32,9 @@ pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
         return decode(declared, &plain);
     }
     let decoded = of_kind(&declared.kind, array)?;
-    if !declared.nullable
-        && decoded.null_count() > 0
-        && let Some(row) = (0..decoded.len()).find(|row| decoded.is_null(*row))
-    {
+    if !declared.nullable && decoded.null_count() > 0 {
         // A sign of a misunderstanding.
-        return Err(Misfit { row, why: "the server gave NULL for a type that has none".to_owned() });
+        return Err(Misfit::of_column("the server gave NULL for a type that has none"));
     }
     Ok(decoded)
 }
@@ -87,7 +85,7 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
 }
 
 fn unexpected(array: &ArrayRef) -> Misfit {
-    Misfit { row: 0, why: format!("ClickHouse gave {} here, which was not expected", array.data_type()) }
+    Misfit::of_column(format!("ClickHouse gave {} here, which was not expected", array.data_type()))
 }
 
 fn same(kind: &Kind, array: &ArrayRef) -> Fit {
@@ -149,7 +147,7 @@ fn text(array: &ArrayRef) -> Fit {
             None => builder.append_null(),
             Some(Ok(text)) => builder.append_value(text),
             Some(Err(_)) => {
-                return Err(Misfit { row, why: "the String holds bytes that are no UTF-8".to_owned() });
+                return Err(Misfit::of_value(row, NO_TEXT));
             }
         }
     }
@@ -219,7 +217,7 @@ fn labels(array: &ArrayRef, names: &[(String, i16)]) -> Fit {
             continue;
         }
         let Ok(place) = sorted.binary_search_by_key(&number(row), |(number, _)| *number) else {
-            return Err(Misfit { row, why: "the number stands for none of the names of the type".to_owned() });
+            return Err(Misfit::of_value(row, "the number stands for none of the names of the type"));
         };
         builder.append_value(sorted[place].1);
     }
@@ -269,7 +267,7 @@ mod tests {
     fn numbers_become_what_they_stand_for() {
         let names = "Nullable(Enum8('a' = -1, 'b' = 2))";
         assert_eq!(shown(&of(names, Int8Array::from(vec![Some(2), Some(-1), None])).unwrap()), ["b", "a", "NULL"]);
-        assert_eq!(of(names, Int8Array::from(vec![2, 7])).unwrap_err().row, 1);
+        assert_eq!(of(names, Int8Array::from(vec![2, 7])).unwrap_err().row, Some(1));
         assert_eq!(shown(&of("IPv4", UInt32Array::from(vec![0x0102_0304])).unwrap()), ["1.2.3.4"]);
         assert_eq!(shown(&of("Date", UInt16Array::from(vec![0, u16::MAX])).unwrap()), ["1970-01-01", "2149-06-06"]);
         let last = of("DateTime", UInt32Array::from(vec![u32::MAX])).unwrap();
@@ -279,7 +277,7 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_told_by_row() {
         let bytes = BinaryArray::from(vec![Some(b"a\0b".as_slice()), None, Some(b"\xff")]);
-        assert_eq!(of("Nullable(String)", bytes.clone()).unwrap_err().row, 2);
+        assert_eq!(of("Nullable(String)", bytes.clone()).unwrap_err().row, Some(2));
         assert!(of("Nullable(String)", bytes.slice(0, 2)).is_ok());
         let whole = decode(&Type::parse("Nullable(String)").unwrap().into_bytes(), &(Arc::new(bytes) as ArrayRef));
         assert_eq!(whole.unwrap().as_binary::<i32>().value(2), b"\xff");
@@ -287,9 +285,12 @@ mod tests {
 
     #[test]
     fn times_beyond_a_day_are_told_by_row() {
-        assert_eq!(of("Nullable(Time)", Int32Array::from(vec![Some(86_399), None, Some(86_400)])).unwrap_err().row, 2);
+        assert_eq!(
+            of("Nullable(Time)", Int32Array::from(vec![Some(86_399), None, Some(86_400)])).unwrap_err().row,
+            Some(2)
+        );
         let ticks = |ticks: Vec<i128>| Decimal128Array::from(ticks).with_precision_and_scale(18, 1).unwrap();
-        assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, 1);
+        assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, Some(1));
         let times = of("Time64(1)", ticks(vec![5, 863_999])).unwrap();
         assert_eq!(times.as_primitive::<Time32MillisecondType>().values()[..], [500, 86_399_900]);
         assert_eq!(shown(&of("Time", Int32Array::from(vec![0, 86_399])).unwrap()), ["00:00:00", "23:59:59"]);
@@ -311,7 +312,7 @@ mod tests {
         let item = Arc::new(Field::new_list_field(DataType::Binary, false));
         let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"a".as_slice(), b"b", b"\xff"]));
         let lists = ListArray::new(item, OffsetBuffer::from_lengths([1, 0, 2]), bytes, None);
-        assert_eq!(of("Array(String)", lists).unwrap_err().row, 2);
+        assert_eq!(of("Array(String)", lists).unwrap_err().row, Some(2));
     }
 
     #[test]

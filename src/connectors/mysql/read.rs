@@ -21,7 +21,7 @@ use super::wire::Column as Announced;
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::reject::{Tray, set_aside};
+use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema::{self, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
@@ -351,9 +351,9 @@ impl Source for MySource {
             async move { cpu::run(decoding).await? }
         };
         // In the order of the rows, whichever batch was decoded first.
-        let told = move |sifted| set_aside(tray.as_deref(), sifted);
+        let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
         let batches = frames(lease, rows, bytes).map_ok(decoded).try_buffered(DECODING);
-        Ok(batches.map_ok(told).map_err(place).boxed())
+        Ok(batches.map(told).map_err(place).boxed())
     }
 }
 

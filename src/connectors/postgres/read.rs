@@ -21,7 +21,7 @@ use super::typemap::{Codec, PgType, Read, Wire, by_oid};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::reject::{Tray, set_aside};
+use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema;
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect;
@@ -305,9 +305,9 @@ impl Source for TableSource {
             }
         };
         // In the order of the rows, whichever batch was decoded first.
-        let told = move |sifted| set_aside(tray.as_deref(), sifted);
+        let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
         let place = move |error: Error| error.at(what, &which);
-        Ok(chunks.map(decoded).buffered(DECODING).map_ok(told).map_err(place).boxed())
+        Ok(chunks.map(decoded).buffered(DECODING).map(told).map_err(place).boxed())
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {
