@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 
-use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata, with_native};
+use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, INFINITE, with_metadata, with_native};
 use crate::sql::dialect::{Dialect as _, DuckDb};
 
 mod parse;
@@ -178,6 +178,12 @@ impl Kind {
     /// The field of a column of this kind.
     pub(super) fn column(&self, name: &str, nullable: bool) -> Field {
         with_native(self.field(name, nullable), &format!("{PRODUCT}:{}", self.sql()))
+    }
+
+    /// The native form of a column of this kind, where values of it may be infinite.
+    pub(super) fn native(&self, name: &str, nullable: bool) -> Option<Field> {
+        let is_endless = matches!(self, Self::Date | Self::Timestamp(_) | Self::Instant);
+        is_endless.then(|| with_metadata(self.column(name, nullable), FORM, INFINITE))
     }
 
     /// The type in DuckDB's words.

@@ -179,8 +179,9 @@ impl Sink for DuckdbSink {
         Some(proof::WAY.to_owned())
     }
 
-    fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
-        Ok(Prover::new(proof::proofs))
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        let kinds = detail(agreement)?.kinds()?;
+        Ok(Prover::new(move |batch| proof::proofs(&kinds, batch)))
     }
 
     async fn sift(
