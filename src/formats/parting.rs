@@ -11,7 +11,7 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use super::value::binary::print_hex;
 use super::value::print;
 use crate::error::{Error, Result};
-use crate::reject::{Rejects, Stage};
+use crate::reject::{Rejects, Sifted, Stage};
 
 /// Which rows of a batch stay, and why the others do not.
 #[derive(Debug)]
@@ -95,6 +95,45 @@ impl Parting {
     }
 }
 
+/// Values that have no place in their columns, noted while rows are read one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Odd {
+    errors: BTreeMap<usize, Error>,
+    /// What is told of them, by column and row.
+    texts: BTreeMap<(usize, usize), Option<String>>,
+}
+
+impl Odd {
+    /// Notes a value in `row` of the column at `position`, of which `text` is told. Of a row the first `error` counts.
+    pub(crate) fn note(&mut self, (position, row): (usize, usize), text: Option<String>, error: Error) {
+        self.errors.entry(row).or_insert(error);
+        self.texts.insert((position, row), text);
+    }
+
+    /// The columns `arrays` of `rows` rows, with anything in place of what was noted, without the rows of that. Then nothing is
+    /// noted any more.
+    pub(crate) fn part(&mut self, schema: &SchemaRef, rows: usize, arrays: Vec<ArrayRef>) -> Result<Sifted> {
+        let Self { errors, texts } = std::mem::take(self);
+        if errors.is_empty() {
+            return Ok((batch(schema, arrays, rows)?, None));
+        }
+        let parting = Parting::new(rows, errors);
+        let mut columns = Vec::with_capacity(arrays.len());
+        for (position, (array, field)) in arrays.into_iter().zip(schema.fields()).enumerate() {
+            if texts.range((position, 0)..(position + 1, 0)).next().is_none() {
+                columns.push(Column::Whole(array));
+                continue;
+            }
+            let noted = |row: usize| texts.get(&(position, row));
+            let value = |row: usize| noted(row).is_none().then(|| array.slice(row, 1));
+            let staying = parting.staying(&array)?;
+            columns.push(parting.parted(field, staying, value, |row| noted(row).cloned().flatten())?);
+        }
+        let (staying, rejects) = parting.batches(schema, columns)?;
+        Ok((staying, Some(rejects)))
+    }
+}
+
 /// A batch of `rows` rows.
 pub(crate) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -154,5 +193,24 @@ mod tests {
         assert_eq!((told, rejects.stage), (vec!["wrong 0", "wrong 2"], Stage::Read));
         assert_eq!(*staying.column(1).data_type(), DataType::Int32);
         assert_eq!(hex(b"\x00\xff"), r"\x00ff");
+    }
+
+    #[test]
+    fn what_was_noted_is_left_out_once() {
+        let numbers = || -> ArrayRef { Arc::new(Int32Array::from(vec![Some(1), None, Some(3)])) };
+        let field = |name| Field::new(name, DataType::Int32, false);
+        let schema = Arc::new(Schema::new(vec![field("a"), field("b")]));
+        let error = |why: &str| Error::new(ErrorKind::Value, why);
+        let mut odd = Odd::default();
+        odd.note((0, 1), Some("x".to_owned()), error("first"));
+        odd.note((1, 1), None, error("second"));
+        let (staying, rejects) = odd.part(&schema, 3, vec![numbers(), numbers()]).unwrap();
+        assert_eq!(staying.column(1).as_primitive::<Int32Type>().values()[..], [1, 3]);
+        let rejects = rejects.unwrap();
+        assert_eq!((rejects.errors.len(), rejects.errors[0].message()), (1, "first"));
+        assert_eq!(rejects.rows.column(0).as_string::<i32>().value(0), "x");
+        assert!(rejects.rows.column(1).is_null(0));
+        let whole: ArrayRef = Arc::new(Int32Array::from(vec![1]));
+        assert!(odd.part(&schema, 1, vec![Arc::clone(&whole), whole]).unwrap().1.is_none());
     }
 }
