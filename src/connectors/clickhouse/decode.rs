@@ -12,12 +12,14 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Time32MillisecondType, Time32SecondType,
+    DataType, Decimal128Type, Field, Int8Type, Int16Type, Int32Type, Time32MillisecondType, Time32SecondType,
     Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
 };
 
 use super::typemap::{Kind, Type, digits_of, unit_of};
 use crate::formats::exchange::{self, Fit, Misfit};
+use crate::formats::parting::{hex, printed};
+use crate::formats::value::time::print_time;
 
 pub(super) mod vast;
 
@@ -37,6 +39,26 @@ pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
         return Err(Misfit::of_column("the server gave NULL for a type that has none"));
     }
     Ok(decoded)
+}
+
+/// What is told of the value of `kind` in `row`, which has no place in Arrow.
+pub(super) fn text_of(kind: &Kind, array: &ArrayRef, row: usize) -> Option<String> {
+    let time = |value: i64, unit| {
+        let mut text = Vec::new();
+        print_time(value, unit, &mut text);
+        String::from_utf8(text).ok()
+    };
+    match kind {
+        Kind::Text | Kind::Json | Kind::JsonText => Some(hex(bytes(array).ok()?.value(row))),
+        Kind::Time => time(array.as_primitive_opt::<Int32Type>()?.value(row).into(), TimeUnit::Second),
+        Kind::Time64(digits) => {
+            let unit = unit_of(*digits);
+            let step = 10_i128.pow(u32::from(digits_of(unit) - digits));
+            let ticks = array.as_primitive_opt::<Decimal128Type>()?.value(row).checked_mul(step)?;
+            time(i64::try_from(ticks).ok()?, unit)
+        }
+        _ => printed(array.as_ref(), &Field::new("", array.data_type().clone(), true), row),
+    }
 }
 
 fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
@@ -250,7 +272,6 @@ fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
 mod tests {
     use arrow::array::{Decimal128Array, Int8Array, Int32Array, ListArray, UInt16Array, UInt32Array};
     use arrow::buffer::OffsetBuffer;
-    use arrow::datatypes::Field;
 
     use super::*;
 
@@ -279,6 +300,7 @@ mod tests {
         let bytes = BinaryArray::from(vec![Some(b"a\0b".as_slice()), None, Some(b"\xff")]);
         assert_eq!(of("Nullable(String)", bytes.clone()).unwrap_err().row, Some(2));
         assert!(of("Nullable(String)", bytes.slice(0, 2)).is_ok());
+        assert_eq!(text_of(&Kind::Text, &(Arc::new(bytes.clone()) as ArrayRef), 2).unwrap(), r"\xff");
         let whole = decode(&Type::parse("Nullable(String)").unwrap().into_bytes(), &(Arc::new(bytes) as ArrayRef));
         assert_eq!(whole.unwrap().as_binary::<i32>().value(2), b"\xff");
     }
@@ -291,6 +313,9 @@ mod tests {
         );
         let ticks = |ticks: Vec<i128>| Decimal128Array::from(ticks).with_precision_and_scale(18, 1).unwrap();
         assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, Some(1));
+        let told = |kind, array: ArrayRef| text_of(&kind, &array, 0).unwrap();
+        assert_eq!(told(Kind::Time64(1), Arc::new(ticks(vec![-935_995]))), "-25:59:59.5");
+        assert_eq!(told(Kind::Time, Arc::new(Int32Array::from(vec![3_599_999]))), "999:59:59");
         let times = of("Time64(1)", ticks(vec![5, 863_999])).unwrap();
         assert_eq!(times.as_primitive::<Time32MillisecondType>().values()[..], [500, 86_399_900]);
         assert_eq!(shown(&of("Time", Int32Array::from(vec![0, 86_399])).unwrap()), ["00:00:00", "23:59:59"]);
