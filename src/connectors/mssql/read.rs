@@ -192,12 +192,12 @@ impl Source for MsSource {
         scan: &Scan,
         split: &Split,
         _attempt: &Attempt,
-        _tray: Option<&Arc<Tray>>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
         let (what, which) = self.label();
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let select = self.select(scan, &part).at(what, || &which)?;
-        let rows = Rows::new(&scan.schema)?;
+        let rows = Rows::new(&scan.schema, tray)?;
         let lease = self.pool.lease().await?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let size = (scan.batch_rows.max(1), scan.batch_bytes.clamp(1, MOST_BATCH_BYTES));
