@@ -318,7 +318,7 @@ fn a_value_beyond_the_limit_is_an_error_and_never_cut() {
         let read = std::fs::read_to_string(folder.path().join("long.csv")).unwrap();
         assert_eq!(read, format!("id,t\n1,{hundred}\n2,é\n"), "{driver}");
         let said = refused(folder.path(), &[&format!("{driver}&textBytes=99#wordy"), "cut.csv"]);
-        assert!(said.contains("at most 99 are read") || said.contains("more than the 99 bytes"), "{driver}: {said}");
+        assert!(said.contains("more than the 99 bytes"), "{driver}: {said}");
         assert!(said.contains("column t") && said.contains("textBytes"), "{driver}: {said}");
         assert!(!folder.path().join("cut.csv").exists());
     }
