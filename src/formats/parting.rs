@@ -95,7 +95,10 @@ impl Parting {
     }
 }
 
-/// Values that have no place in their columns, noted while rows are read one after the other.
+/// Takes the row of a value that has no place in its column, what is told of the value, and why.
+pub(crate) type Refuse<'a> = dyn FnMut(usize, Option<String>, Error) + 'a;
+
+/// Values that have no place in their columns, noted while rows are read.
 #[derive(Debug, Default)]
 pub(crate) struct Odd {
     errors: BTreeMap<usize, Error>,
@@ -108,6 +111,17 @@ impl Odd {
     pub(crate) fn note(&mut self, (position, row): (usize, usize), text: Option<String>, error: Error) {
         self.errors.entry(row).or_insert(error);
         self.texts.insert((position, row), text);
+    }
+
+    /// What notes values of the column `name` at `position`, in rows before which `before` others were.
+    pub(crate) fn refuse(
+        &mut self,
+        (position, name): (usize, &str),
+        before: u64,
+    ) -> impl FnMut(usize, Option<String>, Error) {
+        move |row, text, error| {
+            self.note((position, row), text, error.at("column", name).at("row", before + row as u64 + 1));
+        }
     }
 
     /// The columns `arrays` of `rows` rows, with anything in place of what was noted, without the rows of that. Then nothing is
@@ -148,6 +162,11 @@ pub(crate) fn printed(array: &dyn Array, field: &Field, row: usize) -> Option<St
     let mut text = Vec::new();
     (print::column(array, field)?.print)(row, &mut text);
     String::from_utf8(text).ok()
+}
+
+/// What is told of bytes that should be a text.
+pub(crate) fn told(bytes: &[u8]) -> String {
+    std::str::from_utf8(bytes).map_or_else(|_| hex(bytes), str::to_owned)
 }
 
 /// What is told of bytes that are no text: `\x00ff`.

@@ -111,11 +111,9 @@ impl Connection {
             let mut arrays = Vec::with_capacity(places.len());
             for (position, place) in places.iter().enumerate() {
                 let column = &columns[*place];
-                let named = |error: Error| error.at("column", column.field.name());
-                let mut refuse = |row: usize, text: Option<String>, error: Error| {
-                    odd.note((position, row), text, named(error).at("row", before + row as u64 + 1));
-                };
-                arrays.push(fetch::array(column, block.column(*place), &mut refuse).map_err(named)?);
+                let mut refuse = odd.refuse((position, column.field.name()), before);
+                let array = fetch::array(column, block.column(*place), &mut refuse);
+                arrays.push(array.map_err(|error| error.at("column", column.field.name()))?);
             }
             before += block.num_rows() as u64;
             if !take(odd.part(schema, block.num_rows(), arrays)?)? {

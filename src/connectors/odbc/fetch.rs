@@ -10,11 +10,8 @@ use arrow_odbc::odbc_api::buffers::{AnyColumnBufferSlice, TextColumnSlice};
 
 use super::columns::{Column, Form};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::parting::hex;
+use crate::formats::parting::{Refuse, told};
 use crate::formats::value::parse::{Form as Taken, Misfit, Texts, sift_column};
-
-/// Takes the row of a value that has no place in its column, what is told of the value, and why.
-pub(super) type Refuse<'a> = dyn FnMut(usize, Option<String>, Error) + 'a;
 
 /// The values of `column` in one block. Each that was cut, or is none of the column's type, is given to `refuse`, and NULL in the
 /// array.
@@ -70,7 +67,6 @@ fn parsed(column: &Column, block: &Block<'_>, refuse: &mut Refuse<'_>) -> Result
     refuse_long(texts.iter(), most, refuse);
     let mut note = |misfit: Misfit| {
         let (Misfit::Row(row) | Misfit::Encoding(row, _)) = misfit else { return Err(misfit) };
-        let told = |text: &[u8]| std::str::from_utf8(text).map_or_else(|_| hex(text), str::to_owned);
         refuse(row, texts.get(row).map(told), misfitting(column, misfit));
         Ok(())
     };

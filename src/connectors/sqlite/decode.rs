@@ -200,7 +200,7 @@ impl Decoder {
 /// What is told of a `value` that was refused; none of NULL.
 pub(super) fn told(value: ValueRef<'_>) -> Option<String> {
     match value {
-        ValueRef::Text(text) => Some(std::str::from_utf8(text).map_or_else(|_| parting::hex(text), str::to_owned)),
+        ValueRef::Text(text) => Some(parting::told(text)),
         ValueRef::Blob(bytes) => Some(parting::hex(bytes)),
         value => number(value, &mut String::new()).map(str::to_owned),
     }
