@@ -28,7 +28,7 @@ fn through(driver: &str, url: &str) -> String {
     format!("odbc:?Driver={driver}&Server={host}&Port={port}&Database={database}&UID={user}")
 }
 
-fn of_postgres(url: &str) -> String {
+pub(crate) fn of_postgres(url: &str) -> String {
     through("PostgreSQL Unicode", url)
 }
 
@@ -36,7 +36,7 @@ fn of_mariadb(url: &str) -> String {
     format!("{}&CHARSET=utf8mb4", through("MariaDB Unicode", url))
 }
 
-fn of_sqlite(path: &Path) -> String {
+pub(crate) fn of_sqlite(path: &Path) -> String {
     format!("odbc:?Driver=SQLite3&Database={}", path.display())
 }
 
