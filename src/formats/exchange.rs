@@ -15,8 +15,10 @@ use arrow::error::ArrowError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{Refusal, Refusals};
 
+mod plain;
 mod sift;
 
+pub use plain::{decimal_digits, huge, integer, integer_of};
 pub use sift::{Decoder, sift};
 
 /// What does not fit.
