@@ -331,6 +331,9 @@ impl Sink for FaultySink {
     fn merged(&self, token: &Token) -> Option<Merged> {
         self.inner.merged(token)
     }
+    fn notes(&self, token: &Token) -> Vec<String> {
+        self.inner.notes(token)
+    }
     fn takes(&self, agreement: &Agreement, encoding: &Encoding, verify: Verify) -> bool {
         self.inner.takes(agreement, encoding, verify)
     }

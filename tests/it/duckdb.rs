@@ -300,6 +300,26 @@ fn a_copy_that_fails_leaves_no_file() {
     assert_eq!(left, ["t.csv"]);
 }
 
+/// The file has the rows in its log then, from which its own client reads them.
+#[test]
+fn a_checkpoint_that_fails_after_the_commit_is_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, database) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(&database, "create table s as select range as id from range(1000)");
+    // The source holds the database open, and with it the setting.
+    let failing = "set global debug_checkpoint_abort = 'before_header'";
+    let done = etl(path, &["copy", "t.duckdb#s", "t.duckdb#t", "--pre-sql", failing]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("note: ") && done.stderr.contains("writing them into the file failed"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(duckdb(&database, "select count(*), sum(id) from t"), "1000|499500");
+    let done = etl(path, &["copy", "t.duckdb#s", "t.duckdb#other"]);
+    assert!(done.code == 0 && !done.stderr.contains("failed"), "{}", done.stderr);
+}
+
 #[test]
 fn rows_that_the_table_refuses_are_left_out() {
     let folder = tempfile::tempdir().unwrap();
