@@ -1,5 +1,7 @@
 //! The connections that write into one server: one that is idle serves the next who asks.
 
+use tokio::sync::OnceCell;
+
 use super::config::Config;
 use super::connect::{Connection, connect};
 use crate::bridge::idle::Idle;
@@ -14,18 +16,33 @@ const SETTINGS: &str = "SET sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,
 #[derive(Debug)]
 pub(super) struct Connections {
     config: Config,
+    here: OnceCell<Config>,
     idle: Idle<Connection>,
 }
 
 impl Connections {
     /// None is open yet.
     pub(super) fn new(config: Config) -> Self {
-        Self { config, idle: Idle::default() }
+        Self { config, here: OnceCell::new(), idle: Idle::default() }
     }
 
     /// How the server is reached.
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same for the one of several servers that answered first: a stage is on one server, and so is all around it.
+    pub(super) async fn here(&self) -> Result<&Config> {
+        if self.config.hosts.len() < 2 {
+            return Ok(&self.config);
+        }
+        let find = async || -> Result<Config> {
+            let found = connect(&self.config).await?;
+            let here = found.same_server(&self.config);
+            found.close().await;
+            Ok(here)
+        };
+        self.here.get_or_try_init(find).await
     }
 
     /// An idle connection, or a new one.
@@ -42,7 +59,7 @@ impl Connections {
 
     /// A new connection, which has met nothing of what happened on others.
     pub(super) async fn open(&self) -> Result<Connection> {
-        let mut connection = connect(&self.config).await?;
+        let mut connection = connect(self.here().await?).await?;
         connection.run(SETTINGS).await?;
         Ok(connection)
     }
