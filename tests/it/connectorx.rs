@@ -101,6 +101,35 @@ fn what_connectorx_would_change_comes_as_text_or_not_at_all() {
     assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
 }
 
+/// A table without the columns that its reader may not see would be another one.
+#[test]
+fn columns_that_may_not_be_read_are_not_left_out_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pg, maria) = (postgres(), mariadb());
+    let role = format!("clerk{}", &uuid::Uuid::now_v7().simple().to_string()[16..]);
+    let table =
+        "create table t (id int primary key, a varchar(9), secret varchar(9)); insert into t values (1, 'x', 'y')";
+    psql(&pg, &format!("{table}; create role {role} login; grant select (id, a) on t to {role}"));
+    mariadb_client(&maria, table);
+    for host in ["localhost", "127.0.0.1"] {
+        let user = format!("'{role}'@'{host}'");
+        mariadb_client(&maria, &format!("create user {user}; grant select (id, a) on t to {user}"));
+    }
+    let (of_pg, of_maria) =
+        (pg.replacen("postgres@", &format!("{role}@"), 1), maria.replacen("root@", &format!("{role}@"), 1));
+    for url in [of_pg, of_maria] {
+        let from = format!("connectorx:{url}");
+        let said = refused(folder.path(), &[&format!("{from}#t"), "t.csv"]);
+        assert!(said.contains("refuses access"), "{from}: {said}");
+        assert!(!folder.path().join("t.csv").exists());
+        copied(folder.path(), &[&from, "t.csv", "--query", "select id, a from t"]);
+        assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), "id,a\n1,x\n", "{from}");
+        std::fs::remove_file(folder.path().join("t.csv")).unwrap();
+    }
+    psql(&pg, &format!("drop owned by {role}; drop role {role}"));
+    mariadb_client(&maria, &format!("drop user '{role}'@'localhost', '{role}'@'127.0.0.1'"));
+}
+
 #[test]
 fn a_read_that_fails_in_its_midst_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
