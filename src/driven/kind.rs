@@ -30,8 +30,11 @@ pub fn of(state: &str, text: &str) -> Judged {
 /// What `state` alone says; none where that is little. Drivers have 08 for a login that is refused as well, and 42000 is a wrong
 /// statement or a missing right.
 pub fn by_state(state: &str) -> Option<Judged> {
-    Some(match (state, state.get(..2).unwrap_or_default()) {
-        ("42000", _) | (_, "08") => return None,
+    let class = state.get(..2).unwrap_or_default();
+    if state == "42000" || class == "08" {
+        return None;
+    }
+    Some(match (state, class) {
         ("42501", _) => ACCESS,
         ("57014" | "HY008", _) => (ErrorKind::Cancelled, "the statement was stopped"),
         ("HYT00" | "HYT01", _) => (ErrorKind::Timeout, "the driver waited too long"),
