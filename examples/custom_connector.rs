@@ -13,7 +13,7 @@ use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use arrow_etl::error::{Error, ErrorKind, Result};
 use arrow_etl::job::{Job, Place};
-use arrow_etl::reject::Refusals;
+use arrow_etl::reject::{Refusals, Tray};
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, Receipt, Sink, WriteRequest, Writer, Writers};
 use arrow_etl::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -117,8 +117,8 @@ impl Source for Numbers {
         Ok(ReadPlan { splits, notes: vec![format!("ranges of {ROWS_PER_SPLIT} numbers")], ..ReadPlan::default() })
     }
 
-    /// Only the columns of the scan, in its order: the engine checks that.
-    async fn read(&self, scan: &Scan, split: &Split, _: &Attempt) -> Result<BatchStream> {
+    /// Only the columns of the scan, in its order: the engine checks that. Every number can be read, so no row goes into the tray.
+    async fn read(&self, scan: &Scan, split: &Split, _: &Attempt, _: Option<&Arc<Tray>>) -> Result<BatchStream> {
         let start =
             split.detail.as_i64().ok_or_else(|| Error::new(ErrorKind::Internal, "a split of another source"))?;
         let numbers = start..(start + ROWS_PER_SPLIT).min(self.rows);

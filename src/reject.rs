@@ -127,12 +127,19 @@ impl Tray {
     }
 }
 
-/// The batch, whose rejects are put into `tray`, where there is one.
-pub fn set_aside(tray: Option<&Tray>, (batch, rejects): (RecordBatch, Option<Rejects>)) -> RecordBatch {
-    if let Some((tray, rejects)) = tray.zip(rejects) {
-        tray.put(rejects);
+/// A batch, and the rows that were left out of it.
+pub type Sifted = (RecordBatch, Option<Rejects>);
+
+/// The batch, whose rejects are put into `tray`. Without one the first of them is an error.
+pub fn set_aside(tray: Option<&Tray>, (batch, rejects): Sifted) -> Result<RecordBatch> {
+    match (tray, rejects) {
+        (_, None) => Ok(batch),
+        (Some(tray), Some(rejects)) => {
+            tray.put(rejects);
+            Ok(batch)
+        }
+        (None, Some(rejects)) => rejects.errors.into_iter().next().map_or(Ok(batch), Err),
     }
-    batch
 }
 
 /// How many rows may be rejected. A file says `{"rows": N}`, `{"percent": P}`, or both.

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field};
 /// Field metadata: the source's own type, `postgres:numeric(18,4)`. Never decides how Arrow reads the column.
 pub const NATIVE: &str = "etl.native";
 
-/// Field metadata of a native form: [`WIRE`] or [`TEXT`]. Absent in an Arrow form.
+/// Field metadata of a native form: [`WIRE`], [`TEXT`] or [`INFINITE`]. Absent in an Arrow form.
 pub const FORM: &str = "etl.form";
 
 /// Value of [`FORM`]: the column is Binary and holds the type's binary wire bytes.
@@ -16,6 +16,9 @@ pub const WIRE: &str = "wire";
 
 /// Value of [`FORM`]: the column is Utf8 and holds the type's own text form.
 pub const TEXT: &str = "text";
+
+/// Value of [`FORM`]: the column is a date or timestamp of Arrow, whose greatest number and the opposite of that are infinity.
+pub const INFINITE: &str = "infinite";
 
 /// Field metadata of a text column: the most characters (not bytes) that it takes. See [`crate::fate::max_chars`].
 pub const MAX_CHARS: &str = "etl.max_chars";

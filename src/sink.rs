@@ -81,6 +81,11 @@ pub trait Sink: Debug + Send + Sync {
         None
     }
 
+    /// What the user should know of the commit of `token`, which this process made, one sentence each.
+    fn notes(&self, _token: &Token) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether [`Writer::write_raw`] takes bytes of `encoding` under this agreement, of which as much can be told as `verify` wants.
     fn takes(&self, _agreement: &Agreement, _encoding: &Encoding, _verify: Verify) -> bool {
         false

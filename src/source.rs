@@ -42,19 +42,17 @@ pub trait Source: Debug + Send + Sync {
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan>;
 
     /// Streams the rows of one split, in `scan.schema`. Called again for another attempt, it gives the same rows.
-    async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream>;
-
-    /// As [`Source::read`], but rows that cannot be decoded are left out and put into `tray`, before the batch that follows
-    /// them. Where nothing is left of many rows an empty batch comes. A source that knows no such rows just reads.
-    async fn read_skipping(
+    ///
+    /// The first row that cannot be decoded ends the stream with an error. Where there is a `tray` such rows are left out and put
+    /// into it, before the batch that follows them; where nothing is left of many rows an empty batch comes. A source that knows
+    /// no such rows says so at its implementation.
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         attempt: &Attempt,
-        _tray: &Arc<Tray>,
-    ) -> Result<BatchStream> {
-        self.read(scan, split, attempt).await
-    }
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream>;
 
     /// The bytes that [`Source::read_raw`] would give for `scan`; none when it has no such way.
     fn encoding(&self, _scan: &Scan) -> Option<Encoding> {

@@ -12,6 +12,7 @@ use super::typemap;
 use crate::attempt::Attempt;
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, Result};
+use crate::reject::Tray;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// One object of a session.
@@ -63,8 +64,15 @@ impl Source for SampleSource {
         Err(self.missing("cut an object into splits (read.rs)"))
     }
 
-    /// The columns of the scan in its order, in batches of no more than `scan.batch_rows` and about `scan.batch_bytes`.
-    async fn read(&self, _scan: &Scan, _split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    /// The columns of the scan in its order, in batches of no more than `scan.batch_rows` and about `scan.batch_bytes`. Rows that
+    /// cannot be decoded go into the tray, where there is one.
+    async fn read(
+        &self,
+        _scan: &Scan,
+        _split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         Err(self.missing("read the rows of a split (read.rs)"))
     }
 }

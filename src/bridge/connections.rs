@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 
 use crate::error::Result;
 
@@ -19,6 +20,12 @@ pub trait Pooled: Debug + Send + Sized + 'static {
     /// A new one, with the settings of a writer.
     async fn reach(config: &Self::Config) -> Result<Self>;
 
+    /// How the one of several servers is reached that answers first: what is written is on one server, and so is all around it.
+    /// None where there is one only.
+    async fn settle(_config: &Self::Config) -> Result<Option<Self::Config>> {
+        Ok(None)
+    }
+
     /// Whether another statement may be sent, as far as this side knows.
     fn is_usable(&self) -> bool;
 
@@ -33,18 +40,28 @@ pub trait Pooled: Debug + Send + Sized + 'static {
 #[derive(Debug)]
 pub struct Connections<C: Pooled> {
     config: C::Config,
+    here: OnceCell<Option<C::Config>>,
     idle: Mutex<Vec<C>>,
 }
 
 impl<C: Pooled> Connections<C> {
     /// None is open yet.
     pub fn new(config: C::Config) -> Self {
-        Self { config, idle: Mutex::default() }
+        Self { config, here: OnceCell::new(), idle: Mutex::default() }
     }
 
-    /// How the server is reached.
+    /// How the server is reached, or the servers.
     pub fn config(&self) -> &C::Config {
         &self.config
+    }
+
+    /// How the one server is reached that all connections are of.
+    ///
+    /// # Errors
+    /// Those of [`Pooled::settle`].
+    pub async fn here(&self) -> Result<&C::Config> {
+        let settled = self.here.get_or_try_init(|| C::settle(&self.config)).await?;
+        Ok(settled.as_ref().unwrap_or(&self.config))
     }
 
     /// The connection that was used last, or a new one.
@@ -66,7 +83,7 @@ impl<C: Pooled> Connections<C> {
     /// # Errors
     /// Those of [`Pooled::reach`].
     pub async fn open(&self) -> Result<C> {
-        C::reach(&self.config).await
+        C::reach(self.here().await?).await
     }
 
     /// Keeps a connection that has no transaction open and no lock, unless there are many already.

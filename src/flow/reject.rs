@@ -9,9 +9,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array};
-use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use arrow::array::{
+    Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array,
+};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, Schema, SchemaRef};
 
 use crate::attempt::{Attempt, Token};
 use crate::bridge::cpu;
@@ -21,7 +23,7 @@ use crate::fate::plain;
 use crate::flow::align::{Aligner, kernel};
 use crate::formats::json;
 use crate::reject::{MaxErrors, REJECT, Rejects};
-use crate::schema::{FORM, batch_bytes};
+use crate::schema::{FORM, INFINITE, batch_bytes};
 use crate::sink::{Agreement, Receipt, Sink, Writer};
 
 /// Rows, and bytes of them, that wait until they are written together: each time the rows that go on are held up.
@@ -469,11 +471,26 @@ fn shown(error: &Error) -> String {
 fn told(rows: &RecordBatch, wanted: &Field) -> Result<ArrayRef> {
     let none = || new_null_array(wanted.data_type(), rows.num_rows());
     let Some((index, field)) = rows.schema_ref().column_with_name(wanted.name()) else { return Ok(none()) };
-    // The native form of a value is told as the bytes or the text that it is.
+    // The native form of a value is told as the bytes or the text that it is, and infinity by its name.
     let mut field = field.clone();
     let mut metadata = field.metadata().clone();
-    if metadata.remove(FORM).is_some() {
+    let form = metadata.remove(FORM);
+    if form.is_some() {
         field = field.with_metadata(metadata);
     }
-    kernel(&field, wanted).map_or_else(|| Ok(none()), |kernel| Ok(kernel.run(rows.column(index))?.array))
+    let Some(kernel) = kernel(&field, wanted) else { return Ok(none()) };
+    let told = kernel.run(rows.column(index))?.array;
+    if form.as_deref() == Some(INFINITE) { endless(rows.column(index), &told) } else { Ok(told) }
+}
+
+/// `texts` of dates or moments with the names of those that are infinite.
+fn endless(values: &ArrayRef, texts: &ArrayRef) -> Result<ArrayRef> {
+    let most = if *values.data_type() == DataType::Date32 { i64::from(i32::MAX) } else { i64::MAX };
+    let (counted, texts) = (cast(values, &DataType::Int64)?, texts.as_string::<i32>());
+    let text = |(value, text): (Option<i64>, _)| match value {
+        Some(value) if value == most => Some("infinity"),
+        Some(value) if value == -most => Some("-infinity"),
+        _ => text,
+    };
+    Ok(Arc::new(counted.as_primitive::<Int64Type>().iter().zip(texts).map(text).collect::<StringArray>()))
 }

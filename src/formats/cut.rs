@@ -5,6 +5,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema::batch_bytes;
 
 /// Offsets of text are 32 bits wide.
@@ -19,6 +20,8 @@ pub struct Cutter {
     held: Vec<RecordBatch>,
     rows: usize,
     bytes: usize,
+    /// Rows, and their bytes, that were put into a tray since a batch was sent.
+    aside: (usize, usize),
 }
 
 impl Cutter {
@@ -31,6 +34,7 @@ impl Cutter {
             held: Vec::new(),
             rows: 0,
             bytes: 0,
+            aside: (0, 0),
         }
     }
 
@@ -48,6 +52,30 @@ impl Cutter {
             }
         }
         Ok(true)
+    }
+
+    /// As [`Cutter::add`], of a batch whose rejects are put into `tray` first. Where these are as many as a batch may have, and no batch
+    /// is full, an empty one is sent, so that who reads hears of them.
+    ///
+    /// # Errors
+    /// That of the first reject, where there is no tray.
+    pub fn add_sifted(
+        &mut self,
+        tray: Option<&Tray>,
+        sifted: Sifted,
+        mut send: impl FnMut(RecordBatch) -> bool,
+    ) -> Result<bool> {
+        let aside = sifted.1.as_ref().map_or((0, 0), |rejects| (rejects.errors.len(), batch_bytes(&rejects.rows)));
+        let batch = set_aside(tray, sifted)?;
+        self.aside = (self.aside.0 + aside.0, self.aside.1 + aside.1);
+        if !self.add(batch, &mut send)? {
+            return Ok(false);
+        }
+        if self.aside.0 < self.most_rows && self.aside.1 < self.most_bytes {
+            return Ok(true);
+        }
+        self.aside = (0, 0);
+        Ok(send(RecordBatch::new_empty(self.schema.clone())))
     }
 
     /// What is left; none where nothing is.
@@ -74,7 +102,7 @@ impl Cutter {
 
     fn take(&mut self) -> Result<RecordBatch> {
         let held = std::mem::take(&mut self.held);
-        (self.rows, self.bytes) = (0, 0);
+        (self.rows, self.bytes, self.aside) = (0, 0, (0, 0));
         Ok(match held.as_slice() {
             [one] => one.clone(),
             _ if self.schema.fields().is_empty() => {
@@ -94,6 +122,8 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array};
 
     use super::*;
+    use crate::error::{Error, ErrorKind};
+    use crate::reject::{Rejects, Stage};
 
     /// Rows of the batches that `batches` become.
     fn cut(batches: &[RecordBatch], rows: usize, bytes: usize) -> Vec<usize> {
@@ -120,5 +150,33 @@ mod tests {
         assert_eq!(cut(std::slice::from_ref(&batch), 100, 20), [3, 3, 3, 1]);
         let mut cutter = Cutter::new(batch.schema(), 4, 1 << 20);
         assert!(!cutter.add(batch, |_| false).unwrap(), "nobody reads any more");
+    }
+
+    #[test]
+    fn an_empty_batch_tells_of_rows_of_which_none_is_left() {
+        let numbers: ArrayRef = Arc::new((0..3).collect::<Int64Array>());
+        let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
+        let rejects = || {
+            let errors = (0..3).map(|row| Error::new(ErrorKind::Value, format!("row {row}"))).collect();
+            Some(Rejects::new(Stage::Read, batch.clone(), errors))
+        };
+        let (mut cutter, tray) = (Cutter::new(batch.schema(), 5, 1 << 20), Tray::default());
+        let mut sent = Vec::new();
+        for kept in [0, 2, 0, 0] {
+            let sifted = (batch.slice(0, kept), rejects());
+            assert!(
+                cutter
+                    .add_sifted(Some(&tray), sifted, |batch| {
+                        sent.push(batch.num_rows());
+                        true
+                    })
+                    .unwrap()
+            );
+        }
+        // After six of them, and after six more: the two rows that are held wait for others.
+        assert_eq!((sent, tray.take().len()), (vec![0, 0], 4));
+        assert_eq!(cutter.end().unwrap().unwrap().num_rows(), 2);
+        let error = cutter.add_sifted(None, (batch.slice(0, 0), rejects()), |_| true).unwrap_err();
+        assert_eq!(error.message(), "row 0");
     }
 }

@@ -15,11 +15,17 @@ use arrow::error::ArrowError;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{Refusal, Refusals};
 
-/// A value that does not fit: the first row with one, and why.
+mod plain;
+mod sift;
+
+pub use plain::{decimal_digits, huge, integer, integer_of};
+pub use sift::{Decoder, sift};
+
+/// What does not fit.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Misfit {
-    /// Its row, from 0.
-    pub row: usize,
+    /// A row with a value that does not fit, from 0; none where it is the column itself, whatever its rows hold.
+    pub row: Option<usize>,
     /// Why, without the value.
     pub why: String,
 }
@@ -31,21 +37,36 @@ pub type Fit = Result<ArrayRef, Misfit>;
 pub type Sent = Result<RecordBatch, (Misfit, String)>;
 
 impl Misfit {
-    /// The error of a value of `column` that cannot be read; `before` rows came before the column.
-    pub fn unread(self, column: &str, before: u64) -> Error {
-        Error::new(ErrorKind::Value, self.why).at("column", column).at("row", before + self.row as u64 + 1)
+    /// The value in `row` does not fit.
+    pub fn of_value(row: usize, why: impl Into<String>) -> Self {
+        Self { row: Some(row), why: why.into() }
     }
 
-    /// The error of a row that the target refuses for its value of `column`.
-    fn refusal(&self, column: &str) -> Error {
+    /// The column is none that could.
+    pub fn of_column(why: impl Into<String>) -> Self {
+        Self { row: None, why: why.into() }
+    }
+
+    /// The error of `column`, which cannot be read; `before` rows came before it.
+    pub fn unread(self, column: &str, before: u64) -> Error {
+        match self.row {
+            Some(row) => Error::new(ErrorKind::Value, self.why).at("column", column).at("row", before + row as u64 + 1),
+            None => Error::new(ErrorKind::Schema, self.why).at("column", column),
+        }
+    }
+
+    /// The error of a row that the target refuses for its value of `column`; of a column that is not as agreed where no row is named.
+    fn refusal(self, column: &str) -> Error {
+        if self.row.is_none() {
+            return Error::new(ErrorKind::Internal, self.why).at("column", column);
+        }
         let kind = if self.why.contains("NULL") { ErrorKind::Constraint } else { ErrorKind::Value };
         Error::new(kind, format!("the target refuses a row: {}", self.why)).at("column", column)
     }
 
-    /// The same of an element of a list, told by the row of the list.
-    fn of_list(self, offsets: &[i32]) -> Self {
-        let after = offsets.partition_point(|offset| usize::try_from(*offset).is_ok_and(|offset| offset <= self.row));
-        Self { row: after.saturating_sub(1), ..self }
+    /// The same of elements, of which `row` gives the row that they are in.
+    fn of_elements(self, row: impl FnOnce(usize) -> usize) -> Self {
+        Self { row: self.row.map(row), ..self }
     }
 }
 
@@ -63,7 +84,7 @@ pub fn kept<T: ArrowPrimitiveType>(
     }
     match (0..typed.len()).find(|row| typed.is_valid(*row) && !fit(typed.value(*row))) {
         None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: why.to_owned() }),
+        Some(row) => Err(Misfit::of_value(row, why)),
     }
 }
 
@@ -72,7 +93,7 @@ pub fn kept_texts(array: &ArrayRef, fit: impl Fn(&str) -> bool, why: &str, odd: 
     let texts = array.as_string_opt::<i32>().ok_or_else(|| odd(array))?;
     match (0..texts.len()).find(|row| texts.is_valid(*row) && !fit(texts.value(*row))) {
         None => Ok(Arc::clone(array)),
-        Some(row) => Err(Misfit { row, why: format!("the text {why}") }),
+        Some(row) => Err(Misfit::of_value(row, format!("the text {why}"))),
     }
 }
 
@@ -80,7 +101,7 @@ pub fn kept_texts(array: &ArrayRef, fit: impl Fn(&str) -> bool, why: &str, odd: 
 pub fn bytes<const N: usize>(array: &ArrayRef, why: &str, of: impl Fn(usize) -> Option<[u8; N]>) -> Fit {
     let mut bytes = vec![0; array.len() * N];
     for (row, place) in bytes.chunks_exact_mut(N).enumerate().filter(|(row, _)| array.is_valid(*row)) {
-        place.copy_from_slice(&of(row).ok_or_else(|| Misfit { row, why: why.to_owned() })?);
+        place.copy_from_slice(&of(row).ok_or_else(|| Misfit::of_value(row, why))?);
     }
     let array = FixedSizeBinaryArray::try_new(N as i32, bytes.into(), array.nulls().cloned());
     Ok(Arc::new(array.expect("every value has as many bytes")))
@@ -134,7 +155,7 @@ pub fn nested(
         DataType::FixedSizeList(field, count) => {
             let lists = array.as_fixed_size_list_opt().ok_or_else(odd)?;
             let width = usize::try_from(*count).unwrap_or(1).max(1);
-            let values = child(0, lists.values()).map_err(|misfit| Misfit { row: misfit.row / width, ..misfit })?;
+            let values = child(0, lists.values()).map_err(|misfit| misfit.of_elements(|element| element / width))?;
             made(FixedSizeListArray::try_new(Arc::clone(field), *count, values, lists.nulls().cloned()), odd)
         }
         DataType::Struct(fields) => {
@@ -178,7 +199,11 @@ impl Span {
     /// The elements in `values`, as `child` makes them.
     fn of_values(&self, place: usize, values: &ArrayRef, child: impl Fn(usize, &ArrayRef) -> Fit) -> Fit {
         let values = values.slice(self.first, self.count);
-        child(place, &values).map_err(|misfit| misfit.of_list(&self.offsets))
+        let row = |element: usize| {
+            let is_before = |offset: &i32| usize::try_from(*offset).is_ok_and(|offset| offset <= element);
+            self.offsets.partition_point(is_before).saturating_sub(1)
+        };
+        child(place, &values).map_err(|misfit| misfit.of_elements(row))
     }
 }
 
@@ -199,8 +224,10 @@ pub fn fitting(
 ) -> Result<(RecordBatch, Vec<Refusal>)> {
     match send(batch) {
         Ok(sent) => Ok((sent, Vec::new())),
-        Err((misfit, column)) if refusals == Refusals::Fail => {
-            Err(misfit.refusal(&column).at("row", before + misfit.row as u64 + 1))
+        Err((misfit, column)) if refusals == Refusals::Fail || misfit.row.is_none() => {
+            let row = misfit.row.map(|row| before + row as u64 + 1);
+            let error = misfit.refusal(&column);
+            Err(row.into_iter().fold(error, |error, row| error.at("row", row)))
         }
         Err(_) => {
             let mut sieve = Sieve { send, fit: vec![true; batch.num_rows()], refused: Vec::new() };
@@ -246,7 +273,7 @@ mod tests {
     use super::*;
 
     fn odd(_: &ArrayRef) -> Misfit {
-        Misfit { row: 0, why: "odd".to_owned() }
+        Misfit::of_column("odd")
     }
 
     fn small(array: &ArrayRef) -> Fit {
@@ -274,10 +301,10 @@ mod tests {
         let lists = [Some(vec![Some(1)]), None, Some(vec![Some(2), Some(10)])];
         let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
         let within = |array: &ArrayRef| nested(array, lists.data_type(), |_, items| small(items), odd);
-        assert_eq!(within(&lists).unwrap_err(), Misfit { row: 2, why: "it is large".to_owned() });
+        assert_eq!(within(&lists).unwrap_err(), Misfit::of_value(2, "it is large"));
         let (before, after) = (lists.slice(0, 2), lists.slice(2, 1));
         assert_eq!(&within(&before).unwrap(), &before);
-        assert_eq!(within(&after).unwrap_err().row, 0);
+        assert_eq!(within(&after).unwrap_err().row, Some(0));
         let other = nested(&lists, &DataType::Int64, |_, items| small(items), odd);
         assert_eq!(other.unwrap_err(), odd(&lists));
     }

@@ -18,6 +18,7 @@ pub mod json;
 pub mod legible;
 pub mod loose;
 pub mod parquet;
+pub(crate) mod parting;
 pub mod plain;
 pub mod split;
 pub mod value;

@@ -49,10 +49,8 @@ impl Intake {
     /// Asks the source for `split`. Rows that it cannot decode go into `tray`, where there is one.
     pub(super) async fn open(&self, split: &Split, tray: Option<&Arc<Tray>>) -> Result<BatchStream> {
         let attempt = Attempt::new(self.spec.token.clone(), split.id, vec![split.id]);
-        match (&self.spec.encoding, tray) {
-            (Some(_), _) => {}
-            (None, None) => return self.source.read(&self.spec.scan, split, &attempt).await,
-            (None, Some(tray)) => return self.source.read_skipping(&self.spec.scan, split, &attempt, tray).await,
+        if self.spec.encoding.is_none() {
+            return self.source.read(&self.spec.scan, split, &attempt, tray).await;
         }
         let frames = self.source.read_raw(&self.spec.scan, split, &attempt).await?;
         Ok(frames.map(|frame| frame.and_then(|(bytes, rows)| frame_batch(bytes, rows))).boxed())

@@ -22,6 +22,7 @@ use datafusion::physical_plan::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::board::TaskMeter;
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
 use crate::plan::context::Ends;
 use crate::plan::error::{from_datafusion, to_datafusion};
@@ -78,7 +79,7 @@ impl SpreadExec {
     fn deal(&self, context: &Arc<TaskContext>) -> Result<Dealing> {
         let ends = Ends::of(context)?;
         let (senders, lanes): (Vec<_>, Vec<_>) =
-            (0..self.writers()).map(|_| lane(ends.lane_bytes, &ends.meter)).unzip();
+            (0..self.writers()).map(|_| lane(ends.lane_bytes, &TaskMeter::of(&ends.meter))).unzip();
         let lanes = lanes.into_iter().map(Some).collect();
         let partitions = self.input.output_partitioning().partition_count();
         let turns = Arc::new(Turns { senders, next_partition: AtomicUsize::new(0), next_lane: AtomicUsize::new(0) });

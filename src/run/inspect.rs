@@ -113,7 +113,8 @@ impl Open {
         let plan = self.source.plan(&scan, &SplitGoal::new(64 << 20, 1)).await?;
         for split in &plan.splits {
             let attempt = Attempt::new(token.clone(), split.id, vec![split.id]);
-            let mut batches = self.source.read(&scan, split, &attempt).await.at("source", || self.endpoint.label())?;
+            let mut batches =
+                self.source.read(&scan, split, &attempt, None).await.at("source", || self.endpoint.label())?;
             while let Some(batch) = batches.try_next().await.at("source", || self.endpoint.label())? {
                 if !take(batch) {
                     return Ok(());

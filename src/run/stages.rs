@@ -107,6 +107,8 @@ pub(super) struct Landed {
     pub(super) refused: u64,
     /// What merging by key did.
     pub(super) merged: Option<Merged>,
+    /// What the user should know of its commit.
+    pub(super) notes: Vec<String>,
 }
 
 /// What is known of earlier runs.

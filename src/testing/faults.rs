@@ -277,18 +277,14 @@ impl Source for FaultySource {
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
         self.faults.at(Point::Plan, self.inner.plan(scan, goal)).await
     }
-    async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
-        let batches = self.faults.at(Point::Read, self.inner.read(scan, split, attempt)).await?;
-        Ok(self.faults.items(batches))
-    }
-    async fn read_skipping(
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        let batches = self.faults.at(Point::Read, self.inner.read_skipping(scan, split, attempt, tray)).await?;
+        let batches = self.faults.at(Point::Read, self.inner.read(scan, split, attempt, tray)).await?;
         Ok(self.faults.items(batches))
     }
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {
@@ -357,6 +353,9 @@ impl Sink for FaultySink {
     fn merged(&self, token: &Token) -> Option<Merged> {
         self.inner.merged(token)
     }
+    fn notes(&self, token: &Token) -> Vec<String> {
+        self.inner.notes(token)
+    }
     fn takes(&self, agreement: &Agreement, encoding: &Encoding, verify: Verify) -> bool {
         self.inner.takes(agreement, encoding, verify)
     }
@@ -418,7 +417,7 @@ mod tests {
         async fn plan(&self, _: &Scan, _: &SplitGoal) -> Result<ReadPlan> {
             Ok(ReadPlan::default())
         }
-        async fn read(&self, _: &Scan, _: &Split, _: &Attempt) -> Result<BatchStream> {
+        async fn read(&self, _: &Scan, _: &Split, _: &Attempt, _: Option<&Arc<Tray>>) -> Result<BatchStream> {
             Ok(stream::empty().boxed())
         }
         async fn read_raw(&self, _: &Scan, _: &Split, _: &Attempt) -> Result<RawStream> {

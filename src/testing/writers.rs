@@ -113,4 +113,7 @@ impl Sink for Wrapped<dyn Sink> {
     fn merged(&self, token: &Token) -> Option<Merged> {
         self.inner.merged(token)
     }
+    fn notes(&self, token: &Token) -> Vec<String> {
+        self.inner.notes(token)
+    }
 }

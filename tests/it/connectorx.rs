@@ -1,9 +1,20 @@
 //! ConnectorX against our own readers and the databases' own clients, which say what is true.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow_etl::attempt::Token;
 use arrow_etl::connectors;
 use arrow_etl::endpoint::ObjectRef;
-use arrow_etl::testing::conformance;
+use arrow_etl::error::Result;
+use arrow_etl::job::{Job, Place};
+use arrow_etl::run::{Between, Surroundings, copy};
+use arrow_etl::sink::{Receipt, Writer};
+use arrow_etl::testing::{conformance, writers};
+use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::program::{copied, etl, refused};
 use crate::server::{mariadb, mariadb_client, postgres, psql, sqlite3};
@@ -88,6 +99,35 @@ fn what_connectorx_would_change_comes_as_text_or_not_at_all() {
     assert_eq!(done.code, 1, "{}", done.stderr);
     assert!(done.stderr.contains("ConnectorX does not know the type of a column"), "{}", done.stderr);
     assert!(!done.stderr.contains("panicked"), "{}", done.stderr);
+}
+
+/// A table without the columns that its reader may not see would be another one.
+#[test]
+fn columns_that_may_not_be_read_are_not_left_out_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pg, maria) = (postgres(), mariadb());
+    let role = format!("clerk{}", &uuid::Uuid::now_v7().simple().to_string()[16..]);
+    let table =
+        "create table t (id int primary key, a varchar(9), secret varchar(9)); insert into t values (1, 'x', 'y')";
+    psql(&pg, &format!("{table}; create role {role} login; grant select (id, a) on t to {role}"));
+    mariadb_client(&maria, table);
+    for host in ["localhost", "127.0.0.1"] {
+        let user = format!("'{role}'@'{host}'");
+        mariadb_client(&maria, &format!("create user {user}; grant select (id, a) on t to {user}"));
+    }
+    let (of_pg, of_maria) =
+        (pg.replacen("postgres@", &format!("{role}@"), 1), maria.replacen("root@", &format!("{role}@"), 1));
+    for url in [of_pg, of_maria] {
+        let from = format!("connectorx:{url}");
+        let said = refused(folder.path(), &[&format!("{from}#t"), "t.csv"]);
+        assert!(said.contains("refuses access"), "{from}: {said}");
+        assert!(!folder.path().join("t.csv").exists());
+        copied(folder.path(), &[&from, "t.csv", "--query", "select id, a from t"]);
+        assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), "id,a\n1,x\n", "{from}");
+        std::fs::remove_file(folder.path().join("t.csv")).unwrap();
+    }
+    psql(&pg, &format!("drop owned by {role}; drop role {role}"));
+    mariadb_client(&maria, &format!("drop user '{role}'@'localhost', '{role}'@'127.0.0.1'"));
 }
 
 #[test]
@@ -220,4 +260,76 @@ fn what_no_test_has_run_against_is_marked() {
     for backend in ["PostgreSQL", "MySQL", "SQLite", "Oracle", "Trino", "BigQuery", "ClickHouse"] {
         assert!(page.contains(backend), "{backend}");
     }
+}
+
+/// A writer that gets on when its gate is closed for good, and not before.
+struct Waiting {
+    inner: Box<dyn Writer>,
+    gate: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Writer for Waiting {
+    async fn write(&mut self, batch: RecordBatch) -> Result<()> {
+        // Nobody gets a permit: this ends with the gate.
+        let _ = self.gate.acquire().await;
+        self.inner.write(batch).await
+    }
+    async fn flush(&mut self, token: &Token) -> Result<Receipt> {
+        self.inner.flush(token).await
+    }
+}
+
+/// Number of rows that the server has sent, once it sends no more.
+async fn sent(url: &str) -> u64 {
+    let (begin, mut before, mut since) = (Instant::now(), 0, Instant::now());
+    while before == 0 || since.elapsed() < Duration::from_secs(3) {
+        assert!(begin.elapsed() < Duration::from_mins(2), "{before} rows were sent, and it does not end");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let asked = url.to_owned();
+        let sql = "select case when is_called then last_value else 0 end from sent";
+        let now: u64 = tokio::task::spawn_blocking(move || psql(&asked, sql)).await.unwrap().parse().unwrap();
+        if now != before {
+            (before, since) = (now, Instant::now());
+        }
+    }
+    before
+}
+
+/// ConnectorX's own loop would put the 384 MB of this result into a queue while nobody writes them. A sequence of the server counts
+/// what it has sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn rows_that_nobody_writes_wait_in_the_server() {
+    const ROWS: u64 = 300_000;
+    const ROW_BYTES: u64 = 1280;
+    const MEMORY_BYTES: u64 = 64 << 20;
+    /// Buffers of the two sockets, and rows that the client asks for at once.
+    const BETWEEN_BYTES: u64 = 32 << 20;
+    let url = postgres();
+    psql(&url, "create sequence sent");
+    let query = format!(
+        "select nextval('sent') as id, repeat(md5(g::text), {}) as pad from generate_series(1, {ROWS}) as g",
+        ROW_BYTES / 32
+    );
+    let place = |name: &str, url: String, object: ObjectRef| Place::new(name, json!({ "url": url }), object);
+    let source = place("connectorx", format!("connectorx:{url}"), ObjectRef::Query(query));
+    let mut job = Job::new(source, place("null", "null:".to_owned(), ObjectRef::Whole));
+    job.limits.memory_bytes = Some(MEMORY_BYTES);
+    let endpoint = |place: &Place| connectors::find(&place.connector).unwrap().endpoint(&place.options).unwrap();
+    let gate = Arc::new(Semaphore::new(0));
+    let waiting = Arc::clone(&gate);
+    let waiting = move |inner| -> Box<dyn Writer> { Box::new(Waiting { inner, gate: Arc::clone(&waiting) }) };
+    let target = writers::wrapped(endpoint(&job.target), waiting);
+    let between = Between { source: endpoint(&job.source), target, also: Vec::new() };
+    let surroundings = Surroundings::default();
+    let watching = async {
+        let stalled = sent(&url).await;
+        gate.close();
+        stalled
+    };
+    let (summary, stalled) = tokio::join!(copy(&job, between, &surroundings), watching);
+    assert_eq!(summary.unwrap().rows, ROWS);
+    assert_eq!(psql(&url, "select last_value from sent"), ROWS.to_string());
+    let most = (MEMORY_BYTES + BETWEEN_BYTES) / ROW_BYTES;
+    assert!(stalled > 0 && stalled < most && most < ROWS, "{stalled} rows were on their way, at most {most} may be");
 }

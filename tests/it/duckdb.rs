@@ -1,7 +1,9 @@
-//! DuckDB through the suite of all connectors, and against its own client, which says what is true.
+//! DuckDB through the suite of all connectors, and against its own client, which says what is true: its files, who has them open,
+//! tables that are there and those that are made.
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+mod values;
+
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -92,232 +94,6 @@ async fn conformance() {
     ] {
         let report = conformance::check(&fixture).await;
         assert!(report.passed(), "{fixture:?}: {report}");
-    }
-}
-
-/// Extremes of every type, told in SQL: name of the column, type, values.
-const TYPES: &[(&str, &str, &[&str])] = &[
-    ("b", "boolean", &["true", "false"]),
-    ("i8", "tinyint", &["-128", "127"]),
-    ("i16", "smallint", &["-32768", "32767"]),
-    ("i32", "integer", &["-2147483648", "2147483647"]),
-    ("i64", "bigint", &["-9223372036854775808", "9223372036854775807"]),
-    ("i128", "hugeint", &["-170141183460469231731687303715884105728", "170141183460469231731687303715884105727", "-1"]),
-    ("u8", "utinyint", &["0", "255"]),
-    ("u16", "usmallint", &["65535"]),
-    ("u32", "uinteger", &["4294967295"]),
-    ("u64", "ubigint", &["18446744073709551615", "9223372036854775808"]),
-    ("u128", "uhugeint", &["340282366920938463463374607431768211455", "0"]),
-    ("f32", "float", &["nan", "inf", "-inf", "1e-45", "3.4028235e38"]),
-    ("f64", "double", &["nan", "inf", "-inf", "5e-324", "1.7976931348623157e308", "0.1"]),
-    ("d4", "decimal(4,1)", &["-999.9", "0.1"]),
-    ("d18", "decimal(18,3)", &["999999999999999.999"]),
-    ("d38", "decimal(38,0)", &["99999999999999999999999999999999999999", "-1"]),
-    ("dd", "decimal(38,38)", &["0.99999999999999999999999999999999999999"]),
-    ("t", "varchar", &["", "it''s", "zwei\nZeilen", "😀 \u{202E}"]),
-    ("bl", "blob", &["", "\\x00\\xFF", "a"]),
-    ("bits", "bit", &["0", "1", "0101010101", "111111111"]),
-    ("big", "bignum", &["-123456789012345678901234567890123456789012345678901234567890", "0", "7"]),
-    ("u", "uuid", &["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"]),
-    ("j", "json", &["{\"a\": [1, 2.50, 12345678901234567890123]}", "null", "\"x\""]),
-    ("e", "enum('a', 'it''s', '')", &["a", "it''s", ""]),
-    ("da", "date", &["5877642-06-25 (BC)", "5881580-07-10", "0001-01-01", "0044-03-15 (BC)"]),
-    ("ti", "time", &["00:00:00", "23:59:59.999999"]),
-    ("tn", "time_ns", &["23:59:59.999999999"]),
-    ("tz", "timetz", &["00:00:00-15:59:59", "23:59:59.999999+15:59", "12:30:00+05:30"]),
-    ("ts", "timestamp", &["290309-12-22 (BC) 00:00:00", "294247-01-10 04:00:54.775806", "1969-12-31 23:59:59.999999"]),
-    ("tss", "timestamp_s", &["1969-12-31 23:59:59", "9999-12-31 23:59:59"]),
-    ("tsm", "timestamp_ms", &["1969-12-31 23:59:59.999"]),
-    ("tsn", "timestamp_ns", &["1969-12-31 23:59:59.999999999", "2262-04-11 23:47:16.854775806"]),
-    ("tstz", "timestamptz", &["2024-06-30 23:59:59.5+05:30", "294247-01-10 04:00:54.775806+00"]),
-    ("iv", "interval", &["-14 months -3 days -00:00:01.5", "2562047:47:16.854775", "1 year 30 days", "00:00:00"]),
-    ("l", "integer[]", &["[]", "[1, NULL, 3]"]),
-    ("ll", "varchar[][]", &["[[], NULL, [a, NULL]]"]),
-    ("lh", "hugeint[]", &["[-170141183460469231731687303715884105728, NULL]"]),
-    ("li", "interval[]", &["[1 year 3 days, NULL]"]),
-    ("lb", "boolean[]", &["[true, NULL, false]"]),
-    ("ar", "double[3]", &["[1.5, NULL, -2.5]"]),
-    (
-        "st",
-        "struct(a integer, \"b c\" varchar, u uuid)",
-        &["{'a': 1, 'b c': x, 'u': ffffffff-ffff-ffff-ffff-ffffffffffff}"],
-    ),
-    ("sx", "struct(tz timetz, e enum('a', 'b'), l bit[])", &["{'tz': 12:30:00+05:30, 'e': b, 'l': [101]}"]),
-    ("m", "map(varchar, decimal(4,1))", &["{a=1.5, b=NULL}", "{}"]),
-    ("mh", "map(bignum, integer[])", &["{12345678901234567890123=[1]}"]),
-];
-
-/// A table with a column and its extremes for each of [`TYPES`]; a row of NULLs is in it, too.
-fn all_types(path: &Path, name: &str) {
-    let columns: Vec<String> = TYPES.iter().map(|(column, declared, _)| format!("{column} {declared}")).collect();
-    let most = TYPES.iter().map(|(_, _, values)| values.len()).max().unwrap();
-    let mut sql = format!("create table {name} (id integer primary key, {});", columns.join(", "));
-    for row in 0..=most {
-        let values = TYPES.iter().map(|(_, declared, values)| match values.get(row) {
-            Some(value) if *declared == "blob" => format!("'{value}'::blob"),
-            Some(value) if value.starts_with("{'") => format!("'{}'::{declared}", value.replace('\'', "''")),
-            Some(value) => format!("'{value}'::{declared}"),
-            None => "NULL".to_owned(),
-        });
-        let _ = write!(sql, "insert into {name} values ({row}, {});", values.collect::<Vec<_>>().join(", "));
-    }
-    duckdb(path, &sql);
-}
-
-/// What `from` has of `table` and `to` has not, both ways, and the types of the columns, which are to be the same.
-fn differences(from: &Path, to: &Path, table: &str) -> String {
-    // A text of each value: -0.0, NaN and the parts of an interval are told apart.
-    let columns: Vec<String> = TYPES.iter().map(|(column, ..)| format!("{column}::varchar")).collect();
-    let columns = format!("id, {}", columns.join(", "));
-    let kinds = |database: &str| {
-        format!(
-            "select column_name, data_type, is_nullable from duckdb_columns() where database_name = '{database}' and table_name = '{table}'"
-        )
-    };
-    let sql = format!(
-        "attach '{}' as other;
-         select 'lost', * from (select {columns} from {table} except all select {columns} from other.{table})
-         union all select 'new', * from (select {columns} from other.{table} except all select {columns} from {table});",
-        to.display()
-    );
-    let own = from.file_stem().unwrap().to_str().unwrap();
-    let types = format!("attach '{}' as other; {} except {}", to.display(), kinds(own), kinds("other"));
-    format!("{}{}", duckdb(from, &sql), duckdb(from, &types))
-}
-
-#[test]
-fn every_type_arrives_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| -> PathBuf { folder.path().join(name) };
-    all_types(&path("all.duckdb"), "t");
-    copied(folder.path(), &["all.duckdb#t", "new.duckdb#t", "--verify", "checksum"]);
-    assert_eq!(differences(&path("all.duckdb"), &path("new.duckdb"), "t"), "", "into a new file");
-    // Once more, now into a table that is there; through a file that knows the types, and within one file.
-    copied(folder.path(), &["all.duckdb#t", "new.duckdb#t", "--mode", "replace", "--verify", "checksum"]);
-    assert_eq!(differences(&path("all.duckdb"), &path("new.duckdb"), "t"), "", "into a table");
-    copied(folder.path(), &["all.duckdb#t", "all.duckdb#again"]);
-    let columns: Vec<String> = TYPES.iter().map(|(column, ..)| format!("{column}::varchar")).collect();
-    let rows = |table: &str| format!("select id, {} from {table}", columns.join(", "));
-    let sql = format!("({} except all {}) union all ({1} except all {0})", rows("t"), rows("again"));
-    assert_eq!(duckdb(&path("all.duckdb"), &sql), "", "within one file");
-}
-
-/// What is read is what the client reads: a CSV file has nothing but text, which the client compares with its own.
-#[test]
-fn every_value_is_read_as_the_client_reads_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("all.duckdb");
-    all_types(&database, "t");
-    let plain = [
-        "i8", "i16", "i32", "i64", "i128", "u8", "u16", "u32", "u64", "u128", "d4", "d18", "d38", "dd", "t", "bits",
-        "big", "u", "j", "e", "ti", "tn", "tz", "tss", "tsm", "tsn", "f64",
-    ];
-    let query = format!("select id, {} from t", plain.join(", "));
-    copied(folder.path(), &["all.duckdb", "all.csv", "--query", &query]);
-    let texts = plain
-        .map(|name| if name == "f64" { "f64::varchar::double as f64".to_owned() } else { format!("{name}::varchar") });
-    let read = plain.map(|name| match name {
-        "f64" => "f64::double as f64".to_owned(),
-        // The client writes no zero before the point.
-        "dd" => "dd::decimal(38,38)::varchar as dd".to_owned(),
-        name => name.to_owned(),
-    });
-    let sql = format!(
-        "with copied as (select id::integer, {} from read_csv('{}', all_varchar = true, header = true, nullstr = '', allow_quoted_nulls = false)),
-         truth as (select id, {} from t)
-         select 'lost', * from (table truth except all table copied) union all select 'new', * from (table copied except all table truth)",
-        read.join(", "),
-        folder.path().join("all.csv").display(),
-        texts.join(", ")
-    );
-    assert_eq!(duckdb(&database, &sql), "");
-}
-
-#[test]
-fn values_without_a_place_in_arrow_are_told() {
-    for (declared, value) in [
-        ("date", "infinity"),
-        ("date", "-infinity"),
-        ("timestamp", "infinity"),
-        ("timestamp_ns", "-infinity"),
-        ("timestamptz", "infinity"),
-        ("time", "24:00:00"),
-        ("interval", "2562048:00:00"),
-        ("timestamp[]", "[infinity]"),
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("t.duckdb");
-        duckdb(
-            &database,
-            &format!("create table t (id int, v {declared}); insert into t values (1, null), (2, '{value}')"),
-        );
-        let done = etl(folder.path(), &["copy", "-q", "t.duckdb#t", "t.parquet"]);
-        assert_eq!(done.code, 1, "{declared} {value}");
-        assert!(done.stderr.contains("column v") && done.stderr.contains("row 2"), "{}", done.stderr);
-        assert!(!folder.path().join("t.parquet").exists());
-    }
-}
-
-#[test]
-fn types_that_are_not_read_are_named() {
-    for declared in ["union(n int, s varchar)", "variant", "geometry", "variant[]"] {
-        let folder = tempfile::tempdir().unwrap();
-        // The form of the file that is the default has no room for some of them.
-        let sql = format!(
-            "attach '{}' as newest (storage_version 'latest'); create table newest.t (id int, v {declared})",
-            folder.path().join("t.duckdb").display()
-        );
-        duckdb(&folder.path().join("other.duckdb"), &sql);
-        let done = etl(folder.path(), &["copy", "-q", "t.duckdb#t", "t.parquet"]);
-        let name = declared.split(['(', '[']).next().unwrap().to_uppercase();
-        assert_eq!(done.code, 1, "{declared}: {}", done.stderr);
-        assert!(done.stderr.contains("column v") && done.stderr.contains(&name), "{declared}: {}", done.stderr);
-        copied(folder.path(), &["t.duckdb", "t.csv", "--query", "select id from t"]);
-    }
-}
-
-#[test]
-fn values_that_would_become_others_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path();
-    let database = path.join("t.duckdb");
-    for (declared, text) in [
-        ("bignum", "007"),
-        ("bit", "12"),
-        ("timetz", "12:30"),
-        ("enum('a')", "b"),
-        ("hugeint", "1.5"),
-        ("utinyint", "256"),
-        ("decimal(4,1)", "1.25"),
-        ("timestamp_s", "2024-01-01 00:00:00.5"),
-        ("date", "2024-01-01 10:00:00"),
-    ] {
-        duckdb(&database, &format!("create or replace table t (id bigint, v {declared})"));
-        std::fs::write(path.join("t.csv"), format!("id,v\n1,\n2,{text}\n")).unwrap();
-        let done = etl(path, &["copy", "-q", "t.csv", "t.duckdb#t", "--mode", "append", "--cast", "v:text"]);
-        assert_eq!(done.code, 1, "{declared} {text}: {}", done.stderr);
-        assert!(done.stderr.contains("column v"), "{declared}: {}", done.stderr);
-        assert_eq!(duckdb(&database, "select count(*) from t"), "0", "{declared}");
-        let done = etl(
-            path,
-            &[
-                "copy",
-                "-q",
-                "t.csv",
-                "t.duckdb#t",
-                "--mode",
-                "append",
-                "--cast",
-                "v:text",
-                "--on-error",
-                "skip",
-                "--rejects",
-                "bad.jsonl",
-            ],
-        );
-        assert_eq!(done.code, 0, "{declared} {text}: {}", done.stderr);
-        assert_eq!(duckdb(&database, "select count(*), count(v) from t"), "1|0", "{declared}");
-        std::fs::remove_file(path.join("bad.jsonl")).unwrap();
     }
 }
 
@@ -522,6 +298,26 @@ fn a_copy_that_fails_leaves_no_file() {
     let mut left: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.retain(|name| name != "state");
     assert_eq!(left, ["t.csv"]);
+}
+
+/// The file has the rows in its log then, from which its own client reads them.
+#[test]
+fn a_checkpoint_that_fails_after_the_commit_is_a_note() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, database) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(&database, "create table s as select range as id from range(1000)");
+    // The source holds the database open, and with it the setting.
+    let failing = "set global debug_checkpoint_abort = 'before_header'";
+    let done = etl(path, &["copy", "t.duckdb#s", "t.duckdb#t", "--pre-sql", failing]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("note: ") && done.stderr.contains("writing them into the file failed"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(duckdb(&database, "select count(*), sum(id) from t"), "1000|499500");
+    let done = etl(path, &["copy", "t.duckdb#s", "t.duckdb#other"]);
+    assert!(done.code == 0 && !done.stderr.contains("failed"), "{}", done.stderr);
 }
 
 #[test]

@@ -115,7 +115,7 @@ async fn rows(folder: &Path, name: &str) -> RecordBatch {
     let mut batches = Vec::new();
     for split in &plan.splits {
         let attempt = arrow_etl::attempt::Attempt::new(token.clone(), 0, vec![split.id]);
-        batches.extend(source.read(&scan, split, &attempt).await.unwrap().try_collect::<Vec<_>>().await.unwrap());
+        batches.extend(source.read(&scan, split, &attempt, None).await.unwrap().try_collect::<Vec<_>>().await.unwrap());
     }
     concat_batches(&schema, &batches).unwrap()
 }

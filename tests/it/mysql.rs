@@ -1,5 +1,7 @@
 //! MySQL and MariaDB against their own client, which says what is true. Each test runs on both.
 
+mod hosts;
+
 use std::path::Path;
 
 use crate::program::{copied, etl};

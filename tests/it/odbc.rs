@@ -28,7 +28,7 @@ fn through(driver: &str, url: &str) -> String {
     format!("odbc:?Driver={driver}&Server={host}&Port={port}&Database={database}&UID={user}")
 }
 
-fn of_postgres(url: &str) -> String {
+pub(crate) fn of_postgres(url: &str) -> String {
     through("PostgreSQL Unicode", url)
 }
 
@@ -36,7 +36,7 @@ fn of_mariadb(url: &str) -> String {
     format!("{}&CHARSET=utf8mb4", through("MariaDB Unicode", url))
 }
 
-fn of_sqlite(path: &Path) -> String {
+pub(crate) fn of_sqlite(path: &Path) -> String {
     format!("odbc:?Driver=SQLite3&Database={}", path.display())
 }
 
@@ -318,7 +318,7 @@ fn a_value_beyond_the_limit_is_an_error_and_never_cut() {
         let read = std::fs::read_to_string(folder.path().join("long.csv")).unwrap();
         assert_eq!(read, format!("id,t\n1,{hundred}\n2,é\n"), "{driver}");
         let said = refused(folder.path(), &[&format!("{driver}&textBytes=99#wordy"), "cut.csv"]);
-        assert!(said.contains("at most 99 are read") || said.contains("more than the 99 bytes"), "{driver}: {said}");
+        assert!(said.contains("more than the 99 bytes"), "{driver}: {said}");
         assert!(said.contains("column t") && said.contains("textBytes"), "{driver}: {said}");
         assert!(!folder.path().join("cut.csv").exists());
     }

@@ -75,7 +75,7 @@ impl Open {
     /// All batches of all splits, `channels` at once.
     pub(crate) async fn read(&self, scan: &Scan, plan: &ReadPlan, channels: usize) -> Result<Vec<RecordBatch>> {
         let read = async |split| -> Result<Vec<RecordBatch>> {
-            self.source.read(scan, split, &attempt()).await?.try_collect().await
+            self.source.read(scan, split, &attempt(), None).await?.try_collect().await
         };
         let batches: Vec<_> = futures::stream::iter(&plan.splits).map(read).buffered(channels).try_collect().await?;
         Ok(batches.concat())

@@ -128,7 +128,7 @@ fn a_grant_on_columns_is_enough_for_them() {
 async fn read_all_at_once(open: &Open, scan: &Scan, plan: &ReadPlan) -> Vec<RecordBatch> {
     let read = |split| async move {
         let batches: Vec<RecordBatch> =
-            open.source.read(scan, split, &attempt()).await.unwrap().try_collect().await.unwrap();
+            open.source.read(scan, split, &attempt(), None).await.unwrap().try_collect().await.unwrap();
         batches
     };
     futures::future::join_all(plan.splits.iter().map(read)).await.concat()
@@ -179,7 +179,7 @@ fn refused_connections_leave_fewer_readers_and_no_read_waits_for_ever() {
         let again = open.plan(&scan, 256 * 1024, 5).await;
         assert_eq!(again.readers, Some(1));
         // A read that is given up takes its connection with it, and another one comes or the leader reads.
-        drop(open.source.read(&scan, &plan.splits[0], &attempt()).await.unwrap());
+        drop(open.source.read(&scan, &plan.splits[0], &attempt(), None).await.unwrap());
         assert_eq!(ids(&read_all_at_once(&open, &scan, &plan).await).len(), 20_000);
         open.session.close().await.unwrap();
     });
@@ -274,7 +274,7 @@ fn few_long_rows_are_cut_between_the_rows() {
         assert_eq!(plan.splits.len(), 5, "{:?}", plan.notes);
         let counts = futures::future::join_all(plan.splits.iter().map(|split| async {
             let batches: Vec<RecordBatch> =
-                open.source.read(&scan, split, &attempt()).await.unwrap().try_collect().await.unwrap();
+                open.source.read(&scan, split, &attempt(), None).await.unwrap().try_collect().await.unwrap();
             rows(&batches)
         }))
         .await;

@@ -1,6 +1,7 @@
 //! Rows that are refused are left out and kept: all others land once, and what was mended lands, too.
 
 mod constraints;
+mod reading;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -126,7 +126,7 @@ async fn copy(from: (&Path, ObjectRef), to: (&Path, &str), mode: WriteMode) -> R
     let attempt = Attempt::new(token.clone(), 0, plan.splits.iter().map(|split| split.id).collect());
     let mut writer = sink.writer(&agreement, &attempt).await?;
     for split in &plan.splits {
-        let mut stream = source.read(&scan, split, &attempt).await?;
+        let mut stream = source.read(&scan, split, &attempt, None).await?;
         while let Some(batch) = stream.try_next().await? {
             writer.write(batch).await?;
         }
@@ -199,7 +199,7 @@ async fn what_is_shown_is_what_the_client_shows() {
     let plan = source.plan(&scan, &SplitGoal::new(1, 1)).await.unwrap();
     assert!(plan.notes.iter().any(|note| note.ends_with("read as text: a, b")), "{:?}", plan.notes);
     let token = Token { run: "r".into(), transfer: 0, sink: 0, epoch: 0 };
-    let stream = source.read(&scan, &plan.splits[0], &Attempt::new(token, 0, vec![0])).await.unwrap();
+    let stream = source.read(&scan, &plan.splits[0], &Attempt::new(token, 0, vec![0]), None).await.unwrap();
     let batches: Vec<_> = stream.try_collect().await.unwrap();
     let table = pretty_format_batches(&batches).unwrap().to_string();
     let shown: Vec<String> = table
@@ -258,7 +258,7 @@ impl Reading {
     async fn split(&self, split: &Split) -> Vec<RecordBatch> {
         let token = Token { run: "r".into(), transfer: 0, sink: 0, epoch: 0 };
         let attempt = Attempt::new(token, 0, vec![split.id]);
-        let stream = self.source.read(&self.scan, split, &attempt).await.unwrap();
+        let stream = self.source.read(&self.scan, split, &attempt, None).await.unwrap();
         stream.try_collect().await.unwrap()
     }
 

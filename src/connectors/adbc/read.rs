@@ -1,10 +1,13 @@
 //! Reading one table or query: one statement, whose Arrow batches are cut to size.
+//!
+//! What a driver gives is Arrow already, so but for infinity no value of it can fail to be read. What a driver itself fails at ends its
+//! stream: it says not which row that is.
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
@@ -12,16 +15,19 @@ use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
 use super::database::Connection;
+use super::driver::Product;
 use super::error::failed;
 use super::session::Opened;
-use super::typemap::{normal, read};
+use super::typemap::{infinity, normal, read};
 use crate::attempt::Attempt;
 use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Outlet};
 use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
+use crate::formats::parting::{Odd, Refuse};
+use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// One object of a session.
@@ -68,14 +74,20 @@ impl Source for AdbcSource {
         Ok(ReadPlan { splits: vec![split], notes, cut: Cut::ByKey, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, _split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        _split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let from = self.opened.origin(&self.object)?;
         let connected = self.opened.connected("adbc-connect", |connection| Ok((connection.interrupt(), connection)));
         let (interrupt, connection) = connected.await?;
         let stop = Stop(interrupt);
-        let (opened, scan) = (Arc::clone(&self.opened), scan.clone());
+        let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         let stream = blocking::stream("adbc-read", move |outlet| {
-            let poured = pour(connection, &from, &scan, outlet);
+            let poured = pour(connection, &from, &scan, (tray.as_deref(), outlet));
             poured.map_err(|error| opened.place(error.at("table", from.shown())))
         })?;
         Ok(stream
@@ -96,21 +108,29 @@ impl Drop for Stop {
     }
 }
 
-/// All rows, cut to size; ends early when there are enough or nobody reads any more.
-fn pour(mut connection: Connection, from: &Origin, scan: &Scan, outlet: &Outlet) -> Result<()> {
+/// All rows, cut to size, without those that go into the tray; ends early when there are enough or nobody reads any more.
+fn pour(
+    mut connection: Connection,
+    from: &Origin,
+    scan: &Scan,
+    (tray, outlet): (Option<&Tray>, &Outlet),
+) -> Result<()> {
     let config = connection.config().clone();
+    let product = Product::of(&config.driver);
     let rows = connection.query(&from.sql(Some(&scan.schema), config.quote))?;
     let given = rows.schema();
     let names: Vec<&str> = given.fields().iter().map(|field| field.name().as_str()).collect();
     let places = from.places(&names, &scan.schema)?;
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
     let mut left = scan.limit.unwrap_or(u64::MAX);
+    let mut before = 0;
     for batch in rows {
         let batch = batch.map_err(|failure| failed(&config, &failure))?;
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
-        let batch = decoded(&batch.slice(0, wanted), &places, &scan.schema)?;
+        let sifted = decoded((&batch.slice(0, wanted), before), product, &places, &scan.schema)?;
         left -= wanted as u64;
-        if !cutter.add(batch, |batch| outlet.send(batch))? {
+        before += wanted as u64;
+        if !cutter.add_sifted(tray, sifted, |batch| outlet.send(batch))? {
             return Ok(());
         }
         if left == 0 {
@@ -123,13 +143,39 @@ fn pour(mut connection: Connection, from: &Origin, scan: &Scan, outlet: &Outlet)
     Ok(())
 }
 
-fn decoded(batch: &RecordBatch, places: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
-    let column = |(place, field): (&usize, &Arc<Field>)| {
-        alike(batch.column(*place), field.data_type()).map_err(|error| error.at("column", field.name()))
-    };
-    let columns = places.iter().zip(schema.fields()).map(column).collect::<Result<Vec<ArrayRef>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+/// The rows of `batch`, before which `before` others were, without those that have infinity; these come beside it.
+fn decoded(
+    (batch, before): (&RecordBatch, u64),
+    product: Product,
+    places: &[usize],
+    schema: &SchemaRef,
+) -> Result<Sifted> {
+    let mut odd = Odd::default();
+    let mut columns = Vec::with_capacity(places.len());
+    for (position, (place, field)) in places.iter().zip(schema.fields()).enumerate() {
+        let array = alike(batch.column(*place), field.data_type()).map_err(|error| error.at("column", field.name()))?;
+        if let Some(ends) = infinity(product, field.data_type()) {
+            refuse_infinity(&array, ends, &mut odd.refuse((position, field.name()), before))?;
+        }
+        columns.push(array);
+    }
+    odd.part(schema, batch.num_rows(), columns)
+}
+
+/// Refuses the numbers that stand for `-infinity` and `infinity`: as dates and timestamps they would mean a day.
+fn refuse_infinity(array: &ArrayRef, [least, greatest]: [i64; 2], refuse: &mut Refuse<'_>) -> Result<()> {
+    let numbers = cast(array, &DataType::Int64)?;
+    for (row, number) in numbers.as_primitive::<Int64Type>().iter().enumerate() {
+        let text = match number {
+            Some(number) if number == least => "-infinity",
+            Some(number) if number == greatest => "infinity",
+            _ => continue,
+        };
+        let error = Error::new(ErrorKind::Value, "infinity is no point in time that Arrow has");
+        let hint = "cast the column to text in a --query, or use the connector of the database";
+        refuse(row, Some(text.to_owned()), error.with_hint(hint));
+    }
+    Ok(())
 }
 
 /// `array` as what it was described as; a driver that looks at rows may find another type at each reading.
@@ -141,4 +187,41 @@ fn alike(array: &ArrayRef, described: &DataType) -> Result<ArrayRef> {
         return Ok(cast(array, described)?);
     }
     Err(changed(array.data_type(), described))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Date32Array, TimestampMicrosecondArray};
+    use arrow::datatypes::Schema;
+
+    use super::*;
+
+    fn told(product: Product, array: ArrayRef) -> Vec<String> {
+        let schema = Arc::new(Schema::new(vec![Field::new("c", array.data_type().clone(), true)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![array]).unwrap();
+        let (staying, rejects) = decoded((&batch, 10), product, &[0], &schema).unwrap();
+        let Some(rejects) = rejects else { return Vec::new() };
+        assert_eq!(staying.num_rows() + rejects.errors.len(), batch.num_rows());
+        let texts = rejects.rows.column(0).as_string::<i32>().iter();
+        texts.zip(&rejects.errors).map(|(text, error)| format!("{} of {error}", text.unwrap())).collect()
+    }
+
+    /// DuckDB counts infinity by the greatest number. PostgreSQL's `infinity` is 2147483647 days, or 9223372036854775807 microseconds,
+    /// after 2000-01-01, which is day 10957.
+    #[test]
+    fn infinity_is_no_day_that_a_driver_wraps_it_to() {
+        let why = "column c: infinity is no point in time that Arrow has";
+        let days = |days: [i32; 3]| -> ArrayRef { Arc::new(Date32Array::from(days.to_vec())) };
+        let told_of = |product, array| told(product, array).join("; ");
+        let expected = format!("infinity of row 12: {why}; -infinity of row 13: {why}");
+        assert_eq!(told_of(Product::DuckDb, days([0, 2_147_483_647, -2_147_483_647])), expected);
+        assert_eq!(told_of(Product::Postgresql, days([0, -2_147_472_692, -2_147_472_691])), expected);
+        // The first and the last day of PostgreSQL.
+        assert_eq!(told_of(Product::Postgresql, days([-2_440_588, 0, 2_145_031_948])), "");
+        assert_eq!(told_of(Product::Other, days([0, i32::MAX, -i32::MAX])), "");
+        let moments = [-9_222_425_352_054_775_809, -9_222_425_352_054_775_808, 0];
+        let moments = TimestampMicrosecondArray::from(moments.to_vec()).with_timezone("UTC");
+        let expected = format!("infinity of row 11: {why}; -infinity of row 12: {why}");
+        assert_eq!(told_of(Product::Postgresql, Arc::new(moments)), expected);
+    }
 }

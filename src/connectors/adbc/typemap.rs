@@ -101,6 +101,24 @@ fn opaque_name(field: &Field) -> String {
     name.unwrap_or("that has no name in Arrow").to_owned()
 }
 
+/// The numbers that the driver gives for `-infinity` and `infinity` of a date or timestamp; none where the type or the database has no
+/// infinity, or nothing is known. They are beyond all other values of the database.
+pub(super) fn infinity(product: Product, data_type: &DataType) -> Option<[i64; 2]> {
+    /// From 1970 to 2000.
+    const DAYS: i32 = 10_957;
+    const MICROS: i64 = 946_684_800_000_000;
+    match (product, data_type) {
+        (Product::DuckDb, DataType::Date32) => Some([-i32::MAX, i32::MAX].map(i64::from)),
+        (Product::DuckDb, DataType::Timestamp(..)) => Some([-i64::MAX, i64::MAX]),
+        // The server counts from 2000 on and has its ends for infinity; the driver adds without a look at them.
+        (Product::Postgresql, DataType::Date32) => Some([i32::MIN, i32::MAX].map(|end| end.wrapping_add(DAYS).into())),
+        (Product::Postgresql, DataType::Timestamp(..)) => {
+            Some([i64::MIN, i64::MAX].map(|end| end.wrapping_add(MICROS)))
+        }
+        _ => None,
+    }
+}
+
 /// As what a new column gets the values of `field`.
 ///
 /// # Errors

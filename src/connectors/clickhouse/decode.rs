@@ -12,17 +12,20 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Int8Type, Int16Type, Int32Type, Time32MillisecondType, Time32SecondType,
+    DataType, Decimal128Type, Field, Int8Type, Int16Type, Int32Type, Time32MillisecondType, Time32SecondType,
     Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
 };
 
 use super::typemap::{Kind, Type, digits_of, unit_of};
 use crate::formats::exchange::{self, Fit, Misfit};
+use crate::formats::parting::{hex, printed};
+use crate::formats::value::time::print_time;
 
 pub(super) mod vast;
 
-/// What is said of a time that no clock shows.
+/// What is said of a time that no clock shows, and of bytes that are no text.
 const NO_TIME_OF_DAY: &str = "a negative time, or one of 24 hours or more, has no place in an Arrow time of day";
+const NO_TEXT: &str = "the String holds bytes that are no UTF-8";
 
 /// `array`, which ClickHouse gave for `kind`, in the type of the kind.
 pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
@@ -31,14 +34,31 @@ pub(super) fn decode(declared: &Type, array: &ArrayRef) -> Fit {
         return decode(declared, &plain);
     }
     let decoded = of_kind(&declared.kind, array)?;
-    if !declared.nullable
-        && decoded.null_count() > 0
-        && let Some(row) = (0..decoded.len()).find(|row| decoded.is_null(*row))
-    {
+    if !declared.nullable && decoded.null_count() > 0 {
         // A sign of a misunderstanding.
-        return Err(Misfit { row, why: "the server gave NULL for a type that has none".to_owned() });
+        return Err(Misfit::of_column("the server gave NULL for a type that has none"));
     }
     Ok(decoded)
+}
+
+/// What is told of the value of `kind` in `row`, which has no place in Arrow.
+pub(super) fn text_of(kind: &Kind, array: &ArrayRef, row: usize) -> Option<String> {
+    let time = |value: i64, unit| {
+        let mut text = Vec::new();
+        print_time(value, unit, &mut text);
+        String::from_utf8(text).ok()
+    };
+    match kind {
+        Kind::Text | Kind::Json | Kind::JsonText => Some(hex(bytes(array).ok()?.value(row))),
+        Kind::Time => time(array.as_primitive_opt::<Int32Type>()?.value(row).into(), TimeUnit::Second),
+        Kind::Time64(digits) => {
+            let unit = unit_of(*digits);
+            let step = 10_i128.pow(u32::from(digits_of(unit) - digits));
+            let ticks = array.as_primitive_opt::<Decimal128Type>()?.value(row).checked_mul(step)?;
+            time(i64::try_from(ticks).ok()?, unit)
+        }
+        _ => printed(array.as_ref(), &Field::new("", array.data_type().clone(), true), row),
+    }
 }
 
 fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
@@ -87,7 +107,7 @@ fn of_kind(kind: &Kind, array: &ArrayRef) -> Fit {
 }
 
 fn unexpected(array: &ArrayRef) -> Misfit {
-    Misfit { row: 0, why: format!("ClickHouse gave {} here, which was not expected", array.data_type()) }
+    Misfit::of_column(format!("ClickHouse gave {} here, which was not expected", array.data_type()))
 }
 
 fn same(kind: &Kind, array: &ArrayRef) -> Fit {
@@ -149,7 +169,7 @@ fn text(array: &ArrayRef) -> Fit {
             None => builder.append_null(),
             Some(Ok(text)) => builder.append_value(text),
             Some(Err(_)) => {
-                return Err(Misfit { row, why: "the String holds bytes that are no UTF-8".to_owned() });
+                return Err(Misfit::of_value(row, NO_TEXT));
             }
         }
     }
@@ -219,7 +239,7 @@ fn labels(array: &ArrayRef, names: &[(String, i16)]) -> Fit {
             continue;
         }
         let Ok(place) = sorted.binary_search_by_key(&number(row), |(number, _)| *number) else {
-            return Err(Misfit { row, why: "the number stands for none of the names of the type".to_owned() });
+            return Err(Misfit::of_value(row, "the number stands for none of the names of the type"));
         };
         builder.append_value(sorted[place].1);
     }
@@ -252,7 +272,6 @@ fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
 mod tests {
     use arrow::array::{Decimal128Array, Int8Array, Int32Array, ListArray, UInt16Array, UInt32Array};
     use arrow::buffer::OffsetBuffer;
-    use arrow::datatypes::Field;
 
     use super::*;
 
@@ -269,7 +288,7 @@ mod tests {
     fn numbers_become_what_they_stand_for() {
         let names = "Nullable(Enum8('a' = -1, 'b' = 2))";
         assert_eq!(shown(&of(names, Int8Array::from(vec![Some(2), Some(-1), None])).unwrap()), ["b", "a", "NULL"]);
-        assert_eq!(of(names, Int8Array::from(vec![2, 7])).unwrap_err().row, 1);
+        assert_eq!(of(names, Int8Array::from(vec![2, 7])).unwrap_err().row, Some(1));
         assert_eq!(shown(&of("IPv4", UInt32Array::from(vec![0x0102_0304])).unwrap()), ["1.2.3.4"]);
         assert_eq!(shown(&of("Date", UInt16Array::from(vec![0, u16::MAX])).unwrap()), ["1970-01-01", "2149-06-06"]);
         let last = of("DateTime", UInt32Array::from(vec![u32::MAX])).unwrap();
@@ -279,17 +298,24 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_told_by_row() {
         let bytes = BinaryArray::from(vec![Some(b"a\0b".as_slice()), None, Some(b"\xff")]);
-        assert_eq!(of("Nullable(String)", bytes.clone()).unwrap_err().row, 2);
+        assert_eq!(of("Nullable(String)", bytes.clone()).unwrap_err().row, Some(2));
         assert!(of("Nullable(String)", bytes.slice(0, 2)).is_ok());
+        assert_eq!(text_of(&Kind::Text, &(Arc::new(bytes.clone()) as ArrayRef), 2).unwrap(), r"\xff");
         let whole = decode(&Type::parse("Nullable(String)").unwrap().into_bytes(), &(Arc::new(bytes) as ArrayRef));
         assert_eq!(whole.unwrap().as_binary::<i32>().value(2), b"\xff");
     }
 
     #[test]
     fn times_beyond_a_day_are_told_by_row() {
-        assert_eq!(of("Nullable(Time)", Int32Array::from(vec![Some(86_399), None, Some(86_400)])).unwrap_err().row, 2);
+        assert_eq!(
+            of("Nullable(Time)", Int32Array::from(vec![Some(86_399), None, Some(86_400)])).unwrap_err().row,
+            Some(2)
+        );
         let ticks = |ticks: Vec<i128>| Decimal128Array::from(ticks).with_precision_and_scale(18, 1).unwrap();
-        assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, 1);
+        assert_eq!(of("Time64(1)", ticks(vec![0, -1])).unwrap_err().row, Some(1));
+        let told = |kind, array: ArrayRef| text_of(&kind, &array, 0).unwrap();
+        assert_eq!(told(Kind::Time64(1), Arc::new(ticks(vec![-935_995]))), "-25:59:59.5");
+        assert_eq!(told(Kind::Time, Arc::new(Int32Array::from(vec![3_599_999]))), "999:59:59");
         let times = of("Time64(1)", ticks(vec![5, 863_999])).unwrap();
         assert_eq!(times.as_primitive::<Time32MillisecondType>().values()[..], [500, 86_399_900]);
         assert_eq!(shown(&of("Time", Int32Array::from(vec![0, 86_399])).unwrap()), ["00:00:00", "23:59:59"]);
@@ -311,7 +337,7 @@ mod tests {
         let item = Arc::new(Field::new_list_field(DataType::Binary, false));
         let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"a".as_slice(), b"b", b"\xff"]));
         let lists = ListArray::new(item, OffsetBuffer::from_lengths([1, 0, 2]), bytes, None);
-        assert_eq!(of("Array(String)", lists).unwrap_err().row, 2);
+        assert_eq!(of("Array(String)", lists).unwrap_err().row, Some(2));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) fn encode(declared: &Type, array: &ArrayRef) -> Fit {
         && array.null_count() > 0
         && let Some(row) = (0..array.len()).find(|row| array.is_null(*row))
     {
-        return Err(Misfit { row, why: format!("{} takes no NULL", declared.sql()) });
+        return Err(Misfit::of_value(row, format!("{} takes no NULL", declared.sql())));
     }
     match &declared.kind {
         Kind::Huge { signed } => exchange::huge_bytes(array, *signed, wrong),
@@ -76,7 +76,7 @@ fn data_type(kind: &Kind) -> DataType {
 }
 
 fn wrong(array: &ArrayRef) -> Misfit {
-    Misfit { row: 0, why: format!("{} came here, which was not agreed on", array.data_type()) }
+    Misfit::of_column(format!("{} came here, which was not agreed on", array.data_type()))
 }
 
 /// Values that all are `fit`; the others stay out.
@@ -132,7 +132,7 @@ fn addresses_of_four(array: &ArrayRef) -> Fit {
     let mut values = Vec::with_capacity(texts.len());
     for row in 0..texts.len() {
         let address = texts.is_valid(row).then(|| texts.value(row).parse::<Ipv4Addr>()).transpose();
-        values.push(address.map_err(|_| Misfit { row, why: NO_ADDRESS.to_owned() })?.map(u32::from));
+        values.push(address.map_err(|_| Misfit::of_value(row, NO_ADDRESS))?.map(u32::from));
     }
     Ok(Arc::new(UInt32Array::from(values)))
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn refused(declared: &str, array: impl Array + 'static) -> Option<usize> {
-        encode(&Type::parse(declared).unwrap(), &(Arc::new(array) as ArrayRef)).err().map(|misfit| misfit.row)
+        encode(&Type::parse(declared).unwrap(), &(Arc::new(array) as ArrayRef)).err().and_then(|misfit| misfit.row)
     }
 
     #[test]

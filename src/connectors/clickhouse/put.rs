@@ -225,7 +225,7 @@ impl Encoder {
             .map(|((declared, array), field)| encode(declared, array).map_err(|misfit| (misfit, field.name().clone())));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .map_err(|error| (Misfit { row: 0, why: format!("the columns are not as agreed: {error}") }, String::new()))
+            .map_err(|error| (Misfit::of_column(format!("the columns are not as agreed: {error}")), String::new()))
     }
 
     /// Batches as one stream of Arrow.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
@@ -14,7 +14,7 @@ use super::catalog::{Column as Known, Origin, Relation};
 use super::config::{Compress, Config, CutBy};
 use super::connect::Server;
 use super::ddl::ORDER;
-use super::decode::decode;
+use super::decode::{decode, text_of};
 use super::name::identifier;
 use super::request::Setting;
 use super::session::Shared;
@@ -24,6 +24,8 @@ use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
+use crate::formats::exchange::{self, Fit, Misfit};
+use crate::reject::{Tray, set_aside};
 use crate::schema::{COMMENT, with_metadata};
 use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -142,7 +144,13 @@ impl Source for ChSource {
         Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let place: Place = serde_json::from_value(split.detail.clone())?;
         let schema = self.relation.schema().map_err(|error| self.place(error))?;
         let facts = Facts { schema: &schema, relation: &self.relation };
@@ -153,7 +161,7 @@ impl Source for ChSource {
         let select = Select::of(&self.relation.sql(), &scan.schema, types, &conditions, scan.limit.filter(|_| exact));
         let server = &self.shared.server;
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
-        let reading = Reading::begin(server, select, Some(cutter)).await;
+        let reading = Reading::begin(server, select, Some(Cutting { cutter, tray: tray.cloned() })).await;
         let mut reading = reading.map_err(|error| self.place(error))?;
         // The first rows are there, so the query has begun, and with it the parts that it reads.
         reading.fill().await.map_err(|error| self.place(error))?;
@@ -226,24 +234,32 @@ impl Select {
         }
         Self { sql: format!("{sql} FORMAT ArrowStream"), schema: Arc::clone(schema), types }
     }
+}
 
-    fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
-        let column = |((declared, array), field): ((&Type, _), &Arc<Field>)| {
-            decode(declared, array).map_err(|misfit| {
-                let error = misfit.unread(field.name(), before);
-                match declared.kind {
-                    Kind::Text => error.with_hint("read Strings as bytes with ?strings=binary in the locator"),
-                    Kind::Time | Kind::Time64(_) => {
-                        error.with_hint("read it as text: --query with toString(column), or leave it out with --drop")
-                    }
-                    _ => error,
-                }
-            })
-        };
-        let columns = self.types.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+/// Rows that a SELECT gave, before which it gave others.
+struct Rows<'a> {
+    select: &'a Select,
+    before: u64,
+}
+
+impl exchange::Decoder for Rows<'_> {
+    fn array(&self, position: usize, given: &ArrayRef) -> Fit {
+        decode(&self.select.types[position], given)
+    }
+
+    fn text(&self, position: usize, given: &ArrayRef, row: usize) -> Option<String> {
+        text_of(&self.select.types[position].kind, given, row)
+    }
+
+    fn error(&self, position: usize, misfit: Misfit) -> Error {
+        let error = misfit.unread(self.select.schema.field(position).name(), self.before);
+        match self.select.types[position].kind {
+            Kind::Text => error.with_hint("read Strings as bytes with ?strings=binary in the locator"),
+            Kind::Time | Kind::Time64(_) => {
+                error.with_hint("read it as text: --query with toString(column), or leave it out with --drop")
+            }
+            _ => error,
+        }
     }
 }
 
@@ -290,15 +306,21 @@ pub(super) struct Reading {
 struct Work {
     decoding: Decoding,
     select: Select,
-    cutter: Option<Cutter>,
+    cut: Option<Cutting>,
     rows: u64,
 }
 
+/// How batches are cut to size, and where rows go that cannot be decoded.
+pub(super) struct Cutting {
+    cutter: Cutter,
+    tray: Option<Arc<Tray>>,
+}
+
 impl Reading {
-    /// Asks for the rows of `select`. Without a `cutter` they come as the server hands them out.
-    pub(super) async fn begin(server: &Arc<Server>, select: Select, cutter: Option<Cutter>) -> Result<Self> {
+    /// Asks for the rows of `select`. Where they are not `cut` they come as the server hands them out.
+    pub(super) async fn begin(server: &Arc<Server>, select: Select, cut: Option<Cutting>) -> Result<Self> {
         let answer = server.stream(&select.sql, &settings(server.config())).await?;
-        let work = Work { decoding: Decoding::default(), select, cutter, rows: 0 };
+        let work = Work { decoding: Decoding::default(), select, cut, rows: 0 };
         Ok(Self { answer, work: Some(work), full: VecDeque::new(), ended: false })
     }
 
@@ -349,23 +371,23 @@ impl Reading {
 
 impl Work {
     fn feed(&mut self, pieces: Vec<bytes::Bytes>, last: bool, full: &mut VecDeque<RecordBatch>) -> Result<()> {
-        let Self { decoding, select, cutter, rows } = self;
+        let Self { decoding, select, cut, rows } = self;
         decoding.feed(pieces, |batch| {
-            let decoded = select.decoded(&batch, *rows)?;
-            *rows += decoded.num_rows() as u64;
-            let Some(cutter) = cutter else {
-                full.push_back(decoded);
+            let sifted = exchange::sift(&select.schema, &batch, &Rows { select, before: *rows })?;
+            *rows += batch.num_rows() as u64;
+            let Some(Cutting { cutter, tray }) = cut else {
+                full.push_back(set_aside(None, sifted)?);
                 return Ok(());
             };
-            cutter.add(decoded, |batch| {
+            let send = |batch| {
                 full.push_back(batch);
                 true
-            })?;
-            Ok(())
+            };
+            cutter.add_sifted(tray.as_deref(), sifted, send).map(drop)
         })?;
         if last {
             decoding.finish()?;
-            if let Some(cutter) = cutter {
+            if let Some(Cutting { cutter, .. }) = cut {
                 full.extend(cutter.end()?);
             }
         }

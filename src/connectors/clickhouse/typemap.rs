@@ -22,6 +22,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
 use super::name::{identifier, literal};
+use crate::formats::exchange;
 use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata, with_native};
 
 mod parse;
@@ -31,8 +32,6 @@ pub(super) use place::type_for;
 
 /// Product name in `etl.native`.
 pub(super) const PRODUCT: &str = "clickhouse";
-/// Digits of the largest integer of 128 bits.
-const HUGE_DIGITS: u8 = 39;
 
 /// A type as it was declared: what it holds, and what is wrapped around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,15 +257,8 @@ impl Kind {
         let utc = |unit| DataType::Timestamp(unit, Some("UTC".into()));
         match self {
             Self::Boolean => DataType::Boolean,
-            Self::Integer { bits: 8, signed: true } => DataType::Int8,
-            Self::Integer { bits: 16, signed: true } => DataType::Int16,
-            Self::Integer { bits: 32, signed: true } => DataType::Int32,
-            Self::Integer { signed: true, .. } => DataType::Int64,
-            Self::Integer { bits: 8, .. } => DataType::UInt8,
-            Self::Integer { bits: 16, .. } => DataType::UInt16,
-            Self::Integer { bits: 32, .. } => DataType::UInt32,
-            Self::Integer { .. } => DataType::UInt64,
-            Self::Huge { .. } => DataType::Decimal256(HUGE_DIGITS, 0),
+            Self::Integer { bits, signed } => exchange::integer((*bits, *signed)),
+            Self::Huge { .. } => exchange::huge(),
             Self::Float => DataType::Float32,
             Self::Double => DataType::Float64,
             Self::Decimal { precision: precision @ ..=38, scale } => DataType::Decimal128(*precision, *scale as i8),

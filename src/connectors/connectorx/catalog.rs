@@ -27,17 +27,24 @@ pub(super) struct Stock {
     pub(super) bytes: Option<u64>,
 }
 
-/// The columns of a table; none where the catalog is not read, or has no such table.
+/// The columns of a table; none where the catalog is not read, or has no such table. Of MySQL those that this user may not read are
+/// not among them.
 pub(super) fn columns(config: &Config, name: &Name) -> Result<Vec<Native>> {
     let backend = config.backend;
     let table = literal(backend, &name.table);
     let schema = name.schema.as_ref().map(|schema| literal(backend, schema));
     let sql = match backend {
+        // As in information_schema.columns, which would hide columns that this user may not read.
         Backend::Postgres => format!(
-            "SELECT CAST(column_name AS text), CAST(udt_name AS text), CAST(numeric_precision AS text), \
-             CAST(numeric_scale AS text) FROM information_schema.columns WHERE table_schema = {} AND table_name = {table} \
-             ORDER BY ordinal_position",
-            schema.as_deref().unwrap_or("current_schema()")
+            "SELECT CAST(a.attname AS text), CAST(coalesce(b.typname, t.typname) AS text), \
+             CAST(information_schema._pg_numeric_precision(information_schema._pg_truetypid(a, t), \
+             information_schema._pg_truetypmod(a, t)) AS text), \
+             CAST(information_schema._pg_numeric_scale(information_schema._pg_truetypid(a, t), \
+             information_schema._pg_truetypmod(a, t)) AS text) \
+             FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+             LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
+             WHERE a.attrelid = to_regclass({}) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            literal(backend, &name.quoted(backend.quote()))
         ),
         Backend::MySql => format!(
             "SELECT CAST(COLUMN_NAME AS CHAR), CAST(DATA_TYPE AS CHAR), CAST(NUMERIC_PRECISION AS CHAR), \

@@ -7,7 +7,7 @@ use tokio_postgres::error::DbError;
 
 use super::backend::Backend;
 use super::config::Config;
-use crate::driven::kind;
+use crate::driven::kind::{self, Judged};
 use crate::error::{Error, ErrorKind};
 use crate::sql::message::unquoted;
 
@@ -72,8 +72,11 @@ fn missing(config: &Config, text: &str) -> Option<Error> {
     Some(Error::new(ErrorKind::NotFound, message).with_hint(hint).with_source(clean(config, text)))
 }
 
-/// By what clients say of themselves, then as of any driver.
-fn kind_of(state: &str, text: &str) -> (ErrorKind, &'static str) {
+/// By the state, then by what clients say of themselves, then as of any driver.
+fn kind_of(state: &str, text: &str) -> Judged {
+    if let Some(told) = kind::by_state(state) {
+        return told;
+    }
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if has(&["ORA-01017", "ORA-1017", "HTTP 401", "401 Unauthorized", "AUTHENTICATION_FAILED"]) {
         return (ErrorKind::Authentication, "the database refuses this user or password");
@@ -130,6 +133,7 @@ mod tests {
         let kinds = [
             ("42P01", "db error: ERROR: relation \"nope\" does not exist", ErrorKind::NotFound),
             ("22012", "db error: ERROR: division by zero", ErrorKind::Value),
+            ("22P02", "db error: ERROR: invalid input syntax: \"connection closed\"", ErrorKind::Value),
             ("28P01", "db error: FATAL: password authentication failed for user \"ada\"", ErrorKind::Authentication),
             ("", "error connecting to server: Connection refused (os error 111)", ErrorKind::Connection),
             ("", "OCI Error: ORA-01017: invalid username/password; logon denied", ErrorKind::Authentication),

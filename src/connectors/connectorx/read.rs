@@ -21,6 +21,7 @@ use crate::bridge::blocking::{self, Outlet};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
+use crate::reject::Tray;
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -74,13 +75,19 @@ impl Source for ConnectorXSource {
         Ok(plan)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         self.opened.check()?;
         let table = Arc::clone(self.known().await?);
         let part: Part = serde_json::from_value(split.detail.clone())?;
-        let (opened, scan) = (Arc::clone(&self.opened), scan.clone());
+        let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         blocking::stream("connectorx-read", move |outlet| {
-            let poured = pour(&opened.config, &table, &scan, &part, outlet);
+            let poured = pour(&opened.config, &table, &scan, &part, (tray.as_deref(), outlet));
             poured.map_err(|error| opened.place(error.at("table", table.shown())))
         })
     }
@@ -104,8 +111,14 @@ fn notes(backend: Backend, table: &Table) -> Vec<String> {
     notes
 }
 
-/// The rows of `part`, cut to size; ends early when there are enough or nobody reads any more.
-fn pour(config: &Config, table: &Table, scan: &Scan, part: &Part, outlet: &Outlet) -> Result<()> {
+/// The rows of `part`, cut to size, without those that go into the tray; ends early when there are enough or nobody reads any more.
+fn pour(
+    config: &Config,
+    table: &Table,
+    scan: &Scan,
+    part: &Part,
+    (tray, outlet): (Option<&Tray>, &Outlet),
+) -> Result<()> {
     let condition = part.condition(|column| config.backend.quote().around(column));
     let sql = table.sql(&scan.schema, condition.as_deref(), scan.limit);
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
@@ -118,11 +131,11 @@ fn pour(config: &Config, table: &Table, scan: &Scan, part: &Part, outlet: &Outle
     let mut take = |batch: RecordBatch| -> Result<Option<usize>> {
         let places = table.places(&batch.schema(), &scan.schema)?;
         let rows = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
-        let batch = decoded(config.backend, &batch.slice(0, rows), &places, &scan.schema, before)?;
+        let sifted = decoded(config.backend, &batch.slice(0, rows), &places, &scan.schema, before)?;
         before += rows as u64;
         left -= rows as u64;
-        let next = next_rows(batch_bytes(&batch), rows, most, scan.batch_bytes);
-        wanted = cutter.add(batch, |batch| outlet.send(batch))?;
+        let next = next_rows(batch_bytes(&sifted.0), sifted.0.num_rows(), most, scan.batch_bytes);
+        wanted = cutter.add_sifted(tray, sifted, |batch| outlet.send(batch))?;
         Ok((wanted && left > 0).then_some(next))
     };
     database::read(config, &sql, Taker { rows: most, take: &mut take })?;

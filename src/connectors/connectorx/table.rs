@@ -11,7 +11,7 @@ use super::database::describe;
 use super::typemap::{Way, usual, way};
 use crate::driven::name::Name;
 use crate::driven::origin::{Origin, described};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// A table or query.
 #[derive(Debug)]
@@ -47,6 +47,13 @@ impl Table {
             known = Some(said);
         }
         let found = natives.iter().map(|native| way(backend, native)).collect::<Result<Vec<_>>>()?;
+        if backend == Backend::MySql && known.is_none() {
+            // Its catalog hides columns that this user may not read. Who asks for all of them is told.
+            describe(config, &from.sql(None, quote)).map_err(|error| match error.kind() {
+                ErrorKind::Permission => error.with_hint("name the columns that this user may read in a --query"),
+                _ => error,
+            })?;
+        }
         let (ways, given): (Vec<Way>, Vec<Option<Field>>) = found.into_iter().unzip();
         let mut table = Self { backend, from, ways, schema: Arc::new(Schema::empty()), stock: Stock::default() };
         let names = natives.iter().map(|native| Field::new(&native.name, arrow::datatypes::DataType::Null, true));

@@ -6,6 +6,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::Value as Json;
 
 use super::catalog::{Column, Name, Relation};
+use super::form;
 use super::merge::Merging;
 use super::read::GROUP_ROWS;
 use super::stage::{Detail, has_rows};
@@ -14,11 +15,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::schema::NATIVE;
 use crate::sink::{
-    Agreement, ColumnFate, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
+    Agreement, ColumnFate, Form, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
 use crate::sql::beside::Before;
-use crate::sql::columns::{self, Known, Names, Unfilled};
+use crate::sql::columns::{self, Known, Names, Offer, Unfilled, offers};
 use crate::sql::ddl;
 use crate::sql::dialect::DuckDb;
 
@@ -36,8 +37,14 @@ pub(super) enum Target {
 /// The columns of an agreement while it grows, with their types.
 type Draft = columns::Draft<Kind>;
 
-/// Lets `from` into `to`, which is of `kind`.
-fn take(draft: &mut Draft, from: &Field, to: Field, kind: &Kind) -> Result<()> {
+/// Lets what is offered into `to`, which is of `kind`.
+fn take(draft: &mut Draft, offer: Offer<'_>, to: Field, kind: &Kind) -> Result<()> {
+    if let Some(native) = offer.native.filter(|native| form::is_taken(native, kind)) {
+        let to = native.clone().with_name(to.name()).with_nullable(to.is_nullable());
+        draft.fill(native, to, (&kind.sql(), kind.clone()))?.form = Form::Native;
+        return Ok(());
+    }
+    let from = offer.arrow;
     // Text of one kind only is taken: of another one it may not be.
     let judged = kind.is_text_of_its_own() && from.metadata().get(NATIVE) != to.metadata().get(NATIVE);
     let plan = draft.fill(from, to, (&kind.sql(), kind.clone()))?;
@@ -115,10 +122,11 @@ fn create(incoming: &TableShape, mode: &WriteMode, name: &Name, new_file: bool) 
         Some(merge) => merge.key.clone(),
         None => incoming.whole_key().to_vec(),
     };
-    for field in fields {
+    for offer in offers(incoming) {
+        let field = offer.arrow;
         let kind = kind_for(field).ok_or_else(|| unsupported(field))?;
         let nullable = field.is_nullable() && !key.contains(field.name());
-        take(&mut draft, field, kind.column(field.name(), nullable), &kind)?;
+        take(&mut draft, offer, kind.column(field.name(), nullable), &kind)?;
     }
     let types: Vec<String> = draft.types.iter().map(Kind::sql).collect();
     let columns = draft.fields.iter().zip(&types).map(|(field, native_type)| ddl::Column {
@@ -174,7 +182,9 @@ fn matched(incoming: &TableShape, policy: SchemaPolicy, relation: &Relation) -> 
             let message = format!("columns of the type {} are not written", column.declared);
             Error::new(ErrorKind::Unsupported, message).with_hint("leave it out with --drop").at("column", &column.name)
         })?;
-        take(draft, field, kind.column(&column.name, !column.not_null), kind)
+        let native = incoming.schema.index_of(field.name()).ok().and_then(|index| incoming.native.get(index));
+        let offer = Offer { arrow: field, native: native.and_then(|native| native.as_deref()) };
+        take(draft, offer, kind.column(&column.name, !column.not_null), kind)
     })
 }
 

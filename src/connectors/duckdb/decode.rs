@@ -8,6 +8,7 @@ use arrow::datatypes::{
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
+use super::form::Form;
 use super::typemap::Kind;
 use crate::formats::exchange::{self, Fit, Misfit};
 use crate::formats::value::interval::interval;
@@ -16,9 +17,15 @@ use crate::formats::value::interval::interval;
 const DAY_MICROS: i64 = 86_400_000_000;
 const DAY_NANOS: i64 = DAY_MICROS * 1000;
 
-/// `array`, which DuckDB gave for `kind` or its carrier, in the type of the kind.
-pub(super) fn decode(kind: &Kind, array: &ArrayRef) -> Fit {
+/// What is said of values that Arrow has no place for.
+pub(super) const INFINITE: &str = "infinity is no point in time that Arrow has";
+const MIDNIGHT: &str = "24:00:00 is no time that Arrow has";
+
+/// `array`, which DuckDB gave for `kind` or its carrier, in the type of the kind and the form `form`.
+pub(super) fn decode(kind: &Kind, form: Form, array: &ArrayRef) -> Fit {
     match kind {
+        Kind::Date | Kind::Timestamp(_) if form == Form::Infinite => same(kind, array),
+        Kind::Instant if form == Form::Infinite => utc(array),
         Kind::Boolean => Ok(boolean(array)),
         Kind::Huge { signed } => huge(array, *signed),
         Kind::Date => finite::<Date32Type>(array, |days| days.unsigned_abs() < i32::MAX.unsigned_abs()),
@@ -28,16 +35,36 @@ pub(super) fn decode(kind: &Kind, array: &ArrayRef) -> Fit {
         Kind::Timestamp(TimeUnit::Millisecond) => finite::<TimestampMillisecondType>(array, is_finite),
         Kind::Timestamp(TimeUnit::Nanosecond) => finite::<TimestampNanosecondType>(array, is_finite),
         Kind::Timestamp(TimeUnit::Microsecond) => finite::<TimestampMicrosecondType>(array, is_finite),
-        Kind::Instant => {
-            let instants = finite::<TimestampMicrosecondType>(array, is_finite)?;
-            let typed = instants.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| unexpected(array))?;
-            Ok(Arc::new(typed.clone().with_timezone("UTC")))
-        }
+        Kind::Instant => utc(&finite::<TimestampMicrosecondType>(array, is_finite)?),
         Kind::Interval => intervals(array),
         Kind::List(_) | Kind::Array(..) | Kind::Struct(_) | Kind::Map(_) => nested(kind, array),
-        _ if *array.data_type() == kind.data_type() => Ok(Arc::clone(array)),
-        _ => Err(unexpected(array)),
+        _ => same(kind, array),
     }
+}
+
+/// What is told of the value of `kind` in `row`, which has no place in Arrow.
+pub(super) fn text_of(kind: &Kind, array: &ArrayRef, row: usize) -> Option<String> {
+    let endless = |at: i64| if at < 0 { "-infinity" } else { "infinity" };
+    Some(match kind {
+        Kind::Date => endless(array.as_primitive_opt::<Date32Type>()?.value(row).into()).to_owned(),
+        // The units do not matter.
+        Kind::Timestamp(_) | Kind::Instant => {
+            let counted = array.to_data();
+            endless(*counted.buffers().first()?.typed_data::<i64>().get(counted.offset() + row)?).to_owned()
+        }
+        Kind::Time(_) => "24:00:00".to_owned(),
+        Kind::Interval => array.as_string_opt::<i32>()?.value(row).to_owned(),
+        _ => return None,
+    })
+}
+
+fn same(kind: &Kind, array: &ArrayRef) -> Fit {
+    if *array.data_type() == kind.data_type() { Ok(Arc::clone(array)) } else { Err(unexpected(array)) }
+}
+
+fn utc(array: &ArrayRef) -> Fit {
+    let instants = array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| unexpected(array))?;
+    Ok(Arc::new(instants.clone().with_timezone("UTC")))
 }
 
 fn is_finite(moment: i64) -> bool {
@@ -45,7 +72,7 @@ fn is_finite(moment: i64) -> bool {
 }
 
 fn unexpected(array: &ArrayRef) -> Misfit {
-    Misfit { row: 0, why: format!("DuckDB gave {} here, which was not expected", array.data_type()) }
+    Misfit::of_column(format!("DuckDB gave {} here, which was not expected", array.data_type()))
 }
 
 /// One byte each, where types are kept as they are.
@@ -64,11 +91,11 @@ fn huge(array: &ArrayRef, signed: bool) -> Fit {
 }
 
 fn finite<T: ArrowPrimitiveType>(array: &ArrayRef, fit: impl Fn(T::Native) -> bool) -> Fit {
-    exchange::kept::<T>(array, fit, "infinity is no point in time that Arrow has", unexpected)
+    exchange::kept::<T>(array, fit, INFINITE, unexpected)
 }
 
 fn of_day<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, day: i64) -> Fit {
-    exchange::kept::<T>(array, |time| (0..day).contains(&time), "24:00:00 is no time that Arrow has", unexpected)
+    exchange::kept::<T>(array, |time| (0..day).contains(&time), MIDNIGHT, unexpected)
 }
 
 /// Texts such as `1 year 2 months -3 days 04:05:06.5`.
@@ -80,16 +107,16 @@ fn intervals(array: &ArrayRef) -> Fit {
             values.push(None);
             continue;
         }
-        let why = "the interval has more hours than Arrow's nanoseconds can count";
         let value = interval(texts.value(row).as_bytes());
-        values.push(Some(value.ok_or_else(|| Misfit { row, why: why.to_owned() })?));
+        let why = "the interval has more hours than Arrow's nanoseconds can count";
+        values.push(Some(value.ok_or_else(|| Misfit::of_value(row, why))?));
     }
     Ok(Arc::new(IntervalMonthDayNanoArray::from(values)))
 }
 
 fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
     let child = |place, column: &ArrayRef| match kind.child(place) {
-        Some(member) => decode(member, column),
+        Some(member) => decode(member, Form::Arrow, column),
         None => Err(unexpected(column)),
     };
     exchange::nested(array, &kind.data_type(), child, unexpected)
@@ -105,12 +132,12 @@ mod tests {
     use super::*;
 
     fn of(kind: &str, array: impl Array + 'static) -> Fit {
-        decode(&Kind::parse(kind).unwrap(), &(Arc::new(array) as ArrayRef))
+        decode(&Kind::parse(kind).unwrap(), Form::Arrow, &(Arc::new(array) as ArrayRef))
     }
 
     #[test]
     fn values_that_arrow_has_no_place_for_are_told_by_row() {
-        let row = |fit: Fit| fit.unwrap_err().row;
+        let row = |fit: Fit| fit.unwrap_err().row.unwrap();
         assert_eq!(row(of("DATE", Date32Array::from(vec![Some(1), None, Some(i32::MAX)]))), 2);
         assert_eq!(row(of("DATE", Date32Array::from(vec![-i32::MAX]))), 0);
         assert_eq!(row(of("TIMESTAMP", TimestampMicrosecondArray::from(vec![0, -i64::MAX]))), 1);
@@ -120,12 +147,27 @@ mod tests {
     }
 
     #[test]
+    fn infinity_is_kept_in_its_own_form_and_told_by_its_name() {
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![i32::MAX, -i32::MAX]));
+        assert_eq!(&decode(&Kind::Date, Form::Infinite, &days).unwrap(), &days);
+        let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![0, -i64::MAX, i64::MAX]));
+        let told = |array: &ArrayRef, row| text_of(&Kind::Instant, array, row).unwrap();
+        assert_eq!(
+            [told(&moments, 1), told(&moments, 2), told(&moments.slice(2, 1), 0)].join(" "),
+            "-infinity infinity infinity"
+        );
+        assert_eq!(text_of(&Kind::Date, &days, 1).as_deref(), Some("-infinity"));
+        let kept = decode(&Kind::Instant, Form::Infinite, &moments).unwrap();
+        assert_eq!(*kept.data_type(), Kind::Instant.data_type());
+    }
+
+    #[test]
     fn rows_of_nested_values_are_those_of_the_list() {
         let item = Arc::new(arrow::datatypes::Field::new("l", DataType::Date32, true));
         let offsets = arrow::buffer::OffsetBuffer::from_lengths([1, 0, 2]);
         let days: ArrayRef = Arc::new(Date32Array::from(vec![0, 1, i32::MAX]));
         let lists = ListArray::new(item, offsets, days, None);
-        assert_eq!(of("DATE[]", lists).unwrap_err().row, 2);
+        assert_eq!(of("DATE[]", lists).unwrap_err().row, Some(2));
     }
 
     #[test]

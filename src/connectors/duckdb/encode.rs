@@ -10,6 +10,7 @@ use arrow::datatypes::{
     TimestampSecondType,
 };
 
+use super::form::{self, Form};
 use super::typemap::Kind;
 use super::zero;
 use crate::formats::exchange::{self, Fit, Misfit};
@@ -18,24 +19,34 @@ use crate::schema::{EXTENSION, with_metadata};
 /// Arrow's metadata of an extension type.
 const EXTENSION_DETAIL: &str = "ARROW:extension:metadata";
 /// Days and moments beyond these are DuckDB's infinities, or before its calendar. See its `Date` and `Timestamp`.
-const LAST_DAY: i32 = i32::MAX - 1;
-const FIRST_MICRO: i64 = -9_223_372_022_400_000_000;
+pub(super) const LAST_DAY: i32 = i32::MAX - 1;
+pub(super) const FIRST_MICRO: i64 = -9_223_372_022_400_000_000;
+/// What is said of a value that is beyond those.
+pub(super) const NO_SUCH_VALUE: &str = "DuckDB has no such value: it would become another one";
 
-/// `array`, of the type of `kind`, for DuckDB.
-pub(super) fn encode(kind: &Kind, array: &ArrayRef) -> Fit {
+/// `array`, of the type of `kind` in the form `form`, for DuckDB.
+pub(super) fn encode(kind: &Kind, form: Form, array: &ArrayRef) -> Fit {
+    // Which numbers are infinity, where it may come.
+    let is_endless = |at: i64, most: i64| form == Form::Infinite && at.unsigned_abs() == most.unsigned_abs();
+    let is_moment = |at: i64, each: i64| in_micros(at, each) || is_endless(at, i64::MAX);
     match kind {
+        _ if form == Form::Wire => form::of_wire(kind, array),
         Kind::Huge { signed } => exchange::huge_bytes(array, *signed, wrong),
         Kind::Float | Kind::Double => Ok(zero::unsigned(array)),
-        Kind::Date => kept::<Date32Type>(array, |day| (-LAST_DAY..=LAST_DAY).contains(&day)),
+        Kind::Date => {
+            let is_day = |day: i32| (-LAST_DAY..=LAST_DAY).contains(&day) || is_endless(day.into(), i32::MAX.into());
+            kept::<Date32Type>(array, is_day)
+        }
         Kind::Time(TimeUnit::Nanosecond) => kept::<Time64NanosecondType>(array, |time| (0..DAY_NANOS).contains(&time)),
         Kind::Time(_) => kept::<Time64MicrosecondType>(array, |time| (0..DAY_NANOS / 1000).contains(&time)),
-        Kind::Timestamp(TimeUnit::Second) => kept::<TimestampSecondType>(array, |at| in_micros(at, 1_000_000)),
-        Kind::Timestamp(TimeUnit::Millisecond) => kept::<TimestampMillisecondType>(array, |at| in_micros(at, 1000)),
+        Kind::Timestamp(TimeUnit::Second) => kept::<TimestampSecondType>(array, |at| is_moment(at, 1_000_000)),
+        Kind::Timestamp(TimeUnit::Millisecond) => kept::<TimestampMillisecondType>(array, |at| is_moment(at, 1000)),
         Kind::Timestamp(TimeUnit::Nanosecond) => {
-            kept::<TimestampNanosecondType>(array, |at| (-i64::MAX + 1..i64::MAX).contains(&at))
+            let is_finite = |at: i64| (-i64::MAX + 1..i64::MAX).contains(&at);
+            kept::<TimestampNanosecondType>(array, |at| is_finite(at) || is_endless(at, i64::MAX))
         }
         Kind::Timestamp(TimeUnit::Microsecond) | Kind::Instant => {
-            kept::<TimestampMicrosecondType>(array, |at| in_micros(at, 1))
+            kept::<TimestampMicrosecondType>(array, |at| is_moment(at, 1))
         }
         Kind::Interval => kept::<IntervalMonthDayNanoType>(array, |value| value.nanoseconds % 1000 == 0),
         Kind::TimeTz => text(array, is_time_tz, "is no time with a zone"),
@@ -88,13 +99,13 @@ fn fields(members: &[(String, Kind)]) -> Fields {
     members.iter().map(|(name, kind)| Arc::new(field(kind, name)) as FieldRef).collect()
 }
 
-fn wrong(array: &ArrayRef) -> Misfit {
-    Misfit { row: 0, why: format!("{} came here, which was not agreed on", array.data_type()) }
+pub(super) fn wrong(array: &ArrayRef) -> Misfit {
+    Misfit::of_column(format!("{} came here, which was not agreed on", array.data_type()))
 }
 
 /// Values that all are `fit`; the others stay out.
 fn kept<T: ArrowPrimitiveType>(array: &ArrayRef, fit: impl Fn(T::Native) -> bool) -> Fit {
-    exchange::kept::<T>(array, fit, "DuckDB has no such value: it would become another one", wrong)
+    exchange::kept::<T>(array, fit, NO_SUCH_VALUE, wrong)
 }
 
 fn text(array: &ArrayRef, fit: impl Fn(&str) -> bool, why: &str) -> Fit {
@@ -104,7 +115,7 @@ fn text(array: &ArrayRef, fit: impl Fn(&str) -> bool, why: &str) -> Fit {
 /// The inner values, and the names and metadata by which DuckDB knows them.
 fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
     let child = |place, column: &ArrayRef| match kind.child(place) {
-        Some(member) => encode(member, column),
+        Some(member) => encode(member, Form::Arrow, column),
         None => Err(wrong(column)),
     };
     exchange::nested(array, &data_type(kind), child, wrong)
@@ -144,7 +155,8 @@ mod tests {
     use super::*;
 
     fn refused(kind: &str, array: impl Array + 'static) -> Option<usize> {
-        encode(&Kind::parse(kind).unwrap(), &(Arc::new(array) as ArrayRef)).err().map(|misfit| misfit.row)
+        let array: ArrayRef = Arc::new(array);
+        encode(&Kind::parse(kind).unwrap(), Form::Arrow, &array).err().and_then(|misfit| misfit.row)
     }
 
     #[test]
@@ -158,6 +170,15 @@ mod tests {
         let interval = |nanos| IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(1, 2, nanos)]);
         assert_eq!(refused("INTERVAL", interval(1000)), None);
         assert_eq!(refused("INTERVAL", interval(1001)), Some(0));
+    }
+
+    #[test]
+    fn infinity_passes_in_its_own_form() {
+        let fits = |kind: &str, array: ArrayRef| encode(&Kind::parse(kind).unwrap(), Form::Infinite, &array).is_ok();
+        assert!(fits("DATE", Arc::new(Date32Array::from(vec![i32::MAX, -i32::MAX, 0]))));
+        assert!(!fits("DATE", Arc::new(Date32Array::from(vec![i32::MIN]))));
+        assert!(fits("TIMESTAMP", Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX, -i64::MAX, 0]))));
+        assert!(!fits("TIMESTAMP", Arc::new(TimestampMicrosecondArray::from(vec![FIRST_MICRO - 1]))));
     }
 
     #[test]

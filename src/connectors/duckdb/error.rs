@@ -34,6 +34,9 @@ pub(super) fn failed(failure: Failure) -> Error {
         "TransactionContext" if has("altered this table") => {
             (ErrorKind::Transient, "another transaction changes the same")
         }
+        "TransactionContext" if has("Cannot CHECKPOINT: there are other") => {
+            (ErrorKind::Transient, "other transactions are under way")
+        }
         // Their texts quote values.
         "Invalid Input" => return Error::new(ErrorKind::Value, "DuckDB refuses a value"),
         _ => (ErrorKind::Io, "DuckDB failed"),
@@ -157,6 +160,10 @@ mod tests {
                 ErrorKind::Resource,
             ),
             ("TransactionContext Error: Current transaction is aborted (please ROLLBACK)", ErrorKind::Resource),
+            (
+                "TransactionContext Error: Cannot CHECKPOINT: there are other write transactions active. Try using FORCE CHECKPOINT",
+                ErrorKind::Transient,
+            ),
             (
                 r#"{"exception_type":"Invalid Input","exception_message":"Arrow map contains duplicate key, which isn't supported by DuckDB map type"}"#,
                 ErrorKind::Value,

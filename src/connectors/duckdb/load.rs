@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, Field, Int8Type, Schema, SchemaRef};
 use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
+use super::form::Form;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -165,16 +166,16 @@ impl Load {
         for ((kind, array), field) in self.kinds.iter().zip(batch.columns()).zip(batch.schema_ref().fields()) {
             let named = |misfit| (misfit, field.name().clone());
             if let Some(row) = null_of(field, array) {
-                return Err(named(Misfit { row, why: "the column takes no NULL".to_owned() }));
+                return Err(named(Misfit::of_value(row, "the column takes no NULL")));
             }
-            columns.push(encode(kind, array).map_err(named)?);
+            columns.push(encode(kind, Form::of(field), array).map_err(named)?);
         }
         let words = Arc::new(StringArray::from(vec![self.attempt.as_str()]));
         let same = Int8Array::from(vec![0; batch.num_rows()]);
         let attempt: ArrayRef = Arc::new(DictionaryArray::<Int8Type>::new(same, words));
         columns.push(attempt);
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
-            .map_err(|error| (Misfit { row: 0, why: format!("the columns are not as agreed: {error}") }, String::new()))
+            .map_err(|error| (Misfit::of_column(format!("the columns are not as agreed: {error}")), String::new()))
     }
 
     /// Commits, and says how many rows the attempt has.

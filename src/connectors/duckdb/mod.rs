@@ -13,6 +13,7 @@ mod database;
 mod decode;
 mod encode;
 mod error;
+mod form;
 mod load;
 mod marker;
 mod merge;
@@ -73,7 +74,10 @@ impl Connector for DuckDb {
 
     fn types(&self, _format: &str) -> Vec<NativeType> {
         let read = |name: &&str| match typemap::Kind::parse(name) {
-            Some(kind) => NativeType::new(*name, kind.column(NativeType::COLUMN, true), None),
+            Some(kind) => {
+                let (field, native) = (kind.column(NativeType::COLUMN, true), kind.native(NativeType::COLUMN, true));
+                NativeType::new(*name, field, native)
+            }
             None => NativeType { name: (*name).to_owned(), table: Err(catalog::refused(name)) },
         };
         typemap::TYPES.iter().map(read).collect()

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 
 use super::database::Connection;
+use super::form::{self, Form};
 use super::read::Select;
 use super::stage::{self, Detail};
+use super::typemap::Kind;
 use super::zero;
 use crate::attempt::Token;
 use crate::error::Result;
 use crate::proof::{ColumnProof, Verdict, sums, total};
+use crate::reject::set_aside;
 use crate::sink::Receipt;
 
 /// How sums are compared, for the plan.
@@ -48,11 +51,22 @@ pub(super) fn verify(
     Ok(Verdict::compare("the stage holds", schema.fields(), (&found, &sent)))
 }
 
-/// What `batch` adds to the proof, as it comes back: zero has no sign.
-pub(super) fn proofs(batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-    let columns = batch.columns().iter().map(zero::unsigned).collect();
+/// What `batch`, whose columns are of `kinds`, adds to the proof, as it comes back: zero has no sign, and what was wire bytes none.
+pub(super) fn proofs(kinds: &[Kind], batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
+    let column = |((kind, field), array): ((&Kind, &FieldRef), &ArrayRef)| match Form::of(field) {
+        // What has no place is refused when it is written.
+        Form::Wire => form::of_wire(kind, array).unwrap_or_else(|_| Arc::clone(array)),
+        _ => zero::unsigned(array),
+    };
+    let schema = batch.schema();
+    let columns = kinds.iter().zip(schema.fields()).zip(batch.columns()).map(column).collect::<Vec<_>>();
+    let fields = columns
+        .iter()
+        .zip(schema.fields())
+        .map(|(array, field)| Field::new(field.name(), array.data_type().clone(), field.is_nullable()));
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(sums::of(&RecordBatch::try_new_with_options(batch.schema(), columns, &options)?))
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    Ok(sums::of(&RecordBatch::try_new_with_options(schema, columns, &options)?))
 }
 
 /// The sums of the columns of `schema` in the rows of `receipts`. A value that is none of its type is another one than was sent.
@@ -62,13 +76,18 @@ fn sums_of(
     stage: &str,
     receipts: &[Receipt],
 ) -> Result<Vec<ColumnProof>> {
-    // NULL is counted wherever it stands.
-    let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-    let schema: SchemaRef = Arc::new(Schema::new(nullable.collect::<Vec<Field>>()));
-    let select = Select::of(stage, (&schema, detail.kinds()?), &[stage::of(receipts)], None);
+    let kinds = detail.kinds()?;
+    let field = |(field, kind): (&FieldRef, &Kind)| match Form::of(field) {
+        Form::Wire => kind.native(field.name(), true).unwrap_or_else(|| kind.column(field.name(), true)),
+        // NULL is counted wherever it stands.
+        _ => field.as_ref().clone().with_nullable(true),
+    };
+    let fields = schema.fields().iter().zip(&kinds).map(field);
+    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    let select = Select::of(stage, (&schema, kinds.clone()), &[stage::of(receipts)], None);
     let mut sums = vec![ColumnProof::default(); schema.fields().len()];
-    select.each(connection, |batch| {
-        for (sum, part) in sums.iter_mut().zip(proofs(&batch)?) {
+    select.each(connection, |sifted| {
+        for (sum, part) in sums.iter_mut().zip(proofs(&kinds, &set_aside(None, sifted)?)?) {
             *sum = sum.and(part);
         }
         Ok(true)

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use serde::{Deserialize, Serialize};
@@ -11,8 +11,9 @@ use tokio::sync::OnceCell;
 
 use super::catalog::{self, Relation, Shape};
 use super::database::Connection;
-use super::decode::decode;
+use super::decode::{INFINITE, decode, text_of};
 use super::error::failed;
+use super::form::Form;
 use super::session::Pool;
 use super::typemap::{Kind, Way};
 use crate::attempt::Attempt;
@@ -20,6 +21,8 @@ use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::cut::Cutter;
+use crate::formats::exchange::{self, Fit, Misfit};
+use crate::reject::{Sifted, Tray};
 use crate::schema::{COMMENT, batch_bytes, with_metadata};
 use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -92,7 +95,7 @@ impl Described {
         let schema = described.relation.schema()?;
         let select = Select::new(&described.relation, &schema, &[], Some(SAMPLE_ROWS as u64))?;
         let (mut sampled, mut bytes) = (0, 0);
-        select.each(connection, |batch| {
+        select.each(connection, |(batch, _)| {
             sampled += batch.num_rows() as u64;
             bytes += batch_bytes(&batch) as u64;
             Ok(true)
@@ -114,6 +117,16 @@ impl Relation {
         };
         Ok(Arc::new(Schema::new(self.columns.iter().map(field).collect::<Result<Vec<_>>>()?)))
     }
+
+    /// The native forms of its columns, beside `arrow`, their Arrow forms.
+    fn native(&self, arrow: &Schema) -> Vec<Option<FieldRef>> {
+        let native = |(column, field): (&catalog::Column, &FieldRef)| {
+            let native = column.kind.as_ref()?.native(&column.name, field.is_nullable())?;
+            let comment = field.metadata().get(COMMENT);
+            Some(Arc::new(comment.map_or(native.clone(), |comment| with_metadata(native, COMMENT, comment))))
+        };
+        self.columns.iter().zip(arrow.fields()).map(native).collect()
+    }
 }
 
 #[async_trait]
@@ -123,6 +136,7 @@ impl Source for DuckdbSource {
         let relation = &described.relation;
         let schema = relation.schema().map_err(|error| self.pool.place(error.at("table", relation.shown())))?;
         Ok(TableShape {
+            native: relation.native(&schema),
             key: relation.key.clone(),
             comment: relation.comment.clone(),
             rows: described.rows,
@@ -152,7 +166,13 @@ impl Source for DuckdbSource {
         Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let described = Arc::clone(self.described().await?);
         let detail: Detail = serde_json::from_value(split.detail.clone())?;
         let (conditions, exact) = conditions(&described.relation, scan, &detail.range)?;
@@ -160,10 +180,11 @@ impl Source for DuckdbSource {
         let select = Select::new(&described.relation, &scan.schema, &conditions, limit)?;
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
         let lease = self.pool.lease().await?;
-        let pool = Arc::clone(&self.pool);
+        let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
         lease
             .stream(move |connection, outlet| {
-                select.pour(connection, cutter, outlet).map_err(|error| pool.place(error))
+                let poured = select.pour(connection, cutter, (tray.as_deref(), outlet));
+                poured.map_err(|error| pool.place(error))
             })
             .await
     }
@@ -264,7 +285,8 @@ impl Select {
     ) -> Self {
         let column = |(field, kind): (&Arc<Field>, &Kind)| {
             let name = DuckDb.identifier(field.name());
-            match kind.carrier(Way::Out) {
+            let carrier = if Form::of(field) == Form::Text { Some(Kind::Text) } else { kind.carrier(Way::Out) };
+            match carrier {
                 Some(carrier) => format!("CAST({name} AS {}) AS {name}", carrier.sql()),
                 None => name,
             }
@@ -286,44 +308,63 @@ impl Select {
     }
 
     /// Hands the batches of DuckDB over, decoded, until `take` has enough.
-    pub(super) fn each(
-        &self,
-        connection: &mut Connection,
-        mut take: impl FnMut(RecordBatch) -> Result<bool>,
-    ) -> Result<()> {
+    pub(super) fn each(&self, connection: &mut Connection, mut take: impl FnMut(Sifted) -> Result<bool>) -> Result<()> {
         let mut before = 0;
         for batch in connection.query(&self.sql)? {
             let batch = batch.map_err(failed)?;
-            let count = batch.num_rows();
-            if !take(self.decoded(&batch, before)?)? {
+            let sifted = exchange::sift(&self.schema, &batch, &Rows { select: self, before });
+            if !sifted.and_then(&mut take).map_err(|error| error.at("table", &self.object))? {
                 return Ok(());
             }
-            before += count as u64;
+            before += batch.num_rows() as u64;
         }
         Ok(())
     }
 
-    fn decoded(&self, batch: &RecordBatch, before: u64) -> Result<RecordBatch> {
-        let column = |((kind, array), field): ((&Kind, _), &Arc<Field>)| {
-            decode(kind, array).map_err(|misfit| misfit.unread(field.name(), before).at("table", &self.object))
-        };
-        let columns = self.kinds.iter().zip(batch.columns()).zip(self.schema.fields()).map(column);
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
-    }
-
     /// All rows, cut to size; ends early when nobody reads any more.
-    fn pour(&self, connection: &mut Connection, mut cutter: Cutter, outlet: &Outlet) -> Result<()> {
+    fn pour(
+        &self,
+        connection: &mut Connection,
+        mut cutter: Cutter,
+        (tray, outlet): (Option<&Tray>, &Outlet),
+    ) -> Result<()> {
         let mut wanted = true;
-        self.each(connection, |batch| {
-            wanted = cutter.add(batch, |batch| outlet.send(batch))?;
+        self.each(connection, |sifted| {
+            wanted = cutter.add_sifted(tray, sifted, |batch| outlet.send(batch))?;
             Ok(wanted)
         })?;
         if wanted && let Some(rest) = cutter.end()? {
             outlet.send(rest);
         }
         Ok(())
+    }
+}
+
+/// Rows that a SELECT gave, before which it gave others.
+struct Rows<'a> {
+    select: &'a Select,
+    before: u64,
+}
+
+impl exchange::Decoder for Rows<'_> {
+    fn array(&self, position: usize, given: &ArrayRef) -> Fit {
+        let form = Form::of(self.select.schema.field(position));
+        let kind = if form == Form::Text { &Kind::Text } else { &self.select.kinds[position] };
+        decode(kind, form, given)
+    }
+
+    fn text(&self, position: usize, given: &ArrayRef, row: usize) -> Option<String> {
+        text_of(&self.select.kinds[position], given, row)
+    }
+
+    fn error(&self, position: usize, misfit: Misfit) -> Error {
+        let hint = match misfit.why.as_str() {
+            INFINITE => {
+                "cast it to VARCHAR in a --query, leave it out with --drop, or write to DuckDB or PostgreSQL, which can hold it"
+            }
+            _ => "cast it to VARCHAR in a --query, or leave it out with --drop",
+        };
+        misfit.unread(self.select.schema.field(position).name(), self.before).with_hint(hint)
     }
 }
 

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 
-use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata, with_native};
+use crate::formats::exchange;
+use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, INFINITE, with_metadata, with_native};
 use crate::sql::dialect::{Dialect as _, DuckDb};
 
 mod parse;
@@ -29,8 +30,6 @@ pub(super) use place::kind_for;
 
 /// Prefix of native types in field metadata.
 pub(super) const PRODUCT: &str = "duckdb";
-/// Digits of the largest HUGEINT.
-const HUGE_DIGITS: u8 = 39;
 
 /// The type of one column or of what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,15 +132,8 @@ impl Kind {
     pub(super) fn data_type(&self) -> DataType {
         match self {
             Self::Boolean => DataType::Boolean,
-            Self::Integer { bits: 8, signed: true } => DataType::Int8,
-            Self::Integer { bits: 16, signed: true } => DataType::Int16,
-            Self::Integer { bits: 32, signed: true } => DataType::Int32,
-            Self::Integer { signed: true, .. } => DataType::Int64,
-            Self::Integer { bits: 8, .. } => DataType::UInt8,
-            Self::Integer { bits: 16, .. } => DataType::UInt16,
-            Self::Integer { bits: 32, .. } => DataType::UInt32,
-            Self::Integer { .. } => DataType::UInt64,
-            Self::Huge { .. } => DataType::Decimal256(HUGE_DIGITS, 0),
+            Self::Integer { bits, signed } => exchange::integer((*bits, *signed)),
+            Self::Huge { .. } => exchange::huge(),
             Self::Float => DataType::Float32,
             Self::Double => DataType::Float64,
             Self::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale),
@@ -178,6 +170,12 @@ impl Kind {
     /// The field of a column of this kind.
     pub(super) fn column(&self, name: &str, nullable: bool) -> Field {
         with_native(self.field(name, nullable), &format!("{PRODUCT}:{}", self.sql()))
+    }
+
+    /// The native form of a column of this kind, where values of it may be infinite.
+    pub(super) fn native(&self, name: &str, nullable: bool) -> Option<Field> {
+        let is_endless = matches!(self, Self::Date | Self::Timestamp(_) | Self::Instant);
+        is_endless.then(|| with_metadata(self.column(name, nullable), FORM, INFINITE))
     }
 
     /// The type in DuckDB's words.

@@ -28,11 +28,14 @@ use crate::source::TableShape;
 #[derive(Debug, Default)]
 pub(super) struct Stages(Mutex<HashMap<Token, Committed>>);
 
-/// `marked` until its mark in the target was taken away.
-#[derive(Clone, Copy, Debug)]
+/// What became of a token.
+#[derive(Clone, Debug)]
 struct Committed {
+    /// Until its mark in the target was taken away.
     marked: bool,
     merged: Option<Merged>,
+    /// What the user should know.
+    note: Option<String>,
 }
 
 impl Stages {
@@ -179,8 +182,9 @@ impl Sink for DuckdbSink {
         Some(proof::WAY.to_owned())
     }
 
-    fn prover(&self, _agreement: &Agreement) -> Result<Prover> {
-        Ok(Prover::new(proof::proofs))
+    fn prover(&self, agreement: &Agreement) -> Result<Prover> {
+        let kinds = detail(agreement)?.kinds()?;
+        Ok(Prover::new(move |batch| proof::proofs(&kinds, batch)))
     }
 
     async fn sift(
@@ -211,13 +215,12 @@ impl Sink for DuckdbSink {
         let commit = move |connection: &mut Connection| {
             connection.with_all_threads(|connection| {
                 let merged = stage::commit(connection, &detail, (&of, &receipts))?;
-                // Now by all processors; when it closes, by one. It is left to that where somebody else is at work.
-                let _ = connection.execute("CHECKPOINT");
-                Ok(merged)
+                // Now by all processors; when it closes, by one.
+                Ok((merged, unwritten(connection.execute("CHECKPOINT"))))
             })
         };
-        let merged = self.connected("duckdb-commit", commit).await?;
-        self.stages.all().insert(token.clone(), Committed { marked: true, merged });
+        let (merged, note) = self.connected("duckdb-commit", commit).await?;
+        self.stages.all().insert(token.clone(), Committed { marked: true, merged, note });
         self.close(token).await
     }
 
@@ -238,6 +241,10 @@ impl Sink for DuckdbSink {
 
     fn merged(&self, token: &Token) -> Option<Merged> {
         self.stages.all().get(token)?.merged
+    }
+
+    fn notes(&self, token: &Token) -> Vec<String> {
+        self.stages.all().get(token).and_then(|state| state.note.clone()).into_iter().collect()
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
@@ -271,6 +278,16 @@ impl DuckdbSink {
         })
         .await
     }
+}
+
+/// What is told of the `checkpoint` after a commit, if it failed: the rows are there all the same. Where somebody else is at work it
+/// is left to the closing of the file.
+fn unwritten(checkpoint: Result<()>) -> Option<String> {
+    let error = checkpoint.err().filter(|error| error.kind() != ErrorKind::Transient)?;
+    Some(format!(
+        "the rows are committed, in the log beside the file; writing them into the file failed ({error}), and DuckDB does it when \
+         it opens the file next"
+    ))
 }
 
 /// What the target is like now.
@@ -330,5 +347,18 @@ impl Writer for DuckdbWriter {
         }
         let rows = self.worker.call(Load::end).await.map_err(|error| self.config.place(error))?;
         Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_fails_is_told_unless_others_are_at_work() {
+        let failed = |kind| unwritten(Err(Error::new(kind, "no room")));
+        assert!(failed(ErrorKind::Io).unwrap().contains("the rows are committed"));
+        assert!(failed(ErrorKind::Resource).unwrap().contains("(no room)"));
+        assert_eq!((failed(ErrorKind::Transient), unwritten(Ok(()))), (None, None));
     }
 }

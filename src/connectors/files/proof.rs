@@ -163,7 +163,7 @@ async fn read_back(
     let attempt = Attempt::new(Token { run: part.name.clone(), transfer: 0, sink: 0, epoch: 0 }, 0, Vec::new());
     let (mut rows, mut columns) = (0, None);
     for split in source.plan(&scan, &goal).await?.splits {
-        let mut batches = source.read(&scan, &split, &attempt).await?;
+        let mut batches = source.read(&scan, &split, &attempt, None).await?;
         while let Some(batch) = batches.try_next().await? {
             rows += batch.num_rows() as u64;
             let sums = Some(cpu::run(move || sums::of(&batch)).await?);

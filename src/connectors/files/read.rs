@@ -194,23 +194,14 @@ impl Source for FileSource {
         self.blocking(move |source| source.splits(&scan, &goal)).await
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        self.read_split(scan, split, None).await
-    }
-
-    async fn read_skipping(
+    /// Columnar files and workbooks have no rows that cannot be decoded: what is wrong there is a damaged file.
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         _attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.read_split(scan, split, Some(tray)).await
-    }
-}
-
-impl FileSource {
-    async fn read_split(&self, scan: &Scan, split: &Split, tray: Option<&Arc<Tray>>) -> Result<BatchStream> {
         let piece: Piece = Piece::deserialize(&split.detail)
             .map_err(|source| Error::new(ErrorKind::Internal, "the split is not one of files").with_source(source))?;
         let input = self.input(piece.file())?;

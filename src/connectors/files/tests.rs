@@ -70,7 +70,7 @@ async fn read_all(opened: &Opened, scan: &Scan, goal: &SplitGoal) -> Result<(Rea
     let plan = opened.source.plan(scan, goal).await?;
     let mut batches = Vec::new();
     for split in &plan.splits {
-        let stream = opened.source.read(scan, split, &attempt(&token("r"), 0, vec![split.id])).await?;
+        let stream = opened.source.read(scan, split, &attempt(&token("r"), 0, vec![split.id]), None).await?;
         batches.extend(stream.try_collect::<Vec<_>>().await?);
     }
     assert!(batches.iter().all(|batch| batch.num_rows() <= scan.batch_rows));
@@ -107,7 +107,7 @@ impl Copy {
             let attempt = attempt(&copy.token, task as u32, splits.iter().map(|split| split.id).collect());
             let mut writer = copy.sink.writer(&copy.agreement, &attempt).await?;
             for split in &splits {
-                let mut stream = from.source.read(&scan, split, &attempt).await?;
+                let mut stream = from.source.read(&scan, split, &attempt, None).await?;
                 while let Some(batch) = stream.try_next().await? {
                     writer.write(copy.aligned(&batch)).await?;
                 }
@@ -234,7 +234,7 @@ async fn parquet_gives_wanted_columns_and_skips_row_groups() {
     let (_, limited) = read_all(&opened, &scan, &goal(1 << 30)).await.unwrap();
     assert_eq!(ids(&limited), (0..1234).collect::<Vec<_>>());
     let none = Scan { schema: Arc::new(arrow::datatypes::Schema::empty()), ..scan_of(&opened.shape) };
-    let stream = opened.source.read(&none, &plan.splits[0], &attempt(&token("r"), 0, vec![0])).await.unwrap();
+    let stream = opened.source.read(&none, &plan.splits[0], &attempt(&token("r"), 0, vec![0]), None).await.unwrap();
     let counted: usize = stream.try_collect::<Vec<_>>().await.unwrap().iter().map(RecordBatch::num_rows).sum();
     assert!(counted > 0);
 }

@@ -1,11 +1,14 @@
 //! Rows of the driver into Arrow columns: each value goes into its column at once, and is counted by what it holds.
+//!
+//! Two sorts of values have no place there: moments of seven digits beyond what nanoseconds reach, and values that are too long for a
+//! batch. Text that is no UTF-16 is none of them: the driver ends at it, and with it the rows behind it.
 
 use std::sync::Arc;
 
 use arrow::array::{
     Array as _, ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, Decimal128Builder, FixedSizeBinaryBuilder,
     Float32Builder, Float64Builder, GenericByteBuilder, Int16Builder, Int32Array, Int32Builder, Int64Array,
-    Int64Builder, PrimitiveArray, RecordBatch, RecordBatchOptions, StringBuilder, UInt8Builder,
+    Int64Builder, PrimitiveArray, RecordBatch, StringBuilder, UInt8Builder,
 };
 use arrow::datatypes::{
     ByteArrayType, DataType, Date32Type, Int32Type, Int64Type, SchemaRef, Time32MillisecondType, Time32SecondType,
@@ -16,6 +19,9 @@ use tiberius::ColumnData;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::parting::Odd;
+use crate::formats::value::time::{print_date, print_time};
+use crate::reject::{Tray, set_aside};
 
 /// Days from 0001-01-01 to 1970-01-01, and from 1900-01-01 to then.
 const EPOCH_FROM_ONE: i64 = 719_162;
@@ -45,6 +51,10 @@ pub(super) struct Rows {
     bytes: usize,
     /// Rows of batches before this one.
     before: u64,
+    /// Values that have no place in their columns.
+    odd: Odd,
+    /// Where their rows go; without one they are errors.
+    tray: Option<Arc<Tray>>,
 }
 
 /// One column that grows.
@@ -72,9 +82,10 @@ impl Rows {
     ///
     /// # Errors
     /// [`Internal`](ErrorKind::Internal) for a type that no column here has.
-    pub(super) fn new(schema: &SchemaRef) -> Result<Self> {
+    pub(super) fn new(schema: &SchemaRef, tray: Option<&Arc<Tray>>) -> Result<Self> {
         let columns = schema.fields().iter().map(|field| Column::new(field.data_type())).collect::<Result<_>>()?;
-        Ok(Self { schema: Arc::clone(schema), columns, count: 0, bytes: 0, before: 0 })
+        let schema = Arc::clone(schema);
+        Ok(Self { schema, columns, count: 0, bytes: 0, before: 0, odd: Odd::default(), tray: tray.cloned() })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,25 +96,24 @@ impl Rows {
         self.bytes
     }
 
-    /// Takes one row, whose values come in the order of the columns.
+    /// Takes one row, whose values come in the order of the columns. Where there is a tray, it takes a row whose values have no place
+    /// in theirs.
     ///
     /// # Errors
     /// [`Value`](ErrorKind::Value) or [`Schema`](ErrorKind::Schema) with column and row.
     pub(super) fn push<'a>(&mut self, values: impl Iterator<Item = &'a ColumnData<'static>>) -> Result<()> {
         let mut taken = 0;
-        let mut fault = None;
-        for (column, value) in self.columns.iter_mut().zip(values) {
-            match column.push(value) {
+        for value in values.take(self.columns.len()) {
+            match self.columns[taken].push(value) {
                 Ok(bytes) => self.bytes += bytes,
-                Err(found) => {
-                    fault = Some(found);
-                    break;
+                Err(fault @ (Fault::Range | Fault::Large)) if self.tray.is_some() => {
+                    let error = self.error(taken, fault);
+                    self.odd.note((taken, self.count), told(value), error);
+                    self.columns[taken].push_filler();
                 }
+                Err(fault) => return Err(self.error(taken, fault)),
             }
             taken += 1;
-        }
-        if let Some(fault) = fault {
-            return Err(self.error(taken, fault));
         }
         if taken < self.columns.len() {
             return Err(Error::new(ErrorKind::Schema, "the source has other columns than when it was planned"));
@@ -125,7 +135,7 @@ impl Rows {
         error.at("column", self.schema.field(place).name()).at("row", row)
     }
 
-    /// What came so far, as a batch.
+    /// What came so far, as a batch, without the rows that go into the tray.
     ///
     /// # Errors
     /// [`Value`](ErrorKind::Value) for a NULL in a column that is said to have none.
@@ -139,8 +149,7 @@ impl Rows {
             }
             arrays.push(array);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?;
+        let batch = set_aside(self.tray.as_deref(), self.odd.part(&self.schema, self.count, arrays)?)?;
         self.before += self.count as u64;
         (self.count, self.bytes) = (0, 0);
         Ok(batch)
@@ -223,6 +232,17 @@ impl Column {
         Ok(8)
     }
 
+    /// Takes anything in place of a value that was refused by what it is.
+    fn push_filler(&mut self) {
+        match self {
+            Self::Text(builder) => builder.append_value(""),
+            Self::Bytes(builder) => builder.append_value([]),
+            Self::Long(builder, _) => builder.append_value(0),
+            // These refuse other types only.
+            _ => {}
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Boolean(builder) => Arc::new(builder.finish()),
@@ -253,6 +273,21 @@ where
     }
     builder.append_option(value);
     Ok(4 + bytes.len())
+}
+
+/// What is told of a value that was refused; none of one that is too long.
+fn told(value: &ColumnData<'static>) -> Option<String> {
+    let (moment, zone) = match value {
+        ColumnData::DateTime2(moment) => ((*moment)?, ""),
+        ColumnData::DateTimeOffset(moment) => ((*moment)?.datetime2(), "+00:00"),
+        _ => return None,
+    };
+    let mut text = Vec::new();
+    print_date(days(moment.date()), &mut text);
+    text.push(b' ');
+    print_time(of_day(moment.time(), TimeUnit::Nanosecond), TimeUnit::Nanosecond, &mut text);
+    text.extend_from_slice(zone.as_bytes());
+    String::from_utf8(text).ok()
 }
 
 /// A value of 32 bits that counts days or a time of day.
@@ -372,7 +407,7 @@ mod tests {
 
     #[allow(clippy::needless_pass_by_value, reason = "values are written where they are used")]
     fn one(declared: &str, value: ColumnData<'static>) -> Result<String> {
-        let mut rows = Rows::new(&schema(&[declared]))?;
+        let mut rows = Rows::new(&schema(&[declared]), None)?;
         rows.push([&value].into_iter())?;
         let batch = rows.finish()?;
         let table = pretty_format_batches(&[batch]).unwrap().to_string();
@@ -438,7 +473,7 @@ mod tests {
 
     #[test]
     fn nulls_keep_their_place_and_batches_begin_anew() {
-        let mut rows = Rows::new(&schema(&["int", "nvarchar(5)"])).unwrap();
+        let mut rows = Rows::new(&schema(&["int", "nvarchar(5)"]), None).unwrap();
         for _ in 0..2 {
             rows.push([&ColumnData::I32(None), &ColumnData::String(Some(Cow::Borrowed("ab")))].into_iter()).unwrap();
             assert_eq!((rows.len(), rows.bytes()), (1, 14));
@@ -450,5 +485,37 @@ mod tests {
         let shown: Vec<String> = error.frames().iter().map(|frame| format!("{} {}", frame.what, frame.which)).collect();
         assert_eq!(shown, ["column nvarchar(5)", "row 3"]);
         assert!(rows.push([&ColumnData::I32(Some(1))].into_iter()).is_err());
+    }
+
+    /// The last moment of the type, by Microsoft's documentation, and one that nanoseconds reach.
+    #[test]
+    fn rows_with_moments_beyond_nanoseconds_go_into_the_tray() {
+        let tray = Arc::<Tray>::default();
+        let declared = ["int", "datetime2(7)", "datetimeoffset(7)"];
+        let mut rows = Rows::new(&schema(&declared), Some(&tray)).unwrap();
+        let last = DateTime2::new(Date::new(3_652_058), Time::new(863_999_999_999, 7));
+        let now = DateTime2::new(Date::new(738_885), Time::new(0, 7));
+        let offset = |moment| ColumnData::DateTimeOffset(Some(DateTimeOffset::new(moment, 60)));
+        for (number, plain, zoned) in [(1, now, now), (2, last, last), (3, now, now), (4, now, last)] {
+            let values = [ColumnData::I32(Some(number)), ColumnData::DateTime2(Some(plain)), offset(zoned)];
+            rows.push(values.iter()).unwrap();
+        }
+        let batch = rows.finish().unwrap();
+        assert_eq!(batch.column(0).as_primitive::<Int32Type>().values()[..], [1, 3]);
+        assert_eq!((batch.column(1).null_count(), batch.column(2).null_count()), (0, 0));
+        let rejects = tray.take();
+        let [rejects] = &rejects[..] else { panic!("{rejects:?}") };
+        let told = |column: usize| rejects.rows.column(column).as_string::<i32>().iter().map(Option::unwrap);
+        assert_eq!(told(1).collect::<Vec<_>>(), ["9999-12-31 23:59:59.9999999", "2024-01-01 00:00:00"]);
+        assert_eq!(told(2).collect::<Vec<_>>(), ["9999-12-31 23:59:59.9999999+00:00"; 2]);
+        let places: Vec<String> = rejects.errors.iter().map(ToString::to_string).collect();
+        let why = "nanoseconds in 64 bits reach from 1677 to 2262";
+        assert_eq!(
+            places,
+            [format!("row 2: column datetime2(7): {why}"), format!("row 4: column datetimeoffset(7): {why}"),]
+        );
+        // What the server sends of another type is no matter of a row.
+        let other = [ColumnData::I64(Some(1)), ColumnData::DateTime2(None), ColumnData::DateTimeOffset(None)];
+        assert_eq!(rows.push(other.iter()).unwrap_err().kind(), ErrorKind::Schema);
     }
 }

@@ -19,6 +19,7 @@ use super::split::{self, Part};
 use super::typemap::Kind;
 use crate::attempt::Attempt;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::reject::Tray;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MsSql;
 use crate::sql::filter::{self, Compares};
@@ -186,11 +187,17 @@ impl Source for MsSource {
         Ok(plan)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let (what, which) = self.label();
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let select = self.select(scan, &part).at(what, || &which)?;
-        let rows = Rows::new(&scan.schema)?;
+        let rows = Rows::new(&scan.schema, tray)?;
         let lease = self.pool.lease().await?;
         let (sender, receiver) = mpsc::channel(WAITING);
         let size = (scan.batch_rows.max(1), scan.batch_bytes.clamp(1, MOST_BATCH_BYTES));

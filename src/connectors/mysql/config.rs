@@ -3,6 +3,7 @@
 //! Nothing is opened here but option files. `${NAME}` within an option or the URL is the environment variable NAME, so
 //! that jobs and logs hold references; passwords show in no label and no debug print. TLS is `tls.rs`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "host",
         "string",
         "MYSQL_HOST, else the local server",
-        "The server's name or address, or several with commas, of which the first that answers is taken. localhost means TCP, \
+        "The server's name or address, or several with commas, of which the first that answers is taken, for all that a copy does there. localhost means TCP, \
          unless a socket is given.",
     ),
     option("port", "integer", "MYSQL_TCP_PORT, 3306", "The port; given without a host it means TCP to 127.0.0.1.")
@@ -87,6 +88,8 @@ const VARIABLES: [(&str, &str); 4] =
 pub(super) struct Config {
     /// Servers, to be tried in their order; none where a socket is given.
     pub(super) hosts: Vec<Host>,
+    /// The address of the one host, where it is known which of several servers answered.
+    pub(super) address: Option<SocketAddr>,
     pub(super) socket: Option<PathBuf>,
     pub(super) user: String,
     pub(super) password: Option<Secret>,
@@ -193,6 +196,7 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
     let socket = socket(layers, around);
     Ok(Config {
         hosts: if socket.is_some() { Vec::new() } else { layers.hosts("127.0.0.1", PORT)? },
+        address: None,
         socket,
         user,
         password: text("password").map(Secret::new),

@@ -1,6 +1,7 @@
 //! Opens one connection: socket or host, TLS as `ssl-mode` asks, login, and what the server is.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::decode::Frames;
 use super::errors;
 use super::tls;
 use super::wire::{self, Channel, Client, Column, Done, Greeting, Login, Packets, Reply, Row};
+use crate::bridge::login::uri::Host;
 use crate::bridge::tls::Connector;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
@@ -27,7 +29,11 @@ const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, time_zone = '+00:00',
 pub(super) struct Connection {
     client: Client,
     server: Server,
+    reached: Option<Reached>,
 }
+
+/// The host that answered, and at which of its addresses; none over a socket.
+type Reached = (Host, SocketAddr);
 
 /// What is at the other end.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +79,12 @@ impl Connection {
     /// What is at the other end.
     pub(super) fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// `config` for further connections to this server: it may name several, and a name may have several addresses.
+    pub(super) fn same_server(&self, config: &Config) -> Config {
+        let Some((host, address)) = &self.reached else { return config.clone() };
+        Config { hosts: vec![host.clone()], address: Some(*address), ..config.clone() }
     }
 
     /// What the server calls this connection.
@@ -153,8 +165,8 @@ impl Connection {
 /// [`Authentication`](ErrorKind::Authentication) when it does not let us in.
 pub(super) async fn connect(config: &Config) -> Result<Connection> {
     let opening = async {
-        let client = reach(config).await?;
-        let mut connection = Connection { client, server: Server::default() };
+        let (client, reached) = reach(config).await?;
+        let mut connection = Connection { client, server: Server::default(), reached };
         if let Some(session) = &config.session {
             connection.run(session).await.at("option", || "session")?;
         }
@@ -179,13 +191,19 @@ fn late(limit: Duration) -> Error {
 }
 
 /// Over the socket, or to the first host that answers.
-async fn reach(config: &Config) -> Result<Client> {
+async fn reach(config: &Config) -> Result<(Client, Option<Reached>)> {
     if let Some(socket) = &config.socket {
-        return reach_socket(config, socket).await.at("socket", || socket.display());
+        let client = reach_socket(config, socket).await.at("socket", || socket.display());
+        return Ok((client?, None));
     }
     let mut last = Error::new(ErrorKind::Usage, "no host is named");
     for host in &config.hosts {
-        let connecting = TcpStream::connect((host.name.as_str(), host.port));
+        let connecting = async {
+            match config.address {
+                Some(address) => TcpStream::connect(address).await,
+                None => TcpStream::connect((host.name.as_str(), host.port)).await,
+            }
+        };
         // Each has its own time: one that is silent must not take that of the next.
         let reached = match config.connect_timeout {
             Some(limit) => tokio::time::timeout(limit, connecting).await.map_err(|_| late(limit)),
@@ -204,7 +222,8 @@ async fn reach(config: &Config) -> Result<Client> {
         };
         // Whole requests are written at once.
         stream.set_nodelay(true)?;
-        return enter(config, &host.name, Packets::new(stream)).await;
+        let reached = (host.clone(), stream.peer_addr()?);
+        return Ok((enter(config, &host.name, Packets::new(stream)).await?, Some(reached)));
     }
     Err(last)
 }

@@ -25,6 +25,16 @@ impl Pooled for Connection {
         Ok(connection)
     }
 
+    async fn settle(config: &Config) -> Result<Option<Config>> {
+        if config.hosts.len() < 2 {
+            return Ok(None);
+        }
+        let found = connect(config).await?;
+        let here = found.same_server(config);
+        found.close().await;
+        Ok(Some(here))
+    }
+
     fn is_usable(&self) -> bool {
         self.is_ready()
     }

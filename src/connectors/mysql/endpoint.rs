@@ -46,7 +46,7 @@ impl Endpoint for MyEndpoint {
         };
         let wanted = glob::Pattern::new(pattern)
             .map_err(|source| Error::new(ErrorKind::Usage, format!("{pattern:?} is no pattern")).with_source(source))?;
-        let mut connection = connect(&self.config).await?;
+        let mut connection = connect(self.connections.here().await?).await?;
         let names = catalog::list(&mut connection, &database).await?;
         connection.close().await;
         let is_own = self.config.database.as_ref() == Some(&database);
@@ -58,7 +58,7 @@ impl Endpoint for MyEndpoint {
     }
 
     async fn ping(&self) -> Result<Ping> {
-        let mut connection = connect(&self.config).await?;
+        let mut connection = connect(self.connections.here().await?).await?;
         let database = connection.text("SELECT DATABASE()").await?;
         let engine = connection.text("SELECT @@default_storage_engine").await?.unwrap_or_default();
         let server = connection.server().clone();
@@ -73,11 +73,11 @@ impl Endpoint for MyEndpoint {
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
-        Ok(Arc::new(MySession::open(&self.config, request).await?))
+        Ok(Arc::new(MySession::open(self.connections.here().await?, request).await?))
     }
 
     async fn execute(&self, _step: &StepToken, sql: &str) -> Result<()> {
-        let mut connection = connect(&self.config).await?;
+        let mut connection = connect(self.connections.here().await?).await?;
         // What is data goes in one transaction; a statement of definition commits by itself.
         connection.run(&format!("START TRANSACTION; {}\n; COMMIT", sql.trim().trim_end_matches(';'))).await?;
         connection.close().await;

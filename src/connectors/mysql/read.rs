@@ -21,7 +21,7 @@ use super::wire::Column as Announced;
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::reject::{Tray, set_aside};
+use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema::{self, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
@@ -329,24 +329,14 @@ impl Source for MySource {
         Ok(plan)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        self.batches(scan, split, None).await
-    }
-
-    async fn read_skipping(
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         _attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.batches(scan, split, Some(Arc::clone(tray))).await
-    }
-}
-
-impl MySource {
-    /// The rows of `split`. Those with values that have no place in Arrow are put into `tray`, where there is one.
-    async fn batches(&self, scan: &Scan, split: &Split, tray: Option<Arc<Tray>>) -> Result<BatchStream> {
+        let tray = tray.cloned();
         let (what, which) = self.label();
         let (lease, layout) = self.start(scan, split).await.at(what, || &which)?;
         let rows = scan.batch_rows.max(1);
@@ -361,9 +351,9 @@ impl MySource {
             async move { cpu::run(decoding).await? }
         };
         // In the order of the rows, whichever batch was decoded first.
-        let told = move |sifted| set_aside(tray.as_deref(), sifted);
+        let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
         let batches = frames(lease, rows, bytes).map_ok(decoded).try_buffered(DECODING);
-        Ok(batches.map_ok(told).map_err(place).boxed())
+        Ok(batches.map(told).map_err(place).boxed())
     }
 }
 

@@ -43,6 +43,8 @@ impl MySession {
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let mut first = connect(config).await?;
+        // Another server has another point in time.
+        let config = &first.same_server(config);
         let mut wanted = Vec::new();
         for object in &request.objects {
             let what = match object {

@@ -48,11 +48,11 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The buffer that is bound.
+    /// The buffer that is bound. It has room for one byte more than is read: a value that fills it is too long.
     pub(super) fn buffer(self) -> BufferDesc {
         match self {
-            Self::Text(max_str_len) => BufferDesc::Text { max_str_len },
-            Self::Bytes(max_bytes) => BufferDesc::Binary { max_bytes },
+            Self::Text(most) => BufferDesc::Text { max_str_len: most + 1 },
+            Self::Bytes(most) => BufferDesc::Binary { max_bytes: most + 1 },
             Self::Whole => BufferDesc::I64 { nullable: true },
             Self::Float => BufferDesc::F64 { nullable: true },
             Self::Bit => BufferDesc::Bit { nullable: true },

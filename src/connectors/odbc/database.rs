@@ -1,6 +1,6 @@
 //! One connection: statements, rows fetched in blocks, transactions. A driver's calls block, so it lives on a thread of its own.
 
-use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array as _, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow_odbc::odbc_api::buffers::ColumnarDynBuffer;
 use arrow_odbc::odbc_api::{self, ConnectionOptions, Cursor as _, environment};
@@ -13,6 +13,8 @@ use super::error::failed;
 use super::fetch;
 use crate::driven::name::Quote;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::parting::Odd;
+use crate::reject::Sifted;
 
 /// Bytes and rows of a block that is fetched at once. A row that is longer is a block of its own.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -83,14 +85,14 @@ impl Connection {
         columns::columns(&mut statement, self.product, &self.config)
     }
 
-    /// Runs `sql`, and hands its rows to `take` until that has enough of them. `wanted` says which of its columns are those of
-    /// `schema`.
+    /// Runs `sql`, and hands its rows to `take` until that has enough of them, with those aside that have a value which is none of
+    /// its column. `wanted` says which of its columns are those of `schema`.
     pub(super) fn read(
         &self,
         sql: &str,
         schema: &SchemaRef,
         wanted: impl FnOnce(&[Column]) -> Result<Vec<usize>>,
-        mut take: impl FnMut(RecordBatch) -> Result<bool>,
+        mut take: impl FnMut(Sifted) -> Result<bool>,
     ) -> Result<()> {
         let mut statement = self.told(self.inner.prepare(sql))?;
         let columns = columns::columns(&mut statement, self.product, &self.config)?;
@@ -103,14 +105,18 @@ impl Connection {
             return Err(Error::new(ErrorKind::Usage, "the statement gives no rows").with_hint("use a SELECT"));
         };
         let mut cursor = self.told(cursor.bind_buffer(block))?;
-        let mut before = 0;
+        let (mut before, mut odd) = (0, Odd::default());
         // What was cut is found below: a driver that does not warn of it would not be asked.
         while let Some(block) = self.told(cursor.fetch_with_truncation_check(false))? {
-            let array = |place: &usize| fetch::array(&columns[*place], block.column(*place), before);
-            let arrays = places.iter().map(array).collect::<Result<Vec<ArrayRef>>>()?;
-            let options = RecordBatchOptions::new().with_row_count(Some(block.num_rows()));
+            let mut arrays = Vec::with_capacity(places.len());
+            for (position, place) in places.iter().enumerate() {
+                let column = &columns[*place];
+                let mut refuse = odd.refuse((position, column.field.name()), before);
+                let array = fetch::array(column, block.column(*place), &mut refuse);
+                arrays.push(array.map_err(|error| error.at("column", column.field.name()))?);
+            }
             before += block.num_rows() as u64;
-            if !take(RecordBatch::try_new_with_options(SchemaRef::clone(schema), arrays, &options)?)? {
+            if !take(odd.part(schema, block.num_rows(), arrays)?)? {
                 break;
             }
         }

@@ -2,53 +2,44 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder, BooleanArray, Float32Array, Float64Array, Int64Array};
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::array::{Array as _, ArrayRef, BinaryBuilder, BooleanArray, Float32Array, Float64Array, Int64Array};
+use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow_odbc::odbc_api::Bit;
-use arrow_odbc::odbc_api::buffers::{AnyColumnBufferSlice, Indicator, TextColumnSlice};
+use arrow_odbc::odbc_api::buffers::{AnyColumnBufferSlice, TextColumnSlice};
 
 use super::columns::{Column, Form};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::value::parse::{Form as Taken, Misfit, Texts, parse_column};
+use crate::formats::parting::{Refuse, told};
+use crate::formats::value::parse::{Form as Taken, Misfit, Texts, sift_column};
 
-/// The values of `column` in one block; `before` rows came before it.
+/// The values of `column` in one block. Each that was cut, or is none of the column's type, is given to `refuse`, and NULL in the
+/// array.
 ///
 /// # Errors
-/// [`Value`](ErrorKind::Value) for one that was cut, or is none of the column's type.
-pub(super) fn array(column: &Column, values: AnyColumnBufferSlice<'_>, before: u64) -> Result<ArrayRef> {
-    decoded(column, values, before).map_err(|error| error.at("column", column.field.name()))
-}
-
-fn decoded(column: &Column, values: AnyColumnBufferSlice<'_>, before: u64) -> Result<ArrayRef> {
+/// Those that are no matter of a value.
+pub(super) fn array(column: &Column, values: AnyColumnBufferSlice<'_>, refuse: &mut Refuse<'_>) -> Result<ArrayRef> {
     match column.form {
-        Form::Text(most) => {
-            let texts = values.as_text().ok_or_else(other_buffer)?;
-            whole(texts.has_truncated_values(), most)?;
-            parse_column(&Block(texts), &column.field, Taken::Any).map_err(|misfit| misfitting(column, misfit, before))
-        }
+        Form::Text(most) => parsed(column, &Block(values.as_text().ok_or_else(other_buffer)?, most), refuse),
         Form::Bytes(most) => {
             let bytes = values.as_binary().ok_or_else(other_buffer)?;
-            whole(bytes.has_truncated_values(), most)?;
+            refuse_long(bytes.iter(), most, refuse);
+            let whole = bytes.iter().map(|value| value.filter(|value| value.len() <= most));
             if column.field.data_type() == &DataType::Boolean {
                 let is_set = |value: &[u8]| value.iter().any(|byte| *byte != 0);
-                return Ok(Arc::new(bytes.iter().map(|value| value.map(is_set)).collect::<BooleanArray>()));
+                return Ok(Arc::new(whole.map(|value| value.map(is_set)).collect::<BooleanArray>()));
             }
             let total = bytes.iter().flatten().map(<[u8]>::len).sum();
             let mut builder = BinaryBuilder::with_capacity(bytes.len(), total);
-            for value in bytes.iter() {
+            for value in whole {
                 builder.append_option(value);
             }
             Ok(Arc::new(builder.finish()))
         }
         Form::Whole => {
             let numbers = values.as_nullable_slice::<i64>().ok_or_else(other_buffer)?;
-            let array: Int64Array = numbers.map(Option::<&i64>::copied).collect();
-            let strict = CastOptions { safe: false, ..CastOptions::default() };
-            cast_with_options(&array, column.field.data_type(), &strict).map_err(|_| {
-                let message = format!("a number of the driver is no {}", column.field.data_type());
-                Error::new(ErrorKind::Value, message).with_hint("cast the column to a wider type in a --query")
-            })
+            let numbers: Int64Array = numbers.map(Option::<&i64>::copied).collect();
+            narrowed(&numbers, column.field.data_type(), refuse)
         }
         Form::Float => {
             let numbers = values.as_nullable_slice::<f64>().ok_or_else(other_buffer)?;
@@ -70,29 +61,52 @@ fn other_buffer() -> Error {
     Error::new(ErrorKind::Internal, "the column was fetched in another form than it was asked for")
 }
 
-/// Refuses values of which the end is missing.
-fn whole(cut: Option<Indicator>, most: usize) -> Result<()> {
-    let Some(indicator) = cut else { return Ok(()) };
-    let message = match indicator.length() {
-        Some(bytes) => format!("a value has {bytes} bytes, and at most {most} are read"),
-        None => format!("a value has more than the {most} bytes that are read"),
+/// The texts of `block` as values of `column`.
+fn parsed(column: &Column, block: &Block<'_>, refuse: &mut Refuse<'_>) -> Result<ArrayRef> {
+    let Block(texts, most) = *block;
+    refuse_long(texts.iter(), most, refuse);
+    let mut note = |misfit: Misfit| {
+        let (Misfit::Row(row) | Misfit::Encoding(row, _)) = misfit else { return Err(misfit) };
+        refuse(row, texts.get(row).map(told), misfitting(column, misfit));
+        Ok(())
     };
-    Err(Error::new(ErrorKind::Value, message)
-        .with_hint("raise it with textBytes=… behind ? of the locator, or cast the column to text in a --query"))
+    sift_column(block, &column.field, Taken::Any, &mut note).map_err(|misfit| misfitting(column, misfit))
 }
 
-fn misfitting(column: &Column, misfit: Misfit, before: u64) -> Error {
-    let at = |error: Error, row: usize| error.at("row", before + row as u64 + 1);
+/// The same numbers in `data_type`.
+fn narrowed(numbers: &Int64Array, data_type: &DataType, refuse: &mut Refuse<'_>) -> Result<ArrayRef> {
+    let array = cast(numbers, data_type)?;
+    if array.null_count() > numbers.null_count() {
+        for (row, number) in numbers.iter().enumerate() {
+            if let Some(number) = number.filter(|_| array.is_null(row)) {
+                let error = Error::new(ErrorKind::Value, format!("a number of the driver is no {data_type}"));
+                let error = error.with_hint("cast the column to a wider type in a --query");
+                refuse(row, Some(number.to_string()), error);
+            }
+        }
+    }
+    Ok(array)
+}
+
+/// Refuses values that are longer than what is read. Of such a one the driver gives the beginning, which fills the buffer.
+fn refuse_long<'v>(values: impl Iterator<Item = Option<&'v [u8]>>, most: usize, refuse: &mut Refuse<'_>) {
+    for (row, value) in values.enumerate() {
+        if value.is_some_and(|value| value.len() > most) {
+            let error = Error::new(ErrorKind::Value, format!("a value has more than the {most} bytes that are read"));
+            let hint = "raise it with textBytes=… behind ? of the locator, or cast the column to text in a --query";
+            refuse(row, None, error.with_hint(hint));
+        }
+    }
+}
+
+fn misfitting(column: &Column, misfit: Misfit) -> Error {
     match misfit {
-        Misfit::Row(row) => {
+        Misfit::Row(_) => {
             let message = format!("what the driver reads is no value of {}", column.field.data_type());
-            let error = Error::new(ErrorKind::Value, message);
-            at(error.with_hint("cast the column to text in a --query"), row)
+            Error::new(ErrorKind::Value, message).with_hint("cast the column to text in a --query")
         }
-        Misfit::Encoding(row, _) => {
-            let error = Error::new(ErrorKind::Value, "the text that the driver reads is no UTF-8");
-            at(error.with_hint("set the driver's character set to UTF-8: CHARSET=utf8mb4, NLS_LANG=.AL32UTF8"), row)
-        }
+        Misfit::Encoding(..) => Error::new(ErrorKind::Value, "the text that the driver reads is no UTF-8")
+            .with_hint("set the driver's character set to UTF-8: CHARSET=utf8mb4, NLS_LANG=.AL32UTF8"),
         Misfit::Type => Error::new(ErrorKind::Internal, format!("no text is read as {}", column.field.data_type())),
         Misfit::Size => {
             Error::new(ErrorKind::Resource, "the texts of a block are too long").with_hint("lower textBytes")
@@ -100,8 +114,8 @@ fn misfitting(column: &Column, misfit: Misfit, before: u64) -> Error {
     }
 }
 
-/// The texts of one column in a block.
-struct Block<'c>(TextColumnSlice<'c, u8>);
+/// The texts of one column in a block, of at most so many bytes each. Longer ones are NULL.
+struct Block<'c>(TextColumnSlice<'c, u8>, usize);
 
 impl Texts for Block<'_> {
     fn rows(&self) -> usize {
@@ -109,54 +123,77 @@ impl Texts for Block<'_> {
     }
 
     fn text<'a>(&'a self, row: usize, _scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-        self.0.get(row)
+        self.0.get(row).filter(|text| text.len() <= self.1)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array as _, AsArray as _, Decimal128Array};
-    use arrow::datatypes::{Decimal128Type, Field};
-    use arrow_odbc::odbc_api::buffers::{AnyColumnBuffer, Slice as _, TextColumn};
+    use arrow::array::{AsArray as _, Decimal128Array};
+    use arrow::datatypes::{Decimal128Type, Field, Int16Type};
+    use arrow_odbc::odbc_api::buffers::{AnyColumnBuffer, BufferDesc, Slice as _, TextColumn};
 
     use super::*;
 
-    fn parsed(data_type: DataType, most: usize, values: &[Option<&str>]) -> Result<ArrayRef> {
-        let longest = values.iter().flatten().map(|value| value.len()).max().unwrap_or(0);
-        let mut texts = TextColumn::<u8>::new(values.len(), longest);
+    /// The array, and what was refused: row, text and reason.
+    fn parsed(data_type: DataType, most: usize, values: &[Option<&str>]) -> (ArrayRef, Vec<(usize, String, Error)>) {
+        let column = Column { field: Field::new("v", data_type, true), form: Form::Text(most) };
+        let BufferDesc::Text { max_str_len } = column.form.buffer() else { panic!("{column:?}") };
+        let mut texts = TextColumn::<u8>::new(values.len(), max_str_len);
         for (row, value) in values.iter().enumerate() {
-            texts.set_value(row, value.map(str::as_bytes));
+            // As a driver that cuts.
+            let fits = |value: &str| value.len().min(max_str_len);
+            texts.set_value(row, value.map(|value| &value.as_bytes()[..fits(value)]));
         }
         let texts: Box<dyn AnyColumnBuffer> = Box::new(texts);
-        let column = Column { field: Field::new("v", data_type, true), form: Form::Text(most) };
-        array(&column, texts.slice(values.len()), 10)
+        let mut refused = Vec::new();
+        let mut refuse =
+            |row: usize, text: Option<String>, error: Error| refused.push((row, text.unwrap_or_default(), error));
+        let array = array(&column, texts.slice(values.len()), &mut refuse).unwrap();
+        (array, refused)
     }
 
     #[test]
     fn texts_are_parsed_exactly() {
         let values = [Some("12.5"), None, Some("-.25")];
-        let array = parsed(DataType::Decimal128(5, 2), 128, &values).unwrap();
+        let (array, refused) = parsed(DataType::Decimal128(5, 2), 128, &values);
         let expected = Decimal128Array::from(vec![Some(1250), None, Some(-25)]);
         assert_eq!(array.as_primitive::<Decimal128Type>(), &expected.with_precision_and_scale(5, 2).unwrap());
-        assert_eq!(parsed(DataType::Utf8, 9, &[Some(""), None]).unwrap().null_count(), 1);
+        assert!(refused.is_empty());
+        assert_eq!(parsed(DataType::Utf8, 9, &[Some(""), None]).0.null_count(), 1);
     }
 
     #[test]
-    fn what_is_no_value_is_an_error_with_its_row() {
+    fn what_is_no_value_is_refused_with_its_row() {
         for text in ["NaN", "1.234", "123456"] {
-            let error = parsed(DataType::Decimal128(5, 2), 128, &[Some("1"), Some(text)]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Value, "{text}");
-            assert!(error.to_string().contains("row 12") && !error.to_string().contains(text), "{error}");
+            let (array, refused) = parsed(DataType::Decimal128(5, 2), 128, &[Some("1"), Some(text), Some("2")]);
+            assert_eq!(array.as_primitive::<Decimal128Type>().iter().collect::<Vec<_>>(), [Some(100), None, Some(200)]);
+            let [(1, told, error)] = &refused[..] else { panic!("{refused:?}") };
+            assert_eq!((told.as_str(), error.kind()), (text, ErrorKind::Value));
+            assert!(!error.to_string().contains(text), "{error}");
         }
     }
 
     #[test]
-    fn a_value_that_was_cut_is_an_error() {
-        for (indicator, words) in [(Indicator::Length(99), "has 99 bytes"), (Indicator::NoTotal, "more than the 64")] {
-            let error = whole(Some(indicator), 64).unwrap_err();
-            assert!(error.to_string().contains(words), "{error}");
+    fn a_value_that_was_cut_is_refused_and_one_at_the_limit_is_not() {
+        let (array, refused) = parsed(DataType::Utf8, 4, &[Some("abcd"), Some("abcde"), Some("abcdefg"), Some("a")]);
+        let texts: Vec<_> = array.as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("abcd"), None, None, Some("a")]);
+        assert_eq!(refused.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), [1, 2]);
+        for (_, told, error) in refused {
+            assert_eq!((told.as_str(), error.message()), ("", "a value has more than the 4 bytes that are read"));
             assert!(error.hint().unwrap().contains("textBytes"), "{error:?}");
         }
-        assert!(whole(None, 64).is_ok());
+    }
+
+    #[test]
+    fn a_number_that_is_too_great_is_refused() {
+        let numbers = Int64Array::from(vec![Some(32_767), None, Some(32_768), Some(-32_768)]);
+        let mut refused = Vec::new();
+        let mut refuse = |row: usize, text: Option<String>, _: Error| refused.push((row, text));
+        let array = narrowed(&numbers, &DataType::Int16, &mut refuse).unwrap();
+        let expected = [Some(32_767), None, None, Some(-32_768)];
+        assert_eq!(array.as_primitive::<Int16Type>().iter().collect::<Vec<_>>(), expected);
+        assert_eq!(refused, [(2, Some("32768".to_owned()))]);
     }
 }

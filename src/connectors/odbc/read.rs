@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
@@ -19,6 +18,7 @@ use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
+use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
 /// One object of a session.
@@ -77,40 +77,49 @@ impl Source for OdbcSource {
         Ok(ReadPlan { splits: vec![split], notes, cut: Cut::ByKey, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, _split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        _split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let from = self.opened.origin(&self.object)?;
         let connection = self.opened.connected("odbc-connect", Ok).await?;
-        let (opened, scan) = (Arc::clone(&self.opened), scan.clone());
+        let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         blocking::stream("odbc-read", move |outlet| {
-            let poured = pour(&connection, &from, &scan, outlet);
+            let poured = pour(&connection, &from, &scan, (tray.as_deref(), outlet));
             poured.map_err(|error| opened.place(error.at("table", from.shown())))
         })
     }
 }
 
+/// Where rows go that cannot be decoded, and where the others do.
+type To<'a> = (Option<&'a Tray>, &'a Outlet);
+
 /// All rows of `from`, in a transaction where that makes a difference.
-fn pour(connection: &Connection, from: &Origin, scan: &Scan, outlet: &Outlet) -> Result<()> {
+fn pour(connection: &Connection, from: &Origin, scan: &Scan, to: To<'_>) -> Result<()> {
     if connection.product() != Product::Postgres {
-        return rows(connection, from, scan, outlet);
+        return rows(connection, from, scan, to);
     }
     // Outside of a transaction its server would make the whole result first.
     connection.begin()?;
-    let poured = rows(connection, from, scan, outlet);
+    let poured = rows(connection, from, scan, to);
     // A driver refuses to disconnect within a transaction. What matters was said before.
     let _ = connection.rollback();
     poured
 }
 
 /// All rows, cut to size; ends early when there are enough or nobody reads any more.
-fn rows(connection: &Connection, from: &Origin, scan: &Scan, outlet: &Outlet) -> Result<()> {
+fn rows(connection: &Connection, from: &Origin, scan: &Scan, (tray, outlet): To<'_>) -> Result<()> {
     let sql = from.sql(Some(&scan.schema), connection.quote());
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
     let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut wanted = true;
-    let take = |batch: RecordBatch| -> Result<bool> {
+    let take = |(batch, rejects): Sifted| -> Result<bool> {
         let rows = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
         left -= rows as u64;
-        wanted = cutter.add(batch.slice(0, rows), |batch| outlet.send(batch))?;
+        wanted = cutter.add_sifted(tray, (batch.slice(0, rows), rejects), |batch| outlet.send(batch))?;
         Ok(wanted && left > 0)
     };
     connection.read(&sql, &scan.schema, |columns| places(from, columns, &scan.schema), take)?;

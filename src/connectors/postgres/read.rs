@@ -21,7 +21,7 @@ use super::typemap::{Codec, PgType, Read, Wire, by_oid};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::reject::{Tray, set_aside};
+use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema;
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect;
@@ -147,34 +147,6 @@ impl TableSource {
             What::Relation(name, _) => ("table", name.clone()),
             What::Query(_) => ("query", "of the source".to_owned()),
         }
-    }
-}
-
-impl TableSource {
-    /// The rows of `split`. Those with values that have no place in Arrow are put into `tray`, where there is one.
-    async fn batches(&self, scan: &Scan, split: &Split, tray: Option<Arc<Tray>>) -> Result<BatchStream> {
-        let (what, which) = self.label();
-        let bytes = scan.batch_bytes.max(1);
-        // A NULL is four bytes on the wire and as wide as any other value in Arrow.
-        let widths = scan.schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(4));
-        let rows = scan.batch_rows.min(bytes / widths.sum::<usize>().max(1)).max(1);
-        let limits = Limits { rows, bytes };
-        let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
-        let skips = tray.is_some();
-        let decoded = move |chunk: Result<decode::Chunk>| {
-            let layout = layout.clone();
-            async move {
-                let chunk = chunk?;
-                let decoding = move || {
-                    if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
-                };
-                cpu::run(decoding).await?
-            }
-        };
-        // In the order of the rows, whichever batch was decoded first.
-        let told = move |sifted| set_aside(tray.as_deref(), sifted);
-        let place = move |error: Error| error.at(what, &which);
-        Ok(chunks.map(decoded).buffered(DECODING).map_ok(told).map_err(place).boxed())
     }
 }
 
@@ -306,18 +278,36 @@ impl Source for TableSource {
         plan::plan(self, table, scan, goal).await
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
-        self.batches(scan, split, None).await
-    }
-
-    async fn read_skipping(
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         _attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.batches(scan, split, Some(Arc::clone(tray))).await
+        let tray = tray.cloned();
+        let (what, which) = self.label();
+        let bytes = scan.batch_bytes.max(1);
+        // A NULL is four bytes on the wire and as wide as any other value in Arrow.
+        let widths = scan.schema.fields().iter().map(|field| field.data_type().primitive_width().unwrap_or(4));
+        let rows = scan.batch_rows.min(bytes / widths.sum::<usize>().max(1)).max(1);
+        let limits = Limits { rows, bytes };
+        let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
+        let skips = tray.is_some();
+        let decoded = move |chunk: Result<decode::Chunk>| {
+            let layout = layout.clone();
+            async move {
+                let chunk = chunk?;
+                let decoding = move || {
+                    if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
+                };
+                cpu::run(decoding).await?
+            }
+        };
+        // In the order of the rows, whichever batch was decoded first.
+        let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
+        let place = move |error: Error| error.at(what, &which);
+        Ok(chunks.map(decoded).buffered(DECODING).map(told).map_err(place).boxed())
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {

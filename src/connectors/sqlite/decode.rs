@@ -16,6 +16,7 @@ use rusqlite::types::ValueRef;
 use super::typemap::Kind;
 use super::value::{Moment, parse_date, parse_decimal, parse_time, parse_uuid};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::parting;
 
 /// Bytes that a value of fixed width and its NULL bit take, about.
 const FIXED_BYTES: usize = 8;
@@ -133,6 +134,12 @@ impl Decoder {
         if !self.nullable {
             return Err(Misfit);
         }
+        self.append_nothing();
+        Ok(FIXED_BYTES)
+    }
+
+    /// Appends NULL, whether or not the column may have it: in place of a value that was refused.
+    pub(super) fn append_nothing(&mut self) {
         match &mut self.builder {
             Builder::Boolean(builder) => builder.append_null(),
             Builder::Int16(builder) => builder.append_null(),
@@ -151,7 +158,6 @@ impl Decoder {
             Builder::Text(builder) => builder.append_null(),
             Builder::Blob(builder) => builder.append_null(),
         }
-        Ok(FIXED_BYTES)
     }
 
     /// The values since the last call.
@@ -188,6 +194,15 @@ impl Decoder {
                 "correct the row, or read the column as it is: --query 'SELECT CAST(\"{quoted}\" AS TEXT) …'"
             ))
             .at("column", column)
+    }
+}
+
+/// What is told of a `value` that was refused; none of NULL.
+pub(super) fn told(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Text(text) => Some(parting::told(text)),
+        ValueRef::Blob(bytes) => Some(parting::hex(bytes)),
+        value => number(value, &mut String::new()).map(str::to_owned),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
 use super::catalog::{self, Shape};
-use super::decode::Decoder;
+use super::decode::{Decoder, told};
 use super::describe::{Described, describe};
 use super::error::failed;
 use super::session::Pool;
@@ -20,6 +20,8 @@ use crate::attempt::Attempt;
 use crate::bridge::blocking::Outlet;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::parting::Odd;
+use crate::reject::{Tray, set_aside};
 use crate::schema::native_of;
 use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -114,13 +116,22 @@ impl Source for SqliteSource {
         Ok(ReadPlan { splits, notes, cut, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let described = Arc::clone(self.described().await?);
         let detail: Detail = serde_json::from_value(split.detail.clone())?;
         let select = Select::new(&described, scan, &detail.range, self.pool.is_utf8)?;
         let lease = self.pool.lease().await?;
-        let pool = Arc::clone(&self.pool);
-        lease.stream(move |connection, outlet| select.pour(connection, outlet).map_err(|error| pool.place(error))).await
+        let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
+        let pour = move |connection: &mut Connection, outlet: &Outlet| {
+            select.pour(connection, tray.as_deref(), outlet).map_err(|error| pool.place(error))
+        };
+        lease.stream(pour).await
     }
 }
 
@@ -250,25 +261,33 @@ impl Select {
         })
     }
 
-    /// Steps through the rows; ends early when nobody reads any more.
-    fn pour(&self, connection: &Connection, outlet: &Outlet) -> Result<()> {
+    /// Steps through the rows; ends early when nobody reads any more. Rows with a value that does not fit its column go into `tray`.
+    fn pour(&self, connection: &Connection, tray: Option<&Tray>, outlet: &Outlet) -> Result<()> {
         let fields = self.schema.fields();
         let mut decoders = fields.iter().map(|field| Decoder::new(field)).collect::<Result<Vec<_>>>()?;
         let mut statement = connection.prepare(&self.sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         let (mut done, mut count, mut bytes) = (0_u64, 0, 0);
+        let mut odd = Odd::default();
         while let Some(row) = rows.next().map_err(failed)? {
             for (place, decoder) in decoders.iter_mut().enumerate() {
                 let value = row.get_ref(place).map_err(failed)?;
-                let Ok(size) = decoder.append(value) else {
-                    let error = decoder.error(value, fields[place].name());
+                if let Ok(size) = decoder.append(value) {
+                    bytes += size;
+                    continue;
+                }
+                let error = decoder.error(value, fields[place].name());
+                if tray.is_none() {
                     return Err(self.place(error, row, done + count as u64));
-                };
-                bytes += size;
+                }
+                let text = told(value);
+                bytes += text.as_ref().map_or(0, String::len);
+                odd.note((place, count), text, self.reject(error, row, done + count as u64));
+                decoder.append_nothing();
             }
             count += 1;
             if count >= self.batch_rows || bytes >= self.batch_bytes {
-                if !outlet.send(self.batch(&mut decoders, count)?) {
+                if !outlet.send(self.batch(&mut decoders, count, (&mut odd, tray))?) {
                     return Ok(());
                 }
                 done += count as u64;
@@ -276,25 +295,37 @@ impl Select {
             }
         }
         if count > 0 {
-            outlet.send(self.batch(&mut decoders, count)?);
+            outlet.send(self.batch(&mut decoders, count, (&mut odd, tray))?);
         }
         Ok(())
     }
 
-    fn batch(&self, decoders: &mut [Decoder], count: usize) -> Result<RecordBatch> {
+    fn batch(
+        &self,
+        decoders: &mut [Decoder],
+        count: usize,
+        (odd, tray): (&mut Odd, Option<&Tray>),
+    ) -> Result<RecordBatch> {
         let arrays = decoders.iter_mut().map(Decoder::finish).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?)
+        set_aside(tray, odd.part(&self.schema, count, arrays)?)
     }
 
     /// `error` with its row: the row id, else its place among the rows of the split.
     fn place(&self, error: Error, row: &rusqlite::Row<'_>, before: u64) -> Error {
-        let rowid = self.has_rowid.then(|| row.get::<_, i64>(self.schema.fields().len()).ok()).flatten();
-        let error = match rowid {
+        let error = match self.rowid(row) {
             Some(rowid) => error.at("row", format!("with rowid {rowid}")),
             None => error.at("row", before + 1),
         };
         error.at("table", &self.object)
+    }
+
+    /// `error` of a row that is left out: with both.
+    fn reject(&self, error: Error, row: &rusqlite::Row<'_>, before: u64) -> Error {
+        self.rowid(row).into_iter().fold(error, |error, rowid| error.at("rowid", rowid)).at("row", before + 1)
+    }
+
+    fn rowid(&self, row: &rusqlite::Row<'_>) -> Option<i64> {
+        self.has_rowid.then(|| row.get(self.schema.fields().len()).ok()).flatten()
     }
 }
 

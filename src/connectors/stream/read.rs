@@ -15,6 +15,7 @@ use super::tpch::{self, Part};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Tray;
 use crate::shape::counted;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -107,7 +108,14 @@ impl Source for Columns {
         Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    /// Every row that is made is one of its columns.
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let range: RowRange = serde_json::from_value(split.detail.clone())?;
         let places = places(scan, &self.schema)?;
         let wanted =
@@ -157,7 +165,14 @@ impl Source for TpchTable {
         Ok(ReadPlan { splits, notes, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    /// Every row that is made is one of its columns.
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let PartOf { part, parts } = serde_json::from_value(split.detail.clone())?;
         let places = Arc::new(places(scan, &self.table.schema())?);
         let schema = Arc::clone(&scan.schema);

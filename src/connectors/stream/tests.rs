@@ -37,7 +37,7 @@ async fn rows_of(source: &dyn Source, scan: &Scan, splits: &[Split]) -> RecordBa
     let mut batches = Vec::new();
     for split in splits {
         let attempt = Attempt::new(token(), 0, vec![split.id]);
-        batches.extend(source.read(scan, split, &attempt).await.unwrap().try_collect::<Vec<_>>().await.unwrap());
+        batches.extend(source.read(scan, split, &attempt, None).await.unwrap().try_collect::<Vec<_>>().await.unwrap());
     }
     concat_batches(&scan.schema, &batches).unwrap()
 }
@@ -139,7 +139,8 @@ async fn wide_values_shorten_the_batch() {
     scan.batch_bytes = 10_040;
     let plan = source.plan(&scan, &SplitGoal::new(1, 8)).await.unwrap();
     let attempt = Attempt::new(token(), 0, vec![0]);
-    let batches: Vec<_> = source.read(&scan, &plan.splits[0], &attempt).await.unwrap().try_collect().await.unwrap();
+    let batches: Vec<_> =
+        source.read(&scan, &plan.splits[0], &attempt, None).await.unwrap().try_collect().await.unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>(), [10; 10]);
 }
 
@@ -152,7 +153,8 @@ async fn an_empty_table_and_no_columns_work() {
     scan.schema = Arc::new(Schema::empty());
     let plan = source.plan(&scan, &SplitGoal::new(1, 1)).await.unwrap();
     let attempt = Attempt::new(token(), 0, vec![0]);
-    let batches: Vec<_> = source.read(&scan, &plan.splits[0], &attempt).await.unwrap().try_collect().await.unwrap();
+    let batches: Vec<_> =
+        source.read(&scan, &plan.splits[0], &attempt, None).await.unwrap().try_collect().await.unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
 }
 

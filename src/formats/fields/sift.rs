@@ -1,17 +1,14 @@
 //! Rows of a server with a value that has no place in Arrow: they are left out, and told in text beside the others.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::buffer::BooleanBuffer;
-use arrow::compute::filter;
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, SchemaRef};
 
 use super::{Fault, Fields, Indexed, Span};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::value::print;
-use crate::reject::{Rejects, Stage};
+use crate::formats::parting::{self, Column, Parting};
+use crate::reject::Sifted;
 
 /// How the columns of rows are decoded.
 pub(crate) trait Decoder {
@@ -34,7 +31,7 @@ pub(crate) fn sift(
     schema: &SchemaRef,
     (indexed, rows): (&Indexed<'_>, usize),
     decoder: &impl Decoder,
-) -> Result<(RecordBatch, Option<Rejects>)> {
+) -> Result<Sifted> {
     let mut faults = BTreeMap::new();
     let columns = 0..schema.fields().len();
     let arrays: Vec<Option<ArrayRef>> = columns
@@ -42,30 +39,30 @@ pub(crate) fn sift(
         .collect::<Result<_, _>>()
         .map_err(|(position, fault)| decoder.error(position, &fault))?;
     if faults.is_empty() {
-        return Ok((batch(schema, arrays.into_iter().flatten().collect(), rows)?, None));
+        return Ok((parting::batch(schema, arrays.into_iter().flatten().collect(), rows)?, None));
     }
-    let good = BooleanBuffer::collect_bool(rows, |row| !faults.contains_key(&row));
-    let (kept, refused) = (BooleanArray::new(good.clone(), None), BooleanArray::new(!&good, None));
-    let (mut fitting, mut told, mut fields) = (Vec::new(), Vec::new(), Vec::<FieldRef>::new());
-    for (position, (array, field)) in arrays.iter().zip(schema.fields()).enumerate() {
-        let values = indexed.column(position);
+    let errors = faults.iter().map(|(row, (position, fault))| (*row, decoder.error(*position, fault)));
+    let parting = Parting::new(rows, errors.collect());
+    let mut columns = Vec::with_capacity(arrays.len());
+    for (position, (array, field)) in arrays.into_iter().zip(schema.fields()).enumerate() {
         if let Some(array) = array {
-            fitting.push(filter(array, &kept)?);
-            told.push(filter(array, &refused)?);
-            fields.push(Arc::clone(field));
-        } else {
-            let spans: Vec<Span> = good.set_indices().map(|row| values.spans[row]).collect();
-            let array = decoder.array(position, Fields::new(values.bytes, &spans));
-            fitting.push(array.map_err(|fault| decoder.error(position, &fault))?);
-            let texts: StringArray = faults.keys().map(|row| text(position, values, *row, field, decoder)).collect();
-            told.push(Arc::new(texts));
-            fields.push(Arc::new(Field::new(field.name(), DataType::Utf8, true)));
+            columns.push(Column::Whole(array));
+            continue;
         }
+        let values = indexed.column(position);
+        let of = |spans: &[Span]| decoder.array(position, Fields::new(values.bytes, spans));
+        let spans: Vec<Span> = parting.rows().map(|row| values.spans[row]).collect();
+        let staying = of(&spans).map_err(|fault| decoder.error(position, &fault))?;
+        let text = |row: usize| {
+            let value = values.get(values.spans[row])?;
+            let told = decoder.text(position, value);
+            // What is no text is told by its bytes.
+            told.or_else(|| (*field.data_type() == DataType::Utf8).then(|| parting::hex(value)))
+        };
+        columns.push(parting.parted(field, staying, |row| of(&[values.spans[row]]).ok(), text)?);
     }
-    let errors: Vec<Error> = faults.values().map(|(position, fault)| decoder.error(*position, fault)).collect();
-    let told = batch(&Arc::new(Schema::new(fields)), told, errors.len())?;
-    let fitting = batch(schema, fitting, rows - errors.len())?;
-    Ok((fitting, Some(Rejects::new(Stage::Read, told, errors))))
+    let (staying, rejects) = parting.batches(schema, columns)?;
+    Ok((staying, Some(rejects)))
 }
 
 /// The column at `position`, if it holds all values. Rows with one that it does not hold are noted in `faults`, each with its
@@ -88,24 +85,4 @@ fn whole(
         from = fault.row + 1;
         faults.entry(fault.row).or_insert((position, fault));
     }
-}
-
-/// The text of the value in `row` of a column in which another one, if not this, has no place.
-fn text(position: usize, values: Fields<'_>, row: usize, field: &Field, decoder: &impl Decoder) -> Option<String> {
-    let span = values.spans[row];
-    let value = values.get(span)?;
-    let Ok(array) = decoder.array(position, Fields::new(values.bytes, &[span])) else {
-        return decoder.text(position, value);
-    };
-    if array.is_null(0) {
-        return None;
-    }
-    let mut text = Vec::new();
-    (print::column(array.as_ref(), field)?.print)(0, &mut text);
-    String::from_utf8(text).ok()
-}
-
-fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }

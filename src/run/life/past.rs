@@ -133,7 +133,8 @@ impl Landed {
     /// `target`, which has the rows of `receipts`.
     pub(super) fn of(target: &Target, receipts: Vec<Receipt>) -> Self {
         let Target { sink, agreement, token, .. } = target;
-        Self { sink: token.sink, agreement: agreement.clone(), receipts, refused: 0, merged: sink.merged(token) }
+        let (merged, notes) = (sink.merged(token), sink.notes(token));
+        Self { sink: token.sink, agreement: agreement.clone(), receipts, refused: 0, merged, notes }
     }
 }
 

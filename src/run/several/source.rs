@@ -148,21 +148,15 @@ impl Source for Several {
         Ok(all)
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
-        let (part, own) = self.part(scan, split).await?;
-        let rows = part.source.read(&own, split, attempt).await.at("source", || &part.label)?;
-        Ok(in_common(rows, scan))
-    }
-
-    async fn read_skipping(
+    async fn read(
         &self,
         scan: &Scan,
         split: &Split,
         attempt: &Attempt,
-        tray: &Arc<Tray>,
+        tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
         let (part, own) = self.part(scan, split).await?;
-        let rows = part.source.read_skipping(&own, split, attempt, tray).await.at("source", || &part.label)?;
+        let rows = part.source.read(&own, split, attempt, tray).await.at("source", || &part.label)?;
         Ok(in_common(rows, scan))
     }
 

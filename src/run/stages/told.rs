@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 
-use super::{Agreed, Committed, Opened};
+use super::{Agreed, Committed, Landed, Opened};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::board::Around;
 use crate::flow::reject::RejectLog;
@@ -88,6 +88,9 @@ impl Opened {
         let meter = surroundings.meter.reading();
         let mut notes = self.notes(landed.iter().map(|landed| &landed.agreement));
         notes.extend(committed.note.clone());
+        for Landed { agreement, notes: of_commit, .. } in landed {
+            notes.extend(of_commit.iter().map(|note| self.told(&agreement.label, note.clone())));
+        }
         match meter.retries {
             0 => {}
             1 => notes.push("a task was begun anew after a failure that passed".to_owned()),

@@ -152,7 +152,7 @@ impl Reading {
     pub(super) async fn split(&self, scan: &Scan, split: &Split) -> Result<Vec<RecordBatch>> {
         let attempt = Attempt::new(new_token(), split.id, vec![split.id]);
         let source = self.session.source(&self.object)?;
-        let batches: Vec<RecordBatch> = source.read(scan, split, &attempt).await?.try_collect().await?;
+        let batches: Vec<RecordBatch> = source.read(scan, split, &attempt, None).await?.try_collect().await?;
         for batch in &batches {
             let same = batch.schema_ref().fields() == scan.schema.fields();
             expect(same, || "a batch has another schema than the scan".to_owned())?;

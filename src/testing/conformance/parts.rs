@@ -99,7 +99,7 @@ impl Asked {
             detail: Json::Null,
         });
         let attempt = Attempt::new(new_token(), 0, vec![0]);
-        let first = match source.read(&scan, &split, &attempt).await {
+        let first = match source.read(&scan, &split, &attempt, None).await {
             Ok(mut batches) => batches.next().await.transpose(),
             Err(error) => Err(error),
         };

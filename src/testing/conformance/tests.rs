@@ -15,6 +15,7 @@ use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::Result;
 use crate::proof::Verdict;
+use crate::reject::Tray;
 use crate::sink::{Agreement, Receipt, Sink, WriteMode, WriteRequest, Writer};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::testing::generate;
@@ -154,7 +155,13 @@ impl Source for BrokenSource {
         self.planned.fetch_add(1, Ordering::SeqCst);
         self.inner.plan(scan, goal).await
     }
-    async fn read(&self, scan: &Scan, split: &Split, attempt: &Attempt) -> Result<BatchStream> {
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        attempt: &Attempt,
+        tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let mut scan = scan.clone();
         match self.broken.defect {
             Defect::ReadsOnce if self.broken.reads.fetch_add(1, Ordering::SeqCst) >= 3 => {
@@ -169,7 +176,7 @@ impl Source for BrokenSource {
             }
             _ => {}
         }
-        self.inner.read(&scan, split, attempt).await
+        self.inner.read(&scan, split, attempt, tray).await
     }
 }
 

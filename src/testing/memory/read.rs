@@ -23,6 +23,7 @@ use super::{Memory, Open, Table, missing, name_of};
 use crate::attempt::Attempt;
 use crate::endpoint::{ObjectRef, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
+use crate::reject::Tray;
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 
@@ -96,7 +97,14 @@ impl Source for MemorySource {
         Ok(ReadPlan { splits: (0..count).map(split).collect::<Result<_>>()?, readers, ..ReadPlan::default() })
     }
 
-    async fn read(&self, scan: &Scan, split: &Split, _attempt: &Attempt) -> Result<BatchStream> {
+    /// Rows in memory are read as they are.
+    async fn read(
+        &self,
+        scan: &Scan,
+        split: &Split,
+        _attempt: &Attempt,
+        _tray: Option<&Arc<Tray>>,
+    ) -> Result<BatchStream> {
         let RowRange { from, to } = serde_json::from_value(split.detail.clone())?;
         let rows = self.table.rows.slice(from, to - from);
         let rows = project(&filtered(&rows, scan)?, scan)?;

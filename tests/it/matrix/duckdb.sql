@@ -31,15 +31,18 @@ create table truth (
   e enum('a', 'it''s'),
   da date,
   da_far date,
+  da_inf date,
   ti time,
   tn time_ns,
   tz timetz,
   ts timestamp,
   ts_far timestamp,
+  ts_inf timestamp,
   tss timestamp_s,
   tsm timestamp_ms,
   tsn timestamp_ns,
   zoned timestamptz,
+  zoned_inf timestamptz,
   iv interval,
   l integer[],
   lt varchar[],
@@ -106,6 +109,8 @@ update truth set da = '0001-01-01' where id = 1;
 update truth set da = '9999-12-31' where id = 2;
 update truth set da_far = '0044-03-15 (BC)' where id = 1;
 update truth set da_far = '5881580-07-10' where id = 2;
+update truth set da_inf = 'infinity' where id = 1;
+update truth set da_inf = '-infinity' where id = 2;
 update truth set ti = '00:00:00' where id = 1;
 update truth set ti = '23:59:59.999999' where id = 2;
 update truth set tn = '23:59:59.999999999' where id = 1;
@@ -114,11 +119,16 @@ update truth set ts = '0001-01-01' where id = 1;
 update truth set ts = '9999-12-31 23:59:59.999999' where id = 2;
 update truth set ts_far = '290309-12-22 (BC) 00:00:00' where id = 1;
 update truth set ts_far = '294246-01-10 04:00:54.775806' where id = 2;
+update truth set ts_inf = 'infinity' where id = 1;
+update truth set ts_inf = '-infinity' where id = 2;
+update truth set ts_inf = '2024-02-29 12:00:00.000001' where id = 3;
 update truth set tss = '1969-12-31 23:59:59' where id = 1;
 update truth set tsm = '1969-12-31 23:59:59.999' where id = 1;
 update truth set tsn = '1969-12-31 23:59:59.999999999' where id = 1;
 update truth set zoned = '2024-06-30 23:59:59.5+05:30' where id = 1;
 update truth set zoned = '9999-12-31 23:59:59.999999+00' where id = 2;
+update truth set zoned_inf = '-infinity' where id = 1;
+update truth set zoned_inf = 'infinity' where id = 2;
 update truth set iv = '1 year 3 days 00:00:01.5' where id = 1;
 update truth set iv = '00:00:00' where id = 2;
 update truth set l = []::integer[] where id = 1;

@@ -31,10 +31,10 @@ fn many_splits_few_connections_one_point_in_time() {
         assert_eq!(ids(&batches), (1..=40_000).collect::<Vec<_>>());
         assert_eq!(psql(&url, count), "3");
         // A split read twice, and one left in the middle.
-        let again = open.source.read(&scan, &plan.splits[3], &attempt()).await.unwrap();
+        let again = open.source.read(&scan, &plan.splits[3], &attempt(), None).await.unwrap();
         let first: Vec<RecordBatch> = again.try_collect().await.unwrap();
         let second: Vec<RecordBatch> =
-            open.source.read(&scan, &plan.splits[3], &attempt()).await.unwrap().try_collect().await.unwrap();
+            open.source.read(&scan, &plan.splits[3], &attempt(), None).await.unwrap().try_collect().await.unwrap();
         assert_eq!(first, second);
         open.session.check().await.unwrap();
         open.session.close().await.unwrap();
@@ -51,7 +51,7 @@ fn a_dropped_read_leaves_the_leader_whole() {
         let scan = Scan { batch_rows: 10, ..scan(&open.shape) };
         let plan = open.plan(&scan, 1 << 20, 1).await;
         for _ in 0..3 {
-            let mut stream = open.source.read(&scan, &plan.splits[0], &attempt()).await.unwrap();
+            let mut stream = open.source.read(&scan, &plan.splits[0], &attempt(), None).await.unwrap();
             assert_eq!(stream.next().await.unwrap().unwrap().num_rows(), 10);
         }
         let whole = Scan { batch_rows: 10_000, ..scan };

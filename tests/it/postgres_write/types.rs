@@ -41,7 +41,7 @@ async fn transfer(url: &str, from: &str, to: &str, mode: WriteMode) -> Result<Ag
         for split in &plan.splits {
             let attempt = Attempt::new(token.clone(), split.id, vec![split.id]);
             let mut writer = sink.writer(&agreement, &attempt).await?;
-            let batches: Vec<_> = source.read(&scan, split, &attempt).await?.try_collect().await?;
+            let batches: Vec<_> = source.read(&scan, split, &attempt, None).await?.try_collect().await?;
             for batch in batches {
                 let aligner = Aligner::new(&batch.schema(), &agreement.target, &agreement.columns)?;
                 // Rows of a split are one batch here: the position in it counts.

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::{Kind, PRODUCT, Type, digits_of};
+use crate::formats::exchange;
 use crate::schema::{is_json, is_uuid, native_of};
 
 /// The zone that instants are shown in.
@@ -48,17 +49,12 @@ fn kind_for(field: &Field) -> Option<Kind> {
     if is_uuid(field) {
         return Some(Kind::Uuid);
     }
-    let integer = |bits, signed| Kind::Integer { bits, signed };
     Some(match field.data_type() {
         T::Boolean => Kind::Boolean,
-        T::Int8 => integer(8, true),
-        T::Int16 => integer(16, true),
-        T::Int32 => integer(32, true),
-        T::Int64 => integer(64, true),
-        T::UInt8 => integer(8, false),
-        T::UInt16 => integer(16, false),
-        T::UInt32 => integer(32, false),
-        T::UInt64 => integer(64, false),
+        T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => {
+            let (bits, signed) = exchange::integer_of(field.data_type())?;
+            Kind::Integer { bits, signed }
+        }
         T::Float16 | T::Float32 => Kind::Float,
         T::Float64 => Kind::Double,
         T::Decimal32(precision, scale)
@@ -106,10 +102,7 @@ fn members_for<'a>(members: impl Iterator<Item = &'a FieldRef>) -> Option<Vec<(O
 
 /// A decimal that ClickHouse has, with a negative scale written out; more digits than it has are text.
 fn decimal(precision: u8, scale: i8) -> Kind {
-    let (precision, scale) = match u8::try_from(scale) {
-        Ok(places) => (precision.max(places), places),
-        Err(_) => (precision.saturating_add(scale.unsigned_abs()), 0),
-    };
+    let (precision, scale) = exchange::decimal_digits(precision, scale);
     if precision <= DECIMAL_DIGITS { Kind::Decimal { precision, scale } } else { Kind::Text }
 }
 

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 
 use super::{Kind, PRODUCT};
+use crate::formats::exchange;
 use crate::schema::{is_json, is_uuid, native_of};
 
 /// Elements of an ARRAY, at most.
@@ -19,17 +20,12 @@ pub(in super::super) fn kind_for(field: &Field) -> Option<Kind> {
     if is_uuid(field) {
         return Some(Kind::Uuid);
     }
-    let integer = |bits, signed| Kind::Integer { bits, signed };
     Some(match field.data_type() {
         T::Boolean => Kind::Boolean,
-        T::Int8 => integer(8, true),
-        T::Int16 => integer(16, true),
-        T::Int32 => integer(32, true),
-        T::Int64 => integer(64, true),
-        T::UInt8 => integer(8, false),
-        T::UInt16 => integer(16, false),
-        T::UInt32 => integer(32, false),
-        T::UInt64 => integer(64, false),
+        T::Int8 | T::Int16 | T::Int32 | T::Int64 | T::UInt8 | T::UInt16 | T::UInt32 | T::UInt64 => {
+            let (bits, signed) = exchange::integer_of(field.data_type())?;
+            Kind::Integer { bits, signed }
+        }
         T::Float16 | T::Float32 => Kind::Float,
         T::Float64 => Kind::Double,
         T::Decimal32(precision, scale)
@@ -78,9 +74,6 @@ fn kinds_for<'a>(members: impl Iterator<Item = &'a FieldRef>) -> Option<Vec<(Str
 
 /// A decimal that DuckDB has, with a negative scale written out; more digits than it has are text.
 fn decimal(precision: u8, scale: i8) -> Kind {
-    let (precision, scale) = match u8::try_from(scale) {
-        Ok(places) => (precision.max(places), scale),
-        Err(_) => (precision.saturating_add(scale.unsigned_abs()), 0),
-    };
-    if precision <= 38 { Kind::Decimal { precision, scale } } else { Kind::Text }
+    let (precision, places) = exchange::decimal_digits(precision, scale);
+    if precision <= 38 { Kind::Decimal { precision, scale: places as i8 } } else { Kind::Text }
 }

@@ -16,7 +16,8 @@ async fn a_source_of_the_same_session_knows_what_another_has_learned() {
     let later = later.open(&request).await.unwrap();
     for session in [&opened.session, &later] {
         let source = session.source(&ObjectRef::Whole).unwrap();
-        let reading = source.read(&scan_of(&opened.shape), &plan.splits[0], &attempt(&token("r"), 0, vec![0])).await;
+        let reading =
+            source.read(&scan_of(&opened.shape), &plan.splits[0], &attempt(&token("r"), 0, vec![0]), None).await;
         let batches = reading.unwrap().try_collect::<Vec<_>>().await.unwrap();
         assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 100);
     }

@@ -284,6 +284,13 @@ fn choose(catalog: &Catalog, offer: Offer<'_>, place: &Place<'_>, format: Format
         let column = Column { name: (*name).to_owned(), layout, wire, check };
         return Ok(Chosen { field, column, form: Form::Native, fate, note });
     }
+    if let Some(native) = offer.native.filter(|native| fate::takes_infinity(resolved, native)) {
+        let check = check_of(catalog, offer.arrow, resolved);
+        let field = native.clone().with_name(*name).with_nullable(nullable);
+        let (fate, note) = fate::of(native, &field, resolved, check);
+        let column = Column { name: (*name).to_owned(), layout, wire: true, check };
+        return Ok(Chosen { field, column, form: Form::Native, fate, note });
+    }
     let from = offer.arrow.data_type();
     let wanted = fate::arrow_for(resolved, from).ok_or_else(|| no_way(from, place.shown))?;
     let mut field = Field::new(*name, wanted, nullable);

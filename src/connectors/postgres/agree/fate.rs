@@ -251,6 +251,19 @@ fn numeric(modifier: i32, from: &DataType) -> Option<DataType> {
     })
 }
 
+/// Whether `native` is a date or timestamp that may be infinite, and `place` takes such.
+pub(super) fn takes_infinity(place: &Resolved, native: &Field) -> bool {
+    let is_infinite = native.metadata().get(schema::FORM).is_some_and(|form| form == schema::INFINITE);
+    is_infinite
+        && match (native.data_type(), &place.layout) {
+            (DataType::Date32, Layout::Date) => true,
+            (DataType::Timestamp(TimeUnit::Microsecond, zone), Layout::Timestamp) => {
+                zone.is_some() == (place.scalar == TIMESTAMPTZ)
+            }
+            _ => false,
+        }
+}
+
 /// Fate of values of `from` that the engine casts to `to` for `place`, and a note where it is not plain.
 pub(super) fn of(from: &Field, to: &Field, place: &Resolved, check: Check) -> (ColumnFate, Option<String>) {
     let note = |text: &str| Some(text.to_owned());

@@ -12,17 +12,27 @@ use arrow::datatypes::{
 
 use super::cells::{Cells, Encoded, fixed, variable};
 use super::check::{self, Check};
-use super::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Refusal, list, numeric};
+use super::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Refusal, infinite, list, numeric};
 
 type Prepared = Result<Box<dyn Cells>, Refusal>;
 
 /// Binary cells of `array` for `column`.
 pub(super) fn prepare(column: &Column, array: &ArrayRef) -> Prepared {
-    if column.wire {
-        check::wires(array, column.check)?;
-        return bytes(array, &[]);
+    if !column.wire {
+        return value(&column.layout, column.check, array);
     }
-    value(&column.layout, column.check, array)
+    let array = infinite::counted(array)?;
+    match array.data_type() {
+        DataType::Int32 => Ok(primitive::<Int32Type, _, 4>(&array, i32::to_be_bytes)),
+        DataType::Int64 => {
+            check::steps(array.as_primitive::<Int64Type>(), column.check)?;
+            Ok(primitive::<Int64Type, _, 8>(&array, i64::to_be_bytes))
+        }
+        _ => {
+            check::wires(&array, column.check)?;
+            bytes(&array, &[])
+        }
+    }
 }
 
 /// Binary cells of `array` in `layout`.

@@ -6,6 +6,7 @@
 mod cells;
 mod check;
 mod column;
+mod infinite;
 mod json;
 mod list;
 mod numeric;
@@ -108,7 +109,7 @@ pub(super) struct Column {
     pub(super) name: String,
     /// How the target's type is laid out.
     pub(super) layout: Layout,
-    /// Whether values come as wire bytes of the target's own type.
+    /// Whether values come as wire bytes of the target's own type, or may be infinite dates or timestamps.
     pub(super) wire: bool,
     /// What the server would otherwise round or cut without a word.
     pub(super) check: Check,
@@ -192,11 +193,13 @@ impl Encoder {
 /// # Errors
 /// [`Value`](ErrorKind::Value) with the column for a value that has no such form.
 pub(super) fn wires(column: &Column, array: &ArrayRef) -> Result<BinaryArray> {
-    if let (true, Some(wires)) = (column.wire, array.as_binary_opt()) {
+    let refused = |refusal: Refusal| Error::new(ErrorKind::Value, refusal.message).at("column", &column.name);
+    if column.wire
+        && let Some(wires) = infinite::wires(array).map_err(refused)?.as_binary_opt()
+    {
         return Ok(wires.clone());
     }
-    let cells = column::value(&column.layout, Check::None, array)
-        .map_err(|refusal| Error::new(ErrorKind::Value, refusal.message).at("column", &column.name))?;
+    let cells = column::value(&column.layout, Check::None, array).map_err(refused)?;
     let mut values = BinaryBuilder::with_capacity(array.len(), 16 * array.len());
     for block in assemble(&[cells], None, array.len()) {
         let mut rest = &block[..];

@@ -222,6 +222,29 @@ fn values_that_the_server_would_change_are_refused() {
     assert_eq!(refused(Check::None, Layout::Interval, fine), "101");
 }
 
+/// As `date_send` and `timestamp_send` have them.
+#[test]
+fn infinity_is_what_the_server_sends_for_it() {
+    let endless = |layout, array: ArrayRef| {
+        let column = Column { wire: true, ..column(layout, Check::None) };
+        let binary = encode(Format::Binary, vec![column.clone()], &[Arc::clone(&array)]).unwrap();
+        let text = encode(Format::Text, vec![column], &[array]).unwrap();
+        let cells: Vec<String> = decode(&binary).into_iter().map(|mut row| hex(&row.remove(0).unwrap())).collect();
+        (cells, String::from_utf8(text).unwrap())
+    };
+    let days = Arc::new(Date32Array::from(vec![i32::MAX, -i32::MAX, 10_956]));
+    let (cells, text) = endless(Layout::Date, days);
+    assert_eq!(cells, ["7fffffff", "80000000", "ffffffff"]);
+    assert_eq!(text, "infinity\n-infinity\n1999-12-31\n");
+    let at = Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX, -i64::MAX, -1]));
+    let (cells, text) = endless(Layout::Timestamp, at);
+    assert_eq!(cells, ["7fffffffffffffff", "8000000000000000", "fffca2fec4c81fff"]);
+    assert!(text.starts_with("infinity\n-infinity\n1969-12-31 23:59:59.999999"), "{text}");
+    let column = Column { wire: true, ..column(Layout::Date, Check::None) };
+    let early: ArrayRef = Arc::new(Date32Array::from(vec![i32::MIN]));
+    assert_eq!(encode(Format::Binary, vec![column], &[early]).unwrap_err().kind(), ErrorKind::Value);
+}
+
 #[test]
 fn text_is_escaped() {
     let columns = vec![column(Layout::Other, Check::None), column(Layout::Bytea, Check::None)];

@@ -14,15 +14,18 @@ use arrow::datatypes::{
 
 use super::cells::{Cells, Encoded, bare};
 use super::check::{self, Check};
-use super::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Refusal, column, json, wire_text};
+use super::{Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Refusal, column, infinite, json, wire_text};
 
 /// Appends the text of a row that is not NULL; a message when it has none.
 type Render<'a> = Box<dyn Fn(usize, &mut String) -> Result<(), &'static str> + 'a>;
 
 /// Text cells of `array`, each with `end` after it.
 pub(super) fn prepare(column: &Column, array: &ArrayRef, end: u8) -> Result<Box<dyn Cells>, Refusal> {
-    let is_array = !column.wire && matches!(column.layout, Layout::Array { .. });
-    let array = &if is_array { json::literals(array) } else { Arc::clone(array) };
+    let array = &match column.layout {
+        _ if column.wire => infinite::wires(array)?,
+        Layout::Array { .. } => json::literals(array),
+        _ => Arc::clone(array),
+    };
     if column.check != Check::None {
         checked(column, array)?;
     }

@@ -80,7 +80,14 @@ fn signed(hash: &str, name: &str) -> String {
 impl Digest {
     /// The sum of the hashes of the values of `array`, which are sent to `column`.
     pub(super) fn of(self, column: &Column, array: &ArrayRef) -> Result<u64> {
+        let by_wires = || {
+            let wires = wires(column, array)?;
+            let sum = self.of_wires(&column.layout, wires.iter().flatten());
+            sum.ok_or_else(|| damaged(column))
+        };
         Ok(match (self, array.data_type()) {
+            // Infinity is another number there.
+            _ if column.wire => by_wires()?,
             (Self::Word, DataType::Boolean) => {
                 array.as_boolean().iter().flatten().fold(0, |all, value| added(all, word(i32::from(value))))
             }
@@ -113,11 +120,7 @@ impl Digest {
                 let texts = texts.as_string::<i32>().iter().flatten();
                 texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
             }
-            _ => {
-                let wires = wires(column, array)?;
-                let sum = self.of_wires(&column.layout, wires.iter().flatten());
-                sum.ok_or_else(|| damaged(column))?
-            }
+            _ => by_wires()?,
         })
     }
 
@@ -362,6 +365,15 @@ mod tests {
             let found = digest.of_wires(&column.layout, wires.iter().flatten());
             assert_eq!(found.map(u64::cast_signed), Some(expected), "{:?} {array:?}", column.layout);
         }
+    }
+
+    #[test]
+    fn infinity_has_the_hash_of_its_wire_bytes() {
+        let column = Column { name: "c".to_owned(), layout: Layout::Date, wire: true, check: Check::None };
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![i32::MAX, -i32::MAX]));
+        let wires = [i32::MAX.to_be_bytes(), i32::MIN.to_be_bytes()];
+        let expected = Digest::Word.of_wires(&Layout::Date, wires.iter().map(<[u8; 4]>::as_slice));
+        assert_eq!(Some(Digest::Word.of(&column, &days).unwrap()), expected);
     }
 
     #[test]

@@ -211,7 +211,7 @@ async fn a_statement_that_never_ends_is_stopped() {
     for _ in 0..2 {
         // The only reader is free again as soon as nobody reads.
         let attempt = Attempt::new(token("r"), 0, vec![0]);
-        let mut stream = in_time(reading.source.read(&scan, &plan.splits[0], &attempt)).await.unwrap();
+        let mut stream = in_time(reading.source.read(&scan, &plan.splits[0], &attempt, None)).await.unwrap();
         assert_eq!(in_time(stream.try_next()).await.unwrap().unwrap().num_rows(), 1000);
     }
     in_time(reading.session.close()).await.unwrap();

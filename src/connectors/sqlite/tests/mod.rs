@@ -89,7 +89,7 @@ impl Reading {
     }
 
     pub(super) async fn split(&self, scan: &Scan, split: &Split) -> Result<Vec<RecordBatch>> {
-        self.source.read(scan, split, &Attempt::new(token("r"), 0, vec![split.id])).await?.try_collect().await
+        self.source.read(scan, split, &Attempt::new(token("r"), 0, vec![split.id]), None).await?.try_collect().await
     }
 
     pub(super) async fn all(&self, scan: &Scan) -> Result<Vec<RecordBatch>> {

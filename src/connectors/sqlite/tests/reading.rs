@@ -5,6 +5,7 @@ use datafusion::prelude::{col, lit};
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::reject::Tray;
 use crate::source::Pushdown;
 
 /// A table of more than eight megabytes, so that it is cut.
@@ -79,7 +80,7 @@ async fn several_readers_see_one_point_in_time() {
         let mut streams = Vec::new();
         for split in &plan.splits[..4] {
             let attempt = Attempt::new(token("r"), 0, vec![split.id]);
-            streams.push(reading.source.read(&scan, split, &attempt).await.unwrap());
+            streams.push(reading.source.read(&scan, split, &attempt, None).await.unwrap());
         }
         let mut ids = Vec::new();
         for stream in streams {
@@ -107,12 +108,54 @@ async fn a_split_can_be_read_twice_and_dropped_in_the_middle() {
     let plan = reading.plan(&scan, 2).await;
     for _ in 0..4 {
         let attempt = Attempt::new(token("r"), 0, vec![1]);
-        let mut stream = reading.source.read(&scan, &plan.splits[1], &attempt).await.unwrap();
+        let mut stream = reading.source.read(&scan, &plan.splits[1], &attempt, None).await.unwrap();
         assert!(stream.try_next().await.unwrap().is_some());
     }
     let once = reading.split(&scan, &plan.splits[1]).await.unwrap();
     assert_eq!(once, reading.split(&scan, &plan.splits[1]).await.unwrap());
     assert!(rows(&once) > 1000);
+}
+
+#[tokio::test]
+async fn rows_with_values_that_do_not_fit_go_into_the_tray() {
+    let folder = Folder::new();
+    folder.run(
+        "create table t (id integer primary key, n int, d date, note text);
+         insert into t values (1, 10, '2024-01-01', 'a'), (2, 'ten', 'someday', null), (3, 30, '2024-01-03', 'c'),
+           (5, 50, '2024-01-05', 'e'), (6, 60, '2024-01-06', x'00'), (40, 40, '2024-01-04', cast(x'61ff' as text))",
+    );
+    let reading = Reading::of(&folder.endpoint(), table("t"), 1).await.unwrap();
+    let scan = Scan { batch_rows: 2, ..reading.scan() };
+    let plan = reading.plan(&scan, 1).await;
+    let (tray, attempt) = (Arc::<Tray>::default(), Attempt::new(token("r"), 0, vec![0]));
+    let stream = reading.source.read(&scan, &plan.splits[0], &attempt, Some(&tray)).await.unwrap();
+    let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();
+    let ids = |batch: &RecordBatch| batch.column(0).as_primitive::<Int64Type>().values().to_vec();
+    assert_eq!(batches.iter().map(ids).collect::<Vec<_>>(), [vec![1], vec![3, 5], vec![]]);
+    let rejects = tray.take();
+    let told: Vec<String> = rejects.iter().flat_map(|some| some.errors.iter().map(ToString::to_string)).collect();
+    let wants = ["an integer is wanted", "text in UTF-8 is wanted"];
+    assert_eq!(
+        told,
+        [
+            format!("row 2: rowid 2: column n: a TEXT value does not fit the column: {}", wants[0]),
+            format!("row 5: rowid 6: column note: a BLOB value does not fit the column: {}", wants[1]),
+            format!(
+                "row 6: rowid 40: column note: a TEXT value that is not UTF-8 does not fit the column: {}",
+                wants[1]
+            ),
+        ]
+    );
+    let texts = |rows: &RecordBatch, column: usize| {
+        let texts = rows.column(column).as_string::<i32>();
+        texts.iter().map(|text| text.unwrap_or("NULL").to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(ids(&rejects[0].rows), [2]);
+    assert_eq!((texts(&rejects[0].rows, 1), texts(&rejects[0].rows, 2)), ("ten".to_owned(), "someday".to_owned()));
+    assert_eq!((ids(&rejects[1].rows), texts(&rejects[1].rows, 3)), (vec![6, 40], r"\x00 \x61ff".to_owned()));
+    // Without a tray the first of them is an error.
+    let error = reading.all(&reading.scan()).await.unwrap_err();
+    assert!(error.to_string().contains("row with rowid 2: column n: "), "{error}");
 }
 
 #[tokio::test]
