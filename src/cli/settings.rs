@@ -146,6 +146,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
     Ok(Transform {
         steps: Vec::new(),
         sql: args.sql.as_deref().map(text_of).transpose()?,
+        trim: None,
         filter: args.filter.clone(),
         set: pairs(&args.set, '=', "--set col=EXPR")?,
         cast: casts(&args.cast)?,

@@ -15,8 +15,8 @@ use crate::job::{Job, Place};
 use crate::plan::pipeline::Target;
 use crate::plan::tasks::narrowed;
 use crate::runner::Transfer;
-use crate::sink::{Form, Kept, Receipt};
-use crate::source::Split;
+use crate::sink::{Agreement, Form, Kept, Receipt, SchemaPolicy};
+use crate::source::{Split, TableShape};
 
 /// A target that is to be written.
 #[derive(Clone, Debug)]
@@ -81,6 +81,18 @@ pub(super) fn refuse_twice(targets: &[Target]) -> Result<()> {
     match kept.map(|target| target.agreement.label.as_str()).find(|label| !known.insert(*label)) {
         Some(label) => Err(twice(label)),
         None => Ok(()),
+    }
+}
+
+/// Gives the columns that come their own names where sinks were offered them under those of the target: plans of these stand in the order
+/// in which they come.
+pub(super) fn name_as_they_come(policy: SchemaPolicy, shape: &TableShape, agreement: &mut Agreement) {
+    if policy != SchemaPolicy::ByPlace {
+        return;
+    }
+    let plans = agreement.columns.iter_mut().filter(|plan| plan.incoming.is_some());
+    for (plan, field) in plans.zip(shape.schema.fields()) {
+        plan.incoming = Some(field.name().clone());
     }
 }
 
