@@ -89,7 +89,8 @@ impl Merge {
             return Ok(self);
         }
         let message = "this target updates all columns that come, and not some of them alone";
-        Err(Error::new(ErrorKind::Unsupported, message).with_hint("copy the key and the columns that are to be updated"))
+        Err(Error::new(ErrorKind::Unsupported, message)
+            .with_hint("copy the key and the columns that are to be updated"))
     }
 
     /// The same by the names of the target: `target` gives that of a column, if it is written.

@@ -9,55 +9,15 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::connector::{OptionDoc, option};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
-use crate::formats::csv::{Csv, CsvOptions};
+use crate::formats::csv::{Csv, CsvOptions, Numbers};
 use crate::formats::extension::{self, Format};
 use crate::formats::json::JsonLines;
 use crate::formats::loose::{Loose, LooseOptions};
 use crate::formats::value::{self, Pattern};
 use crate::formats::{RecordFormat, Typing, avro, ipc, parquet, workbook};
-
-/// Every option, in the order of the help.
-pub(super) const OPTIONS: &[OptionDoc] = &[
-    option("url", "string", "", "A path, a glob, a folder, - for standard input or output, or a file: URL.").required(),
-    option("format", "string", "by extension", "The format; arrow is a file, arrows a stream.")
-        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx; xls and ods are only read"),
-    option(
-        "compression",
-        "string",
-        "by extension; zstd in Parquet, deflate in Avro",
-        "The compression of a file that is written: around a text file, within the others. A text file that is read must have it.",
-    )
-    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
-    option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
-        .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
-    option("encoding", "string", "utf-8", "The encoding of a text file.")
-        .within("utf-8, utf-16, gbk, gb18030, big5, shift-jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
-    option("dateFormat", "string", "as PostgreSQL prints them", "The form of dates and times in a text file.")
-        .within("Java's letters, as yyyy-MM-dd HH:mm:ss, or strftime's, as %d.%m.%Y"),
-    option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),
-    option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
-        .within("one ASCII character, or tab"),
-    option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
-    option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
-    option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
-    option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
-    option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
-    option("range", "string", "all", "The cells of a sheet that are read.").within("such as A1:F200 or A:F"),
-    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
-        .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
-    option("allStrings", "boolean", "false", "Whether every column of a text file or a sheet is text."),
-    option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
-    option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
-    option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
-    option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
-    option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
-    option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
-        .within("1 or more"),
-];
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,6 +51,9 @@ pub(super) struct Config {
     delimiter: Option<u8>,
     given: Given,
     sheet: Option<String>,
+    /// Those that are written behind it, each when the one before is full.
+    sheets: Vec<String>,
+    sheet_rows: Option<u32>,
     area: workbook::Area,
     /// The text that means NULL, where one was named.
     null: Option<String>,
@@ -117,8 +80,14 @@ struct Raw {
     quote: Option<String>,
     comment: Option<String>,
     trim: Option<bool>,
+    column_names: Option<ColumnNames>,
+    skip_records: Option<usize>,
     null: Option<String>,
+    date_formats: Option<BTreeMap<usize, String>>,
+    short_decimals: Option<bool>,
     sheet: Option<SheetName>,
+    sheets: Option<Vec<String>>,
+    sheet_rows: Option<u32>,
     range: Option<String>,
     encoding: Option<String>,
     date_format: Option<String>,
@@ -141,6 +110,15 @@ struct Raw {
 enum Bytes {
     Number(u64),
     Text(String),
+}
+
+/// What columns are called that no header names: by the name of the first.
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum ColumnNames {
+    #[serde(rename = "c1")]
+    FromOne,
+    #[serde(rename = "0")]
+    FromZero,
 }
 
 /// The name of a sheet, or its number.
@@ -181,11 +159,20 @@ impl Given {
             ("comment", raw.comment.is_some()),
             ("trim", raw.trim.is_some()),
             ("loose", raw.loose.is_some()),
+            ("columnNames", raw.column_names.is_some()),
+            ("skipRecords", raw.skip_records.is_some()),
+            ("dateFormats", raw.date_formats.is_some()),
+            ("shortDecimals", raw.short_decimals.is_some()),
         ];
         Self {
             delimited: first_given(delimited),
             of_rows: first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]),
-            of_sheets: first_given([("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())]),
+            of_sheets: first_given([
+                ("sheet", raw.sheet.is_some()),
+                ("sheets", raw.sheets.is_some()),
+                ("sheetRows", raw.sheet_rows.is_some()),
+                ("range", raw.range.is_some()),
+            ]),
             textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
         }
     }
@@ -215,7 +202,6 @@ impl Config {
             typing.casts.push(Arc::new(field.with_name(column)));
             typing.patterns.extend(pattern.map(|pattern| (column.clone(), pattern)));
         }
-        let defaults = CsvOptions::default();
         let delimiter = match raw.delimiter.as_deref() {
             Some("\\t" | "tab") => Some(b'\t'),
             given => given.map(|text| single("delimiter", text)).transpose()?,
@@ -228,20 +214,10 @@ impl Config {
         if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
             return Err(usage("a prefix begins the name of a file, and is no path"));
         }
-        let null = raw.null.clone();
-        let csv = CsvOptions {
-            header: raw.header.unwrap_or(defaults.header),
-            quote: match raw.quote.as_deref() {
-                None => defaults.quote,
-                Some("" | "none") => None,
-                Some(text) => Some(single("quote", text)?),
-            },
-            comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
-            trim: raw.trim.unwrap_or(defaults.trim),
-            null: raw.null.unwrap_or(defaults.null),
-            typing,
-            ..defaults
-        };
+        if raw.sheet_rows.is_some_and(|rows| !(2..=workbook::SHEET_ROWS).contains(&rows)) {
+            return Err(usage(format!("sheetRows is not between 2 and {}", workbook::SHEET_ROWS)));
+        }
+        let csv = csv_options(&raw, typing)?;
         if let Some(word) = raw.compression.as_deref() {
             parse_compression(word)?;
         }
@@ -259,8 +235,10 @@ impl Config {
             delimiter,
             given,
             sheet: raw.sheet.map(SheetName::into_text),
+            sheets: raw.sheets.unwrap_or_default(),
+            sheet_rows: raw.sheet_rows,
             area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
-            null,
+            null: raw.null,
             charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
             loose: raw.loose,
             paths: raw.paths,
@@ -346,7 +324,14 @@ impl Config {
             return Err(usage(format!("a workbook cannot be written with {word:?}"))
                 .with_hint("leave it out: workbooks are compressed in their own way"));
         }
-        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header, null: self.null.clone() })
+        let (sheet, sheets) = (self.sheet.clone(), self.sheets.clone());
+        let (header, null) = (self.csv.header, self.null.clone());
+        Ok(workbook::Settings { sheet, sheets, sheet_rows: self.sheet_rows, header, null })
+    }
+
+    /// What the column at `place`, from 0, is called that no header names.
+    pub(super) fn column_name(&self, place: usize) -> String {
+        self.csv.numbers.name(place)
     }
 
     /// Whether CSV files and sheets have a header.
@@ -410,6 +395,35 @@ impl Config {
             Some(word) => Err(usage(format!("Arrow IPC cannot be written with {word:?}")).with_hint("use zstd or lz4")),
         }
     }
+}
+
+/// How CSV is written and read.
+fn csv_options(raw: &Raw, typing: Typing) -> Result<CsvOptions> {
+    let defaults = CsvOptions::default();
+    let form = |(number, text): (&usize, &String)| {
+        let place = number.checked_sub(1).ok_or_else(|| usage("columns are counted from 1"));
+        place.and_then(|place| Ok((place, Pattern::lenient(text)?))).at("option", || "dateFormats")
+    };
+    Ok(CsvOptions {
+        header: raw.header.unwrap_or(defaults.header),
+        numbers: match raw.column_names {
+            None | Some(ColumnNames::FromOne) => Numbers::FromOne,
+            Some(ColumnNames::FromZero) => Numbers::FromZero,
+        },
+        skip_records: raw.skip_records.unwrap_or(defaults.skip_records),
+        quote: match raw.quote.as_deref() {
+            None => defaults.quote,
+            Some("" | "none") => None,
+            Some(text) => Some(single("quote", text)?),
+        },
+        comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
+        trim: raw.trim.unwrap_or(defaults.trim),
+        null: raw.null.clone().unwrap_or(defaults.null),
+        typing,
+        forms: raw.date_formats.iter().flatten().map(form).collect::<Result<_>>()?,
+        short_decimals: raw.short_decimals.unwrap_or(defaults.short_decimals),
+        ..defaults
+    })
 }
 
 const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy or zip";

@@ -147,9 +147,8 @@ pub(super) async fn agree(
     let catalog = Catalog::read(connection, name, &wanted).await?;
     let target = settle_name(name, &catalog)?;
     let label = target.quoted();
-    let under_its_names = |table: &Table| {
-        by_place(incoming, table.columns.iter().map(|column| column.name.as_str()), request.schema)
-    };
+    let under_its_names =
+        |table: &Table| by_place(incoming, table.columns.iter().map(|column| column.name.as_str()), request.schema);
     let paired = catalog.table.as_ref().map(under_its_names).transpose().map_err(|error| error.at("table", &label))?;
     let incoming = paired.as_deref().unwrap_or(incoming);
     let primary = catalog.table.as_ref().map_or(&[][..], Table::primary);
