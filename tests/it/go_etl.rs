@@ -299,6 +299,23 @@ fn a_table_is_emptied_only_for_a_source_that_is_there() {
     assert_eq!(count(), "0|0|");
 }
 
+/// A target is not emptied for a file of which nobody knows the columns.
+#[test]
+fn an_empty_file_is_no_rows_where_its_columns_are_known() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table t (a int, b text); insert into t values (1, 'x')");
+    fs::write(folder.path().join("in.csv"), "").unwrap();
+    let into = |writer| ran(folder.path(), &job(("csvreader", json!({"path": ["in.csv"]})), writer).to_string());
+    done(into(("csvwriter", json!({"path": ["out.csv"]}))));
+    assert_eq!(text(folder.path(), "out.csv"), "");
+    let columns = |columns: Json| table(&url, "t", &json!({"column": columns, "preSql": ["truncate table t"]}));
+    let said = failed(into(("postgreswriter", columns(json!(["*"])))));
+    assert!(said.contains("in.csv: the file is empty"), "{said}");
+    assert_eq!(psql(&url, "select count(*) from t"), "1");
+    done(into(("postgreswriter", columns(json!(["a", "b"])))));
+    assert_eq!(psql(&url, "select count(*) from t"), "0");
+}
+
 /// Traps 7, 11, 12, 16 and 19: a check at the commit, other widths, a number that is none of its column, a long text for a time. The
 /// table is as it was.
 #[test]

@@ -81,6 +81,7 @@ struct Raw {
     comment: Option<String>,
     trim: Option<bool>,
     column_names: Option<ColumnNames>,
+    columns_when_empty: Option<usize>,
     skip_records: Option<usize>,
     null: Option<String>,
     date_formats: Option<BTreeMap<usize, String>>,
@@ -160,6 +161,7 @@ impl Given {
             ("trim", raw.trim.is_some()),
             ("loose", raw.loose.is_some()),
             ("columnNames", raw.column_names.is_some()),
+            ("columnsWhenEmpty", raw.columns_when_empty.is_some()),
             ("skipRecords", raw.skip_records.is_some()),
             ("dateFormats", raw.date_formats.is_some()),
             ("shortDecimals", raw.short_decimals.is_some()),
@@ -410,6 +412,7 @@ fn csv_options(raw: &Raw, typing: Typing) -> Result<CsvOptions> {
             None | Some(ColumnNames::FromOne) => Numbers::FromOne,
             Some(ColumnNames::FromZero) => Numbers::FromZero,
         },
+        columns_when_empty: raw.columns_when_empty.or(defaults.columns_when_empty),
         skip_records: raw.skip_records.unwrap_or(defaults.skip_records),
         quote: match raw.quote.as_deref() {
             None => defaults.quote,

@@ -23,6 +23,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),
     option("columnNames", "string", "c1", "What columns of CSV are called that no header names: c1, c2, … or 0, 1, ….")
         .within("c1, 0"),
+    option("columnsWhenEmpty", "integer", "", "How many columns CSV without a header has where there is no record. Without it, such a file is an error."),
     option("skipRecords", "integer", "0", "Records of CSV that are passed over at the start of each file without a header."),
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),

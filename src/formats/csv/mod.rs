@@ -60,10 +60,9 @@ impl RecordFormat for Csv {
     }
 
     fn nameless(&self) -> Option<SchemaRef> {
-        let typing = &self.options.typing;
-        let is_bare = !self.options.header && typing.all_strings && typing.casts.is_empty();
-        let first = || Field::new(self.options.numbers.name(0), DataType::Utf8, true);
-        is_bare.then(|| Arc::new(Schema::new(vec![first()])))
+        let columns = self.options.columns_when_empty.filter(|_| !self.options.header)?;
+        let field = |place| Field::new(self.options.numbers.name(place), DataType::Utf8, true);
+        Some(Arc::new(Schema::new((0..columns).map(field).collect::<Vec<_>>())))
     }
 
     fn scanner(&self) -> Box<dyn RecordScanner> {

@@ -13,6 +13,8 @@ pub struct CsvOptions {
     pub header: bool,
     /// What they are called without it.
     pub numbers: Numbers,
+    /// How many there are in a file without a header and without a record; none leaves such a file without columns.
+    pub columns_when_empty: Option<usize>,
     /// Records that are passed over at the start of a file without a header.
     pub skip_records: usize,
     /// Between fields.
@@ -58,6 +60,7 @@ impl Default for CsvOptions {
         Self {
             header: true,
             numbers: Numbers::default(),
+            columns_when_empty: None,
             skip_records: 0,
             delimiter: b',',
             quote: Some(b'"'),

@@ -290,8 +290,10 @@ fn columns_without_names_are_numbered() {
     let format = csv(CsvOptions { numbers: Numbers::FromZero, ..text_only() });
     let inferred = format.infer(b"a,b\n", Extent::Whole).unwrap();
     assert_eq!(inferred.layout.columns, ["0", "1"]);
-    assert_eq!(format.nameless().unwrap().field(0).name(), "0");
-    assert!(csv(bare()).nameless().is_none() && csv(CsvOptions::default()).nameless().is_none());
+    assert!(format.nameless().is_none());
+    let two = csv(CsvOptions { columns_when_empty: Some(2), ..text_only() }).nameless().unwrap();
+    assert_eq!((two.fields().len(), two.field(1).name().as_str()), (2, "c2"));
+    assert!(csv(CsvOptions { columns_when_empty: Some(2), ..CsvOptions::default() }).nameless().is_none());
 }
 
 #[test]

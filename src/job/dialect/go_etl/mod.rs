@@ -42,6 +42,12 @@ enum Goal {
     Table,
 }
 
+impl Goal {
+    fn is_file(self) -> bool {
+        matches!(self, Self::Csv | Self::Sheet)
+    }
+}
+
 /// What one task of `go-etl` reads: one place, or sheets of one workbook.
 #[derive(Debug)]
 struct Source {
@@ -142,6 +148,10 @@ fn translate(tree: &Tree) -> Result<Translation> {
         let mut places = source.places.into_iter();
         let first = places.next().ok_or_else(|| content.error("the reader names nothing to read"))?;
         let mut job = Job::new(first, target.place);
+        // A file without a record has no columns of its own; where nobody knows them it is refused before SQL of the user runs.
+        if job.source.options["format"] == "csv" && (goal.is_file() || !target.names.is_empty()) {
+            job.source.options["columnsWhenEmpty"] = target.names.len().max(1).into();
+        }
         job.union = places.collect();
         job.mode = target.mode;
         job.schema = target.schema;

@@ -143,7 +143,7 @@ fn text_is_read_by_the_place_of_columns() {
         {"index": "2", "type": "bigInt"}]}),
     ));
     let expected = json!({"format": "csv", "null": "\\N", "delimiter": "\u{10}", "encoding": "gbk", "header": false,
-        "columnNames": "0", "allStrings": true, "comment": "#", "skipRecords": 1,
+        "columnNames": "0", "columnsWhenEmpty": 1, "allStrings": true, "comment": "#", "skipRecords": 1,
         "casts": {"0": "date('yyyy-MM-dd')", "2": "timestamp('yyyy/MM/dd HH:mm')"}, "url": "in.csv"});
     assert_eq!(options, expected);
     // Dates are written as they were read.
@@ -184,7 +184,8 @@ fn files_are_paired_by_their_place_or_come_into_one() {
     let urls = |job: &Job| (job.source.options["url"].clone(), job.target.options["url"].clone());
     assert_eq!(found.jobs.iter().map(urls).collect::<Vec<_>>(), [(json!("a"), json!("c")), (json!("b"), json!("d"))]);
     let found = translated(job(&two, &postgres("writer", &json!({})))).unwrap();
-    assert_eq!(only(&found).source.options["paths"], json!(["b"]));
+    let options = &only(&found).source.options;
+    assert_eq!((&options["paths"], options.get("columnsWhenEmpty")), (&json!(["b"]), None));
     // What go-etl refuses for its two parts: two files into one workbook.
     let book = plugin(
         "xlsxwriter",
@@ -309,6 +310,7 @@ fn columns_are_paired_by_their_place() {
     assert_eq!(all.target.object, ObjectRef::Table("\"public\".\"num\"".to_owned()));
     let (some, _) = target(&postgres("writer", &json!({"column": ["Id", "\"Name\""]})));
     assert_eq!((some.schema, some.transform.names), (SchemaPolicy::Partial, vec!["id".to_owned(), "Name".to_owned()]));
+    assert_eq!(some.source.options["columnsWhenEmpty"], 2);
     let reader = mysql("reader", &json!({"column": ["a", "b", "c"]}));
     fails(job(&reader, &mysql("writer", &json!({"column": ["a", "b"]}))), "the reader has 3 columns, and the writer 2");
     fails(job(&reader, &mysql("writer", &json!({"column": ["a", "A", "c"]}))), "named twice");
