@@ -1,5 +1,5 @@
-//! Columns to the cells of a sheet, or of several one behind the other, row by row: the library keeps one row in memory, and the others in a file without a
-//! name.
+//! Columns to the cells of a sheet, or of several one behind the other, row by row: the library keeps one row in memory, and the
+//! others in a file without a name.
 
 use std::io::Write;
 use std::path::Path;
