@@ -36,6 +36,13 @@ pub fn max_chars(field: &Field) -> Option<usize> {
     limited.contains(&name.as_str()).then(|| rest.trim_end_matches(')').trim().parse().ok()).flatten()
 }
 
+/// Whether `field` comes from a column that pads its texts with blanks.
+pub(crate) fn is_padded(field: &Field) -> bool {
+    let native = field.metadata().get(NATIVE).and_then(|native| native.split_once(':'));
+    let padding = |name: &str| ["char(", "nchar(", "character(", "bpchar"].iter().any(|word| name.starts_with(word));
+    native.is_some_and(|(_, name)| padding(&name.to_ascii_lowercase()))
+}
+
 /// The microseconds of which a time column keeps multiples, where these are coarser than its type: metadata [`STEP_MICROS`].
 pub(crate) fn step_micros(field: &Field) -> Option<i64> {
     field.metadata().get(STEP_MICROS)?.parse().ok().filter(|step| *step > 1)

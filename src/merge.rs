@@ -13,6 +13,9 @@ pub struct Merge {
     pub key: Vec<String>,
     /// What becomes of rows that come with the same key.
     pub duplicates: Duplicates,
+    /// The columns that an update sets; none for all that come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Vec<String>>,
 }
 
 /// What becomes of several rows that come with the same key.
@@ -74,7 +77,20 @@ impl Merge {
         if let Some((_, name)) = doubled {
             return Err(Error::new(ErrorKind::Usage, format!("the key names {name:?} twice")));
         }
-        Ok(Self { key: key.to_vec(), duplicates: self.duplicates.clone() })
+        Ok(Self { key: key.to_vec(), ..self.clone() })
+    }
+
+    /// The same, of which updates set all columns that come.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where they are to set some of them.
+    pub fn of_all_columns(self) -> Result<Self> {
+        if self.updates.is_none() {
+            return Ok(self);
+        }
+        let message = "this target updates all columns that come, and not some of them alone";
+        Err(Error::new(ErrorKind::Unsupported, message)
+            .with_hint("copy the key and the columns that are to be updated"))
     }
 
     /// The same by the names of the target: `target` gives that of a column, if it is written.
@@ -91,7 +107,9 @@ impl Merge {
             Duplicates::First(column) => Duplicates::First(target(column)?),
             Duplicates::Last(column) => Duplicates::Last(target(column)?),
         };
-        Ok(Self { key: self.key.iter().map(target).collect::<Result<_>>()?, duplicates })
+        let updates = self.updates.as_ref().map(|names| names.iter().map(target).collect::<Result<Vec<_>>>());
+        let updates = updates.transpose()?;
+        Ok(Self { key: self.key.iter().map(target).collect::<Result<_>>()?, duplicates, updates })
     }
 }
 

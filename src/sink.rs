@@ -237,6 +237,9 @@ pub enum SchemaPolicy {
     Partial,
     /// What both have is copied.
     Ignore,
+    /// Each column that comes goes into the one at its place in a table, whatever their names; as many come as there are. Columns of
+    /// files find each other by name, as with `Strict`.
+    ByPlace,
 }
 
 /// How many tasks a transfer has.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::completions::CompletionShell;
 use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::go_etl::{GO_ETL_EXAMPLES, GoEtlArgs};
 use super::http::Address;
 use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
@@ -76,6 +77,9 @@ pub(super) enum Command {
     Convert(ConvertArgs),
     /// Run a job file of DataX by the flags of datax.py
     Datax(DataxArgs),
+    /// Run a job file of go-etl by its flags
+    #[command(after_help = GO_ETL_EXAMPLES)]
+    GoEtl(GoEtlArgs),
     /// Compare the rows of A and B by key
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),

@@ -66,6 +66,8 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
 pub(super) const VOICE: Voice = Voice {
     dialect: Some("datax"),
     exit_code,
+    shows_each: false,
+    failure: None,
     report: Some(|finished| report(finished.summaries, [finished.began, finished.ended], zone(finished.tree))),
 };
 

@@ -1,6 +1,7 @@
 //! Job files: where they are read from, whose they are, and what they ask for.
 
 use clap::{Args, ValueEnum};
+use serde_json::Value as Json;
 use tokio::io::AsyncReadExt as _;
 
 use super::place::Machine;
@@ -69,6 +70,19 @@ pub(super) struct Loaded {
     /// What the user should know, one line each, the translation's notes apart.
     pub(super) notes: Vec<String>,
     pub(super) tree: Tree,
+    pub(super) after_failure: AfterFailure,
+}
+
+/// What becomes of the other transfers when one fails.
+#[derive(Debug)]
+pub(super) enum AfterFailure {
+    /// Those behind it are not run.
+    Stop,
+    /// They are run.
+    GoOn {
+        /// What each transfer is called in the report.
+        names: Vec<String>,
+    },
 }
 
 impl Loaded {
@@ -126,16 +140,25 @@ pub(super) fn print(jobs: &[Job]) -> Result<()> {
 pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded, Refused> {
     // What a handshake needs is much, and seldom wanted.
     let text = Box::pin(read(&args.job)).await?;
-    let refused = |Refused { error, dialect }| Refused { error: error.at("job file", shown(&args.job)), dialect };
-    of_text(&text, args).map_err(refused)
+    of_text(&text, args, |_| Ok(()))
 }
 
-fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded, Refused> {
+/// What the text of a job file asks for, once `change` is made to its values.
+pub(super) fn of_text(
+    text: &str,
+    args: &JobFileArgs,
+    change: impl Fn(&mut Json) -> Result<()>,
+) -> Result<Loaded, Refused> {
     let environment = |name: &str| std::env::var(name).ok();
     let Given { variables, others } = Variables::of(&args.params.join(" "), &environment);
-    let (parsed, dialect) = parsed(text, args, &variables)?;
-    let loaded = settled(parsed, dialect, args, (&variables, &others));
-    loaded.map_err(|error| Refused { error, dialect: dialect.map(|dialect| dialect.name) })
+    let refused = |error: Error, dialect: Option<&Dialect>| Refused {
+        error: error.at("job file", shown(&args.job)),
+        dialect: dialect.map(|dialect| dialect.name),
+    };
+    let (mut parsed, dialect) = parsed(text, args, &variables).map_err(|error| refused(error, None))?;
+    let changed = change(&mut parsed.root);
+    let loaded = changed.and_then(|()| settled(parsed, dialect, args, (&variables, &others)));
+    loaded.map_err(|error| refused(error, dialect))
 }
 
 fn settled(
@@ -165,7 +188,7 @@ fn settled(
     }
     let told = |path: &String| format!("the key {} means nothing here{}", placed(path, &tree), meant(path, &tree));
     notes.extend(unknown.iter().map(told));
-    Ok(Loaded { dialect, translation, notes, tree })
+    Ok(Loaded { dialect, translation, notes, tree, after_failure: AfterFailure::Stop })
 }
 
 fn placed(path: &str, tree: &Tree) -> String {
@@ -216,7 +239,7 @@ fn shown(place: &str) -> String {
 }
 
 /// The text of a job file.
-async fn read(place: &str) -> Result<String> {
+pub(super) async fn read(place: &str) -> Result<String> {
     let bytes = if place == "-" {
         let mut bytes = Vec::new();
         tokio::io::stdin().read_to_end(&mut bytes).await.at("job file", || "stdin")?;
@@ -245,7 +268,7 @@ mod tests {
     use super::*;
 
     fn loaded(text: &str, args: JobFileArgs) -> Result<Loaded> {
-        Ok(of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args })?)
+        Ok(of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args }, |_| Ok(()))?)
     }
 
     #[test]
@@ -253,8 +276,8 @@ mod tests {
         let text =
             r#"{"job": {"content": [{"reader": {"name": "txtfilereader"}, "writer": {"name": "txtfilewriter"}}]}}"#;
         let args = || JobFileArgs { job: "job.json".to_owned(), ..JobFileArgs::default() };
-        assert_eq!(of_text(text, &args()).unwrap_err().dialect, Some("datax"));
-        assert_eq!(of_text("{", &args()).unwrap_err().dialect, None);
+        assert_eq!(of_text(text, &args(), |_| Ok(())).unwrap_err().dialect, Some("datax"));
+        assert_eq!(of_text("{", &args(), |_| Ok(())).unwrap_err().dialect, None);
     }
 
     fn copied(words: &[&str]) -> Job {

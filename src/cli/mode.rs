@@ -97,8 +97,8 @@ enum OnDuplicate {
 
 /// What is done with the rows that the target holds.
 pub(super) fn mode(mode: Mode, args: &KeyArgs) -> Result<WriteMode> {
-    let merge =
-        Merge { key: names(&args.key).iter().map(|name| unquoted(name)).collect(), duplicates: duplicates(args) };
+    let key = names(&args.key).iter().map(|name| unquoted(name)).collect();
+    let merge = Merge { key, duplicates: duplicates(args), updates: None };
     let by_key = [(!args.key.is_empty(), "--key"), (args.on_duplicate.is_some(), "--on-duplicate")];
     let merges = matches!(mode, Mode::Upsert | Mode::Sync) || mode == Mode::Incremental && !merge.key.is_empty();
     if let Some((_, flag)) = by_key.iter().find(|(given, _)| *given && !merges) {

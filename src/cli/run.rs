@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{Output, TalkArgs};
 use super::http::{Address, Server};
 use super::interrupt::Interrupt;
-use super::job_file::{self, JobFileArgs, Loaded, Refused};
+use super::job_file::{self, AfterFailure, JobFileArgs, Loaded, Refused};
 use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
@@ -23,7 +23,8 @@ Examples:
   etl run old.json --compat datax --dry-run
   curl -s https://config/job.json | etl run - --strict
 
-Exit codes are those of etl; for a job of DataX those of DataX: 0, 1, and 143 when it is interrupted.";
+Exit codes are those of etl; for a job of DataX those of DataX: 0, 1, and 143 when it is interrupted;
+for a job of go-etl 0 and 1.";
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -54,23 +55,31 @@ pub(super) struct Ended {
 
 /// Loads a file and runs it.
 pub(super) async fn run(args: &RunArgs) -> Ended {
+    of(args, job_file::load(&args.file)).await
+}
+
+/// Runs what `loading` gives, which changes nothing itself.
+pub(super) async fn of(args: &RunArgs, loading: impl Future<Output = Result<Loaded, Refused>>) -> Ended {
     let named = args.file.compat.and_then(job_file::Compat::name);
-    let interrupt = match Interrupt::listen() {
-        Ok(interrupt) => interrupt,
-        Err(error) => return Ended { result: Err(error), code: voice::of(named).exit_code },
+    let (result, dialect) = match Interrupt::listen() {
+        Ok(interrupt) => match interrupt.or_stop(async { Ok(loading.await) }).await {
+            Ok(Ok(loaded)) => {
+                // Several runs lie within this one.
+                (Box::pin(run_loaded(&loaded, args, &interrupt)).await, loaded.dialect_name())
+            }
+            Ok(Err(Refused { error, dialect })) => (Err(error), named.or(dialect)),
+            Err(error) => (Err(error), named),
+        },
+        Err(error) => (Err(error), named),
     };
-    let loading = async { Ok(job_file::load(&args.file).await) };
-    match interrupt.or_stop(loading).await {
-        Ok(Ok(loaded)) => {
-            // Several runs lie within this one.
-            let result = Box::pin(run_loaded(&loaded, args, &interrupt)).await;
-            Ended { result, code: voice::of(loaded.dialect_name()).exit_code }
-        }
-        Ok(Err(Refused { error, dialect })) => {
-            Ended { result: Err(error), code: voice::of(named.or(dialect)).exit_code }
-        }
-        Err(error) => Ended { result: Err(error), code: voice::of(named).exit_code },
+    let voice = voice::of(dialect);
+    if let (Err(error), Some(told)) = (&result, voice.failure)
+        && transfer::is_for_people(settings::talk(&args.talk))
+    {
+        // Where it cannot be printed, stderr has the failure all the same.
+        let _ = printer::data(&told(error));
     }
+    Ended { result, code: voice.exit_code }
 }
 
 fn nothing_to_resume() -> Error {
@@ -101,9 +110,8 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
 async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server: Option<&Server>) -> Result<()> {
     let (talk, jobs) = (settings::talk(&args.talk), &loaded.translation.jobs);
     let began = Utc::now();
-    let report = voice::of(loaded.dialect_name()).report;
+    let voice = voice::of(loaded.dialect_name());
     let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
-    let mut summaries = Vec::new();
     let done = match (resume, jobs.len()) {
         (Resume::Unwanted, _) | (_, 1) => 0,
         // The rows of those that are done would come twice.
@@ -113,6 +121,7 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
         let told = amount::counted(done as u64, "transfer");
         transfer::note(talk, &format!("{told} before the interrupted one not run again"));
     }
+    let (mut summaries, mut failed) = (Vec::new(), Failed::default());
     for (at, job) in jobs.iter().enumerate().skip(done) {
         let watched = server.map(|server| server.watched(at + 1));
         let transfer = Transfer { job, talk, resume, record: &args.record, watched };
@@ -120,39 +129,66 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
             // Nobody reads its rows any more; those behind it have places of their own.
             Ok(None) => {}
             Ok(Some(summary)) => {
-                if report.is_none() {
+                if voice.shows_each {
                     transfer::show(&summary, talk);
                 }
                 summaries.push(summary);
             }
             Err(error) if jobs.len() == 1 => return Err(error),
-            Err(error) => {
-                tell_left(at, jobs.len(), talk);
-                return Err(error.at("transfer", format!("{} of {}", at + 1, jobs.len())));
-            }
+            Err(error) => match &loaded.after_failure {
+                AfterFailure::GoOn { names } if error.kind() != ErrorKind::Cancelled => failed.add(error, &names[at]),
+                _ => {
+                    tell_left([at - failed.names.len(), jobs.len() - at - 1], talk);
+                    return Err(error.at("transfer", format!("{} of {}", at + 1, jobs.len())));
+                }
+            },
         }
     }
-    if summaries.is_empty() {
+    if !summaries.is_empty() {
+        show_all(&summaries, talk)?;
+    }
+    failed.refused(jobs.len())?;
+    let Some(report) = voice.report.filter(|_| transfer::is_for_people(talk) && !summaries.is_empty()) else {
         return Ok(());
+    };
+    let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
+    // Who reads what such a program prints reads its stdout.
+    if !jobs.iter().any(settings::to_stdout) {
+        return printer::data(&text);
     }
-    show_all(&summaries, talk)?;
-    if let Some(report) = report.filter(|_| transfer::is_for_people(talk)) {
-        let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
-        // Who reads what such a program prints reads its stdout.
-        if !jobs.iter().any(settings::to_stdout) {
-            return printer::data(&text);
-        }
-        printer::talk(&text);
-    }
+    printer::talk(&text);
     Ok(())
 }
 
+/// Transfers that failed, where the others run all the same.
+#[derive(Debug, Default)]
+struct Failed<'a> {
+    names: Vec<&'a str>,
+    /// That of the first.
+    kind: Option<ErrorKind>,
+}
+
+impl<'a> Failed<'a> {
+    /// Tells of a failure at once, and keeps its name.
+    fn add(&mut self, error: Error, name: &'a str) {
+        self.kind.get_or_insert(error.kind());
+        self.names.push(name);
+        printer::talk(&printer::failure(&error.at("pair", name)));
+    }
+
+    /// Fails where one of `all` transfers did.
+    fn refused(&self, all: usize) -> Result<()> {
+        let Some(kind) = self.kind else { return Ok(()) };
+        let failed = format!("{} of {} failed", self.names.len(), amount::counted(all as u64, "transfer"));
+        Err(Error::new(kind, format!("{failed}: {}", self.names.join("; "))).with_hint("what each lacks is said above"))
+    }
+}
+
 /// Says what a failure leaves undone.
-fn tell_left(failed: usize, all: usize, talk: Talk) {
-    let done = (failed > 0).then(|| format!("{} done", amount::counted(failed as u64, "transfer")));
-    let left = all - failed - 1;
-    let left = (left > 0).then(|| format!("{} not run", amount::counted(left as u64, "transfer")));
-    let told: Vec<String> = [done, left].into_iter().flatten().collect();
+fn tell_left([done, left]: [usize; 2], talk: Talk) {
+    let counts = [(done, "done"), (left, "not run")].into_iter().filter(|(count, _)| *count > 0);
+    let told: Vec<String> =
+        counts.map(|(count, what)| format!("{} {what}", amount::counted(count as u64, "transfer"))).collect();
     transfer::note(talk, &told.join(", "));
 }
 

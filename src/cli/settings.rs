@@ -120,6 +120,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
         steps: Vec::new(),
         zone: None,
         sql: args.sql.as_deref().map(text_of).transpose()?,
+        trim: None,
         filter: args.filter.clone(),
         set: pairs(&args.set, '=', "--set col=EXPR")?,
         cast: casts(&args.cast)?,

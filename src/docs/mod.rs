@@ -51,6 +51,10 @@ pub mod types {}
 #[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
 pub mod datax_jobs {}
 
+#[doc = include_str!("go-etl-jobs.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod go_etl_jobs {}
+
 #[doc = include_str!("generated-rows.md")]
 pub mod generated_rows {}
 

@@ -178,7 +178,7 @@ impl fmt::Debug for Place {
     }
 }
 
-/// What happens to rows in flight, in this order: steps → sql → where → set → cast → rename → select and drop → names → limit.
+/// What happens to rows in flight, in this order: steps → sql → trim → where → set → cast → rename → select and drop → names → limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Transform {
@@ -190,6 +190,9 @@ pub struct Transform {
     pub zone: Option<String>,
     /// A SELECT over the table `src`.
     pub sql: Option<String>,
+    /// Of which texts the blanks around them are left out; none leaves all as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trim: Option<Trim>,
     /// Keep rows for which this is true.
     pub filter: Option<String>,
     /// Columns that get an expression's value: name and expression. A new name adds a column.
@@ -209,6 +212,14 @@ pub struct Transform {
     pub limit: Option<u64>,
     /// What the source may do by itself.
     pub pushdown: Toggle,
+}
+
+/// Of which texts the blanks around them are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Trim {
+    /// Of those in columns that pad them to one length.
+    Padded,
 }
 
 /// On or off. Job files say true and false, records of runs `on` and `off`.

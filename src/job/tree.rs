@@ -42,7 +42,7 @@ impl Tree {
 
     /// The whole file.
     pub fn root(&self) -> Node<'_> {
-        Node { value: &self.root, path: String::new(), tree: self }
+        Node { value: &self.root, path: String::new(), tree: self, keys: Keys::AsWritten }
     }
 
     /// Where the value at `path` stands. A value that was set by a flag stands nowhere.
@@ -106,9 +106,25 @@ pub struct Node<'a> {
     value: &'a Json,
     path: String,
     tree: &'a Tree,
+    keys: Keys,
+}
+
+/// How a key finds its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keys {
+    /// As it is written.
+    AsWritten,
+    /// In any case of its letters, where it does not stand as it is written.
+    AnyCase,
 }
 
 impl<'a> Node<'a> {
+    /// The same value, of which keys are found in any case of their letters, as go-etl finds them; so are those of all values within.
+    #[must_use]
+    pub fn in_any_case(self) -> Self {
+        Self { keys: Keys::AnyCase, ..self }
+    }
+
     /// Its dotted path: `job.content.0.reader.name`.
     pub fn path(&self) -> &str {
         &self.path
@@ -132,12 +148,20 @@ impl<'a> Node<'a> {
 
     /// The value of `key`, if there is one.
     pub fn get(&self, key: &str) -> Option<Node<'a>> {
-        let Some(child) = self.value.get(key) else {
+        let Some((key, child)) = self.entry(key) else {
             self.tree.miss(joined(&self.path, key));
             return None;
         };
         let node = self.child(key, child);
         (!child.is_null()).then_some(node)
+    }
+
+    /// The key as it stands, and its value.
+    fn entry(&self, key: &str) -> Option<(&'a str, &'a Json)> {
+        let object: &'a Map<String, Json> = self.value.as_object()?;
+        let alike = |(other, _): &(&String, &Json)| self.keys == Keys::AnyCase && other.eq_ignore_ascii_case(key);
+        let found = object.get_key_value(key).or_else(|| object.iter().find(alike));
+        found.map(|(key, value)| (key.as_str(), value))
     }
 
     /// The value of `key`.
@@ -255,7 +279,7 @@ impl<'a> Node<'a> {
     fn child(&self, key: &str, value: &'a Json) -> Self {
         let path = joined(&self.path, key);
         self.tree.asked.borrow_mut().insert(path.clone());
-        Node { value, path, tree: self.tree }
+        Node { value, path, tree: self.tree, keys: self.keys }
     }
 
     fn ask_for_all(&self, value: &Json, path: &str) {
@@ -332,6 +356,19 @@ mod tests {
         assert!(root.get("none").is_none());
         assert!(root.need("far").unwrap().number().is_err());
         assert!(root.need("rate").unwrap().flag().is_err());
+    }
+
+    #[test]
+    fn keys_are_found_in_any_case_where_that_is_wanted() {
+        let tree = tree(json!({"preSql": 1, "presql": 2, "Content": [{"PostSQL": 3}]}));
+        assert!(tree.root().get("content").is_none());
+        let root = tree.root().in_any_case();
+        assert_eq!(root.need("preSql").unwrap().integer().unwrap(), 1);
+        assert_eq!(root.need("presql").unwrap().integer().unwrap(), 2);
+        let content = root.need("content").unwrap().elements().unwrap();
+        let sql = content[0].need("postSql").unwrap();
+        assert_eq!((sql.path(), sql.integer().unwrap()), ("Content.0.PostSQL", 3));
+        assert!(tree.unasked().is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The user's expressions as a DataFusion query over the table `src`.
 //!
-//! Order: sql → where → set → cast → rename → select and drop → names. The limit is not a part of it: it needs an
+//! Order: sql → trim → where → set → cast → rename → select and drop → names. The limit is not a part of it: it needs an
 //! order, which [`GatherExec`](crate::plan::gather::GatherExec) keeps.
 
 use std::collections::BTreeMap;
@@ -10,11 +10,13 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SQLOptions;
+use datafusion::functions::expr_fn::btrim;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use datafusion::prelude::SessionContext;
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::Transform;
+use crate::fate::is_padded;
+use crate::job::{Transform, Trim};
 use crate::plan::error::from_datafusion;
 use crate::plan::rowwise::Labels;
 
@@ -36,6 +38,9 @@ pub(super) async fn query(
         Some(sql) => selected(context, sql).await.at("option", || "--sql")?,
         None => context.table(TABLE).await.map_err(from_datafusion)?,
     };
+    if transform.trim == Some(Trim::Padded) {
+        frame = trimmed(frame)?;
+    }
     if let Some(window) = window {
         frame = frame.filter(window.clone()).map_err(from_datafusion)?;
     }
@@ -103,6 +108,16 @@ pub(super) fn labels(transform: &Transform) -> Labels {
         }
     }
     Labels { filter, columns, others: sql }
+}
+
+/// Texts of columns that pad them, without the blanks around them.
+fn trimmed(frame: DataFrame) -> Result<DataFrame> {
+    let padded: Vec<bool> = frame.schema().fields().iter().map(|field| is_padded(field)).collect();
+    let mut outputs = outputs(&frame);
+    for ((value, _), _) in outputs.iter_mut().zip(padded).filter(|(_, padded)| *padded) {
+        *value = btrim(vec![value.clone()]);
+    }
+    project(frame, outputs)
 }
 
 fn parse(frame: &DataFrame, text: &str) -> Result<Expr> {
@@ -179,8 +194,12 @@ fn outputs(frame: &DataFrame) -> Vec<Output> {
     frame.schema().iter().map(column).collect()
 }
 
+/// The place of the column `name`: the one that is written so, else the only one that is but for the case of its letters, as databases
+/// take a name without quotes.
 fn position(outputs: &[Output], name: &str) -> Result<usize> {
-    outputs.iter().position(|(_, existing)| existing == name).ok_or_else(|| {
+    let exact = outputs.iter().position(|(_, existing)| existing == name);
+    let mut alike = (0..outputs.len()).filter(|place| outputs[*place].1.eq_ignore_ascii_case(name));
+    exact.or_else(|| alike.next().filter(|_| alike.next().is_none())).ok_or_else(|| {
         let names: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
         Error::new(ErrorKind::Usage, format!("there is no column {name:?}"))
             .with_hint(format!("the columns are {}", names.join(", ")))

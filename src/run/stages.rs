@@ -273,6 +273,7 @@ impl Opened {
         let sink = endpoint.sink(&place.object)?;
         let agreed = sink.agree(shape, &request).await.at("target", || endpoint.label());
         let mut agreement = agreed.map_err(|error| self.without_position(error))?;
+        targets::name_as_they_come(job.schema, shape, &mut agreement);
         loss::allow(job, shape, &mut agreement);
         if !job.also.is_empty() {
             agreement.label = targets::label(&endpoint.label(), &agreement.label);

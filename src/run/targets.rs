@@ -15,8 +15,8 @@ use crate::job::{Job, OnError, Place};
 use crate::plan::pipeline::Target;
 use crate::plan::tasks::narrowed;
 use crate::runner::Transfer;
-use crate::sink::{Agreement, Form, Kept, Publish, Receipt, Tasks, Visible};
-use crate::source::Split;
+use crate::sink::{Agreement, Form, Kept, Publish, Receipt, SchemaPolicy, Tasks, Visible};
+use crate::source::{Split, TableShape};
 
 /// A target that is to be written.
 #[derive(Clone, Debug)]
@@ -115,6 +115,18 @@ pub(super) fn check_visible(job: &Job, tasks: Tasks, agreement: &Agreement) -> R
     }
     let error = Error::new(ErrorKind::Unsupported, message).with_hint(format!("leave {flag} out"));
     Err(error.at("option", flag))
+}
+
+/// Gives the columns that come their own names where sinks were offered them under those of the target: plans of these stand in the order
+/// in which they come.
+pub(super) fn name_as_they_come(policy: SchemaPolicy, shape: &TableShape, agreement: &mut Agreement) {
+    if policy != SchemaPolicy::ByPlace {
+        return;
+    }
+    let plans = agreement.columns.iter_mut().filter(|plan| plan.incoming.is_some());
+    for (plan, field) in plans.zip(shape.schema.fields()) {
+        plan.incoming = Some(field.name().clone());
+    }
 }
 
 /// The columns that some of `targets` want in their native form, and others as Arrow values. A column is read in one form.

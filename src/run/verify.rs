@@ -33,8 +33,9 @@ pub(super) fn check_way(job: &Job, key: &[String], Target { sink, agreement, .. 
 
 /// Rows can be compared where the target holds those of the source and no others, and can be read again.
 fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
-    let Transform { steps, sql, set, rename, limit, .. } = &job.transform;
-    let changed = !steps.is_empty() || sql.is_some() || !set.is_empty() || !rename.is_empty() || limit.is_some();
+    let Transform { steps, sql, trim, set, rename, limit, .. } = &job.transform;
+    let changed = !steps.is_empty() || sql.is_some() || trim.is_some() || !set.is_empty();
+    let changed = changed || !rename.is_empty() || limit.is_some();
     let message = match job.mode {
         _ if !job.union.is_empty() => "rows of several sources are compared with none of them",
         _ if changed => "rows that are changed on their way are not those of the source",

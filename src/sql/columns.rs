@@ -2,7 +2,10 @@
 //!
 //! What a type holds, and what of a value a target would change, only its connector knows.
 
-use arrow::datatypes::{Field, Fields};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef, Fields, Schema};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{fate, possible};
@@ -107,7 +110,8 @@ impl<T> Default for Draft<T> {
 }
 
 impl<T> Draft<T> {
-    /// The columns of `incoming` and of `table`, by name. `fill` lets one that comes into the column at that place of the table.
+    /// The columns of `incoming` and of `table`, by name unless `policy` says by place. `fill` lets one that comes into the column at
+    /// that place of the table.
     ///
     /// # Errors
     /// [`Schema`](ErrorKind::Schema) where columns differ more than `policy` allows, or in all; those of `fill`.
@@ -120,8 +124,14 @@ impl<T> Draft<T> {
         let mut draft = Self::default();
         let mut filled = vec![false; table.len()];
         let mut surplus = Vec::new();
-        for field in incoming.schema.fields() {
-            let Some(place) = names.find(table.iter().map(|column| column.name), field.name()) else {
+        let by_place = policy == SchemaPolicy::ByPlace;
+        if by_place {
+            refuse_other_count(incoming.schema.fields().len(), table.len())?;
+        }
+        for (place, field) in incoming.schema.fields().iter().enumerate() {
+            let named = || names.find(table.iter().map(|column| column.name), field.name());
+            let found = if by_place { Some(place) } else { named() };
+            let Some(place) = found else {
                 surplus.push(field.name().as_str());
                 draft.plans.push(ColumnPlan::dropped(field.name(), "the target has no such column"));
                 continue;
@@ -193,7 +203,7 @@ impl<T> Draft<T> {
             let plan = self.plans.iter().find(|plan| plan.incoming.as_deref() == Some(name));
             plan.and_then(|plan| plan.target.clone())
         };
-        let merge = merge.within(target)?;
+        let merge = merge.within(target)?.of_all_columns()?;
         for field in self.fields.iter_mut().filter(|field| merge.key.contains(field.name())) {
             field.set_nullable(false);
         }
@@ -212,6 +222,40 @@ fn differences(surplus: &[&str], empty: &[&Known<'_>]) -> Error {
     }
     Error::new(ErrorKind::Schema, format!("the columns differ: {}", parts.join("; ")))
         .with_hint("name columns alike with --rename, leave some out with --drop, or use --schema ignore")
+}
+
+/// `incoming` under `names`, those of a table, where `policy` pairs columns by their places; else as it is. The engine gives the columns
+/// of an agreement their own names again.
+///
+/// # Errors
+/// [`Schema`](ErrorKind::Schema) where there are not as many of them.
+pub fn by_place<'a, 'n>(
+    incoming: &'a TableShape,
+    names: impl Iterator<Item = &'n str>,
+    policy: SchemaPolicy,
+) -> Result<Cow<'a, TableShape>> {
+    if policy != SchemaPolicy::ByPlace {
+        return Ok(Cow::Borrowed(incoming));
+    }
+    let (fields, names): (&Fields, Vec<&str>) = (incoming.schema.fields(), names.collect());
+    refuse_other_count(fields.len(), names.len())?;
+    let named = |(field, name): (&FieldRef, &&str)| Arc::new(field.as_ref().clone().with_name(*name));
+    let native = incoming.native.iter().zip(&names);
+    let key = incoming.key.iter().filter_map(|key| fields.iter().position(|field| field.name() == key));
+    Ok(Cow::Owned(TableShape {
+        native: native.map(|(native, name)| native.as_ref().map(|field| named((field, name)))).collect(),
+        key: key.map(|place| names[place].to_owned()).collect(),
+        schema: Arc::new(Schema::new(fields.iter().zip(&names).map(named).collect::<Vec<_>>())),
+        ..incoming.clone()
+    }))
+}
+
+fn refuse_other_count(come: usize, there: usize) -> Result<()> {
+    if come == there {
+        return Ok(());
+    }
+    let message = format!("columns are paired by their places: {come} come, and the target has {there}");
+    Err(Error::new(ErrorKind::Schema, message).with_hint("name the columns that are filled, as many as come"))
 }
 
 /// Refuses columns of `incoming` and of `table` that differ more than `policy` allows. What has a default needs nothing to come.

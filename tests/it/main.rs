@@ -27,6 +27,7 @@ mod diff;
 mod duckdb;
 mod engine;
 mod files;
+mod go_etl;
 mod http;
 mod incremental;
 mod interrupted;

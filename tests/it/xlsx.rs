@@ -8,7 +8,7 @@ use crate::program::{bash, copied, etl, refused};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/xlsx/books.py");
 
 /// Runs openpyxl in `folder`; see the script for its commands.
-fn openpyxl(folder: &Path, words: &[&str]) -> String {
+pub(crate) fn openpyxl(folder: &Path, words: &[&str]) -> String {
     let Ok(python) = std::env::var("ETL_TEST_PYTHON") else {
         panic!("this test needs a Python with openpyxl: run it by `tests/run`, which makes one");
     };

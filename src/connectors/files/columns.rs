@@ -82,7 +82,7 @@ impl Forms {
         };
         let (new, old) = (lacking(incoming, existing), lacking(existing, incoming));
         let agree = match self.policy {
-            SchemaPolicy::Strict => new.is_empty() && old.is_empty(),
+            SchemaPolicy::Strict | SchemaPolicy::ByPlace => new.is_empty() && old.is_empty(),
             SchemaPolicy::Partial => new.is_empty(),
             SchemaPolicy::Ignore => true,
         };

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 
-use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::csv::{Csv, CsvOptions};
@@ -20,45 +19,6 @@ use crate::formats::loose::{Loose, LooseOptions};
 use crate::formats::{RecordFormat, Typing, parquet, workbook};
 
 use parse::Given;
-
-/// Every option, in the order of the help.
-pub(super) const OPTIONS: &[OptionDoc] = &[
-    option("url", "string", "", "A path, a glob, a folder, - for standard input or output, or a file: URL.").required(),
-    option("format", "string", "by extension", "The format; arrow is a file, arrows a stream.")
-        .within("csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx; xls and ods are only read"),
-    option(
-        "compression",
-        "string",
-        "by extension; zstd in Parquet, deflate in Avro",
-        "The compression of a file that is written: around a text file, within the others. A text file that is read must have it.",
-    )
-    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
-    option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
-        .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
-    option("encoding", "string", "utf-8", "The encoding of a text file.")
-        .within("utf-8, utf-16, gbk, gb18030, big5, shift-jis, euc-kr, latin1, windows-1252 and all others of the Encoding Standard"),
-    option("dateFormat", "string", "as PostgreSQL prints them", "The form of dates and times in a text file.")
-        .within("Java's letters, as yyyy-MM-dd HH:mm:ss, or strftime's, as %d.%m.%Y"),
-    option("header", "boolean", "true", "Whether the first record of CSV, or row of a sheet, names the columns."),
-    option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
-        .within("one ASCII character, or tab"),
-    option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
-    option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
-    option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
-    option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
-    option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
-    option("range", "string", "all", "The cells of a sheet that are read.").within("such as A1:F200 or A:F"),
-    option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
-        .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
-    option("allStrings", "boolean", "false", "Whether every column of a text file or a sheet is text."),
-    option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
-    option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
-    option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
-    option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more"),
-    option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more"),
-    option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")
-        .within("1 or more"),
-];
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +52,9 @@ pub(super) struct Config {
     delimiter: Option<u8>,
     given: Given,
     sheet: Option<String>,
+    /// Those that are written behind it, each when the one before is full.
+    sheets: Vec<String>,
+    sheet_rows: Option<u32>,
     area: workbook::Area,
     /// The text that means NULL, where one was named.
     null: Option<String>,
@@ -158,6 +121,11 @@ impl Config {
             null: self.null.clone(),
             typing: self.csv.typing.clone(),
         }
+    }
+
+    /// What the column at `place`, from 0, is called that no header names.
+    pub(super) fn column_name(&self, place: usize) -> String {
+        self.csv.numbers.name(place)
     }
 
     /// Whether CSV files and sheets have a header.

@@ -31,6 +31,7 @@ mod input;
 mod join;
 mod landing;
 mod leftover;
+mod options;
 mod proof;
 mod prune;
 mod read;
@@ -65,7 +66,7 @@ impl Connector for Files {
     }
 
     fn options(&self) -> &'static [OptionDoc] {
-        config::OPTIONS
+        options::OPTIONS
     }
 
     fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {

@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use super::chunks::Chunks;
 use super::config::Config;
 use super::input;
-use super::landing::{Landing, Shape};
+use super::landing::{Encoding, Landing, Shape};
 use super::read::FileSource;
 use super::stage::{Part, Stage, parts_in_order};
 use crate::attempt::{Attempt, Token};
@@ -35,7 +35,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Bytes of a split: parts are read one after the other, but large texts are cut so that they are scanned in parallel.
 const SPLIT_BYTES: u64 = 64 << 20;
 
-/// How sums are compared, for the plan; none where rows are gone once they are written.
+/// How sums are compared, for the plan; none where rows are gone once they are written, or may stand in several sheets.
 pub(super) fn way(landing: &Landing) -> Option<String> {
     let reader = match landing.format {
         Format::Parquet => "by another reader than that of sources",
@@ -43,8 +43,10 @@ pub(super) fn way(landing: &Landing) -> Option<String> {
         format if format.is_workbook() => "cell by cell as any workbook",
         _ => "as any file of this format",
     };
+    // What is read back is one sheet.
+    let several = matches!(&landing.encoding, Encoding::Workbook(settings) if !settings.sheets.is_empty());
     let is_staged = !matches!(landing.shape, Shape::Pipe(_));
-    is_staged.then(|| {
+    (is_staged && !several).then(|| {
         format!("before rows become visible the parts are read back, {reader}, and summed up: one reading of what was written")
     })
 }
@@ -182,7 +184,7 @@ fn read_as(config: &Config, landing: &Landing, agreement: &Agreement) -> SchemaR
     }
     let place = |field: &Arc<Field>| {
         let place = landing.schema.index_of(field.name()).unwrap_or_default();
-        let name = if landing.format.is_workbook() { column_name(place as u32) } else { format!("c{}", place + 1) };
+        let name = if landing.format.is_workbook() { column_name(place as u32) } else { config.column_name(place) };
         field.as_ref().clone().with_name(name)
     };
     Arc::new(Schema::new(schema.fields().iter().map(place).collect::<Vec<_>>()))

@@ -16,6 +16,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
+use crate::sql::columns::by_place;
 
 use columns::Matched;
 pub(super) use path::{Emptying, Path};
@@ -120,6 +121,8 @@ async fn existing(
     if request.mode == WriteMode::Create {
         refuse_rows(connection, &name).await?;
     }
+    let incoming = by_place(incoming, table.columns.iter().map(|column| column.name.as_str()), request.schema)?;
+    let incoming = &*incoming;
     let primary = table.primary().to_vec();
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
     let key = merge.as_ref().map_or(&[][..], |merge| &merge.key);

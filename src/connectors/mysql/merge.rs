@@ -72,7 +72,8 @@ impl Merging {
         target: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
         let is_written = |name: &String| columns.iter().any(|column| column.name == *name);
-        let Merge { key, duplicates } = merge.within(|name| target(name).filter(is_written))?;
+        let merge = merge.within(|name| target(name).filter(is_written))?.of_all_columns()?;
+        let Merge { key, duplicates, .. } = merge;
         let is_text = |column: &&Column| matches!(column.kind(), Some(Kind::Text));
         let texts = columns.iter().filter(is_text).map(|column| column.name.clone()).collect();
         Ok(Self { key, duplicates, absent: mode.absent(), texts })

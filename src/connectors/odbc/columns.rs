@@ -14,7 +14,7 @@ use super::config::Config;
 use super::driver::Product;
 use super::error::failed;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{EXTENSION, EXTENSION_UUID, with_metadata};
+use crate::schema::{EXTENSION, EXTENSION_UUID, with_metadata, with_native};
 
 /// ODBC's type of UUIDs, and Db2's of large values of bytes.
 const GUID: SqlDataType = SqlDataType(-11);
@@ -88,6 +88,8 @@ pub(super) fn columns(
         let field = Field::new(name, data_type, true);
         let is_uuid = matches!(told_column.data_type, Sql::Other { data_type: GUID, .. });
         let field = if is_uuid { with_metadata(field, EXTENSION, EXTENSION_UUID) } else { field };
+        let is_padded = matches!(told_column.data_type, Sql::Char { .. } | Sql::WChar { .. });
+        let field = if is_padded { with_native(field, "odbc:bpchar") } else { field };
         columns.push(Column { field, form });
     }
     Ok(columns)

@@ -51,7 +51,7 @@ impl Merging {
     /// [`Constraint`](ErrorKind::Constraint) where rows may not be updated or deleted.
     pub(super) fn new(merge: &Merge, mode: &WriteMode, table: Option<&Table>, copied: &[Column]) -> Result<Self> {
         let is_copied = |name: &str| copied.iter().any(|column| column.name == name);
-        let Merge { key, duplicates } = merge.within(|name| is_copied(name).then(|| name.to_owned()))?;
+        let Merge { key, duplicates, updates } = merge.within(|name| is_copied(name).then(|| name.to_owned()))?;
         let absent = mode.absent();
         if let Some(table) = table {
             check(table, absent)?;
@@ -59,7 +59,8 @@ impl Merging {
         let always = |name: &str| {
             table.is_some_and(|table| table.columns.iter().any(|column| column.name == name && column.always))
         };
-        let set = copied.iter().map(|column| column.name.as_str()).filter(|name| !always(name));
+        let wanted = |name: &str| updates.as_ref().is_none_or(|names| names.iter().any(|other| other == name));
+        let set = copied.iter().map(|column| column.name.as_str()).filter(|name| !always(name) && wanted(name));
         let set = set.filter(|name| key.iter().all(|key| key != name)).map(str::to_owned).collect();
         let by_index =
             table.is_some_and(|table| table.uniques.iter().any(|unique| unique.arbiter && same(&unique.columns, &key)));

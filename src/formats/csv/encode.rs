@@ -1,13 +1,14 @@
 //! Columns to records of RFC 4180.
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 
 use super::options::CsvOptions;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::json;
 use crate::formats::value::patterned;
 use crate::formats::value::print::{self, Look};
+use crate::schema::NATIVE;
 
 /// The header line.
 pub(super) fn header(options: &CsvOptions, schema: &Schema) -> Result<Vec<u8>> {
@@ -43,9 +44,13 @@ pub(super) fn encode(options: &CsvOptions, batch: &RecordBatch, out: &mut Vec<u8
         .fields()
         .iter()
         .zip(batch.columns())
-        .map(|(field, array)| match options.typing.pattern_of(field) {
-            Some(pattern) => patterned(array, field, pattern).map(Column::Text),
-            None => column(array, field),
+        .enumerate()
+        .map(|(place, (field, array))| {
+            let form = options.forms.get(&place).filter(|form| form.handles(field.data_type()));
+            match form.or_else(|| options.typing.pattern_of(field)) {
+                Some(pattern) => patterned(array, field, pattern).map(Column::Text),
+                None => column(array, field, options),
+            }
         })
         .collect::<Result<_>>()?;
     out.reserve(batch.num_rows() * columns.len() * 8);
@@ -69,12 +74,38 @@ enum Column<'a> {
     Nested(&'a dyn Array, json::Write<'a>),
 }
 
-fn column<'a>(array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
+fn column<'a>(array: &'a dyn Array, field: &Field, options: &CsvOptions) -> Result<Column<'a>> {
     Ok(match print::column(array, field) {
+        Some(column) if options.short_decimals && is_decimal(field) => Column::Simple(without_zeros(column)),
         Some(column) if matches!(column.look, Look::Text | Look::Json) => Column::Text(column),
         Some(column) => Column::Simple(column),
         None => Column::Nested(array, json::writer(array, field)?),
     })
+}
+
+/// Whether values are decimals, or texts of such.
+fn is_decimal(field: &Field) -> bool {
+    let native = field.metadata().get(NATIVE).and_then(|native| native.split_once(':'));
+    field.data_type().is_decimal()
+        || field.data_type() == &DataType::Utf8 && native.is_some_and(|(_, name)| name.starts_with("numeric"))
+}
+
+/// The same without zeros at the end of what is behind the point.
+fn without_zeros(column: print::Column<'_>) -> print::Column<'_> {
+    let print::Column { look, nulls, print } = column;
+    let short = move |row: usize, out: &mut Vec<u8>| {
+        let start = out.len();
+        print(row, out);
+        if memchr::memchr(b'.', &out[start..]).is_none() {
+            return;
+        }
+        let zeros = out.iter().rev().take_while(|byte| **byte == b'0').count();
+        out.truncate(out.len() - zeros);
+        if out.last() == Some(&b'.') {
+            out.pop();
+        }
+    };
+    print::Column { look, nulls, print: Box::new(short) }
 }
 
 impl Column<'_> {

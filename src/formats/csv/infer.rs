@@ -41,14 +41,40 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
         };
     }
     if !options.header {
-        let columns = (1..=first.width).map(|number| format!("c{number}")).collect();
-        return Ok(Start { layout: Some(Layout { columns }), data_start: mark, line: 1, splittable, extendable: true });
+        let columns = (0..first.width).map(|place| options.numbers.name(place)).collect();
+        let end = behind_skipped(options, &piece, (first.width, extent))?;
+        let (layout, line) = (Some(Layout { columns }), line(&piece, end));
+        return Ok(Start { layout, data_start: mark + end, line, splittable, extendable: true });
     }
     let columns = names(options, &piece, first.width)?;
-    let feed = piece.bytes[..first.end].ends_with(b"\r") && piece.bytes.get(first.end) == Some(&b'\n');
-    let end = first.end + usize::from(feed);
+    let end = behind_line_end(&piece, first.end);
     let line = if end == piece.bytes.len() && !piece.bytes.ends_with(b"\n") { 2 } else { line(&piece, end) };
     Ok(Start { layout: Some(Layout { columns }), data_start: mark + end, line, splittable, extendable: true })
+}
+
+/// Where the records behind those that are passed over begin; all have `width` fields.
+fn behind_skipped(options: &CsvOptions, piece: &Piece<'_>, (width, extent): (usize, Extent)) -> Result<usize> {
+    if options.skip_records == 0 {
+        return Ok(0);
+    }
+    // The last record of a head may be cut off.
+    let whole = match extent {
+        Extent::Whole => piece.bytes.len(),
+        Extent::Head => scan::of(options).feed(piece.bytes).map_or(0, |end| end.offset),
+    };
+    let part = Piece { bytes: &piece.bytes[..whole], first_line: piece.first_line };
+    let skipped = records(options, &part, (Width::Exactly(width), Faulty::Refused), options.skip_records)?;
+    match extent {
+        _ if skipped.rows() == options.skip_records => Ok(behind_line_end(piece, skipped.end)),
+        Extent::Head => Err(endless(piece.bytes.len())),
+        Extent::Whole => Ok(piece.bytes.len()),
+    }
+}
+
+/// The place behind the line end of a record, of which CR LF may have been seen by half.
+fn behind_line_end(piece: &Piece<'_>, end: usize) -> usize {
+    let feed = piece.bytes[..end].ends_with(b"\r") && piece.bytes.get(end) == Some(&b'\n');
+    end + usize::from(feed)
 }
 
 fn names(options: &CsvOptions, piece: &Piece<'_>, width: usize) -> Result<Vec<String>> {

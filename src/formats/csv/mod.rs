@@ -19,8 +19,10 @@ mod tokenize;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, Start};
@@ -29,7 +31,7 @@ use crate::reject::Rejects;
 
 pub(super) use decode::unescape;
 pub(super) use infer::apply_casts;
-pub use options::CsvOptions;
+pub use options::{CsvOptions, Numbers};
 
 /// The CSV format.
 #[derive(Clone, Debug)]
@@ -55,6 +57,12 @@ impl RecordFormat for Csv {
 
     fn infer(&self, head: &[u8], extent: Extent) -> Result<Inferred> {
         infer::infer(&self.options, head, extent)
+    }
+
+    fn nameless(&self) -> Option<SchemaRef> {
+        let columns = self.options.columns_when_empty.filter(|_| !self.options.header)?;
+        let field = |place| Field::new(self.options.numbers.name(place), DataType::Utf8, true);
+        Some(Arc::new(Schema::new((0..columns).map(field).collect::<Vec<_>>())))
     }
 
     fn scanner(&self) -> Box<dyn RecordScanner> {

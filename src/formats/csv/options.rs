@@ -1,13 +1,22 @@
 //! What a CSV file looks like.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Typing;
+use crate::formats::value::Pattern;
 
 /// How a CSV file is written, and what its columns are.
 #[derive(Clone, Debug)]
 pub struct CsvOptions {
-    /// Whether the first record names the columns; without it they are `c1`, `c2`, ….
+    /// Whether the first record names the columns.
     pub header: bool,
+    /// What they are called without it.
+    pub numbers: Numbers,
+    /// How many there are in a file without a header and without a record; none leaves such a file without columns.
+    pub columns_when_empty: Option<usize>,
+    /// Records that are passed over at the start of a file without a header.
+    pub skip_records: usize,
     /// Between fields.
     pub delimiter: u8,
     /// Around fields, doubled within; none for files without quoting.
@@ -20,18 +29,47 @@ pub struct CsvOptions {
     pub null: String,
     /// What the user says of types.
     pub typing: Typing,
+    /// How dates and times are written, by the place of their column from 0: what a form has no place for is left out.
+    pub forms: BTreeMap<usize, Pattern>,
+    /// Whether zeros at the end of decimals are left out when they are written.
+    pub short_decimals: bool,
+}
+
+/// What columns are called that no header names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// `c1`, `c2`, ….
+    #[default]
+    FromOne,
+    /// `0`, `1`, ….
+    FromZero,
+}
+
+impl Numbers {
+    /// The name of the column at `place`, from 0.
+    pub fn name(self, place: usize) -> String {
+        match self {
+            Self::FromOne => format!("c{}", place + 1),
+            Self::FromZero => place.to_string(),
+        }
+    }
 }
 
 impl Default for CsvOptions {
     fn default() -> Self {
         Self {
             header: true,
+            numbers: Numbers::default(),
+            columns_when_empty: None,
+            skip_records: 0,
             delimiter: b',',
             quote: Some(b'"'),
             comment: None,
             trim: false,
             null: String::new(),
             typing: Typing::default(),
+            forms: BTreeMap::new(),
+            short_decimals: false,
         }
     }
 }

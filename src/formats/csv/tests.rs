@@ -9,9 +9,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
 
-use super::{Csv, CsvOptions};
+use super::{Csv, CsvOptions, Numbers};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::value::parse_type;
+use crate::formats::value::{Pattern, parse_type};
 use crate::formats::{Extent, Inferred, Piece, RecordFormat, Typing};
 
 fn csv(options: CsvOptions) -> Csv {
@@ -267,6 +267,55 @@ fn values_are_written_in_full() {
         \"\",\"a\"\"b,\n\",x,-0.05,NaN,2024-01-02 03:04:05.123456+00:00,2024-01-02 03:04:05.123456,\\x00ff,\"[1,null]\"\n\
         ,plain,x,123.45,0.1,,,\\x,\n";
     assert_eq!(written(CsvOptions::default(), columns).unwrap(), expected);
+}
+
+#[test]
+fn records_are_passed_over_where_no_header_names_columns() {
+    let after = |skip_records: usize, file: &str| {
+        let format = csv(CsvOptions { skip_records, ..text_only() });
+        let start = format.start(file.as_bytes(), Extent::Whole).unwrap();
+        (start.line, rows(&read(&format, file.as_bytes()).unwrap()).concat().join(","))
+    };
+    assert_eq!(after(1, "a,\"b\nc\"\r\n\r\n1,2\r\n3,4\r\n"), (3, "1,2,3,4".to_owned()));
+    assert_eq!(after(2, "a,b\n1,2\n3,4"), (3, "3,4".to_owned()));
+    assert_eq!(after(3, "a,b\n1,2").1, "");
+    // A record that may be cut off is not counted, and one of another width is none.
+    let format = csv(CsvOptions { skip_records: 2, ..text_only() });
+    assert_eq!(format.start(b"a,b\n1,2", Extent::Head).unwrap_err().kind(), ErrorKind::Resource);
+    assert_eq!(format.start(b"a,b\n1\n", Extent::Whole).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+#[test]
+fn columns_without_names_are_numbered() {
+    let format = csv(CsvOptions { numbers: Numbers::FromZero, ..text_only() });
+    let inferred = format.infer(b"a,b\n", Extent::Whole).unwrap();
+    assert_eq!(inferred.layout.columns, ["0", "1"]);
+    assert!(format.nameless().is_none());
+    let two = csv(CsvOptions { columns_when_empty: Some(2), ..text_only() }).nameless().unwrap();
+    assert_eq!((two.fields().len(), two.field(1).name().as_str()), (2, "c2"));
+    assert!(csv(CsvOptions { columns_when_empty: Some(2), ..CsvOptions::default() }).nameless().is_none());
+}
+
+#[test]
+fn forms_and_decimals_may_lose_what_is_behind_them() {
+    let stamps: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![1_704_164_645_123_456]));
+    let decimal = |value: i128| -> ArrayRef {
+        Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(38, 3).unwrap())
+    };
+    let options = CsvOptions {
+        forms: [(1, Pattern::lenient("dd.MM.yyyy").unwrap()), (2, Pattern::lenient("yyyy").unwrap())].into(),
+        short_decimals: true,
+        ..bare()
+    };
+    let columns = vec![
+        ("a", Arc::clone(&stamps)),
+        ("b", stamps),
+        ("c", decimal(1500)),
+        ("d", decimal(100_000)),
+        ("e", decimal(-1)),
+        ("f", decimal(0)),
+    ];
+    assert_eq!(written(options, columns).unwrap(), "2024-01-02 03:04:05.123456,02.01.2024,1.5,100,-0.001,0\n");
 }
 
 #[test]

@@ -245,7 +245,9 @@ impl Sheet {
                 Error::new(ErrorKind::Schema, "the sheet has no such column").at("column", field.name())
             })?;
             let cells = Cells { sheet: self, column: &self.columns[place], rows: rows.clone() };
-            let form = self.typing.pattern_of(field).map_or(Form::Any, Form::Pattern);
+            // A cell that is a date has no form of its own.
+            let are_dates = self.columns[place].kinds.within(Kinds::DATE.0 | Kinds::MOMENT.0);
+            let form = self.typing.pattern_of(field).filter(|_| !are_dates).map_or(Form::Any, Form::Pattern);
             let parsed = parse_column(&cells, field, form);
             columns.push(parsed.map_err(|misfit| self.explain(misfit, (rows.start, place), field))?);
         }

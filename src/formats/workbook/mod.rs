@@ -69,12 +69,16 @@ pub struct Options {
 }
 
 /// How a workbook is written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Settings {
     /// The name of the sheet; none for `Sheet1`.
     pub sheet: Option<String>,
-    /// Whether the first row names the columns.
+    /// Further sheets, each for the rows that have no place in the one before.
+    pub sheets: Vec<String>,
+    /// Rows of a sheet, its header among them; none for as many as it can have.
+    pub sheet_rows: Option<u32>,
+    /// Whether the first row of each sheet names the columns.
     pub header: bool,
     /// The text that stands for NULL; none for a blank cell.
     pub null: Option<String>,

@@ -2,8 +2,9 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray, Float32Array, Float64Array,
-    Int64Array, NullArray, RecordBatch, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray, UInt64Array,
+    Array as _, ArrayRef, AsArray as _, BooleanArray, Date32Array, Decimal128Array, DurationMicrosecondArray,
+    Float32Array, Float64Array, Int64Array, NullArray, RecordBatch, StringArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -14,7 +15,7 @@ use super::*;
 use crate::error::{ErrorKind, Result};
 
 fn settings(sheet: &str) -> Settings {
-    Settings { sheet: Some(sheet.to_owned()), header: true, null: None }
+    Settings { sheet: Some(sheet.to_owned()), header: true, ..Settings::default() }
 }
 
 fn options() -> Options {
@@ -289,3 +290,47 @@ proptest! {
 }
 
 const LAST_MICROS: i64 = 2_958_466 * DAY_MICROS;
+
+#[test]
+fn rows_go_on_in_the_next_sheet_where_there_is_one() {
+    let names: Vec<String> = (1..=5).map(|number| format!("row {number}")).collect();
+    let batch = table(vec![("name", Arc::new(StringArray::from(names)) as ArrayRef)]);
+    let more = |sheets: &[&str]| Settings {
+        sheets: sheets.iter().map(|name| (*name).to_owned()).collect(),
+        sheet_rows: Some(3),
+        ..settings("One")
+    };
+    let mut encoder = Encoder::new(&batch.schema(), &more(&["Two", "Three"]), None).unwrap();
+    encoder.encode(&batch).unwrap();
+    let mut bytes = Vec::new();
+    encoder.finish(&mut bytes).unwrap();
+    let of = |sheet: &str| {
+        let sheet = opened(&bytes, &Options { sheet: Some(sheet.to_owned()), ..options() }).unwrap();
+        let rows = rows(&sheet, &batch.schema()).unwrap();
+        rows.column(0).as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!([of("One"), of("Two"), of("Three")].map(|rows| rows.join(",")), ["row 1,row 2", "row 3,row 4", "row 5"]);
+    let mut encoder = Encoder::new(&batch.schema(), &more(&["Two"]), None).unwrap();
+    assert_eq!(encoder.encode(&batch).unwrap_err().message(), "a sheet has at most 3 rows");
+    assert_eq!(Encoder::new(&batch.schema(), &more(&["a[b"]), None).unwrap_err().kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn dates_are_read_whatever_the_form_of_texts() {
+    let days = Date32Array::from(vec![Some(19_724), None]);
+    let notes = StringArray::from(vec![Some("02.01.2024"), None]);
+    let names = StringArray::from(vec!["a", "b"]);
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("day", Arc::new(days)), ("note", Arc::new(notes)), ("name", Arc::new(names))];
+    let bytes = written(&table(columns)).unwrap();
+    let (date, pattern) = crate::formats::value::parse_cast("date('dd.MM.yyyy')").unwrap();
+    let mut typing = Typing::default();
+    for name in ["day", "note"] {
+        typing.casts.push(Arc::new(date.clone().with_name(name)));
+        typing.patterns.insert(name.to_owned(), pattern.clone().unwrap());
+    }
+    let sheet = opened(&bytes, &Options { typing, ..options() }).unwrap();
+    let read = rows(&sheet, &sheet.schema().unwrap()).unwrap();
+    assert_eq!(read.column(0), read.column(1));
+    assert_eq!(read.column(0).null_count(), 1);
+}

@@ -1,5 +1,5 @@
-//! Columns to the cells of one sheet, row by row: the library keeps one row in memory, and the others in a file without a
-//! name.
+//! Columns to the cells of a sheet, or of several one behind the other, row by row: the library keeps one row in memory, and the
+//! others in a file without a name.
 
 use std::io::Write;
 use std::path::Path;
@@ -22,13 +22,15 @@ use numbers::{Look, Numbers};
 /// A text without a letter: a blank cell is NULL, this one is not.
 const EMPTY_TEXT: &str = "=\"\"";
 
-/// Writes one sheet.
+/// Writes one sheet, or those that are named.
 pub struct Encoder {
     workbook: Workbook,
     schema: SchemaRef,
     formats: [Format; 4],
-    null: Option<String>,
-    /// The next row of the sheet.
+    settings: Settings,
+    /// The sheet that is written, from 0.
+    sheet: usize,
+    /// The next row of it.
     row: u32,
     bytes: u64,
 }
@@ -67,26 +69,51 @@ impl Encoder {
         if let Some(folder) = folder {
             workbook.set_tempdir(folder).map_err(failed)?;
         }
-        let sheet = workbook.add_worksheet_with_constant_memory().map_err(failed)?;
-        sheet.set_formula_result_default("");
-        if let Some(name) = &settings.sheet {
-            sheet.set_name(name.as_str()).map_err(|source| {
-                Error::new(ErrorKind::Usage, format!("no sheet can be named {name:?}"))
-                    .with_hint("a name has 1 to 31 characters, none of them []:*?/\\, and no apostrophe at its ends")
-                    .with_source(source)
-            })?;
-        }
-        let mut row = 0;
-        if settings.header && width > 0 {
-            for (column, field) in schema.fields().iter().enumerate() {
-                write_text(sheet, (0, column as u16), field.name()).at("column", || field.name())?;
-            }
-            row = 1;
+        for name in &settings.sheets {
+            // Heard of now, and not when the sheets before are full.
+            set_name(Workbook::new().add_worksheet(), name)?;
         }
         let shown = |pattern: &str| Format::new().set_num_format(pattern);
         let formats =
             [shown("yyyy-mm-dd"), shown("yyyy-mm-dd hh:mm:ss.000"), shown("hh:mm:ss.000"), shown("[h]:mm:ss.000")];
-        Ok(Self { workbook, schema: SchemaRef::clone(schema), formats, null: settings.null.clone(), row, bytes: 0 })
+        let (schema, settings) = (SchemaRef::clone(schema), settings.clone());
+        let mut encoder = Self { workbook, schema, formats, settings, sheet: 0, row: 0, bytes: 0 };
+        encoder.begin_sheet()?;
+        Ok(encoder)
+    }
+
+    /// Adds the sheet whose turn it is, with a header where there is to be one.
+    fn begin_sheet(&mut self) -> Result<()> {
+        let Settings { sheet: first, sheets, header, .. } = &self.settings;
+        let sheet = self.workbook.add_worksheet_with_constant_memory().map_err(failed)?;
+        sheet.set_formula_result_default("");
+        if let Some(name) = self.sheet.checked_sub(1).map_or(first.as_ref(), |place| sheets.get(place)) {
+            set_name(sheet, name)?;
+        }
+        self.row = 0;
+        if *header && !self.schema.fields().is_empty() {
+            for (column, field) in self.schema.fields().iter().enumerate() {
+                write_text(sheet, (0, column as u16), field.name()).at("column", || field.name())?;
+            }
+            self.row = 1;
+        }
+        Ok(())
+    }
+
+    /// Goes on in the next sheet with row `row`, for which the last one has no place.
+    fn turn(&mut self, row: u64) -> Result<()> {
+        if self.sheet < self.settings.sheets.len() {
+            self.sheet += 1;
+            return self.begin_sheet();
+        }
+        Err(Error::new(ErrorKind::Unsupported, format!("a sheet has at most {} rows", self.rows_max()))
+            .at("row", row)
+            .with_hint("write a folder of workbooks ('name/' with --to-format xlsx), or another format"))
+    }
+
+    /// Rows of a sheet.
+    fn rows_max(&self) -> u32 {
+        self.settings.sheet_rows.unwrap_or(SHEET_ROWS)
     }
 
     /// Takes rows, in order, `before` of which were written, to this workbook or to others before it: errors count from there.
@@ -98,18 +125,18 @@ impl Encoder {
         let columns = self.schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, array)| cells(array.as_ref(), field, before).at("column", || field.name()));
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let sheet = self.workbook.worksheet_from_index(0).map_err(failed)?;
+        let most = self.rows_max();
+        let mut sheet = self.workbook.worksheet_from_index(self.sheet).map_err(failed)?;
         for index in 0..batch.num_rows() {
             let row = before + index as u64 + 1;
-            if self.row >= SHEET_ROWS {
-                return Err(Error::new(ErrorKind::Unsupported, format!("a sheet has at most {SHEET_ROWS} rows"))
-                    .at("row", row)
-                    .with_hint("write a folder of workbooks ('name/' with --to-format xlsx), or another format"));
+            if self.row >= most {
+                self.turn(row)?;
+                sheet = self.workbook.worksheet_from_index(self.sheet).map_err(failed)?;
             }
             let mut written = 0;
             for (column, cells) in columns.iter().enumerate() {
                 let place = (self.row, column as u16);
-                let was = cells.write(sheet, place, index, (&self.formats, self.null.as_deref()));
+                let was = cells.write(sheet, place, index, (&self.formats, self.settings.null.as_deref()));
                 written += usize::from(was.at("column", || self.schema.field(column).name()).at("row", || row)?);
             }
             if written == 0 {
@@ -251,6 +278,14 @@ fn tell_apart(text: &str, null: Option<&str>) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Value, "the text cannot be told from the one that means NULL")
         .with_hint("set another text with the option null"))
+}
+
+fn set_name(sheet: &mut Worksheet, name: &str) -> Result<()> {
+    sheet.set_name(name).map(drop).map_err(|source| {
+        Error::new(ErrorKind::Usage, format!("no sheet can be named {name:?}"))
+            .with_hint("a name has 1 to 31 characters, none of them []:*?/\\, and no apostrophe at its ends")
+            .with_source(source)
+    })
 }
 
 fn write_text(sheet: &mut Worksheet, (row, column): (u32, u16), text: &str) -> Result<()> {

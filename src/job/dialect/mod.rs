@@ -1,6 +1,8 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+pub mod go_etl;
+mod transformers;
 
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ pub enum VariablesIn {
 }
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
-pub const DIALECTS: &[Dialect] = &[datax::DATAX];
+pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, datax::DATAX];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]
@@ -50,4 +52,15 @@ pub struct Translation {
     pub again_after: Option<Duration>,
     /// Where what is said goes as well.
     pub log: Option<LogFile>,
+}
+
+/// `host`, `host:port`, `[::1]:port`.
+fn server(text: &str) -> Option<(String, Option<String>)> {
+    let text = text.trim();
+    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, rest)) => (name, rest.strip_prefix(':')),
+        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
+    };
+    let digits = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    (digits && !name.is_empty()).then(|| (name.to_owned(), port.map(str::to_owned)))
 }

@@ -3,7 +3,6 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 
 use super::*;
-use crate::merge::Duplicates;
 use crate::sink::ColumnFate;
 
 fn incoming(names: &[&str]) -> TableShape {
@@ -50,10 +49,12 @@ fn columns_find_each_other_by_name() {
     ];
     assert_eq!(fates, expected);
     assert_eq!(draft.incoming_names(&["ID".to_owned(), "other".to_owned()]), ["id", "other"]);
-    let merge = |key: &str| Merge { key: vec![key.to_owned()], duplicates: Duplicates::Refuse };
+    let merge = |key: &str| Merge { key: vec![key.to_owned()], ..Merge::default() };
     assert_eq!(draft.merge(&merge("id")).unwrap().key, ["ID"]);
     assert!(!draft.fields[0].is_nullable());
     assert_eq!(draft.merge(&merge("name")).unwrap_err().kind(), ErrorKind::Usage);
+    let some = Merge { updates: Some(vec!["id".to_owned()]), ..merge("id") };
+    assert_eq!(draft.merge(&some).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
 #[test]
@@ -70,6 +71,22 @@ fn columns_that_differ_are_refused() {
         let error = matched(names, table, SchemaPolicy::Ignore).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Schema, "{names:?}");
     }
+}
+
+#[test]
+fn columns_are_paired_by_their_places_where_that_is_wanted() {
+    let table = [known("id", Unfilled::Refused), known("sum", Unfilled::Computed), known("name", Unfilled::Null)];
+    let draft = matched(&["0", "1", "id"], &table, SchemaPolicy::ByPlace).unwrap();
+    let pairs: Vec<_> = draft.plans.iter().map(|plan| (plan.incoming.as_deref(), plan.target.as_deref())).collect();
+    assert_eq!(pairs, [(Some("0"), Some("id")), (Some("1"), None), (Some("id"), Some("name"))]);
+    let error = matched(&["0", "1"], &table, SchemaPolicy::ByPlace).unwrap_err();
+    assert_eq!(error.message(), "columns are paired by their places: 2 come, and the target has 3");
+    let names = || ["a", "b"].into_iter();
+    let shape = TableShape { key: vec!["y".to_owned()], ..incoming(&["x", "y"]) };
+    let renamed = by_place(&shape, names(), SchemaPolicy::ByPlace).unwrap();
+    assert_eq!((renamed.schema.field(1).name().as_str(), renamed.key.as_slice()), ("b", &["b".to_owned()][..]));
+    assert_eq!(by_place(&shape, names(), SchemaPolicy::Strict).unwrap().schema, shape.schema);
+    assert!(by_place(&incoming(&["x"]), names(), SchemaPolicy::ByPlace).is_err());
 }
 
 #[test]

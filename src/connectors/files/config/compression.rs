@@ -82,7 +82,9 @@ impl Config {
             return Err(usage(format!("a workbook cannot be written with {word:?}"))
                 .with_hint("leave it out: workbooks are compressed in their own way"));
         }
-        Ok(workbook::Settings { sheet: self.sheet.clone(), header: self.csv.header, null: self.null.clone() })
+        let (sheet, sheets) = (self.sheet.clone(), self.sheets.clone());
+        let (header, null) = (self.csv.header, self.null.clone());
+        Ok(workbook::Settings { sheet, sheets, sheet_rows: self.sheet_rows, header, null })
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::{Config, Place, compression, usage};
 use crate::error::{Context as _, Result};
 use crate::formats::charset::Charset;
-use crate::formats::csv::CsvOptions;
+use crate::formats::csv::{CsvOptions, Numbers};
 use crate::formats::extension::Format;
 use crate::formats::loose::LooseOptions;
 use crate::formats::value::{self, Pattern};
@@ -29,8 +29,15 @@ struct Raw {
     quote: Option<String>,
     comment: Option<String>,
     trim: Option<bool>,
+    column_names: Option<ColumnNames>,
+    columns_when_empty: Option<usize>,
+    skip_records: Option<usize>,
     null: Option<String>,
+    date_formats: Option<BTreeMap<usize, String>>,
+    short_decimals: Option<bool>,
     sheet: Option<SheetName>,
+    sheets: Option<Vec<String>>,
+    sheet_rows: Option<u32>,
     range: Option<String>,
     encoding: Option<String>,
     date_format: Option<String>,
@@ -53,6 +60,15 @@ struct Raw {
 enum Bytes {
     Number(u64),
     Text(String),
+}
+
+/// What columns are called that no header names: by the name of the first.
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum ColumnNames {
+    #[serde(rename = "c1")]
+    FromOne,
+    #[serde(rename = "0")]
+    FromZero,
 }
 
 /// The name of a sheet, or its number.
@@ -93,11 +109,21 @@ impl Given {
             ("comment", raw.comment.is_some()),
             ("trim", raw.trim.is_some()),
             ("loose", raw.loose.is_some()),
+            ("columnNames", raw.column_names.is_some()),
+            ("columnsWhenEmpty", raw.columns_when_empty.is_some()),
+            ("skipRecords", raw.skip_records.is_some()),
+            ("dateFormats", raw.date_formats.is_some()),
+            ("shortDecimals", raw.short_decimals.is_some()),
         ];
         Self {
             delimited: first_given(delimited),
             of_rows: first_given([("header", raw.header.is_some()), ("null", raw.null.is_some())]),
-            of_sheets: first_given([("sheet", raw.sheet.is_some()), ("range", raw.range.is_some())]),
+            of_sheets: first_given([
+                ("sheet", raw.sheet.is_some()),
+                ("sheets", raw.sheets.is_some()),
+                ("sheetRows", raw.sheet_rows.is_some()),
+                ("range", raw.range.is_some()),
+            ]),
             textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
         }
     }
@@ -127,7 +153,6 @@ impl Config {
             typing.casts.push(Arc::new(field.with_name(column)));
             typing.patterns.extend(pattern.map(|pattern| (column.clone(), pattern)));
         }
-        let defaults = CsvOptions::default();
         let delimiter = match raw.delimiter.as_deref() {
             Some("\\t" | "tab") => Some(b'\t'),
             given => given.map(|text| single("delimiter", text)).transpose()?,
@@ -140,20 +165,10 @@ impl Config {
         if raw.prefix.as_ref().is_some_and(|prefix| prefix.is_empty() || prefix.contains('/')) {
             return Err(usage("a prefix begins the name of a file, and is no path"));
         }
-        let null = raw.null.clone();
-        let csv = CsvOptions {
-            header: raw.header.unwrap_or(defaults.header),
-            quote: match raw.quote.as_deref() {
-                None => defaults.quote,
-                Some("" | "none") => None,
-                Some(text) => Some(single("quote", text)?),
-            },
-            comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
-            trim: raw.trim.unwrap_or(defaults.trim),
-            null: raw.null.unwrap_or(defaults.null),
-            typing,
-            ..defaults
-        };
+        if raw.sheet_rows.is_some_and(|rows| !(2..=workbook::SHEET_ROWS).contains(&rows)) {
+            return Err(usage(format!("sheetRows is not between 2 and {}", workbook::SHEET_ROWS)));
+        }
+        let csv = csv_options(&raw, typing)?;
         if let Some(word) = raw.compression.as_deref() {
             compression::check(word)?;
         }
@@ -171,8 +186,10 @@ impl Config {
             delimiter,
             given,
             sheet: raw.sheet.map(SheetName::into_text),
+            sheets: raw.sheets.unwrap_or_default(),
+            sheet_rows: raw.sheet_rows,
             area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
-            null,
+            null: raw.null,
             charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
             loose: raw.loose,
             paths: raw.paths,
@@ -181,6 +198,36 @@ impl Config {
             row_group,
         })
     }
+}
+
+/// How CSV is written and read.
+fn csv_options(raw: &Raw, typing: Typing) -> Result<CsvOptions> {
+    let defaults = CsvOptions::default();
+    let form = |(number, text): (&usize, &String)| {
+        let place = number.checked_sub(1).ok_or_else(|| usage("columns are counted from 1"));
+        place.and_then(|place| Ok((place, Pattern::lenient(text)?))).at("option", || "dateFormats")
+    };
+    Ok(CsvOptions {
+        header: raw.header.unwrap_or(defaults.header),
+        numbers: match raw.column_names {
+            None | Some(ColumnNames::FromOne) => Numbers::FromOne,
+            Some(ColumnNames::FromZero) => Numbers::FromZero,
+        },
+        columns_when_empty: raw.columns_when_empty.or(defaults.columns_when_empty),
+        skip_records: raw.skip_records.unwrap_or(defaults.skip_records),
+        quote: match raw.quote.as_deref() {
+            None => defaults.quote,
+            Some("" | "none") => None,
+            Some(text) => Some(single("quote", text)?),
+        },
+        comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
+        trim: raw.trim.unwrap_or(defaults.trim),
+        null: raw.null.clone().unwrap_or(defaults.null),
+        typing,
+        forms: raw.date_formats.iter().flatten().map(form).collect::<Result<_>>()?,
+        short_decimals: raw.short_decimals.unwrap_or(defaults.short_decimals),
+        ..defaults
+    })
 }
 
 impl Bytes {

@@ -14,7 +14,7 @@ use super::super::name::{check_name, identifier};
 use super::super::stage;
 use super::super::typemap::{Kind, MyType, PRODUCT};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, possible};
+use crate::fate::{fate, is_padded, possible};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::TableShape;
@@ -248,10 +248,4 @@ fn checks(from: &Field, place: &Place<'_>, (form, json): (Form, JsonKept)) -> Ve
         _ if is_json && json == JsonKept::TakenApart => vec![Check::JsonNumbers],
         _ => Vec::new(),
     }
-}
-
-/// Whether `field` comes from a column that pads its texts with spaces.
-fn is_padded(field: &Field) -> bool {
-    let native = field.metadata().get(schema::NATIVE).and_then(|native| native.split_once(':'));
-    native.is_some_and(|(_, name)| ["char(", "character(", "bpchar"].iter().any(|word| name.starts_with(word)))
 }

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
+use crate::sql::columns::by_place;
 
 use self::columns::Matched;
 pub(super) use self::fate::modifier;
@@ -188,6 +189,10 @@ pub(super) async fn agree(
     let catalog = Catalog::read(connection, name, &wanted).await?;
     let target = settle_name(name, &catalog)?;
     let label = target.quoted();
+    let under_its_names =
+        |table: &Table| by_place(incoming, table.columns.iter().map(|column| column.name.as_str()), request.schema);
+    let paired = catalog.table.as_ref().map(under_its_names).transpose().map_err(|error| error.at("table", &label))?;
+    let incoming = paired.as_deref().unwrap_or(incoming);
     let primary = catalog.table.as_ref().map_or(&[][..], Table::primary);
     let merge = request.mode.merge().map(|merge| merge.settled(primary, incoming)).transpose();
     let merge = merge.map_err(|error| error.at("table", &label))?;

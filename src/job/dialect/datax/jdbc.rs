@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
+use super::super::server;
 use super::rdbms::Product;
 use crate::error::Result;
 use crate::job::tree::Node;
@@ -63,17 +64,6 @@ fn common(text: &str) -> Option<Url> {
         database: decode(database.split([':', ';']).next()?)?,
         parameters: parameters.collect::<Option<_>>()?,
     })
-}
-
-/// `host`, `host:port`, `[::1]:port`.
-fn server(text: &str) -> Option<(String, Option<String>)> {
-    let text = text.trim();
-    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, rest)) => (name, rest.strip_prefix(':')),
-        None => text.split_once(':').map_or((text, None), |(name, port)| (name, Some(port))),
-    };
-    let digits = port.is_none_or(|port| port.parse::<u16>().is_ok());
-    (digits && !name.is_empty()).then(|| (name.to_owned(), port.map(str::to_owned)))
 }
 
 /// `jdbc:sqlserver://host:port;DatabaseName=db;…`.

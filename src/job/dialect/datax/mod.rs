@@ -9,7 +9,6 @@ mod rdbms;
 mod settings;
 mod stream;
 mod text;
-mod transformers;
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +16,7 @@ mod tests;
 use serde_json::Value as Json;
 
 use self::settings::Settings;
-use super::{Dialect, Translation, VariablesIn};
+use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
 use crate::job::{Job, Place, TransformStep};
