@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use clap::Args;
 
 use super::args::{Output, Progress, TalkArgs};
+use super::http::Address;
 use super::job_file::{self, AfterFailure, Compat, JobFileArgs, Loaded, Refused};
+use super::log::LogArgs;
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
@@ -33,7 +35,7 @@ pub(super) struct GoEtlArgs {
     pairs: Option<String>,
     /// Serve figures of the run at this address while it goes on; '-http' is the same
     #[arg(long, value_name = "ADDR")]
-    http: Option<String>,
+    http: Option<Address>,
     /// Print the version, and do nothing
     #[arg(value_name = "version", value_parser = ["version"], hide_possible_values = true)]
     word: Option<String>,
@@ -54,7 +56,8 @@ pub(super) async fn run(args: GoEtlArgs) -> Ended {
         return Ended { result: told, code: exit_code };
     }
     let file = JobFileArgs { job: args.job, compat: Some(Compat::GoEtl), ..JobFileArgs::default() };
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false };
+    let log = LogArgs::default();
+    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
     let record = StateArgs::default();
     let whole = RunArgs { file, resume: false, record, dry_run: false, talk, http: args.http };
     match args.pairs {
@@ -116,9 +119,12 @@ mod tests {
     fn typed(words: &str) -> Option<[String; 4]> {
         let words = ["etl", "go-etl"].into_iter().chain(words.split_whitespace()).map(OsString::from);
         match Cli::try_parse_from(words.map(with_two_dashes)).ok()?.command {
-            Command::GoEtl(GoEtlArgs { job, pairs, http, word }) => {
-                Some([job, pairs.unwrap_or_default(), http.unwrap_or_default(), word.unwrap_or_default()])
-            }
+            Command::GoEtl(GoEtlArgs { job, pairs, http, word }) => Some([
+                job,
+                pairs.unwrap_or_default(),
+                http.map(|address| address.to_string()).unwrap_or_default(),
+                word.unwrap_or_default(),
+            ]),
             other => unreachable!("{other:?}"),
         }
     }
