@@ -31,7 +31,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "by extension; zstd in Parquet, deflate in Avro",
         "The compression of a file that is written: around a text file, within the others. A text file that is read must have it.",
     )
-    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
+    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, hadoop-snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
     option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
         .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
     option("encoding", "string", "utf-8", "The encoding of a text file.")
@@ -369,9 +369,15 @@ impl Config {
         match self.compression.as_deref() {
             None => Ok(by_name),
             Some("none") => Ok(Compression::None),
-            Some(word) => Compression::of_extension(word)
+            Some(word) => Compression::named(word)
                 .ok_or_else(|| usage(format!("text files cannot be compressed with {word:?}")).with_hint(USE_CODEC)),
         }
+    }
+
+    /// The compression that was said, where no file shows that it has it.
+    pub(super) fn unseen_compression(&self) -> Compression {
+        let said = self.compression.as_deref().and_then(Compression::named);
+        said.filter(|said| !said.is_seen()).unwrap_or(Compression::None)
     }
 
     /// How the pages of Parquet are written.
@@ -412,7 +418,7 @@ impl Config {
     }
 }
 
-const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy or zip";
+const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy, hadoop-snappy or zip";
 
 impl Bytes {
     fn parse(self) -> Result<u64> {
@@ -452,7 +458,7 @@ fn parse_format(word: &str) -> Result<Format> {
 fn parse_compression(word: &str) -> Result<()> {
     match word {
         "none" | "deflate" => Ok(()),
-        word if Compression::of_extension(word).is_some() => Ok(()),
+        word if Compression::named(word).is_some() => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
 }
