@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::args::{FileArgs, Output, SourceArgs, TalkArgs, TargetFileArgs};
+use super::args::{Output, SourceArgs, TalkArgs};
+use super::files::{FileArgs, TargetFileArgs};
 use super::head::cell;
 use super::interrupt::Interrupt;
 use super::mode::{self, Mode};

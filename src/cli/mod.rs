@@ -13,6 +13,7 @@ mod datax;
 mod defect;
 mod diff;
 mod fetch;
+mod files;
 mod head;
 mod interrupt;
 mod job_file;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::program::{Ended, bash, copied, etl, refused};
+use crate::server::{postgres, psql};
 
 /// Runs Python, which must succeed.
 fn python(folder: &Path, script: &str) -> String {
@@ -288,4 +289,24 @@ fn snappy_in_the_blocks_of_hadoop_is_read_and_written() {
     assert_eq!(python(path, &format!("{HADOOP_SNAPPY}{rows}{script}")), "True\n");
     let told = refused(path, &["plain.csv?compression=hadoop-snappy", "x.csv"]);
     assert!(told.contains("plain.csv") && told.contains("compressed data"), "{told}");
+}
+
+/// What PostgreSQL writes with its ESCAPE is read, and what is written it reads.
+#[test]
+fn quotes_within_quotes_are_escaped_as_postgres_does_it() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let path = folder.path();
+    let rows = "values (1, E'a\"b\\\\c'), (2, E'\\\\'), (3, E'x,\"\\\\\"\\n'), (4, E'\\\\n'), (5, ''), (6, null), (7, E'\\\\\"')";
+    psql(&url, &format!("create table t (id int, v text); insert into t {rows}; create table u (like t)"));
+    let copied_out = psql(&url, r"copy (select * from t order by id) to stdout with (format csv, header, escape '\')");
+    std::fs::write(path.join("theirs.csv"), format!("{copied_out}\n")).unwrap();
+    copied(path, &["theirs.csv", "plain.csv", "--escape", r"\"]);
+    let plain = psql(&url, "copy (select * from t order by id) to stdout with (format csv, header)");
+    assert_eq!(text(path, "plain.csv"), format!("{plain}\n"));
+    copied(path, &["plain.csv", "ours.csv?escape=%5C", "--verify", "checksum"]);
+    let file = path.join("ours.csv");
+    psql(&url, &format!(r"\copy u from '{}' with (format csv, header, escape '\')", file.display()));
+    assert_eq!(psql(&url, "select count(*) from (table t except table u) x"), "0");
+    copied(path, &["plain.csv", "single.csv?quote='", "--quote", "\""]);
+    assert!(text(path, "single.csv").contains("'x,\"\\\"\n'"), "{}", text(path, "single.csv"));
 }

@@ -42,6 +42,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
+    option("escape", "string", "quotes are doubled", "The character before a quote, and before itself, within CSV quotes.")
+        .within("one ASCII character"),
     option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
     option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
     option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
@@ -115,6 +117,7 @@ struct Raw {
     header: Option<bool>,
     delimiter: Option<String>,
     quote: Option<String>,
+    escape: Option<String>,
     comment: Option<String>,
     trim: Option<bool>,
     null: Option<String>,
@@ -178,6 +181,7 @@ impl Given {
         let delimited = [
             ("delimiter", raw.delimiter.is_some()),
             ("quote", raw.quote.is_some()),
+            ("escape", raw.escape.is_some()),
             ("comment", raw.comment.is_some()),
             ("trim", raw.trim.is_some()),
             ("loose", raw.loose.is_some()),
@@ -229,13 +233,17 @@ impl Config {
             return Err(usage("a prefix begins the name of a file, and is no path"));
         }
         let null = raw.null.clone();
+        let quote = match raw.quote.as_deref() {
+            None => defaults.quote,
+            Some("" | "none") => None,
+            Some(text) => Some(single("quote", text)?),
+        };
+        let escape = raw.escape.as_deref().map(|text| single("escape", text)).transpose()?;
         let csv = CsvOptions {
             header: raw.header.unwrap_or(defaults.header),
-            quote: match raw.quote.as_deref() {
-                None => defaults.quote,
-                Some("" | "none") => None,
-                Some(text) => Some(single("quote", text)?),
-            },
+            quote,
+            // A quote before a quote is a doubled one.
+            escape: escape.filter(|escape| Some(*escape) != quote),
             comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
             trim: raw.trim.unwrap_or(defaults.trim),
             null: raw.null.unwrap_or(defaults.null),

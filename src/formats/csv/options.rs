@@ -10,8 +10,10 @@ pub struct CsvOptions {
     pub header: bool,
     /// Between fields.
     pub delimiter: u8,
-    /// Around fields, doubled within; none for files without quoting.
+    /// Around fields; none for files without quoting.
     pub quote: Option<u8>,
+    /// Before a quote, and before itself, within quotes. Without it quotes are doubled there.
+    pub escape: Option<u8>,
     /// Lines that begin with it are no records.
     pub comment: Option<u8>,
     /// Whether spaces and tabs around fields are no part of them.
@@ -28,6 +30,7 @@ impl Default for CsvOptions {
             header: true,
             delimiter: b',',
             quote: Some(b'"'),
+            escape: None,
             comment: None,
             trim: false,
             null: String::new(),
@@ -51,6 +54,13 @@ impl CsvOptions {
         }
         if self.quote == Some(self.delimiter) {
             return usage("delimiter and quote of CSV must differ");
+        }
+        if let Some(escape) = self.escape
+            && (special(escape) || escape == self.delimiter || self.quote.is_none_or(|quote| quote == escape))
+        {
+            return usage(
+                "the escape of CSV is one ASCII character, neither the delimiter nor the quote, and for quotes alone",
+            );
         }
         if self
             .comment
