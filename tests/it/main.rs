@@ -30,6 +30,7 @@ mod files;
 mod incremental;
 mod interrupted;
 mod job_files;
+mod keys;
 mod layering;
 mod lossy;
 mod matrix;

@@ -1,6 +1,7 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+pub mod lacks;
 
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub enum VariablesIn {
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
 pub const DIALECTS: &[Dialect] = &[datax::DATAX];
+
+/// What of the job files of each program does nothing here.
+pub const LACKS: &[lacks::Lacks] = &[datax::LACKS];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]
