@@ -14,7 +14,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     }
     transfer::refuse_both_on_stdout(&job, talk)?;
     let interrupt = Interrupt::listen()?;
-    let transfer = Transfer { job: &job, talk, resume, record: &args.into.record };
+    let transfer = Transfer { job: &job, talk, aside: None, resume, record: &args.into.record };
     let Some(summary) = transfer::run(transfer, &interrupt).await? else { return Ok(()) };
     transfer::show(&summary, talk);
     if talk.output == Output::Json { printer::json(&summary) } else { Ok(()) }

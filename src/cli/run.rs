@@ -7,12 +7,14 @@ use serde_json::json;
 use super::args::{Output, TalkArgs};
 use super::interrupt::Interrupt;
 use super::job_file::{self, JobFileArgs, Loaded, Refused};
+use super::progress::Aside;
 use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
-use super::voice::{self, Finished};
+use super::voice::{self, Finished, Underway};
 use super::{amount, plan, printer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::meter::Reading;
 use crate::job::Job;
 use crate::run::report::Summary;
 
@@ -86,7 +88,8 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     }
     jobs.iter().try_for_each(|job| transfer::refuse_both_on_stdout(job, talk))?;
     let began = Utc::now();
-    let report = voice::of(loaded.dialect_name()).report;
+    let voice = voice::of(loaded.dialect_name());
+    let (report, lines) = (voice.report, voice.lines.filter(|_| transfer::is_for_people(talk)));
     let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
     let mut summaries = Vec::new();
     let done = match (resume, jobs.len()) {
@@ -99,7 +102,15 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
         transfer::note(talk, &format!("{told} before the interrupted one not run again"));
     }
     for (at, job) in jobs.iter().enumerate().skip(done) {
-        let transfer = Transfer { job, talk, resume, record: &args.record };
+        let tell = |reading: &Reading, last: Option<&Reading>| {
+            let Some(lines) = lines else { return };
+            let (summaries, transfers, tree) = (summaries.as_slice(), jobs.len(), &loaded.tree);
+            let underway = Underway { summaries, transfers, reading, last, now: Utc::now(), tree };
+            // Where it cannot be printed, the report will say so.
+            let _ = tell_users(jobs, &(lines.line)(&underway));
+        };
+        let aside = lines.map(|lines| Aside { every: (lines.every)(&loaded.tree), tell: &tell });
+        let transfer = Transfer { job, talk, aside, resume, record: &args.record };
         match transfer::run(transfer, interrupt).await {
             // Nobody reads its rows any more; those behind it have places of their own.
             Ok(None) => {}
@@ -122,12 +133,17 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     show_all(&summaries, talk)?;
     if let Some(report) = report.filter(|_| transfer::is_for_people(talk)) {
         let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
-        // Who reads what such a program prints reads its stdout.
-        if !jobs.iter().any(settings::to_stdout) {
-            return printer::data(&text);
-        }
-        printer::talk(&text);
+        return tell_users(jobs, &text);
     }
+    Ok(())
+}
+
+/// Prints `text` for those who know another program: they read its stdout, unless the rows of `jobs` go there.
+fn tell_users(jobs: &[Job], text: &str) -> Result<()> {
+    if !jobs.iter().any(settings::to_stdout) {
+        return printer::data(text);
+    }
+    printer::talk(text.trim_end());
     Ok(())
 }
 

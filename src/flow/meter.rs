@@ -18,6 +18,7 @@ pub struct Meter {
     rows_written: AtomicU64,
     bytes_done: AtomicU64,
     retries: AtomicU64,
+    rejected: AtomicU64,
     transformed: [AtomicU64; 3],
     waited: [AtomicU64; 3],
 }
@@ -70,6 +71,8 @@ pub struct Reading {
     pub bytes_done: u64,
     /// How often a task was begun anew. Rows of attempts that failed are counted, too.
     pub retries: u64,
+    /// Rows that were left out so far, those of attempts that failed among them.
+    pub rejected: u64,
     /// What became of rows in the steps of the transform; none where no row came to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transformed: Option<Transformed>,
@@ -91,6 +94,7 @@ impl Default for Meter {
             rows_written: zero(),
             bytes_done: zero(),
             retries: zero(),
+            rejected: zero(),
             transformed: [zero(), zero(), zero()],
             waited: [zero(), zero(), zero()],
         }
@@ -127,6 +131,11 @@ impl Meter {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Rows were left out.
+    pub fn rejected(&self, rows: u64) {
+        self.rejected.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// Rows came through the steps of the transform.
     pub fn transformed(&self, Transformed { succeeded, failed, filtered }: Transformed) {
         for (counter, rows) in self.transformed.iter().zip([succeeded, failed, filtered]) {
@@ -156,6 +165,7 @@ impl Meter {
             rows_written: load(&self.rows_written),
             bytes_done: load(&self.bytes_done),
             retries: load(&self.retries),
+            rejected: load(&self.rejected),
             transformed: (succeeded + failed > 0).then_some(transformed),
             waited_seconds: [0, 1, 2].map(|part| load(&self.waited[part]) as f64 / 1e9),
         }
