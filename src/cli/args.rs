@@ -17,6 +17,7 @@ use super::rejects::MaxErrors;
 use super::run::{RUN_EXAMPLES, RunArgs};
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
+use super::template::{TEMPLATE_EXAMPLES, TemplateArgs};
 use super::types;
 use crate::connector::Connector;
 
@@ -78,6 +79,9 @@ pub(super) enum Command {
     Convert(ConvertArgs),
     /// Run a job file of DataX by the flags of datax.py
     Datax(DataxArgs),
+    /// Print an example of a job file, from READER to WRITER
+    #[command(after_help = TEMPLATE_EXAMPLES)]
+    Template(TemplateArgs),
     /// Compare the rows of A and B by key
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),

@@ -130,7 +130,8 @@ pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded, Refused> {
     of_text(&text, args).map_err(refused)
 }
 
-fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded, Refused> {
+/// What `text` asks for, where it was read from `args.job`.
+pub(super) fn of_text(text: &str, args: &JobFileArgs) -> Result<Loaded, Refused> {
     let environment = |name: &str| std::env::var(name).ok();
     let Given { variables, others } = Variables::of(&args.params.join(" "), &environment);
     let (parsed, dialect) = parsed(text, args, &variables)?;

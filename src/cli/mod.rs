@@ -32,6 +32,7 @@ mod settings;
 mod size;
 mod snapshot;
 mod table;
+mod template;
 mod transfer;
 mod types;
 mod voice;
@@ -107,6 +108,7 @@ async fn ended(command: Command) -> Result<()> {
         Command::Types(args) => types::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Convert(args) => job_file::convert(&args).await,
+        Command::Template(args) => template::run(&args),
         Command::Run(_) | Command::Datax(_) => {
             Err(Error::new(ErrorKind::Internal, "a job file has exit codes of its own"))
         }

@@ -2,6 +2,7 @@
 
 mod datax;
 pub mod lacks;
+pub mod template;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde_json::Value as Json;
 use crate::error::Result;
 use crate::job::Job;
 use crate::job::tree::Tree;
+use template::Templates;
 
 /// The job files of one program.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Dialect {
     pub variables: VariablesIn,
     /// The transfers of a file. Pure: opens nothing.
     pub translate: fn(&Tree) -> Result<Translation>,
+    /// Examples of its files, where there are some.
+    pub templates: Option<&'static Templates>,
 }
 
 /// Where the variables of a job file stand.

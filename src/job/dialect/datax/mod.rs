@@ -10,6 +10,7 @@ mod rdbms;
 mod settings;
 mod stream;
 mod tasks;
+mod template;
 mod text;
 mod transformers;
 
@@ -30,8 +31,14 @@ use crate::sink::{SchemaPolicy, WriteMode};
 pub(super) use self::lacks::LACKS;
 
 /// Job files of `DataX`.
-pub(super) const DATAX: Dialect =
-    Dialect { name: "datax", title: "DataX", recognizes, variables: VariablesIn::Text, translate };
+pub(super) const DATAX: Dialect = Dialect {
+    name: "datax",
+    title: "DataX",
+    recognizes,
+    variables: VariablesIn::Text,
+    translate,
+    templates: Some(&template::TEMPLATES),
+};
 
 /// What a writer is, as far as its reader has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
