@@ -26,6 +26,7 @@ mod datax;
 mod diff;
 mod duckdb;
 mod engine;
+mod example_jobs;
 mod files;
 mod incremental;
 mod interrupted;
