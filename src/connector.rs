@@ -93,6 +93,14 @@ impl NativeType {
 pub const CHAPTERS: [&str; 7] =
     ["Introduction", "How it works", "Options", "Type conversion", "Performance", "Limits", "Questions"];
 
+/// The places of a job file that stand in `page`, each a JSON object with the key `connector`: the first is one to read, the last one
+/// to write.
+pub fn examples(page: &str) -> Vec<Json> {
+    let blocks = page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let places = blocks.filter_map(|block| serde_json::from_str::<Json>(block).ok());
+    places.filter(|place| place.get("connector").is_some()).collect()
+}
+
 /// What one option means.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionDoc {

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::completions::CompletionShell;
 use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::files::{FileArgs, TargetFileArgs};
 use super::go_etl::{GO_ETL_EXAMPLES, GoEtlArgs};
 use super::http::Address;
 use super::job_file::ConvertArgs;
@@ -20,6 +21,7 @@ use super::run::{RUN_EXAMPLES, RunArgs};
 use super::schema::dialects;
 use super::size::Bytes;
 use super::snapshot::SnapshotCommand;
+use super::template::{TEMPLATE_EXAMPLES, TemplateArgs};
 
 const LOCATORS: &str = "\
 Locators:
@@ -80,6 +82,9 @@ pub(super) enum Command {
     /// Run a job file of go-etl by its flags
     #[command(after_help = GO_ETL_EXAMPLES)]
     GoEtl(GoEtlArgs),
+    /// Print an example of a job file, from READER to WRITER
+    #[command(after_help = TEMPLATE_EXAMPLES)]
+    Template(TemplateArgs),
     /// Compare the rows of A and B by key
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),
@@ -240,53 +245,6 @@ pub(super) struct TransformArgs {
     /// Let the source do nothing of this by itself
     #[arg(long)]
     pub(super) no_pushdown: bool,
-}
-
-/// How text files are read; where SRC is none, how the target file is written.
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Files")]
-pub(super) struct FileArgs {
-    /// Format of SRC: csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx, xls, ods [default: by extension]
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) from_format: Option<String>,
-    /// CSV, or a sheet, has a line of column names (the default)
-    #[arg(long, overrides_with = "no_header")]
-    pub(super) header: bool,
-    /// CSV, or a sheet, has no line of column names
-    #[arg(long, overrides_with = "header")]
-    pub(super) no_header: bool,
-    /// Character between fields; 'tab' is one [default: , or by extension]
-    #[arg(long, value_name = "CHAR")]
-    pub(super) delim: Option<String>,
-    /// Text that stands for NULL [default: an unquoted empty field]
-    #[arg(long, value_name = "TEXT")]
-    pub(super) null: Option<String>,
-    /// Read every column of a text file as text
-    #[arg(long)]
-    pub(super) all_strings: bool,
-    /// Encoding of text: utf-16, gbk, latin1, … [default: utf-8]
-    #[arg(long, value_name = "NAME")]
-    pub(super) encoding: Option<String>,
-    /// Form of dates in text: 'dd.MM.yyyy HH:mm', '%d.%m.%Y'
-    #[arg(long, value_name = "FORM")]
-    pub(super) date_format: Option<String>,
-}
-
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Files")]
-pub(super) struct TargetFileArgs {
-    /// Format of DST: csv, tsv, jsonl, parquet, avro, arrow, arrows, xlsx [default: by extension]
-    #[arg(long, value_name = "FORMAT")]
-    pub(super) to_format: Option<String>,
-    /// Encoding of the text of DST [default: utf-8]
-    #[arg(long, value_name = "NAME")]
-    pub(super) to_encoding: Option<String>,
-    /// Compression of DST: gz, zstd, bz2, xz, lz4, snappy, zip, none
-    #[arg(long, value_name = "NAME")]
-    pub(super) compress: Option<String>,
-    /// Size of each part file in a folder [default: 256MB]
-    #[arg(long, value_name = "SIZE")]
-    pub(super) file_bytes: Option<Bytes>,
 }
 
 #[derive(Debug, Args)]

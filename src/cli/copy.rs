@@ -17,7 +17,7 @@ pub(super) async fn run(args: &CopyArgs) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let server = Server::start(args.http.as_ref(), 1, talk).await?;
     let watched = server.as_ref().map(|server| server.watched(1));
-    let transfer = Transfer { job: &job, talk, resume, record: &args.into.record, watched };
+    let transfer = Transfer { job: &job, talk, aside: None, resume, record: &args.into.record, watched };
     let ran = transfer::run(transfer, &interrupt).await;
     Server::stop(server).await;
     let Some(summary) = ran? else { return Ok(()) };

@@ -1,5 +1,7 @@
 //! `etl datax`: the flags of datax.py, and what DataX prints at the end.
 
+use std::time::Duration;
+
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
 
@@ -9,9 +11,9 @@ use super::log::LogArgs;
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
-use super::voice::Voice;
+use super::voice::{Lines, Underway, Voice};
 use crate::error::ErrorKind;
-use crate::flow::meter::Transformed;
+use crate::flow::meter::{Reading, Transformed};
 use crate::job::tree::Tree;
 use crate::run::report::Summary;
 
@@ -69,6 +71,7 @@ pub(super) const VOICE: Voice = Voice {
     shows_each: false,
     failure: None,
     report: Some(|finished| report(finished.summaries, [finished.began, finished.ended], zone(finished.tree))),
+    lines: Some(Lines { every, line: |underway| progress(underway, zone(underway.tree)) }),
 };
 
 /// Exit code of DataX: 1 for every failure, 143 where it was killed.
@@ -80,6 +83,16 @@ fn exit_code(kind: ErrorKind) -> u8 {
 fn zone(tree: &Tree) -> FixedOffset {
     let zone = tree.root().get("common").and_then(|common| common.get("column")?.get("timeZone")?.text().ok());
     zone.as_deref().and_then(offset).unwrap_or_else(|| FixedOffset::east_opt(8 * HOUR).expect("8 hours are no day"))
+}
+
+/// Milliseconds between lines of progress unless the job names others.
+const REPORT_MILLIS: u64 = 10_000;
+
+/// How often a line of progress is printed: `core.container.job.reportInterval`, but not without a pause.
+fn every(tree: &Tree) -> Duration {
+    let named = || tree.root().get("core")?.get("container")?.get("job")?.get("reportInterval")?.integer().ok();
+    let millis = named().and_then(|millis| u64::try_from(millis).ok()).unwrap_or(REPORT_MILLIS);
+    Duration::from_millis(millis.max(100))
 }
 
 const HOUR: i32 = 3600;
@@ -99,33 +112,103 @@ fn offset(zone: &str) -> Option<FixedOffset> {
     FixedOffset::east_opt(sign * (i32::from(hours) * HOUR + i32::from(minutes) * 60))
 }
 
+/// What DataX counts of a job. Bytes are those of rows in memory.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    rows: u64,
+    failed: u64,
+    bytes: u64,
+    /// Seconds that channels waited for reader, functions and writer.
+    waited: [f64; 3],
+    transformed: Option<Transformed>,
+}
+
+impl Counts {
+    /// Those of transfers that are done.
+    fn of(summaries: &[Summary]) -> Self {
+        let of = |summary: &Summary| {
+            let (rows, failed) = (summary.rows + summary.rejected, summary.rejected);
+            Self { rows, failed, ..Self::while_reading(&summary.meter) }
+        };
+        summaries.iter().map(of).fold(Self::default(), Self::and)
+    }
+
+    /// Those of a transfer that runs.
+    fn while_reading(reading: &Reading) -> Self {
+        let failed = reading.rejected;
+        Self {
+            // Rows that could not be read are counted nowhere else.
+            rows: reading.rows_read.max(reading.rows_written + failed),
+            failed,
+            bytes: reading.bytes_read,
+            waited: reading.waited_seconds,
+            transformed: reading.transformed,
+        }
+    }
+
+    fn and(self, more: Self) -> Self {
+        let transformed = match (self.transformed, more.transformed) {
+            (Some(all), Some(one)) => Some(Transformed {
+                succeeded: all.succeeded + one.succeeded,
+                failed: all.failed + one.failed,
+                filtered: all.filtered + one.filtered,
+            }),
+            (one, other) => one.or(other),
+        };
+        Self {
+            rows: self.rows + more.rows,
+            failed: self.failed + more.failed,
+            bytes: self.bytes + more.bytes,
+            waited: std::array::from_fn(|part| self.waited[part] + more.waited[part]),
+            transformed,
+        }
+    }
+
+    /// The line of progress at `stamp`, of a job of which a `share` is done at this speed.
+    fn line(&self, stamp: &str, (flow, speed): (&str, u64), share: f64) -> String {
+        let Self { rows, failed, bytes, waited: [reader, functions, writer], transformed } = self;
+        let steps = transformed.map_or_else(String::new, |Transformed { succeeded, failed, filtered }| {
+            format!(
+                "Transfermor Success {succeeded} records | Transformer Error {failed} records | Transformer Filter \
+                 {filtered} records | Transformer usedTime {functions:.3}s | "
+            )
+        });
+        format!(
+            "{stamp} [job-0] INFO  StandAloneJobContainerCommunicator - Total {rows} records, {bytes} bytes | Speed {flow}, \
+             {speed} records/s | Error {failed} records, 0 bytes |  All Task WaitWriterTime {writer:.3}s |  All Task \
+             WaitReaderTime {reader:.3}s | {steps}Percentage {:.2}%\n",
+            share * 100.0
+        )
+    }
+}
+
+fn stamp(time: DateTime<Utc>, zone: FixedOffset) -> String {
+    time.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S%.3f").to_string()
+}
+
+/// What DataX prints while a job runs. Its speed is that since the last line; done are the splits of which all rows are written.
+fn progress(underway: &Underway<'_>, zone: FixedOffset) -> String {
+    let Underway { summaries, transfers, reading, last, now, .. } = underway;
+    let all = Counts::of(summaries).and(Counts::while_reading(reading));
+    let (seconds, rows, bytes) = last.map_or((0.0, 0, 0), |last| (last.seconds, last.rows_read, last.bytes_read));
+    let seconds = ((reading.seconds - seconds) as u64).max(1);
+    let since = |now: u64, then: u64| now.saturating_sub(then) / seconds;
+    let speed = (flow(since(reading.bytes_read, bytes)), since(reading.rows_read, rows));
+    let splits = reading.splits_done as f64 / reading.splits_total.max(1) as f64;
+    let share = (summaries.len() as f64 + splits.min(1.0)) / (*transfers).max(1) as f64;
+    all.line(&stamp(*now, zone), (&speed.0, speed.1), share)
+}
+
 /// What DataX prints at the end of a job that ran from the one time to the other: its last line of progress, and its summary.
-/// Bytes are those of rows in memory.
 fn report(summaries: &[Summary], [began, ended]: [DateTime<Utc>; 2], zone: FixedOffset) -> String {
-    let sum = |of: fn(&Summary) -> u64| summaries.iter().map(of).sum::<u64>();
-    let failed = sum(|summary| summary.rejected);
-    let rows = sum(|summary| summary.rows) + failed;
-    let bytes = sum(|summary| summary.meter.bytes_read);
-    let waited = |part: usize| summaries.iter().map(|summary| summary.meter.waited_seconds[part]).sum::<f64>();
+    let all = Counts::of(summaries);
     let moved: f64 = summaries.iter().map(|summary| summary.meter.seconds).sum();
     let seconds = (moved as u64).max(1);
-    let (flow, speed) = (flow(bytes / seconds), rows / seconds);
-    let transformed = transformed(summaries);
-    let steps = transformed.map_or_else(String::new, |Transformed { succeeded, failed, filtered }| {
-        format!(
-            "Transfermor Success {succeeded} records | Transformer Error {failed} records | Transformer Filter {filtered} \
-             records | Transformer usedTime {:.3}s | ",
-            waited(1)
-        )
-    });
-    let stamp = ended.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S%.3f");
-    let mut out = format!(
-        "{stamp} [job-0] INFO  StandAloneJobContainerCommunicator - Total {rows} records, {bytes} bytes | Speed {flow}, \
-         {speed} records/s | Error {failed} records, 0 bytes |  All Task WaitWriterTime {:.3}s |  All Task WaitReaderTime \
-         {:.3}s | {steps}Percentage 100.00%\n{stamp} [job-0] INFO  JobContainer - \n",
-        waited(2),
-        waited(0),
-    );
+    let (flow, speed) = (flow(all.bytes / seconds), all.rows / seconds);
+    let stamp = stamp(ended, zone);
+    let mut out = all.line(&stamp, (&flow, speed), 1.0);
+    out.extend([format!("{stamp} [job-0] INFO  JobContainer - \n")]);
+    let Counts { rows, failed, transformed, .. } = all;
     let time =
         |time: DateTime<Utc>| format!("{:<18}", time.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string());
     let figure = |figure: String| format!("{figure:>19}");
@@ -149,16 +232,6 @@ fn report(summaries: &[Summary], [began, ended]: [DateTime<Utc>; 2], zone: Fixed
         out.extend(lines.map(|(label, rows)| format!("{label:<26}: {rows:>19}\n")));
     }
     out
-}
-
-/// What became of all rows that came to functions; none where no row did.
-fn transformed(summaries: &[Summary]) -> Option<Transformed> {
-    let each = summaries.iter().filter_map(|summary| summary.meter.transformed);
-    each.reduce(|all, one| Transformed {
-        succeeded: all.succeeded + one.succeeded,
-        failed: all.failed + one.failed,
-        filtered: all.filtered + one.filtered,
-    })
 }
 
 /// Bytes per second in DataX's units.
@@ -230,6 +303,36 @@ Transformer过滤记录总数         :                   0
             )
         );
         assert!(head.starts_with("2026-11-21 01:53:16.100 [job-0] INFO  StandAloneJobContainerCommunicator - Total"));
+    }
+
+    /// The line of DataX's StandAloneJobContainerCommunicator, with the speed since the last one.
+    #[test]
+    fn a_line_of_progress_is_that_of_datax() {
+        let tree = |text: &str| crate::job::syntax::parse(text, crate::job::syntax::Syntax::Json).unwrap().into_tree();
+        let plain = tree("{}");
+        let then = Reading { seconds: 10.0, rows_read: 3000, bytes_read: 3 << 20, ..Meter::default().reading() };
+        let reading = Reading {
+            seconds: 20.9,
+            rows_read: 5000,
+            bytes_read: 13 << 20,
+            rejected: 7,
+            splits_total: 8,
+            splits_done: 2,
+            waited_seconds: [0.5, 0.0, 1.25],
+            ..then.clone()
+        };
+        let now = "2026-11-20T17:53:16.100Z".parse().unwrap();
+        let (last, transfers) = (Some(&then), 2);
+        let underway = Underway { summaries: &[], transfers, reading: &reading, last, now, tree: &plain };
+        let line = (VOICE.lines.unwrap().line)(&underway);
+        let expected = "2026-11-21 01:53:16.100 [job-0] INFO  StandAloneJobContainerCommunicator - Total 5000 records, \
+            13631488 bytes | Speed 1.00MB/s, 200 records/s | Error 7 records, 0 bytes |  All Task WaitWriterTime 1.250s |  All \
+            Task WaitReaderTime 0.500s | Percentage 12.50%\n";
+        assert_eq!(line, expected);
+        let every = |text: &str| every(&tree(text)).as_millis();
+        assert_eq!(every("{}"), 10_000);
+        assert_eq!(every(r#"{"core": {"container": {"job": {"reportInterval": "5000"}}}}"#), 5000);
+        assert_eq!(every(r#"{"core": {"container": {"job": {"reportInterval": 0}}}}"#), 100);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::args::{FileArgs, Output, SourceArgs, TalkArgs, TargetFileArgs};
+use super::args::{Output, SourceArgs, TalkArgs};
+use super::files::{FileArgs, TargetFileArgs};
 use super::head::cell;
 use super::interrupt::Interrupt;
 use super::mode::{self, Mode};
@@ -76,7 +77,8 @@ pub(super) async fn run(args: &DiffArgs) -> Result<()> {
     let state = if comparison.resend.is_some() { record::open(None).await.ok() } else { None };
     let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume: None };
     let comparing = run::diff::diff(&comparison, &surroundings);
-    let compared = progress::watch(comparing, &surroundings.meter, talk.progress, &surroundings.stop).await;
+    let shown = (talk.progress, None);
+    let compared = progress::watch(comparing, &surroundings.meter, shown, &surroundings.stop).await;
     let mut report = compared?;
     report.a = place::source_label(&report.a, &sides[0].object);
     report.b = place::source_label(&report.b, &sides[1].object);

@@ -143,7 +143,7 @@ pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded, Refused> {
     of_text(&text, args, |_| Ok(()))
 }
 
-/// What the text of a job file asks for, once `change` is made to its values.
+/// What `text` asks for, where it was read from `args.job`, once `change` is made to its values.
 pub(super) fn of_text(
     text: &str,
     args: &JobFileArgs,

@@ -13,6 +13,7 @@ mod datax;
 mod defect;
 mod diff;
 mod fetch;
+mod files;
 mod go_etl;
 mod head;
 mod http;
@@ -35,6 +36,7 @@ mod settings;
 mod size;
 mod snapshot;
 mod table;
+mod template;
 mod transfer;
 mod types;
 mod voice;
@@ -123,6 +125,7 @@ async fn ended(command: Command) -> Result<()> {
         Command::Types(args) => types::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Convert(args) => job_file::convert(&args).await,
+        Command::Template(args) => template::run(&args),
         Command::Run(_) | Command::Datax(_) | Command::GoEtl(_) => {
             Err(Error::new(ErrorKind::Internal, "a job file has exit codes of its own"))
         }

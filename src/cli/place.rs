@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::args::{FileArgs, SourceArgs, TargetFileArgs};
+use super::args::SourceArgs;
+use super::files::{FileArgs, TargetFileArgs};
 use super::settings::{self, text_of};
 use crate::connectors::{self, CONNECTORS};
 use crate::endpoint::ObjectRef;
@@ -221,6 +222,8 @@ fn no_text(files: &FileArgs) -> Error {
 fn no_file(files: &FileArgs) -> Error {
     let flag = match files {
         FileArgs { delim: Some(_), .. } => "--delim",
+        FileArgs { quote: Some(_), .. } => "--quote",
+        FileArgs { escape: Some(_), .. } => "--escape",
         FileArgs { null: Some(_), .. } => "--null",
         FileArgs { no_header: true, .. } => "--no-header",
         _ => "--header",
@@ -329,6 +332,8 @@ fn delimited_options(files: &FileArgs) -> Map<String, Json> {
         let delimiter = if matches!(delimiter.as_str(), "tab" | "\\t") { "\t" } else { delimiter };
         options.insert("delimiter".to_owned(), json!(delimiter));
     }
+    let named = [("quote", &files.quote), ("escape", &files.escape)];
+    options.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
     options
 }
 
@@ -396,6 +401,22 @@ mod tests {
         assert_eq!(delimiters("a.parquet", "b.csv").unwrap(), (None, tab()));
         assert_eq!(delimiters("a.jsonl", "b.csv").unwrap(), (None, tab()));
         assert!(delimiters("a.parquet", "b.parquet").is_err());
+    }
+
+    #[test]
+    fn quotes_go_where_delimiters_go() {
+        let files = || FileArgs { quote: Some("'".to_owned()), escape: Some("\\".to_owned()), ..FileArgs::default() };
+        let quotes = |source: &str, target: &str| -> Result<(Json, Json)> {
+            let to = TargetFileArgs::default();
+            let (source, target, _) = copy_places((&side(source), &[side(target)]), (&files(), &to))?;
+            let of = |place: &Place| json!([place.options.get("quote"), place.options.get("escape")]);
+            Ok((of(&source), of(&target)))
+        };
+        let (set, none) = (json!(["'", "\\"]), json!([null, null]));
+        assert_eq!(quotes("a.csv", "b.csv").unwrap(), (set.clone(), none.clone()));
+        assert_eq!(quotes("a.parquet", "b.csv").unwrap(), (none, set));
+        let told = quotes("a.parquet", "b.jsonl").unwrap_err();
+        assert!(told.message().starts_with("--quote is for CSV files"), "{told}");
     }
 
     #[test]

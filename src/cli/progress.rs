@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use super::args::Progress;
@@ -24,17 +24,23 @@ const WINDOW: usize = 16;
 
 const STOPPING: &str = "stopping: the target stays as it was (once more ends the program at once)";
 
+/// What is told beside it, every so often, of what the counters say and of what they said when it was told last.
+#[derive(Clone, Copy)]
+pub(super) struct Aside<'a> {
+    pub(super) every: Duration,
+    pub(super) tell: &'a dyn Fn(&Reading, Option<&Reading>),
+}
+
 /// Awaits `run` while it shows what `meter` counts. Says so when `stop` is cancelled.
 pub(super) async fn watch<T>(
     run: impl Future<Output = Result<T>>,
     meter: &Meter,
-    wanted: Progress,
+    (wanted, aside): (Progress, Option<Aside<'_>>),
     stop: &CancellationToken,
 ) -> Result<T> {
     let mut view = View::new(wanted);
-    let period = view.period();
-    let mut ticks = interval_at(Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks(view.period());
+    let mut asides = aside.map(|aside| (aside, self::ticks(aside.every), None));
     let mut run = std::pin::pin!(run);
     let mut told = false;
     loop {
@@ -48,11 +54,35 @@ pub(super) async fn watch<T>(
                 view.tell(meter);
                 view.show(&meter.reading());
             }
+            () = next(&mut asides) => {
+                if let Some((aside, _, last)) = &mut asides {
+                    let reading = meter.reading();
+                    view.aside(|| (aside.tell)(&reading, last.as_ref()));
+                    *last = Some(reading);
+                }
+            }
             () = stop.cancelled(), if !told => {
                 told = true;
                 view.say(STOPPING);
             }
         }
+    }
+}
+
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// What is told beside, its ticks, and what the counters said at the last of them.
+type Asides<'a> = Option<(Aside<'a>, Interval, Option<Reading>)>;
+
+/// Waits for the next tick; where there is none for ever.
+async fn next(asides: &mut Asides<'_>) {
+    match asides {
+        Some((_, ticks, _)) => _ = ticks.tick().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -113,10 +143,17 @@ impl View {
         }
     }
 
+    /// Prints what is no part of it.
+    fn aside(&self, print: impl FnOnce()) {
+        match self {
+            Self::Bar(bar, _) => bar.suspend(print),
+            Self::Log(_) | Self::Json | Self::None => print(),
+        }
+    }
+
     fn say(&self, text: &str) {
         match self {
-            Self::Bar(bar, _) => bar.suspend(|| printer::talk(text)),
-            Self::Log(_) => printer::talk(text),
+            Self::Bar(..) | Self::Log(_) => self.aside(|| printer::talk(text)),
             Self::Json => printer::event("stopping", &json!({ "text": text })),
             Self::None => {}
         }
@@ -219,6 +256,7 @@ mod tests {
             rows_written: rows,
             bytes_done: 0,
             retries: 0,
+            rejected: 0,
             transformed: None,
             waited_seconds: waited,
         }
@@ -249,6 +287,27 @@ mod tests {
             Ok(7)
         };
         let stop = CancellationToken::new();
-        assert_eq!(watch(run, &Meter::default(), Progress::None, &stop).await.unwrap(), 7);
+        assert_eq!(watch(run, &Meter::default(), (Progress::None, None), &stop).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn what_is_told_beside_knows_what_was_told_last() {
+        let meter = Meter::default();
+        let told = std::cell::RefCell::new(Vec::new());
+        let run = async {
+            while told.borrow().len() < 2 {
+                meter.read(1, 0);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            Ok(())
+        };
+        let tell = |now: &Reading, last: Option<&Reading>| {
+            told.borrow_mut().push((now.rows_read, last.map(|last| last.rows_read)));
+        };
+        let aside = Aside { every: Duration::from_millis(3), tell: &tell };
+        watch(run, &meter, (Progress::None, Some(aside)), &CancellationToken::new()).await.unwrap();
+        let told = told.into_inner();
+        assert!(told[0].0 > 0 && told[1].0 >= told[0].0, "{told:?}");
+        assert_eq!([told[0].1, told[1].1], [None, Some(told[0].0)]);
     }
 }

@@ -8,12 +8,15 @@ use super::args::{Output, TalkArgs};
 use super::http::{Address, Server};
 use super::interrupt::Interrupt;
 use super::job_file::{self, AfterFailure, JobFileArgs, Loaded, Refused};
+use super::progress::Aside;
 use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
-use super::voice::{self, Finished};
+use super::voice::{self, Finished, Underway};
 use super::{amount, log, plan, printer};
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::meter::Reading;
+use crate::job::Job;
 use crate::run::report::{PlanReport, Summary};
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -111,6 +114,7 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     let (talk, jobs) = (settings::talk(&args.talk), &loaded.translation.jobs);
     let began = Utc::now();
     let voice = voice::of(loaded.dialect_name());
+    let lines = voice.lines.filter(|_| transfer::is_for_people(talk));
     let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
     let done = match (resume, jobs.len()) {
         (Resume::Unwanted, _) | (_, 1) => 0,
@@ -123,8 +127,16 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     }
     let (mut summaries, mut failed) = (Vec::new(), Failed::default());
     for (at, job) in jobs.iter().enumerate().skip(done) {
+        let tell = |reading: &Reading, last: Option<&Reading>| {
+            let Some(lines) = lines else { return };
+            let (summaries, transfers, tree) = (summaries.as_slice(), jobs.len(), &loaded.tree);
+            let underway = Underway { summaries, transfers, reading, last, now: Utc::now(), tree };
+            // Where it cannot be printed, the report will say so.
+            let _ = tell_users(jobs, &(lines.line)(&underway));
+        };
+        let aside = lines.map(|lines| Aside { every: (lines.every)(&loaded.tree), tell: &tell });
         let watched = server.map(|server| server.watched(at + 1));
-        let transfer = Transfer { job, talk, resume, record: &args.record, watched };
+        let transfer = Transfer { job, talk, aside, resume, record: &args.record, watched };
         match transfer::run(transfer, interrupt).await {
             // Nobody reads its rows any more; those behind it have places of their own.
             Ok(None) => {}
@@ -152,11 +164,15 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
         return Ok(());
     };
     let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
-    // Who reads what such a program prints reads its stdout.
+    tell_users(jobs, &text)
+}
+
+/// Prints `text` for those who know another program: they read its stdout, unless the rows of `jobs` go there.
+fn tell_users(jobs: &[Job], text: &str) -> Result<()> {
     if !jobs.iter().any(settings::to_stdout) {
-        return printer::data(&text);
+        return printer::data(text);
     }
-    printer::talk(&text);
+    printer::talk(text.trim_end());
     Ok(())
 }
 

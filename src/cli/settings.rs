@@ -7,7 +7,7 @@ use super::{limits, mode, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::locator::FILE;
-use crate::job::{Job, Toggle, Transform};
+use crate::job::{Job, Toggle, Transform, UnionBy};
 use crate::proof::Verify;
 use crate::shape::Cut;
 use crate::sink::SchemaPolicy;
@@ -62,6 +62,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     let job = Job {
         source,
         union: args.union.iter().map(|text| place::union(text).at("option", || "--union")).collect::<Result<_>>()?,
+        union_by: UnionBy::Name,
         snapshot: args.snapshot.clone().map(SnapshotId),
         cut: if args.allow_mixed_snapshot { Cut::ByKey } else { Cut::Fastest },
         target,

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::args::{Output, Progress};
 use super::http::Watched;
 use super::interrupt::Interrupt;
+use super::progress::Aside;
 use super::record::StateArgs;
 use super::settings::{self, Level, Resume, Talk, usage};
 use super::{amount, place, printer, progress, record};
@@ -20,10 +21,12 @@ use crate::sink::Merged;
 use crate::state::StateLog;
 
 /// A job that is to run, and how.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Transfer<'a> {
     pub(super) job: &'a Job,
     pub(super) talk: Talk,
+    /// What is told beside the progress.
+    pub(super) aside: Option<Aside<'a>>,
     pub(super) resume: Resume,
     pub(super) record: &'a StateArgs,
     /// Where it is shown over HTTP.
@@ -40,7 +43,7 @@ pub(super) fn refuse_both_on_stdout(job: &Job, talk: Talk) -> Result<()> {
 
 /// Runs it to its end. None where the reader of stdout went away.
 pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result<Option<Summary>> {
-    let Transfer { job, talk, resume, record, watched } = transfer;
+    let Transfer { job, talk, aside, resume, record, watched } = transfer;
     let named = record::named_for(record, job)?;
     let state = match interrupt.or_stop(record::open(named.as_ref())).await {
         Err(error) if named.is_some() || error.kind() == ErrorKind::Cancelled => return Err(error),
@@ -62,7 +65,7 @@ pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result
         watched.show(place::sources_label(&from, job), &to, &surroundings.meter);
     }
     let copying = run::copy(job, between, &surroundings);
-    let copied = progress::watch(copying, &surroundings.meter, talk.progress, &surroundings.stop).await;
+    let copied = progress::watch(copying, &surroundings.meter, (talk.progress, aside), &surroundings.stop).await;
     let mut summary = match copied {
         Ok(summary) => summary,
         Err(error) if settings::to_stdout(job) && printer::is_closed_pipe(&error) => return Ok(None),

@@ -1,9 +1,13 @@
-//! How a run of a job file speaks to those who know the program it was written for: exit codes, and what is printed at the end.
+//! How a run of a job file speaks to those who know the program it was written for: exit codes, and what is printed meanwhile and at
+//! the end.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::{datax, go_etl};
 use crate::error::{self, Error, ErrorKind};
+use crate::flow::meter::Reading;
 use crate::job::tree::Tree;
 use crate::run::report::Summary;
 
@@ -20,6 +24,31 @@ pub(super) struct Voice {
     pub(super) report: Option<fn(&Finished<'_>) -> String>,
     /// What is printed on stdout after a failure, besides what is told on stderr.
     pub(super) failure: Option<fn(&Error) -> String>,
+    /// What is printed every so often while they run.
+    pub(super) lines: Option<Lines>,
+}
+
+/// Lines of progress, as another program prints them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    /// How often, by what the file says.
+    pub(super) every: fn(&Tree) -> Duration,
+    pub(super) line: fn(&Underway<'_>) -> String,
+}
+
+/// A job file of which one transfer runs.
+#[derive(Debug)]
+pub(super) struct Underway<'a> {
+    /// Those that are done.
+    pub(super) summaries: &'a [Summary],
+    /// How many there are.
+    pub(super) transfers: usize,
+    /// What the counters of the one that runs say, and what they said when the last line was printed.
+    pub(super) reading: &'a Reading,
+    pub(super) last: Option<&'a Reading>,
+    pub(super) now: DateTime<Utc>,
+    /// What stands in the file.
+    pub(super) tree: &'a Tree,
 }
 
 /// A job file whose transfers are done.
@@ -32,7 +61,8 @@ pub(super) struct Finished<'a> {
     pub(super) tree: &'a Tree,
 }
 
-const OURS: Voice = Voice { dialect: None, exit_code: error::exit_code, shows_each: true, report: None, failure: None };
+const OURS: Voice =
+    Voice { dialect: None, exit_code: error::exit_code, shows_each: true, report: None, failure: None, lines: None };
 
 /// The voices that are not ours.
 const VOICES: &[Voice] = &[datax::VOICE, go_etl::VOICE];

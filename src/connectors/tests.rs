@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::CONNECTORS;
-use crate::connector::{CHAPTERS, Connector, option_table};
+use crate::connector::{CHAPTERS, Connector, examples, option_table};
 
 /// Folders of this place with the text of their pages.
 fn folders() -> Vec<(PathBuf, String)> {
@@ -46,6 +46,10 @@ fn every_page_has_the_seven_chapters() {
         assert!(connector.page().starts_with("# "), "{name}: the page has no title");
         let example = |line: &str| line.starts_with("etl ");
         assert!(options_of(connector.page()).lines().any(example), "{name}: the options have no example");
+        assert!(
+            !examples(options_of(connector.page())).is_empty(),
+            "{name}: the options have no example of a job file"
+        );
     }
 }
 

@@ -23,6 +23,7 @@ pub struct Meter {
     bytes_written: AtomicU64,
     retries: AtomicU64,
     told: Mutex<Vec<String>>,
+    rejected: AtomicU64,
     transformed: [AtomicU64; 3],
     waited: [AtomicU64; Wait::ALL.len()],
     board: Board,
@@ -123,6 +124,8 @@ pub struct Reading {
     pub bytes_done: u64,
     /// How often a task was begun anew. Rows of attempts that failed are counted, too.
     pub retries: u64,
+    /// Rows that were left out so far, those of attempts that failed among them.
+    pub rejected: u64,
     /// What became of rows in the steps of the transform; none where no row came to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transformed: Option<Transformed>,
@@ -146,6 +149,7 @@ impl Default for Meter {
             bytes_written: zero(),
             retries: zero(),
             told: Mutex::default(),
+            rejected: zero(),
             transformed: [zero(), zero(), zero()],
             waited: Wait::ALL.map(|_| zero()),
             board: Board::default(),
@@ -197,6 +201,11 @@ impl Meter {
         std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Rows were left out.
+    pub fn rejected(&self, rows: u64) {
+        self.rejected.fetch_add(rows, Ordering::Relaxed);
+    }
+
     /// Rows came through the steps of the transform.
     pub fn transformed(&self, Transformed { succeeded, failed, filtered }: Transformed) {
         for (counter, rows) in self.transformed.iter().zip([succeeded, failed, filtered]) {
@@ -241,6 +250,7 @@ impl Meter {
             rows_written: load(&self.rows_written),
             bytes_done: load(&self.bytes_done),
             retries: load(&self.retries),
+            rejected: load(&self.rejected),
             transformed: (succeeded + failed > 0).then_some(transformed),
             waited_seconds: [Part::Reader, Part::Transform, Part::Writer].map(|part| self.waited_seconds(part.into())),
         }

@@ -21,6 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fate::plain;
 use crate::flow::align::{Aligner, kernel};
+use crate::flow::meter::Meter;
 use crate::formats::json;
 use crate::reject::{MaxErrors, REJECT, Rejects};
 use crate::schema::{FORM, INFINITE, batch_bytes};
@@ -143,6 +144,7 @@ impl RejectLog {
         Basket {
             log: Arc::clone(self),
             attempt: attempt.clone(),
+            meter: None,
             counts: Mutex::default(),
             outgoing: tokio::sync::Mutex::default(),
         }
@@ -238,6 +240,8 @@ impl RejectLog {
 pub struct Basket {
     log: Arc<RejectLog>,
     attempt: Attempt,
+    /// Counts them for who looks on.
+    meter: Option<Arc<Meter>>,
     counts: Mutex<Counts>,
     outgoing: tokio::sync::Mutex<Outgoing>,
 }
@@ -292,6 +296,13 @@ impl Drop for Basket {
 }
 
 impl Basket {
+    /// The same, which `meter` hears of.
+    #[must_use]
+    pub fn told_to(mut self, meter: &Arc<Meter>) -> Self {
+        self.meter = Some(Arc::clone(meter));
+        self
+    }
+
     /// Counts rows that left the source.
     pub fn read(&self, rows: u64) {
         let mut counts = self.counts();
@@ -350,6 +361,9 @@ impl Basket {
         let room = SHOWN.saturating_sub(counts.shown.len());
         counts.shown.extend(rejects.errors.iter().take(room).map(shown));
         self.log.state().rejected += rows;
+        if let Some(meter) = &self.meter {
+            meter.rejected(rows);
+        }
         true
     }
 

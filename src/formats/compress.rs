@@ -4,6 +4,7 @@
 //! byte; a zip file alone has a frame of its own around them. Parquet, Avro and Arrow IPC compress inside themselves and do
 //! not come here when written.
 
+mod hadoop;
 mod pack;
 mod zip;
 
@@ -19,9 +20,6 @@ pub use pack::{Packed, Packer};
 
 /// Raw bytes that are worth a gzip member or zstd frame of their own.
 pub const FRAME_BYTES: usize = 4 << 20;
-
-/// Bytes that [`Compression::detect`] looks at.
-pub const MAGIC_BYTES: usize = 10;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -52,6 +50,8 @@ pub enum Compression {
     Lz4,
     /// Snappy in its framing format; several streams make one file.
     Snappy,
+    /// Snappy in the blocks of Hadoop; several files make one.
+    HadoopSnappy,
     /// A zip file with one member.
     Zip,
 }
@@ -84,8 +84,14 @@ impl Compression {
             Self::Xz => "xz",
             Self::Lz4 => "lz4",
             Self::Snappy => "snappy",
+            Self::HadoopSnappy => "Hadoop's snappy",
             Self::Zip => "zip",
         }
+    }
+
+    /// What a word of the user names. No extension names the blocks of Hadoop, whose files are called as framed ones are.
+    pub fn named(word: &str) -> Option<Self> {
+        if word == "hadoop-snappy" { Some(Self::HadoopSnappy) } else { Self::of_extension(word) }
     }
 
     /// What the last extension of a file name says.
@@ -103,8 +109,14 @@ impl Compression {
             Self::Xz => ".xz",
             Self::Lz4 => ".lz4",
             Self::Snappy => ".sz",
+            Self::HadoopSnappy => ".snappy",
             Self::Zip => ".zip",
         }
+    }
+
+    /// Whether [`Compression::detect`] tells files of it.
+    pub fn is_seen(self) -> bool {
+        !matches!(self, Self::None | Self::HadoopSnappy)
     }
 
     /// Whether files of it are joined byte by byte, and rows added behind the last one.
@@ -128,6 +140,7 @@ pub fn reader<R: Read + Send + 'static>(compression: Compression, inner: R) -> R
         Compression::Xz => Box::new(Whole(lzma_rust2::XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB))),
         Compression::Lz4 => Box::new(Whole(Frames::new(buffered))),
         Compression::Snappy => Box::new(Whole(snap::read::FrameDecoder::new(buffered))),
+        Compression::HadoopSnappy => Box::new(Whole(hadoop::Blocks::new(buffered))),
         Compression::Zip => Box::new(Whole(zip::Member::new(buffered))),
     })
 }

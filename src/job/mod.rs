@@ -32,9 +32,12 @@ pub use step::TransformStep;
 pub struct Job {
     /// Where rows come from.
     pub source: Place,
-    /// Where more of them come from: with those of `source` they are read as one, columns by their names.
+    /// Where more of them come from: with those of `source` they are read as one.
     #[serde(default)]
     pub union: Vec<Place>,
+    /// Which of their columns are the same.
+    #[serde(default)]
+    pub union_by: UnionBy,
     /// The point in time of the source, where somebody else holds it open.
     #[serde(default)]
     pub snapshot: Option<SnapshotId>,
@@ -94,6 +97,7 @@ impl Job {
         Self {
             source,
             union: Vec::new(),
+            union_by: UnionBy::Name,
             snapshot: None,
             cut: Cut::default(),
             target,
@@ -122,6 +126,17 @@ impl Job {
     pub fn targets(&self) -> impl Iterator<Item = &Place> + Clone {
         std::iter::once(&self.target).chain(&self.also)
     }
+}
+
+/// Which columns of several sources are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnionBy {
+    /// Those of the same name, in a type that holds the values of all.
+    #[default]
+    Name,
+    /// Those at the same place, under the name that the first source has. Where no type holds the values of all, they become texts.
+    Place,
 }
 
 /// What an incremental copy takes: the rows with a cursor above the position that the last one reached.

@@ -22,7 +22,7 @@ use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::board::TaskMeter;
 use crate::flow::meter::Wait;
-use crate::flow::reject::Basket;
+use crate::flow::reject::{Basket, RejectLog};
 use crate::plan::context::{Ends, task_meter, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::intake;
@@ -158,7 +158,8 @@ impl ExecutionPlan for WriteExec {
         let attempt = |target: &WriteTarget| Attempt::new(target.token.clone(), task.id, task.splits.clone());
         let attempts: Vec<Attempt> = self.spec.targets.iter().map(attempt).collect();
         // What is rejected belongs to the receipts of all of them.
-        let basket = ends.rejects.as_ref().zip(attempts.first()).map(|(log, first)| Arc::new(log.basket(first)));
+        let basket = |(log, first): (&Arc<RejectLog>, &Attempt)| Arc::new(log.basket(first).told_to(&ends.meter));
+        let basket = ends.rejects.as_ref().zip(attempts.first()).map(basket);
         let context = match &basket {
             Some(basket) => with_extension(&context, Arc::clone(basket)),
             None => context,

@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
 use crate::job::locator::{PATHS, is_secret, mask, plain_settings};
-use crate::job::{Job, OnError, Place};
+use crate::job::{Job, OnError, Place, UnionBy};
 use crate::sink::Visible;
 
 /// The fingerprint of `job` over a source with these `columns`.
@@ -47,6 +47,7 @@ pub(super) fn recorded(job: &Job) -> Json {
     // Also when there is none, so that one more is seen as a difference, and one less.
     what["also"] = what["also"].take();
     what["union"] = what["union"].take();
+    what["unionBy"] = what["unionBy"].take();
     what["allowLossy"] = what["allowLossy"].take();
     what
 }
@@ -64,6 +65,9 @@ fn described(job: &Job) -> Json {
     });
     if !job.union.is_empty() {
         what["union"] = job.union.iter().map(place).collect();
+    }
+    if job.union_by == UnionBy::Place {
+        what["unionBy"] = json!(job.union_by);
     }
     if !job.also.is_empty() {
         what["also"] = job.also.iter().map(place).collect();
@@ -251,8 +255,9 @@ mod tests {
         let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
         let fewer = Arc::new(columns().project(&[0]).unwrap());
         others.push(of(&job(options()), &fewer));
-        let changes: [fn(&mut Job); 8] = [
+        let changes: [fn(&mut Job); 9] = [
             |job| job.union.push(job.source.clone()),
+            |job| job.union_by = UnionBy::Place,
             |job| _ = job.allow_lossy.insert("name".to_owned()),
             |job| job.also.push(job.source.clone()),
             |job| job.transform.filter = None,

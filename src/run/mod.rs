@@ -75,7 +75,8 @@ impl Between {
     /// The endpoints that `job` names, from the list of connectors.
     pub fn of(job: &Job) -> Result<Self> {
         let also = job.also.iter().map(endpoint).collect::<Result<_>>()?;
-        Ok(Self { source: several::endpoint_of(&read_places(job))?, target: endpoint(&job.target)?, also })
+        let source = several::endpoint_of(&read_places(job), job.union_by)?;
+        Ok(Self { source, target: endpoint(&job.target)?, also })
     }
 
     /// All endpoints where rows go, in the order of [`Job::targets`].

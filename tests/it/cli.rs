@@ -26,6 +26,7 @@ fn help_and_version_go_to_stdout() {
         "convert",
         "datax",
         "go-etl",
+        "template",
         "diff",
         "snapshot",
         "jobs",
@@ -374,7 +375,9 @@ fn commands_of_the_handbook_are_understood() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = |place: &str| std::fs::read_dir(folder.join(place)).unwrap().map(|entry| entry.unwrap().path());
     let connectors = listed("src/connectors").map(|folder| folder.join("README.md")).filter(|page| page.exists());
-    let pages = listed("src/docs").chain(connectors).chain([folder.join("README.md")]);
+    let pages = listed("src/docs")
+        .chain(connectors)
+        .chain(["README.md", "examples/jobs/README.md"].map(|page| folder.join(page)));
     let mut understood = 0;
     for page in pages.filter(|page| page.extension().is_some_and(|end| end == "md")) {
         let text = std::fs::read_to_string(&page).unwrap().replace("\\|", "|");

@@ -160,6 +160,42 @@ fn lines_of_several_files_differ_in_length() {
     assert_eq!(figure(&ended, LABELS[0]).as_deref(), Some("2"));
 }
 
+/// 60 rows at 20 a second, with a line every 300 ms, and the one at the end.
+#[test]
+fn lines_of_progress_are_printed_while_a_job_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = r#"{"core": {"container": {"job": {"reportInterval": 300}}}, "job": {"setting": {"speed": {"record": 20}}, "content": [{
+        "reader": {"name": "streamreader", "parameter": {"sliceRecordCount": 60, "column": [{"value": "x", "type": "string"}]}},
+        "writer": {"name": "streamwriter", "parameter": {"print": ${print}}}}]}}"#;
+    fs::write(folder.path().join("job.json"), job).unwrap();
+    let ran = |print: &str, more: &[&str]| {
+        let words = ["run", "job.json", "--progress", "none", "-p", print];
+        let mut etl = command(folder.path(), &[&words[..], more].concat());
+        let ended = run(etl.env("XDG_STATE_HOME", folder.path().join("state")));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended
+    };
+    let lines = |text: &str| -> Vec<String> {
+        let of_job = |line: &&str| line.contains(" [job-0] INFO  StandAloneJobContainerCommunicator - Total ");
+        text.lines().filter(of_job).map(str::to_owned).collect()
+    };
+    let ended = ran("-Dprint=false", &[]);
+    let told = lines(&ended.stdout);
+    let (last, before) = told.split_last().unwrap();
+    assert!(before.len() >= 2 && last.ends_with("| Percentage 100.00%"), "{}", ended.stdout);
+    assert!(
+        before
+            .iter()
+            .all(|line| line.contains(" | Speed ") && line.contains(" | Error 0 records, 0 bytes |  All Task"))
+    );
+    // Where the rows are on stdout, lines are on stderr; and who wants to hear nothing hears nothing.
+    let ended = ran("-Dprint=true", &[]);
+    assert_eq!((ended.stdout.lines().count(), lines(&ended.stdout).len()), (60, 0));
+    assert!(lines(&ended.stderr).len() > 2, "{}", ended.stderr);
+    let ended = ran("-Dprint=false", &["-q"]);
+    assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("", ""));
+}
+
 /// The table that a job writes, and its rows as a client shows them, with the header of what was seen.
 fn target(known: &Known) -> Option<(&'static str, String, Vec<String>)> {
     let text = fs::read_to_string(golden().join("expected").join(&known.job).with_extension("target.tsv")).ok()?;

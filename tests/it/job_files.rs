@@ -144,6 +144,24 @@ fn a_file_may_come_through_a_pipe_or_from_a_server() {
 }
 
 #[test]
+fn an_example_of_a_job_can_be_run() {
+    let folder = folder();
+    for (reader, writer, rows) in [("stream", "stream", 0), ("streamreader", "streamwriter", 2000)] {
+        let example = program::etl(folder.path(), &["template", reader, writer]);
+        assert_eq!((example.code, example.stderr.as_str()), (0, ""));
+        written(folder.path(), "job.json", &example.stdout);
+        let ended = run(folder.path(), &["job.json", "--strict"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        // DataX makes as many rows as are asked for in each of the two channels.
+        let printed = ended.stdout.lines().filter(|line| line.split('\t').nth(1) == Some("anything")).count();
+        assert_eq!(printed, rows);
+    }
+    let unknown = program::etl(folder.path(), &["template", "nosuch", "file"]);
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.stderr.contains("connectors: ") && unknown.stderr.contains("streamwriter"), "{}", unknown.stderr);
+}
+
+#[test]
 fn a_failure_ends_the_file_and_says_what_is_left() {
     let folder = folder();
     let job = "transfers:\n  - {source: {locator: people.csv}, target: {locator: a.csv}}\n  \

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::program::{Ended, bash, copied, etl, refused};
+use crate::server::{postgres, psql};
 
 /// Runs Python, which must succeed.
 fn python(folder: &Path, script: &str) -> String {
@@ -206,4 +207,106 @@ fn comments_and_blanks_of_csv_are_left_out_on_request() {
     std::fs::write(path.join("a.csv"), "# made \"today\nid , name\n1 , \"a b\" \n# end\n2,c\n").unwrap();
     copied(path, &["a.csv?comment=%23&trim=true", "out.csv"]);
     assert_eq!(text(path, "out.csv"), "id,name\n1,a b\n2,c\n");
+}
+
+/// Snappy after its published format, and the blocks around it after Hadoop's `BlockCompressorStream`: literals alone are written, all
+/// is read.
+const HADOOP_SNAPPY: &str = r#"
+def chunk(data):
+    out, length = bytearray(), len(data)
+    while length > 127:
+        out.append(length & 127 | 128)
+        length >>= 7
+    out.append(length)
+    for at in range(0, len(data), 60):
+        part = data[at:at + 60]
+        out += bytes([len(part) - 1 << 2]) + part
+    return bytes(out)
+
+def word(number):
+    return number.to_bytes(4, 'big')
+
+def raw(chunk):
+    at = shift = length = 0
+    while True:
+        byte = chunk[at]
+        at, length, shift = at + 1, length | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            break
+    out = bytearray()
+    while at < len(chunk):
+        tag = chunk[at]
+        at += 1
+        if tag & 3 == 0:
+            size = tag >> 2
+            if size >= 60:
+                more = size - 59
+                size, at = int.from_bytes(chunk[at:at + more], 'little'), at + more
+            out += chunk[at:at + size + 1]
+            at += size + 1
+            continue
+        more = {1: 1, 2: 2, 3: 4}[tag & 3]
+        far = int.from_bytes(chunk[at:at + more], 'little')
+        at += more
+        size = (tag >> 2) + 1
+        if tag & 3 == 1:
+            size, far = (tag >> 2 & 7) + 4, far | tag >> 5 << 8
+        for _ in range(size):
+            out.append(out[-far])
+    assert len(out) == length
+    return bytes(out)
+
+def read(data):
+    at, out = 0, b''
+    while at < len(data):
+        left = int.from_bytes(data[at:at + 4], 'big')
+        at += 4
+        while left:
+            size = int.from_bytes(data[at:at + 4], 'big')
+            part = raw(data[at + 4:at + 4 + size])
+            at, left, out = at + 4 + size, left - len(part), out + part
+    return out
+"#;
+
+#[test]
+fn snappy_in_the_blocks_of_hadoop_is_read_and_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let script = "rows = ''.join(f'{i},name {i % 97}\\n' for i in range(20_000)).encode()\n\
+         open('plain.csv', 'wb').write(b'id,name\\n' + rows)\n\
+         one, two = chunk(rows[:70_000]), chunk(rows[70_000:])\n\
+         blocks = word(8) + word(len(chunk(b'id,name\\n'))) + chunk(b'id,name\\n') + word(0)\n\
+         blocks += word(len(rows)) + word(len(one)) + one + word(len(two)) + two\n\
+         open('part.snappy', 'wb').write(blocks)";
+    python(path, &format!("{HADOOP_SNAPPY}{script}"));
+    let said = "part.snappy?format=csv&compression=hadoop-snappy";
+    copied(path, &[said, "out.csv"]);
+    assert!(text(path, "out.csv") == text(path, "plain.csv"));
+    copied(path, &["plain.csv", "a.csv", "--compress", "hadoop-snappy", "--verify", "checksum", "-j", "2"]);
+    copied(path, &["plain.csv", "a.csv?compression=hadoop-snappy", "--mode", "append"]);
+    let script = "print(read(open('a.csv', 'rb').read()) == open('plain.csv', 'rb').read() + rows())\n";
+    let rows = "def rows():\n    return open('plain.csv', 'rb').read().split(b'\\n', 1)[1]\n";
+    assert_eq!(python(path, &format!("{HADOOP_SNAPPY}{rows}{script}")), "True\n");
+    let told = refused(path, &["plain.csv?compression=hadoop-snappy", "x.csv"]);
+    assert!(told.contains("plain.csv") && told.contains("compressed data"), "{told}");
+}
+
+/// What PostgreSQL writes with its ESCAPE is read, and what is written it reads.
+#[test]
+fn quotes_within_quotes_are_escaped_as_postgres_does_it() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let path = folder.path();
+    let rows = "values (1, E'a\"b\\\\c'), (2, E'\\\\'), (3, E'x,\"\\\\\"\\n'), (4, E'\\\\n'), (5, ''), (6, null), (7, E'\\\\\"')";
+    psql(&url, &format!("create table t (id int, v text); insert into t {rows}; create table u (like t)"));
+    let copied_out = psql(&url, r"copy (select * from t order by id) to stdout with (format csv, header, escape '\')");
+    std::fs::write(path.join("theirs.csv"), format!("{copied_out}\n")).unwrap();
+    copied(path, &["theirs.csv", "plain.csv", "--escape", r"\"]);
+    let plain = psql(&url, "copy (select * from t order by id) to stdout with (format csv, header)");
+    assert_eq!(text(path, "plain.csv"), format!("{plain}\n"));
+    copied(path, &["plain.csv", "ours.csv?escape=%5C", "--verify", "checksum"]);
+    let file = path.join("ours.csv");
+    psql(&url, &format!(r"\copy u from '{}' with (format csv, header, escape '\')", file.display()));
+    assert_eq!(psql(&url, "select count(*) from (table t except table u) x"), "0");
+    copied(path, &["plain.csv", "single.csv?quote='", "--quote", "\""]);
+    assert!(text(path, "single.csv").contains("'x,\"\\\"\n'"), "{}", text(path, "single.csv"));
 }

@@ -93,3 +93,39 @@ fn a_killed_copy_of_several_files_is_completed() {
     // Each has 1 to 80000.
     assert_eq!(psql(&url, counted), "160000|80000|6400080000");
 }
+
+/// By their places, as jobs of DataX say it: names do not matter, and what has no type in common becomes text.
+#[test]
+fn columns_are_paired_by_their_places() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let path = folder.path();
+    psql(
+        &url,
+        "create table a (id int, v numeric(6,2), at date); insert into a values (1, 1.50, '2020-01-01'), (2, null, null);
+         create table b (v bigint, id numeric(12,4), note text); insert into b values (5000000000, 0.0625, 'x')",
+    );
+    let place = |table: &str| format!("{{\"locator\": \"{url}#{table}\"}}");
+    let job = |union: &str, filter: &str| {
+        format!(
+            "{{\"transfers\": [{{\"source\": {}, \"union\": [{}], \"unionBy\": \"place\", \
+             \"target\": {{\"locator\": \"out.csv\"}}, \"mode\": \"replace\", \"transform\": {{{filter}}}}}]}}",
+            place("a"),
+            place(union)
+        )
+    };
+    let run = |text: String| {
+        fs::write(path.join("job.json"), text).unwrap();
+        etl(path, &["run", "-q", "job.json"])
+    };
+    let written = || fs::read_to_string(path.join("out.csv")).unwrap();
+    let done = run(job("b", ""));
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(written(), "id,v,at\n1,1.5000,2020-01-01\n2,,\n5000000000,0.0625,x\n");
+    // A filter by the common names, of which the other table has one at another place.
+    let done = run(job("b", "\"filter\": \"id > 1\""));
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    assert_eq!(written(), "id,v,at\n2,,\n5000000000,0.0625,x\n");
+    psql(&url, "create table c (id int, v numeric)");
+    let refused = run(job("c", ""));
+    assert!(refused.code != 0 && refused.stderr.contains("has 2 of 3"), "{}", refused.stderr);
+}

@@ -142,7 +142,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
             return open_pipe(config, &name, by_name, Box::new(file));
         }
         let head = read_head(&mut file, SNIFF_BYTES)?;
-        let compression = compression_of(config.format.or(by_name), &head);
+        let compression = compression_of(config, by_name, &head);
         let plain = if compression == Compression::None {
             head
         } else {
@@ -167,7 +167,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
 fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box<dyn Read + Send>) -> Result<Input> {
     let inner = || {
         let head = read_head(&mut pipe, SNIFF_BYTES)?;
-        let compression = compression_of(config.format.or(by_name), &head);
+        let compression = compression_of(config, by_name, &head);
         let whole = Cursor::new(head).chain(pipe);
         let mut plain = compress::reader(compression, whole)?;
         let head = read_head(&mut plain, SNIFF_BYTES).map_err(compress::damage)?;
@@ -191,10 +191,15 @@ fn is_read_in_any_order(format: Format) -> bool {
 }
 
 /// How a file that begins with `head` is compressed as a whole. A workbook is a zip archive itself.
-fn compression_of(said: Option<Format>, head: &[u8]) -> Compression {
-    let is_said = said.is_some_and(Format::is_workbook) && workbook::may_be(head);
-    let is_workbook = is_said || workbook::detect(head).is_some();
-    if is_workbook { Compression::None } else { Compression::detect(head) }
+fn compression_of(config: &Config, by_name: Option<Format>, head: &[u8]) -> Compression {
+    let is_said = config.format.or(by_name).is_some_and(Format::is_workbook) && workbook::may_be(head);
+    if is_said || workbook::detect(head).is_some() {
+        return Compression::None;
+    }
+    match Compression::detect(head) {
+        Compression::None => config.unseen_compression(),
+        seen => seen,
+    }
 }
 
 /// How far a format may be guessed where nobody names it.

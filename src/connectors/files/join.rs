@@ -129,7 +129,7 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
             let line_end = charset.encode(b"\n".to_vec()).unwrap_or_default();
             let line_end = packer.pack(line_end).map(|piece| packer.add(piece))?;
             let open = |old: &Path| {
-                let ended = ends_with_line_end(old, *charset)?;
+                let ended = ends_with_line_end(old, (*compression, *charset))?;
                 Ok(if ended { Vec::new() } else { line_end.clone() })
             };
             join_bytes((old, &paths), open, out)?;
@@ -167,16 +167,11 @@ fn join_bytes(
 }
 
 /// Whether the last record of a file is ended, or there is none.
-fn ends_with_line_end(path: &Path, charset: Charset) -> Result<bool> {
+fn ends_with_line_end(path: &Path, (compression, charset): (Compression, Charset)) -> Result<bool> {
     let mut file = fs::File::open(path)?;
-    let mut head = Vec::new();
-    Read::by_ref(&mut file).take(compress::MAGIC_BYTES as u64).read_to_end(&mut head)?;
-    let compression = Compression::detect(&head);
     if compression == Compression::None && charset == Charset::Utf8 {
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(1)))?;
-    } else {
-        file.seek(SeekFrom::Start(0))?;
     }
     let mut reader = charset.reader(compress::reader(compression, file)?);
     let mut buffer = vec![0; BUFFER_BYTES];

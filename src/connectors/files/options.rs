@@ -13,7 +13,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "by extension; zstd in Parquet, deflate in Avro",
         "The compression of a file that is written: around a text file, within the others. A text file that is read must have it.",
     )
-    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
+    .within("text: none, gz, zstd, bz2, xz, lz4, snappy, hadoop-snappy, zip; Parquet: none, gz, snappy, zstd; Avro: none, deflate, snappy, zstd; Arrow: none, lz4, zstd"),
     option("level", "integer", "6 for gz, zip and xz, 9 for bz2, 3 for deflate, 1 for zstd", "The effort of the compression.")
         .within("0 to 9 for gz, zip, xz, bz2 and deflate, 1 to 22 for zstd"),
     option("encoding", "string", "utf-8", "The encoding of a text file.")
@@ -28,6 +28,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("delimiter", "string", "a comma in CSV, a tab in TSV", "The character between fields.")
         .within("one ASCII character, or tab"),
     option("quote", "string", "\"", "The character around CSV fields.").within("one ASCII character, or none"),
+    option("escape", "string", "quotes are doubled", "The character before a quote, and before itself, within CSV quotes.")
+        .within("one ASCII character"),
     option("comment", "string", "", "What CSV lines begin with that are no records.").within("one ASCII character"),
     option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
     option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),

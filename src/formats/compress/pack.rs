@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use super::zip::{self, Archive};
-use super::{Compression, FRAME_BYTES, SNAPPY_MAGIC};
+use super::{Compression, FRAME_BYTES, SNAPPY_MAGIC, hadoop};
 use crate::error::Result;
 
 /// Compresses the pieces of one file. [`Packer::pack`] works on any thread, the rest goes in the order of the file.
@@ -105,6 +105,7 @@ fn frame(compression: Compression, level: Option<i32>, bytes: Vec<u8>) -> Result
             }
             Ok(out)
         }
+        Compression::HadoopSnappy => Ok(hadoop::blocks(&bytes)?),
         Compression::Zip => zip::piece(level_within(6, 0), &bytes),
     }
 }

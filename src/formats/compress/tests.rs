@@ -6,15 +6,24 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ALL: [Compression; 7] = [
+const ALL: [Compression; 8] = [
     Compression::Gzip,
     Compression::Zstd,
     Compression::Bzip2,
     Compression::Xz,
     Compression::Lz4,
     Compression::Snappy,
+    Compression::HadoopSnappy,
     Compression::Zip,
 ];
+
+/// Bytes of a head by which a compression is told.
+const HEAD_BYTES: usize = 10;
+
+/// What the first bytes of a file of `compression` say.
+fn seen(compression: Compression) -> Compression {
+    if compression.is_seen() { compression } else { Compression::None }
+}
 
 fn plain(compression: Compression, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let mut out = Vec::new();
@@ -39,8 +48,8 @@ fn pieces_follow_each_other_and_are_told_by_their_first_bytes() {
     for compression in ALL.into_iter().chain([Compression::None]) {
         for level in [None, Some(1), Some(9)] {
             let bytes = packed(compression, level, &[b"one,", b"", b"two"]);
-            assert_eq!(Compression::detect(&bytes), compression);
-            assert_eq!(Compression::detect(&bytes[..bytes.len().min(MAGIC_BYTES)]), compression);
+            assert_eq!(Compression::detect(&bytes), seen(compression));
+            assert_eq!(Compression::detect(&bytes[..bytes.len().min(HEAD_BYTES)]), seen(compression));
             assert_eq!(plain(compression, bytes).unwrap(), b"one,two", "{compression:?}");
         }
     }
@@ -50,7 +59,7 @@ fn pieces_follow_each_other_and_are_told_by_their_first_bytes() {
 fn a_file_without_a_row_is_a_file_all_the_same() {
     for compression in ALL {
         let bytes = packed(compression, None, &[b""]);
-        assert_eq!(Compression::detect(&bytes), compression);
+        assert_eq!(Compression::detect(&bytes), seen(compression));
         assert_eq!(plain(compression, bytes).unwrap(), b"", "{compression:?}");
     }
 }
@@ -113,8 +122,9 @@ fn a_cut_stream_is_damage() {
 #[test]
 fn a_changed_byte_is_damage() {
     let text: Vec<u8> = (0..50_000u32).flat_map(u32::to_le_bytes).collect();
-    // A frame of zstd has no checksum where it is written in bulk.
-    for compression in ALL.into_iter().filter(|compression| *compression != Compression::Zstd) {
+    // A frame of zstd has no checksum where it is written in bulk, and a block of Hadoop never has one.
+    let unchecked = [Compression::Zstd, Compression::HadoopSnappy];
+    for compression in ALL.into_iter().filter(|compression| !unchecked.contains(compression)) {
         let mut changed = packed(compression, None, &[&text]);
         let middle = changed.len() / 2;
         changed[middle] ^= 0x55;
@@ -164,6 +174,22 @@ fn frames_of_other_programs_are_read() {
     // Cut behind the block, before the mark of the end.
     let error = plain(Compression::Lz4, lz4[..15].to_vec()).unwrap_err();
     assert_eq!(error.message(), "the compressed data end too early");
+}
+
+/// The block of one chunk, one of two chunks, and the one without a byte with which Hadoop writes an empty file. A chunk is the
+/// raw length, a literal of four bytes and these.
+#[test]
+fn blocks_of_hadoop_are_read() {
+    let (block, two, empty) = (b"\0\0\0\x04".as_slice(), b"\0\0\0\x08".as_slice(), b"\0\0\0\0".as_slice());
+    let chunk = b"\0\0\0\x06\x04\x0ca\n1\n".as_slice();
+    let read = |bytes: &[&[u8]]| plain(Compression::HadoopSnappy, bytes.concat());
+    assert_eq!(read(&[block, chunk]).unwrap(), b"a\n1\n");
+    assert_eq!(read(&[empty]).unwrap(), b"");
+    assert_eq!(read(&[two, chunk, chunk, empty, block, chunk]).unwrap(), b"a\n1\na\n1\na\n1\n");
+    assert_eq!(read(&[two, chunk]).unwrap_err().message(), "the compressed data end too early");
+    // A chunk that holds more than its block, and one that is longer than memory should be.
+    assert_eq!(read(&[b"\0\0\0\x03", chunk]).unwrap_err().message(), "the compressed data are damaged");
+    assert_eq!(read(&[b"\x7f\0\0\0\x7f\0\0\0"]).unwrap_err().kind(), ErrorKind::Resource);
 }
 
 proptest! {

@@ -116,6 +116,7 @@ pub(super) struct Column<'a> {
     index: usize,
     null: &'a [u8],
     quote: u8,
+    escape: Option<u8>,
 }
 
 impl<'a> Column<'a> {
@@ -127,6 +128,7 @@ impl<'a> Column<'a> {
             index,
             null: options.null.as_bytes(),
             quote: options.quote.unwrap_or(0),
+            escape: options.escape,
         }
     }
 
@@ -179,7 +181,10 @@ impl Texts for Column<'_> {
         if !field.is_doubled() {
             return Some(text);
         }
-        unescape(text, self.quote, scratch);
+        match self.escape {
+            None => unescape(text, self.quote, scratch),
+            Some(escape) => without_escapes(text, (escape, self.quote), scratch),
+        }
         Some(scratch)
     }
 }
@@ -191,6 +196,19 @@ pub(in super::super) fn unescape(text: &[u8], quote: u8, out: &mut Vec<u8>) {
     while let Some(at) = memchr::memchr(quote, rest) {
         out.extend_from_slice(&rest[..=at]);
         rest = rest.get(at + 2..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Text within quotes, without the `escape` before quotes and before itself.
+fn without_escapes(text: &[u8], (escape, quote): (u8, u8), out: &mut Vec<u8>) {
+    out.clear();
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(escape, rest) {
+        let escaped = rest.get(at + 1).copied().filter(|next| *next == quote || *next == escape);
+        out.extend_from_slice(&rest[..at]);
+        out.push(escaped.unwrap_or(escape));
+        rest = &rest[at + 1 + usize::from(escaped.is_some())..];
     }
     out.extend_from_slice(rest);
 }

@@ -140,6 +140,7 @@ impl Column<'_> {
 struct Style<'a> {
     delimiter: u8,
     quote: Option<u8>,
+    escape: Option<u8>,
     /// A field that begins with it would make its line a comment.
     comment: Option<u8>,
     trim: bool,
@@ -156,6 +157,7 @@ impl<'a> Style<'a> {
         Self {
             delimiter: options.delimiter,
             quote: options.quote,
+            escape: options.escape,
             comment: options.comment,
             trim: options.trim,
             null: options.null.as_bytes(),
@@ -197,7 +199,20 @@ impl<'a> Style<'a> {
                 Error::new(ErrorKind::Value, message).with_hint("set a quote, or another null text or delimiter")
             );
         };
-        quote_in_place(out, start, quote);
+        match self.escape {
+            None => quote_in_place(out, start, quote),
+            Some(escape) => {
+                let text = out.split_off(start);
+                out.push(quote);
+                for byte in text {
+                    if byte == quote || byte == escape {
+                        out.push(escape);
+                    }
+                    out.push(byte);
+                }
+                out.push(quote);
+            }
+        }
         Ok(())
     }
 }

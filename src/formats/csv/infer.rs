@@ -23,8 +23,8 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
             .with_hint("name its encoding: --encoding utf-16"));
     }
     let mark = if head.starts_with(MARK) { MARK.len() } else { 0 };
-    // Quotes in comments do not count, and where comments stand is not seen from the middle of a file.
-    let splittable = options.comment.is_none();
+    // Quotes in comments and behind escapes do not count, and where these stand is not seen from the middle of a file.
+    let splittable = options.comment.is_none() && options.escape.is_none();
     let piece = Piece { bytes: &head[mark..], first_line: 1 };
     if piece.bytes.is_empty() {
         return Ok(Start { layout: None, data_start: mark, line: 1, splittable, extendable: true });

@@ -3,7 +3,8 @@
 //! An unquoted field that equals the null text (by default: is empty) is NULL, a quoted one never is. Records end with
 //! LF, CR LF or CR; fields in quotes may hold line ends. Records with too many or too few fields, misplaced quotes and
 //! texts that are not of their column's type are errors with their line. Blank lines are skipped, except where there is
-//! one column: there they are NULL. On request lines of comments are skipped, too, and blanks around fields dropped.
+//! one column: there they are NULL. On request lines of comments are skipped, too, blanks around fields dropped, and quotes within quotes
+//! escaped by another character instead of doubled.
 //!
 //! Written are LF, quotes only where needed, NULL as the null text, the empty string as `""`, bytes as `\x…`, lists,
 //! structs and maps as JSON.

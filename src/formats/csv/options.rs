@@ -19,8 +19,10 @@ pub struct CsvOptions {
     pub skip_records: usize,
     /// Between fields.
     pub delimiter: u8,
-    /// Around fields, doubled within; none for files without quoting.
+    /// Around fields; none for files without quoting.
     pub quote: Option<u8>,
+    /// Before a quote, and before itself, within quotes. Without it quotes are doubled there.
+    pub escape: Option<u8>,
     /// Lines that begin with it are no records.
     pub comment: Option<u8>,
     /// Whether spaces and tabs around fields are no part of them.
@@ -64,6 +66,7 @@ impl Default for CsvOptions {
             skip_records: 0,
             delimiter: b',',
             quote: Some(b'"'),
+            escape: None,
             comment: None,
             trim: false,
             null: String::new(),
@@ -89,6 +92,13 @@ impl CsvOptions {
         }
         if self.quote == Some(self.delimiter) {
             return usage("delimiter and quote of CSV must differ");
+        }
+        if let Some(escape) = self.escape
+            && (special(escape) || escape == self.delimiter || self.quote.is_none_or(|quote| quote == escape))
+        {
+            return usage(
+                "the escape of CSV is one ASCII character, neither the delimiter nor the quote, and for quotes alone",
+            );
         }
         if self
             .comment

@@ -10,19 +10,19 @@ use crate::formats::{RecordEnd, RecordScanner};
 
 /// The scanner for files of `options`.
 pub(super) fn of(options: &CsvOptions) -> Box<dyn RecordScanner> {
-    match options.comment {
-        None => Box::new(Scanner::new(options.quote)),
-        Some(comment) => {
-            Box::new(Commented { comment, quote: options.quote, place: Place::Start, pending: false, lines: 0 })
-        }
+    if options.comment.is_none() && options.escape.is_none() {
+        return Box::new(Scanner::new(options.quote));
     }
+    let CsvOptions { comment, quote, escape, .. } = *options;
+    Box::new(Bytewise { comment, quote, escape, place: Place::Start, pending: false, lines: 0 })
 }
 
-/// Scans line by line: quotes in comments do not count.
+/// Scans byte by byte: quotes in comments do not count, nor do those behind an escape.
 #[derive(Debug)]
-struct Commented {
-    comment: u8,
+struct Bytewise {
+    comment: Option<u8>,
     quote: Option<u8>,
+    escape: Option<u8>,
     place: Place,
     /// As in [`Scanner`].
     pending: bool,
@@ -36,10 +36,12 @@ enum Place {
     Start,
     Record,
     Quotes,
+    /// Behind an escape within quotes.
+    Escaped,
     Comment,
 }
 
-impl RecordScanner for Commented {
+impl RecordScanner for Bytewise {
     fn feed(&mut self, bytes: &[u8]) -> Option<RecordEnd> {
         let mut last = None;
         let mut lines = self.lines;
@@ -55,14 +57,19 @@ impl RecordScanner for Commented {
             self.pending = *byte == b'\r';
             match (self.place, *byte) {
                 (Place::Quotes, byte) if Some(byte) == self.quote => self.place = Place::Record,
+                (Place::Quotes, byte) if Some(byte) == self.escape => self.place = Place::Escaped,
                 (Place::Quotes, b'\n') => lines += 1,
+                (Place::Escaped, byte) => {
+                    lines += u64::from(byte == b'\n');
+                    self.place = Place::Quotes;
+                }
                 (_, b'\n') => {
                     lines += 1;
                     self.place = Place::Start;
                     last = Some(RecordEnd { offset: at + 1, lines });
                 }
                 (Place::Quotes | Place::Comment, _) | (_, b'\r') => {}
-                (Place::Start, byte) if byte == self.comment => self.place = Place::Comment,
+                (Place::Start, byte) if Some(byte) == self.comment => self.place = Place::Comment,
                 (_, byte) if Some(byte) == self.quote => self.place = Place::Quotes,
                 _ => self.place = Place::Record,
             }

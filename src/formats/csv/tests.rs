@@ -333,6 +333,32 @@ fn texts_that_look_like_something_else_are_quoted() {
     assert_eq!(written(unquoted, vec![("a", plain)]).unwrap(), "\"a\"\n\\N\n");
 }
 
+/// The rows of `file`, which are the same wherever it is cut at the record ends that the scanner finds.
+fn cut_anywhere(format: &Csv, file: &str) -> Vec<Vec<String>> {
+    let whole = rows(&read(format, file.as_bytes()).unwrap());
+    let inferred = format.infer(file.as_bytes(), Extent::Whole).unwrap();
+    assert!(!inferred.start.splittable);
+    for size in 1..file.len() {
+        let mut scanner = format.scanner();
+        let (mut ends, mut before) = (Vec::new(), 0);
+        for bytes in file.as_bytes().chunks(size) {
+            if let Some(end) = scanner.feed(bytes) {
+                ends.push(before + end.offset);
+            }
+            before += bytes.len();
+        }
+        let mut start = 0;
+        let mut found = Vec::new();
+        for end in ends.into_iter().chain([file.len()]) {
+            let piece = Piece { bytes: &file.as_bytes()[start..end], first_line: 1 };
+            found.extend(rows(&format.decode(&piece, &inferred.layout, &inferred.schema).unwrap()));
+            start = end;
+        }
+        assert_eq!(found, whole, "{file:?} in pieces of {size}");
+    }
+    whole
+}
+
 #[test]
 fn comments_are_no_records_and_their_quotes_no_quotes() {
     let options = || CsvOptions { comment: Some(b'#'), ..text_only() };
@@ -346,29 +372,7 @@ fn comments_are_no_records_and_their_quotes_no_quotes() {
         ("#1\n#2\n#3\na,b\n", &[&["a", "b"]]),
     ];
     for (file, expected) in cases {
-        let format = csv(options());
-        assert_eq!(rows(&read(&format, file.as_bytes()).unwrap()), expected, "{file:?}");
-        assert!(!format.infer(file.as_bytes(), Extent::Whole).unwrap().start.splittable);
-        // Fed in pieces of any size, the scanner finds the ends that it finds in the whole.
-        for size in 1..file.len() {
-            let mut scanner = format.scanner();
-            let (mut ends, mut before) = (Vec::new(), 0);
-            for bytes in file.as_bytes().chunks(size) {
-                if let Some(end) = scanner.feed(bytes) {
-                    ends.push(before + end.offset);
-                }
-                before += bytes.len();
-            }
-            let mut start = 0;
-            let mut found = Vec::new();
-            for end in ends.into_iter().chain([file.len()]) {
-                let piece = Piece { bytes: &file.as_bytes()[start..end], first_line: 1 };
-                let inferred = format.infer(file.as_bytes(), Extent::Whole).unwrap();
-                found.extend(rows(&format.decode(&piece, &inferred.layout, &inferred.schema).unwrap()));
-                start = end;
-            }
-            assert_eq!(found, expected, "{file:?} in pieces of {size}");
-        }
+        assert_eq!(cut_anywhere(&csv(options()), file), expected, "{file:?}");
     }
     let header = csv(CsvOptions { comment: Some(b'#'), ..CsvOptions::default() });
     let inferred = header.infer(b"# made today\nid\n1\n", Extent::Whole).unwrap();
@@ -377,6 +381,35 @@ fn comments_are_no_records_and_their_quotes_no_quotes() {
     let mut out = Vec::new();
     csv(options()).encode(&batch, &mut out).unwrap();
     assert_eq!(out, b"\"#x\"\nx#\n");
+}
+
+/// As PostgreSQL's COPY means its ESCAPE: before a quote or itself, within quotes alone.
+#[test]
+fn quotes_may_be_escaped_instead_of_doubled() {
+    let format = csv(CsvOptions { escape: Some(b'\\'), ..text_only() });
+    let cases: [(&str, &[&[&str]]); 6] = [
+        (r#""a\"b","c\\""#, &[&["a\"b", "c\\"]]),
+        (r#""\n\x",\n"#, &[&["\\n\\x", "\\n"]]),
+        ("\"a,\\\"\n\",b\n\"\\\\\",\"\\\"\"\n", &[&["a,\"\n", "b"], &["\\", "\""]]),
+        ("\"\\\r\n\",a\\\r\nb,c", &[&["\\\r\n", "a\\"], &["b", "c"]]),
+        ("\"\",\n", &[&["", "∅"]]),
+        ("\\,\"\\\\\\\"\"", &[&["\\", "\\\""]]),
+    ];
+    for (file, expected) in cases {
+        assert_eq!(cut_anywhere(&format, file), expected, "{file:?}");
+    }
+    for wrong in ["\"a\"\"b\",c\n", "\"a\"\\,b\n", "a\\\"b,c\n", "\"a\\\",b"] {
+        assert_eq!(read(&format, wrong.as_bytes()).unwrap_err().kind(), ErrorKind::Corrupt, "{wrong:?}");
+    }
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a\"b\\"), Some("\\n"), Some(""), None]));
+    assert_eq!(
+        written(CsvOptions { escape: Some(b'\\'), ..bare() }, vec![("a", texts)]).unwrap(),
+        "\"a\\\"b\\\\\"\n\\n\n\"\"\n\n"
+    );
+    for (quote, escape) in [(None, b'\\'), (Some(b'"'), b'"'), (Some(b'"'), b','), (Some(b'"'), b'\n')] {
+        let options = CsvOptions { quote, escape: Some(escape), ..bare() };
+        assert_eq!(Csv::new(options).unwrap_err().kind(), ErrorKind::Usage);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Delimiters, quotes and line ends are found 64 bytes at a time; a state machine then walks over them alone. A quote
 //! may only open a field, close it, or stand doubled within: anything else is a fault, not a guess. That is also what
-//! makes counting quotes enough to find record ends (see [`super::scan`]).
+//! makes counting quotes enough to find record ends (see [`super::scan`]), unless quotes are escaped.
 
 use crate::formats::block;
 
@@ -35,7 +35,7 @@ impl Field {
         self.end & QUOTED != 0
     }
 
-    /// Whether it holds doubled quotes.
+    /// Whether it holds doubled quotes, or escapes.
     pub(super) fn is_doubled(self) -> bool {
         self.end & DOUBLED != 0
     }
@@ -148,6 +148,8 @@ struct Tokenizer {
     /// Where the current field starts, with its quote.
     start: usize,
     doubled: bool,
+    /// Where a quote or an escape stands that is text, as an escape is before it.
+    escaped: Option<usize>,
     /// Index in `records.fields` of the first field of the current record.
     first: usize,
     /// Offset after a CR that ended a record.
@@ -172,12 +174,16 @@ pub(super) fn tokenize(
         record: 0,
         start: 0,
         doubled: false,
+        escaped: None,
         first: 0,
         after_return: None,
     };
     let quote = options.quote.unwrap_or(options.delimiter);
     for (index, block) in block::blocks(bytes).enumerate() {
-        let mut mask = block::any(&block, [options.delimiter, quote, b'\n', b'\r']);
+        let mut mask = match options.escape {
+            None => block::any(&block, [options.delimiter, quote, b'\n', b'\r']),
+            Some(escape) => block::any(&block, [options.delimiter, quote, b'\n', b'\r', escape]),
+        };
         while mask != 0 {
             let bit = mask.trailing_zeros() as usize;
             mask &= mask - 1;
@@ -226,12 +232,20 @@ impl Tokenizer {
         let blank = |from: usize| options.trim && bytes[from..at].iter().all(|byte| is_blank(*byte));
         match self.state {
             State::Quoted => {
-                if is_quote {
+                let is_special = |byte: &u8| Some(*byte) == options.quote || Some(*byte) == options.escape;
+                let is_text = self.escaped == Some(at);
+                if is_quote && !is_text {
                     self.state = State::Behind(at);
+                } else if Some(byte) == options.escape && !is_text && bytes.get(at + 1).is_some_and(is_special) {
+                    (self.escaped, self.doubled) = (Some(at + 1), true);
                 }
                 return Ok(false);
             }
-            State::Behind(quote) if at != quote + 1 && (is_quote || !blank(quote + 1)) => {
+            // Outside of quotes it is as any other character.
+            _ if Some(byte) == options.escape => return Ok(false),
+            State::Behind(quote)
+                if is_quote && options.escape.is_some() || at != quote + 1 && (is_quote || !blank(quote + 1)) =>
+            {
                 return Err(Fault { offset: quote, kind: FaultKind::AfterQuote });
             }
             State::Behind(_) if is_quote => {

@@ -7,7 +7,8 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, Tim
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::FixedOffset;
 
-use super::options::{FieldOptions, Kind, LooseOptions, Records as Length};
+use super::escape;
+use super::options::{Escape, FieldOptions, Kind, LooseOptions, Records as Length};
 use super::pattern;
 use super::tokenize::{Fault, LONGEST, Marks, Records, Width, tokenize};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +31,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(options: &LooseOptions, delimiter: u8) -> Result<Self> {
+    /// `options`, of which fields and records end as told.
+    pub(super) fn new(options: &LooseOptions, (delimiter, line_end): (u8, Option<u8>)) -> Result<Self> {
         let pattern = |field: &FieldOptions| {
             let format = field.format.as_deref().or(options.date_format.as_deref());
             format.map(Pattern::lenient).transpose()
@@ -41,6 +43,9 @@ impl Reading {
                 quote: options.mark(),
                 trim: options.trim,
                 keep_blank_lines: options.keep_blank_lines,
+                escape: (options.escape == Escape::Backslash).then_some(escape::BACKSLASH),
+                line_end,
+                comment: options.comment.bytes().next(),
             },
             zone: options.zone.as_deref().and_then(pattern::offset),
             patterns: options.fields.iter().map(pattern).collect::<Result<_>>()?,
@@ -252,8 +257,11 @@ impl Texts for Column<'_> {
                 }
                 let text = &self.bytes[field.range()];
                 if field.is_doubled() {
-                    // It holds a quote, so it is neither a number nor true or false.
-                    unescape(text, self.reading.marks.quote.unwrap_or_default(), scratch);
+                    // It holds a quote or an escape, so it is neither a number nor true or false.
+                    match self.reading.options.escape {
+                        Escape::Doubled => unescape(text, self.reading.marks.quote.unwrap_or_default(), scratch),
+                        Escape::Backslash => escape::resolve(text, scratch),
+                    }
                     return self.known(scratch);
                 }
                 text

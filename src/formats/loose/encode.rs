@@ -7,9 +7,12 @@ use arrow::array::types::{
 };
 use arrow::array::{Array, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, Field, TimeUnit};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use chrono::FixedOffset;
 
-use super::options::{LooseOptions, Quoting, Records};
+use super::escape;
+use super::insert::Statements;
+use super::options::{BytesForm, Escape, LooseOptions, Quoting, Records};
 use super::pattern::{self, DAY_MICROS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::json;
@@ -23,6 +26,7 @@ use crate::schema::NATIVE;
 pub(super) struct Writing {
     options: LooseOptions,
     null: Vec<u8>,
+    statements: Option<Statements>,
     pattern: Option<Pattern>,
     /// Whose clocks show moments that have a zone.
     zone: FixedOffset,
@@ -41,6 +45,7 @@ impl Writing {
         let utc = FixedOffset::east_opt(0).ok_or_else(|| Error::new(ErrorKind::Internal, "there is no zone"))?;
         Ok(Self {
             null: options.null.clone().unwrap_or_default().into_bytes(),
+            statements: options.insert.as_ref().map(|insert| Statements::new(insert, &options.header)),
             pattern: options.date_format.as_deref().map(Pattern::lenient).transpose()?,
             zone: options.zone.as_deref().and_then(pattern::offset).unwrap_or(utc),
             options: options.clone(),
@@ -50,7 +55,7 @@ impl Writing {
     /// The first line.
     pub(super) fn header(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        if self.options.header.is_empty() {
+        if self.options.header.is_empty() || self.statements.is_some() {
             return out;
         }
         for (index, name) in self.options.header.iter().enumerate() {
@@ -59,7 +64,7 @@ impl Writing {
             out.extend_from_slice(name.as_bytes());
             self.quote(index, &mut out, start);
         }
-        out.extend_from_slice(self.options.line_end.as_bytes());
+        out.extend_from_slice(self.options.written_end());
         out
     }
 
@@ -70,6 +75,9 @@ impl Writing {
         let columns: Vec<Column<'_>> =
             columns.map(|(field, array)| self.column(array, field)).collect::<Result<_>>()?;
         out.reserve(batch.num_rows() * columns.len() * 8);
+        if let Some(statements) = &self.statements {
+            return self.write_statements(statements, (&columns, batch), out);
+        }
         for row in 0..batch.num_rows() {
             let there = match self.options.records {
                 Records::Even => columns.len(),
@@ -85,7 +93,39 @@ impl Writing {
                 (column.print)(row, out).map_err(|error| error.at("column", schema.field(index).name()))?;
                 self.quote(index, out, start);
             }
-            out.extend_from_slice(self.options.line_end.as_bytes());
+            out.extend_from_slice(self.options.written_end());
+        }
+        Ok(())
+    }
+
+    /// Appends one statement per row of `batch`, whose columns are `columns`.
+    fn write_statements(
+        &self,
+        statements: &Statements,
+        (columns, batch): (&[Column<'_>], &RecordBatch),
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
+        let (named, found) = (statements.columns(), columns.len());
+        if named != found {
+            let message = format!("the statements name {named} columns, and the rows have {found}");
+            return Err(Error::new(ErrorKind::Schema, message));
+        }
+        for row in 0..batch.num_rows() {
+            statements.begin(out);
+            for (index, column) in columns.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                if column.is_null(row) {
+                    out.extend_from_slice(b"NULL");
+                    continue;
+                }
+                let start = out.len();
+                let printed = (column.print)(row, out);
+                printed.map_err(|error| error.at("column", batch.schema_ref().field(index).name()))?;
+                Statements::quote(out, start);
+            }
+            statements.end((row, batch.num_rows()), self.options.written_end(), out);
         }
         Ok(())
     }
@@ -124,28 +164,38 @@ impl Writing {
         }
     }
 
-    /// Puts quotes around the field that begins at `start`, where it is to have them.
+    /// Puts quotes around the field that begins at `start`, where it is to have them, and escapes.
     fn quote(&self, index: usize, out: &mut Vec<u8>, start: usize) {
-        let (Some(quote), true) = (self.options.mark(), self.options.quoting != Quoting::Never) else { return };
+        let escaped = self.options.escape == Escape::Backslash;
+        let put = |out: &mut Vec<u8>| {
+            if escaped {
+                escape::put(out, start, self.options.delimiter.as_bytes());
+            }
+        };
+        let Some(quote) = self.options.mark().filter(|_| self.options.quoting != Quoting::Never) else {
+            return put(out);
+        };
         if self.options.trim {
             trim(out, start);
         }
         let text = &out[start..];
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        let comment = self.options.comment.bytes().next().unwrap_or(b'#');
         let needs = || {
-            let first = index == 0 && (text.is_empty() || text[0] == b'#');
+            let first = index == 0 && (text.is_empty() || text[0] == comment);
             let special = memchr::memchr3(quote, b'\n', b'\r', text).is_some()
                 || memchr::memmem::find(text, self.options.delimiter.as_bytes()).is_some();
             first || special || blank(text.first()) || blank(text.last()) || (text == self.null && !text.is_empty())
         };
         if self.options.quoting == Quoting::Needed && !needs() {
-            return;
+            return put(out);
         }
+        let before = if escaped { escape::BACKSLASH } else { quote };
         let field = out.split_off(start);
         out.push(quote);
         for byte in field {
-            if byte == quote {
-                out.push(quote);
+            if byte == quote || byte == before {
+                out.push(before);
             }
             out.push(byte);
         }
@@ -154,7 +204,9 @@ impl Writing {
 
     fn column<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
         let nulls = array.logical_nulls();
-        let own = || self.zoned_times(array, field).or_else(|| floats(array)).or_else(|| bytes(array, field));
+        let own = || {
+            self.zoned_times(array, field).or_else(|| floats(array)).or_else(|| bytes(array, field, self.options.bytes))
+        };
         let print = match self.moments(array) {
             Some(print) => print,
             None => match own().or_else(|| print::column(array, field).map(|column| column.print)) {
@@ -313,9 +365,12 @@ fn floats(array: &dyn Array) -> Option<Print<'_>> {
     })
 }
 
-/// Bytes as the text that they are; what is no UTF-8 is replaced, as nothing else can stand in a text.
-fn bytes<'a>(array: &'a dyn Array, field: &Field) -> Option<Print<'a>> {
-    let text = |value: &[u8], out: &mut Vec<u8>| out.extend_from_slice(String::from_utf8_lossy(value).as_bytes());
+/// Bytes as the text that they are, of which what is no UTF-8 is replaced, as nothing else can stand in a text; or in base64.
+fn bytes<'a>(array: &'a dyn Array, field: &Field, form: BytesForm) -> Option<Print<'a>> {
+    let text = move |value: &[u8], out: &mut Vec<u8>| match form {
+        BytesForm::Text => out.extend_from_slice(String::from_utf8_lossy(value).as_bytes()),
+        BytesForm::Base64 => out.extend_from_slice(BASE64_STANDARD.encode(value).as_bytes()),
+    };
     Some(match field.data_type() {
         DataType::Binary => {
             let values = array.as_binary::<i32>();
@@ -333,11 +388,66 @@ fn bytes<'a>(array: &'a dyn Array, field: &Field) -> Option<Print<'a>> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Date32Array, TimestampSecondArray};
+    use arrow::array::{ArrayRef, BinaryArray, Date32Array, Int32Array, StringArray, TimestampSecondArray};
+    use serde_json::{Value as Json, json};
 
+    use super::super::Loose;
     use super::*;
+    use crate::formats::{Extent, RecordFormat as _};
 
-    fn written(options: LooseOptions, column: ArrayRef) -> Result<String> {
+    fn written(options: &Json, columns: Vec<ArrayRef>) -> String {
+        let format = Loose::new(&serde_json::from_value(options.clone()).unwrap()).unwrap();
+        let names = ["a", "b"].into_iter().zip(columns).map(|(name, column)| (name, column, true));
+        let batch = RecordBatch::try_from_iter_with_nullable(names).unwrap();
+        let mut out = format.header(batch.schema_ref()).unwrap();
+        format.encode(&batch, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn texts(texts: &[Option<&str>]) -> ArrayRef {
+        Arc::new(StringArray::from(texts.to_vec()))
+    }
+
+    /// As DataX's writer of SQL files does it, but that a text which is that of NULL stays a text.
+    #[test]
+    fn records_may_be_statements() {
+        let options = json!({"header": ["id", "n`m"], "null": "null",
+            "insert": {"table": "t", "quote": "`", "commitRows": 2}});
+        let ids: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
+        let found = written(&options, vec![ids, texts(&[Some("it's"), None, Some("null")])]);
+        let lines = [
+            "INSERT INTO `t` (`id`,`n``m`) VALUES('1','it''s');",
+            "INSERT INTO `t` (`id`,`n``m`) VALUES('2',NULL);",
+            "commit;",
+            "INSERT INTO `t` (`id`,`n``m`) VALUES('3','null');",
+            "commit;",
+        ];
+        assert_eq!(found.lines().collect::<Vec<_>>(), lines);
+        let format = Loose::new(&serde_json::from_value(options).unwrap()).unwrap();
+        assert_eq!(format.start(b"INSERT", Extent::Whole).unwrap_err().kind(), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn a_backslash_takes_the_meaning_of_quotes_and_delimiters() {
+        let values = || texts(&[Some("a\"b\\"), Some("c\\d"), Some("e,f")]);
+        let options = |quoting: &str, escape: &str| json!({"quoting": quoting, "escape": escape});
+        assert_eq!(written(&options("needed", "backslash"), vec![values()]), "\"a\\\"b\\\\\"\nc\\\\d\n\"e,f\"\n");
+        assert_eq!(written(&options("needed", "doubled"), vec![values()]), "\"a\"\"b\\\"\nc\\d\n\"e,f\"\n");
+        assert_eq!(written(&options("never", "backslash"), vec![values()]), "a\"b\\\\\nc\\\\d\ne\\,f\n");
+        assert_eq!(written(&options("never", "doubled"), vec![values()]), "a\"b\\\nc\\d\ne,f\n");
+    }
+
+    #[test]
+    fn bytes_are_texts_or_base64_and_comments_and_ends_are_those_that_are_named() {
+        let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"hi".as_slice(), b"\xff\0"]));
+        assert_eq!(written(&json!({"bytes": "base64"}), vec![Arc::clone(&bytes)]), "aGk=\n/wA=\n");
+        assert_eq!(written(&json!({"lineEnd": "\r\n"}), vec![bytes]), "hi\r\n\u{fffd}\0\r\n");
+        let marked =
+            |comment: &str| written(&json!({"quoting": "needed", "comment": comment}), vec![texts(&[Some("#a")])]);
+        assert_eq!((marked(""), marked(";")), ("\"#a\"\n".to_owned(), "#a\n".to_owned()));
+    }
+
+    fn tried(options: LooseOptions, column: ArrayRef) -> Result<String> {
         let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)])?;
         let mut out = Vec::new();
         Writing::new(&options)?.encode(&batch, &mut out)?;
@@ -348,17 +458,17 @@ mod tests {
     #[test]
     fn dates_that_are_too_far_are_refused() {
         let days = |days: Vec<i32>| Arc::new(Date32Array::from(days)) as ArrayRef;
-        assert_eq!(written(LooseOptions::default(), days(vec![0, -1])).unwrap(), "1970-01-01\n1969-12-31\n");
+        assert_eq!(tried(LooseOptions::default(), days(vec![0, -1])).unwrap(), "1970-01-01\n1969-12-31\n");
         let formed = || LooseOptions { date_format: Some("yyyyMMdd".to_owned()), ..LooseOptions::default() };
         for options in [LooseOptions::default(), formed()] {
             for far in [i32::MAX, i32::MIN, 106_751_992] {
-                let error = written(options.clone(), days(vec![0, far])).unwrap_err();
+                let error = tried(options.clone(), days(vec![0, far])).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Value);
                 assert!(error.to_string().contains("column c: the date is more than 292,000 years away"), "{error}");
             }
-            assert!(written(options.clone(), days(vec![106_751_991])).is_ok());
+            assert!(tried(options.clone(), days(vec![106_751_991])).is_ok());
             let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX]));
-            assert!(written(options, seconds).is_err());
+            assert!(tried(options, seconds).is_err());
         }
     }
 

@@ -2,10 +2,12 @@
 //! may stand anywhere, and written without any quotes at all.
 //!
 //! What is read: a quote opens a field only at its start, text behind the closing one is left out, and LF, CR LF and CR all end
-//! a record. A file is never cut: only from its start it is known which quotes count.
+//! a record, unless one character is named for it. A file is never cut: only from its start it is known which quotes count.
 
 mod decode;
 mod encode;
+mod escape;
+mod insert;
 mod options;
 mod pattern;
 mod scan;
@@ -16,7 +18,7 @@ use arrow::datatypes::{Field, SchemaRef};
 
 use self::decode::Reading;
 use self::encode::Writing;
-pub use self::options::{FieldOptions, Kind, LooseOptions, Quoting, Records};
+pub use self::options::{BytesForm, Escape, FieldOptions, InsertOptions, Kind, LooseOptions, Quoting, Records};
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, SAMPLE_ROWS, Start};
 use crate::error::Result;
@@ -39,8 +41,8 @@ impl Loose {
     /// [`Usage`](crate::error::ErrorKind::Usage) for options that cannot be meant.
     pub fn new(options: &LooseOptions) -> Result<Self> {
         options.check()?;
-        let reading = match options.separator() {
-            Ok(delimiter) => Ok(Reading::new(options, delimiter)?),
+        let reading = match options.separator().and_then(|delimiter| Ok((delimiter, options.record_end()?))) {
+            Ok(ends) => Ok(Reading::new(options, ends)?),
             Err(error) => Err(error.to_string()),
         };
         Ok(Self { reading, writing: Writing::new(options)? })
@@ -94,12 +96,7 @@ impl RecordFormat for Loose {
     fn scanner(&self) -> Box<dyn RecordScanner> {
         let marks = self.reading.as_ref().map(|reading| reading.marks);
         // Without a way to read there is nothing to scan: `start` says so before.
-        Box::new(scan::Scanner::new(marks.unwrap_or(tokenize::Marks {
-            delimiter: b',',
-            quote: None,
-            trim: false,
-            keep_blank_lines: false,
-        })))
+        Box::new(scan::Scanner::new(marks.unwrap_or_default()))
     }
 
     fn scan_chunk(&self, bytes: &[u8]) -> ChunkScan {

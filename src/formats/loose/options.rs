@@ -19,6 +19,11 @@ pub struct LooseOptions {
     pub quote: String,
     /// Whether written fields get quotes.
     pub quoting: Quoting,
+    /// How what has a meaning stands in a field as text.
+    pub escape: Escape,
+    /// What lines begin with that are no records, one ASCII character; empty where there are none. A first field that is written gets
+    /// quotes where it begins so, or with `#` where nothing is said.
+    pub comment: String,
     /// The text that means NULL: in a file that is read none does unless it is said, in one that is written it is the empty one.
     pub null: Option<String>,
     /// What is read; without any every field of a record is text.
@@ -35,12 +40,51 @@ pub struct LooseOptions {
     pub skip_lines: usize,
     /// The fields of the first line of a file that is written; empty for none.
     pub header: Vec<String>,
-    /// Behind each record that is written.
-    pub line_end: String,
+    /// Behind each record: without it LF, CR LF and CR are read, and LF is written. Of what is read one ASCII character.
+    pub line_end: Option<String>,
     /// How dates and times are written, in Java's notation; without it as `2024-01-02 03:04:05`, `2024-01-02` and `03:04:05`.
     pub date_format: Option<String>,
     /// The zone of dates, as `+08:00`: columns that are read get it, and moments are written as its clocks show them.
     pub zone: Option<String>,
+    /// How values of bytes are written.
+    pub bytes: BytesForm,
+    /// Records are written as statements of SQL, whose columns are those of `header`.
+    pub insert: Option<InsertOptions>,
+}
+
+/// How what has a meaning stands in a field as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Escape {
+    /// A quote within quotes stands twice.
+    #[default]
+    Doubled,
+    /// A backslash stands before it, as before a letter that means a control character. Of what is read it counts within quotes,
+    /// and everywhere where there are none; of what is written everywhere.
+    Backslash,
+}
+
+/// How values of bytes are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum BytesForm {
+    /// As the text that they are; what is no UTF-8 is replaced.
+    #[default]
+    Text,
+    /// In base64.
+    Base64,
+}
+
+/// Statements of SQL, one for each record: every value in single quotes, NULL as `NULL`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InsertOptions {
+    /// The table.
+    pub table: String,
+    /// Around the names of the table and of columns, doubled within.
+    pub quote: String,
+    /// A `commit` stands behind so many records, or fewer.
+    pub commit_rows: usize,
 }
 
 /// Whether fields that are written get quotes.
@@ -117,9 +161,13 @@ impl Default for LooseOptions {
             empty_is_null: false,
             skip_lines: 0,
             header: Vec::new(),
-            line_end: "\n".to_owned(),
+            line_end: None,
             date_format: None,
             zone: None,
+            escape: Escape::Doubled,
+            comment: String::new(),
+            bytes: BytesForm::Text,
+            insert: None,
         }
     }
 }
@@ -130,10 +178,30 @@ impl LooseOptions {
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) where it is not one ASCII character.
     pub(super) fn separator(&self) -> Result<u8> {
+        if self.insert.is_some() {
+            return Err(usage("statements of SQL are written, and not read"));
+        }
         match self.delimiter.as_bytes() {
             [byte] if byte.is_ascii() => Ok(*byte),
             _ => Err(usage(format!("text is read with one ASCII character between fields, not {:?}", self.delimiter))),
         }
+    }
+
+    /// The character that ends records of what is read; none for LF, CR LF and CR.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is not one ASCII character.
+    pub(super) fn record_end(&self) -> Result<Option<u8>> {
+        match self.line_end.as_deref().map(str::as_bytes) {
+            None | Some(b"\r\n") => Ok(None),
+            Some([byte]) if byte.is_ascii() => Ok(Some(*byte)),
+            Some(_) => Err(usage("text is read with one ASCII character behind records")),
+        }
+    }
+
+    /// What stands behind a record that is written.
+    pub(super) fn written_end(&self) -> &[u8] {
+        self.line_end.as_deref().unwrap_or("\n").as_bytes()
     }
 
     /// The character around fields.
@@ -142,11 +210,16 @@ impl LooseOptions {
     }
 
     pub(super) fn check(&self) -> Result<()> {
-        if self.delimiter.is_empty() || self.line_end.is_empty() {
+        if self.delimiter.is_empty() || self.line_end.as_deref() == Some("") {
             return Err(usage("something has to stand between fields, and behind records"));
         }
-        if self.quote.len() > 1 || !self.quote.is_ascii() {
-            return Err(usage("the quote is one ASCII character, or empty for none"));
+        if [&self.quote, &self.comment].into_iter().any(|mark| mark.len() > 1 || !mark.is_ascii()) {
+            return Err(usage("the quote, and what comments begin with, is one ASCII character, or empty for none"));
+        }
+        if self.insert.as_ref().is_some_and(|insert| insert.commit_rows == 0 || self.header.is_empty()) {
+            return Err(usage(
+                "statements name the columns of the header, and a commit stands behind 1 record or more",
+            ));
         }
         if self.quoting != Quoting::Never && self.quote.is_empty() {
             return Err(usage("fields are to be quoted, but no quote is named"));

@@ -2,6 +2,8 @@
 
 mod datax;
 pub mod go_etl;
+pub mod lacks;
+pub mod template;
 mod transformers;
 
 use std::time::Duration;
@@ -11,6 +13,7 @@ use serde_json::Value as Json;
 use crate::error::Result;
 use crate::job::tree::Tree;
 use crate::job::{Job, LogFile};
+use template::Templates;
 
 /// The job files of one program.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Dialect {
     pub variables: VariablesIn,
     /// The transfers of a file. Pure: opens nothing.
     pub translate: fn(&Tree) -> Result<Translation>,
+    /// Examples of its files, where there are some.
+    pub templates: Option<&'static Templates>,
 }
 
 /// Where the variables of a job file stand.
@@ -38,6 +43,9 @@ pub enum VariablesIn {
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
 pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, datax::DATAX];
+
+/// What of the job files of each program does nothing here.
+pub const LACKS: &[lacks::Lacks] = &[datax::LACKS];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]

@@ -6,31 +6,30 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::flow::align::kernel;
+use crate::job::UnionBy;
 use crate::source::TableShape;
 
 /// One shape for all of `shapes`, each with the label of its source: the columns of the first in its order, those of the
-/// others by name, in types that hold the values of all. Keys of one source are not those of all, so there is none.
+/// others by name or place, in types that hold the values of all. Keys of one source are not those of all, so there is none.
 ///
 /// # Errors
 /// [`Schema`](ErrorKind::Schema) for a column that one lacks, or whose types have none in common.
-pub(super) fn reconciled(shapes: &[(&str, &TableShape)]) -> Result<TableShape> {
+pub(super) fn reconciled(shapes: &[(&str, &TableShape)], by: UnionBy) -> Result<TableShape> {
     let [(first_label, first), others @ ..] = shapes else {
         return Err(Error::new(ErrorKind::Internal, "a transfer has no source"));
     };
     for (label, shape) in shapes {
         let mut seen = HashSet::new();
         if let Some(field) = shape.schema.fields().iter().find(|field| !seen.insert(field.name())) {
-            let message = "several sources are read as one by the names of columns, and this one comes twice";
+            let message = "several sources are read as one, and a column of this name comes twice";
             return Err(Error::new(ErrorKind::Schema, message).at("column", field.name()).at("source", label));
         }
     }
-    for (label, shape) in others {
-        let extra = shape.schema.fields().iter().find(|field| first.schema.column_with_name(field.name()).is_none());
-        if let Some(field) = extra {
-            return Err(lacking(field.name(), first_label));
-        }
-        if let Some(field) = first.schema.fields().iter().find(|field| shape.schema.index_of(field.name()).is_err()) {
-            return Err(lacking(field.name(), label));
+    for other in others {
+        match by {
+            UnionBy::Name => refuse_lacking((first_label, first), *other)?,
+            UnionBy::Place => refuse_other_width(first, *other)?,
         }
     }
     let mut fields = Vec::new();
@@ -39,12 +38,16 @@ pub(super) fn reconciled(shapes: &[(&str, &TableShape)]) -> Result<TableShape> {
         let mut common = Arc::clone(field);
         let mut form = first.native[index].clone();
         for (label, shape) in others {
-            let at = shape.schema.index_of(field.name())?;
+            let at = place(shape, by, (index, field.name()))?;
             let other = shape.schema.field(at);
             if other.data_type() != field.data_type() || shape.native[at] != first.native[index] {
                 form = None;
             }
-            common = joined(&common, other).ok_or_else(|| unlike(&common, other, label))?;
+            let found = match by {
+                UnionBy::Name => joined(&common, other),
+                UnionBy::Place => joined(&common, other).or_else(|| text(&common, other)),
+            };
+            common = found.ok_or_else(|| unlike(&common, other, label))?;
         }
         fields.push(common);
         native.push(form);
@@ -57,6 +60,38 @@ pub(super) fn reconciled(shapes: &[(&str, &TableShape)]) -> Result<TableShape> {
         bytes: sum(|shape| shape.bytes),
         ..TableShape::of(Arc::new(Schema::new(fields)))
     })
+}
+
+/// Where `shape` has the column that stands at `index` of those of all, under the name `name`.
+pub(super) fn place(shape: &TableShape, by: UnionBy, (index, name): (usize, &str)) -> Result<usize> {
+    match by {
+        UnionBy::Name => Ok(shape.schema.index_of(name)?),
+        UnionBy::Place => Ok(index),
+    }
+}
+
+type Labelled<'a> = (&'a str, &'a TableShape);
+
+fn refuse_lacking((first_label, first): Labelled<'_>, (label, shape): Labelled<'_>) -> Result<()> {
+    let lacks = |one: &TableShape, other: &TableShape| {
+        let fields = other.schema.fields().iter();
+        fields.map(|field| field.name().clone()).find(|name| one.schema.index_of(name).is_err())
+    };
+    match (lacks(first, shape), lacks(shape, first)) {
+        (Some(column), _) => Err(lacking(&column, first_label)),
+        (None, Some(column)) => Err(lacking(&column, label)),
+        (None, None) => Ok(()),
+    }
+}
+
+fn refuse_other_width(first: &TableShape, (label, shape): Labelled<'_>) -> Result<()> {
+    let (wanted, found) = (first.schema.fields().len(), shape.schema.fields().len());
+    if wanted == found {
+        return Ok(());
+    }
+    let message =
+        format!("several sources are read as one by the places of columns, and this one has {found} of {wanted}");
+    Err(Error::new(ErrorKind::Schema, message).with_hint("read as many columns of each").at("source", label))
 }
 
 fn lacking(column: &str, label: &str) -> Error {
@@ -86,6 +121,12 @@ fn joined(one: &FieldRef, other: &Field) -> Option<FieldRef> {
         .collect();
     let field = Field::new(one.name(), data_type, one.is_nullable() || other.is_nullable());
     Some(Arc::new(field.with_metadata(said)))
+}
+
+/// Texts for the values of both, as files have them.
+fn text(one: &FieldRef, other: &Field) -> Option<FieldRef> {
+    let text = Field::new(one.name(), DataType::Utf8, one.is_nullable() || other.is_nullable());
+    (kernel(one, &text).is_some() && kernel(other, &text).is_some()).then(|| Arc::new(text))
 }
 
 /// The narrowest type that holds every value of both exactly.
@@ -190,7 +231,7 @@ mod tests {
     #[test]
     fn columns_are_found_by_name() {
         let (one, other) = (shape(&[("id", Int32), ("name", Utf8)]), shape(&[("name", Utf8), ("id", Int64)]));
-        let both = reconciled(&[("a", &one), ("b", &other)]).unwrap();
+        let both = reconciled(&[("a", &one), ("b", &other)], UnionBy::Name).unwrap();
         assert_eq!(both.schema.fields().iter().map(|field| field.data_type()).collect::<Vec<_>>(), [&Int64, &Utf8]);
         assert_eq!((both.rows, both.bytes, both.key.len()), (Some(6), None, 0));
     }
@@ -199,12 +240,34 @@ mod tests {
     fn a_column_that_one_lacks_is_named_with_its_source() {
         let (one, other) = (shape(&[("id", Int32), ("name", Utf8)]), shape(&[("id", Int32)]));
         for (shapes, source) in [([("a", &one), ("b", &other)], "b"), ([("b", &other), ("a", &one)], "b")] {
-            let error = reconciled(&shapes).unwrap_err().to_string();
+            let error = reconciled(&shapes, UnionBy::Name).unwrap_err().to_string();
             assert!(error.contains("name") && error.contains(&format!("source {source}")), "{error}");
         }
-        let error = reconciled(&[("a", &shape(&[("id", Utf8), ("id", Utf8)])), ("b", &other)]).unwrap_err().to_string();
+        let refused = |one: &TableShape, other: &TableShape| {
+            reconciled(&[("a", one), ("b", other)], UnionBy::Name).unwrap_err().to_string()
+        };
+        let error = refused(&shape(&[("id", Utf8), ("id", Utf8)]), &other);
         assert!(error.contains("comes twice") && error.contains("source a"), "{error}");
-        let error = reconciled(&[("a", &one), ("b", &shape(&[("id", Utf8), ("name", Utf8)]))]).unwrap_err().to_string();
+        let error = refused(&one, &shape(&[("id", Utf8), ("name", Utf8)]));
         assert!(error.contains("Utf8 here and Int32 in the sources before"), "{error}");
+    }
+
+    #[test]
+    fn columns_at_the_same_place_are_the_same_whatever_they_are_called() {
+        let by_place = |others: &[&TableShape]| {
+            let shapes: Vec<(&str, &TableShape)> = others.iter().map(|shape| ("s", *shape)).collect();
+            reconciled(&shapes, UnionBy::Place).map(|all| {
+                let told = |field: &FieldRef| (field.name().clone(), field.data_type().clone());
+                all.schema.fields().iter().map(told).collect::<Vec<_>>()
+            })
+        };
+        let column = |name: &str, kind: DataType| (name.to_owned(), kind);
+        let (one, other) = (shape(&[("id", Int32), ("v", Utf8)]), shape(&[("n", Int64), ("w", Date32)]));
+        assert_eq!(by_place(&[&one, &other]).unwrap(), [column("id", Int64), column("v", Utf8)]);
+        assert_eq!(by_place(&[&other, &one]).unwrap(), [column("n", Int64), column("w", Utf8)]);
+        let swapped = shape(&[("v", Utf8), ("id", Int32)]);
+        assert_eq!(by_place(&[&one, &other, &swapped]).unwrap(), [column("id", Utf8), column("v", Utf8)]);
+        let error = by_place(&[&one, &shape(&[("id", Int32)])]).unwrap_err().to_string();
+        assert!(error.contains("source s") && error.contains("has 1 of 2"), "{error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Several sources of one transfer, which reads them as one: their columns brought to common types, their splits one behind
-//! the other. To the rest of a run they are one endpoint with one session and one source.
+//! Several sources of one transfer, which reads them as one: their columns paired by name or place and brought to common types,
+//! their splits one behind the other. To the rest of a run they are one endpoint with one session and one source.
 //!
 //! What lies at the same place is read at one point in time; different places have no such point among them.
 
@@ -15,12 +15,12 @@ use self::source::{Part, Several};
 use super::stages::endpoint;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::Place;
+use crate::job::{Place, UnionBy};
 use crate::sink::{Agreement, Sink};
 use crate::source::Source;
 
 /// The places of a transfer's sources as one endpoint, built and not opened.
-pub(super) fn endpoint_of(places: &[Place]) -> Result<Arc<dyn Endpoint>> {
+pub(super) fn endpoint_of(places: &[Place], by: UnionBy) -> Result<Arc<dyn Endpoint>> {
     if let [place] = places {
         return endpoint(place);
     }
@@ -38,7 +38,7 @@ pub(super) fn endpoint_of(places: &[Place]) -> Result<Arc<dyn Endpoint>> {
         members.push(Member { at, object: place.object.clone() });
     }
     let endpoints = known.into_iter().map(|(_, endpoint)| endpoint).collect();
-    Ok(Arc::new(Together { endpoints, members }))
+    Ok(Arc::new(Together { endpoints, members, by }))
 }
 
 /// One source: an object at one of the endpoints.
@@ -53,6 +53,7 @@ struct Member {
 struct Together {
     endpoints: Vec<Arc<dyn Endpoint>>,
     members: Vec<Member>,
+    by: UnionBy,
 }
 
 /// Sources that a label names; of more it tells the number.
@@ -110,7 +111,7 @@ impl Endpoint for Together {
             Ok(Part { source, label: self.label_of(member) })
         });
         let parts = parts.collect::<Result<_>>()?;
-        Ok(Arc::new(Sessions { source: Arc::new(Several::new(parts, sessions.len())), sessions }))
+        Ok(Arc::new(Sessions { source: Arc::new(Several::new(parts, sessions.len(), self.by)), sessions }))
     }
 
     async fn execute(&self, _: &StepToken, _: &str) -> Result<()> {

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use tokio::sync::OnceCell;
 
-use super::columns::reconciled;
+use super::columns::{place, reconciled};
 use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::fate::is_text;
+use crate::flow::align::kernel;
+use crate::job::UnionBy;
 use crate::reject::Tray;
 use crate::source::{
     BatchStream, Cut, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape,
@@ -33,6 +36,7 @@ pub(super) struct Several {
     parts: Vec<Part>,
     /// How many sessions they are read in.
     sessions: usize,
+    by: UnionBy,
     shapes: OnceCell<Shapes>,
 }
 
@@ -41,14 +45,15 @@ pub(super) struct Several {
 struct Shapes {
     each: Vec<TableShape>,
     all: TableShape,
+    by: UnionBy,
 }
 
 /// Sources of which a plan says how they are read.
 const TOLD: usize = 3;
 
 impl Several {
-    pub(super) fn new(parts: Vec<Part>, sessions: usize) -> Self {
-        Self { parts, sessions, shapes: OnceCell::new() }
+    pub(super) fn new(parts: Vec<Part>, sessions: usize, by: UnionBy) -> Self {
+        Self { parts, sessions, by, shapes: OnceCell::new() }
     }
 
     async fn shapes(&self) -> Result<&Shapes> {
@@ -61,8 +66,8 @@ impl Several {
         let each = try_join_all(described).await?;
         let labelled: Vec<(&str, &TableShape)> =
             self.parts.iter().zip(&each).map(|(part, shape)| (part.label.as_str(), shape)).collect();
-        let all = reconciled(&labelled)?;
-        Ok(Shapes { each, all })
+        let all = reconciled(&labelled, self.by)?;
+        Ok(Shapes { each, all, by: self.by })
     }
 
     /// The part that `split` is of, and `scan` in its own types.
@@ -76,27 +81,29 @@ impl Several {
 }
 
 impl Shapes {
-    /// `scan` as the source of `shape` gives it: in its own types where these are not the common ones.
+    /// `scan` as the source of `shape` gives it: by its own names, and in its own types where these are not the common ones.
     fn scan_of(&self, scan: &Scan, shape: &TableShape) -> Result<Scan> {
-        let own = |field: &Arc<arrow::datatypes::Field>| {
-            let index = shape.schema.index_of(field.name())?;
-            let mine = &shape.schema.fields()[index];
-            let is_common = self.all.schema.field_with_name(field.name())?.data_type() == mine.data_type();
-            Ok(Arc::clone(if is_common { field } else { mine }))
+        let own = |field: &FieldRef| {
+            let index = self.all.schema.index_of(field.name())?;
+            let mine = &shape.schema.fields()[place(shape, self.by, (index, field.name()))?];
+            if self.all.schema.field(index).data_type() != mine.data_type() {
+                return Ok(Arc::clone(mine));
+            }
+            let same_name = mine.name() == field.name();
+            Ok(if same_name { Arc::clone(field) } else { Arc::new(field.as_ref().clone().with_name(mine.name())) })
         };
         let fields = scan.schema.fields().iter().map(own).collect::<Result<Vec<_>>>()?;
         Ok(Scan { schema: Arc::new(Schema::new(fields)), ..scan.clone() })
     }
 
-    /// Whether `filter` looks at columns that are of the common type in the source of `shape`.
+    /// Whether `filter` looks at columns that have the common name and type in the source of `shape`.
     fn is_common(&self, filter: &Expr, shape: &TableShape) -> bool {
-        let kind = |schema: &SchemaRef, name: &str| -> Option<DataType> {
-            schema.field_with_name(name).ok().map(|field| field.data_type().clone())
+        let is_common = |name: &str| {
+            let index = self.all.schema.index_of(name).ok()?;
+            let mine = shape.schema.field(place(shape, self.by, (index, name)).ok()?);
+            Some(mine.name() == name && mine.data_type() == self.all.schema.field(index).data_type())
         };
-        filter
-            .column_refs()
-            .iter()
-            .all(|column| kind(&self.all.schema, &column.name) == kind(&shape.schema, &column.name))
+        filter.column_refs().iter().all(|column| is_common(&column.name) == Some(true))
     }
 }
 
@@ -193,16 +200,22 @@ fn in_common(rows: BatchStream, scan: &Scan) -> BatchStream {
     }))
 }
 
-/// `batch` under the fields of `schema`, widened where it is of other types. A widened value is the same value.
+/// `batch` under the fields of `schema`, widened or printed where it is of other types. A widened value is the same value.
 fn with_schema(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
-    let widened = |(column, field): (&ArrayRef, &Arc<arrow::datatypes::Field>)| {
+    let widened = |((column, mine), field): ((&ArrayRef, &FieldRef), &FieldRef)| -> Result<ArrayRef> {
         if column.data_type() == field.data_type() {
             return Ok(Arc::clone(column));
         }
-        cast_with_options(column, field.data_type(), &exact)
+        if is_text(field.data_type()) && !is_text(column.data_type()) {
+            let none = || Error::new(ErrorKind::Internal, "a column of a source has no text");
+            return Ok(kernel(mine, field).ok_or_else(none)?.run(column)?.array);
+        }
+        Ok(cast_with_options(column, field.data_type(), &exact)?)
     };
-    let columns = batch.columns().iter().zip(schema.fields()).map(widened).collect::<Result<Vec<_>, _>>()?;
+    let own = batch.schema();
+    let columns = batch.columns().iter().zip(own.fields()).zip(schema.fields());
+    let columns = columns.map(widened).collect::<Result<Vec<_>>>()?;
     let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
 }

@@ -8,7 +8,7 @@ use crate::formats::compress::Compression;
 use crate::formats::extension::{self, Format};
 use crate::formats::{avro, ipc, parquet, workbook};
 
-const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy or zip";
+const USE_CODEC: &str = "use none, gz, zstd, bz2, xz, lz4, snappy, hadoop-snappy or zip";
 
 impl Config {
     /// How whole files are compressed when written: the option, else the extension.
@@ -17,9 +17,15 @@ impl Config {
         match self.compression.as_deref() {
             None => Ok(by_name),
             Some("none") => Ok(Compression::None),
-            Some(word) => Compression::of_extension(word)
+            Some(word) => Compression::named(word)
                 .ok_or_else(|| usage(format!("text files cannot be compressed with {word:?}")).with_hint(USE_CODEC)),
         }
+    }
+
+    /// The compression that was said, where no file shows that it has it.
+    pub(in super::super) fn unseen_compression(&self) -> Compression {
+        let said = self.compression.as_deref().and_then(Compression::named);
+        said.filter(|said| !said.is_seen()).unwrap_or(Compression::None)
     }
 
     /// How the pages of Parquet are written.
@@ -92,7 +98,7 @@ impl Config {
 pub(super) fn check(word: &str) -> Result<()> {
     match word {
         "none" | "deflate" => Ok(()),
-        word if Compression::of_extension(word).is_some() => Ok(()),
+        word if Compression::named(word).is_some() => Ok(()),
         _ => Err(usage(format!("there is no compression {word:?}")).with_hint(USE_CODEC)),
     }
 }

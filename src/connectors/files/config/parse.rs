@@ -27,6 +27,7 @@ struct Raw {
     header: Option<bool>,
     delimiter: Option<String>,
     quote: Option<String>,
+    escape: Option<String>,
     comment: Option<String>,
     trim: Option<bool>,
     column_names: Option<ColumnNames>,
@@ -106,6 +107,7 @@ impl Given {
         let delimited = [
             ("delimiter", raw.delimiter.is_some()),
             ("quote", raw.quote.is_some()),
+            ("escape", raw.escape.is_some()),
             ("comment", raw.comment.is_some()),
             ("trim", raw.trim.is_some()),
             ("loose", raw.loose.is_some()),
@@ -207,6 +209,12 @@ fn csv_options(raw: &Raw, typing: Typing) -> Result<CsvOptions> {
         let place = number.checked_sub(1).ok_or_else(|| usage("columns are counted from 1"));
         place.and_then(|place| Ok((place, Pattern::lenient(text)?))).at("option", || "dateFormats")
     };
+    let quote = match raw.quote.as_deref() {
+        None => defaults.quote,
+        Some("" | "none") => None,
+        Some(text) => Some(single("quote", text)?),
+    };
+    let escape = raw.escape.as_deref().map(|text| single("escape", text)).transpose()?;
     Ok(CsvOptions {
         header: raw.header.unwrap_or(defaults.header),
         numbers: match raw.column_names {
@@ -215,11 +223,9 @@ fn csv_options(raw: &Raw, typing: Typing) -> Result<CsvOptions> {
         },
         columns_when_empty: raw.columns_when_empty.or(defaults.columns_when_empty),
         skip_records: raw.skip_records.unwrap_or(defaults.skip_records),
-        quote: match raw.quote.as_deref() {
-            None => defaults.quote,
-            Some("" | "none") => None,
-            Some(text) => Some(single("quote", text)?),
-        },
+        quote,
+        // A quote before a quote is a doubled one.
+        escape: escape.filter(|escape| Some(*escape) != quote),
         comment: raw.comment.as_deref().map(|text| single("comment", text)).transpose()?,
         trim: raw.trim.unwrap_or(defaults.trim),
         null: raw.null.clone().unwrap_or(defaults.null),

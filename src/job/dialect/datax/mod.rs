@@ -4,10 +4,13 @@
 
 mod columns;
 mod jdbc;
+mod lacks;
 mod name;
 mod rdbms;
 mod settings;
 mod stream;
+mod tasks;
+mod template;
 mod text;
 
 #[cfg(test)]
@@ -16,15 +19,25 @@ mod tests;
 use serde_json::Value as Json;
 
 use self::settings::Settings;
+use super::lacks::note;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Job, Place, TransformStep};
+use crate::job::{Job, Place, TransformStep, UnionBy};
+use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
+pub(super) use self::lacks::LACKS;
+
 /// Job files of `DataX`.
-pub(super) const DATAX: Dialect =
-    Dialect { name: "datax", title: "DataX", recognizes, variables: VariablesIn::Text, translate };
+pub(super) const DATAX: Dialect = Dialect {
+    name: "datax",
+    title: "DataX",
+    recognizes,
+    variables: VariablesIn::Text,
+    translate,
+    templates: Some(&template::TEMPLATES),
+};
 
 /// What a writer is, as far as its reader has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,10 +64,27 @@ struct Source {
     place: Place,
     /// Which columns of a table are read; empty for all.
     select: Vec<String>,
+    /// The query that gives these columns and no others, where `select` chooses of a table.
+    query: Option<String>,
     /// How many columns there are, where the job says it.
     width: Option<usize>,
     /// Whether records may be shorter than others.
     ragged: bool,
+}
+
+/// What a reader gives: each of its tables or queries, one place of text or one of rows that are made.
+#[derive(Debug)]
+struct Read {
+    sources: Vec<Source>,
+    /// How many tasks DataX makes of it, where the job alone says it.
+    tasks: Option<u64>,
+}
+
+impl Read {
+    /// The one `source`.
+    fn one(source: Source) -> Self {
+        Self { sources: vec![source], tasks: None }
+    }
 }
 
 /// One target.
@@ -86,8 +116,8 @@ struct Context<'a> {
     /// Functions between reader and writer.
     steps: &'a [TransformStep],
     notes: Vec<String>,
-    /// Keys that have no meaning here.
-    idle: Vec<String>,
+    /// Keys that do nothing here.
+    idle: Vec<&'static str>,
 }
 
 impl Context<'_> {
@@ -96,10 +126,9 @@ impl Context<'_> {
         self.steps.iter().any(|step| step.function == "dx_filter" && step.column_index == place)
     }
 
-    /// Notes that `keys` of `node` have no meaning here, where they are given.
-    fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
-        let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
-        self.idle.extend(given.map(|key| (*key).to_owned()));
+    /// Notes the keys of `of` that `node` has and that do nothing here.
+    fn idle(&mut self, of: &str, node: &Node<'_>) {
+        self.idle.extend(LACKS.given(of, node));
     }
 }
 
@@ -129,25 +158,25 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let goal = writer.goal()?;
     let empty = writer.parameter.get("emptyAsNull").map_or(Ok(true), |node| node.flag())?;
     let empty_is_null = empty && goal.is_table();
-    let mut context = Context { goal, empty_is_null, settings: &settings, steps: &steps, notes, idle: Vec::new() };
+    let idle = std::mem::take(&mut settings.idle);
+    let mut context = Context { goal, empty_is_null, settings: &settings, steps: &steps, notes, idle };
     let reader = Side::of(&content.need("reader")?)?;
-    let mut sources = reader.sources(&mut context)?;
-    let targets = writer.targets(&sources, &mut context)?;
-    if targets.len() == 1 && sources.len() > 1 {
-        sources = vec![rdbms::united(&reader.parameter, sources)?];
-    }
-    if targets.len() != sources.len() {
-        let message = format!("the writer names {} tables, and the reader gives {}", targets.len(), sources.len());
-        let hint = "each is written from one that is read: name as many on both sides, or one table to write";
-        return Err(content.error(message).with_hint(hint));
-    }
-    let Context { mut notes, idle, .. } = context;
-    if !idle.is_empty() {
-        notes.push(format!("these keys have no meaning here: {}", idle.join(", ")));
-    }
-    let jobs = sources.into_iter().zip(targets).map(|(source, target)| {
-        refuse_widths(content, &source, &target)?;
+    let read = reader.read(&mut context)?;
+    let targets = writer.targets(&read.sources, &mut context)?;
+    let groups = grouped(content, read, targets.len(), &mut context)?;
+    let Context { mut notes, mut idle, .. } = context;
+    idle.sort_unstable();
+    idle.dedup();
+    notes.extend(note(&idle));
+    let jobs = groups.into_iter().zip(targets).map(|(sources, target)| {
+        sources.iter().try_for_each(|source| refuse_widths(content, source, &target))?;
+        let mut sources = sources.into_iter();
+        let source = sources.next().ok_or_else(|| content.error("the reader gives nothing"))?;
         let mut job = Job::new(source.place, target.place);
+        job.union = sources.map(|source| source.place).collect();
+        if !job.union.is_empty() {
+            job.union_by = UnionBy::Place;
+        }
         job.mode = target.mode;
         job.schema = target.schema;
         job.pre_sql = target.pre_sql;
@@ -162,6 +191,39 @@ fn translate(tree: &Tree) -> Result<Translation> {
     });
     let jobs = jobs.collect::<Result<_>>()?;
     Ok(Translation { jobs, notes, dry_run: settings.dry_run, ..Translation::default() })
+}
+
+/// What is written into each of so many tables: into one all that is read, into several each piece at its place.
+fn grouped(content: &Node<'_>, read: Read, targets: usize, context: &mut Context<'_>) -> Result<Vec<Vec<Source>>> {
+    let Read { mut sources, tasks } = read;
+    if targets == 1 {
+        if sources.len() > 1 {
+            sources.iter_mut().for_each(Source::read_alike);
+        }
+        return Ok(vec![sources]);
+    }
+    if targets != sources.len() {
+        let message = format!("the writer names {targets} tables, and the reader gives {}", sources.len());
+        let hint = "each is written from one that is read: name as many on both sides, or one table to write";
+        return Err(content.error(message).with_hint(hint));
+    }
+    if let Some(tasks) = tasks.filter(|tasks| *tasks != targets as u64) {
+        context.notes.push(format!(
+            "DataX makes {tasks} tasks of this reader and refuses {targets} tables for them: here each table is copied into the \
+             one at its place"
+        ));
+    }
+    Ok(sources.into_iter().map(|source| vec![source]).collect())
+}
+
+impl Source {
+    /// Gives the columns of its list and no others, since those of several sources are paired by their places.
+    fn read_alike(&mut self) {
+        if let Some(query) = self.query.take() {
+            self.place.object = ObjectRef::Query(query);
+            self.select.clear();
+        }
+    }
 }
 
 fn refuse_widths(content: &Node<'_>, source: &Source, target: &Target) -> Result<()> {
@@ -200,12 +262,12 @@ impl<'a> Side<'a> {
         }
     }
 
-    fn sources(&self, context: &mut Context<'_>) -> Result<Vec<Source>> {
+    fn read(&self, context: &mut Context<'_>) -> Result<Read> {
         match self.name.as_str() {
-            "streamreader" => Ok(vec![stream::source(&self.parameter, context)?]),
-            "txtfilereader" => Ok(vec![text::source(&self.parameter, context)?]),
+            "streamreader" => Ok(Read::one(stream::source(&self.parameter, context)?)),
+            "txtfilereader" => Ok(Read::one(text::source(&self.parameter, context)?)),
             name => match name.strip_suffix("reader").and_then(rdbms::Product::of) {
-                Some(product) => rdbms::sources(product, &self.parameter, context),
+                Some(product) => rdbms::read(product, &self.parameter, context),
                 None => Err(self.unknown()),
             },
         }
@@ -225,12 +287,11 @@ impl<'a> Side<'a> {
 
     /// A plugin that is not here: what to use in its place.
     fn unknown(&self) -> Error {
-        let (name, known) =
-            (self.name.as_str(), columns::PLUGINS.iter().find(|(plugin, _)| self.name.starts_with(plugin)));
-        match known {
-            Some((_, instead)) => {
+        let name = self.name.as_str();
+        match LACKS.instead(name) {
+            Some(instead) => {
                 let error = self.node.error(format!("the plugin {name} is not here"));
-                Error::new(ErrorKind::Unsupported, error.to_string()).with_hint(*instead)
+                Error::new(ErrorKind::Unsupported, error.to_string()).with_hint(instead)
             }
             None => self.node.error(format!("there is no plugin {name}")).with_hint(
                 "there are streamreader, txtfilereader, mysqlreader, postgresqlreader, sqlserverreader, oraclereader, \

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::jdbc::{self, Url};
+use super::lacks::{QUERY_READERS, READERS, WRITERS};
 use super::text::is_star;
-use super::{Context, Source, Target, name};
-use crate::error::{Error, ErrorKind, Result};
-use crate::job::Place;
+use super::{Context, Read, Source, Target, name, tasks};
+use crate::error::Result;
 use crate::job::tree::Node;
+use crate::job::{Place, TransformStep};
 use crate::merge::Merge;
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
@@ -61,30 +62,11 @@ impl Product {
             Self::Generic => "jdbc:dm://host:5236/database",
         }
     }
-
-    fn quoted(self, name: &str) -> String {
-        match self {
-            Self::Mysql => format!("`{}`", name.replace('`', "``")),
-            _ => format!("\"{}\"", name.replace('"', "\"\"")),
-        }
-    }
 }
 
-/// Keys of readers and writers that concern how rows are fetched and sent, which is chosen here.
-const IDLE: &[&str] = &[
-    "fetchSize",
-    "splitFactor",
-    "batchSize",
-    "batchByteSize",
-    "checkSlave",
-    "samplePercentage",
-    "weakRead",
-    "readBatchSize",
-];
-
 /// What is read: each table of each connection, or each of its queries.
-pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Source>> {
-    context.idle(parameter, IDLE);
+pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Read> {
+    context.idle(READERS, parameter);
     let connections = parameter.need("connection")?.one_or_more();
     let both = connections.iter().find_map(|connection| connection.get("table").and(connection.get("querySql")));
     if let Some(query) = both {
@@ -94,85 +76,81 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
     if by_query > 0 && by_query < connections.len() {
         return Err(parameter.need("connection")?.error("some connections name tables and others queries"));
     }
-    let columns = if by_query > 0 { None } else { Some(Columns::read(parameter)?) };
-    reader_notes(parameter, by_query > 0, context)?;
-    let several = connections.len() > 1;
+    let filter = parameter.get("where").map(|filter| filter.text()).transpose()?;
+    let filter = filter.map(|text| text.trim().trim_end_matches(';').trim().to_owned()).filter(|text| !text.is_empty());
+    let columns = if by_query > 0 {
+        context.idle(QUERY_READERS, parameter);
+        None
+    } else {
+        Some(Columns { filter, ..Columns::read(parameter)? })
+    };
     let mut sources = Vec::new();
+    let mut counts = Vec::new();
     for connection in &connections {
-        let urls = connection.need("jdbcUrl")?.one_or_more();
-        let urls = urls.iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
-        let mut options = options::of(product, &urls, (parameter, &connection.need("jdbcUrl")?), context)?;
+        let node = connection.need("jdbcUrl")?;
+        let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
+        let mut options = options::of(product, &urls, (parameter, &node), context)?;
         options::for_reading(product, &mut options, context.goal);
         let place = |object| Place::new(options::connector(product, &options), Json::Object(options.clone()), object);
-        let Some(columns) = &columns else {
-            for query in connection.need("querySql")?.one_or_more() {
-                let object = ObjectRef::Query(query.text()?.trim().trim_end_matches(';').to_owned());
-                sources.push(Source { place: place(object), select: Vec::new(), width: None, ragged: false });
+        let before = sources.len();
+        match &columns {
+            Some(columns) => {
+                let tables = name::tables(&connection.need("table")?)?;
+                sources.extend(tables.iter().map(|table| columns.source(table, context.steps, place)));
             }
-            continue;
-        };
-        let filter = parameter.get("where").map(|filter| filter.text()).transpose()?;
-        let filter =
-            filter.map(|text| text.trim().trim_end_matches(';').trim().to_owned()).filter(|text| !text.is_empty());
-        let tables = name::tables(&connection.need("table")?)?;
-        // Of several databases of one server each table has to say its own.
-        let united = tables.len() > 1 || several;
-        let own = urls.first().filter(|_| several && product == Product::Mysql).map(|url| url.database.clone());
-        for table in tables {
-            let table = match own.as_ref().filter(|_| !table.contains('.')) {
-                Some(database) => format!("{}.{table}", product.quoted(database)),
-                None => table,
-            };
-            // Functions count the columns of the list, so that the source has to give these and no others.
-            let listed = columns.names.is_empty() || context.steps.is_empty();
-            let plain = !united && filter.is_none() && listed && columns.is_plain();
-            let (object, select) = if plain {
-                (ObjectRef::Table(name::standard(&table)), columns.names.clone())
-            } else {
-                (ObjectRef::Query(columns.query(&table, filter.as_deref())), Vec::new())
-            };
-            sources.push(Source { place: place(object), select, width: columns.width(), ragged: false });
+            None => {
+                for query in connection.need("querySql")?.one_or_more() {
+                    let query = query.text()?.trim().trim_end_matches(';').to_owned();
+                    let place = place(ObjectRef::Query(query));
+                    sources.push(Source { place, select: Vec::new(), query: None, width: None, ragged: false });
+                }
+            }
         }
+        counts.push(sources.len() - before);
     }
-    Ok(sources)
+    let key = parameter.get("splitPk").and_then(|key| key.text().ok()).filter(|key| !key.trim().is_empty());
+    let factor = parameter.get("splitFactor").and_then(|factor| factor.integer().ok()).unwrap_or(SPLIT_FACTOR);
+    let factor = key.and_then(|_| u64::try_from(factor).ok());
+    let tasks = match by_query {
+        0 => tasks::of_tables(&counts, context.settings.channels, factor),
+        _ => sources.len() as u64,
+    };
+    Ok(Read { sources, tasks: Some(tasks) })
 }
 
-fn reader_notes(parameter: &Node<'_>, by_query: bool, context: &mut Context<'_>) -> Result<()> {
-    if by_query {
-        let idle = ["column", "where", "splitPk"];
-        context.idle(parameter, &idle);
-    } else if let Some(key) = parameter.get("splitPk") {
-        // Tables are cut by what is fastest, and rows without a key are among them.
-        context
-            .notes
-            .push(format!("splitPk {:?} is not needed: a table is cut so that each row comes once", key.text()?));
-    }
-    if let Some(encoding) = parameter.get("mandatoryEncoding")
-        && !encoding.text()?.is_empty()
-    {
-        let note = "mandatoryEncoding: texts come in the encoding that the server says, and NULL stays NULL";
-        context.notes.push(note.to_owned());
-    }
-    context.idle(parameter, &["preSql", "hint", "readByPartition", "partitionName"]);
-    Ok(())
-}
+/// Into how many times more ranges DataX cuts the only table of a connection, unless the reader says it.
+const SPLIT_FACTOR: i64 = 5;
 
-/// The column list of a reader: SQL, as it stands.
+/// The column list of a reader, and its condition: SQL, as it stands.
 struct Columns {
     names: Vec<String>,
+    filter: Option<String>,
 }
 
 impl Columns {
     fn read(parameter: &Node<'_>) -> Result<Self> {
         let node = parameter.need("column")?;
         if is_star(&node) {
-            return Ok(Self { names: Vec::new() });
+            return Ok(Self { names: Vec::new(), filter: None });
         }
         let names = node.one_or_more().iter().map(Node::text).collect::<Result<Vec<_>>>()?;
         if names.is_empty() {
             return Err(node.error("no column is named"));
         }
-        Ok(Self { names })
+        Ok(Self { names, filter: None })
+    }
+
+    /// What is read of `table`. Functions count the columns of the list, so that with them the source has to give these and no others.
+    fn source(&self, table: &str, steps: &[TransformStep], place: impl Fn(ObjectRef) -> Place) -> Source {
+        let query = self.query(table);
+        let listed = self.names.is_empty() || steps.is_empty();
+        let (width, ragged) = (self.width(), false);
+        if self.filter.is_some() || !listed || !self.is_plain() {
+            return Source { place: place(ObjectRef::Query(query)), select: Vec::new(), query: None, width, ragged };
+        }
+        let place = place(ObjectRef::Table(name::standard(table)));
+        let query = (!self.names.is_empty()).then_some(query);
+        Source { place, select: self.names.clone(), query, width, ragged }
     }
 
     /// Whether all are names that mean the same in quotes, each once.
@@ -186,48 +164,16 @@ impl Columns {
         self.is_plain().then_some(self.names.len()).filter(|width| *width > 0)
     }
 
-    fn query(&self, table: &str, filter: Option<&str>) -> String {
+    fn query(&self, table: &str) -> String {
         let columns = if self.names.is_empty() { "*".to_owned() } else { self.names.join(",") };
-        let filter = filter.map_or_else(String::new, |filter| format!(" where ({filter})"));
+        let filter = self.filter.as_ref().map_or_else(String::new, |filter| format!(" where ({filter})"));
         format!("select {columns} from {table}{filter}")
     }
 }
 
-/// Several sources of one server as one: all their rows.
-///
-/// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) where they are of several servers, or no queries.
-pub(super) fn united(parameter: &Node<'_>, sources: Vec<Source>) -> Result<Source> {
-    let mut sources = sources;
-    // MySQL reaches all databases of a server over one connection; tables say which is theirs.
-    let server = |place: &Place| {
-        let mut options = place.options.clone();
-        if let Json::Object(options) = &mut options {
-            options.remove(if place.connector == "mysql" { "database" } else { "" });
-        }
-        (place.connector.clone(), options)
-    };
-    let queries: Option<Vec<String>> = sources
-        .iter()
-        .map(|source| match &source.place.object {
-            ObjectRef::Query(query) => Some(format!("({query})")),
-            _ => None,
-        })
-        .collect();
-    let first = sources.first().map(|source| server(&source.place));
-    let same = sources.iter().all(|source| Some(server(&source.place)) == first);
-    let Some(queries) = queries.filter(|_| same) else {
-        let error = parameter.error("tables of several servers cannot be written into one table by one job yet");
-        return Err(Error::new(ErrorKind::Unsupported, error.to_string()).with_hint("run one job for each server"));
-    };
-    let mut united = sources.swap_remove(0);
-    united.place.object = ObjectRef::Query(queries.join(" union all "));
-    Ok(united)
-}
-
 /// What is written: each table.
 pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Target>> {
-    context.idle(parameter, IDLE);
+    context.idle(WRITERS, parameter);
     let names = target_names(&parameter.need("column")?, context)?;
     let mode = mode(product, parameter, context)?;
     let mut targets = Vec::new();

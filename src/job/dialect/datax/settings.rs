@@ -1,5 +1,6 @@
 //! `job.setting` and `core`: channels, speed, how many rows may be dirty, the zone of dates.
 
+use super::lacks::{CORE, JOB, LACKS};
 use crate::error::Result;
 use crate::job::tree::Node;
 use crate::job::{ErrorPolicy, Limits, MaxErrors, OnError, RetryGrowth, Speed};
@@ -20,6 +21,8 @@ pub(super) struct Settings {
     pub(super) zone: String,
     pub(super) dry_run: bool,
     pub(super) notes: Vec<String>,
+    /// Keys that do nothing here.
+    pub(super) idle: Vec<&'static str>,
 }
 
 impl Settings {
@@ -29,12 +32,8 @@ impl Settings {
         let (limits, channels) = limits(root, job, &mut notes)?;
         let errors = errors(setting.as_ref(), &mut notes)?;
         let dry_run = setting.as_ref().and_then(|setting| setting.get("dryRun"));
-        for key in ["core", "common", "entry"] {
-            // What is not read of them concerns how DataX runs, not what it does.
-            if let Some(node) = root.get(key) {
-                node.json();
-            }
-        }
+        // It is for who prints what the job does.
+        _ = at(root, "core.container.job.reportInterval");
         Ok(Self {
             limits,
             errors,
@@ -42,6 +41,7 @@ impl Settings {
             zone: zone(root)?,
             dry_run: dry_run.map_or(Ok(false), |node| node.flag())?,
             notes,
+            idle: [LACKS.given(CORE, root), LACKS.given(JOB, job)].concat(),
         })
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, json};
 
 use super::columns::{self, Kind};
+use super::lacks::STREAM_WRITER;
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
@@ -46,7 +47,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     let url = format!("gen:{}", columns.join(","));
     let options = json!({"url": url, "rows": rows, "values": values});
     let place = Place::new("stream", options, ObjectRef::Whole);
-    Ok(Source { place, select: Vec::new(), width, ragged: false })
+    Ok(Source { place, select: Vec::new(), query: None, width, ragged: false })
 }
 
 /// The type of a column in the words of `gen:`, and its value where it has one.
@@ -135,7 +136,7 @@ fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_
 
 /// Where `parameter` of `streamwriter` leads: standard output, one file, or nowhere.
 pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Result<Target> {
-    context.idle(parameter, &["encoding", "recordNumBeforeSleep", "sleepTime"]);
+    context.idle(STREAM_WRITER, parameter);
     let separator = parameter.get("fieldDelimiter").map(|node| node.text()).transpose()?;
     if is_silent(parameter)? {
         return Ok(Target::plain(Place::new("stream", json!({"url": "null:"}), ObjectRef::Whole), WriteMode::Append));

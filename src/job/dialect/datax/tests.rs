@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::job::{MaxErrors, OnError, RetryGrowth, Speed};
+use crate::job::{MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
 use crate::merge::Merge;
 use crate::object::ObjectRef;
 
@@ -122,12 +122,102 @@ fn settings_of_csv_are_taken_or_refused() {
     let found = translated(job(&of(config), &into_files())).unwrap();
     let loose = &only(&found).source.options["loose"];
     assert_eq!((&loose["quote"], &loose["trim"], &loose["keepBlankLines"]), (&json!(""), &json!(false), &json!(true)));
+    assert!(found.notes.iter().any(|note| note.contains("csvReaderConfig.safetySwitch")), "{:?}", found.notes);
+    let config =
+        json!({"escapeMode": 2, "textQualifier": "'", "recordDelimiter": ";", "useComments": true, "delimiter": "|"});
+    let found = translated(job(&of(config), &into_files())).unwrap();
+    let loose = &only(&found).source.options["loose"];
+    let told = ["escape", "quote", "lineEnd", "comment", "delimiter"].map(|key| loose[key].clone());
+    assert_eq!(told, ["backslash", "'", ";", "#", "|"].map(Json::from));
     fails(
-        job(&of(json!({"escapeMode": 2})), &into_files()),
+        job(&of(json!({"escapeMode": 3})), &into_files()),
         "job.content.0.reader.parameter.csvReaderConfig.escapeMode",
     );
+    // A setting that nobody knows is left, for the warning that names such keys.
+    let tree = Tree::new(job(&of(json!({"nope": 1})), &into_files()), HashMap::new());
+    translate(&tree).unwrap();
+    assert_eq!(tree.unasked(), ["job.content.0.reader.parameter.csvReaderConfig.nope"]);
     let wide = txt(&json!({"path": "/a", "column": ["*"], "fieldDelimiter": "||"}));
     fails(job(&wide, &into_files()), "one ASCII character");
+}
+
+fn into_files_with(more: &Json) -> Json {
+    let mut writer = into_files();
+    for (key, value) in more.as_object().unwrap() {
+        writer["parameter"][key] = value.clone();
+    }
+    writer
+}
+
+#[test]
+fn files_are_written_as_csv_statements_and_compressed() {
+    let loose = |more: Json| {
+        let reader = txt(&json!({"path": "/a", "column": ["*"]}));
+        translated(job(&reader, &into_files_with(&more))).map(|found| only(&found).target.options.clone())
+    };
+    let config = json!({"forceQualifier": true, "textQualifier": "'", "escapeMode": 2, "comment": ";"});
+    let csv = loose(json!({"fileFormat": "csv", "lineDelimiter": "\r\n", "csvWriterConfig": config})).unwrap();
+    let told = ["quoting", "quote", "escape", "comment", "lineEnd"].map(|key| csv["loose"][key].clone());
+    assert_eq!(told, ["always", "'", "backslash", ";", "\r"].map(Json::from));
+    let plain = loose(json!({"fileFormat": "csv", "csvWriterConfig": {"useTextQualifier": false}})).unwrap();
+    assert_eq!(plain["loose"]["quoting"], json!("never"));
+    let sql = json!({"fileFormat": "sql", "table": "t", "quoteChar": "`", "header": ["a"], "byteEncoding": "base64"});
+    let sql = loose(sql).unwrap();
+    assert_eq!(sql["loose"]["insert"], json!({"table": "t", "quote": "`", "commitRows": 2000}));
+    assert_eq!((&sql["loose"]["bytes"], &sql["loose"]["header"]), (&json!("base64"), &json!(["a"])));
+    let missing = loose(json!({"fileFormat": "sql", "table": "t", "header": ["a"]})).unwrap_err();
+    assert!(missing.to_string().contains("the key 'quoteChar' is missing"), "{missing}");
+    let codec = |word: &str| loose(json!({"compress": word})).map(|options| options["compression"].clone());
+    for (word, known) in [("GZIP", "gz"), ("bzip2", "bz2"), ("zip", "zip"), ("hadoop-snappy", "hadoop-snappy")] {
+        assert_eq!(codec(word).unwrap(), json!(known));
+    }
+    assert_eq!(codec("framing-snappy").unwrap(), json!("snappy"));
+    let error = codec("lzo").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("job.content.0.writer.parameter.compress"), "{error}");
+}
+
+/// Keys that do nothing are named, whatever they are, and all others that the program does not know are left for the warning.
+#[test]
+fn nothing_is_passed_over_in_silence() {
+    for key in lacks::LACKS.keys {
+        let value = json!("x");
+        let mut root = job(&mysql(&json!({})), &into_files());
+        let place = match key.of {
+            lacks::CORE => &mut root,
+            lacks::JOB => &mut root["job"],
+            lacks::READERS => &mut root["job"]["content"][0]["reader"]["parameter"],
+            lacks::QUERY_READERS => {
+                let connection = json!([{"jdbcUrl": ["jdbc:mysql://h/d"], "querySql": ["select 1"]}]);
+                root["job"]["content"][0]["reader"]["parameter"]["connection"] = connection;
+                &mut root["job"]["content"][0]["reader"]["parameter"]
+            }
+            lacks::TEXT_READER => {
+                root["job"]["content"][0]["reader"] = txt(&json!({"path": "/a", "column": ["*"]}));
+                &mut root["job"]["content"][0]["reader"]["parameter"]
+            }
+            lacks::TEXT_WRITER => &mut root["job"]["content"][0]["writer"]["parameter"],
+            lacks::STREAM_WRITER => {
+                root["job"]["content"][0]["writer"] = nothing();
+                &mut root["job"]["content"][0]["writer"]["parameter"]
+            }
+            lacks::WRITERS => {
+                root["job"]["content"][0]["writer"] = json!({"name": "mysqlwriter", "parameter": {"column": ["a", "b"],
+                    "connection": [{"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});
+                &mut root["job"]["content"][0]["writer"]["parameter"]
+            }
+            other => panic!("no job has {other}"),
+        };
+        let path: Vec<&str> = key.key.split('.').collect();
+        *path.iter().fold(place, |place, key| &mut place[*key]) = value;
+        let tree = Tree::new(root, HashMap::new());
+        let found = translate(&tree).unwrap_or_else(|error| panic!("{}: {error}", key.key));
+        let named =
+            found.notes.iter().any(|note| note.starts_with("these keys do nothing here: ") && note.contains(key.key));
+        assert!(named, "{}: {:?}", key.key, found.notes);
+        let left = tree.unasked();
+        assert!(!left.iter().any(|path| path.ends_with(key.key)), "{left:?}");
+    }
 }
 
 #[test]
@@ -234,20 +324,36 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
     );
 }
 
+/// What is read by each source of `job`, with its database.
+fn read(job: &Job) -> Vec<(String, String)> {
+    let of = |place: &Place| {
+        let text = match &place.object {
+            ObjectRef::Query(query) => query.clone(),
+            other => other.to_string(),
+        };
+        (place.options["host"].as_str().unwrap().to_owned() + "/" + place.options["database"].as_str().unwrap(), text)
+    };
+    job.sources().map(of).collect()
+}
+
 #[test]
-fn tables_of_one_server_are_read_as_one() {
+fn several_tables_are_read_as_one_by_the_places_of_columns() {
+    let read_of = |more: Json| {
+        let found = translated(job(&mysql(&more), &nothing())).unwrap();
+        assert_eq!(only(&found).union_by, UnionBy::Place);
+        assert!(only(&found).transform.select.is_empty());
+        read(only(&found))
+    };
+    let pair = |place: &str, query: &str| (place.to_owned(), query.to_owned());
     let connection = json!([{"jdbcUrl": ["jdbc:mysql://h/d1"], "table": ["t_[08-10]"]}]);
-    let found = translated(job(&mysql(&json!({"connection": connection})), &nothing())).unwrap();
-    assert_eq!(
-        query(only(&found)),
-        "(select id,v from t_08) union all (select id,v from t_09) union all (select id,v from t_10)"
-    );
-    let connection = json!([{"jdbcUrl": ["jdbc:mysql://h/d1"], "table": ["num"]}, {"jdbcUrl": ["jdbc:mysql://h/d2"], "table": ["num"]}]);
-    let found = translated(job(&mysql(&json!({"connection": connection})), &nothing())).unwrap();
-    assert_eq!(query(only(&found)), "(select id,v from `d1`.num) union all (select id,v from `d2`.num)");
+    let tables = ["t_08", "t_09", "t_10"].map(|table| pair("h/d1", &format!("select id,v from {table}")));
+    assert_eq!(read_of(json!({"connection": connection})), tables);
+    // Of several servers, too; without a list of columns the tables themselves.
     let connection =
-        json!([{"jdbcUrl": ["jdbc:mysql://h/d"], "table": ["a"]}, {"jdbcUrl": ["jdbc:mysql://i/d"], "table": ["a"]}]);
-    fails(job(&mysql(&json!({"connection": connection})), &nothing()), "several servers");
+        json!([{"jdbcUrl": ["jdbc:mysql://h/d1"], "table": ["a"]}, {"jdbcUrl": ["jdbc:mysql://i/d2"], "table": ["b"]}]);
+    let queries = [pair("h/d1", "select id,v from a"), pair("i/d2", "select id,v from b")];
+    assert_eq!(read_of(json!({"connection": connection})), queries);
+    assert_eq!(read_of(json!({"connection": connection, "column": ["*"]})), [pair("h/d1", "a"), pair("i/d2", "b")]);
 }
 
 #[test]
@@ -259,7 +365,7 @@ fn urls_are_tried_in_their_order() {
         (&options["host"], &options["port"], &options["database"]),
         (&json!("127.0.0.1,db"), &json!("1,3306"), &json!("d1"))
     );
-    assert_eq!(query(only(&found)), "(select 1) union all (select 2)");
+    assert_eq!(read(only(&found)).into_iter().map(|(_, query)| query).collect::<Vec<_>>(), ["select 1", "select 2"]);
 }
 
 #[test]
@@ -271,15 +377,17 @@ fn tables_are_paired_by_their_place() {
             "connection": [{"jdbcUrl": "jdbc:postgresql://pg:5433/shop?currentSchema=s", "table": tables}]}})
     };
     let found = translated(job(&reader, &writer(json!(["x", "y"])))).unwrap();
-    let pairs: Vec<_> =
-        found.jobs.iter().map(|job| (query(job), job.target.object.to_string(), job.post_sql.clone())).collect();
-    assert_eq!(
-        pairs,
-        [
-            ("select id,v from a", "x".to_owned(), vec!["analyze x".to_owned()]),
-            ("select id,v from b", "y".to_owned(), vec!["analyze y".to_owned()]),
-        ]
-    );
+    let places = |job: &Job| [job.source.object.to_string(), job.target.object.to_string(), job.post_sql[0].clone()];
+    let pairs: Vec<_> = found.jobs.iter().map(places).collect();
+    assert_eq!(pairs, [["a", "x", "analyze x"], ["b", "y", "analyze y"]].map(|pair| pair.map(str::to_owned)));
+    assert!(found.jobs.iter().all(|job| job.union.is_empty() && job.transform.select == ["id", "v"]));
+    assert!(!found.notes.iter().any(|note| note.contains("tasks")), "{:?}", found.notes);
+    // With more channels than tables DataX cuts them, and refuses; here the tables count.
+    let mut cut = job(&mysql(&json!({"connection": connection, "splitPk": "id"})), &writer(json!(["x", "y"])));
+    cut["job"]["setting"]["speed"]["channel"] = json!(4);
+    let found = translated(cut).unwrap();
+    assert_eq!(found.jobs.len(), 2);
+    assert!(found.notes.iter().any(|note| note.contains("DataX makes 6 tasks") && note.contains("2 tables")));
     let options = &found.jobs[0].target.options;
     assert_eq!((&options["dbname"], &options["options"]), (&json!("shop"), &json!("-c search_path=s")));
     fails(job(&reader, &writer(json!(["x", "y", "z"]))), "3 tables, and the reader gives 2");
@@ -373,12 +481,23 @@ fn other_products_go_through_their_own_doors() {
     assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");
 }
 
+/// All plugins that DataX has are here or known not to be.
 #[test]
-fn the_page_lists_the_plugins_that_are_not_here() {
-    let page = include_str!("../../../docs/datax-jobs.md");
-    for (plugin, instead) in columns::PLUGINS {
-        let listed =
-            page.lines().any(|line| line.to_lowercase().starts_with(&format!("| {plugin}")) && line.contains(instead));
-        assert!(listed, "{plugin}");
+fn every_plugin_of_datax_is_known() {
+    let readers = "stream txtfile ftp hdfs oss mysql drds postgresql sqlserver oracle sybase kingbasees gaussdb clickhouse doris \
+        starrocks rdbms oceanbasev10 obhbase tdengine odps ots otsstream hbase094x hbase11x hbase11xsql hbase20xsql mongodb \
+        cassandra datahub loghub tsdb opentsdb gdb";
+    let writers = "stream txtfile ftp hdfs oss mysql drds postgresql sqlserver oracle sybase kingbasees gaussdb oscar rdbms \
+        clickhouse adbmysql databend oceanbasev10 adbpg hologresjdbc ads doris starrocks selectdb elasticsearch mongodb cassandra \
+        hbase094x hbase11x hbase11xsql hbase20xsql obhbase kudu odps ots ocs tsdb tdengine datahub loghub gdb neo4j milvus";
+    let mut known = 0;
+    for (stems, side) in [(readers, "reader"), (writers, "writer")] {
+        for stem in stems.split_whitespace() {
+            let here = ["stream", "txtfile"].contains(&stem) || rdbms::Product::of(stem).is_some();
+            let absent = LACKS.plugins.iter().any(|plugin| plugin.name == format!("{stem}{side}"));
+            assert!(here != absent, "{stem}{side}: here {here}, absent {absent}");
+            known += 1;
+        }
     }
+    assert_eq!(known, 34 + 44);
 }

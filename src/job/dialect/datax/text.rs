@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::columns::{self, Kind};
+use super::lacks::{TEXT_READER, TEXT_WRITER};
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
@@ -48,14 +49,14 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     if let Some(config) = parameter.get("csvReaderConfig") {
         reader_config(&config, &mut loose)?;
     }
-    context.idle(parameter, &["bufferSize"]);
+    context.idle(TEXT_READER, parameter);
     let mut options = files_options(parameter, paths.remove(0))?;
     if !paths.is_empty() {
         options.insert("paths".to_owned(), paths.into());
     }
     options.insert("loose".to_owned(), Json::Object(loose));
     let place = Place::new(FILE, Json::Object(options), ObjectRef::Whole);
-    Ok(Source { place, select: Vec::new(), width, ragged: ragged && null.is_none() })
+    Ok(Source { place, select: Vec::new(), query: None, width, ragged: ragged && null.is_none() })
 }
 
 /// The target that `parameter` of `txtfilewriter` names; `ragged` where records may be shorter than others.
@@ -108,71 +109,111 @@ fn written(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Res
     if let Some(header) = parameter.get("header") {
         insert("header", header.elements()?.iter().map(Node::text).collect::<Result<Vec<_>>>()?.into());
     }
-    if let Some(end) = text("lineDelimiter")?.filter(|end| !end.is_empty()) {
-        insert("lineEnd", end.into());
+    if let Some(form) = parameter.get("byteEncoding").filter(|form| form.text().is_ok_and(|form| !form.is_empty())) {
+        if !form.text()?.eq_ignore_ascii_case("base64") {
+            return Err(form
+                .error("bytes are written as base64, or as the text that they are")
+                .with_hint("leave it out"));
+        }
+        insert("bytes", "base64".into());
     }
-    let quoting = match text("fileFormat")?.unwrap_or_else(|| "text".to_owned()).to_lowercase().as_str() {
-        "text" => "never",
+    let line_end = text("lineDelimiter")?.filter(|end| !end.is_empty());
+    match text("fileFormat")?.unwrap_or_else(|| "text".to_owned()).to_lowercase().as_str() {
+        "text" => loose.extend(line_end.map(|end| ("lineEnd".to_owned(), end.into()))),
         "csv" => {
+            // Of more than one character the others are not seen.
+            let first = line_end.and_then(|end| end.chars().next());
+            loose.extend(first.map(|end| ("lineEnd".to_owned(), end.to_string().into())));
             context.notes.push("blanks around the values of CSV are left out, as DataX does".to_owned());
-            csv_quoting(parameter)?
+            writer_config(parameter, &mut loose)?;
+        }
+        "sql" => {
+            loose.extend(line_end.map(|end| ("lineEnd".to_owned(), end.into())));
+            loose.insert("insert".to_owned(), statements(parameter)?);
         }
         other => {
             let error = parameter.need("fileFormat")?.error(format!("files are not written as {other:?} here"));
-            let hint = "write csv or text; a database is loaded without a file of statements";
-            return Err(Error::new(ErrorKind::Unsupported, error.to_string()).with_hint(hint));
+            return Err(Error::new(ErrorKind::Unsupported, error.to_string()).with_hint("write csv, text or sql"));
         }
-    };
-    insert("quoting", quoting.into());
-    context.idle(parameter, &["byteEncoding", "suffix"]);
+    }
+    context.idle(TEXT_WRITER, parameter);
     Ok(loose)
 }
 
-fn csv_quoting(parameter: &Node<'_>) -> Result<&'static str> {
+/// The statements of a file in SQL.
+fn statements(parameter: &Node<'_>) -> Result<Json> {
+    let table = parameter.need("table")?.text()?;
+    let quote = parameter.need("quoteChar")?.text()?;
+    // It names the columns.
+    parameter.need("header")?;
+    let rows = match parameter.get("commitSize") {
+        Some(node) => match usize::try_from(node.integer()?) {
+            Ok(rows) if rows > 0 => rows,
+            _ => return Err(node.error("a commit stands behind 1 record or more")),
+        },
+        None => 2000,
+    };
+    Ok(json!({"table": table, "quote": quote, "commitRows": rows}))
+}
+
+/// How the CSV is quoted that is written.
+fn writer_config(parameter: &Node<'_>, loose: &mut Map<String, Json>) -> Result<()> {
     if let Some(delimiter) = parameter.get("fieldDelimiter")
         && delimiter.text()?.chars().count() > 1
     {
         return Err(delimiter.error("fields of CSV are separated by one character"));
     }
-    let Some(config) = parameter.get("csvWriterConfig") else { return Ok("needed") };
-    let mut quoting = "needed";
-    for (key, node) in config.entries()? {
-        match key {
-            "forceQualifier" if node.flag()? => quoting = "always",
-            "useTextQualifier" if !node.flag()? => return Ok("never"),
-            "textQualifier" if node.text()? != "\"" => return Err(node.error("fields are quoted with \" alone")),
-            "escapeMode" if node.integer()? != 1 => return Err(node.error("quotes are doubled, and nothing else")),
-            "forceQualifier" | "useTextQualifier" | "textQualifier" | "escapeMode" => {}
-            _ => return Err(node.error(format!("the setting {key} of CSV has no meaning here"))),
-        }
+    let config = parameter.get("csvWriterConfig");
+    let flag = |key: &str, otherwise: bool| {
+        let node = config.as_ref().and_then(|config| config.get(key));
+        node.map_or(Ok(otherwise), |node| node.flag())
+    };
+    let quoting = match (flag("forceQualifier", false)?, flag("useTextQualifier", true)?) {
+        (true, _) => "always",
+        (false, true) => "needed",
+        (false, false) => "never",
+    };
+    loose.insert("quoting".to_owned(), quoting.into());
+    let Some(config) = config else { return Ok(()) };
+    csv_marks(&config, loose)?;
+    if let Some(comment) = config.get("comment") {
+        loose.insert("comment".to_owned(), single(&comment)?.into());
     }
-    Ok(quoting)
+    Ok(())
 }
 
-/// Settings of the CSV parser.
+/// How the CSV is taken apart that is read.
 fn reader_config(config: &Node<'_>, loose: &mut Map<String, Json>) -> Result<()> {
-    for (key, node) in config.entries()? {
-        let (name, value): (&str, Json) = match key {
-            "trimWhitespace" => ("trim", node.flag()?.into()),
-            "skipEmptyRecords" => ("keepBlankLines", (!node.flag()?).into()),
-            "useTextQualifier" if node.flag()? => continue,
-            "useTextQualifier" => ("quote", "".into()),
-            // One after it would not win over no quotes at all.
-            "textQualifier" if loose.contains_key("quote") => continue,
-            "textQualifier" => ("quote", node.text()?.into()),
-            "delimiter" => ("delimiter", delimiter(Some(node))?.into()),
-            // How long a field may be, and what is kept of a record for its caller.
-            "safetySwitch" | "captureRawRecord" | "caseSensitive" => continue,
-            "useComments" if !node.flag()? => continue,
-            "comment" => continue,
-            "escapeMode" if node.integer()? == 1 => continue,
-            "recordDelimiter" if node.text()? == "\n" => continue,
-            _ => {
-                let error = node.error(format!("the setting {key} of CSV cannot be had here as it is"));
-                return Err(Error::new(ErrorKind::Unsupported, error.to_string()));
-            }
-        };
-        loose.insert(name.to_owned(), value);
+    let flag = |key: &str| config.get(key).map(|node| node.flag()).transpose();
+    csv_marks(config, loose)?;
+    if flag("useTextQualifier")? == Some(false) {
+        loose.insert("quote".to_owned(), "".into());
+    }
+    loose.extend(flag("trimWhitespace")?.map(|trim| ("trim".to_owned(), trim.into())));
+    loose.extend(flag("skipEmptyRecords")?.map(|skip| ("keepBlankLines".to_owned(), (!skip).into())));
+    let comment = config.get("comment").map_or_else(|| Ok("#".to_owned()), |comment| single(&comment))?;
+    if flag("useComments")? == Some(true) {
+        loose.insert("comment".to_owned(), comment.into());
+    }
+    Ok(())
+}
+
+/// What readers and writers of CSV are told alike.
+fn csv_marks(config: &Node<'_>, loose: &mut Map<String, Json>) -> Result<()> {
+    if !config.is_object() {
+        return Err(config.error("the settings of CSV are an object"));
+    }
+    for (key, name) in [("delimiter", "delimiter"), ("textQualifier", "quote"), ("recordDelimiter", "lineEnd")] {
+        if let Some(node) = config.get(key) {
+            loose.insert(name.to_owned(), single(&node)?.into());
+        }
+    }
+    if let Some(node) = config.get("escapeMode") {
+        match node.integer()? {
+            1 => {}
+            2 => _ = loose.insert("escape".to_owned(), "backslash".into()),
+            _ => return Err(node.error("quotes are doubled, which is 1, or stand behind a backslash, which is 2")),
+        }
     }
     Ok(())
 }
@@ -186,15 +227,32 @@ fn files_options(parameter: &Node<'_>, url: String) -> Result<Map<String, Json>>
     if let Some(encoding) = text("encoding")?.filter(|name| !name.is_empty() && !is_utf8(name)) {
         options.insert("encoding".to_owned(), encoding.into());
     }
-    if let Some(codec) = text("compress")?.filter(|codec| !codec.is_empty()) {
-        let codec = match codec.to_lowercase().as_str() {
-            "gzip" => "gz".to_owned(),
-            "bzip2" => "bz2".to_owned(),
-            other => other.to_owned(),
-        };
-        options.insert("compression".to_owned(), codec.into());
+    if let Some(node) = parameter.get("compress") {
+        options.extend(compression(&node)?.map(|codec| ("compression".to_owned(), codec.into())));
     }
     Ok(options)
+}
+
+/// The word of files for the codec that `node` names; none for an empty text.
+fn compression(node: &Node<'_>) -> Result<Option<&'static str>> {
+    let word = node.text()?.to_lowercase();
+    Ok(Some(match word.as_str() {
+        "" => return Ok(None),
+        "gzip" | "gz" => "gz",
+        "bzip2" | "bz2" => "bz2",
+        "zip" => "zip",
+        "framing-snappy" | "snappy" => "snappy",
+        "hadoop-snappy" => "hadoop-snappy",
+        "zstd" | "zst" => "zstd",
+        "xz" => "xz",
+        "lz4" => "lz4",
+        _ => {
+            let error =
+                node.error(format!("files are neither read nor written here that are compressed with {word:?}"));
+            let hint = "use gzip, bzip2, zip, hadoop-snappy or framing-snappy, or unpack the files first";
+            return Err(Error::new(ErrorKind::Unsupported, error.to_string()).with_hint(hint));
+        }
+    }))
 }
 
 fn is_utf8(name: &str) -> bool {
@@ -204,6 +262,15 @@ fn is_utf8(name: &str) -> bool {
 /// Whether all columns are meant.
 pub(super) fn is_star(column: &Node<'_>) -> bool {
     matches!(column.one_or_more().as_slice(), [one] if one.text().is_ok_and(|text| text.trim() == "*"))
+}
+
+/// One character of CSV.
+fn single(node: &Node<'_>) -> Result<String> {
+    let text = node.text()?;
+    if text.len() != 1 {
+        return Err(node.error(format!("one ASCII character is wanted here, and not {text:?}")));
+    }
+    Ok(text)
 }
 
 fn delimiter(node: Option<Node<'_>>) -> Result<String> {

@@ -1,0 +1,75 @@
+//! What of the job files of other programs does nothing here. A dialect names in a note what it finds of this; the handbook has a page of
+//! all of it.
+
+use crate::job::tree::Node;
+
+/// What of one program's job files does nothing here.
+#[derive(Clone, Copy, Debug)]
+pub struct Lacks {
+    /// The program, for people.
+    pub program: &'static str,
+    /// Keys that are known and do nothing.
+    pub keys: &'static [IdleKey],
+    /// Plugins that are known and not here.
+    pub plugins: &'static [AbsentPlugin],
+}
+
+/// A key that does nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct IdleKey {
+    /// Where it stands: a plugin, a kind of them, or a part of the file.
+    pub of: &'static str,
+    /// The key; with dots where it lies deeper.
+    pub key: &'static str,
+    /// What is done instead.
+    pub instead: &'static str,
+}
+
+/// A plugin that is not here: a job with it is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct AbsentPlugin {
+    /// Its name in small letters.
+    pub name: &'static str,
+    /// Its keys, with blanks between them.
+    pub keys: &'static str,
+    /// What to do instead.
+    pub instead: &'static str,
+}
+
+impl Lacks {
+    /// The keys of `of` that stand at `node` and do nothing. They count as asked for.
+    pub(super) fn given(&self, of: &str, node: &Node<'_>) -> Vec<&'static str> {
+        let stands = |key: &str| {
+            let value = key.split('.').try_fold(node.clone(), |node, key| node.get(key));
+            value.is_some_and(|value| {
+                value.json();
+                // An empty text says nothing in any of these programs.
+                !value.text().is_ok_and(|text| text.is_empty())
+            })
+        };
+        self.keys.iter().filter(|key| key.of == of).map(|key| key.key).filter(|key| stands(key)).collect()
+    }
+
+    /// What to do without the plugin `name`: the one of this name, or the first whose name begins as it does.
+    pub(super) fn instead(&self, name: &str) -> Option<&'static str> {
+        let exact = self.plugins.iter().find(|plugin| plugin.name == name);
+        let alike = || self.plugins.iter().find(|plugin| name.starts_with(plugin.stem()));
+        exact.or_else(alike).map(|plugin| plugin.instead)
+    }
+}
+
+impl AbsentPlugin {
+    /// Its name, without what all readers and writers have.
+    fn stem(&self) -> &'static str {
+        let stem = self.name.strip_suffix("reader").or_else(|| self.name.strip_suffix("writer"));
+        stem.unwrap_or(self.name)
+    }
+}
+
+/// A note that `keys` do nothing; none where there are none.
+pub(super) fn note(keys: &[&str]) -> Option<String> {
+    (!keys.is_empty()).then(|| {
+        let keys = keys.join(", ");
+        format!("these keys do nothing here: {keys} (the page keys-without-effect of the handbook says what is done instead)")
+    })
+}
