@@ -101,6 +101,7 @@ pub(super) const VOICE: Voice = Voice {
     exit_code,
     shows_each: true,
     report: Some(|_| "run success\n".to_owned()),
+    lines: None,
     failure: Some(|error| format!("run fail. err: {error}\n")),
 };
 

@@ -18,15 +18,21 @@ use serde_json::Value as Json;
 
 use self::rdbms::Product;
 use self::settings::Settings;
-use super::{Dialect, Translation, VariablesIn, transformers};
+use super::{Dialect, Translation, VariablesIn, template, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Job, Place, TransformStep, Trim};
+use crate::job::{Job, Place, TransformStep, Trim, UnionBy};
 use crate::sink::{SchemaPolicy, WriteMode};
 
 /// Job files of `go-etl`.
-pub(super) const GO_ETL: Dialect =
-    Dialect { name: "go-etl", title: "go-etl", recognizes, variables: VariablesIn::Nothing, translate };
+pub(super) const GO_ETL: Dialect = Dialect {
+    name: "go-etl",
+    title: "go-etl",
+    recognizes,
+    variables: VariablesIn::Nothing,
+    translate,
+    templates: Some(&template::GO_ETL),
+};
 
 /// Plugins that `DataX` does not have, without `reader` and `writer`.
 const OWN: [&str; 4] = ["csv", "xlsx", "sqlite3", "postgres"];
@@ -153,6 +159,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
             job.source.options["columnsWhenEmpty"] = target.names.len().max(1).into();
         }
         job.union = places.collect();
+        job.union_by = UnionBy::Place;
         job.mode = target.mode;
         job.schema = target.schema;
         job.pre_sql = target.pre_sql;
