@@ -1,6 +1,9 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+mod jdbc;
+mod name;
+mod product;
 
 use std::time::Duration;
 

@@ -3,8 +3,6 @@
 //! What is matched and what is put right follows what `DataX` does when it runs, not what its pages say.
 
 mod columns;
-mod jdbc;
-mod name;
 mod rdbms;
 mod settings;
 mod stream;
@@ -17,6 +15,7 @@ mod tests;
 use serde_json::Value as Json;
 
 use self::settings::Settings;
+use super::product::Product;
 use super::{Dialect, Translation, VariablesIn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
@@ -191,8 +190,8 @@ impl<'a> Side<'a> {
             "txtfilewriter" => Ok(Goal::Text),
             "streamwriter" if stream::is_silent(&self.parameter)? => Ok(Goal::Nowhere),
             "streamwriter" => Ok(Goal::Text),
-            name => match name.strip_suffix("writer").and_then(rdbms::Product::of) {
-                Some(rdbms::Product::Mysql) => Ok(Goal::Mysql),
+            name => match name.strip_suffix("writer").and_then(rdbms::product_of) {
+                Some(Product::Mysql) => Ok(Goal::Mysql),
                 Some(_) => Ok(Goal::Table),
                 None => Err(self.unknown()),
             },
@@ -203,7 +202,7 @@ impl<'a> Side<'a> {
         match self.name.as_str() {
             "streamreader" => Ok(vec![stream::source(&self.parameter, context)?]),
             "txtfilereader" => Ok(vec![text::source(&self.parameter, context)?]),
-            name => match name.strip_suffix("reader").and_then(rdbms::Product::of) {
+            name => match name.strip_suffix("reader").and_then(rdbms::product_of) {
                 Some(product) => rdbms::sources(product, &self.parameter, context),
                 None => Err(self.unknown()),
             },
@@ -215,7 +214,7 @@ impl<'a> Side<'a> {
         match self.name.as_str() {
             "txtfilewriter" => Ok(vec![text::target(&self.parameter, ragged, context)?]),
             "streamwriter" => Ok(vec![stream::target(&self.parameter, ragged, context)?]),
-            name => match name.strip_suffix("writer").and_then(rdbms::Product::of) {
+            name => match name.strip_suffix("writer").and_then(rdbms::product_of) {
                 Some(product) => rdbms::targets(product, &self.parameter, context),
                 None => Err(self.unknown()),
             },

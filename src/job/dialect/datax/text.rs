@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::super::name::is_star;
 use super::columns::{self, Kind};
 use super::{Context, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
@@ -199,11 +200,6 @@ fn files_options(parameter: &Node<'_>, url: String) -> Result<Map<String, Json>>
 
 fn is_utf8(name: &str) -> bool {
     name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
-}
-
-/// Whether all columns are meant.
-pub(super) fn is_star(column: &Node<'_>) -> bool {
-    matches!(column.one_or_more().as_slice(), [one] if one.text().is_ok_and(|text| text.trim() == "*"))
 }
 
 fn delimiter(node: Option<Node<'_>>) -> Result<String> {
