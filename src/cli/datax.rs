@@ -173,6 +173,7 @@ fn flow(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::flow::meter::Meter;
+    use crate::reject::Classes;
 
     /// The block of datax.md §1.5.
     #[test]
@@ -187,6 +188,7 @@ mod tests {
             merged: None,
             position: None,
             rejected: 0,
+            rejected_by: Classes::default(),
             rejects: None,
             bytes_written: 0,
             targets: Vec::new(),

@@ -44,6 +44,7 @@ pub(super) fn policy(args: &ErrorArgs) -> Result<ErrorPolicy> {
         on_error,
         max_errors: args.max_errors.map(|max| max.0),
         rejects: args.rejects.as_deref().map(file).transpose()?,
+        ..ErrorPolicy::default()
     })
 }
 

@@ -144,7 +144,6 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
     }
     drop.extend(columns(&args.drop));
     Ok(Transform {
-        steps: Vec::new(),
         sql: args.sql.as_deref().map(text_of).transpose()?,
         filter: args.filter.clone(),
         set: pairs(&args.set, '=', "--set col=EXPR")?,
@@ -155,9 +154,9 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
             .collect(),
         select,
         drop,
-        names: Vec::new(),
         limit: args.limit,
         pushdown: if args.no_pushdown { Toggle::Off } else { Toggle::On },
+        ..Transform::default()
     })
 }
 

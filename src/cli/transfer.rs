@@ -216,6 +216,7 @@ mod tests {
             merged: None,
             position: None,
             rejected: 0,
+            rejected_by: crate::reject::Classes::default(),
             rejects: None,
             bytes_written: 1_500_000,
             targets: vec![TargetSummary { target: "shop.db#a".to_owned(), rows: 1000, ..TargetSummary::default() }],

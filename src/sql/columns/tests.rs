@@ -3,7 +3,6 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 
 use super::*;
-use crate::merge::Duplicates;
 use crate::sink::ColumnFate;
 
 fn incoming(names: &[&str]) -> TableShape {
@@ -50,7 +49,7 @@ fn columns_find_each_other_by_name() {
     ];
     assert_eq!(fates, expected);
     assert_eq!(draft.incoming_names(&["ID".to_owned(), "other".to_owned()]), ["id", "other"]);
-    let merge = |key: &str| Merge { key: vec![key.to_owned()], duplicates: Duplicates::Refuse };
+    let merge = |key: &str| Merge { key: vec![key.to_owned()], ..Merge::default() };
     assert_eq!(draft.merge(&merge("id")).unwrap().key, ["ID"]);
     assert!(!draft.fields[0].is_nullable());
     assert_eq!(draft.merge(&merge("name")).unwrap_err().kind(), ErrorKind::Usage);

@@ -20,7 +20,7 @@ use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Merge, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 
 use self::columns::Matched;
@@ -146,8 +146,7 @@ pub(super) async fn agree(
     let catalog = Catalog::read(connection, name, &wanted).await?;
     let target = settle_name(name, &catalog)?;
     let label = target.quoted();
-    let primary = catalog.table.as_ref().map_or(&[][..], Table::primary);
-    let merge = request.mode.merge().map(|merge| merge.settled(primary, incoming)).transpose();
+    let merge = request.mode.merge().map(|merge| settled(merge, catalog.table.as_ref(), incoming)).transpose();
     let merge = merge.map_err(|error| error.at("table", &label))?;
     let key = merge.as_ref().map_or(&[][..], |merge| &merge.key);
     let draft = if let Some(table) = &catalog.table {
@@ -179,6 +178,12 @@ pub(super) async fn agree(
     };
     let marker = Marker::choose(&catalog.marker, catalog.may_create, &draft.target).advancing(advance);
     finish(&catalog, draft, request, (merging, marker))
+}
+
+/// `merge` with its key found.
+fn settled(merge: &Merge, table: Option<&Table>, incoming: &TableShape) -> Result<Merge> {
+    let primary = table.map_or(&[][..], Table::primary);
+    merge.settled(merge.own(primary, table.into_iter().flat_map(Table::unique)), incoming)
 }
 
 /// Removes marks of commits that nobody will ask for any more.
