@@ -6,6 +6,7 @@ pub mod ahead;
 mod batchwise;
 pub mod checked;
 pub mod codec;
+mod columns;
 pub mod context;
 pub mod diff;
 pub mod error;
