@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::completions::CompletionShell;
 use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
+use super::flinkx::{FLINKX_EXAMPLES, FlinkxArgs};
 use super::job_file::ConvertArgs;
 use super::jobs::{JOBS_EXAMPLES, JobsArgs};
 use super::mode::{CursorArgs, KeyArgs, Mode};
@@ -77,6 +78,9 @@ pub(super) enum Command {
     Convert(ConvertArgs),
     /// Run a job file of DataX by the flags of datax.py
     Datax(DataxArgs),
+    /// Run a job file of FlinkX, or ChunJun, by its flags
+    #[command(after_help = FLINKX_EXAMPLES)]
+    Flinkx(Box<FlinkxArgs>),
     /// Compare the rows of A and B by key
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),

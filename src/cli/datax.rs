@@ -57,13 +57,15 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     let file =
         JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
     let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false };
-    run::run(&RunArgs { file, resume: false, record: StateArgs::default(), dry_run: false, talk }).await
+    let (resume, resume_required, record) = (false, false, StateArgs::default());
+    run::run(&RunArgs { file, resume, resume_required, record, dry_run: false, talk }).await
 }
 
 /// What those who know DataX read.
 pub(super) const VOICE: Voice = Voice {
     dialect: Some("datax"),
     exit_code,
+    shows_each: false,
     report: Some(|finished| report(finished.summaries, [finished.began, finished.ended], zone(finished.tree))),
 };
 

@@ -13,10 +13,12 @@ mod datax;
 mod defect;
 mod diff;
 mod fetch;
+mod flinkx;
 mod head;
 mod interrupt;
 mod job_file;
 mod jobs;
+mod log;
 mod mode;
 mod ping;
 mod place;
@@ -25,6 +27,7 @@ mod printer;
 mod progress;
 mod record;
 mod rejects;
+mod rounds;
 mod run;
 mod schema;
 mod settings;
@@ -50,18 +53,26 @@ use snapshot::SnapshotCommand;
 #[derive(Debug)]
 pub struct Invocation(Command);
 
+/// Commands that take the flags of another program, with its exit code for words that are wrong.
+const BAD_USAGE: [(&str, u8); 2] = [("datax", datax::BAD_USAGE), ("flinkx", flinkx::BAD_USAGE)];
+
 /// Parses the words of a command line. Help and version are printed here.
 ///
 /// # Errors
-/// The exit code where there is nothing to run: 0 after help, 2 after a mistake, 255 after one behind `datax`.
+/// The exit code where there is nothing to run: 0 after help, 2 after a mistake, or what the program has whose flags were taken.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, ExitCode> {
-    let words: Vec<OsString> = words.into_iter().collect();
-    match Cli::try_parse_from(&words) {
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    let command = words.get(1).cloned().unwrap_or_default();
+    if command == "flinkx" {
+        words = flinkx::with_two_dashes(words);
+    }
+    match Cli::try_parse_from(words) {
         Ok(cli) => Ok(Invocation(cli.command)),
         Err(error) => {
             // Only a closed pipe can go wrong here, and nobody is left to be told.
             let _ = error.print();
-            let bad_usage = if words.get(1).is_some_and(|word| word == "datax") { datax::BAD_USAGE } else { 2 };
+            let known = BAD_USAGE.iter().find(|(name, _)| command == *name);
+            let bad_usage = known.map_or_else(|| exit_code(ErrorKind::Usage), |(_, code)| *code);
             Err(if error.use_stderr() { ExitCode::from(bad_usage) } else { ExitCode::SUCCESS })
         }
     }
@@ -74,6 +85,7 @@ pub async fn run(invocation: Invocation) -> ExitCode {
     let Ended { result, code } = match invocation.0 {
         Command::Run(args) => run::run(&args).await,
         Command::Datax(args) => datax::run(args).await,
+        Command::Flinkx(args) => flinkx::run(*args).await,
         command => ours(Box::pin(ended(command)).await),
     };
     match result {
@@ -106,7 +118,7 @@ async fn ended(command: Command) -> Result<()> {
         Command::Types(args) => types::run(&args),
         Command::Completions { shell } => completions::run(shell),
         Command::Convert(args) => job_file::convert(&args).await,
-        Command::Run(_) | Command::Datax(_) => {
+        Command::Run(_) | Command::Datax(_) | Command::Flinkx(_) => {
             Err(Error::new(ErrorKind::Internal, "a job file has exit codes of its own"))
         }
     }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use super::defect;
+use super::{defect, log};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Prints data, as it is, on stdout. When nobody reads it any more, there is nothing left to do.
@@ -28,9 +28,12 @@ pub(super) fn json(value: &impl Serialize) -> Result<()> {
     data(&text)
 }
 
-/// Prints talk on stderr. A closed stderr is nothing to stop for.
+/// Prints talk on stderr, and in the log where there is one. A closed stderr is nothing to stop for, and neither is a full disk.
 pub(super) fn talk(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
+    if let Err(error) = log::write(text) {
+        let _ = writeln!(io::stderr().lock(), "note: the log ends here: {error}");
+    }
 }
 
 /// Prints an event as one line of JSON on stderr: its name, then the members of `value`.

@@ -11,7 +11,7 @@ use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Finished};
-use super::{amount, plan, printer};
+use super::{amount, log, plan, printer, rounds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::run::report::Summary;
@@ -23,7 +23,8 @@ Examples:
   etl run old.json --compat datax --dry-run
   curl -s https://config/job.json | etl run - --strict
 
-Exit codes are those of etl; for a job of DataX those of DataX: 0, 1, and 143 when it is interrupted.";
+Exit codes are those of etl; for a job of DataX those of DataX: 0, 1, and 143 when it is interrupted;
+for a job of FlinkX alike.";
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -32,6 +33,9 @@ pub(super) struct RunArgs {
     /// Go on with those runs of its transfers that were interrupted
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) resume: bool,
+    /// Nothing begins anew where none was
+    #[arg(skip)]
+    pub(super) resume_required: bool,
     #[command(flatten)]
     pub(super) record: StateArgs,
     /// Say what would be done, and change nothing
@@ -77,6 +81,9 @@ fn nothing_to_resume() -> Error {
 
 async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<()> {
     let talk = settings::talk(&args.talk);
+    if let Some(file) = &loaded.translation.log {
+        log::open(file)?;
+    }
     for text in loaded.notes.iter().chain(&loaded.translation.notes) {
         transfer::note(talk, text);
     }
@@ -86,8 +93,12 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
     }
     jobs.iter().try_for_each(|job| transfer::refuse_both_on_stdout(job, talk))?;
     let began = Utc::now();
-    let report = voice::of(loaded.dialect_name()).report;
-    let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
+    let voice = voice::of(loaded.dialect_name());
+    let resume = match (args.resume_required, args.resume) {
+        (true, _) => Resume::Required,
+        (_, true) => Resume::Wanted,
+        _ => Resume::Unwanted,
+    };
     let mut summaries = Vec::new();
     let done = match (resume, jobs.len()) {
         (Resume::Unwanted, _) | (_, 1) => 0,
@@ -104,7 +115,7 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
             // Nobody reads its rows any more; those behind it have places of their own.
             Ok(None) => {}
             Ok(Some(summary)) => {
-                if report.is_none() {
+                if voice.shows_each {
                     transfer::show(&summary, talk);
                 }
                 summaries.push(summary);
@@ -116,11 +127,15 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
             }
         }
     }
+    if let Some(pause) = loaded.translation.again_after.filter(|_| summaries.len() == jobs.len()) {
+        let rounds = rounds::run((jobs.as_slice(), pause), (talk, &args.record), interrupt, &mut summaries);
+        Box::pin(rounds).await?;
+    }
     if summaries.is_empty() {
         return Ok(());
     }
     show_all(&summaries, talk)?;
-    if let Some(report) = report.filter(|_| transfer::is_for_people(talk)) {
+    if let Some(report) = voice.report.filter(|_| transfer::is_for_people(talk)) {
         let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
         // Who reads what such a program prints reads its stdout.
         if !jobs.iter().any(settings::to_stdout) {

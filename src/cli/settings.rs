@@ -25,6 +25,8 @@ pub(super) struct CopySettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resume {
     Wanted,
+    /// It must be: where there is none, nothing begins.
+    Required,
     Unwanted,
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::datax;
+use super::{datax, flinkx};
 use crate::error::{self, ErrorKind};
 use crate::job::tree::Tree;
 use crate::run::report::Summary;
@@ -14,7 +14,9 @@ pub(super) struct Voice {
     pub(super) dialect: Option<&'static str>,
     /// The exit code of a failure.
     pub(super) exit_code: fn(ErrorKind) -> u8,
-    /// What is printed when all transfers are done; none shows each of them as ours are shown.
+    /// Whether each transfer is shown when it is done, as ours are.
+    pub(super) shows_each: bool,
+    /// What is printed when all transfers are done.
     pub(super) report: Option<fn(&Finished<'_>) -> String>,
 }
 
@@ -28,10 +30,10 @@ pub(super) struct Finished<'a> {
     pub(super) tree: &'a Tree,
 }
 
-const OURS: Voice = Voice { dialect: None, exit_code: error::exit_code, report: None };
+const OURS: Voice = Voice { dialect: None, exit_code: error::exit_code, shows_each: true, report: None };
 
 /// The voices that are not ours.
-const VOICES: &[Voice] = &[datax::VOICE];
+const VOICES: &[Voice] = &[datax::VOICE, flinkx::VOICE];
 
 /// The voice for job files of `dialect`.
 pub(super) fn of(dialect: Option<&str>) -> &'static Voice {

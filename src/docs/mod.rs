@@ -51,6 +51,10 @@ pub mod types {}
 #[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
 pub mod datax_jobs {}
 
+#[doc = include_str!("flinkx-jobs.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod flinkx_jobs {}
+
 #[doc = include_str!("generated-rows.md")]
 pub mod generated_rows {}
 

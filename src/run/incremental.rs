@@ -64,10 +64,11 @@ impl Window {
         goals: &[Goal<'_>],
         state: Option<&dyn StateLog>,
     ) -> Result<Option<Self>> {
-        let Some(what) = job.incremental.clone() else { return Ok(None) };
+        let Some(mut what) = job.incremental.clone() else { return Ok(None) };
         let by_key = job.mode.merge().is_some();
         check(job, &what, by_key)?;
-        let data_type = cursor_type(shape, &what.cursor).at("column", || &what.cursor)?;
+        let (name, data_type) = cursor(shape, &what.cursor).at("column", || &what.cursor)?;
+        name.clone_into(&mut what.cursor);
         let folder = fingerprint::folder(job);
         let (mut streams, mut positions) = (Vec::new(), Vec::new());
         for Goal { sink, endpoint, place } in goals {
@@ -264,21 +265,26 @@ fn check(job: &Job, what: &Incremental, by_key: bool) -> Result<()> {
     Ok(())
 }
 
-/// The type of the cursor, whose order must be the same wherever it is compared.
-fn cursor_type<'a>(shape: &'a TableShape, cursor: &str) -> Result<&'a DataType> {
-    let Ok(field) = shape.schema.field_with_name(cursor) else {
-        return Err(Error::new(ErrorKind::Usage, "the source has no such column").with_hint("check --cursor"));
+/// The cursor as the source calls it, which is the only column that differs in case alone where none is called so, and its type,
+/// whose order must be the same wherever it is compared.
+fn cursor<'a>(shape: &'a TableShape, cursor: &str) -> Result<(&'a str, &'a DataType)> {
+    let fields = shape.schema.fields();
+    let mut alike = fields.iter().filter(|field| field.name().eq_ignore_ascii_case(cursor));
+    let found = match (fields.iter().find(|field| field.name() == cursor), alike.next(), alike.next()) {
+        (Some(exact), ..) => exact,
+        (None, Some(alike), None) => alike,
+        _ => return Err(Error::new(ErrorKind::Usage, "the source has no such column").with_hint("check --cursor")),
     };
-    match field.data_type() {
-        found @ (DataType::Decimal128(..)
+    match found.data_type() {
+        known @ (DataType::Decimal128(..)
         | DataType::Decimal256(..)
         | DataType::Date32
         | DataType::Timestamp(..)
         | DataType::Utf8
-        | DataType::LargeUtf8) => Ok(found),
-        found if found.is_integer() => Ok(found),
-        found => {
-            let message = format!("values of the type {found} cannot be a cursor");
+        | DataType::LargeUtf8) => Ok((found.name(), known)),
+        known if known.is_integer() => Ok((found.name(), known)),
+        other => {
+            let message = format!("values of the type {other} cannot be a cursor");
             Err(Error::new(ErrorKind::Usage, message).with_hint("use a number, a date, a time stamp or a text"))
         }
     }

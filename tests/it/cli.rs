@@ -25,6 +25,7 @@ fn help_and_version_go_to_stdout() {
         "run",
         "convert",
         "datax",
+        "flinkx",
         "diff",
         "snapshot",
         "jobs",

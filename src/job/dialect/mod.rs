@@ -1,6 +1,7 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+mod flinkx;
 mod jdbc;
 mod name;
 mod product;
@@ -33,12 +34,14 @@ pub struct Dialect {
 pub enum VariablesIn {
     /// Anywhere in the text, which may be no JSON before they are replaced.
     Text,
+    /// Anywhere in the text, but only those that the command line gives: all others are text.
+    Given,
     /// Nowhere: `$` means itself.
     Nothing,
 }
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
-pub const DIALECTS: &[Dialect] = &[datax::DATAX];
+pub const DIALECTS: &[Dialect] = &[flinkx::FLINKX, datax::DATAX];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]
@@ -51,4 +54,26 @@ pub struct Translation {
     pub dry_run: bool,
     /// How long after its end the job is run again, without end; none runs it once.
     pub again_after: Option<Duration>,
+    /// Where what is said is written, too.
+    pub log: Option<LogFile>,
+}
+
+/// A file for what is said while the jobs run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// The folder that gets it.
+    pub folder: String,
+    /// How much of it is written.
+    pub level: LogLevel,
+}
+
+/// How much is written to a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Errors.
+    Error,
+    /// Errors and notes.
+    Warning,
+    /// Everything.
+    All,
 }

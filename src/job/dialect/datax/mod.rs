@@ -159,7 +159,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.errors.clone_from(&settings.errors);
         Ok(job)
     });
-    Ok(Translation { jobs: jobs.collect::<Result<_>>()?, notes, dry_run: settings.dry_run, again_after: None })
+    let (jobs, dry_run) = (jobs.collect::<Result<_>>()?, settings.dry_run);
+    Ok(Translation { jobs, notes, dry_run, ..Translation::default() })
 }
 
 fn refuse_widths(content: &Node<'_>, source: &Source, target: &Target) -> Result<()> {
