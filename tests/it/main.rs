@@ -27,6 +27,7 @@ mod diff;
 mod duckdb;
 mod engine;
 mod files;
+mod flinkx;
 mod incremental;
 mod interrupted;
 mod job_files;
