@@ -105,9 +105,10 @@ impl Merge {
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) where there is no key, or one with a column that does not come.
     pub fn settled(&self, own: &[String], incoming: &TableShape) -> Result<Self> {
+        let none: &[String] = &[];
         let (source, lacking) = match self.key_of {
             KeyOf::Either => (incoming.key.as_slice(), "neither source nor target has a primary key to merge by"),
-            KeyOf::Target => (&[][..], "the target has no primary key to merge by, and not one unique index alone"),
+            KeyOf::Target => (none, "the target has no primary key to merge by, and not one unique index alone"),
         };
         let keys = [self.key.as_slice(), own, source];
         let Some(key) = keys.into_iter().find(|key| !key.is_empty()) else {

@@ -62,18 +62,18 @@ mod tests {
     fn what_is_said_is_written_where_the_level_wants_it() {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("a/b");
-        write("note: before").unwrap();
+        write("note: quince").unwrap();
         open(&LogFile { folder: inner.display().to_string(), level: LogLevel::Warning }).unwrap();
-        for text in ["error: one", "note: two", "3 rows"] {
+        for text in ["error: one", "note: two", "3 quinces"] {
             write(text).unwrap();
         }
         *LOG.lock().unwrap() = None;
-        write("note: behind").unwrap();
+        write("note: medlar").unwrap();
         let files: Vec<_> = fs::read_dir(&inner).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files.len(), 1);
         let text = fs::read_to_string(&files[0]).unwrap();
         // Other tests of this process may say something meanwhile.
         assert!(text.contains(" ERROR error: one\n") && text.contains(" WARN note: two\n"), "{text}");
-        assert!(["before", "3 rows", "behind"].iter().all(|absent| !text.contains(absent)), "{text}");
+        assert!(["quince", "medlar"].iter().all(|absent| !text.contains(absent)), "{text}");
     }
 }

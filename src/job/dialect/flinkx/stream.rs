@@ -4,7 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 
 use super::columns::type_word;
-use super::{Context, Source, Target, flag_of, integer_of, present, text_of, unsupported};
+use super::{Context, Source, Target, flag_of, present, text_of, unsupported};
 use crate::error::Result;
 use crate::job::Place;
 use crate::job::locator::FILE;

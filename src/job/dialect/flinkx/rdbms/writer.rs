@@ -7,7 +7,7 @@ use super::super::super::product::Product;
 use super::super::super::product::options;
 use super::super::columns;
 use super::super::plugins::Side;
-use super::super::{Context, Target, flag_of, present, text_of, unsupported};
+use super::super::{Context, Target, flag_of, present, unsupported};
 use super::{connected, first, login, tables};
 use crate::error::Result;
 use crate::job::Place;
