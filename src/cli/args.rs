@@ -2,7 +2,6 @@
 //!
 //! Nothing is decided here; `settings` turns it into a job before any work begins.
 
-use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::completions::CompletionShell;
@@ -15,10 +14,9 @@ use super::mode::{CursorArgs, KeyArgs, Mode};
 use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::run::{RUN_EXAMPLES, RunArgs};
+use super::schema::dialects;
 use super::size::{BufferFolder, Bytes, Pause, Rate};
 use super::snapshot::SnapshotCommand;
-use super::types;
-use crate::connector::Connector;
 
 const LOCATORS: &str = "\
 Locators:
@@ -491,14 +489,4 @@ pub(super) enum Output {
     Text,
     /// For programs
     Json,
-}
-
-/// The dialect of `etl schema --as` that is no database.
-pub(super) const ARROW: &str = "arrow";
-
-/// What `etl schema --as` takes: the databases of this build, and [`ARROW`].
-fn dialects() -> PossibleValuesParser {
-    let database =
-        |connector: &dyn Connector| PossibleValue::new(connector.name()).aliases(connector.aliases().iter().copied());
-    types::databases().map(database).chain([PossibleValue::new(ARROW)]).into()
 }

@@ -1,18 +1,30 @@
 //! `etl schema`: the columns of a place, in its own types and in Arrow's.
 
 use arrow::datatypes::Field;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde_json::json;
 
-use super::args::{ARROW, Output, SchemaArgs};
+use super::args::{Output, SchemaArgs};
 use super::interrupt::Interrupt;
 use super::place::{Machine, Side};
-use super::{amount, place, printer, table};
+use super::{amount, place, printer, table, types};
+use crate::connector::Connector;
 use crate::connectors;
 use crate::error::Result;
 use crate::job::locator;
 use crate::run;
 use crate::schema::{COMMENT, NATIVE};
 use crate::source::TableShape;
+
+/// The dialect of `--as` that is no database.
+const ARROW: &str = "arrow";
+
+/// What `--as` takes: the databases of this build, and [`ARROW`].
+pub(super) fn dialects() -> PossibleValuesParser {
+    let database =
+        |connector: &dyn Connector| PossibleValue::new(connector.name()).aliases(connector.aliases().iter().copied());
+    types::databases().map(database).chain([PossibleValue::new(ARROW)]).into()
+}
 
 pub(super) async fn run(args: &SchemaArgs) -> Result<()> {
     let side = place::source(&args.source, &args.from)?;
