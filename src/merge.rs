@@ -9,13 +9,54 @@ use crate::shape::TableShape;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Merge {
-    /// The columns of the key; none for the target's primary key, else the source's.
+    /// The columns of the key; none where it is looked for.
     pub key: Vec<String>,
     /// What becomes of rows that come with the same key.
     pub duplicates: Duplicates,
     /// The columns that an update sets; none for all that come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updates: Option<Vec<String>>,
+    /// Where a key is looked for that nobody names.
+    #[serde(skip_serializing_if = "is_default")]
+    pub key_of: KeyOf,
+    /// What becomes of those columns of a row that is replaced which do not come.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rest: Rest,
+}
+
+/// Where a key is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KeyOf {
+    /// It is the target's primary key, else the source's.
+    #[default]
+    Either,
+    /// It is the target's primary key, else its only unique index.
+    Target,
+}
+
+/// What becomes of those columns of a row that is replaced which do not come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Rest {
+    /// They stay as they are: the row is updated.
+    #[default]
+    Kept,
+    /// They get their defaults: the row is deleted, and the one that comes is inserted.
+    Default,
+}
+
+impl Rest {
+    /// What the user should know, for the plan.
+    pub(crate) fn note(self) -> Option<String> {
+        let note =
+            "a row whose key comes is deleted, and the one that comes is inserted: other columns get their defaults";
+        (self == Self::Default).then(|| note.to_owned())
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What becomes of several rows that come with the same key.
@@ -53,15 +94,30 @@ impl Absent {
 }
 
 impl Merge {
-    /// The same with its key found: the one that was asked for, else `primary`, the target's, else that of the source.
+    /// The key of a target with this `primary` key, which may be none, and these `unique` indexes beside it.
+    pub fn own<'a>(&self, primary: &'a [String], unique: impl IntoIterator<Item = &'a [String]>) -> &'a [String] {
+        let mut unique = unique.into_iter();
+        match (self.key_of, unique.next(), unique.next()) {
+            (KeyOf::Target, Some(only), None) if primary.is_empty() => only,
+            _ => primary,
+        }
+    }
+
+    /// The same with its key found: the one that was asked for, else `own`, the target's, else that of the source.
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) where there is no key, or one with a column that does not come.
-    pub fn settled(&self, primary: &[String], incoming: &TableShape) -> Result<Self> {
-        let keys = [self.key.as_slice(), primary, incoming.key.as_slice()];
+    pub fn settled(&self, own: &[String], incoming: &TableShape) -> Result<Self> {
+        let none: &[String] = &[];
+        let (source, lacking) = match self.key_of {
+            KeyOf::Either => (incoming.key.as_slice(), "neither source nor target has a primary key to merge by"),
+            KeyOf::Target => (none, "the target has no primary key to merge by, and not one unique index alone"),
+        };
+        let keys = [self.key.as_slice(), own, source];
         let Some(key) = keys.into_iter().find(|key| !key.is_empty()) else {
-            return Err(Error::new(ErrorKind::Usage, "neither source nor target has a primary key to merge by")
-                .with_hint("name the columns that tell rows apart with --key"));
+            return Err(
+                Error::new(ErrorKind::Usage, lacking).with_hint("name the columns that tell rows apart with --key")
+            );
         };
         let order = match &self.duplicates {
             Duplicates::Refuse => None,
@@ -93,6 +149,18 @@ impl Merge {
             .with_hint("copy the key and the columns that are to be updated"))
     }
 
+    /// Refuses to replace rows of `product` as a whole.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    pub(crate) fn refuse_defaults(&self, product: &str) -> Result<()> {
+        if self.rest == Rest::Kept {
+            return Ok(());
+        }
+        let message = format!("{product} does not give a row that is replaced the defaults of what does not come");
+        Err(Error::new(ErrorKind::Unsupported, message).with_hint("let rows be updated instead"))
+    }
+
     /// The same by the names of the target: `target` gives that of a column, if it is written.
     ///
     /// # Errors
@@ -108,8 +176,8 @@ impl Merge {
             Duplicates::Last(column) => Duplicates::Last(target(column)?),
         };
         let updates = self.updates.as_ref().map(|names| names.iter().map(target).collect::<Result<Vec<_>>>());
-        let updates = updates.transpose()?;
-        Ok(Self { key: self.key.iter().map(target).collect::<Result<_>>()?, duplicates, updates })
+        let key = self.key.iter().map(target).collect::<Result<_>>()?;
+        Ok(Self { key, duplicates, updates: updates.transpose()?, ..*self })
     }
 }
 
@@ -139,4 +207,33 @@ pub(crate) fn duplicate_key(columns: &[String], order: &Duplicates, places: &str
     };
     let error = Error::new(ErrorKind::Constraint, message).with_hint(hint);
     error.at("rows", places).at("key", columns.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_looked_for_where_it_may_be() {
+        let fields = ["id", "code", "v"].map(|name| Field::new(name, DataType::Int64, false));
+        let incoming =
+            TableShape { key: vec!["id".to_owned()], ..TableShape::of(Arc::new(Schema::new(fields.to_vec()))) };
+        let key = |key_of, primary: &[&str], unique: &[&[&str]]| {
+            let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+            let (primary, unique): (_, Vec<_>) = (names(primary), unique.iter().map(|index| names(index)).collect());
+            let merge = Merge { key_of, ..Merge::default() };
+            let own = merge.own(&primary, unique.iter().map(Vec::as_slice));
+            merge.settled(own, &incoming).map(|merge| merge.key.join(",")).map_err(|error| error.kind())
+        };
+        assert_eq!(key(KeyOf::Either, &["code"], &[&["v"]]), Ok("code".to_owned()));
+        assert_eq!(key(KeyOf::Either, &[], &[&["v"]]), Ok("id".to_owned()), "that of the source");
+        assert_eq!(key(KeyOf::Target, &["code"], &[&["v"]]), Ok("code".to_owned()));
+        assert_eq!(key(KeyOf::Target, &[], &[&["code", "v"]]), Ok("code,v".to_owned()));
+        assert_eq!(key(KeyOf::Target, &[], &[&["code"], &["v"]]), Err(ErrorKind::Usage), "which one?");
+        assert_eq!(key(KeyOf::Target, &[], &[]), Err(ErrorKind::Usage), "that of the source is not asked");
+    }
 }

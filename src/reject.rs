@@ -61,6 +61,92 @@ pub fn is_of_row(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Value | ErrorKind::Corrupt)
 }
 
+/// How rejected rows stand in their file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RejectsFormat {
+    /// With the columns of the source and the reason, in the format that the name of the file says.
+    #[default]
+    JsonLines,
+    /// As `FlinkX` writes them: the row as JSON, the class of the error, its text as JSON and the time, with U+0001 between them.
+    Flinkx,
+}
+
+/// What was wrong with a rejected row, in the words of `FlinkX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// NULL came where none may be.
+    Null,
+    /// Its key was there already.
+    Duplicate,
+    /// A value is none of its type, or does not fit.
+    Conversion,
+    /// Something else.
+    Other,
+}
+
+impl Class {
+    /// The class of `error`. As `FlinkX` does it, by what it says: the sentences are ours, or those of a server.
+    pub fn of(error: &Error) -> Self {
+        let message = error.message().to_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+        if says(&["takes none", "takes no null", "null value in column", "not null constraint"]) {
+            return Self::Null;
+        }
+        if says(&["has the same key", "its key is there", "its key came", "duplicate", "unique constraint"]) {
+            return Self::Duplicate;
+        }
+        if is_of_row(error) { Self::Conversion } else { Self::Other }
+    }
+
+    /// Its name in `FlinkX`'s files of dirty rows.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Null => "npe",
+            Self::Duplicate => "duplicate",
+            Self::Conversion => "conversion",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// How many rows were rejected of each class. One that several targets refuse is there once for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Classes {
+    /// [`Class::Null`].
+    pub null: u64,
+    /// [`Class::Duplicate`].
+    pub duplicate: u64,
+    /// [`Class::Conversion`].
+    pub conversion: u64,
+    /// [`Class::Other`].
+    pub other: u64,
+}
+
+impl Classes {
+    /// The number of a class.
+    pub fn of(&mut self, class: Class) -> &mut u64 {
+        match class {
+            Class::Null => &mut self.null,
+            Class::Duplicate => &mut self.duplicate,
+            Class::Conversion => &mut self.conversion,
+            Class::Other => &mut self.other,
+        }
+    }
+
+    /// Each number of both by `change`.
+    #[must_use]
+    pub fn with(self, other: Self, change: fn(u64, u64) -> u64) -> Self {
+        Self {
+            null: change(self.null, other.null),
+            duplicate: change(self.duplicate, other.duplicate),
+            conversion: change(self.conversion, other.conversion),
+            other: change(self.other, other.other),
+        }
+    }
+}
+
 /// What becomes of rows that the target itself refuses: by a constraint, a trigger, or because it cannot read a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -255,5 +341,32 @@ mod tests {
         for wrong in [json!({}), json!({"percent": 101}), json!({"rows": -1}), json!(5)] {
             assert!(serde_json::from_value::<MaxErrors>(wrong.clone()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn classes_are_told_by_what_is_said() {
+        let class = |kind, message: &str| Class::of(&Error::new(kind, message));
+        let (value, constraint) = (ErrorKind::Value, ErrorKind::Constraint);
+        for message in [
+            "NULL in a column that takes none",
+            "the target refuses a row: the column takes no NULL",
+            "null value in column \"a\" of relation \"t\" violates not-null constraint",
+            "the target refuses a row: NOT NULL constraint failed: t.a",
+        ] {
+            assert_eq!(class(constraint, message), Class::Null, "{message}");
+        }
+        for message in [
+            "another row has the same key",
+            "the target refuses a row: its key is there already",
+            "duplicate key value violates unique constraint \"t_pkey\"",
+            "the target refuses a row: UNIQUE constraint failed: t.id",
+            "the target refuses a row: its key came already",
+        ] {
+            assert_eq!(class(constraint, message), Class::Duplicate, "{message}");
+        }
+        assert_eq!(class(value, "the text is not a value of the target's type"), Class::Conversion);
+        assert_eq!(class(ErrorKind::Corrupt, "the value is no bigint"), Class::Conversion);
+        assert_eq!(class(constraint, "the row does not meet a check of the target"), Class::Other);
+        assert_eq!(class(constraint, "the row that it refers to is not there"), Class::Other);
     }
 }

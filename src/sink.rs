@@ -16,7 +16,7 @@ use crate::reject::{Refusals, Refuse, Settled};
 use crate::shape::{Encoding, TableShape};
 use crate::wire;
 
-pub use crate::merge::{Absent, Duplicates, Merge, Merged};
+pub use crate::merge::{Absent, Duplicates, KeyOf, Merge, Merged, Rest};
 
 /// One target of a transfer.
 ///

@@ -8,6 +8,7 @@ use super::completions::CompletionShell;
 use super::datax::DataxArgs;
 use super::diff::{DIFF_EXAMPLES, DiffArgs};
 use super::files::{FileArgs, TargetFileArgs};
+use super::flinkx::{FLINKX_EXAMPLES, FlinkxArgs};
 use super::go_etl::{GO_ETL_EXAMPLES, GoEtlArgs};
 use super::http::Address;
 use super::job_file::ConvertArgs;
@@ -82,6 +83,9 @@ pub(super) enum Command {
     /// Run a job file of go-etl by its flags
     #[command(after_help = GO_ETL_EXAMPLES)]
     GoEtl(GoEtlArgs),
+    /// Run a job file of FlinkX, or ChunJun, by its flags
+    #[command(after_help = FLINKX_EXAMPLES)]
+    Flinkx(Box<FlinkxArgs>),
     /// Print an example of a job file, from READER to WRITER
     #[command(after_help = TEMPLATE_EXAMPLES)]
     Template(TemplateArgs),

@@ -61,7 +61,8 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
         JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
     let log = LogArgs::default();
     let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
-    run::run(&RunArgs { file, resume: false, record: StateArgs::default(), dry_run: false, talk, http: None }).await
+    let (resume, resume_required, record) = (false, false, StateArgs::default());
+    run::run(&RunArgs { file, resume, resume_required, record, dry_run: false, talk, http: None }).await
 }
 
 /// What those who know DataX read.
@@ -250,6 +251,7 @@ fn flow(bytes: u64) -> String {
 mod tests {
     use super::*;
     use crate::flow::meter::Meter;
+    use crate::reject::Classes;
 
     /// The block of datax.md §1.5.
     #[test]
@@ -264,6 +266,7 @@ mod tests {
             merged: None,
             position: None,
             rejected: 0,
+            rejected_by: Classes::default(),
             rejects: None,
             bytes_written: 0,
             targets: Vec::new(),

@@ -124,6 +124,9 @@ pub(super) async fn convert(args: &ConvertArgs) -> Result<()> {
     for text in notes.iter().chain(&translation.notes) {
         printer::talk(&format!("note: {text}"));
     }
+    if translation.again_after.is_some() || translation.log.is_some() {
+        printer::talk("note: a file of ours runs once and writes no log: etl run of this one itself does as it says");
+    }
     for name in native::refer_to_secrets(&mut translation.jobs) {
         printer::talk(&format!("note: a secret is left out: {name} has to be set in the environment"));
     }
@@ -204,27 +207,36 @@ fn meant(path: &str, tree: &Tree) -> String {
 /// was no JSON may be JSON.
 fn parsed(text: &str, args: &JobFileArgs, variables: &Variables<'_>) -> Result<(Parsed, Option<&'static Dialect>)> {
     let syntax = Syntax::of(&args.job, text);
-    let filled = || syntax::parse(&variables.in_text(text)?, syntax);
-    let has_variables = |dialect: &Dialect| dialect.variables == VariablesIn::Text;
+    let filled = |place: VariablesIn| match place {
+        VariablesIn::Text => syntax::parse(&variables.in_text(text)?, syntax),
+        VariablesIn::Given => syntax::parse(&variables.given_in_text(text), syntax),
+        VariablesIn::Nothing => syntax::parse(text, syntax),
+    };
     if let Some(compat) = args.compat {
         let Some(name) = compat.name() else { return Ok((syntax::parse(text, syntax)?, None)) };
         let dialect = DIALECTS
             .iter()
             .find(|dialect| dialect.name == name)
             .ok_or_else(|| Error::new(ErrorKind::Unsupported, format!("job files of {name} are not understood yet")))?;
-        return Ok((if has_variables(dialect) { filled()? } else { syntax::parse(text, syntax)? }, Some(dialect)));
+        return Ok((filled(dialect.variables)?, Some(dialect)));
     }
     let owner = |parsed: &Parsed| DIALECTS.iter().find(|dialect| (dialect.recognizes)(&parsed.root));
+    let owned = |place: VariablesIn| -> Result<Option<(Parsed, Option<&'static Dialect>)>> {
+        let parsed = filled(place)?;
+        let dialect = owner(&parsed).filter(|dialect| dialect.variables == place);
+        Ok(dialect.map(|dialect| (parsed, Some(dialect))))
+    };
     match syntax::parse(text, syntax) {
         Ok(parsed) => match owner(&parsed) {
-            Some(dialect) if has_variables(dialect) => Ok((filled()?, Some(dialect))),
+            Some(dialect) if dialect.variables != VariablesIn::Nothing => {
+                Ok((filled(dialect.variables)?, Some(dialect)))
+            }
             dialect => Ok((parsed, dialect)),
         },
-        Err(error) if text.contains('$') => {
-            let parsed = filled()?;
-            let dialect = owner(&parsed).filter(|dialect| has_variables(dialect)).ok_or(error)?;
-            Ok((parsed, Some(dialect)))
-        }
+        Err(error) if text.contains('$') => match owned(VariablesIn::Given) {
+            Ok(Some(found)) => Ok(found),
+            _ => owned(VariablesIn::Text)?.ok_or(error),
+        },
         Err(error) => Err(error),
     }
 }

@@ -14,6 +14,7 @@ mod defect;
 mod diff;
 mod fetch;
 mod files;
+mod flinkx;
 mod go_etl;
 mod head;
 mod http;
@@ -30,6 +31,7 @@ mod printer;
 mod progress;
 mod record;
 mod rejects;
+mod rounds;
 mod run;
 mod schema;
 mod settings;
@@ -57,7 +59,8 @@ use snapshot::SnapshotCommand;
 pub struct Invocation(Command);
 
 /// Commands that take the flags of another program, with its exit code for words that are wrong.
-const BAD_USAGE: [(&str, u8); 2] = [("datax", datax::BAD_USAGE), ("go-etl", go_etl::BAD_USAGE)];
+const BAD_USAGE: [(&str, u8); 3] =
+    [("datax", datax::BAD_USAGE), ("flinkx", flinkx::BAD_USAGE), ("go-etl", go_etl::BAD_USAGE)];
 
 /// Parses the words of a command line. Help and version are printed here.
 ///
@@ -68,6 +71,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocation, Ex
     let command = words.get(1).cloned().unwrap_or_default();
     if command == "go-etl" {
         words = words.into_iter().map(go_etl::with_two_dashes).collect();
+    } else if command == "flinkx" {
+        words = flinkx::with_two_dashes(words);
     }
     match Cli::try_parse_from(words) {
         Ok(cli) => Ok(Invocation(cli.command)),
@@ -92,6 +97,7 @@ pub async fn run(invocation: Invocation) -> ExitCode {
         (Err(error), _) => ours(Err(error)),
         (Ok(()), Command::Run(args)) => run::run(&args).await,
         (Ok(()), Command::Datax(args)) => datax::run(args).await,
+        (Ok(()), Command::Flinkx(args)) => flinkx::run(*args).await,
         (Ok(()), Command::GoEtl(args)) => go_etl::run(args).await,
         (Ok(()), command) => ours(Box::pin(ended(command)).await),
     };
@@ -126,7 +132,7 @@ async fn ended(command: Command) -> Result<()> {
         Command::Completions { shell } => completions::run(shell),
         Command::Convert(args) => job_file::convert(&args).await,
         Command::Template(args) => template::run(&args),
-        Command::Run(_) | Command::Datax(_) | Command::GoEtl(_) => {
+        Command::Run(_) | Command::Datax(_) | Command::Flinkx(_) | Command::GoEtl(_) => {
             Err(Error::new(ErrorKind::Internal, "a job file has exit codes of its own"))
         }
     }

@@ -98,7 +98,7 @@ enum OnDuplicate {
 /// What is done with the rows that the target holds.
 pub(super) fn mode(mode: Mode, args: &KeyArgs) -> Result<WriteMode> {
     let key = names(&args.key).iter().map(|name| unquoted(name)).collect();
-    let merge = Merge { key, duplicates: duplicates(args), updates: None };
+    let merge = Merge { key, duplicates: duplicates(args), ..Merge::default() };
     let by_key = [(!args.key.is_empty(), "--key"), (args.on_duplicate.is_some(), "--on-duplicate")];
     let merges = matches!(mode, Mode::Upsert | Mode::Sync) || mode == Mode::Incremental && !merge.key.is_empty();
     if let Some((_, flag)) = by_key.iter().find(|(given, _)| *given && !merges) {
@@ -140,13 +140,13 @@ pub(super) fn empty_sync(args: &KeyArgs) -> Toggle {
 pub(super) fn incremental(mode: Mode, args: &CursorArgs) -> Result<Option<Incremental>> {
     match (mode, &args.cursor) {
         (Mode::Incremental, Some(cursor)) => Ok(Some(Incremental {
-            cursor: unquoted(cursor),
             lag: args.lag.clone(),
             null_cursor: match args.null_cursor {
                 None | Some(NullCursors::Refuse) => NullCursor::Refuse,
                 Some(NullCursors::Skip) => NullCursor::Skip,
                 Some(NullCursors::Always) => NullCursor::Always,
             },
+            ..Incremental::by(unquoted(cursor))
         })),
         (Mode::Incremental, None) => Err(usage("an incremental copy needs the column that says which rows are new")
             .with_hint("name it with --cursor")),

@@ -44,6 +44,7 @@ pub(super) fn policy(args: &ErrorArgs) -> Result<ErrorPolicy> {
         on_error,
         max_errors: limit(&args.max_errors)?,
         rejects: args.rejects.as_deref().map(file).transpose()?,
+        ..ErrorPolicy::default()
     })
 }
 

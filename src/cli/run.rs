@@ -13,7 +13,7 @@ use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Finished, Underway};
-use super::{amount, log, plan, printer};
+use super::{amount, log, plan, printer, rounds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Reading;
 use crate::job::Job;
@@ -27,7 +27,7 @@ Examples:
   curl -s https://config/job.json | etl run - --strict
 
 Exit codes are those of etl; for a job of DataX those of DataX: 0, 1, and 143 when it is interrupted;
-for a job of go-etl 0 and 1.";
+for a job of go-etl 0 and 1, for one of FlinkX as for one of DataX.";
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -36,6 +36,9 @@ pub(super) struct RunArgs {
     /// Go on with those runs of its transfers that were interrupted
     #[arg(long, conflicts_with = "dry_run")]
     pub(super) resume: bool,
+    /// Nothing begins anew where none was
+    #[arg(skip)]
+    pub(super) resume_required: bool,
     #[command(flatten)]
     pub(super) record: StateArgs,
     /// Say what would be done, and change nothing
@@ -115,7 +118,11 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     let began = Utc::now();
     let voice = voice::of(loaded.dialect_name());
     let lines = voice.lines.filter(|_| transfer::is_for_people(talk));
-    let resume = if args.resume { Resume::Wanted } else { Resume::Unwanted };
+    let resume = match (args.resume_required, args.resume) {
+        (true, _) => Resume::Required,
+        (_, true) => Resume::Wanted,
+        _ => Resume::Unwanted,
+    };
     let done = match (resume, jobs.len()) {
         (Resume::Unwanted, _) | (_, 1) => 0,
         // The rows of those that are done would come twice.
@@ -155,6 +162,10 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
                 }
             },
         }
+    }
+    if let Some(pause) = loaded.translation.again_after.filter(|_| summaries.len() == jobs.len()) {
+        let rounds = rounds::run((jobs.as_slice(), pause), (talk, &args.record), interrupt, &mut summaries);
+        Box::pin(rounds).await?;
     }
     if !summaries.is_empty() {
         show_all(&summaries, talk)?;

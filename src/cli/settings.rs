@@ -24,6 +24,8 @@ pub(super) struct CopySettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resume {
     Wanted,
+    /// It must be: where there is none, nothing begins.
+    Required,
     Unwanted,
 }
 
@@ -131,9 +133,9 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
             .collect(),
         select,
         drop,
-        names: Vec::new(),
         limit: args.limit,
         pushdown: if args.no_pushdown { Toggle::Off } else { Toggle::On },
+        ..Transform::default()
     })
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result
     };
     let resume = match &state {
         Some(state) => interrupt.or_stop(interrupted(job, &**state, resume, talk)).await?,
-        None if resume == Resume::Wanted => {
+        None if resume != Resume::Unwanted => {
             return Err(Error::new(ErrorKind::Resource, "without a record of runs nobody knows what to go on with")
                 .with_hint("set HOME or XDG_STATE_HOME to a folder that can be written"));
         }
@@ -114,10 +114,15 @@ pub(super) fn is_for_people(talk: Talk) -> bool {
 async fn interrupted(job: &Job, state: &dyn StateLog, wanted: Resume, talk: Talk) -> Result<Option<Unfinished>> {
     let found = resume::unfinished(job, state).await?;
     match (&found, wanted) {
-        (Some(run), Resume::Wanted) => note(talk, &format!("going on with run {}", run.run)),
+        (Some(run), Resume::Wanted | Resume::Required) => note(talk, &format!("going on with run {}", run.run)),
         (None, Resume::Wanted) => {
             resume::refuse_changed(job, state).await?;
             note(talk, "no run of this job was interrupted: this one begins anew");
+        }
+        (None, Resume::Required) => {
+            resume::refuse_changed(job, state).await?;
+            return Err(usage("no run of this job was interrupted: there is none to go on with")
+                .with_hint("a run that fails leaves nothing behind: leave -s out to begin anew"));
         }
         (Some(run), Resume::Unwanted) => {
             run.refuse_anew()?;
@@ -225,6 +230,7 @@ mod tests {
             merged: None,
             position: None,
             rejected: 0,
+            rejected_by: crate::reject::Classes::default(),
             rejects: None,
             bytes_written: 1_500_000,
             targets: vec![TargetSummary { target: "shop.db#a".to_owned(), rows: 1000, ..TargetSummary::default() }],

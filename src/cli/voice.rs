@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{datax, go_etl};
+use super::{datax, flinkx, go_etl};
 use crate::error::{self, Error, ErrorKind};
 use crate::flow::meter::Reading;
 use crate::job::tree::Tree;
@@ -65,7 +65,7 @@ const OURS: Voice =
     Voice { dialect: None, exit_code: error::exit_code, shows_each: true, report: None, failure: None, lines: None };
 
 /// The voices that are not ours.
-const VOICES: &[Voice] = &[datax::VOICE, go_etl::VOICE];
+const VOICES: &[Voice] = &[datax::VOICE, flinkx::VOICE, go_etl::VOICE];
 
 /// The voice for job files of `dialect`.
 pub(super) fn of(dialect: Option<&str>) -> &'static Voice {

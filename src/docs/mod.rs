@@ -55,6 +55,10 @@ pub mod datax_jobs {}
 #[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
 pub mod go_etl_jobs {}
 
+#[doc = include_str!("flinkx-jobs.md")]
+#[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
+pub mod flinkx_jobs {}
+
 #[doc = include_str!("keys-without-effect.md")]
 #[allow(clippy::doc_markdown, reason = "names of products stand as their makers write them")]
 pub mod keys_without_effect {}

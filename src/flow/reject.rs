@@ -5,27 +5,28 @@
 //! behind. What waits for that is on the disk, in the hidden stage beside the file; in memory are a few rows, which go there
 //! together.
 
+mod rows;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{
-    Array as _, ArrayRef, AsArray as _, RecordBatch, StringArray, StructArray, UInt64Array, new_null_array,
-};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Int64Type, Schema, SchemaRef};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::Schema;
 
 use crate::attempt::{Attempt, Token};
 use crate::bridge::cpu;
 use crate::endpoint::Endpoint;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::fate::plain;
-use crate::flow::align::{Aligner, kernel};
+use crate::flow::align::Aligner;
 use crate::flow::meter::Meter;
-use crate::formats::json;
-use crate::reject::{MaxErrors, REJECT, Rejects};
-use crate::schema::{FORM, INFINITE, batch_bytes};
+use crate::reject::{Class, Classes, MaxErrors, Rejects};
+use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Receipt, Sink, Writer};
+use rows::shown;
+
+pub use rows::{Layout, as_records};
 
 /// Rows, and bytes of them, that wait until they are written together: each time the rows that go on are held up.
 const WAITING_ROWS: usize = 2000;
@@ -33,9 +34,6 @@ const WAITING_BYTES: usize = 1 << 20;
 
 /// Reasons that a run without a rejects file shows.
 const SHOWN: usize = 5;
-
-/// Frames that have a member of their own in the reasons.
-const PLACES: [&str; 7] = ["column", "constraint", "line", "row", "split", "file", "target"];
 
 /// The rejects of a run.
 #[derive(Debug)]
@@ -54,14 +52,14 @@ pub struct RejectFile {
     pub endpoint: Arc<dyn Endpoint>,
     /// Writes it.
     pub sink: Arc<dyn Sink>,
-    /// How rows of [`file_schema`] land in it.
+    /// How rows of `layout` land in it.
     pub agreement: Agreement,
     /// For whom.
     pub token: Token,
     /// Casts to what the sink takes.
     pub aligner: Aligner,
-    /// The columns before that.
-    pub schema: SchemaRef,
+    /// What they are before that.
+    pub layout: Layout,
 }
 
 #[derive(Default)]
@@ -69,6 +67,7 @@ struct State {
     /// Of attempts that count or may still count.
     read: u64,
     rejected: u64,
+    classes: Classes,
     /// The limit was exceeded.
     exceeded: bool,
     /// By the attempt of the receipt that they belong to.
@@ -90,28 +89,6 @@ struct Sealed {
 /// Puts the place of a row in its source before an error. Rows count from 0, in the order in which their attempt wrote them.
 pub type Places = Box<dyn Fn(u64, Error) -> Error + Send + Sync>;
 
-/// The columns of a rejects file for rows with the columns of `schema`: each as text, nested ones as they are, and the
-/// reasons. Values are text so that a mended one can be written in place of one that fits no type.
-pub fn file_schema(schema: &Schema) -> SchemaRef {
-    let column = |field: &FieldRef| {
-        let nested = plain(field.data_type()).is_nested();
-        let data_type = if nested { field.data_type().clone() } else { DataType::Utf8 };
-        Arc::new(Field::new(field.name(), data_type, true))
-    };
-    let mut fields: Vec<FieldRef> = schema.fields().iter().map(column).collect();
-    fields.push(Arc::new(Field::new(REJECT, DataType::Struct(reason_fields()), false)));
-    Arc::new(Schema::new(fields))
-}
-
-/// The members of the reasons.
-fn reason_fields() -> Fields {
-    let text = |name| Field::new(name, DataType::Utf8, true);
-    let number = |name| Field::new(name, DataType::UInt64, true);
-    let fields = [text("stage"), text("source"), text("split"), number("row"), number("line"), text("column")];
-    let members = [text("constraint"), text("target"), text("kind"), text("reason"), text("record")];
-    fields.into_iter().chain(members).collect()
-}
-
 impl RejectLog {
     /// A log of rejects of `source`; without a file they are only counted.
     pub fn new(max_errors: Option<MaxErrors>, source: String, file: Option<RejectFile>) -> Self {
@@ -121,6 +98,11 @@ impl RejectLog {
     /// How many rows were rejected.
     pub fn rejected(&self) -> u64 {
         self.state().rejected
+    }
+
+    /// How many of each class.
+    pub fn classes(&self) -> Classes {
+        self.state().classes
     }
 
     /// The name of the file.
@@ -271,6 +253,7 @@ enum Slot {
 struct Counts {
     read: u64,
     rejected: u64,
+    classes: Classes,
     shown: Vec<String>,
     /// Nothing counts any more: it is sealed or forgotten.
     closed: bool,
@@ -348,6 +331,7 @@ impl Basket {
             state.read -= counts.read;
             // A run that failed for its rejects is done with counting.
             state.rejected -= counts.rejected;
+            state.classes = state.classes.with(counts.classes, u64::saturating_sub);
         }
     }
 
@@ -360,7 +344,13 @@ impl Basket {
         counts.rejected += rows;
         let room = SHOWN.saturating_sub(counts.shown.len());
         counts.shown.extend(rejects.errors.iter().take(room).map(shown));
-        self.log.state().rejected += rows;
+        let mut classes = Classes::default();
+        rejects.errors.iter().for_each(|error| *classes.of(Class::of(error)) += 1);
+        counts.classes = counts.classes.with(classes, u64::saturating_add);
+        let mut state = self.log.state();
+        state.rejected += rows;
+        state.classes = state.classes.with(classes, u64::saturating_add);
+        drop(state);
         if let Some(meter) = &self.meter {
             meter.rejected(rows);
         }
@@ -419,92 +409,13 @@ impl Basket {
 impl RejectLog {
     /// All of `waiting` as rows of the file.
     fn together(&self, waiting: Vec<Rejects>) -> Result<RecordBatch> {
-        let parts = waiting.into_iter().map(|rejects| self.batch(rejects)).collect::<Result<Vec<_>>>()?;
+        let Some(file) = &self.file else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };
+        let part = |rejects| -> Result<RecordBatch> {
+            let rows = file.layout.batch(rejects, &self.source)?;
+            Ok(file.aligner.align(&rows)?)
+        };
+        let parts = waiting.into_iter().map(part).collect::<Result<Vec<_>>>()?;
         let schema = parts.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
         Ok(concat_batches(&schema, &parts)?)
     }
-
-    /// `rejects` as rows of the file.
-    fn batch(&self, rejects: Rejects) -> Result<RecordBatch> {
-        let Some(file) = &self.file else { return Ok(RecordBatch::new_empty(Arc::new(Schema::empty()))) };
-        let Rejects { stage, rows, mut records, errors, .. } = rejects;
-        let columns = file.schema.fields().iter().take_while(|field| field.name() != REJECT);
-        let mut columns: Vec<ArrayRef> = columns.map(|field| told(&rows, field)).collect::<Result<_>>()?;
-        if rows.schema_ref().fields().iter().any(|field| file.schema.index_of(field.name()).is_err()) {
-            // A row that was computed has other columns than the source.
-            records = as_records(&rows)?;
-        }
-        let of = |error: &Error, what: &str| {
-            error.frames().iter().find(|frame| frame.what == what).map(|frame| frame.which.clone())
-        };
-        let text =
-            |what: &str| Arc::new(errors.iter().map(|error| of(error, what)).collect::<StringArray>()) as ArrayRef;
-        let number = |what: &str| {
-            let numbers = errors.iter().map(|error| of(error, what)?.parse::<u64>().ok());
-            Arc::new(numbers.collect::<UInt64Array>()) as ArrayRef
-        };
-        let same = |word: &str| Arc::new(StringArray::from(vec![word; errors.len()])) as ArrayRef;
-        let source = errors.iter().map(|error| of(error, "file").unwrap_or_else(|| self.source.clone()));
-        let mut reasons: Vec<ArrayRef> = vec![
-            same(stage.name()),
-            Arc::new(StringArray::from_iter_values(source)),
-            text("split"),
-            number("row"),
-            number("line"),
-            text("column"),
-            text("constraint"),
-            text("target"),
-            Arc::new(StringArray::from_iter_values(errors.iter().map(|error| format!("{:?}", error.kind())))),
-        ];
-        let reason = |error: Error| error.map_frames(|frames| frames.retain(|frame| !PLACES.contains(&&*frame.what)));
-        reasons
-            .push(Arc::new(StringArray::from_iter_values(errors.into_iter().map(|error| reason(error).to_string()))));
-        reasons.push(Arc::new(StringArray::from(records)));
-        columns.push(Arc::new(StructArray::try_new(reason_fields(), reasons, None)?));
-        let batch = RecordBatch::try_new(Arc::clone(&file.schema), columns)?;
-        Ok(file.aligner.align(&batch)?)
-    }
-}
-
-/// Each of `rows` as the text of a record.
-pub fn as_records(rows: &RecordBatch) -> Result<Vec<Option<String>>> {
-    let mut text = Vec::new();
-    json::encode(rows, &mut text)?;
-    Ok(String::from_utf8_lossy(&text).lines().map(|line| Some(line.to_owned())).collect())
-}
-
-/// `error` for people. Beside a line of a file a split says nothing.
-fn shown(error: &Error) -> String {
-    let has_line = error.frames().iter().any(|frame| frame.what == "line");
-    let frames = error.frames().iter().rev().filter(|frame| !has_line || frame.what != "split");
-    let places = frames.map(|frame| format!("{} {}", frame.what, frame.which));
-    places.chain([error.message().to_owned()]).collect::<Vec<_>>().join(": ")
-}
-
-/// The column `wanted` of `rows`, as a rejects file has it; NULL where there is none.
-fn told(rows: &RecordBatch, wanted: &Field) -> Result<ArrayRef> {
-    let none = || new_null_array(wanted.data_type(), rows.num_rows());
-    let Some((index, field)) = rows.schema_ref().column_with_name(wanted.name()) else { return Ok(none()) };
-    // The native form of a value is told as the bytes or the text that it is, and infinity by its name.
-    let mut field = field.clone();
-    let mut metadata = field.metadata().clone();
-    let form = metadata.remove(FORM);
-    if form.is_some() {
-        field = field.with_metadata(metadata);
-    }
-    let Some(kernel) = kernel(&field, wanted) else { return Ok(none()) };
-    let told = kernel.run(rows.column(index))?.array;
-    if form.as_deref() == Some(INFINITE) { endless(rows.column(index), &told) } else { Ok(told) }
-}
-
-/// `texts` of dates or moments with the names of those that are infinite.
-fn endless(values: &ArrayRef, texts: &ArrayRef) -> Result<ArrayRef> {
-    let most = if *values.data_type() == DataType::Date32 { i64::from(i32::MAX) } else { i64::MAX };
-    let (counted, texts) = (cast(values, &DataType::Int64)?, texts.as_string::<i32>());
-    let text = |(value, text): (Option<i64>, _)| match value {
-        Some(value) if value == most => Some("infinity"),
-        Some(value) if value == -most => Some("-infinity"),
-        _ => text,
-    };
-    Ok(Arc::new(counted.as_primitive::<Int64Type>().iter().zip(texts).map(text).collect::<StringArray>()))
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Place;
 
-pub use crate::reject::MaxErrors;
+pub use crate::reject::{MaxErrors, RejectsFormat};
 
 /// What happens to rows that cannot be read, computed or fitted to the target.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -14,8 +14,10 @@ pub struct ErrorPolicy {
     pub on_error: OnError,
     /// How many may be left out; none sets no limit.
     pub max_errors: Option<MaxErrors>,
-    /// A new file that gets them with their reasons; without it they are counted.
+    /// A new file that gets them with their reasons, or a folder that gets one more; without it they are counted.
     pub rejects: Option<Place>,
+    /// How they stand in it.
+    pub rejects_format: RejectsFormat,
 }
 
 /// What the first row that is refused does.

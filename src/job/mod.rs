@@ -1,5 +1,6 @@
 //! What is to be moved: plain data, free of any dialect, made by the command line or a job file.
 
+pub mod column;
 pub mod dialect;
 pub mod errors;
 pub mod locator;
@@ -22,7 +23,8 @@ use crate::proof::Verify;
 use crate::shape::Cut;
 use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
-pub use errors::{ErrorPolicy, MaxErrors, OnError};
+pub use column::{SourceColumn, TextKind};
+pub use errors::{ErrorPolicy, MaxErrors, OnError, RejectsFormat};
 pub use log::{LogFile, LogLevel};
 pub use step::TransformStep;
 
@@ -91,6 +93,11 @@ const fn off() -> Toggle {
     Toggle::Off
 }
 
+/// Records of runs say what is as always no more than they did before it could be otherwise.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 impl Job {
     /// Copies `source` to `target` as it is: a new table or file, all columns, no limits.
     pub fn new(source: Place, target: Place) -> Self {
@@ -150,6 +157,32 @@ pub struct Incremental {
     /// What becomes of rows without a cursor.
     #[serde(default)]
     pub null_cursor: NullCursor,
+    /// Where it begins as long as no position is known: a value as text; of times also the seconds, milliseconds, microseconds or
+    /// nanoseconds since 1970. None begins with the first row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+    /// What becomes of rows with the highest cursor.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub highest: Highest,
+}
+
+impl Incremental {
+    /// From the last position on, up to the highest value of `cursor`.
+    pub fn by(cursor: impl Into<String>) -> Self {
+        let (null_cursor, highest) = (NullCursor::Refuse, Highest::Copied);
+        Self { cursor: cursor.into(), lag: None, null_cursor, start: None, highest }
+    }
+}
+
+/// What becomes of rows with the highest cursor of all. Others may come with the same value later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Highest {
+    /// They are copied.
+    #[default]
+    Copied,
+    /// They are left to the next copy, which begins with this value.
+    Left,
 }
 
 /// What becomes of rows whose cursor is NULL.
@@ -163,6 +196,8 @@ pub enum NullCursor {
     Skip,
     /// They are copied each time.
     Always,
+    /// They are copied once, by the copy that has no position yet and no start.
+    First,
 }
 
 /// An object at an endpoint. Its options may hold secrets: they are never printed.
@@ -193,7 +228,8 @@ impl fmt::Debug for Place {
     }
 }
 
-/// What happens to rows in flight, in this order: steps → sql → trim → where → set → cast → rename → select and drop → names → limit.
+/// What happens to rows in flight, in this order: steps → columns → sql → trim → where → set → cast → rename → select and drop → names →
+/// limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Transform {
@@ -203,6 +239,12 @@ pub struct Transform {
     /// By whose clock steps read and show moments, as `+08:00`; none is that of `DataX`, which is just this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// The columns that are taken of the source, in this order; empty takes all as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<SourceColumn>,
+    /// What the SELECT calls the table of the source; none for `src`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
     /// A SELECT over the table `src`.
     pub sql: Option<String>,
     /// Of which texts the blanks around them are left out; none leaves all as they are.

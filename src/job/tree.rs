@@ -30,6 +30,8 @@ impl fmt::Display for Position {
 pub struct Tree {
     root: Json,
     positions: HashMap<String, Position>,
+    /// Whether it was JSON that only a lenient parser takes.
+    pub(super) lenient: bool,
     asked: RefCell<BTreeSet<String>>,
     missed: RefCell<BTreeSet<String>>,
 }
@@ -37,7 +39,7 @@ pub struct Tree {
 impl Tree {
     /// The tree of `root`, whose values stand in the text where `positions` says, by their dotted paths.
     pub fn new(root: Json, positions: HashMap<String, Position>) -> Self {
-        Self { root, positions, asked: RefCell::default(), missed: RefCell::default() }
+        Self { root, positions, lenient: false, asked: RefCell::default(), missed: RefCell::default() }
     }
 
     /// The whole file.

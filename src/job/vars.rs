@@ -2,7 +2,8 @@
 //!
 //! In jobs of `DataX` they are replaced in the text, before it is parsed, as `DataX` does it: `$NAME`, `${NAME}` and even
 //! `${NAME` stand for what `-p` says, and stay as they are where it says nothing. Only the whole form `${NAME}` is looked for in the
-//! environment, too, so that a `$` in a password does no harm, and must be set. In native files `${NAME}` stands within a
+//! environment, too, so that a `$` in a password does no harm, and must be set. In jobs of `FlinkX` only `${NAME}` is replaced, and only by
+//! what `-p` says. In native files `${NAME}` stands within a
 //! string, and `$${` for `${` itself.
 
 use std::collections::BTreeMap;
@@ -63,6 +64,21 @@ impl<'a> Variables<'a> {
         }
         out.push_str(rest);
         Ok(out)
+    }
+
+    /// The text of a job of `FlinkX` with those variables replaced that were given.
+    pub fn given_in_text(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            out.push_str(&rest[..at]);
+            let (token, after) = token(&rest[at..]);
+            let given = self.given.get(token.name).filter(|_| token.closed);
+            out.push_str(given.map_or(token.whole, String::as_str));
+            rest = after;
+        }
+        out.push_str(rest);
+        out
     }
 
     fn of_token(&self, token: &Token<'_>) -> Result<Option<String>> {
@@ -204,6 +220,13 @@ mod tests {
         assert_eq!(text("", "${HOME_OF_ADA}/x").unwrap(), "/ada/x");
         let error = text("-Droot=", "${root}/x").unwrap_err();
         assert_eq!(error.message(), "the variable root is not set");
+    }
+
+    #[test]
+    fn flinkx_replaces_whole_forms_that_are_given() {
+        let variables = Variables::of("-Dday=1 -Dnone=", &environment).variables;
+        let text = "${day}/$day/${HOME_OF_ADA}/${none}/${open/${";
+        assert_eq!(variables.given_in_text(text), "1/$day/${HOME_OF_ADA}//${open/${");
     }
 
     #[test]

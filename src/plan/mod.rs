@@ -7,6 +7,7 @@ mod arrange;
 mod batchwise;
 pub mod checked;
 pub mod codec;
+mod columns;
 pub mod context;
 pub mod diff;
 pub mod error;

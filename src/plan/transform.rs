@@ -1,13 +1,13 @@
 //! The user's expressions as a DataFusion query over the table `src`.
 //!
-//! Order: sql → trim → where → set → cast → rename → select and drop → names. The limit is not a part of it: it needs an
+//! Order: columns → sql → trim → where → set → cast → rename → select and drop → names. The limit is not a part of it: it needs an
 //! order, which [`GatherExec`](crate::plan::gather::GatherExec) keeps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
-use datafusion::common::Column;
+use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::context::SQLOptions;
 use datafusion::functions::expr_fn::btrim;
@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fate::is_padded;
 use crate::job::{Transform, Trim};
+use crate::plan::columns::described;
 use crate::plan::error::from_datafusion;
 use crate::plan::rowwise::Labels;
 
@@ -32,17 +33,23 @@ pub(super) async fn query(
     table: Arc<dyn TableProvider>,
     (window, transform): (Option<&Expr>, &Transform),
 ) -> Result<DataFrame> {
-    context.deregister_table(TABLE).map_err(from_datafusion)?;
-    context.register_table(TABLE, table).map_err(from_datafusion)?;
-    let mut frame = match &transform.sql {
-        Some(sql) => selected(context, sql).await.at("option", || "--sql")?,
-        None => context.table(TABLE).await.map_err(from_datafusion)?,
-    };
+    let name = TableReference::bare(transform.table.as_deref().unwrap_or(TABLE));
+    let mut frame = named(context, &name, table).await?;
+    if let Some(window) = window {
+        // It knows the columns of the source.
+        frame = frame.filter(window.clone()).map_err(from_datafusion)?;
+    }
+    if !transform.columns.is_empty() {
+        frame = described(frame, &transform.columns)?;
+    }
+    if let Some(sql) = &transform.sql {
+        if window.is_some() || !transform.columns.is_empty() {
+            named(context, &name, frame.into_view()).await?;
+        }
+        frame = selected(context, sql).await.at("option", || "--sql")?;
+    }
     if transform.trim == Some(Trim::Padded) {
         frame = trimmed(frame)?;
-    }
-    if let Some(window) = window {
-        frame = frame.filter(window.clone()).map_err(from_datafusion)?;
     }
     if let Some(text) = &transform.filter {
         let predicate = parse(&frame, text).at("option", || "--where")?;
@@ -67,6 +74,13 @@ pub(super) async fn query(
         frame = name_all(frame, &transform.names)?;
     }
     Ok(frame)
+}
+
+/// `table` under this name.
+async fn named(context: &SessionContext, name: &TableReference, table: Arc<dyn TableProvider>) -> Result<DataFrame> {
+    context.deregister_table(name.clone()).map_err(from_datafusion)?;
+    context.register_table(name.clone(), table).map_err(from_datafusion)?;
+    context.table(name.clone()).await.map_err(from_datafusion)
 }
 
 /// The query of `sql`, which may only read. It is looked at before anything runs: DataFusion would create and drop at once.

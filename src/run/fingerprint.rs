@@ -88,7 +88,7 @@ fn described(job: &Job) -> Json {
 }
 
 /// The name under which the position of an incremental copy into `target` is kept. Columns and their transform may change; another
-/// source, target, cursor or choice of rows is another copy.
+/// source, target, cursor, start or choice of rows is another copy.
 pub(super) fn stream(job: &Job, target: &Place, cursor: &str) -> String {
     let mut what = json!({
         "source": place(&job.source),
@@ -98,6 +98,10 @@ pub(super) fn stream(job: &Job, target: &Place, cursor: &str) -> String {
     });
     if !job.union.is_empty() {
         what["union"] = job.union.iter().map(self::place).collect();
+    }
+    if let Some(start) = job.incremental.as_ref().and_then(|incremental| incremental.start.as_ref()) {
+        // Who names another start wants the rows from there on.
+        what["start"] = Json::from(start.as_str());
     }
     digest_of(what)
 }

@@ -10,6 +10,8 @@
 //! position in the transaction that brings the rows; where it cannot, the state log does, after it. Of several targets each
 //! has a position of its own, and the lowest of them is that of the copy.
 
+mod start;
+
 use std::cmp::Ordering;
 
 use arrow::array::types::IntervalMonthDayNano;
@@ -21,7 +23,7 @@ use serde_json::{Value as Json, json};
 
 use crate::bridge::opaque::Opaque;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::{Incremental, Job, NullCursor};
+use crate::job::{Highest, Incremental, Job, NullCursor};
 use crate::run::fingerprint;
 use crate::run::targets::Goal;
 use crate::sink::{Advance, Noted, WriteMode};
@@ -62,10 +64,11 @@ impl Window {
         goals: &[Goal<'_>],
         state: Option<&dyn StateLog>,
     ) -> Result<Option<Self>> {
-        let Some(what) = job.incremental.clone() else { return Ok(None) };
+        let Some(mut what) = job.incremental.clone() else { return Ok(None) };
         let by_key = job.mode.merge().is_some();
         check(job, &what, by_key)?;
-        let data_type = cursor_type(shape, &what.cursor).at("column", || &what.cursor)?;
+        let (name, data_type) = cursor(shape, &what.cursor).at("column", || &what.cursor)?;
+        name.clone_into(&mut what.cursor);
         let folder = fingerprint::folder(job);
         let (mut streams, mut positions) = (Vec::new(), Vec::new());
         for Goal { sink, endpoint, place } in goals {
@@ -82,13 +85,9 @@ impl Window {
             positions.push((endpoint.label(), position));
         }
         let position = lowest(&positions, by_key)?;
-        let column = || Expr::Column(Column::from_name(&what.cursor));
-        let begin = match &position {
-            None => None,
-            // Rows with the cursor of the position may come later: with a key they are read again.
-            Some(position) if by_key => lowered(position, what.lag.as_deref())?.map(|from| column().gt_eq(lit(from))),
-            Some(position) => Some(column().gt(lit(position.clone()))),
-        };
+        let start = what.start.as_deref().map(|text| start::parsed(text, data_type)).transpose();
+        let start = start.at("column", || &what.cursor)?;
+        let begin = begin(&what, by_key, position.as_ref().or(start.as_ref()))?;
         Ok(Some(Self { what, streams, folder, position, begin: begin.map(Opaque::from), bound: None }))
     }
 
@@ -132,22 +131,24 @@ impl Window {
 
     /// The rows that are read.
     pub(super) fn filter(&self) -> Expr {
-        let ended = match &self.bound {
-            Some(bound) => self.column().lt_eq(lit(bound.clone())),
+        let ended = match (&self.bound, self.what.highest) {
+            (Some(bound), Highest::Copied) => self.column().lt_eq(lit(bound.clone())),
+            (Some(bound), Highest::Left) => self.column().lt(lit(bound.clone())),
             // No row has a cursor yet.
-            None => self.column().is_not_null(),
+            (None, _) => self.column().is_not_null(),
         };
         let within = self.begin.as_deref().cloned().into_iter().fold(ended, |ended, begin| begin.and(ended));
         match self.what.null_cursor {
             NullCursor::Always => within.or(is_null(self.column())),
-            NullCursor::Refuse | NullCursor::Skip => within,
+            NullCursor::First if self.begin.is_none() => within.or(is_null(self.column())),
+            NullCursor::Refuse | NullCursor::Skip | NullCursor::First => within,
         }
     }
 
-    /// The mode in which the rows are written: without a key the first copy must find no rows.
+    /// The mode in which the rows are written: without a key the first copy must find no rows, unless it is said where it begins.
     pub(super) fn mode(&self, mode: &WriteMode) -> WriteMode {
         match mode {
-            WriteMode::Append if self.position.is_none() => WriteMode::Create,
+            WriteMode::Append if self.position.is_none() && self.what.start.is_none() => WriteMode::Create,
             mode => mode.clone(),
         }
     }
@@ -180,7 +181,8 @@ impl Window {
         let text = |value: &ScalarValue| printed(value).unwrap_or_default();
         let mut notes = vec![match (&self.position, &self.bound) {
             (None, Some(bound)) => {
-                format!("no position is known: all rows with {cursor} up to {} are read", text(bound))
+                let from = self.what.start.as_ref().map_or_else(String::new, |start| format!("from {start} on, "));
+                format!("no position is known: {from}all rows with {cursor} up to {} are read", text(bound))
             }
             (None, None) => format!("no position is known, and no row has a {cursor}"),
             (Some(position), Some(bound)) if position != bound => {
@@ -197,6 +199,19 @@ impl Window {
         }
         notes
     }
+}
+
+/// The rows that are read when `from` is where the last copy ended, or where this one is to begin; none for all.
+fn begin(what: &Incremental, by_key: bool, from: Option<&ScalarValue>) -> Result<Option<Expr>> {
+    let column = || Expr::Column(Column::from_name(&what.cursor));
+    Ok(match from {
+        None => None,
+        // Rows with the cursor of the position may come later: with a key they are read again.
+        Some(from) if by_key => lowered(from, what.lag.as_deref())?.map(|from| column().gt_eq(lit(from))),
+        // They were left to this copy.
+        Some(from) if what.highest == Highest::Left => Some(column().gt_eq(lit(from.clone()))),
+        Some(from) => Some(column().gt(lit(from.clone()))),
+    })
 }
 
 /// The position that all of `positions` have reached; none where one has not begun.
@@ -250,21 +265,26 @@ fn check(job: &Job, what: &Incremental, by_key: bool) -> Result<()> {
     Ok(())
 }
 
-/// The type of the cursor, whose order must be the same wherever it is compared.
-fn cursor_type<'a>(shape: &'a TableShape, cursor: &str) -> Result<&'a DataType> {
-    let Ok(field) = shape.schema.field_with_name(cursor) else {
-        return Err(Error::new(ErrorKind::Usage, "the source has no such column").with_hint("check --cursor"));
+/// The cursor as the source calls it, which is the only column that differs in case alone where none is called so, and its type,
+/// whose order must be the same wherever it is compared.
+fn cursor<'a>(shape: &'a TableShape, cursor: &str) -> Result<(&'a str, &'a DataType)> {
+    let fields = shape.schema.fields();
+    let mut alike = fields.iter().filter(|field| field.name().eq_ignore_ascii_case(cursor));
+    let found = match (fields.iter().find(|field| field.name() == cursor), alike.next(), alike.next()) {
+        (Some(exact), ..) => exact,
+        (None, Some(alike), None) => alike,
+        _ => return Err(Error::new(ErrorKind::Usage, "the source has no such column").with_hint("check --cursor")),
     };
-    match field.data_type() {
-        found @ (DataType::Decimal128(..)
+    match found.data_type() {
+        known @ (DataType::Decimal128(..)
         | DataType::Decimal256(..)
         | DataType::Date32
         | DataType::Timestamp(..)
         | DataType::Utf8
-        | DataType::LargeUtf8) => Ok(found),
-        found if found.is_integer() => Ok(found),
-        found => {
-            let message = format!("values of the type {found} cannot be a cursor");
+        | DataType::LargeUtf8) => Ok((found.name(), known)),
+        known if known.is_integer() => Ok((found.name(), known)),
+        other => {
+            let message = format!("values of the type {other} cannot be a cursor");
             Err(Error::new(ErrorKind::Usage, message).with_hint("use a number, a date, a time stamp or a text"))
         }
     }

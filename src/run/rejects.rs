@@ -5,21 +5,22 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::stages::endpoint;
 use crate::attempt::{Attempt, Token};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::align::Aligner;
-use crate::flow::reject::{Basket, RejectFile, RejectLog, as_records, file_schema};
-use crate::job::{Job, OnError};
+use crate::flow::reject::{Basket, Layout, RejectFile, RejectLog, as_records};
+use crate::job::locator::FILE;
+use crate::job::{Job, OnError, Place, RejectsFormat};
 use crate::plan::pipeline::{Target, Unchanged};
 use crate::reject::{Refusals, Refuse, Refused, Rejects, Stage};
 use crate::shape::TableShape;
 use crate::sink::{Receipt, WriteMode, WriteRequest};
 
-/// The log of a job that reads `columns` of `source`; none where the first refused row fails it. Its file must be a new one, and nothing
-/// is written yet. `memory_bytes` are for each of its writers.
+/// The log of a job that reads `columns` of `source`; none where the first refused row fails it. Its file must be a new one, where it is
+/// not one more in a folder, and nothing is written yet. `memory_bytes` are for each of its writers.
 pub(super) async fn log(
     job: &Job,
     columns: &SchemaRef,
@@ -36,16 +37,30 @@ pub(super) async fn log(
     let Some(place) = &job.errors.rejects else {
         return Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, None))));
     };
-    let (file, schema) = (endpoint(place)?, file_schema(columns));
+    let format = job.errors.rejects_format;
+    let (file, layout) = (endpoint(&formatted(place, format))?, Layout::new(columns, format));
     let sink = file.sink(&place.object)?;
-    let request = WriteRequest { memory_bytes, ..WriteRequest::new(WriteMode::Create) };
-    let agreement = sink.agree(&TableShape::of(Arc::clone(&schema)), &request).await;
+    let is_folder = place.options["url"].as_str().is_some_and(|url| url.ends_with('/'));
+    let mode = if is_folder { WriteMode::Append } else { WriteMode::Create };
+    let request = WriteRequest { memory_bytes, ..WriteRequest::new(mode) };
+    let agreement = sink.agree(&TableShape::of(Arc::clone(layout.schema())), &request).await;
     let agreement = agreement.at("rejects file", || file.label())?;
-    let aligner = Aligner::new(&schema, &agreement.target, &agreement.columns)?;
+    let aligner = Aligner::new(layout.schema(), &agreement.target, &agreement.columns)?;
     // The sink behind those of the targets.
     let token = Token { sink: job.targets().count() as u32, ..token.clone() };
-    let file = RejectFile { endpoint: file, sink, agreement, token, aligner, schema };
+    let file = RejectFile { endpoint: file, sink, agreement, token, aligner, layout };
     Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)))))
+}
+
+/// The place of a rejects file, told how its lines are written.
+fn formatted(place: &Place, format: RejectsFormat) -> Place {
+    let mut place = place.clone();
+    if let (RejectsFormat::Flinkx, FILE, Json::Object(options)) = (format, place.connector.as_str(), &mut place.options)
+    {
+        options.insert("format".to_owned(), "csv".into());
+        options.insert("loose".to_owned(), json!({"delimiter": "\u{1}"}));
+    }
+    place
 }
 
 /// What `job` asks of its target.

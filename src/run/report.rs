@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::flow::meter::Reading;
+use crate::reject::Classes;
 use crate::run::resume::Resume;
 use crate::run::sizing::Sizing;
 use crate::run::stages::Landed;
@@ -145,6 +146,8 @@ pub struct Summary {
     pub position: Option<String>,
     /// Rows that were refused and left out, of all targets or of some.
     pub rejected: u64,
+    /// By what was wrong with them.
+    pub rejected_by: Classes,
     /// The file that holds them; none where there is none.
     pub rejects: Option<String>,
     /// Bytes written to all targets, encoded.
@@ -175,6 +178,32 @@ pub struct TargetSummary {
     pub rejected: u64,
     /// Bytes written, encoded.
     pub bytes_written: u64,
+}
+
+impl Summary {
+    /// This one and `next`, of the next round of the same transfer, as one.
+    #[must_use]
+    pub fn and(self, next: Self) -> Self {
+        let meter = Reading {
+            seconds: self.meter.seconds + next.meter.seconds,
+            rows_read: self.meter.rows_read + next.meter.rows_read,
+            bytes_read: self.meter.bytes_read + next.meter.bytes_read,
+            rows_written: self.meter.rows_written + next.meter.rows_written,
+            retries: self.meter.retries + next.meter.retries,
+            ..next.meter
+        };
+        Self {
+            rows: self.rows + next.rows,
+            position: next.position.or(self.position),
+            rejected: self.rejected + next.rejected,
+            rejected_by: self.rejected_by.with(next.rejected_by, u64::saturating_add),
+            rejects: next.rejects.or(self.rejects),
+            bytes_written: self.bytes_written + next.bytes_written,
+            tasks: self.tasks + next.tasks,
+            meter,
+            ..next
+        }
+    }
 }
 
 impl TargetSummary {

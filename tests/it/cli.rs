@@ -26,6 +26,7 @@ fn help_and_version_go_to_stdout() {
         "convert",
         "datax",
         "go-etl",
+        "flinkx",
         "template",
         "diff",
         "snapshot",

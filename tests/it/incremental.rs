@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use arrow_etl::error::ErrorKind;
-use arrow_etl::job::{Incremental, Job, NullCursor, Place};
+use arrow_etl::job::{Incremental, Job, Place};
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{Merge, WriteMode};
 use arrow_etl::testing::faults::{Fault, Faults, Point};
@@ -202,7 +202,7 @@ async fn faulty(url: &str, file: Option<&Path>, faults: &Faults, mode: WriteMode
     let mut job = Job::new(source, target);
     job.mode = mode;
     job.limits.retry_max_milliseconds = Some(10);
-    job.incremental = Some(Incremental { cursor: "id".to_owned(), lag: None, null_cursor: NullCursor::Refuse });
+    job.incremental = Some(Incremental::by("id"));
     let mut between = Between::of(&job)?;
     between.target = faults.endpoint(between.target);
     copy(&job, between, &Surroundings::default()).await.map(|summary| summary.rows)

@@ -28,6 +28,7 @@ mod duckdb;
 mod engine;
 mod example_jobs;
 mod files;
+mod flinkx;
 mod go_etl;
 mod http;
 mod incremental;

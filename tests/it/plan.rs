@@ -1,6 +1,7 @@
 //! Plans: how many reads they hold open, what they refuse, how they travel, and where their errors point.
 
 mod codec;
+mod columns;
 mod pushdown;
 mod steps;
 

@@ -257,7 +257,8 @@ async fn faulty(path: &Path, faults: &Faults, max_errors: Option<MaxErrors>) -> 
     let mut job = Job::new(place(&source), Place::new("memory", Json::Null, ObjectRef::Table("dst".to_owned())));
     job.transform.cast = vec![("id".to_owned(), "bigint".to_owned()), ("v".to_owned(), "int".to_owned())];
     (job.limits.jobs, job.limits.retry_max_milliseconds, job.limits.split_bytes) = (Some(2), Some(1), Some(4096));
-    job.errors = ErrorPolicy { on_error: OnError::Skip, max_errors, rejects: Some(place(&path.join("bad.jsonl"))) };
+    let rejects = Some(place(&path.join("bad.jsonl")));
+    job.errors = ErrorPolicy { on_error: OnError::Skip, max_errors, rejects, ..ErrorPolicy::default() };
     let casts = json!({"id": "bigint", "v": "int"});
     let options = json!({ "url": source, "casts": casts });
     let file: std::sync::Arc<dyn Endpoint> = connectors::find("file").unwrap().endpoint(&options).unwrap();

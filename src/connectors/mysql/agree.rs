@@ -14,7 +14,7 @@ use super::name::{Name, check_name, identifiers};
 use super::stage;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Publish, WriteMode, WriteRequest, Writers};
+use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Merge, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
 use crate::sql::columns::by_place;
 
@@ -123,8 +123,7 @@ async fn existing(
     }
     let incoming = by_place(incoming, table.columns.iter().map(|column| column.name.as_str()), request.schema)?;
     let incoming = &*incoming;
-    let primary = table.primary().to_vec();
-    let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
+    let merge = request.mode.merge().map(|merge| settled(merge, table, incoming)).transpose()?;
     let key = merge.as_ref().map_or(&[][..], |merge| &merge.key);
     let matched = columns::match_existing(table, incoming, (request.schema, key), connection.server())?;
     let ties = Ties::find(connection, &name).await?;
@@ -138,6 +137,12 @@ async fn existing(
     };
     let draft = Draft { target: name, matched, choice, create: None, comment };
     finish(connection, draft, request, (merging, definition))
+}
+
+/// `merge` with its key found.
+fn settled(merge: &Merge, table: &Table, incoming: &TableShape) -> Result<Merge> {
+    let unique = table.unique.iter().filter(|index| !index.is_primary()).map(|index| index.columns.as_slice());
+    merge.settled(merge.own(table.primary(), unique), incoming)
 }
 
 fn missing(connection: &Connection, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {

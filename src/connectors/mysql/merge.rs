@@ -14,7 +14,7 @@ use super::errors::{self, code};
 use super::name::{Name, identifier, identifiers};
 use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
-use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
+use crate::merge::{Absent, Duplicates, Merge, Merged, Rest, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::merge::OTHER_KEY;
 
@@ -29,6 +29,8 @@ pub(super) struct Merging {
     key: Vec<String>,
     duplicates: Duplicates,
     absent: Absent,
+    #[serde(default)]
+    rest: Rest,
     /// Columns that are compared as bytes: texts, whose collation may take others for the same.
     texts: Vec<String>,
 }
@@ -47,7 +49,8 @@ impl Merging {
     ) -> Result<Self> {
         let changes = |rule: &str| matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT");
         let other = ties.referenced_by.iter().find(|(_, rule)| changes(rule));
-        if let Some((other, _)) = other.filter(|_| mode.absent() == Absent::Deleted) {
+        let deletes = mode.absent() == Absent::Deleted || merge.rest == Rest::Default;
+        if let Some((other, _)) = other.filter(|_| deletes) {
             let message = format!("deleting rows would change those of {other}, whose foreign key refers to it");
             return Err(
                 Error::new(ErrorKind::Constraint, message).with_hint("use --mode upsert, which deletes nothing")
@@ -73,18 +76,20 @@ impl Merging {
     ) -> Result<Self> {
         let is_written = |name: &String| columns.iter().any(|column| column.name == *name);
         let merge = merge.within(|name| target(name).filter(is_written))?.of_all_columns()?;
-        let Merge { key, duplicates, .. } = merge;
+        let Merge { key, duplicates, rest, .. } = merge;
         let is_text = |column: &&Column| matches!(column.kind(), Some(Kind::Text));
         let texts = columns.iter().filter(is_text).map(|column| column.name.clone()).collect();
-        Ok(Self { key, duplicates, absent: mode.absent(), texts })
+        Ok(Self { key, duplicates, absent: mode.absent(), rest, texts })
     }
 
     /// What the user should know.
     pub(super) fn notes(&self) -> Vec<String> {
-        vec![
+        let mut notes = vec![
             self.absent.note(&self.key),
             "rows are written into a table beside first; the merge reads it and looks up each key".to_owned(),
-        ]
+        ];
+        notes.extend(self.rest.note());
+        notes
     }
 
     /// The column that numbers the rows beside.
@@ -117,18 +122,23 @@ impl Merging {
                 format!("t.{column} <=> s.{column}")
             }
         };
-        let update = format!(
-            "UPDATE {target} AS t JOIN {stage} AS s ON {same} SET {} WHERE NOT ({})",
-            all(&set, &|name| format!("t.{0} = s.{0}", identifier(name)), ", "),
-            all(&set, &equal, " AND ")
-        );
+        let update = match self.rest {
+            Rest::Default => Some(format!("DELETE t FROM {target} AS t JOIN {stage} AS s ON {same}")),
+            Rest::Kept => (!set.is_empty()).then(|| {
+                format!(
+                    "UPDATE {target} AS t JOIN {stage} AS s ON {same} SET {} WHERE NOT ({})",
+                    all(&set, &|name| format!("t.{0} = s.{0}", identifier(name)), ", "),
+                    all(&set, &equal, " AND ")
+                )
+            }),
+        };
         let columns: Vec<&str> = detail.columns.iter().map(|column| column.name.as_str()).collect();
         let insert = format!(
             "INSERT INTO {target} ({}) SELECT {} FROM {stage} AS s LEFT JOIN {target} AS t ON {same} WHERE t.{first} IS NULL",
             detail.column_list(),
             all(&columns, &|name| format!("s.{}", identifier(name)), ", ")
         );
-        [(self.absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
+        [(self.absent == Absent::Deleted).then_some(delete), update, Some(insert)]
     }
 
     /// Leaves one row of each key in `stage`, which are found quickly then. Ends the open transaction.
@@ -195,7 +205,7 @@ impl Merging {
         if let Some(insert) = insert {
             merged.inserted = connection.affected(&insert).await.map_err(refused)?;
         }
-        Ok(merged)
+        Ok(self.counted(merged))
     }
 
     /// Merges the rows of `stage`, in the transaction that is open.
@@ -207,7 +217,15 @@ impl Merging {
             }
         }
         let [deleted, updated, inserted] = counts;
-        Ok(Merged { inserted, updated, deleted })
+        Ok(self.counted(Merged { inserted, updated, deleted }))
+    }
+
+    /// What statements did, as it is told: a row that took the place of another one is not new.
+    fn counted(&self, merged: Merged) -> Merged {
+        match self.rest {
+            Rest::Kept => merged,
+            Rest::Default => Merged { inserted: merged.inserted.saturating_sub(merged.updated), ..merged },
+        }
     }
 }
 

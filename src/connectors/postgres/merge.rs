@@ -14,7 +14,7 @@ use super::name::{identifier, identifiers};
 use super::patience::{self, affected};
 use super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
+use crate::merge::{Absent, Duplicates, Merge, Merged, Rest, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::dialect::Postgres;
 use crate::sql::merge;
@@ -30,6 +30,8 @@ pub(super) struct Merging {
     set: Vec<String>,
     conflict: Conflict,
     absent: Absent,
+    #[serde(default)]
+    rest: Rest,
 }
 
 /// What is done about a row of the same key that somebody else inserts meanwhile.
@@ -51,10 +53,11 @@ impl Merging {
     /// [`Constraint`](ErrorKind::Constraint) where rows may not be updated or deleted.
     pub(super) fn new(merge: &Merge, mode: &WriteMode, table: Option<&Table>, copied: &[Column]) -> Result<Self> {
         let is_copied = |name: &str| copied.iter().any(|column| column.name == name);
-        let Merge { key, duplicates, updates } = merge.within(|name| is_copied(name).then(|| name.to_owned()))?;
+        let merge = merge.within(|name| is_copied(name).then(|| name.to_owned()))?;
+        let Merge { key, duplicates, updates, rest, .. } = merge;
         let absent = mode.absent();
         if let Some(table) = table {
-            check(table, absent)?;
+            check(table, if rest == Rest::Default { Absent::Deleted } else { absent })?;
         }
         let always = |name: &str| {
             table.is_some_and(|table| table.columns.iter().any(|column| column.name == name && column.always))
@@ -64,8 +67,9 @@ impl Merging {
         let set = set.filter(|name| key.iter().all(|key| key != name)).map(str::to_owned).collect();
         let by_index =
             table.is_some_and(|table| table.uniques.iter().any(|unique| unique.arbiter && same(&unique.columns, &key)));
-        let conflict = if by_index && absent == Absent::Kept { Conflict::Update } else { Conflict::KeptOut };
-        Ok(Self { key, duplicates, set, conflict, absent })
+        let updates = by_index && absent == Absent::Kept && rest == Rest::Kept;
+        let conflict = if updates { Conflict::Update } else { Conflict::KeptOut };
+        Ok(Self { key, duplicates, set, conflict, absent, rest })
     }
 
     /// Whether nobody else may write while rows are merged.
@@ -77,8 +81,10 @@ impl Merging {
     pub(super) fn notes(&self, table: &Table) -> Vec<String> {
         let mut notes = vec![self.absent.note(&self.key)];
         notes.push("rows are written into a table beside first; the merge reads it and looks up each key".to_owned());
+        notes.extend(self.rest.note());
         if self.keeps_others_out() {
-            let why = if self.absent == Absent::Kept { "as no unique index has this key, " } else { "" };
+            let by_index = self.absent == Absent::Kept && self.rest == Rest::Kept;
+            let why = if by_index { "as no unique index has this key, " } else { "" };
             notes.push(format!("{why}nobody else can write into the table while its rows are merged"));
         }
         let kept = table.columns.iter().filter(|column| column.always && !self.key.contains(&column.name));
@@ -113,7 +119,15 @@ impl Merging {
             ));
             after = " AND (SELECT count(*) FROM gone) >= 0";
         }
-        if !self.set.is_empty() {
+        let mut lacking = format!("NOT EXISTS (SELECT FROM {all} AS t WHERE {same})");
+        if self.rest == Rest::Default {
+            steps.push(format!(
+                "changed AS (DELETE FROM {all} AS t USING {stage} AS s WHERE {same}{after} RETURNING 1)"
+            ));
+            after = " AND (SELECT count(*) FROM changed) >= 0";
+            // What the statement itself has deleted is still seen by it.
+            lacking = "true".to_owned();
+        } else if !self.set.is_empty() {
             steps.push(format!(
                 "changed AS (UPDATE {all} AS t SET {} FROM {stage} AS s WHERE {same} AND {} *<> {}{after} RETURNING 1)",
                 set("s"),
@@ -129,13 +143,18 @@ impl Merging {
         };
         steps.push(format!(
             "came AS (INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {columns} FROM {stage} AS s \
-             WHERE NOT EXISTS (SELECT FROM {all} AS t WHERE {same}){after}{conflict} RETURNING 1)"
+             WHERE {lacking}{after}{conflict} RETURNING 1)"
         ));
         let count = |step: &str| {
             let done = steps.iter().any(|text| text.starts_with(&format!("{step} AS")));
             if done { format!("(SELECT count(*) FROM {step})") } else { "0".to_owned() }
         };
-        format!("WITH {} SELECT {}, {}, {}", steps.join(", "), count("came"), count("changed"), count("gone"))
+        let (mut came, changed) = (count("came"), count("changed"));
+        if self.rest == Rest::Default {
+            // A row that took the place of another one is not new.
+            came = format!("{came} - {changed}");
+        }
+        format!("WITH {} SELECT {came}, {changed}, {}", steps.join(", "), count("gone"))
     }
 
     fn key_list(&self) -> String {

@@ -220,6 +220,12 @@ impl Table {
         self.uniques.iter().find(|unique| unique.primary).map_or(&[], |unique| &unique.columns)
     }
 
+    /// The columns of its other unique indexes that are checked at once.
+    pub(super) fn unique(&self) -> impl Iterator<Item = &[String]> {
+        let others = self.uniques.iter().filter(|unique| !unique.primary && unique.arbiter);
+        others.map(|unique| unique.columns.as_slice())
+    }
+
     /// Why another table cannot take its place.
     pub(super) fn in_the_way(&self) -> impl Iterator<Item = &str> {
         let published = self.published.then_some("its publication");

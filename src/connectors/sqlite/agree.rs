@@ -148,6 +148,7 @@ fn fill(
     let before = Before::of(&request.mode);
     let mut draft = matched(incoming, request.schema, described)?;
     let primary = draft.incoming_names(&relation.key());
+    request.mode.merge().map_or(Ok(()), |merge| merge.refuse_defaults("SQLite"))?;
     let merge = request.mode.merge().map(|merge| merge.settled(&primary, incoming)).transpose()?;
     let merge = merge.map(|merge| draft.merge(&merge)).transpose()?;
     let merging = merge.map(|merge| Merging::new(merge, &request.mode));

@@ -166,6 +166,7 @@ impl Reading {
                 rows,
                 source,
                 kind: named.map_or(Kind::Text, |field| field.kind),
+                null: named.and_then(|field| field.null.as_deref()).or(self.options.null.as_deref()),
                 reading: self,
                 pattern: self.patterns.get(place).and_then(Option::as_ref),
             })
@@ -189,6 +190,8 @@ struct Column<'a> {
     rows: usize,
     source: Origin<'a>,
     kind: Kind,
+    /// The text that means NULL.
+    null: Option<&'a str>,
     reading: &'a Reading,
     pattern: Option<&'a Pattern>,
 }
@@ -286,7 +289,7 @@ impl Texts for Column<'_> {
 impl Column<'_> {
     /// `text`, unless it means NULL. A constant never does.
     fn known<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
-        let null = self.reading.options.null.as_ref().filter(|_| matches!(self.source, Origin::Place(_)));
+        let null = self.null.filter(|_| matches!(self.source, Origin::Place(_)));
         null.is_none_or(|null| null.as_bytes() != text).then_some(text)
     }
 }

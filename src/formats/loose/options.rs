@@ -126,6 +126,8 @@ pub struct FieldOptions {
     pub kind: Kind,
     /// How its dates are written, in Java's notation.
     pub format: Option<String>,
+    /// The text that means NULL in it, where that is another than elsewhere.
+    pub null: Option<String>,
 }
 
 /// What the text of a column is read as.

@@ -1,8 +1,12 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+mod flinkx;
 pub mod go_etl;
+mod jdbc;
 pub mod lacks;
+mod name;
+mod product;
 pub mod template;
 mod transformers;
 
@@ -37,12 +41,14 @@ pub struct Dialect {
 pub enum VariablesIn {
     /// Anywhere in the text, which may be no JSON before they are replaced.
     Text,
+    /// Anywhere in the text, but only those that the command line gives: all others are text.
+    Given,
     /// Nowhere: `$` means itself.
     Nothing,
 }
 
 /// All dialects, in the order in which they are asked whether a file is theirs.
-pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, datax::DATAX];
+pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, flinkx::FLINKX, datax::DATAX];
 
 /// What of the job files of each program does nothing here.
 pub const LACKS: &[lacks::Lacks] = &[datax::LACKS];

@@ -56,7 +56,7 @@ fn transfers_take_connections_and_settings() {
     assert_eq!((first.limits.jobs, second.limits.jobs), (Some(2), Some(7)));
     assert_eq!(first.mode, WriteMode::Create);
     assert_eq!(second.source.options, json!({"url": "monday.csv", "header": false}));
-    let merge = Merge { key: vec!["id".to_owned()], duplicates: Duplicates::Last("at".to_owned()), updates: None };
+    let merge = Merge { key: vec!["id".to_owned()], duplicates: Duplicates::Last("at".to_owned()), ..Merge::default() };
     assert_eq!(second.mode, WriteMode::Upsert(merge));
     assert_eq!((second.transform.pushdown, second.errors.on_error), (Toggle::Off, OnError::Skip));
     assert_eq!(second.errors.rejects.as_ref().unwrap().options, json!({"url": "r.jsonl"}));

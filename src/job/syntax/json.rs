@@ -20,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed> {
     if parser.peek().is_some() {
         return Err(parser.error("text follows the end of the job", ""));
     }
-    Ok(Parsed { root, positions: parser.positions })
+    Ok(Parsed { root, positions: parser.positions, ..Parsed::default() })
 }
 
 struct Parser<'a> {

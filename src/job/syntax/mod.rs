@@ -6,6 +6,7 @@ mod yaml;
 
 use std::collections::HashMap;
 
+use serde::de::IgnoredAny;
 use serde_json::{Number, Value as Json};
 
 use super::tree::{Position, Tree};
@@ -58,12 +59,16 @@ pub struct Parsed {
     /// The whole.
     pub root: Json,
     positions: HashMap<String, Position>,
+    /// Whether it is JSON that only a lenient parser takes.
+    lenient: bool,
 }
 
 impl Parsed {
     /// The tree of it.
     pub fn into_tree(self) -> Tree {
-        Tree::new(self.root, self.positions)
+        let mut tree = Tree::new(self.root, self.positions);
+        tree.lenient = self.lenient;
+        tree
     }
 }
 
@@ -74,7 +79,10 @@ impl Parsed {
 pub fn parse(text: &str, syntax: Syntax) -> Result<Parsed> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match syntax {
-        Syntax::Json => json::parse(text),
+        Syntax::Json => {
+            let lenient = serde_json::from_str::<IgnoredAny>(text).is_err();
+            json::parse(text).map(|parsed| Parsed { lenient, ..parsed })
+        }
         Syntax::Yaml => yaml::parse(text),
         Syntax::Toml => toml::parse(text),
     }

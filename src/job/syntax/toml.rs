@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed> {
     })?;
     let mut builder = Builder { text, positions: HashMap::new() };
     let root = builder.table(table.get_ref(), "", 0)?;
-    Ok(Parsed { root, positions: builder.positions })
+    Ok(Parsed { root, positions: builder.positions, ..Parsed::default() })
 }
 
 struct Builder<'a> {

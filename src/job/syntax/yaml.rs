@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed> {
             event => root = Some(builder.value(event, span, "", 0)?),
         }
     }
-    Ok(Parsed { root: root.unwrap_or_default(), positions: builder.positions })
+    Ok(Parsed { root: root.unwrap_or_default(), positions: builder.positions, ..Parsed::default() })
 }
 
 struct Builder<'a> {

@@ -111,6 +111,7 @@ impl Opened {
             merged: first.merged,
             position: self.window.as_ref().filter(|_| *channels > 0).and_then(Window::reached),
             rejected,
+            rejected_by: log.map(RejectLog::classes).unwrap_or_default(),
             rejects: log.and_then(RejectLog::file).filter(|_| rejected > 0).map(str::to_owned),
             bytes_written: targets.iter().map(|target| target.bytes_written).sum(),
             tasks: landed.first().map_or(0, |landed| landed.receipts.len()),

@@ -20,7 +20,7 @@ use super::publish::refuse_rows;
 use super::target::{Catalog, Constraint, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
-use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, WriteMode, WriteRequest, Writers};
+use crate::sink::{Agreement, ColumnPlan, Guarantee, Kept, Merge, WriteMode, WriteRequest, Writers};
 use crate::source::{Encoding, TableShape};
 use crate::sql::columns::by_place;
 
@@ -193,8 +193,7 @@ pub(super) async fn agree(
         |table: &Table| by_place(incoming, table.columns.iter().map(|column| column.name.as_str()), request.schema);
     let paired = catalog.table.as_ref().map(under_its_names).transpose().map_err(|error| error.at("table", &label))?;
     let incoming = paired.as_deref().unwrap_or(incoming);
-    let primary = catalog.table.as_ref().map_or(&[][..], Table::primary);
-    let merge = request.mode.merge().map(|merge| merge.settled(primary, incoming)).transpose();
+    let merge = request.mode.merge().map(|merge| settled(merge, catalog.table.as_ref(), incoming)).transpose();
     let merge = merge.map_err(|error| error.at("table", &label))?;
     let key = merge.as_ref().map_or(&[][..], |merge| &merge.key);
     let draft = if let Some(table) = &catalog.table {
@@ -226,6 +225,12 @@ pub(super) async fn agree(
     };
     let marker = Marker::choose(&catalog.marker, catalog.may_create, &draft.target).advancing(advance);
     finish(&catalog, draft, request, (merging, marker))
+}
+
+/// `merge` with its key found.
+fn settled(merge: &Merge, table: Option<&Table>, incoming: &TableShape) -> Result<Merge> {
+    let primary = table.map_or(&[][..], Table::primary);
+    merge.settled(merge.own(primary, table.into_iter().flat_map(Table::unique)), incoming)
 }
 
 /// Removes marks of commits that nobody will ask for any more.

@@ -3,9 +3,7 @@
 //! What is matched and what is put right follows what `DataX` does when it runs, not what its pages say.
 
 mod columns;
-mod jdbc;
 mod lacks;
-mod name;
 mod rdbms;
 mod settings;
 mod stream;
@@ -20,6 +18,7 @@ use serde_json::Value as Json;
 
 use self::settings::Settings;
 use super::lacks::note;
+use super::product::Product;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
@@ -254,8 +253,8 @@ impl<'a> Side<'a> {
             "txtfilewriter" => Ok(Goal::Text),
             "streamwriter" if stream::is_silent(&self.parameter)? => Ok(Goal::Nowhere),
             "streamwriter" => Ok(Goal::Text),
-            name => match name.strip_suffix("writer").and_then(rdbms::Product::of) {
-                Some(rdbms::Product::Mysql) => Ok(Goal::Mysql),
+            name => match name.strip_suffix("writer").and_then(rdbms::product_of) {
+                Some(Product::Mysql) => Ok(Goal::Mysql),
                 Some(_) => Ok(Goal::Table),
                 None => Err(self.unknown()),
             },
@@ -266,7 +265,7 @@ impl<'a> Side<'a> {
         match self.name.as_str() {
             "streamreader" => Ok(Read::one(stream::source(&self.parameter, context)?)),
             "txtfilereader" => Ok(Read::one(text::source(&self.parameter, context)?)),
-            name => match name.strip_suffix("reader").and_then(rdbms::Product::of) {
+            name => match name.strip_suffix("reader").and_then(rdbms::product_of) {
                 Some(product) => rdbms::read(product, &self.parameter, context),
                 None => Err(self.unknown()),
             },
@@ -278,7 +277,7 @@ impl<'a> Side<'a> {
         match self.name.as_str() {
             "txtfilewriter" => Ok(vec![text::target(&self.parameter, ragged, context)?]),
             "streamwriter" => Ok(vec![stream::target(&self.parameter, ragged, context)?]),
-            name => match name.strip_suffix("writer").and_then(rdbms::Product::of) {
+            name => match name.strip_suffix("writer").and_then(rdbms::product_of) {
                 Some(product) => rdbms::targets(product, &self.parameter, context),
                 None => Err(self.unknown()),
             },

@@ -1,15 +1,15 @@
 //! Readers and writers of relational databases.
 
-mod options;
-
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::jdbc::{self, Url};
+use super::super::jdbc::{self, Url};
+use super::super::name::{self, is_star};
+use super::super::product::Product;
+use super::super::product::options::{self, Times};
 use super::lacks::{QUERY_READERS, READERS, WRITERS};
-use super::text::is_star;
-use super::{Context, Read, Source, Target, name, tasks};
+use super::{Context, Goal, Read, Source, Target, tasks};
 use crate::error::Result;
 use crate::job::tree::Node;
 use crate::job::{Place, TransformStep};
@@ -17,51 +17,16 @@ use crate::merge::Merge;
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
-/// Whose database it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Product {
-    Mysql,
-    Postgres,
-    SqlServer,
-    Oracle,
-    /// Any that has a driver of ODBC, known by the scheme of its URL.
-    Generic,
-}
-
-impl Product {
-    /// The product of a plugin, by its name without `reader` and `writer`.
-    pub(super) fn of(plugin: &str) -> Option<Self> {
-        Some(match plugin {
-            "mysql" | "drds" | "adbmysql" | "oceanbasev10" => Self::Mysql,
-            "postgresql" | "gaussdb" | "kingbasees" => Self::Postgres,
-            "sqlserver" => Self::SqlServer,
-            "oracle" => Self::Oracle,
-            "rdbms" | "db2" | "dm" => Self::Generic,
-            _ => return None,
-        })
-    }
-
-    /// Its name, for people.
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Mysql => "MySQL",
-            Self::Postgres => "PostgreSQL",
-            Self::SqlServer => "SQL Server",
-            Self::Oracle => "Oracle",
-            Self::Generic => "a database with a driver",
-        }
-    }
-
-    /// How its URLs are written.
-    pub(super) fn example(self) -> &'static str {
-        match self {
-            Self::Mysql => "jdbc:mysql://host:3306/database",
-            Self::Postgres => "jdbc:postgresql://host:5432/database",
-            Self::SqlServer => "jdbc:sqlserver://host:1433;DatabaseName=database",
-            Self::Oracle => "jdbc:oracle:thin:@host:1521:sid",
-            Self::Generic => "jdbc:dm://host:5236/database",
-        }
-    }
+/// The product of a plugin, by its name without `reader` and `writer`.
+pub(super) fn product_of(plugin: &str) -> Option<Product> {
+    Some(match plugin {
+        "mysql" | "drds" | "adbmysql" | "oceanbasev10" => Product::Mysql,
+        "postgresql" | "gaussdb" | "kingbasees" => Product::Postgres,
+        "sqlserver" => Product::SqlServer,
+        "oracle" => Product::Oracle,
+        "rdbms" | "db2" | "dm" => Product::Generic,
+        _ => return None,
+    })
 }
 
 /// What is read: each table of each connection, or each of its queries.
@@ -89,8 +54,11 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
     for connection in &connections {
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
-        let mut options = options::of(product, &urls, (parameter, &node), context)?;
-        options::for_reading(product, &mut options, context.goal);
+        let login = options::login(parameter)?;
+        let mut options = options::of(product, &urls, (parameter, &node), login, &mut context.notes)?;
+        // Of other products' tables none holds a time beyond 24 hours.
+        let times = if context.goal == Goal::Table { Times::OfDay } else { Times::Durations };
+        options::for_reading(product, &mut options, times);
         let place = |object| Place::new(options::connector(product, &options), Json::Object(options.clone()), object);
         let before = sources.len();
         match &columns {
@@ -180,7 +148,8 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
     for connection in parameter.need("connection")?.one_or_more() {
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
-        let options = options::of(product, &urls, (parameter, &node), context)?;
+        let login = options::login(parameter)?;
+        let options = options::of(product, &urls, (parameter, &node), login, &mut context.notes)?;
         for table in name::tables(&connection.need("table")?)? {
             let statements = |key: &str| statements(parameter, key, &table);
             targets.push(Target {

@@ -142,7 +142,7 @@ fn errors(setting: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<ErrorPo
     if max_errors.is_none() {
         notes.push("no errorLimit is set: any number of dirty rows is left out, and the job succeeds".to_owned());
     }
-    Ok(ErrorPolicy { on_error: OnError::Skip, max_errors, rejects: None })
+    Ok(ErrorPolicy { on_error: OnError::Skip, max_errors, ..ErrorPolicy::default() })
 }
 
 fn zone(root: &Node<'_>) -> Result<String> {

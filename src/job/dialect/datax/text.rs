@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::super::name::is_star;
 use super::columns::{self, Kind};
 use super::lacks::{TEXT_READER, TEXT_WRITER};
 use super::{Context, Source, Target};
@@ -257,11 +258,6 @@ fn compression(node: &Node<'_>) -> Result<Option<&'static str>> {
 
 fn is_utf8(name: &str) -> bool {
     name.eq_ignore_ascii_case("utf-8") || name.eq_ignore_ascii_case("utf8")
-}
-
-/// Whether all columns are meant.
-pub(super) fn is_star(column: &Node<'_>) -> bool {
-    matches!(column.one_or_more().as_slice(), [one] if one.text().is_ok_and(|text| text.trim() == "*"))
 }
 
 /// One character of CSV.

@@ -1,4 +1,4 @@
-//! Table names: lists with commas, ranges in brackets, quotes of each product.
+//! Names of tables and columns: lists with commas, ranges in brackets, quotes of each product.
 
 use crate::error::Result;
 use crate::job::tree::Node;
@@ -76,4 +76,9 @@ pub(super) fn column(text: &str) -> String {
         }
     }
     text.to_owned()
+}
+
+/// Whether all columns are meant.
+pub(super) fn is_star(column: &Node<'_>) -> bool {
+    matches!(column.one_or_more().as_slice(), [one] if one.text().is_ok_and(|text| text.trim() == "*"))
 }

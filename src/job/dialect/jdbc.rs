@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::super::server;
-use super::rdbms::Product;
+use super::product::Product;
+use super::server;
 use crate::error::Result;
 use crate::job::tree::Node;
 
@@ -39,7 +39,9 @@ pub(super) fn read(product: Product, node: &Node<'_>) -> Result<Url> {
     let url = match product {
         Product::SqlServer => sql_server(text),
         Product::Oracle => oracle(text),
-        Product::Mysql | Product::Postgres | Product::Generic => common(text),
+        Product::Sqlite => sqlite(text),
+        Product::Postgres => greenplum(text).or_else(|| common(text)),
+        Product::Mysql | Product::Clickhouse | Product::Generic => common(text),
     };
     url.ok_or_else(|| {
         node.error(format!("this is no URL of JDBC for {}", product.title()))
@@ -68,7 +70,16 @@ fn common(text: &str) -> Option<Url> {
 
 /// `jdbc:sqlserver://host:port;DatabaseName=db;…`.
 fn sql_server(text: &str) -> Option<Url> {
-    let rest = text.strip_prefix("jdbc:sqlserver://").or_else(|| text.strip_prefix("jdbc:jtds:sqlserver://"))?;
+    parted(text.strip_prefix("jdbc:sqlserver://").or_else(|| text.strip_prefix("jdbc:jtds:sqlserver://"))?)
+}
+
+/// `jdbc:pivotal:greenplum://host:port;DatabaseName=db;…`.
+fn greenplum(text: &str) -> Option<Url> {
+    parted(text.strip_prefix("jdbc:pivotal:greenplum://")?)
+}
+
+/// `host:port;DatabaseName=db;…`.
+fn parted(rest: &str) -> Option<Url> {
     let (first, rest) = rest.split_once(';').unwrap_or((rest, ""));
     let (first, path) = first.split_once('/').unwrap_or((first, ""));
     let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
@@ -78,6 +89,12 @@ fn sql_server(text: &str) -> Option<Url> {
         url.database = database.to_owned();
     }
     Some(url)
+}
+
+/// `jdbc:sqlite:/path/file.db`.
+fn sqlite(text: &str) -> Option<Url> {
+    let path = text.strip_prefix("jdbc:sqlite:")?.split('?').next().filter(|path| !path.is_empty())?;
+    Some(Url { hosts: Vec::new(), database: path.to_owned(), parameters: Vec::new() })
 }
 
 /// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`.

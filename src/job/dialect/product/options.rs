@@ -4,12 +4,15 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
 use super::super::jdbc::Url;
-use super::super::{Context, Goal};
 use super::Product;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::Node;
 
-type Options = Map<String, Json>;
+/// The options of a place.
+pub(in super::super) type Options = Map<String, Json>;
+
+/// Who logs in: name and password, as far as they are said.
+pub(in super::super) type Login = (Option<String>, Option<String>);
 
 /// Parameters of URLs that say what is so here anyway, or concern the driver alone.
 const HARMLESS: &[&str] = &[
@@ -55,12 +58,14 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// The connector of `product`, with these options.
-pub(super) fn connector(product: Product, options: &Options) -> &'static str {
+pub(in super::super) fn connector(product: Product, options: &Options) -> &'static str {
     match product {
         Product::Mysql => "mysql",
         Product::Postgres => "postgres",
         Product::SqlServer => "mssql",
         Product::Oracle => "connectorx",
+        Product::Sqlite => "sqlite",
+        Product::Clickhouse => "clickhouse",
         Product::Generic => match options.get("url").and_then(Json::as_str) {
             Some(url) if url.starts_with("postgres") => "postgres",
             Some(url) if url.starts_with("mysql") => "mysql",
@@ -69,27 +74,32 @@ pub(super) fn connector(product: Product, options: &Options) -> &'static str {
     }
 }
 
-/// The options of a connection to the first of `urls` that answers.
-pub(super) fn of(
+/// The login that `node` names.
+pub(in super::super) fn login(node: &Node<'_>) -> Result<Login> {
+    let text = |key: &str| node.get(key).map(|value| value.text()).transpose();
+    Ok((text("username")?, text("password")?))
+}
+
+/// The options of a connection to the first of `urls`, which stand at `node`, that answers. `parameter` may name a session.
+pub(in super::super) fn of(
     product: Product,
     urls: &[Url],
     (parameter, node): (&Node<'_>, &Node<'_>),
-    context: &mut Context<'_>,
+    login: Login,
+    notes: &mut Vec<String>,
 ) -> Result<Options> {
     let first = urls.first().ok_or_else(|| node.error("no URL is named"))?;
     let several = urls.len() > 1 || first.hosts.len() > 1;
     let listed = matches!(product, Product::Mysql | Product::Postgres);
     if several && !(listed && urls.iter().all(|url| url.database == first.database || product == Product::Mysql)) {
-        context.notes.push("of several URLs the first is used".to_owned());
+        notes.push("of several URLs the first is used".to_owned());
     }
     for (key, _) in &first.parameters {
         if !HARMLESS.contains(&key.to_lowercase().as_str()) {
-            context.notes.push(format!("the parameter {key} of the URL has no meaning here"));
+            notes.push(format!("the parameter {key} of the URL has no meaning here"));
         }
     }
     let session = session(parameter)?;
-    let text = |key: &str| parameter.get(key).map(|value| value.text()).transpose();
-    let login = (text("username")?, text("password")?);
     match product {
         Product::Mysql => {
             let mut options = mysql(urls, login);
@@ -106,6 +116,8 @@ pub(super) fn of(
         Product::Postgres => Ok(postgres(urls, login)),
         Product::SqlServer => Ok(sql_server(first, login)),
         Product::Oracle => Ok(oracle(first, login)),
+        Product::Sqlite => Ok(sqlite(first)),
+        Product::Clickhouse => Ok(clickhouse(first, login)),
         Product::Generic => generic(first, node, login),
     }
 }
@@ -118,8 +130,6 @@ fn session(parameter: &Node<'_>) -> Result<Option<String>> {
         statements.iter().map(|sql| sql.trim().trim_end_matches(';')).filter(|sql| !sql.is_empty()).collect();
     Ok((!statements.is_empty()).then(|| statements.join("; ")))
 }
-
-type Login = (Option<String>, Option<String>);
 
 fn insert(options: &mut Options, key: &str, value: impl Into<Json>) {
     options.insert(key.to_owned(), value.into());
@@ -225,6 +235,26 @@ fn sql_server(url: &Url, login: Login) -> Options {
     options
 }
 
+fn sqlite(url: &Url) -> Options {
+    let mut options = Options::new();
+    insert(&mut options, "url", format!("sqlite:{}", url.database));
+    options
+}
+
+fn clickhouse(url: &Url, login: Login) -> Options {
+    let (host, port) = url.hosts.first().cloned().unwrap_or_default();
+    let mut options = Options::new();
+    insert(&mut options, "url", format!("clickhouse://{host}:{}", port.as_deref().unwrap_or("8123")));
+    if !url.database.is_empty() {
+        insert(&mut options, "database", url.database.as_str());
+    }
+    log_in(&mut options, login);
+    if url.parameter("ssl").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        insert(&mut options, "secure", true);
+    }
+    options
+}
+
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -278,13 +308,21 @@ fn generic(url: &Url, node: &Node<'_>, login: Login) -> Result<Options> {
     Ok(options)
 }
 
+/// How times of MySQL are read, which may be beyond 24 hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Times {
+    /// As times of a day, for a target that has no others.
+    OfDay,
+    /// As what they are.
+    Durations,
+}
+
 /// What else a reader is told.
-pub(super) fn for_reading(product: Product, options: &mut Options, goal: Goal) {
+pub(in super::super) fn for_reading(product: Product, options: &mut Options, times: Times) {
     if product == Product::Mysql {
         // The driver of these jobs is always told so.
         insert(options, "zeroDates", "null");
-        if goal != Goal::Table {
-            // A time beyond 24 hours stays what it is; other products have no such times.
+        if times == Times::Durations {
             insert(options, "time", "duration");
         }
     }

@@ -1,0 +1,247 @@
+//! Job files of `FlinkX`, and of `ChunJun`, as it is called since: one reader, one writer, perhaps a SELECT between them.
+//!
+//! What its pages promise is done, also where its programs forget it; where they lose, double or change rows, that is put right.
+
+mod columns;
+mod plugins;
+mod rdbms;
+mod recognition;
+mod settings;
+mod stream;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use self::plugins::{Plugin, Side};
+use self::settings::{Restore, Settings};
+use super::product::Product;
+use super::product::options::Times;
+use super::{Dialect, Translation, VariablesIn};
+use crate::error::{Error, ErrorKind, Result};
+use crate::job::tree::{Node, Tree};
+use crate::job::{Incremental, Job, Place, SourceColumn};
+use crate::shape::Cut;
+use crate::sink::{SchemaPolicy, WriteMode};
+
+/// Job files of `FlinkX`.
+pub(super) const FLINKX: Dialect = Dialect {
+    name: "flinkx",
+    title: "FlinkX",
+    recognizes: recognition::recognizes,
+    variables: VariablesIn::Given,
+    translate,
+};
+
+/// What is read.
+#[derive(Debug)]
+struct Source {
+    place: Place,
+    /// What is read as one with it.
+    union: Vec<Place>,
+    /// The columns that are taken; empty for all as they are.
+    columns: Vec<SourceColumn>,
+    /// How many there are, where the job says it.
+    width: Option<usize>,
+    incremental: Option<Incremental>,
+    again_after: Option<Duration>,
+    cut: Cut,
+}
+
+impl Source {
+    /// All of `place`, whose `width` may be known.
+    fn plain(place: Place, width: Option<usize>) -> Self {
+        let (union, columns) = (Vec::new(), Vec::new());
+        Self { place, union, columns, width, incremental: None, again_after: None, cut: Cut::Fastest }
+    }
+}
+
+/// What is written.
+#[derive(Debug)]
+struct Target {
+    place: Place,
+    mode: WriteMode,
+    /// The columns that are filled, by their place; empty fills those of the same name.
+    names: Vec<String>,
+    schema: SchemaPolicy,
+    pre_sql: Vec<String>,
+    post_sql: Vec<String>,
+}
+
+impl Target {
+    /// A place that has no columns yet, and no statements.
+    fn plain(place: Place, mode: WriteMode) -> Self {
+        let schema = SchemaPolicy::Strict;
+        Self { place, mode, names: Vec::new(), schema, pre_sql: Vec::new(), post_sql: Vec::new() }
+    }
+}
+
+/// What is read of the job before its reader and writer, and what is told of them.
+struct Context<'a> {
+    settings: &'a Settings<'a>,
+    /// How times of MySQL are read for the writer.
+    times: Times,
+    notes: Vec<String>,
+    /// Keys that have no meaning here.
+    idle: Vec<String>,
+}
+
+impl Context<'_> {
+    fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// Notes that `keys` of `node` have no meaning here, where they are given.
+    fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
+        let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
+        self.idle.extend(given.map(|key| (*key).to_owned()));
+    }
+}
+
+/// The value of `key`, where it is not blank: empty texts stand in many of these files for what is not set.
+fn present<'a>(node: &Node<'a>, key: &str) -> Option<Node<'a>> {
+    node.get(key).filter(|value| !value.text().is_ok_and(|text| text.trim().is_empty()))
+}
+
+/// The text of `key`, where it is not blank.
+fn text_of(node: &Node<'_>, key: &str) -> Result<Option<String>> {
+    present(node, key).map(|value| value.text()).transpose()
+}
+
+/// Whether `key` is true.
+fn flag_of(node: &Node<'_>, key: &str) -> Result<bool> {
+    present(node, key).map_or(Ok(false), |value| value.flag())
+}
+
+/// The whole number of `key`.
+fn integer_of(node: &Node<'_>, key: &str) -> Result<Option<i64>> {
+    present(node, key).map(|value| value.integer()).transpose()
+}
+
+fn unsupported(node: &Node<'_>, message: impl Into<String>, hint: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Unsupported, node.error(message).to_string()).with_hint(hint)
+}
+
+fn translate(tree: &Tree) -> Result<Translation> {
+    let job = tree.root().need("job")?;
+    let contents = job.need("content")?.one_or_more();
+    let content = contents.first().ok_or_else(|| Error::new(ErrorKind::Usage, "job.content is empty"))?;
+    let (reader, writer) = (Side::reader(&content.need("reader")?)?, Side::writer(&content.need("writer")?)?);
+    let mut settings = Settings::read(job.get("setting").as_ref(), [&reader.parameter, &writer.parameter])?;
+    let times = match writer.plugin {
+        Plugin::Tables(product, _) if product != Product::Mysql => Times::OfDay,
+        _ => Times::Durations,
+    };
+    if matches!(settings.restore, Restore::On { .. }) {
+        refuse_restore(&reader, &writer)?;
+    }
+    let notes = std::mem::take(&mut settings.notes);
+    let mut context = Context { settings: &settings, times, notes, idle: Vec::new() };
+    if tree.lenient {
+        context.note("this is no strict JSON: comments, quotes and commas are taken as FlinkX takes them");
+    }
+    if contents.len() > 1 {
+        contents.iter().skip(1).for_each(|other| _ = other.json());
+        context.note(format!("only job.content.0 is run, as FlinkX does; {} others are not", contents.len() - 1));
+    }
+    let source = reader.source(&mut context)?;
+    let target = writer.target(&mut context)?;
+    let mut translated = joined(&settings, source, target, &mut context.notes);
+    between(content, &reader, &mut translated, &mut context)?;
+    let Context { mut notes, idle, .. } = context;
+    if !idle.is_empty() {
+        notes.push(format!("these keys have no meaning here: {}", idle.join(", ")));
+    }
+    let Joined { job, again_after, widths } = translated;
+    if let [Some(come), Some(go)] = widths
+        && come != go
+        && job.transform.sql.is_none()
+    {
+        let message = format!("the reader has {come} columns, and the writer {go}");
+        return Err(content.error(message).with_hint("columns are paired by their place"));
+    }
+    let log = settings.log;
+    Ok(Translation { jobs: vec![job], notes, again_after, log, ..Translation::default() })
+}
+
+/// Refuses a reader that cannot be asked for the rest, and a writer that keeps nothing.
+fn refuse_restore(reader: &Side<'_>, writer: &Side<'_>) -> Result<()> {
+    let (side, why) = match (reader.plugin, writer.plugin) {
+        (Plugin::Tables(..), Plugin::Tables(..) | Plugin::Text) => return Ok(()),
+        (Plugin::Tables(..), Plugin::Stream) => (writer, "keeps nothing of a run that was interrupted"),
+        _ => (reader, "cannot be asked for the rows that are missing"),
+    };
+    Err(side.node.error(format!("{} {why}: set restore.isRestore to false", side.name)))
+}
+
+/// Reader and writer as one job.
+struct Joined {
+    job: Job,
+    again_after: Option<Duration>,
+    /// How many columns come, and how many are written, where the job says it.
+    widths: [Option<usize>; 2],
+}
+
+fn joined(settings: &Settings<'_>, source: Source, target: Target, notes: &mut Vec<String>) -> Joined {
+    let widths = [source.width, Some(target.names.len()).filter(|width| *width > 0)];
+    let mut job = Job::new(source.place, target.place);
+    job.union = source.union;
+    job.cut = source.cut;
+    job.mode = target.mode;
+    job.schema = target.schema;
+    job.incremental = source.incremental;
+    job.transform.columns = source.columns;
+    job.transform.names = target.names;
+    job.limits.clone_from(&settings.limits);
+    job.errors.clone_from(&settings.errors);
+    job.pre_sql = target.pre_sql;
+    job.post_sql = target.post_sql;
+    if source.again_after.is_some() && !job.post_sql.is_empty() {
+        // It stands for the end of a job that has none.
+        job.post_sql.clear();
+        notes.push("a polling job has no end: its postSql is never run, as with FlinkX".to_owned());
+    }
+    Joined { job, again_after: source.again_after, widths }
+}
+
+/// What `ChunJun` does between reader and writer.
+fn between(content: &Node<'_>, reader: &Side<'_>, joined: &mut Joined, context: &mut Context<'_>) -> Result<()> {
+    for key in ["nameMapping", "restoration", "cdc"] {
+        let named = content.get(key).filter(|node| node.entries().is_ok_and(|entries| !entries.is_empty()));
+        if let Some(node) = named {
+            let hint = "name the columns of the writer by their place, and its table";
+            return Err(unsupported(&node, format!("{key} is not here"), hint));
+        }
+    }
+    // The name of the rows as they are written is nowhere used.
+    let [from, _] =
+        ["reader", "writer"].map(|side| content.get(side).and_then(|node| node.get("table")?.get("tableName")));
+    let Some(transformer) = content.get("transformer") else { return Ok(()) };
+    let Some(sql) = text_of(&transformer, "transformSql")? else { return Ok(()) };
+    let from = from.map(|name| name.text()).transpose()?;
+    let from = from.ok_or_else(|| reader.node.error("a transformSql needs a table.tableName of the reader"))?;
+    joined.job.transform.sql = Some(sql.trim().trim_end_matches(';').trim_end().to_owned());
+    joined.job.transform.table = Some(from);
+    context.note("transformSql runs as SQL of DataFusion, over the rows of this run together");
+    Ok(())
+}
+
+impl Side<'_> {
+    fn source(&self, context: &mut Context<'_>) -> Result<Source> {
+        match self.plugin {
+            Plugin::Stream => stream::source(&self.parameter, context),
+            Plugin::Text => text::source(&self.parameter, context),
+            Plugin::Tables(product, shards) => rdbms::reader::source((product, shards), &self.parameter, context),
+        }
+    }
+
+    fn target(&self, context: &mut Context<'_>) -> Result<Target> {
+        match self.plugin {
+            Plugin::Stream => stream::target(&self.parameter, context),
+            Plugin::Text => text::target(&self.parameter, context),
+            Plugin::Tables(product, _) => rdbms::writer::target(product, self, context),
+        }
+    }
+}
