@@ -10,6 +10,7 @@ use clap::Args;
 use self::conf::Conf;
 use super::args::{Output, Progress, TalkArgs};
 use super::job_file::{Compat, JobFileArgs};
+use super::log::LogArgs;
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
@@ -158,9 +159,10 @@ pub(super) async fn run(args: FlinkxArgs) -> Ended {
     };
     let params = params.iter().flat_map(|list| definitions(list)).collect();
     let file = JobFileArgs { job, params, compat: Some(Compat::Flinkx), set, strict: false };
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false };
+    let log = LogArgs::default();
+    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
     let (resume, record) = (savepoint.is_some(), StateArgs { state });
-    run::run(&RunArgs { file, resume, resume_required: resume, record, dry_run: false, talk }).await
+    run::run(&RunArgs { file, resume, resume_required: resume, record, dry_run: false, talk, http: None }).await
 }
 
 /// What the job file is told besides, and where its runs are recorded.
@@ -197,8 +199,14 @@ fn definitions(list: &str) -> Vec<String> {
 }
 
 /// What those who know FlinkX read.
-pub(super) const VOICE: Voice =
-    Voice { dialect: Some("flinkx"), exit_code, shows_each: true, report: Some(|finished| report(finished.summaries)) };
+pub(super) const VOICE: Voice = Voice {
+    dialect: Some("flinkx"),
+    exit_code,
+    shows_each: true,
+    report: Some(|finished| report(finished.summaries)),
+    failure: None,
+    lines: None,
+};
 
 /// Exit code of its launcher: 1 for every failure, 143 where it was killed.
 fn exit_code(kind: ErrorKind) -> u8 {

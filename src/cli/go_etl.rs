@@ -59,7 +59,7 @@ pub(super) async fn run(args: GoEtlArgs) -> Ended {
     let log = LogArgs::default();
     let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
     let record = StateArgs::default();
-    let whole = RunArgs { file, resume: false, record, dry_run: false, talk, http: args.http };
+    let whole = RunArgs { file, resume: false, resume_required: false, record, dry_run: false, talk, http: args.http };
     match args.pairs {
         Some(pairs) => run::of(&whole, of_pairs(&whole.file, &pairs)).await,
         None => run::run(&whole).await,

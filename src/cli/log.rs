@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
@@ -86,6 +87,9 @@ struct Log {
 
 impl Log {
     fn open(file: LogFile) -> io::Result<Self> {
+        if let Some(folder) = Path::new(&file.path).parent() {
+            fs::create_dir_all(folder)?;
+        }
         let out = File::options().append(true).create(true).open(&file.path)?;
         let bytes = out.metadata()?.len();
         Ok(Self { file, out, bytes })

@@ -32,7 +32,8 @@ pub(super) async fn run(
             return Ok(());
         }
         for (job, all) in jobs.iter().zip(done.iter_mut()) {
-            let transfer = Transfer { job, talk, resume: Resume::Unwanted, record: state };
+            let resume = Resume::Unwanted;
+            let transfer = Transfer { job, talk, aside: None, resume, record: state, watched: None };
             // Nobody reads its rows any more.
             let Some(next) = transfer::run(transfer, interrupt).await? else { return Ok(()) };
             if next.rows + next.rejected > 0 {
@@ -46,7 +47,8 @@ pub(super) async fn run(
 
 /// Of rounds without end the last one alone stays in the record: it says where all of them ended.
 async fn forget(state: &StateArgs, run: &str, talk: Talk) {
-    let Ok(log) = record::open(state).await else { return };
+    let Ok(place) = record::named(state) else { return };
+    let Ok(log) = record::open(place.as_ref()).await else { return };
     if let Err(error) = log.forget(run).await {
         transfer::note(talk, &format!("the record of run {run} stays: {error}"));
     }

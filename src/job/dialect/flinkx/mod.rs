@@ -19,7 +19,7 @@ use self::plugins::{Plugin, Side};
 use self::settings::{Restore, Settings};
 use super::product::Product;
 use super::product::options::Times;
-use super::{Dialect, Translation, VariablesIn};
+use super::{Dialect, Translation, VariablesIn, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
 use crate::job::{Incremental, Job, Place, SourceColumn};
@@ -33,6 +33,7 @@ pub(super) const FLINKX: Dialect = Dialect {
     recognizes: recognition::recognizes,
     variables: VariablesIn::Given,
     translate,
+    templates: Some(&template::FLINKX),
 };
 
 /// What is read.

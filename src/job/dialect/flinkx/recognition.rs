@@ -75,7 +75,7 @@ pub(super) fn recognizes(root: &Json) -> bool {
         || has(&writer["parameter"], WRITING)
         || first["transformer"].get("transformSql").is_some()
         || [reader, writer].into_iter().any(|side| describes_columns(&side["parameter"]))
-        || stems.contains(&"stream") && makes_rows(&reader["parameter"])
+        || names[0].0.starts_with("stream") && makes_rows(&reader["parameter"])
 }
 
 /// The name of a side, in small letters.

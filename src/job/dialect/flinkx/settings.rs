@@ -2,16 +2,20 @@
 
 use serde_json::json;
 
-use super::super::{LogFile, LogLevel};
 use super::{flag_of, integer_of, present, text_of, unsupported};
 use crate::error::Result;
 use crate::job::locator::FILE;
 use crate::job::tree::Node;
-use crate::job::{ErrorPolicy, Limits, MaxErrors, OnError, Place, RejectsFormat, RetryGrowth, Speed};
+use crate::job::{
+    ErrorPolicy, Limits, LogFile, LogLevel, MaxErrors, OnError, Place, RejectsFormat, RetryGrowth, Speed,
+};
 use crate::object::ObjectRef;
 
 /// The folder of the log, unless the job says it.
 const LOG_FOLDER: &str = "out/dtstack/flinkx/";
+
+/// The log in it: runs have no number by which it could be called.
+const LOG_NAME: &str = "job.log";
 
 /// What holds for the whole job.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl<'a> Settings<'a> {
     pub(super) fn read(setting: Option<&Node<'a>>, parameters: [&Node<'a>; 2]) -> Result<Self> {
         let mut notes = Vec::new();
         let block = |key: &str| setting.and_then(|setting| setting.get(key));
-        let (mut limits, channels) = speed(block("speed").as_ref(), &mut notes)?;
+        let (mut limits, channels) = speed(block("speed").as_ref())?;
         let restore = restore(block("restore").as_ref())?;
         let errors = errors(block("errorLimit").as_ref(), block("dirty").as_ref(), &restore, &mut notes)?;
         let restart = block("restart").or_else(|| parameters.iter().find_map(|parameter| parameter.get("restart")));
@@ -67,23 +71,22 @@ fn channels(speed: &Node<'_>, key: &str) -> Result<Option<usize>> {
     Ok(number.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0))
 }
 
-fn speed(speed: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<(Limits, usize)> {
+fn speed(speed: Option<&Node<'_>>) -> Result<(Limits, usize)> {
     let Some(speed) = speed else { return Ok((Limits { jobs: Some(1), ..Limits::default() }, 1)) };
     let all = channels(speed, "channel")?.unwrap_or(1);
     let readers = channels(speed, "readerChannel")?.unwrap_or(all);
     let writers = channels(speed, "writerChannel")?.unwrap_or(all);
-    if readers != writers {
-        notes.push(format!(
-            "{readers} channels read, and as many write as the target takes at once: writerChannel {writers} is not kept"
-        ));
-    }
-    // Whoever is free takes the next rows, so that channels are as even as can be.
+    // Of as many as read, whoever is free takes the next rows, so that they are as even as can be.
     flag_of(speed, "rebalance")?;
     // The greatest number stands for no limit.
     let bytes = present(speed, "bytes").map(|bytes| bytes.number()).transpose()?;
     let bytes = bytes.filter(|bytes| (1.0..i64::MAX as f64).contains(bytes)).map(|bytes| bytes as u64);
-    let limits =
-        Limits { jobs: Some(readers), speed: Speed { job_bytes: bytes, ..Speed::default() }, ..Limits::default() };
+    let limits = Limits {
+        jobs: Some(readers),
+        writers: (readers != writers).then_some(writers),
+        speed: Speed { job_bytes: bytes, ..Speed::default() },
+        ..Limits::default()
+    };
     Ok((limits, readers))
 }
 
@@ -180,9 +183,8 @@ fn restart(restart: &Node<'_>, limits: &mut Limits, notes: &mut Vec<String>) -> 
     let times = match strategy.to_lowercase().as_str() {
         "fixeddelay" => attempts,
         "failurerate" => {
-            notes.push(format!(
-                "failureRate: {failures} failures of one task end the job, whether they lie within {interval} s or not"
-            ));
+            notes.push(format!("failureRate: {failures} failures of one task within {interval} s end the job"));
+            limits.retry_within_milliseconds = Some(interval.saturating_mul(1000));
             failures
         }
         "norestart" => 0,
@@ -206,7 +208,7 @@ fn log(log: &Node<'_>, notes: &mut Vec<String>) -> Result<Option<LogFile>> {
     let level = text_of(log, "level")?.unwrap_or_else(|| "info".to_owned());
     let level = match level.to_lowercase().as_str() {
         "error" | "fatal" => Some(LogLevel::Error),
-        "warn" | "warning" => Some(LogLevel::Warning),
+        "warn" | "warning" => Some(LogLevel::Note),
         "info" | "debug" | "trace" | "all" => Some(LogLevel::All),
         "off" => None,
         _ => return Err(log.need("level")?.error(format!("there is no level {level:?}"))),
@@ -219,7 +221,8 @@ fn log(log: &Node<'_>, notes: &mut Vec<String>) -> Result<Option<LogFile>> {
     if pattern.is_some() {
         notes.push("the pattern of the log is not used: a line has a time, a level and what stderr shows".to_owned());
     }
-    Ok(level.map(|level| LogFile { folder, level }))
+    let path = format!("{}/{LOG_NAME}", folder.trim_end_matches('/'));
+    Ok(level.map(|level| LogFile { path, bytes: LogFile::BYTES, level }))
 }
 
 /// What is there to try `FlinkX` itself.

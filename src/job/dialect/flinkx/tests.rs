@@ -3,9 +3,10 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::super::datax::DATAX;
-use super::super::{LogFile, LogLevel};
 use super::*;
-use crate::job::{Highest, MaxErrors, NullCursor, OnError, RejectsFormat, RetryGrowth, Speed, TextKind};
+use crate::job::{
+    Highest, LogFile, LogLevel, MaxErrors, NullCursor, OnError, RejectsFormat, RetryGrowth, Speed, TextKind,
+};
 use crate::merge::{KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 
@@ -149,11 +150,10 @@ fn more_readers_than_one_need_a_key() {
     fails(speed(json!({"channel": 3})), "3 channels need the key of the table in splitPk");
     fails(speed(json!({"channel": 1, "readerChannel": 2})), "2 channels need");
     let alone = translated(speed(json!({"channel": 4, "readerChannel": 1}))).unwrap();
-    assert_eq!(only(&alone).limits.jobs, Some(1));
-    noted(&alone, "writerChannel 4 is not kept");
+    assert_eq!((only(&alone).limits.jobs, only(&alone).limits.writers), (Some(1), Some(4)));
     let keyed = job(&mysql(&json!({"splitPk": "id"})), &nothing());
     let found = translated(with(keyed, "speed", json!({"channel": "3", "readerChannel": -1}))).unwrap();
-    assert_eq!(only(&found).limits.jobs, Some(3));
+    assert_eq!((only(&found).limits.jobs, only(&found).limits.writers), (Some(3), None));
 }
 
 #[test]
@@ -310,7 +310,10 @@ fn the_whole_block_of_settings_is_understood() {
     );
     assert_eq!(errors.rejects.as_ref().map(|place| place.options["url"].clone()), Some(json!("/tmp/dirty/")));
     assert_eq!((errors.rejects_format, *cut), (RejectsFormat::Flinkx, Cut::Fastest));
-    assert_eq!(found.log, Some(LogFile { folder: "/tmp/log".to_owned(), level: LogLevel::Warning }));
+    assert_eq!(
+        found.log,
+        Some(LogFile { path: "/tmp/log/job.log".to_owned(), bytes: LogFile::BYTES, level: LogLevel::Note })
+    );
     for text in ["hadoopConfig", "restart: a task that fails is begun again 4 times", "pattern", "metricPluginConf"] {
         noted(&found, text);
     }
@@ -365,6 +368,10 @@ fn strategies_of_restart_take_effect() {
     };
     assert_eq!(of(json!({})), (Some(5), Some(10_000)));
     assert_eq!(of(json!({"strategy": "failureRate", "delayInterval": 1})), (Some(2), Some(1000)));
+    let rate = json!({"strategy": "failureRate", "failureRate": 3, "failureInterval": 20});
+    let found = translated(with(job(&made(), &nothing()), "restart", rate)).unwrap();
+    let limits = &only(&found).limits;
+    assert_eq!((limits.retries, limits.retry_within_milliseconds), (Some(3), Some(20_000)));
     assert_eq!(of(json!({"strategy": "NoRestart"})).0, Some(0));
     fails(with(job(&made(), &nothing()), "restart", json!({"strategy": "x"})), "there is no strategy \"x\"");
     // It may stand in a parameter, too.
