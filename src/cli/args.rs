@@ -20,7 +20,6 @@ use super::record::StateArgs;
 use super::rejects::MaxErrors;
 use super::run::{RUN_EXAMPLES, RunArgs};
 use super::schema::dialects;
-use super::size::Bytes;
 use super::snapshot::SnapshotCommand;
 use super::template::{TEMPLATE_EXAMPLES, TemplateArgs};
 

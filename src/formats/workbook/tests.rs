@@ -301,7 +301,7 @@ fn rows_go_on_in_the_next_sheet_where_there_is_one() {
         ..settings("One")
     };
     let mut encoder = Encoder::new(&batch.schema(), &more(&["Two", "Three"]), None).unwrap();
-    encoder.encode(&batch).unwrap();
+    encoder.encode(&batch, 0).unwrap();
     let mut bytes = Vec::new();
     encoder.finish(&mut bytes).unwrap();
     let of = |sheet: &str| {
@@ -311,7 +311,7 @@ fn rows_go_on_in_the_next_sheet_where_there_is_one() {
     };
     assert_eq!([of("One"), of("Two"), of("Three")].map(|rows| rows.join(",")), ["row 1,row 2", "row 3,row 4", "row 5"]);
     let mut encoder = Encoder::new(&batch.schema(), &more(&["Two"]), None).unwrap();
-    assert_eq!(encoder.encode(&batch).unwrap_err().message(), "a sheet has at most 3 rows");
+    assert_eq!(encoder.encode(&batch, 0).unwrap_err().message(), "a sheet has at most 3 rows");
     assert_eq!(Encoder::new(&batch.schema(), &more(&["a[b"]), None).unwrap_err().kind(), ErrorKind::Usage);
 }
 

@@ -79,7 +79,12 @@ fn skipping(folder: &Path, max_errors: u64) -> Job {
     let mut job = job();
     let file = json!({ "url": folder.join("bad.jsonl") });
     let rejects = Some(Place::new("file", file, ObjectRef::Whole));
-    job.errors = ErrorPolicy { on_error: OnError::Skip, max_errors: Some(MaxErrors::Rows(max_errors)), rejects };
+    job.errors = ErrorPolicy {
+        on_error: OnError::Skip,
+        max_errors: Some(MaxErrors::Rows(max_errors)),
+        rejects,
+        ..ErrorPolicy::default()
+    };
     job
 }
 

@@ -2,8 +2,9 @@
 
 use serde_json::{Value as Json, json};
 
+use super::super::product::Product;
 use super::super::template::{COLUMNS, Example, Templates};
-use super::rdbms::Product;
+use super::rdbms::product_of;
 
 /// Its plugins.
 pub(super) const TEMPLATES: Templates = Templates {
@@ -161,5 +162,5 @@ const SESSION: [&str; 1] = ["set session lock_wait_timeout = 60"];
 /// The product of the plugin `name`.
 fn product(name: &str) -> Product {
     let stem = name.trim_end_matches("reader").trim_end_matches("writer");
-    Product::of(stem).unwrap_or(Product::Generic)
+    product_of(stem).unwrap_or(Product::Generic)
 }

@@ -493,7 +493,7 @@ fn every_plugin_of_datax_is_known() {
     let mut known = 0;
     for (stems, side) in [(readers, "reader"), (writers, "writer")] {
         for stem in stems.split_whitespace() {
-            let here = ["stream", "txtfile"].contains(&stem) || rdbms::Product::of(stem).is_some();
+            let here = ["stream", "txtfile"].contains(&stem) || rdbms::product_of(stem).is_some();
             let absent = LACKS.plugins.iter().any(|plugin| plugin.name == format!("{stem}{side}"));
             assert!(here != absent, "{stem}{side}: here {here}, absent {absent}");
             known += 1;

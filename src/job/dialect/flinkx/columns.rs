@@ -23,7 +23,8 @@ impl Columns {
         if is_star(&node) {
             return Ok(Self::All);
         }
-        let listed = node.one_or_more().iter().enumerate().map(|(place, column)| described(place, column));
+        let nodes = node.one_or_more();
+        let listed = nodes.iter().enumerate().map(|(place, column)| described(place, column));
         let listed = listed.collect::<Result<Vec<_>>>()?;
         if listed.is_empty() {
             return Err(node.error("no column is named"));
