@@ -300,7 +300,7 @@ pub(super) async fn kept(
 
 /// Ends what earlier runs on `target` let wait whose process is gone: as it was decided, else it is rolled back. What cannot be
 /// ended stays for the next run. Whether one was committed so.
-pub(super) async fn sweep_orphans(connections: &Connections, target: &Name) -> Result<bool> {
+pub(super) async fn sweep_orphans(connections: &Connections, connection: &Connection, target: &Name) -> Result<bool> {
     let prefix = stage::prefix(target);
     let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
     let run = prefix.len() + 1;
@@ -313,30 +313,26 @@ pub(super) async fn sweep_orphans(connections: &Connections, target: &Name) -> R
         NOTES.len(),
         literal(NOTES)
     );
-    let connection = connections.take().await?;
     let rows = connection.rows(&sql).await?;
-    connections.put_back(connection);
     let runs: Vec<u64> = rows.iter().filter_map(|row| u64::from_str_radix(row.get(0)?, 16).ok()).collect();
     let mut is_one_committed = false;
     for run in runs {
-        is_one_committed |= sweep_orphan(connections, &Stage::of_run(target, run)).await.unwrap_or(false);
+        let stage = Stage::of_run(target, run);
+        is_one_committed |= sweep_orphan(connections, connection, &stage).await.unwrap_or(false);
     }
     Ok(is_one_committed)
 }
 
 /// Whether it was committed.
-async fn sweep_orphan(connections: &Connections, stage: &Stage) -> Result<bool> {
-    let connection = connections.take().await?;
+async fn sweep_orphan(connections: &Connections, connection: &Connection, stage: &Stage) -> Result<bool> {
     // Who is at work holds it. Asked in no transaction, it is given back at once.
-    let is_orphan = stage::is_free(&connection, stage).await?;
-    let is_decided = is_orphan && !roll_back(connections, stage, None).await?;
-    if is_decided {
-        finish(&connection, stage).await?;
-    } else if is_orphan {
-        remove(&connection, stage).await?;
+    if !stage::is_free(connection, stage).await? {
+        return Ok(false);
     }
-    connections.put_back(connection);
-    Ok(is_decided)
+    if roll_back(connections, stage, None).await? {
+        return remove(connection, stage).await.map(|()| false);
+    }
+    finish(connection, stage).await.map(|()| true)
 }
 
 /// What waits for `stage`.

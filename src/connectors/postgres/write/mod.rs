@@ -250,7 +250,7 @@ impl Shared {
         stage::hold(&lease, &stage, detail).await?;
         let connection = self.connections.take().await?;
         stage::sweep_orphans(&connection, &detail.target).await?;
-        if waiting::sweep_orphans(&self.connections, &detail.target).await? {
+        if waiting::sweep_orphans(&self.connections, &connection, &detail.target).await? {
             self.registry.complete_another(token);
         }
         if connection.rows(&stage.lookup(detail.path)).await?.is_empty() {
