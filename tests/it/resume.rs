@@ -203,7 +203,7 @@ fn pre_sql_is_executed_once_in_a_run() {
 #[test]
 fn a_run_that_is_given_up_leaves_nothing() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
-    let target = format!("{url}#t");
+    let target = format!("{url}?connect_timeout=20#t");
     killed_at(folder.path(), &[ROWS, &target, "-j", "2"], ("wrote", 1));
     assert_ne!(psql(&url, "select count(*) from pg_class where relname like 'etl_stage%'"), "0");
     let listed = beside(folder.path(), &["jobs", "--output", "json"]).stdout;
