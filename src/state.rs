@@ -121,6 +121,9 @@ pub enum StateRecord {
         /// When that point in time was opened, in UTC and about: `2026-11-25 19:45:24`.
         #[serde(default)]
         at: Option<String>,
+        /// Whether its tasks have the splits all together: none of them is of use without the others.
+        #[serde(default)]
+        together: bool,
         /// One per sink.
         agreements: Vec<Agreement>,
     },

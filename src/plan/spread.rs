@@ -14,7 +14,7 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
@@ -60,10 +60,6 @@ impl SpreadExec {
         self.properties.output_partitioning().partition_count()
     }
 
-    fn over(&self, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self::new(children.swap_remove(0), self.readers, self.writers()))
-    }
-
     /// The lane of an output, and the readers that fill it. The first one who asks sets them to work.
     fn lane(&self, output: usize, context: &Arc<TaskContext>) -> Result<Output> {
         let mut dealing = self.dealing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +100,7 @@ struct Dealing {
     readers: Arc<Readers>,
 }
 
-/// Those who fill the lanes. They end with the last output.
+/// Those who fill the lanes. They end with the plan, or when they find that an output is gone.
 #[derive(Debug)]
 struct Readers {
     tasks: Vec<SpawnedTask<()>>,
@@ -191,16 +187,11 @@ impl ExecutionPlan for SpreadExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn replace_children(
+    fn with_new_children(
         self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(self.over(children))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(self.over(children))
+        Ok(Arc::new(Self::new(children.swap_remove(0), self.readers, self.writers())))
     }
 
     fn execute(&self, output: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {

@@ -32,7 +32,7 @@ use crate::run::report::Summary;
 use crate::run::stages::{Agreed, Committed, Landed, Opened};
 use crate::run::steps::Steps;
 use crate::run::{targets, verify};
-use crate::runner::{RunEvents, Runner as _, Transfer};
+use crate::runner::{PlanShape, RunEvents, Runner as _, Transfer};
 use crate::sink::{Kept, Receipt, WriteMode};
 use crate::state::{StateLog, StateRecord};
 
@@ -176,6 +176,7 @@ impl<'a> Life<'a> {
             splits: agreed.planned.transfer.splits.clone(),
             cut: self.opened.was_cut(),
             at: Some(now()),
+            together: agreed.planned.transfer.shape == PlanShape::Wide,
             agreements: agreements.into_iter().map(|(_, agreement)| agreement.clone()).collect(),
         };
         self.surroundings.or_stop(self.log.append(&planned)).await?;

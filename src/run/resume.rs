@@ -37,6 +37,8 @@ pub(super) struct Plan {
     pub(super) splits: Vec<Split>,
     pub(super) cut: Cut,
     pub(super) at: Option<String>,
+    /// Its tasks have the splits all together.
+    pub(super) together: bool,
     /// One for each sink.
     pub(super) agreements: Vec<Agreement>,
 }
@@ -58,11 +60,11 @@ impl Unfinished {
                 StateRecord::Started { job, fingerprint } => {
                     (unfinished.job, unfinished.fingerprint) = (job, fingerprint);
                 }
-                StateRecord::Planned { snapshot, splits, cut, at, agreements, .. } => {
+                StateRecord::Planned { snapshot, splits, cut, at, together, agreements, .. } => {
                     // What is visible stays so.
                     let Self { wrote, committed, .. } = &mut unfinished;
                     wrote.retain(|receipt| committed.contains(&receipt.sink));
-                    unfinished.planned = Some(Plan { snapshot, splits, cut, at, agreements });
+                    unfinished.planned = Some(Plan { snapshot, splits, cut, at, together, agreements });
                 }
                 StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
                     unfinished.wrote.push(receipt);

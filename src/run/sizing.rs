@@ -133,9 +133,11 @@ fn asked(limits: &Limits, cores: usize) -> (usize, Vec<String>) {
     }
 }
 
-/// Writers that share all batches, where the limits want them apart from the channels, at most `most`.
-pub(super) fn writers(limits: &Limits, most: usize) -> Option<usize> {
-    limits.writers.map(|writers| writers.clamp(1, most.clamp(1, CHANNELS_MAX)))
+/// Writers that share all batches, where the limits want them apart from the channels: at most `most`, and no more than can hold one row
+/// each, as long as the rows of `shape` are on average.
+pub(super) fn writers(limits: &Limits, most: usize, (shape, memory_bytes): (&TableShape, u64)) -> Option<usize> {
+    let fed = row_bytes(shape).map_or(most, |row| most.min(budget::channels_of_rows(memory_bytes, row)));
+    limits.writers.map(|writers| writers.clamp(1, fed.clamp(1, CHANNELS_MAX)))
 }
 
 /// Bytes of a split: what the limits say, else such that each channel gets several, none of them tiny or huge.
@@ -149,16 +151,24 @@ pub fn split_bytes(limits: &Limits, source_bytes: Option<u64>, channels: usize) 
 
 /// No more channels than can hold one row each, as long as the rows of `shape` are on average.
 pub(super) fn for_rows_of(wanted: Wanted, shape: &TableShape, memory_bytes: u64) -> Wanted {
-    let (Some(rows), Some(bytes)) = (shape.rows.filter(|rows| *rows > 0), shape.bytes) else { return wanted };
-    let row = bytes / rows;
+    let Some(row) = row_bytes(shape) else { return wanted };
     wanted.at_most(budget::channels_of_rows(memory_bytes, row), |most| {
         let channels = if most == 1 { "1 channel is" } else { &format!("{most} channels are") };
         format!("rows of about {row} bytes: {channels} all that {} of memory feed", budget::size(memory_bytes))
     })
 }
 
+/// Bytes of a row of `shape` on average.
+fn row_bytes(shape: &TableShape) -> Option<u64> {
+    Some(shape.bytes? / shape.rows.filter(|rows| *rows > 0)?)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::Schema;
+
     use super::*;
     use crate::job::Speed;
 
@@ -214,6 +224,19 @@ mod tests {
         let wanted = Wanted::of(&limits(Some(64), Speed::default()), 2);
         let fed = wanted.at_most(32, |most| format!("{most} are fed")).over(100, None);
         assert_eq!((fed.channels, fed.arithmetic[1].as_str()), (32, "32 are fed"));
+    }
+
+    #[test]
+    fn no_more_writers_than_hold_a_row_each() {
+        let limits = Limits { writers: Some(8), ..Limits::default() };
+        let unknown = TableShape::of(Arc::new(Schema::empty()));
+        let long = TableShape { rows: Some(10), bytes: Some(500 << 20), ..unknown.clone() };
+        let memory_bytes = 512 << 20;
+        assert_eq!(writers(&limits, 100, (&unknown, memory_bytes)), Some(8));
+        assert_eq!(writers(&limits, 3, (&unknown, memory_bytes)), Some(3));
+        // Each row is there up to four times.
+        assert_eq!(writers(&limits, 100, (&long, memory_bytes)), Some(2));
+        assert_eq!(writers(&Limits::default(), 100, (&unknown, memory_bytes)), None);
     }
 
     #[test]

@@ -152,8 +152,6 @@ impl Opened {
         let fed = budget::channels_max(memory_bytes, count, work);
         let wanted = Wanted::of(&job.limits, cores())
             .at_most(fed, |most| format!("{most} channels are all that {} of memory feed", budget::size(memory_bytes)));
-        // With a limit rows pass one writer.
-        let writers = sizing::writers(&job.limits, fed).filter(|_| job.transform.limit.is_none());
         if let Some(limit) = &job.limits.buffer {
             Buffer::probe(Path::new(&limit.folder))?;
         }
@@ -164,6 +162,9 @@ impl Opened {
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
         let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
+        // With a limit rows pass one writer.
+        let writers = sizing::writers(&job.limits, fed, (&shape, memory_bytes));
+        let writers = writers.filter(|_| job.transform.limit.is_none());
         let sides = wanted.channels.max(writers.unwrap_or(1));
         let budget = budget::divide(memory_bytes, sides, count, work).paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);

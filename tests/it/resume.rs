@@ -94,6 +94,25 @@ fn an_append_that_is_resumed_adds_its_rows_once() {
     }
 }
 
+/// Which rows of a split one of several writers has nobody knows.
+#[test]
+fn what_one_of_several_writers_has_is_not_kept_without_the_others() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    // One of them ends long after the other.
+    psql(
+        &url,
+        "create function slow(id bigint) returns boolean language plpgsql as
+         'begin if id = 150000 then perform pg_sleep(3); end if; return true; end';
+         create table t (id bigint check (slow(id)), note text); insert into t values (0, 'old')",
+    );
+    let target = format!("{url}#t");
+    let words = [ROWS, &target, "--mode", "append", "-j", "2"];
+    killed_at(folder.path(), &[&words[..], &["--writers", "2"]].concat(), ("wrote", 1));
+    let said = resumed(folder.path(), &words);
+    assert!(said.contains("begun again: all rows are needed together"), "{said}");
+    assert_eq!(psql(&url, COUNTED), "160001|160001|12800080000");
+}
+
 #[test]
 fn a_run_that_is_not_resumed_is_named_and_replaced() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
@@ -184,7 +203,7 @@ fn pre_sql_is_executed_once_in_a_run() {
 #[test]
 fn a_run_that_is_given_up_leaves_nothing() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
-    let target = format!("{url}#t");
+    let target = format!("{url}?connect_timeout=20#t");
     killed_at(folder.path(), &[ROWS, &target, "-j", "2"], ("wrote", 1));
     assert_ne!(psql(&url, "select count(*) from pg_class where relname like 'etl_stage%'"), "0");
     let listed = beside(folder.path(), &["jobs", "--output", "json"]).stdout;

@@ -120,8 +120,8 @@ impl Server {
 
     /// What was found out over a connection that was asked for `waited` ago with the user's `options`.
     fn known(self, waited: Duration, options: Option<&str>) -> Self {
-        // The server takes a dash for an underscore.
-        let options = options.unwrap_or_default().replace('-', "_");
+        // The server takes a dash for an underscore, and letters in any case.
+        let options = options.unwrap_or_default().replace('-', "_").to_ascii_lowercase();
         Self { is_pooled: self.age > waited + CLOCK_SLACK, options, ..self }
     }
 

@@ -6,8 +6,9 @@
 //!          COMMIT PREPARED · COMMIT PREPARED … · DROP done
 //! ```
 //!
-//! With the first COMMIT it is decided. Whoever comes next, in this process or in another one, carries out what is left of it. A
-//! transaction has all that is known of its task in its name: target, run, splits and rows.
+//! With the first COMMIT it is decided. Whoever comes next, in this process or in another one, carries out what is left of it, and
+//! misses what somebody has rolled back since. Before, one is rolled back by who holds the lock of the commit alone, so that nobody
+//! decides meanwhile. A transaction has all that is known of its task in its name: target, run, splits and rows.
 
 use std::time::Duration;
 
@@ -16,21 +17,29 @@ use tokio::time::sleep;
 
 use super::agree::Detail;
 use super::connect::Connection;
+use super::connections::Connections;
+use super::errors;
 use super::name::{Name, literal};
-use super::patience;
+use super::patience::{self, BEFORE_WRITING};
 use super::publish;
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
 
-/// The comment on what notes tasks that wait.
-pub(super) const UNDECIDED: &str = "tasks of an unfinished etl run that wait in prepared transactions";
+/// How comments on what notes tasks that wait begin.
+const NOTES: &str = "tasks of an etl run in prepared transactions, ";
 
-/// The comment once it is decided that they count.
-const DECIDED: &str = "tasks of an etl run that are being committed";
+/// The comment before it is decided whether they count.
+pub(super) const UNDECIDED: &str = "tasks of an etl run in prepared transactions, which may still be rolled back";
 
-/// Between two looks whether writers have ended, and how many there are.
+/// The beginning of the comment once they do; behind it stands how many rows of its table come with them.
+const DECIDED: &str = "tasks of an etl run in prepared transactions, to be committed, parts: ";
+
+/// What the server says of a transaction that another session is just ending.
+const BUSY: &str = "55000";
+
+/// Between two looks whether somebody else has come to an end, and how many there are.
 const PAUSE: Duration = Duration::from_millis(20);
 const LOOKS: usize = 1000;
 
@@ -98,30 +107,46 @@ pub(super) fn wait(stage: &Stage, attempt: &Attempt, rows: u64) -> Result<String
     Ok(format!("PREPARE TRANSACTION {}", literal(&Waiting::of(stage, attempt, rows)?.name)))
 }
 
-/// The rows of an earlier attempt at the same task that waits, where there is one. Those that stand for a part of its rows are
-/// rolled back: nobody has their receipts, or who has them lost the run to this process.
+/// The rows of an earlier attempt at the same task that waits, where there is one.
 pub(super) async fn standing(connection: &Connection, stage: &Stage, attempt: &Attempt) -> Result<Option<u64>> {
     let part = Part::of(&attempt.splits, attempt.task)?;
-    let mut rows = None;
-    for waiting in waiting(connection, &stage.table.table).await? {
-        if waiting.part == part {
-            rows = Some(waiting.rows);
-        } else if waiting.part.meets(part) {
-            end(connection, &waiting.name, "ROLLBACK").await?;
-        }
-    }
-    Ok(rows)
+    let waiting = waiting(connection, stage).await?;
+    Ok(waiting.iter().find(|waiting| waiting.part == part).map(|waiting| waiting.rows))
 }
 
-/// Rolls back what waits for any of the rows of `attempt`.
-pub(super) async fn roll_back_elders(connection: &Connection, stage: &Stage, attempt: &Attempt) -> Result<()> {
+/// Rolls back what waits for any of the rows of `attempt`: nobody has its receipt, or who has it lost the run to this process.
+pub(super) async fn roll_back_elders(connections: &Connections, stage: &Stage, attempt: &Attempt) -> Result<()> {
     let part = Part::of(&attempt.splits, attempt.task)?;
-    for waiting in waiting(connection, &stage.table.table).await? {
-        if waiting.part.meets(part) {
-            end(connection, &waiting.name, "ROLLBACK").await?;
+    roll_back(connections, stage, Some(part)).await.map(drop)
+}
+
+/// Rolls back what waits for `stage`, or for any of the rows of `part` alone. `false` where it is decided that all of it counts: then
+/// nothing is done.
+async fn roll_back(connections: &Connections, stage: &Stage, part: Option<Part>) -> Result<bool> {
+    // The first holds the lock of the commit, in a transaction; the second rolls back, which is done in none.
+    let (guard, connection) = (connections.take().await?, connections.take().await?);
+    patience::run(&guard, &publish::hold(&guard, stage)).await?;
+    let is_open = decided(&guard, stage).await?.is_none();
+    if is_open {
+        for waiting in waiting(&connection, stage).await? {
+            if part.is_none_or(|part| waiting.part.meets(part)) {
+                end(&connection, &waiting.name, "ROLLBACK").await?;
+            }
         }
     }
-    Ok(())
+    guard.run("ROLLBACK").await?;
+    connections.put_back(guard);
+    connections.put_back(connection);
+    Ok(is_open)
+}
+
+/// How many rows of what notes the tasks come with them, once it is decided that they count. Under the lock of the commit the answer
+/// stays right; as long as one of them waits, nobody can remove that table.
+async fn decided(connection: &Connection, stage: &Stage) -> Result<Option<u64>> {
+    let sql = format!("SELECT obj_description(to_regclass({}), 'pg_class')", literal(&stage.done.quoted()));
+    let rows = connection.rows(&sql).await?;
+    let comment = rows.first().and_then(|row| row.get(0));
+    Ok(comment.and_then(|comment| comment.strip_prefix(DECIDED)?.parse().ok()))
 }
 
 /// Ends those who still write for `stage`. When they have ended each has let its task wait, or has rolled it back.
@@ -163,15 +188,17 @@ async fn ready(
         return Ok(false);
     }
     check(connection, stage, receipts).await?;
-    let note = format!("COMMENT ON TABLE {} IS {}", stage.done.quoted(), literal(DECIDED));
-    connection.run(&note).await?;
+    refuse_others(connection, stage).await?;
+    let parts = receipts.iter().map(|receipt| publish::parts(&receipt.splits, receipt.task).len());
+    let comment = format!("{DECIDED}{}", parts.sum::<usize>());
+    connection.run(&format!("COMMENT ON TABLE {} IS {}", stage.done.quoted(), literal(&comment))).await?;
     detail.marker.set(connection, token).await?;
     Ok(true)
 }
 
 /// What waits must be what the receipts say, no more and no less.
 async fn check(connection: &Connection, stage: &Stage, receipts: &[Receipt]) -> Result<()> {
-    let waiting = waiting(connection, &stage.table.table).await?;
+    let waiting = waiting(connection, stage).await?;
     let mut found: Vec<(Part, u64)> = waiting.iter().map(|waiting| (waiting.part, waiting.rows)).collect();
     let said = |receipt: &Receipt| Ok((Part::of(&receipt.splits, receipt.task)?, receipt.rows));
     let mut wanted: Vec<(Part, u64)> = receipts.iter().map(said).collect::<Result<_>>()?;
@@ -191,24 +218,60 @@ async fn check(connection: &Connection, stage: &Stage, receipts: &[Receipt]) -> 
     Err(Error::new(ErrorKind::Mismatch, message).with_hint("somebody may have rolled them back: run the copy again"))
 }
 
-/// Carries out what was decided.
-pub(super) async fn finish(connection: &Connection, stage: &Stage) -> Result<()> {
-    end_all(connection, &stage.table.table, "COMMIT").await?;
-    patience::run(connection, &format!("DROP TABLE IF EXISTS {}", stage.done.quoted())).await
+/// Refuses to decide over what was prepared by a user whose transactions this one may not commit.
+async fn refuse_others(connection: &Connection, stage: &Stage) -> Result<()> {
+    let sql = format!(
+        "SELECT owner {} AND owner <> current_user \
+         AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) LIMIT 1",
+        of_stage(stage)
+    );
+    let rows = connection.rows(&sql).await?;
+    let Some(owner) = rows.first().and_then(|row| row.get(0)) else { return Ok(()) };
+    let message = format!("the rows wait in transactions that user {owner:?} has prepared");
+    Err(Error::new(ErrorKind::Permission, message).with_hint("go on with the run as that user, or as a superuser"))
 }
 
-/// Rolls back what waits for `token`; where it is decided already, that is carried out.
-pub(super) async fn give_up((connection, detail): (&Connection, &Detail), token: &Token) -> Result<()> {
-    let stage = Stage::of(&detail.target, token);
-    end_writers(connection, &stage).await?;
-    patience::run(connection, &publish::begin(connection, &stage)).await?;
-    let is_decided = detail.marker.stands(connection, token).await?;
-    connection.run("ROLLBACK").await?;
-    if is_decided {
-        finish(connection, &stage).await
-    } else {
-        end_all(connection, &stage.table.table, "ROLLBACK").await
+/// Carries out what was decided.
+///
+/// # Errors
+/// [`Mismatch`](ErrorKind::Mismatch) where somebody has rolled back a part of it.
+pub(super) async fn finish(connection: &Connection, stage: &Stage) -> Result<()> {
+    for waiting in waiting(connection, stage).await? {
+        end(connection, &waiting.name, "COMMIT").await?;
     }
+    // Without it somebody else has carried it out.
+    let Some(wanted) = decided(connection, stage).await? else { return Ok(()) };
+    let done = stage.done.quoted();
+    let found = match connection.rows(&format!("SELECT count(*) FROM {done}")).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    let found: Option<u64> = found.first().and_then(|row| row.get(0)?.parse().ok());
+    if found != Some(wanted) {
+        let message = format!(
+            "{} of {wanted} parts of the rows are there: prepared transactions that were to be committed were rolled back",
+            found.unwrap_or(0)
+        );
+        return Err(Error::new(ErrorKind::Mismatch, message)
+            .at("noted in", done)
+            .with_hint("remove the rows of this run, give it up by 'etl jobs clean --records-only', and begin anew"));
+    }
+    match remove(connection, stage).await {
+        // Who looks at it keeps it for the next run, which removes it. The rows are there.
+        Err(error) if error.kind() == ErrorKind::Timeout => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Rolls back what waits for `stage`; where it is decided already, that is carried out.
+pub(super) async fn give_up(connections: &Connections, stage: &Stage) -> Result<()> {
+    let connection = connections.take().await?;
+    end_writers(&connection, stage).await?;
+    if !roll_back(connections, stage, None).await? {
+        finish(&connection, stage).await?;
+    }
+    connections.put_back(connection);
+    Ok(())
 }
 
 /// The receipts of the tasks that wait; none where they are not told apart by splits.
@@ -220,7 +283,7 @@ pub(super) async fn kept(
 ) -> Result<Vec<Receipt>> {
     let mut task = logged.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
     let mut receipts = Vec::new();
-    for Waiting { name, part, rows } in waiting(connection, &stage.table.table).await? {
+    for Waiting { name, part, rows } in waiting(connection, stage).await? {
         let Part::Splits(first, last) = part else { return Ok(Vec::new()) };
         let splits: Vec<u32> = (first..=last).collect();
         let known = logged.iter().find(|receipt| receipt.splits == splits).cloned();
@@ -236,8 +299,8 @@ pub(super) async fn kept(
 }
 
 /// Ends what earlier runs on `target` let wait whose process is gone: as it was decided, else it is rolled back. What cannot be
-/// ended stays for the next run.
-pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Result<()> {
+/// ended stays for the next run. Whether one was committed so.
+pub(super) async fn sweep_orphans(connections: &Connections, connection: &Connection, target: &Name) -> Result<bool> {
     let prefix = stage::prefix(target);
     let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
     let run = prefix.len() + 1;
@@ -246,60 +309,69 @@ pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Res
          WHERE database = current_database() AND gid ~ '^{prefix}[0-9a-f]{{16}}:' \
          UNION SELECT substr(c.relname, {run}, 16) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = {schema} AND c.relkind = 'r' AND c.relname ~ '^{prefix}[0-9a-f]{{16}}_done$' \
-         AND obj_description(c.oid, 'pg_class') IN ({}, {})",
-        literal(UNDECIDED),
-        literal(DECIDED)
-    );
-    for row in connection.rows(&sql).await? {
-        if let Some(run) = row.get(0).and_then(|run| u64::from_str_radix(run, 16).ok()) {
-            let _ = sweep_orphan(connection, target, run).await;
-        }
-    }
-    Ok(())
-}
-
-async fn sweep_orphan(connection: &Connection, target: &Name, run: u64) -> Result<()> {
-    let table = format!("{}{run:016x}", stage::prefix(target));
-    let done = target.beside(&format!("{table}_done")).quoted();
-    // Who is at work holds this lock; it is given back at once.
-    let sql = format!(
-        "SELECT pg_try_advisory_xact_lock({}), obj_description(to_regclass({}), 'pg_class')",
-        run as i64,
-        literal(&done)
+         AND left(obj_description(c.oid, 'pg_class'), {}) = {}",
+        NOTES.len(),
+        literal(NOTES)
     );
     let rows = connection.rows(&sql).await?;
-    let fact = |at| rows.first().and_then(|row| row.get(at));
-    if fact(0) != Some("t") {
-        return Ok(());
+    let runs: Vec<u64> = rows.iter().filter_map(|row| u64::from_str_radix(row.get(0)?, 16).ok()).collect();
+    let mut is_one_committed = false;
+    for run in runs {
+        let stage = Stage::of_run(target, run);
+        is_one_committed |= sweep_orphan(connections, connection, &stage).await.unwrap_or(false);
     }
-    end_all(connection, &table, if fact(1) == Some(DECIDED) { "COMMIT" } else { "ROLLBACK" }).await?;
-    connection.run(&format!("DROP TABLE IF EXISTS {done}")).await
+    Ok(is_one_committed)
 }
 
-/// What waits for the stage whose table is called `table`.
-async fn waiting(connection: &Connection, table: &str) -> Result<Vec<Waiting>> {
-    let sql = format!(
-        "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND left(gid, {}) = {}",
-        table.len() + 1,
-        literal(&format!("{table}:"))
-    );
-    let rows = connection.rows(&sql).await?;
+/// Whether it was committed.
+async fn sweep_orphan(connections: &Connections, connection: &Connection, stage: &Stage) -> Result<bool> {
+    // Who is at work holds it. Asked in no transaction, it is given back at once.
+    if !stage::is_free(connection, stage).await? {
+        return Ok(false);
+    }
+    if roll_back(connections, stage, None).await? {
+        return remove(connection, stage).await.map(|()| false);
+    }
+    finish(connection, stage).await.map(|()| true)
+}
+
+/// What waits for `stage`.
+async fn waiting(connection: &Connection, stage: &Stage) -> Result<Vec<Waiting>> {
+    let rows = connection.rows(&format!("SELECT gid {}", of_stage(stage))).await?;
     Ok(rows.iter().filter_map(|row| Waiting::parse(row.get(0)?)).collect())
 }
 
-async fn end_all(connection: &Connection, table: &str, how: &str) -> Result<()> {
-    for waiting in waiting(connection, table).await? {
-        end(connection, &waiting.name, how).await?;
-    }
-    Ok(())
+fn of_stage(stage: &Stage) -> String {
+    let beginning = format!("{}:", stage.table.table);
+    let length = beginning.len();
+    format!(
+        "FROM pg_prepared_xacts WHERE database = current_database() AND left(gid, {length}) = {}",
+        literal(&beginning)
+    )
 }
 
 /// Commits or rolls back one that waits; one that is gone was ended by somebody else.
 async fn end(connection: &Connection, name: &str, how: &str) -> Result<()> {
-    match patience::run(connection, &format!("{how} PREPARED {}", literal(name))).await {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        ended => ended,
+    let sql = format!("{how} PREPARED {}", literal(name));
+    for _ in 0..LOOKS {
+        match patience::run(connection, &sql).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            // It may be the session of a connection that broke.
+            Err(error) if errors::state(&error) == Some(BUSY) => sleep(PAUSE).await,
+            ended => return ended,
+        }
     }
+    Err(Error::new(ErrorKind::Timeout, "another session is ending a prepared transaction, and does not come to an end"))
+}
+
+/// Removes what notes the tasks. After an error the connection can still be used.
+async fn remove(connection: &Connection, stage: &Stage) -> Result<()> {
+    let sql = format!("DROP TABLE IF EXISTS {}", stage.done.quoted());
+    let removed = patience::commit(connection, &sql, &stage.done, BEFORE_WRITING).await;
+    if removed.is_err() {
+        connection.run("ROLLBACK").await?;
+    }
+    removed
 }
 
 #[cfg(test)]
@@ -321,6 +393,11 @@ mod tests {
         for other in ["etl_stage", "a:b:c", "a:1-2", "a:1:2", "a:task x:1"] {
             assert_eq!(Waiting::parse(other), None);
         }
+    }
+
+    #[test]
+    fn comments_begin_alike_and_differ() {
+        assert!(UNDECIDED.starts_with(NOTES) && DECIDED.starts_with(NOTES) && !UNDECIDED.starts_with(DECIDED));
     }
 
     #[test]

@@ -131,6 +131,12 @@ pub(super) fn begin(connection: &Connection, stage: &Stage) -> String {
     )
 }
 
+/// The statements that begin a transaction in which nothing is committed: who wants to waits for its end.
+pub(super) fn hold(connection: &Connection, stage: &Stage) -> String {
+    let settings = connection.server().settings();
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}{}", commit_lock(stage))
+}
+
 /// Waits for another commit of the same token, and makes who asks for its outcome wait for this one.
 pub(super) fn commit_lock(stage: &Stage) -> String {
     format!("SELECT pg_advisory_xact_lock({})", stage.commit_lock)

@@ -40,7 +40,11 @@ pub(super) struct Stage {
 impl Stage {
     /// The stage of `token` for `target`.
     pub(super) fn of(target: &Name, token: &Token) -> Self {
-        let run = digest(&format!("{token} {}", target.quoted()));
+        Self::of_run(target, digest(&format!("{token} {}", target.quoted())))
+    }
+
+    /// The one with the number `run`, which its names have in them.
+    pub(super) fn of_run(target: &Name, run: u64) -> Self {
         let table = format!("{}{run:016x}", prefix(target));
         Self {
             done: target.beside(&format!("{table}_done")),
@@ -244,7 +248,7 @@ pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Res
     for row in connection.rows(&sql).await? {
         let run = row.get(0).and_then(|run| u64::from_str_radix(run, 16).ok());
         if let Some(run) = run
-            && sweep_orphan(connection, target, run).await.is_err()
+            && sweep_orphan(connection, &Stage::of_run(target, run)).await.is_err()
         {
             connection.run("ROLLBACK").await?;
         }
@@ -252,16 +256,9 @@ pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Res
     Ok(())
 }
 
-async fn sweep_orphan(connection: &Connection, target: &Name, run: u64) -> Result<()> {
-    let sql = format!("BEGIN; SET LOCAL lock_timeout = '3s'; SELECT pg_try_advisory_xact_lock({})", run as i64);
-    let free = connection.rows(&sql).await?.first().is_some_and(|row| row.get(0) == Some("t"));
-    let drop = if free {
-        let table = format!("{}{run:016x}", prefix(target));
-        let done = target.beside(&format!("{table}_done"));
-        format!("DROP TABLE IF EXISTS {}, {}; ", target.beside(&table).quoted(), done.quoted())
-    } else {
-        String::new()
-    };
+async fn sweep_orphan(connection: &Connection, stage: &Stage) -> Result<()> {
+    connection.run("BEGIN; SET LOCAL lock_timeout = '3s'").await?;
+    let drop = if is_free(connection, stage).await? { format!("{}; ", stage.drop()) } else { String::new() };
     patience::run(connection, &format!("{drop}COMMIT")).await
 }
 

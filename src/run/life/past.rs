@@ -106,7 +106,8 @@ impl Life<'_> {
     ) -> Result<(Agreed, Vec<Receipt>, Option<String>)> {
         let mixed = mixes(self.job, &plan, &self.opened.session.snapshot());
         let agreed = self.surroundings.or_stop(self.opened.planned(self.job, targets, Some(&plan.splits))).await?;
-        if agreed.planned.transfer.shape == PlanShape::Wide {
+        // Its tasks, or ours: the job may have other writers now.
+        if plan.together || agreed.planned.transfer.shape == PlanShape::Wide {
             self.surroundings.or_stop(targets::abort(&agreed.targets)).await?;
             let anew = "it was begun again: all rows are needed together";
             return Ok((self.agreed(landed).await?, Vec::new(), both(note, Some(anew.to_owned()))));

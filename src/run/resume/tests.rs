@@ -15,7 +15,8 @@ async fn planned(snapshot: Snapshot) -> StateRecord {
     let shape = crate::source::TableShape::of(std::sync::Arc::new(arrow::datatypes::Schema::empty()));
     let request = crate::sink::WriteRequest::new(crate::sink::WriteMode::Append);
     let agreements = vec![sink.agree(&shape, &request).await.unwrap()];
-    StateRecord::Planned { transfer: 0, snapshot, splits: Vec::new(), cut: Cut::Fastest, at: None, agreements }
+    let (splits, cut) = (Vec::new(), Cut::Fastest);
+    StateRecord::Planned { transfer: 0, snapshot, splits, cut, at: None, together: false, agreements }
 }
 
 fn wrote(task: u32) -> StateRecord {

@@ -148,6 +148,7 @@ fn records() -> Vec<StateRecord> {
             splits: vec![split],
             cut: Cut::ByKey,
             at: Some("2026-11-25 19:45:24".to_owned()),
+            together: true,
             agreements: vec![agreement],
         },
         StateRecord::Wrote { transfer: 0, receipt: receipt.clone() },

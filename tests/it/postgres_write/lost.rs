@@ -127,8 +127,11 @@ async fn a_commit_whose_answer_is_lost_is_found_by_its_marker() {
             let receipt = task(&*sink, &agreement, &token, (0, &rows)).await.unwrap();
             between.lose(lost);
             let committed = sink.commit(&agreement, &token, &[receipt]).await;
-            sink.abort(&agreement, &token).await.unwrap();
-            if (visible, lost) == (Visible::Prepared, Lost::Server) {
+            let aborted = sink.abort(&agreement, &token).await;
+            let is_unfinished = (visible, lost) == (Visible::Prepared, Lost::Server);
+            // Who goes on with the run has to find it.
+            assert_eq!(aborted.is_err(), is_unfinished, "{case}: {aborted:?}");
+            if is_unfinished {
                 // It is decided; whoever can reach the server carries it out.
                 assert_eq!((psql(&url, "select * from t"), psql(&url, PREPARED)), ("0|old".to_owned(), "1".to_owned()));
                 let progress = super::sink(&url, "t").progress(&agreement, &token, &[]).await.unwrap();

@@ -9,6 +9,7 @@ use arrow_etl::sink::{Agreement, Progress, Publish, Receipt, Sink, Tasks, Visibl
 use tokio_postgres::NoTls;
 
 use super::{LEFT, batch, copy, fitted, request, shape, sink, task, token};
+use crate::server::own::Own;
 use crate::server::{postgres, psql};
 
 /// Those of a database.
@@ -32,7 +33,10 @@ struct Waiting {
 
 impl Waiting {
     async fn begin() -> Self {
-        let url = postgres();
+        Self::begin_in(postgres()).await
+    }
+
+    async fn begin_in(url: String) -> Self {
         psql(&url, "create table t (id int primary key, name text); insert into t values (0, 'old')");
         let (sink, token) = (sink(&url, "t"), token());
         let agreement = sink.agree(&shape(&batch(&[])), &prepared()).await.unwrap();
@@ -51,11 +55,16 @@ impl Waiting {
         psql(&self.url, sql)
     }
 
+    /// The name of one that waits.
+    fn one(&self) -> String {
+        self.psql("select min(gid) from pg_prepared_xacts where database = current_database()")
+    }
+
     /// What decides that the rows count, without what carries it out.
     fn decide(&self) {
         let done = self.psql("select relname from pg_class where relname like 'etl\\_stage%done'");
         self.psql(&format!(
-            "begin; comment on table {done} is 'tasks of an etl run that are being committed'; \
+            "begin; comment on table {done} is 'tasks of an etl run in prepared transactions, to be committed, parts: 2'; \
              insert into etl.commits (token) values ('{}'); commit",
             self.token
         ));
@@ -167,12 +176,83 @@ async fn a_key_that_comes_twice_is_an_error_and_no_wait_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_somebody_else_rolled_back_is_missed() {
     let copy = Waiting::begin().await;
-    let one = copy.psql("select min(gid) from pg_prepared_xacts where database = current_database()");
-    copy.psql(&format!("rollback prepared '{one}'"));
+    copy.psql(&format!("rollback prepared '{}'", copy.one()));
     let error = copy.sink.commit(&copy.agreement, &copy.token, &copy.receipts).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error:?}");
     copy.sink.abort(&copy.agreement, &copy.token).await.unwrap();
     assert_eq!((copy.psql(ROWS), copy.psql(WAITING)), ("0|old".to_owned(), "0".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_decided_is_rolled_back_by_nobody() {
+    let copy = Waiting::begin().await;
+    marked(&copy.url).await;
+    copy.decide();
+    let (sink, agreement) = (Arc::clone(&copy.sink), copy.agreement.clone());
+    let both = Attempt::new(copy.token.clone(), 2, vec![0, 1]);
+    let late = tokio::spawn(async move { sink.writer(&agreement, &both).await.map(drop) });
+    // Longer than an earlier attempt is waited for.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!((copy.psql(WAITING), late.is_finished()), ("2".to_owned(), false));
+    copy.sink.abort(&copy.agreement, &copy.token).await.unwrap();
+    late.await.unwrap().unwrap_err();
+    assert_eq!((copy.psql(ROWS), copy.psql(WAITING)), ("0|old\n1|one\n2|".to_owned(), "0".to_owned()));
+    assert_eq!(copy.psql(LEFT), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_rolled_back_after_the_decision_is_missed() {
+    let copy = Waiting::begin().await;
+    marked(&copy.url).await;
+    copy.decide();
+    copy.psql(&format!("rollback prepared '{}'", copy.one()));
+    let next = sink(&copy.url, "t");
+    for _ in 0..2 {
+        let error = next.progress(&copy.agreement, &copy.token, &copy.receipts).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error:?}");
+    }
+    assert_eq!(copy.psql(WAITING), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_another_session_is_ending_is_waited_for() {
+    let server = Own::start();
+    let copy = Waiting::begin_in(server.url()).await;
+    marked(&copy.url).await;
+    copy.decide();
+    copy.psql(&format!("commit prepared '{}'", copy.one()));
+    // From now on a commit waits for a standby that is not there.
+    copy.psql("alter system set synchronous_standby_names = 'nobody'");
+    copy.psql("select pg_reload_conf()");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (url, last) = (copy.url.clone(), format!("commit prepared '{}'", copy.one()));
+    let ending = std::thread::spawn(move || psql(&url, &last));
+    while copy.psql("select count(*) from pg_stat_activity where wait_event = 'SyncRep'") == "0" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (next, agreement, token) = (sink(&copy.url, "t"), copy.agreement.clone(), copy.token.clone());
+    let late = tokio::spawn(async move { next.progress(&agreement, &token, &[]).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!late.is_finished());
+    copy.psql("alter system reset synchronous_standby_names");
+    copy.psql("select pg_reload_conf()");
+    assert_eq!(late.await.unwrap().unwrap(), Progress::Committed);
+    ending.join().unwrap();
+    assert_eq!((copy.psql(ROWS), copy.psql(LEFT)), ("0|old\n1|one\n2|".to_owned(), String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_decided_over_what_another_user_has_prepared() {
+    let copy = Waiting::begin().await;
+    let role = format!("clerk{}", uuid::Uuid::now_v7().simple());
+    copy.psql(&format!("create role {role} login in role postgres"));
+    let other = sink(&copy.url.replacen("postgres@", &format!("{role}@"), 1), "t");
+    let error = other.commit(&copy.agreement, &copy.token, &copy.receipts).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Permission && error.to_string().contains("\"postgres\""), "{error:?}");
+    drop(other);
+    copy.psql(&format!("drop role {role}"));
+    copy.sink.commit(&copy.agreement, &copy.token, &copy.receipts).await.unwrap();
+    assert_eq!(copy.psql(ROWS), "0|old\n1|one\n2|");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,6 +297,7 @@ async fn the_next_copy_ends_what_a_dead_one_let_wait() {
         assert_eq!(copy.psql(WAITING), "2", "{is_decided}");
         let url = copy.die();
         next.prepare(&agreement, &beside).await.unwrap();
+        assert_eq!(next.notes(&beside).len(), usize::from(is_decided));
         next.abort(&agreement, &beside).await.unwrap();
         let rows = if is_decided { "0|old\n1|one\n2|" } else { "0|old" };
         assert_eq!((psql(&url, ROWS), psql(&url, WAITING)), (rows.to_owned(), "0".to_owned()), "{is_decided}");

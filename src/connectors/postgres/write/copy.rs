@@ -327,7 +327,7 @@ impl CopyWriter {
             // It is asked again; the INSERT may get through without.
             let _ = self.shared.connections.run(&elders).await;
             if self.detail.path == Path::Prepared {
-                let _ = self.shared.roll_back_elders(&stage, &self.attempt).await;
+                let _ = prepared::roll_back_elders(&self.shared.connections, &stage, &self.attempt).await;
             }
         }
     }
@@ -341,6 +341,8 @@ impl CopyWriter {
         }
         let result = result.map_err(|error| match (self.detail.path, error.kind()) {
             (Path::Prepared, ErrorKind::Timeout) => error.with_hint(KEY_WAITS),
+            // Triggers of the target may do what the server lets no prepared transaction do.
+            (Path::Prepared, ErrorKind::Unsupported) => error.with_hint("leave --publish prepared out"),
             _ => error,
         });
         result.at("table", || self.detail.target.quoted())

@@ -186,6 +186,10 @@ impl Sink for PostgresSink {
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let detail = Detail::of(agreement)?;
         match self.shared.registry.commit(token) {
+            // What waits stays for who goes on with the run and finds out.
+            Some(Commit::Doubtful) if detail.path == Path::Prepared => {
+                return Err(unknown(&detail, token).at("table", &agreement.label));
+            }
             // What nobody can be sure of must not be swept: it may be all that there is of the rows.
             Some(Commit::Done | Commit::Doubtful) => return Ok(()),
             Some(Commit::Begun) => match self.shared.verdict(&detail, token).await {
@@ -202,11 +206,11 @@ impl Sink for PostgresSink {
             None => {}
         }
         self.shared.let_go(token).await;
-        let connection = self.shared.connections.take().await?;
         let stage = Stage::of(&detail.target, token);
         if detail.path == Path::Prepared {
-            waiting::give_up((&connection, &detail), token).await.at("table", || &agreement.label)?;
+            waiting::give_up(&self.shared.connections, &stage).await.at("table", || &agreement.label)?;
         }
+        let connection = self.shared.connections.take().await?;
         publish::sweep(&connection, &stage, detail.path).await.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
         Ok(())
@@ -221,6 +225,12 @@ impl Sink for PostgresSink {
 
     fn merged(&self, token: &Token) -> Option<Merged> {
         self.shared.registry.merged_by(token)
+    }
+
+    fn notes(&self, token: &Token) -> Vec<String> {
+        let note =
+            "an earlier copy, whose process had died in its commit, was completed: its rows are in the table, too";
+        if self.shared.registry.has_completed_another(token) { vec![note.to_owned()] } else { Vec::new() }
     }
 
     fn takes(&self, agreement: &Agreement, encoding: &Encoding, verify: Verify) -> bool {
@@ -240,7 +250,9 @@ impl Shared {
         stage::hold(&lease, &stage, detail).await?;
         let connection = self.connections.take().await?;
         stage::sweep_orphans(&connection, &detail.target).await?;
-        waiting::sweep_orphans(&connection, &detail.target).await?;
+        if waiting::sweep_orphans(&self.connections, &connection, &detail.target).await? {
+            self.registry.complete_another(token);
+        }
         if connection.rows(&stage.lookup(detail.path)).await?.is_empty() {
             if self.registry.was_leased(token) {
                 let message = "the table that held the rows before the commit is gone";

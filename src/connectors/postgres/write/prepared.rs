@@ -1,4 +1,4 @@
-//! Tasks that wait in prepared transactions: their commit, over new connections where one breaks, and their end.
+//! The commit of tasks that wait in prepared transactions, over new connections where one breaks.
 
 use tokio::time::sleep;
 
@@ -6,8 +6,9 @@ use super::super::agree::Detail;
 use super::super::prepared;
 use super::super::stage::Stage;
 use super::Shared;
+use super::registry::Commit;
 use super::verdict::PAUSES;
-use crate::attempt::{Attempt, Token};
+use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result, retry};
 use crate::sink::Receipt;
 
@@ -19,7 +20,15 @@ impl Shared {
     pub(super) async fn commit_prepared(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let connection = self.connections.take().await?;
         if prepared::decide((&connection, detail), token, receipts).await? {
-            self.conclude(connection, detail, token).await?;
+            let concluded = self.conclude(connection, detail, token).await;
+            if self.registry.commit(token) == Some(Commit::Doubtful) {
+                return concluded.map_err(|error| {
+                    let place = detail.marker.place(token);
+                    let hint = format!("go on with it by --resume, which makes them visible if they count; {place}");
+                    error.as_kind(ErrorKind::Transient).with_hint(hint)
+                });
+            }
+            concluded?;
         } else {
             self.connections.put_back(connection);
         }
@@ -53,16 +62,13 @@ impl Shared {
         self.finish_prepared(detail, token).await?;
         Err(Error::new(ErrorKind::Connection, "the rows were committed after all").with_hint(GO_ON))
     }
-
-    /// Rolls back what an earlier attempt, of which nobody hears any more, lets wait for rows of `attempt`.
-    pub(super) async fn roll_back_elders(&self, stage: &Stage, attempt: &Attempt) -> Result<()> {
-        let connection = self.connections.take().await?;
-        prepared::roll_back_elders(&connection, stage, attempt).await?;
-        self.connections.put_back(connection);
-        Ok(())
-    }
 }
 
+/// Some of the rows wait still, or are lost. It is no lost answer: what was decided is known.
 fn unseen(error: Error) -> Error {
+    if error.kind() == ErrorKind::Mismatch {
+        return error;
+    }
+    let error = if retry(error.kind()) { error.as_kind(ErrorKind::Transient) } else { error };
     error.at("the rows are", "committed, and not all of them can be seen").with_hint(GO_ON)
 }

@@ -29,8 +29,7 @@ impl Shared {
         } else {
             patience::run(&connection, &stage.dismissal()).await?;
         }
-        patience::run(&connection, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", publish::commit_lock(&stage)))
-            .await?;
+        patience::run(&connection, &publish::hold(&connection, &stage)).await?;
         let progress = if detail.marker.stands(&connection, token).await? {
             Progress::Committed
         } else if !detail.path.held() {

@@ -1,6 +1,6 @@
 //! What a sink keeps between calls: transactions that wait for their commit, writers at work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::super::connect::Connection;
@@ -18,6 +18,8 @@ struct State {
     leases: HashMap<Token, Connection>,
     commits: HashMap<Token, Commit>,
     merges: HashMap<Token, Merged>,
+    /// When their stage was made, the commit of a run whose process was gone was completed.
+    completed_another: HashSet<Token>,
 }
 
 /// How far the commit of a token has come.
@@ -152,6 +154,16 @@ impl Registry {
     /// What the commit of `token` did by key.
     pub(super) fn merged_by(&self, token: &Token) -> Option<Merged> {
         self.state().merges.get(token).copied()
+    }
+
+    /// Notes that the commit of another run, whose process is gone, was completed before the stage of `token` was made.
+    pub(super) fn complete_another(&self, token: &Token) {
+        self.state().completed_another.insert(token.clone());
+    }
+
+    /// Whether that was done.
+    pub(super) fn has_completed_another(&self, token: &Token) -> bool {
+        self.state().completed_another.contains(token)
     }
 
     /// How far the commit of `token` has come; none when it has not begun.

@@ -20,6 +20,7 @@ fn records() -> Vec<StateRecord> {
             splits: vec![split],
             cut: crate::shape::Cut::Fastest,
             at: None,
+            together: false,
             agreements: Vec::new(),
         },
         StateRecord::Wrote { transfer: 0, receipt: Receipt::of(&Attempt::new(token, 0, vec![0]), 5, 50, json!(null)) },
