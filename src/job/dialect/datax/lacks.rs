@@ -91,23 +91,12 @@ const KEYS: &[IdleKey] = &[
     idle(CORE, "core.container.job.id", "a run is known by its own id: etl jobs"),
     idle(CORE, "core.container.job.sleepInterval", "the end of a job is seen at once"),
     idle(CORE, "core.container.taskGroup.id", "groups are numbered from 0"),
-    idle(
-        CORE,
-        "core.container.taskGroup.channel",
-        "a group has up to 5 channels, and takes tasks of others when it is idle",
-    ),
     idle(CORE, "core.container.taskGroup.sleepInterval", "the end of a task is seen at once"),
     idle(
         CORE,
         "core.container.taskGroup.reportInterval",
         "core.container.job.reportInterval says how often lines are printed",
     ),
-    idle(
-        CORE,
-        "core.container.task.failOver.maxRetryTimes",
-        "a task that fails in passing is begun anew up to 3 times, and no row comes twice",
-    ),
-    idle(CORE, "core.container.task.failOver.retryIntervalInMsec", "pauses grow from one try to the next"),
     idle(
         CORE,
         "core.container.task.failOver.maxWaitInMsec",

@@ -277,6 +277,11 @@ fn groups_and_attempts_are_those_of_core() {
     assert_eq!((grouped.retry_first_milliseconds, grouped.retry_growth), (Some(10_000), RetryGrowth::Constant));
     let never = limits(json!({"task": {"failOver": {"maxRetryTimes": 1, "retryIntervalInMsec": 5}}}));
     assert_eq!((never.retries, never.retry_max_milliseconds), (Some(0), Some(5)));
+    let mut root = job(&txt(&json!({"path": "/in/a", "column": ["*"]})), &nothing());
+    root["core"] = json!({"container": {"taskGroup": {"channel": 3},
+        "task": {"failOver": {"maxRetryTimes": 4, "retryIntervalInMsec": 5}}}});
+    let notes = translated(root).unwrap().notes;
+    assert!(!notes.iter().any(|note| note.contains("core.container")), "{notes:?}");
 }
 
 #[test]
