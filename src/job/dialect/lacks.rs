@@ -40,8 +40,7 @@ impl Lacks {
     /// The keys of `of` that stand at `node` and do nothing. They count as asked for.
     pub(super) fn given(&self, of: &str, node: &Node<'_>) -> Vec<&'static str> {
         let stands = |key: &str| {
-            let value = key.split('.').try_fold(node.clone(), |node, key| node.get(key));
-            value.is_some_and(|value| {
+            node.at(key).is_some_and(|value| {
                 value.json();
                 // An empty text says nothing in any of these programs.
                 !value.text().is_ok_and(|text| text.is_empty())

@@ -34,7 +34,7 @@ impl Settings {
     pub(super) fn read(root: &Node<'_>, job: &Node<'_>) -> Result<Self> {
         let mut notes = Vec::new();
         if let Some(core) = root.get("core") {
-            for value in OF_CORE.iter().filter_map(|path| at(&core, path)) {
+            for value in OF_CORE.iter().filter_map(|path| core.at(path)) {
                 value.json();
             }
             refuse_model(&core)?;
@@ -64,13 +64,8 @@ impl Settings {
     }
 }
 
-/// The value at the dotted `path`, if there is one.
-fn at<'a>(node: &Node<'a>, path: &str) -> Option<Node<'a>> {
-    path.split('.').try_fold(node.clone(), |node, key| node.get(key))
-}
-
 fn refuse_model(core: &Node<'_>) -> Result<()> {
-    let Some(model) = at(core, "container.model") else { return Ok(()) };
+    let Some(model) = core.at("container.model") else { return Ok(()) };
     if model.text()?.eq_ignore_ascii_case("taskGroup") {
         return Err(model
             .error("this is a part of a job that go-etl has cut up")
@@ -109,7 +104,7 @@ fn limits(root: &Node<'_>, speed: Option<&Node<'_>>, notes: &mut Vec<String>) ->
         let speed = Speed { channel_bytes: bytes, ..Speed::default() };
         return Ok(Limits { jobs: channels.and_then(jobs), speed, ..Limits::default() });
     }
-    let mut each = |key: &str| positive(at(root, &format!("core.transport.channel.speed.{key}")), notes);
+    let mut each = |key: &str| positive(root.at(&format!("core.transport.channel.speed.{key}")), notes);
     let (channel_bytes, channel_rows) = (each("byte")?, each("record")?);
     let by = |total: Option<u64>, each: Option<u64>| Some((total? / each?).max(1));
     let least = [by(bytes, channel_bytes), by(rows, channel_rows)].into_iter().flatten().min();
