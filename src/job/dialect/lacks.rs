@@ -25,6 +25,11 @@ pub struct IdleKey {
     pub instead: &'static str,
 }
 
+/// The key of `of` that does nothing, with what is done instead.
+pub(super) const fn idle(of: &'static str, key: &'static str, instead: &'static str) -> IdleKey {
+    IdleKey { of, key, instead }
+}
+
 /// A plugin that is not here: a job with it is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct AbsentPlugin {
@@ -65,8 +70,10 @@ impl AbsentPlugin {
     }
 }
 
-/// A note that `keys` do nothing; none where there are none.
-pub(super) fn note(keys: &[&str]) -> Option<String> {
+/// A note that `keys` do nothing, each once; none where there are none.
+pub(super) fn note(mut keys: Vec<&'static str>) -> Option<String> {
+    keys.sort_unstable();
+    keys.dedup();
     (!keys.is_empty()).then(|| {
         let keys = keys.join(", ");
         format!("these keys do nothing here: {keys} (the page keys-without-effect of the handbook says what is done instead)")

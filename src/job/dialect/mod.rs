@@ -1,8 +1,11 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+mod driver;
 pub mod go_etl;
 pub mod lacks;
+mod sql;
+mod target;
 pub mod template;
 mod transformers;
 
@@ -45,7 +48,7 @@ pub enum VariablesIn {
 pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, datax::DATAX];
 
 /// What of the job files of each program does nothing here.
-pub const LACKS: &[lacks::Lacks] = &[datax::LACKS];
+pub const LACKS: &[lacks::Lacks] = &[datax::LACKS, go_etl::LACKS];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]

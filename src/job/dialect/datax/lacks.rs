@@ -1,6 +1,6 @@
 //! What of job files of `DataX` does nothing here, with what is done instead. What stands here is noted where it is given.
 
-use super::super::lacks::{AbsentPlugin, IdleKey, Lacks};
+use super::super::lacks::{AbsentPlugin, IdleKey, Lacks, idle};
 
 /// Readers of relational databases.
 pub(super) const READERS: &str = "readers of databases";
@@ -18,10 +18,6 @@ pub(super) const CORE: &str = "core.json";
 
 /// All of it.
 pub(in super::super) const LACKS: Lacks = Lacks { program: "DataX", keys: KEYS, plugins: PLUGINS };
-
-const fn idle(of: &'static str, key: &'static str, instead: &'static str) -> IdleKey {
-    IdleKey { of, key, instead }
-}
 
 const fn absent(name: &'static str, keys: &'static str, instead: &'static str) -> AbsentPlugin {
     AbsentPlugin { name, keys, instead }

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::super::driver::Way;
+use super::super::sql;
 use super::jdbc::{self, Url};
 use super::lacks::{QUERY_READERS, READERS, WRITERS};
 use super::text::is_star;
@@ -89,14 +91,15 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
     for connection in &connections {
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
-        let mut options = options::of(product, &urls, (parameter, &node), context)?;
+        let mut options = options::of((product, Way::Reading), &urls, (parameter, &node), context)?;
         options::for_reading(product, &mut options, context.goal);
-        let place = |object| Place::new(options::connector(product, &options), Json::Object(options.clone()), object);
+        let connector = options::connector(product, &options);
+        let place = |object| Place::new(connector, Json::Object(options.clone()), object);
         let before = sources.len();
         match &columns {
             Some(columns) => {
                 let tables = name::tables(&connection.need("table")?)?;
-                sources.extend(tables.iter().map(|table| columns.source(table, context.steps, place)));
+                sources.extend(tables.iter().map(|table| columns.source((connector, table), context.steps, place)));
             }
             None => {
                 for query in connection.need("querySql")?.one_or_more() {
@@ -140,15 +143,21 @@ impl Columns {
         Ok(Self { names, filter: None })
     }
 
-    /// What is read of `table`. Functions count the columns of the list, so that with them the source has to give these and no others.
-    fn source(&self, table: &str, steps: &[TransformStep], place: impl Fn(ObjectRef) -> Place) -> Source {
+    /// What is read of `table` by `connector`. Functions count the columns of the list, so that with them the source has to give these
+    /// and no others.
+    fn source(
+        &self,
+        (connector, table): (&str, &str),
+        steps: &[TransformStep],
+        place: impl Fn(ObjectRef) -> Place,
+    ) -> Source {
         let query = self.query(table);
         let listed = self.names.is_empty() || steps.is_empty();
         let (width, ragged) = (self.width(), false);
         if self.filter.is_some() || !listed || !self.is_plain() {
             return Source { place: place(ObjectRef::Query(query)), select: Vec::new(), query: None, width, ragged };
         }
-        let place = place(ObjectRef::Table(name::standard(table)));
+        let place = place(ObjectRef::Table(folded(connector, &name::standard(table))));
         let query = (!self.names.is_empty()).then_some(query);
         Source { place, select: self.names.clone(), query, width, ragged }
     }
@@ -165,7 +174,7 @@ impl Columns {
     }
 
     fn query(&self, table: &str) -> String {
-        let columns = if self.names.is_empty() { "*".to_owned() } else { self.names.join(",") };
+        let columns = if self.names.is_empty() { "*".to_owned() } else { sql::list(&self.names) };
         let filter = self.filter.as_ref().map_or_else(String::new, |filter| format!(" where ({filter})"));
         format!("select {columns} from {table}{filter}")
     }
@@ -174,13 +183,15 @@ impl Columns {
 /// What is written: each table.
 pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Target>> {
     context.idle(WRITERS, parameter);
-    let names = target_names(&parameter.need("column")?, context)?;
+    let columns = target_columns(&parameter.need("column")?, context)?;
     let mode = mode(product, parameter, context)?;
     let mut targets = Vec::new();
     for connection in parameter.need("connection")?.one_or_more() {
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
-        let options = options::of(product, &urls, (parameter, &node), context)?;
+        let options = options::of((product, Way::Writing), &urls, (parameter, &node), context)?;
+        let connector = options::connector(product, &options);
+        let names: Vec<String> = columns.iter().map(|column| name::column(&folded(connector, column))).collect();
         for table in name::tables(&connection.need("table")?)? {
             let statements = |key: &str| statements(parameter, key, &table);
             targets.push(Target {
@@ -190,9 +201,9 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
                 pre_sql: statements("preSql")?,
                 post_sql: statements("postSql")?,
                 place: Place::new(
-                    options::connector(product, &options),
+                    connector,
                     Json::Object(options.clone()),
-                    ObjectRef::Table(name::standard(&table)),
+                    ObjectRef::Table(folded(connector, &name::standard(&table))),
                 ),
             });
         }
@@ -200,8 +211,21 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
     Ok(targets)
 }
 
-/// The columns of the target, by their place.
-fn target_names(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String>> {
+/// `name` as the database behind `connector` takes it: what stands in no double quotes gets its case.
+fn folded(connector: &str, name: &str) -> String {
+    let fold: fn(&str) -> String = match connector {
+        "postgres" => str::to_ascii_lowercase,
+        // Oracle, DB2 and DM.
+        "connectorx" | "odbc" => str::to_uppercase,
+        _ => str::to_owned,
+    };
+    let parts = name.split('"').enumerate();
+    let parts = parts.map(|(place, part)| if place.is_multiple_of(2) { fold(part) } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join("\"")
+}
+
+/// The columns of the target by their place, as they stand there.
+fn target_columns(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String>> {
     if is_star(node) {
         context
             .notes
@@ -209,18 +233,19 @@ fn target_names(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String
         return Ok(Vec::new());
     }
     let mut seen = BTreeSet::new();
-    let mut names = Vec::new();
+    let mut columns = Vec::new();
     for element in node.one_or_more() {
-        let name = name::column(&element.text()?);
+        let column = element.text()?;
+        let name = name::column(&column);
         if !seen.insert(name.to_lowercase()) {
             return Err(element.error(format!("the column {name:?} is named twice")));
         }
-        names.push(name);
+        columns.push(column);
     }
-    if names.is_empty() {
+    if columns.is_empty() {
         return Err(node.error("no column is named"));
     }
-    Ok(names)
+    Ok(columns)
 }
 
 /// SQL of the user, with the table in place of `@table`.
