@@ -41,7 +41,7 @@ Examples:
   etl copy 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' --mode replace -j 4
   etl copy shop.db#orders big.csv --where 'amount > 100' --select 'id,amount,placed_at'
   etl copy 'logs/*.jsonl.gz' logs.parquet --set \"day=date_trunc('day', at)\" --drop at
-  etl copy 'postgres://ada@db/shop#orders' shop.db#orders --mode incremental --cursor changed_at --key id --lag 10m
+  etl copy 'postgres://ada@db/shop#orders' shop.db#orders --mode incremental --cursor changed_at
   etl copy orders.csv shop.db --on-error skip --max-errors 1% --rejects rejects.jsonl
   etl copy 'postgres://ada@db/shop#orders' orders.parquet --also 'postgres://ada@dw/shop#orders'
 
@@ -184,13 +184,13 @@ pub(super) struct TargetArgs {
     /// Another target of the same rows, from one read; may be repeated
     #[arg(long, value_name = "DST")]
     pub(super) also: Vec<String>,
-    /// What happens to what DST holds: create, append, truncate, replace, upsert, incremental or sync (below)
+    /// What happens to what DST holds: one of the modes below
     #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
     pub(super) mode: Mode,
-    /// When columns differ: strict refuses it, ignore copies what both have
+    /// Columns that differ: strict refuses, ignore leaves out
     #[arg(long, value_enum, default_value_t = Schema::Strict, hide_possible_values = true)]
     pub(super) schema: Schema,
-    /// Round or cut values of these columns of DST that it cannot hold, where they are refused otherwise; may be repeated
+    /// Round or cut what these columns of DST cannot hold; may be repeated
     #[arg(long, value_name = "A,B")]
     pub(super) allow_lossy: Vec<String>,
     /// When rows are seen: once, all at the end; prepared, there too, task after task; task, each as it ends
@@ -253,7 +253,7 @@ pub(super) struct TransformArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rejected rows")]
 pub(super) struct ErrorArgs {
-    /// A row that is refused, by us or by DST: fail ends the copy, skip leaves it out
+    /// A refused row: fail ends the copy, skip leaves it out
     #[arg(long, value_enum, default_value_t = OnError::Fail, hide_possible_values = true)]
     pub(super) on_error: OnError,
     /// With skip, fail beyond so many: '100', '0.5%', or one of each

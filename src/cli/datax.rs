@@ -82,7 +82,7 @@ fn exit_code(kind: ErrorKind) -> u8 {
 
 /// The time zone of the job's log: `common.column.timeZone`, else DataX's own, GMT+8.
 fn zone(tree: &Tree) -> FixedOffset {
-    let zone = tree.root().get("common").and_then(|common| common.get("column")?.get("timeZone")?.text().ok());
+    let zone = tree.root().at("common.column.timeZone").and_then(|zone| zone.text().ok());
     zone.as_deref().and_then(offset).unwrap_or_else(|| FixedOffset::east_opt(8 * HOUR).expect("8 hours are no day"))
 }
 
@@ -91,8 +91,8 @@ const REPORT_MILLIS: u64 = 10_000;
 
 /// How often a line of progress is printed: `core.container.job.reportInterval`, but not without a pause.
 fn every(tree: &Tree) -> Duration {
-    let named = || tree.root().get("core")?.get("container")?.get("job")?.get("reportInterval")?.integer().ok();
-    let millis = named().and_then(|millis| u64::try_from(millis).ok()).unwrap_or(REPORT_MILLIS);
+    let named = tree.root().at("core.container.job.reportInterval").and_then(|millis| millis.integer().ok());
+    let millis = named.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(REPORT_MILLIS);
     Duration::from_millis(millis.max(100))
 }
 

@@ -20,7 +20,7 @@ pub(super) struct FileArgs {
     /// Character between fields; 'tab' is one [default: , or by extension]
     #[arg(long, value_name = "CHAR")]
     pub(super) delim: Option<String>,
-    /// Character around CSV fields; 'none' for files without quotes [default: "]
+    /// Character around CSV fields; 'none' where none is one [default: "]
     #[arg(long, value_name = "CHAR")]
     pub(super) quote: Option<String>,
     /// Character before a quote, and before itself, within quotes [default: quotes are doubled]
@@ -49,7 +49,7 @@ pub(super) struct TargetFileArgs {
     /// Encoding of the text of DST [default: utf-8]
     #[arg(long, value_name = "NAME")]
     pub(super) to_encoding: Option<String>,
-    /// Compression of DST: gz, zstd, bz2, xz, lz4, snappy, hadoop-snappy, zip, none
+    /// Codec of DST: gz, zstd, bz2, xz, lz4, snappy, hadoop-snappy, zip, none
     #[arg(long, value_name = "NAME")]
     pub(super) compress: Option<String>,
     /// Size of each part file in a folder [default: 256MB]

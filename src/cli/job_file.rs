@@ -176,6 +176,11 @@ fn settled(
     let tree = parsed.into_tree();
     let mut notes: Vec<String> =
         others.iter().map(|word| format!("'{word}' of --params defines no variable and does nothing here")).collect();
+    if let Some(dialect) =
+        dialect.filter(|dialect| dialect.variables == VariablesIn::Nothing && !args.params.is_empty())
+    {
+        notes.push(format!("--params does nothing here: job files of {} have no variables", dialect.title));
+    }
     let (translation, unknown) = if let Some(dialect) = dialect {
         let translation = (dialect.translate)(&tree)?;
         (translation, tree.unasked())
@@ -341,6 +346,17 @@ mod tests {
         assert_eq!(notes, ["the key transfers.0.moed (line 2, column 42) means nothing here"]);
         let error = loaded(text, JobFileArgs { strict: true, ..Default::default() }).unwrap_err();
         assert!(error.message().starts_with("1 key without a meaning: transfers.0.moed (line 2"), "{error}");
+    }
+
+    #[test]
+    fn variables_of_a_file_that_has_none_are_told() {
+        let side = |side: &str| format!(r#"{{"name": "csv{side}", "parameter": {{"path": ["$a"]}}}}"#);
+        let text =
+            format!(r#"{{"job": {{"content": [{{"reader": {}, "writer": {}}}]}}}}"#, side("reader"), side("writer"));
+        let params = vec!["-Da=b".to_owned()];
+        let Loaded { translation, notes, .. } = loaded(&text, JobFileArgs { params, ..Default::default() }).unwrap();
+        assert_eq!(notes, ["--params does nothing here: job files of go-etl have no variables"]);
+        assert_eq!(translation.jobs[0].source.options["url"], "$a");
     }
 
     #[test]

@@ -158,6 +158,11 @@ impl<'a> Node<'a> {
         (!child.is_null()).then_some(node)
     }
 
+    /// The value at the dotted `path` below this one, if there is one.
+    pub fn at(&self, path: &str) -> Option<Node<'a>> {
+        path.split('.').try_fold(self.clone(), |node, key| node.get(key))
+    }
+
     /// The key as it stands, and its value.
     fn entry(&self, key: &str) -> Option<(&'a str, &'a Json)> {
         let object: &'a Map<String, Json> = self.value.as_object()?;
@@ -325,6 +330,8 @@ mod tests {
         assert!(error.contains("a whole number is wanted here, and this is a string"), "{error}");
         let content = job.need("content").unwrap().elements().unwrap();
         assert_eq!(content[0].path(), "job.content.0");
+        assert_eq!(tree.root().at("job.speed").unwrap().text().unwrap(), "x");
+        assert!(job.at("speed.byte").is_none() && job.at("limit.record").is_none());
         assert_eq!(content[0].need("name").unwrap().text().unwrap(), "a");
         let error = content[0].need("nme").unwrap_err();
         let text = error.to_string();

@@ -25,6 +25,11 @@ pub struct IdleKey {
     pub instead: &'static str,
 }
 
+/// The key of `of` that does nothing, with what is done instead.
+pub(super) const fn idle(of: &'static str, key: &'static str, instead: &'static str) -> IdleKey {
+    IdleKey { of, key, instead }
+}
+
 /// A plugin that is not here: a job with it is refused.
 #[derive(Clone, Copy, Debug)]
 pub struct AbsentPlugin {
@@ -40,8 +45,7 @@ impl Lacks {
     /// The keys of `of` that stand at `node` and do nothing. They count as asked for.
     pub(super) fn given(&self, of: &str, node: &Node<'_>) -> Vec<&'static str> {
         let stands = |key: &str| {
-            let value = key.split('.').try_fold(node.clone(), |node, key| node.get(key));
-            value.is_some_and(|value| {
+            node.at(key).is_some_and(|value| {
                 value.json();
                 // An empty text says nothing in any of these programs.
                 !value.text().is_ok_and(|text| text.is_empty())
@@ -66,8 +70,10 @@ impl AbsentPlugin {
     }
 }
 
-/// A note that `keys` do nothing; none where there are none.
-pub(super) fn note(keys: &[&str]) -> Option<String> {
+/// A note that `keys` do nothing, each once; none where there are none.
+pub(super) fn note(mut keys: Vec<&'static str>) -> Option<String> {
+    keys.sort_unstable();
+    keys.dedup();
     (!keys.is_empty()).then(|| {
         let keys = keys.join(", ");
         format!("these keys do nothing here: {keys} (the page keys-without-effect of the handbook says what is done instead)")

@@ -1,12 +1,15 @@
 //! Job files of other programs, told in ours. Engine and connectors know nothing of them.
 
 mod datax;
+mod driver;
 mod flinkx;
 pub mod go_etl;
 mod jdbc;
 pub mod lacks;
 mod name;
 mod product;
+mod sql;
+mod target;
 pub mod template;
 mod transformers;
 
@@ -51,7 +54,7 @@ pub enum VariablesIn {
 pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, flinkx::FLINKX, datax::DATAX];
 
 /// What of the job files of each program does nothing here.
-pub const LACKS: &[lacks::Lacks] = &[datax::LACKS];
+pub const LACKS: &[lacks::Lacks] = &[datax::LACKS, go_etl::LACKS];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]

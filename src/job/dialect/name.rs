@@ -82,3 +82,16 @@ pub(super) fn column(text: &str) -> String {
 pub(super) fn is_star(column: &Node<'_>) -> bool {
     matches!(column.one_or_more().as_slice(), [one] if one.text().is_ok_and(|text| text.trim() == "*"))
 }
+
+/// `name` as the database behind `connector` takes it: what stands in no double quotes gets its case.
+pub(super) fn folded(connector: &str, name: &str) -> String {
+    let fold: fn(&str) -> String = match connector {
+        "postgres" => str::to_ascii_lowercase,
+        // Oracle, DB2 and DM.
+        "connectorx" | "odbc" => str::to_uppercase,
+        _ => str::to_owned,
+    };
+    let parts = name.split('"').enumerate();
+    let parts = parts.map(|(place, part)| if place.is_multiple_of(2) { fold(part) } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join("\"")
+}

@@ -24,7 +24,7 @@ mod secret;
 mod tests;
 
 pub use name::{default_table, nearest};
-pub use secret::{holds_secret, is_secret, mask, plain_settings, unmask};
+pub use secret::{holds_secret, is_secret, mask, only_secret, plain_settings, unmask};
 
 /// The connector of paths.
 pub const FILE: &str = "file";

@@ -106,6 +106,15 @@ pub fn holds_secret(url: &str) -> bool {
     false
 }
 
+/// The one part of `url`, a locator as [`holds_secret`] takes it, that is a secret: what stands before it, itself, and what stands behind
+/// it. None where it holds none, or several parts may be one.
+pub fn only_secret(url: &str) -> Option<(&str, &str, &str)> {
+    let masked = mask(url);
+    let (before, behind) = masked.split_once(MASK).filter(|(_, behind)| !behind.contains(MASK))?;
+    let secret = url.strip_prefix(before)?.strip_suffix(behind)?;
+    is_open(secret).then(|| (&url[..before.len()], secret, &url[url.len() - behind.len()..]))
+}
+
 /// Whether a hidden part of a locator is surely, or may be, a secret: neither a reference nor a plain setting.
 fn is_open(hidden: &str) -> bool {
     let is_setting = hidden.split_once('=').is_some_and(|(key, value)| {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::ENDS;
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::locator::{PATHS, holds_secret, is_secret};
+use crate::job::locator::{PATHS, holds_secret, is_secret, only_secret};
 use crate::job::vars::escaped;
 use crate::job::{Job, Place};
 use crate::object::ObjectRef;
@@ -42,7 +42,7 @@ pub fn refuse_secrets(jobs: &[Job]) -> Result<()> {
     Ok(())
 }
 
-/// Puts `${NAME}` in the place of each secret that stands in an option of its own, and gives the names.
+/// Puts `${NAME}` in the place of each secret that stands in an option of its own, or alone in a locator, and gives the names.
 pub fn refer_to_secrets(jobs: &mut [Job]) -> Vec<String> {
     let mut names: Vec<(String, String)> = Vec::new();
     for job in jobs {
@@ -51,19 +51,26 @@ pub fn refer_to_secrets(jobs: &mut [Job]) -> Vec<String> {
         let rejects = job.errors.rejects.iter_mut().map(|place| ("REJECTS", place));
         let ends = [("SOURCE", &mut job.source), ("TARGET", &mut job.target)];
         for (side, place) in ends.into_iter().chain(union).chain(also).chain(rejects) {
+            let is_path = PATHS.contains(&place.connector.as_str());
             for (key, value) in place.options.as_object_mut().into_iter().flatten() {
                 let Json::String(text) = value else { continue };
-                if !is_secret(key) || text.contains("${") {
+                let (before, secret, behind) = match key.as_str() {
+                    "url" if !is_path => only_secret(text).unwrap_or_default(),
+                    key if is_secret(key) && !text.contains("${") => ("", text.as_str(), ""),
+                    _ => continue,
+                };
+                if secret.is_empty() {
                     continue;
                 }
-                let known = names.iter().find(|(secret, _)| secret == text).map(|(_, name)| name.clone());
+                let known = names.iter().find(|(known, _)| known == secret).map(|(_, name)| name.clone());
                 let name = known.unwrap_or_else(|| {
                     let number = if names.is_empty() { String::new() } else { format!("_{}", names.len() + 1) };
-                    let name = format!("{side}_{}{number}", key.to_ascii_uppercase());
-                    names.push((text.clone(), name.clone()));
+                    let key = if key == "url" { "PASSWORD".to_owned() } else { key.to_ascii_uppercase() };
+                    let name = format!("{side}_{key}{number}");
+                    names.push((secret.to_owned(), name.clone()));
                     name
                 });
-                *text = format!("${{{name}}}");
+                *text = format!("{before}${{{name}}}{behind}");
             }
         }
     }

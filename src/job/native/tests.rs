@@ -239,6 +239,18 @@ fn a_secret_becomes_a_reference() {
     assert_eq!(jobs[0].source.options["password"], "${SOURCE_PASSWORD}");
     assert_eq!(jobs[1].source.options["password"], "${TARGET_PASSWORD_2}");
     assert_eq!(jobs[1].target.options["password"], "${PW}");
+    let located = |url: &str| Place::new("odbc", json!({ "url": url }), ObjectRef::Table("t".to_owned()));
+    let mut jobs = [
+        Job::new(located("odbc:?Driver=x&UID=a&PWD=p%40"), located("oracle://a:p%40@h:1521/s")),
+        Job::new(located("odbc:?Driver=x&PWD=${PW}"), located("odbc:?Driver=x&PWD=p&Secret=q")),
+    ];
+    assert_eq!(refer_to_secrets(&mut jobs), ["SOURCE_PASSWORD"]);
+    let urls = |job: &Job| [&job.source, &job.target].map(|place| place.options["url"].as_str().unwrap().to_owned());
+    let expected = ["odbc:?Driver=x&UID=a&PWD=${SOURCE_PASSWORD}", "oracle://a:${SOURCE_PASSWORD}@h:1521/s"];
+    assert_eq!(urls(&jobs[0]), expected);
+    refuse_secrets(&jobs[..1]).unwrap();
+    assert_eq!(urls(&jobs[1])[0], "odbc:?Driver=x&PWD=${PW}");
+    assert!(refuse_secrets(&jobs[1..]).is_err(), "which of them is one?");
 }
 
 #[test]

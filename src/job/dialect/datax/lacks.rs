@@ -1,6 +1,6 @@
 //! What of job files of `DataX` does nothing here, with what is done instead. What stands here is noted where it is given.
 
-use super::super::lacks::{AbsentPlugin, IdleKey, Lacks};
+use super::super::lacks::{AbsentPlugin, IdleKey, Lacks, idle};
 
 /// Readers of relational databases.
 pub(super) const READERS: &str = "readers of databases";
@@ -18,10 +18,6 @@ pub(super) const CORE: &str = "core.json";
 
 /// All of it.
 pub(in super::super) const LACKS: Lacks = Lacks { program: "DataX", keys: KEYS, plugins: PLUGINS };
-
-const fn idle(of: &'static str, key: &'static str, instead: &'static str) -> IdleKey {
-    IdleKey { of, key, instead }
-}
 
 const fn absent(name: &'static str, keys: &'static str, instead: &'static str) -> AbsentPlugin {
     AbsentPlugin { name, keys, instead }
@@ -91,23 +87,12 @@ const KEYS: &[IdleKey] = &[
     idle(CORE, "core.container.job.id", "a run is known by its own id: etl jobs"),
     idle(CORE, "core.container.job.sleepInterval", "the end of a job is seen at once"),
     idle(CORE, "core.container.taskGroup.id", "groups are numbered from 0"),
-    idle(
-        CORE,
-        "core.container.taskGroup.channel",
-        "a group has up to 5 channels, and takes tasks of others when it is idle",
-    ),
     idle(CORE, "core.container.taskGroup.sleepInterval", "the end of a task is seen at once"),
     idle(
         CORE,
         "core.container.taskGroup.reportInterval",
         "core.container.job.reportInterval says how often lines are printed",
     ),
-    idle(
-        CORE,
-        "core.container.task.failOver.maxRetryTimes",
-        "a task that fails in passing is begun anew up to 3 times, and no row comes twice",
-    ),
-    idle(CORE, "core.container.task.failOver.retryIntervalInMsec", "pauses grow from one try to the next"),
     idle(
         CORE,
         "core.container.task.failOver.maxWaitInMsec",

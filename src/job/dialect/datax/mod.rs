@@ -19,12 +19,12 @@ use serde_json::Value as Json;
 use self::settings::Settings;
 use super::lacks::note;
 use super::product::Product;
+use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Job, Place, TransformStep, UnionBy};
+use crate::job::{Place, TransformStep};
 use crate::object::ObjectRef;
-use crate::sink::{SchemaPolicy, WriteMode};
 
 pub(super) use self::lacks::LACKS;
 
@@ -86,26 +86,6 @@ impl Read {
     }
 }
 
-/// One target.
-#[derive(Debug)]
-struct Target {
-    place: Place,
-    mode: WriteMode,
-    /// The columns that are filled, by their place; empty fills those of the same name.
-    names: Vec<String>,
-    schema: SchemaPolicy,
-    pre_sql: Vec<String>,
-    post_sql: Vec<String>,
-}
-
-impl Target {
-    /// A place that has no columns yet, and no statements.
-    fn plain(place: Place, mode: WriteMode) -> Self {
-        let schema = SchemaPolicy::Strict;
-        Self { place, mode, names: Vec::new(), schema, pre_sql: Vec::new(), post_sql: Vec::new() }
-    }
-}
-
 /// What is read of the job before its reader and writer.
 struct Context<'a> {
     goal: Goal,
@@ -163,27 +143,16 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let read = reader.read(&mut context)?;
     let targets = writer.targets(&read.sources, &mut context)?;
     let groups = grouped(content, read, targets.len(), &mut context)?;
-    let Context { mut notes, mut idle, .. } = context;
-    idle.sort_unstable();
-    idle.dedup();
-    notes.extend(note(&idle));
-    let jobs = groups.into_iter().zip(targets).map(|(sources, target)| {
-        sources.iter().try_for_each(|source| refuse_widths(content, source, &target))?;
-        let mut sources = sources.into_iter();
-        let source = sources.next().ok_or_else(|| content.error("the reader gives nothing"))?;
-        let mut job = Job::new(source.place, target.place);
-        job.union = sources.map(|source| source.place).collect();
-        if !job.union.is_empty() {
-            job.union_by = UnionBy::Place;
-        }
-        job.mode = target.mode;
-        job.schema = target.schema;
-        job.pre_sql = target.pre_sql;
-        job.post_sql = target.post_sql;
+    let Context { mut notes, idle, .. } = context;
+    notes.extend(note(idle));
+    let jobs = groups.into_iter().zip(targets).map(|(mut sources, target)| {
+        sources.iter().try_for_each(|source| target.refuse_width(source.width, content))?;
+        let select = sources.first_mut().map(|source| std::mem::take(&mut source.select)).unwrap_or_default();
+        let job = target.job(sources.into_iter().map(|source| source.place));
+        let mut job = job.ok_or_else(|| content.error("the reader gives nothing"))?;
         job.transform.steps.clone_from(&steps);
         job.transform.zone = (!steps.is_empty()).then(|| settings.zone.clone());
-        job.transform.select = source.select;
-        job.transform.names = target.names;
+        job.transform.select = select;
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);
         Ok(job)
@@ -222,16 +191,6 @@ impl Source {
             self.place.object = ObjectRef::Query(query);
             self.select.clear();
         }
-    }
-}
-
-fn refuse_widths(content: &Node<'_>, source: &Source, target: &Target) -> Result<()> {
-    match source.width {
-        Some(width) if !target.names.is_empty() && width != target.names.len() => {
-            let message = format!("the reader has {width} columns, and the writer {}", target.names.len());
-            Err(content.error(message).with_hint("columns are paired by their place"))
-        }
-        _ => Ok(()),
     }
 }
 

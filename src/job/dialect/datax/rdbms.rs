@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use super::super::driver::Way;
 use super::super::jdbc::{self, Url};
 use super::super::name::{self, is_star};
 use super::super::product::Product;
 use super::super::product::options::{self, Times};
+use super::super::sql;
 use super::lacks::{QUERY_READERS, READERS, WRITERS};
 use super::{Context, Goal, Read, Source, Target, tasks};
 use crate::error::Result;
@@ -55,16 +57,17 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
         let login = options::login(parameter)?;
-        let mut options = options::of(product, &urls, (parameter, &node), login, &mut context.notes)?;
+        let mut options = options::of((product, Way::Reading), &urls, (parameter, &node), login, &mut context.notes)?;
         // Of other products' tables none holds a time beyond 24 hours.
         let times = if context.goal == Goal::Table { Times::OfDay } else { Times::Durations };
         options::for_reading(product, &mut options, times);
-        let place = |object| Place::new(options::connector(product, &options), Json::Object(options.clone()), object);
+        let connector = options::connector(product, &options);
+        let place = |object| Place::new(connector, Json::Object(options.clone()), object);
         let before = sources.len();
         match &columns {
             Some(columns) => {
                 let tables = name::tables(&connection.need("table")?)?;
-                sources.extend(tables.iter().map(|table| columns.source(table, context.steps, place)));
+                sources.extend(tables.iter().map(|table| columns.source((connector, table), context.steps, place)));
             }
             None => {
                 for query in connection.need("querySql")?.one_or_more() {
@@ -108,15 +111,21 @@ impl Columns {
         Ok(Self { names, filter: None })
     }
 
-    /// What is read of `table`. Functions count the columns of the list, so that with them the source has to give these and no others.
-    fn source(&self, table: &str, steps: &[TransformStep], place: impl Fn(ObjectRef) -> Place) -> Source {
+    /// What is read of `table` by `connector`. Functions count the columns of the list, so that with them the source has to give these
+    /// and no others.
+    fn source(
+        &self,
+        (connector, table): (&str, &str),
+        steps: &[TransformStep],
+        place: impl Fn(ObjectRef) -> Place,
+    ) -> Source {
         let query = self.query(table);
         let listed = self.names.is_empty() || steps.is_empty();
         let (width, ragged) = (self.width(), false);
         if self.filter.is_some() || !listed || !self.is_plain() {
             return Source { place: place(ObjectRef::Query(query)), select: Vec::new(), query: None, width, ragged };
         }
-        let place = place(ObjectRef::Table(name::standard(table)));
+        let place = place(ObjectRef::Table(name::folded(connector, &name::standard(table))));
         let query = (!self.names.is_empty()).then_some(query);
         Source { place, select: self.names.clone(), query, width, ragged }
     }
@@ -133,7 +142,7 @@ impl Columns {
     }
 
     fn query(&self, table: &str) -> String {
-        let columns = if self.names.is_empty() { "*".to_owned() } else { self.names.join(",") };
+        let columns = if self.names.is_empty() { "*".to_owned() } else { sql::list(&self.names) };
         let filter = self.filter.as_ref().map_or_else(String::new, |filter| format!(" where ({filter})"));
         format!("select {columns} from {table}{filter}")
     }
@@ -142,14 +151,16 @@ impl Columns {
 /// What is written: each table.
 pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Target>> {
     context.idle(WRITERS, parameter);
-    let names = target_names(&parameter.need("column")?, context)?;
+    let columns = target_columns(&parameter.need("column")?, context)?;
     let mode = mode(product, parameter, context)?;
     let mut targets = Vec::new();
     for connection in parameter.need("connection")?.one_or_more() {
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
         let login = options::login(parameter)?;
-        let options = options::of(product, &urls, (parameter, &node), login, &mut context.notes)?;
+        let options = options::of((product, Way::Writing), &urls, (parameter, &node), login, &mut context.notes)?;
+        let connector = options::connector(product, &options);
+        let names: Vec<String> = columns.iter().map(|column| name::column(&name::folded(connector, column))).collect();
         for table in name::tables(&connection.need("table")?)? {
             let statements = |key: &str| statements(parameter, key, &table);
             targets.push(Target {
@@ -159,9 +170,9 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
                 pre_sql: statements("preSql")?,
                 post_sql: statements("postSql")?,
                 place: Place::new(
-                    options::connector(product, &options),
+                    connector,
                     Json::Object(options.clone()),
-                    ObjectRef::Table(name::standard(&table)),
+                    ObjectRef::Table(name::folded(connector, &name::standard(&table))),
                 ),
             });
         }
@@ -169,8 +180,8 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
     Ok(targets)
 }
 
-/// The columns of the target, by their place.
-fn target_names(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String>> {
+/// The columns of the target by their place, as they stand there.
+fn target_columns(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String>> {
     if is_star(node) {
         context
             .notes
@@ -178,18 +189,19 @@ fn target_names(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String
         return Ok(Vec::new());
     }
     let mut seen = BTreeSet::new();
-    let mut names = Vec::new();
+    let mut columns = Vec::new();
     for element in node.one_or_more() {
-        let name = name::column(&element.text()?);
+        let column = element.text()?;
+        let name = name::column(&column);
         if !seen.insert(name.to_lowercase()) {
             return Err(element.error(format!("the column {name:?} is named twice")));
         }
-        names.push(name);
+        columns.push(column);
     }
-    if names.is_empty() {
+    if columns.is_empty() {
         return Err(node.error("no column is named"));
     }
-    Ok(names)
+    Ok(columns)
 }
 
 /// SQL of the user, with the table in place of `@table`.

@@ -33,7 +33,7 @@ impl Settings {
         let errors = errors(setting.as_ref(), &mut notes)?;
         let dry_run = setting.as_ref().and_then(|setting| setting.get("dryRun"));
         // It is for who prints what the job does.
-        _ = at(root, "core.container.job.reportInterval");
+        _ = root.at("core.container.job.reportInterval");
         Ok(Self {
             limits,
             errors,
@@ -44,11 +44,6 @@ impl Settings {
             idle: [LACKS.given(CORE, root), LACKS.given(JOB, job)].concat(),
         })
     }
-}
-
-/// The value at the dotted `path`, if there is one.
-fn at<'a>(node: &Node<'a>, path: &str) -> Option<Node<'a>> {
-    path.split('.').try_fold(node.clone(), |node, key| node.get(key))
 }
 
 /// A positive number; nothing for absence, an empty text, zero and below.
@@ -62,7 +57,7 @@ fn positive(node: Option<Node<'_>>) -> Result<Option<u64>> {
 
 fn limits(root: &Node<'_>, job: &Node<'_>, notes: &mut Vec<String>) -> Result<(Limits, u64)> {
     let speed = job.need("setting")?.need("speed")?;
-    let channel = |key: &str| positive(at(root, &format!("core.transport.channel.speed.{key}")));
+    let channel = |key: &str| positive(root.at(&format!("core.transport.channel.speed.{key}")));
     let (channel_bytes, channel_rows) = (channel("byte")?, channel("record")?);
     let (job_bytes, job_rows, jobs) = if speed.is_object() {
         let jobs = speed.get("channel").map(|node| node.integer()).transpose()?;
@@ -93,7 +88,7 @@ fn limits(root: &Node<'_>, job: &Node<'_>, notes: &mut Vec<String>) -> Result<(L
     let whole = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let limits = Limits {
         jobs: Some(whole(channels)),
-        group_channels: positive(at(root, "core.container.taskGroup.channel"))?.map(whole),
+        group_channels: positive(root.at("core.container.taskGroup.channel"))?.map(whole),
         speed: Speed { job_bytes, job_rows, channel_bytes, channel_rows },
         ..fail_over(root)?
     };
@@ -103,8 +98,8 @@ fn limits(root: &Node<'_>, job: &Node<'_>, notes: &mut Vec<String>) -> Result<(L
 /// Attempts of a task, where the job names their number, and the pause between them.
 fn fail_over(root: &Node<'_>) -> Result<Limits> {
     let path = "core.container.task.failOver";
-    let Some(attempts) = positive(at(root, &format!("{path}.maxRetryTimes")))? else { return Ok(Limits::default()) };
-    let pause = positive(at(root, &format!("{path}.retryIntervalInMsec")))?.unwrap_or(FAIL_OVER_MILLISECONDS);
+    let Some(attempts) = positive(root.at(&format!("{path}.maxRetryTimes")))? else { return Ok(Limits::default()) };
+    let pause = positive(root.at(&format!("{path}.retryIntervalInMsec")))?.unwrap_or(FAIL_OVER_MILLISECONDS);
     Ok(Limits {
         retries: Some(u32::try_from(attempts - 1).unwrap_or(u32::MAX)),
         retry_first_milliseconds: Some(pause),
@@ -146,7 +141,7 @@ fn errors(setting: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<ErrorPo
 }
 
 fn zone(root: &Node<'_>) -> Result<String> {
-    let Some(node) = at(root, "common.column.timeZone") else { return Ok(ZONE.to_owned()) };
+    let Some(node) = root.at("common.column.timeZone") else { return Ok(ZONE.to_owned()) };
     let text = node.text()?;
     let offset = match text.as_str() {
         "" | "Asia/Shanghai" | "PRC" | "CTT" => Some(ZONE.to_owned()),

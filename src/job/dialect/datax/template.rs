@@ -39,6 +39,7 @@ pub(super) const TEMPLATES: Templates = Templates {
                 "gaussdbwriter",
                 "kingbaseeswriter",
                 "sqlserverwriter",
+                "oraclewriter",
                 "rdbmswriter",
             ],
             parameter: table_writer,

@@ -3,9 +3,9 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::job::{MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
+use crate::job::{Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
 use crate::merge::Merge;
-use crate::object::ObjectRef;
+use crate::sink::{SchemaPolicy, WriteMode};
 
 fn translated(root: Json) -> Result<Translation> {
     translate(&Tree::new(root, HashMap::new()))
@@ -277,6 +277,11 @@ fn groups_and_attempts_are_those_of_core() {
     assert_eq!((grouped.retry_first_milliseconds, grouped.retry_growth), (Some(10_000), RetryGrowth::Constant));
     let never = limits(json!({"task": {"failOver": {"maxRetryTimes": 1, "retryIntervalInMsec": 5}}}));
     assert_eq!((never.retries, never.retry_max_milliseconds), (Some(0), Some(5)));
+    let mut root = job(&txt(&json!({"path": "/in/a", "column": ["*"]})), &nothing());
+    root["core"] = json!({"container": {"taskGroup": {"channel": 3},
+        "task": {"failOver": {"maxRetryTimes": 4, "retryIntervalInMsec": 5}}}});
+    let notes = translated(root).unwrap().notes;
+    assert!(!notes.iter().any(|note| note.contains("core.container")), "{notes:?}");
 }
 
 #[test]
@@ -393,6 +398,23 @@ fn tables_are_paired_by_their_place() {
     fails(job(&reader, &writer(json!(["x", "y", "z"]))), "3 tables, and the reader gives 2");
 }
 
+/// DataX puts them into SQL as they stand: PostgreSQL makes small letters of what has no quotes.
+#[test]
+fn names_have_the_case_that_the_database_gives_them() {
+    let names = |product: &str, columns: Json| {
+        let url = format!("jdbc:{product}://h/d");
+        let writer = json!({"name": format!("{product}writer"), "parameter": {"column": columns,
+            "connection": [{"jdbcUrl": url, "table": ["Shop.T"]}]}});
+        let found = translated(job(&mysql(&json!({})), &writer)).unwrap();
+        (only(&found).transform.names.join(","), only(&found).target.object.to_string())
+    };
+    let pair = |names: &str, table: &str| (names.to_owned(), table.to_owned());
+    assert_eq!(names("postgresql", json!(["ID", "\"Vv\""])), pair("id,Vv", "shop.t"));
+    assert_eq!(names("mysql", json!(["ID", "`Vv`"])), pair("ID,Vv", "Shop.T"));
+    let found = translated(job(&mysql(&json!({"column": ["id", "null", "''"]})), &nothing())).unwrap();
+    assert_eq!(query(only(&found)), "select id,null as constant_2,'' as constant_3 from num");
+}
+
 #[test]
 fn write_modes_are_told_by_their_begin() {
     let mode = |product: &str, mode: &str| {
@@ -475,7 +497,18 @@ fn other_products_go_through_their_own_doors() {
         (found.connector.as_str(), &found.options["url"]),
         ("connectorx", &json!("oracle://u:p%40ss@ora:1521/XE"))
     );
+    // Names have the case that the database gives them; ConnectorX only reads.
+    assert_eq!(found.object, ObjectRef::Table("T".to_owned()));
+    let writer = json!({"name": "oraclewriter", "parameter": {"username": "u", "password": "p@ss", "column": ["id", "\"Name\""],
+        "connection": [{"jdbcUrl": "jdbc:oracle:thin:@ora:1521:XE", "table": ["shop.\"Order s\""]}]}});
+    let found = translated(job(&mysql(&json!({})), &writer)).unwrap();
+    let Job { target, transform, .. } = only(&found);
+    assert_eq!((&target.object, target.connector.as_str()), (&ObjectRef::Table("SHOP.\"Order s\"".to_owned()), "odbc"));
+    assert_eq!(target.options["url"], "odbc:?Driver=Oracle&DBQ=%2F%2Fora%3A1521%2FXE&UID=u&PWD=p%40ss");
+    assert_eq!(transform.names, ["ID", "Name"]);
+    assert!(found.notes.iter().any(|note| note.contains("goes through ODBC")), "{:?}", found.notes);
     let found = place("rdbmsreader", "jdbc:dm://dm:5236/DB");
+    assert_eq!(found.object, ObjectRef::Table("T".to_owned()));
     assert_eq!(found.connector, "odbc");
     let url = found.options["url"].as_str().unwrap();
     assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::lacks::FILES;
 use super::{Context, Source, Target, flag, path, text, texts};
 use crate::error::Result;
 use crate::job::Place;
 use crate::job::locator::FILE;
 use crate::job::tree::Node;
 use crate::object::ObjectRef;
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::sink::WriteMode;
 
 /// The types of columns. Of all but times only the name counts.
 const TYPES: [&str; 5] = ["bool", "bigint", "decimal", "string", "time"];
@@ -77,26 +78,18 @@ pub(super) fn targets(parameter: &Node<'_>, context: &mut Context<'_>) -> Result
         options.insert("dateFormats".to_owned(), dates.into());
     }
     let names = header(parameter, has_header)?;
-    context.idle(parameter, &["batchSize", "batchTimeout"]);
-    let nodes = parameter.need("path")?.one_or_more();
-    let mut seen = Vec::new();
+    context.idle(FILES, parameter);
     let of = |node: &Node<'_>| {
-        let path = path(node)?;
-        if seen.contains(&path) {
-            return Err(node.error("this file is named twice"));
-        }
-        seen.push(path.clone());
         let mut options = options.clone();
-        options.insert("url".to_owned(), path.into());
+        options.insert("url".to_owned(), path(node)?.into());
         Ok(replaced(Place::new(FILE, Json::Object(options), ObjectRef::Whole), names.clone()))
     };
-    nodes.iter().map(of).collect()
+    parameter.need("path")?.one_or_more().iter().map(of).collect()
 }
 
 /// A file that takes the place of what is there.
 pub(super) fn replaced(place: Place, names: Vec<String>) -> Target {
-    let (pre_sql, post_sql) = (Vec::new(), Vec::new());
-    Target { place, mode: WriteMode::Replace, names, schema: SchemaPolicy::Strict, pre_sql, post_sql }
+    Target { names, ..Target::plain(place, WriteMode::Replace) }
 }
 
 /// The names of all columns in a header; none where they keep their own.

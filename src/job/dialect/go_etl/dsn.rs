@@ -1,22 +1,16 @@
 //! What connections of go-etl say, each in the notation of the driver that go-etl has for the product, as options of connectors.
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json};
 
 use super::rdbms::Product;
 use super::{Context, duration, text};
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::dialect::driver::{Oracle, Way, odbc};
 use crate::job::dialect::server;
 use crate::job::tree::Node;
 
 type Options = Map<String, Json>;
-
-/// Whether a connection is read from or written to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    Reading,
-    Writing,
-}
 
 /// Parameters of MySQL that say what is so here anyway, concern the driver alone, or are options here.
 const OF_MYSQL: [&str; 21] = [
@@ -424,19 +418,6 @@ fn sqlite(dsn: &Dsn, context: &mut Context<'_>) -> Options {
     options
 }
 
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-/// The locator of a driver of ODBC.
-fn odbc(pairs: &[(&str, &str)]) -> Options {
-    let told = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let told: Vec<String> = told.map(|(key, value)| format!("{}={}", encoded(key), encoded(value))).collect();
-    let mut options = Options::new();
-    insert(&mut options, "url", format!("odbc:?{}", told.join("&")));
-    options
-}
-
 fn db2(dsn: &Dsn) -> Options {
     let (host, port) = dsn.host();
     let mut pairs = vec![
@@ -465,22 +446,11 @@ fn dm(dsn: &Dsn, context: &mut Context<'_>) -> Options {
     ])
 }
 
-/// What is read comes through ConnectorX where it takes the connect string, all else goes through a driver of ODBC.
 fn oracle(dsn: &Dsn, way: Way, context: &mut Context<'_>) -> (&'static str, Options) {
     dsn.note_others(&OF_ORACLE, context);
     let (user, password) = (dsn.user.as_deref().unwrap_or_default(), dsn.password.as_deref().unwrap_or_default());
     let (host, port) = dsn.host();
-    let port = port.unwrap_or("1521");
-    if way == Way::Reading && dsn.place.is_none() {
-        let mut options = Options::new();
-        let login = format!("{}:{}", encoded(user), encoded(password));
-        insert(&mut options, "url", format!("oracle://{login}@{host}:{port}/{}", dsn.database));
-        return ("connectorx", options);
-    }
-    context.notes.push(
-        "this connection to Oracle goes through ODBC: odbcinst.ini has to have its driver under the name Oracle"
-            .to_owned(),
-    );
-    let connect = dsn.place.clone().unwrap_or_else(|| format!("//{host}:{port}/{}", dsn.database));
-    ("odbc", odbc(&[("Driver", "Oracle"), ("DBQ", &connect), ("UID", user), ("PWD", password)]))
+    let service = || Oracle::Service(format!("{host}:{}/{}", port.unwrap_or("1521"), dsn.database));
+    let place = dsn.place.as_deref().map_or_else(service, Oracle::Other);
+    place.options(way, (user, password), &mut context.notes)
 }

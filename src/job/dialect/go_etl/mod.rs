@@ -6,6 +6,7 @@
 mod csv;
 mod dsn;
 mod duration;
+mod lacks;
 mod rdbms;
 mod settings;
 pub mod wizard;
@@ -18,11 +19,14 @@ use serde_json::Value as Json;
 
 use self::rdbms::Product;
 use self::settings::Settings;
+use super::lacks::note;
+use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Job, Place, TransformStep, Trim, UnionBy};
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::job::{Place, TransformStep, Trim};
+
+pub(super) use self::lacks::LACKS;
 
 /// Job files of `go-etl`.
 pub(super) const GO_ETL: Dialect = Dialect {
@@ -71,36 +75,23 @@ impl Source {
     }
 }
 
-/// What one task writes.
-#[derive(Debug)]
-struct Target {
-    place: Place,
-    mode: WriteMode,
-    /// The columns that are filled, by their place; empty leaves them their names.
-    names: Vec<String>,
-    schema: SchemaPolicy,
-    pre_sql: Vec<String>,
-    post_sql: Vec<String>,
-}
-
 /// What is read of the job before its reader and writer.
 struct Context<'a> {
     goal: Goal,
     /// Functions between reader and writer.
     steps: &'a [TransformStep],
     notes: Vec<String>,
-    /// Keys that have no meaning here.
-    idle: Vec<String>,
+    /// Keys that do nothing here.
+    idle: Vec<&'static str>,
     /// How the reader takes dates, by the place of their column: they are written so where the writer says nothing else.
     forms: Vec<(usize, String)>,
     trim: Option<Trim>,
 }
 
 impl Context<'_> {
-    /// Notes that `keys` of `node` have no meaning here, where they are given.
-    fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
-        let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
-        self.idle.extend(given.map(|key| (*key).to_owned()));
+    /// Notes the keys of `of` that `node` has and that do nothing here.
+    fn idle(&mut self, of: &str, node: &Node<'_>) {
+        self.idle.extend(LACKS.given(of, node));
     }
 }
 
@@ -142,32 +133,24 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let steps = transformers::steps(content, &mut notes)?;
     let writer = Side::of(&content.need("writer")?)?;
     let goal = writer.goal()?;
-    let mut context = Context { goal, steps: &steps, notes, idle: Vec::new(), forms: Vec::new(), trim: None };
+    let idle = std::mem::take(&mut settings.idle);
+    let mut context = Context { goal, steps: &steps, notes, idle, forms: Vec::new(), trim: None };
     let sources = Side::of(&content.need("reader")?)?.sources(&mut context)?;
     let targets = writer.targets(&mut context)?;
     let Context { mut notes, idle, trim, .. } = context;
-    if !idle.is_empty() {
-        notes.push(format!("these keys have no meaning here: {}", idle.join(", ")));
-    }
+    notes.extend(note(idle));
     let jobs = paired(content, sources, targets)?.into_iter().map(|(source, target)| {
-        refuse_widths(content, &source, &target)?;
-        let mut places = source.places.into_iter();
-        let first = places.next().ok_or_else(|| content.error("the reader names nothing to read"))?;
-        let mut job = Job::new(first, target.place);
+        target.refuse_width(source.width, content)?;
+        let job = target.job(source.places);
+        let mut job = job.ok_or_else(|| content.error("the reader names nothing to read"))?;
+        let names = job.transform.names.len();
         // A file without a record has no columns of its own; where nobody knows them it is refused before SQL of the user runs.
-        if job.source.options["format"] == "csv" && (goal.is_file() || !target.names.is_empty()) {
-            job.source.options["columnsWhenEmpty"] = target.names.len().max(1).into();
+        if job.source.options["format"] == "csv" && (goal.is_file() || names > 0) {
+            job.source.options["columnsWhenEmpty"] = names.max(1).into();
         }
-        job.union = places.collect();
-        job.union_by = UnionBy::Place;
-        job.mode = target.mode;
-        job.schema = target.schema;
-        job.pre_sql = target.pre_sql;
-        job.post_sql = target.post_sql;
         job.transform.steps.clone_from(&steps);
         job.transform.trim = trim;
         job.transform.select = source.select;
-        job.transform.names = target.names;
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);
         Ok(job)
@@ -178,9 +161,10 @@ fn translate(tree: &Tree) -> Result<Translation> {
 /// Each source with its target: as many on both sides by their place, or all sources into one target.
 fn paired(content: &Node<'_>, sources: Vec<Source>, targets: Vec<Target>) -> Result<Vec<(Source, Target)>> {
     let (come, go) = (sources.len(), targets.len());
+    refuse_one_file_twice(content, &targets)?;
     match <[Target; 1]>::try_from(targets) {
         Ok([target]) => Ok(vec![(united(sources), target)]),
-        Err(targets) if come == go => Ok(sources.into_iter().zip(targets).collect()),
+        Err(targets) if come == go && come > 0 => Ok(sources.into_iter().zip(targets).collect()),
         Err(_) => {
             let message = format!("the reader gives {come} parts, and the writer names {go} files");
             let hint = "each file is written from one part: name as many on both sides, or one file to write";
@@ -203,14 +187,17 @@ fn united(mut sources: Vec<Source>) -> Source {
     Source { places, select: Vec::new(), width: None }
 }
 
-fn refuse_widths(content: &Node<'_>, source: &Source, target: &Target) -> Result<()> {
-    match source.width {
-        Some(width) if !target.names.is_empty() && width != target.names.len() => {
-            let message = format!("the reader has {width} columns, and the writer {}", target.names.len());
-            Err(content.error(message).with_hint("columns are paired by their place"))
+/// Refuses a file that is written twice: the rows of the first time would be gone.
+fn refuse_one_file_twice(content: &Node<'_>, targets: &[Target]) -> Result<()> {
+    let mut files: Vec<&Json> = Vec::new();
+    for target in targets.iter().filter(|_| targets.len() > 1) {
+        let file = &target.place.options["url"];
+        if files.contains(&file) {
+            return Err(content.error(format!("the writer names the file {file} twice")));
         }
-        _ => Ok(()),
+        files.push(file);
     }
+    Ok(())
 }
 
 /// A reader or a writer.
@@ -239,6 +226,7 @@ impl<'a> Side<'a> {
     }
 
     fn sources(&self, context: &mut Context<'_>) -> Result<Vec<Source>> {
+        context.idle(lacks::SIDES, &self.parameter);
         match self.name.as_str() {
             "csvreader" => csv::sources(&self.parameter, context),
             "xlsxreader" => xlsx::sources(&self.parameter, context),
@@ -250,6 +238,7 @@ impl<'a> Side<'a> {
     }
 
     fn targets(&self, context: &mut Context<'_>) -> Result<Vec<Target>> {
+        context.idle(lacks::SIDES, &self.parameter);
         match self.name.as_str() {
             "csvwriter" => csv::targets(&self.parameter, context),
             "xlsxwriter" => xlsx::targets(&self.parameter, context),

@@ -5,8 +5,11 @@ mod upsert;
 
 use serde_json::Value as Json;
 
+use super::lacks::{READERS, WRITERS};
 use super::{Context, Goal, Source, Target, dsn, flag, is_star, known, text, texts};
 use crate::error::Result;
+use crate::job::dialect::driver::Way;
+use crate::job::dialect::sql;
 use crate::job::tree::Node;
 use crate::job::{Place, Trim};
 use crate::merge::Merge;
@@ -114,8 +117,8 @@ impl Product {
     }
 }
 
-/// Words that look like names of columns and are values.
-const WORDS: [&str; 12] = [
+/// Words that look like names of columns and are values, or columns that no table lists.
+const WORDS: [&str; 16] = [
     "null",
     "true",
     "false",
@@ -128,12 +131,17 @@ const WORDS: [&str; 12] = [
     "localtime",
     "localtimestamp",
     "sysdate",
+    "systimestamp",
+    "rowid",
+    "rownum",
+    "ctid",
 ];
 
 /// What is read: a table, or each of the queries.
 pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Source>> {
+    context.idle(READERS, parameter);
     let connection = connection(parameter)?;
-    let (connector, mut options) = dsn::options(product, dsn::Way::Reading, (parameter, &connection), context)?;
+    let (connector, mut options) = dsn::options(product, Way::Reading, (parameter, &connection), context)?;
     if product == Product::Mysql && context.goal != Goal::Table {
         // A time beyond 24 hours stays what it is; other products have no such times.
         options.insert("time".to_owned(), "duration".into());
@@ -169,7 +177,7 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
             Source { places, select, width }
         }
         _ => {
-            let list = if columns.is_empty() { "*".to_owned() } else { columns.join(",") };
+            let list = if columns.is_empty() { "*".to_owned() } else { sql::list(&columns) };
             let mut sql = format!("select {list} from {}", quoted(&table, product));
             if !conditions.is_empty() {
                 sql = format!("{sql} where {}", conditions.join(" and "));
@@ -183,12 +191,11 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
 /// What is written: one table.
 pub(super) fn target(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Target> {
     let connection = connection(parameter)?;
-    let (connector, options) = dsn::options(product, dsn::Way::Writing, (parameter, &connection), context)?;
+    let (connector, options) = dsn::options(product, Way::Writing, (parameter, &connection), context)?;
     let table = product.table(&connection.need("table")?)?;
     let names = target_names(product, parameter)?;
     let mode = mode(product, parameter, context)?;
-    flag(parameter, "trimChar")?;
-    context.idle(parameter, &["batchSize", "batchTimeout", "bulkOption"]);
+    context.idle(WRITERS, parameter);
     Ok(Target {
         place: Place::new(connector, Json::Object(options), ObjectRef::Table(quoted(&table, Product::Postgres))),
         mode,

@@ -4,23 +4,10 @@ use std::time::Duration;
 
 use super::duration::duration;
 use super::flag;
+use super::lacks::{CORE, JOB, LACKS};
 use crate::error::Result;
 use crate::job::tree::Node;
 use crate::job::{ErrorPolicy, Limits, OnError, RetryGrowth, Speed};
-
-/// Keys of `core` that concern how go-etl runs, and not what it does.
-const OF_CORE: [&str; 10] = [
-    "container.model",
-    "container.job.id",
-    "container.job.reportInterval",
-    "container.job.maxWorkerNumber",
-    "container.taskGroup.channel",
-    "container.taskGroup.maxWorkerNumber",
-    "container.taskGroup.reportInterval",
-    "container.taskGroup.sleepInterval",
-    "container.task.failover",
-    "transport.channel.speed",
-];
 
 /// What holds for the whole job.
 #[derive(Debug)]
@@ -28,25 +15,24 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) errors: ErrorPolicy,
     pub(super) notes: Vec<String>,
+    /// Keys that do nothing here.
+    pub(super) idle: Vec<&'static str>,
 }
 
 impl Settings {
     pub(super) fn read(root: &Node<'_>, job: &Node<'_>) -> Result<Self> {
         let mut notes = Vec::new();
-        if let Some(core) = root.get("core") {
-            for value in OF_CORE.iter().filter_map(|path| at(&core, path)) {
-                value.json();
-            }
-            refuse_model(&core)?;
+        refuse_part(root)?;
+        // What go-etl wants, or asks for only where the job names no channels.
+        for value in ["core.container.job.id", "core.transport.channel.speed"].iter().filter_map(|path| root.at(path)) {
+            value.json();
         }
         let setting = job.get("setting");
         let speed = setting.as_ref().and_then(|setting| setting.get("speed"));
         let mut limits = limits(root, speed.as_ref(), &mut notes)?;
+        let group = positive(root.at("core.container.taskGroup.channel"), &mut notes)?;
+        limits.group_channels = group.and_then(|channels| usize::try_from(channels).ok());
         let mut errors = ErrorPolicy::default();
-        if let Some(pool) = setting.as_ref().and_then(|setting| setting.get("pool")) {
-            pool.json();
-            notes.push("pool: there are as many connections as channels, and each side has its own".to_owned());
-        }
         if let Some(retry) = setting.as_ref().and_then(|setting| setting.get("retry")) {
             if flag(&retry, "ignoreOneByOneError")? {
                 errors.on_error = OnError::Skip;
@@ -60,17 +46,14 @@ impl Settings {
                 notes.push(format!("{error}: it is left out, as go-etl does"));
             }
         }
-        Ok(Self { limits, errors, notes })
+        let idle = [LACKS.given(CORE, root), LACKS.given(JOB, job)].concat();
+        Ok(Self { limits, errors, notes, idle })
     }
 }
 
-/// The value at the dotted `path`, if there is one.
-fn at<'a>(node: &Node<'a>, path: &str) -> Option<Node<'a>> {
-    path.split('.').try_fold(node.clone(), |node, key| node.get(key))
-}
-
-fn refuse_model(core: &Node<'_>) -> Result<()> {
-    let Some(model) = at(core, "container.model") else { return Ok(()) };
+/// Refuses a part of a job.
+fn refuse_part(root: &Node<'_>) -> Result<()> {
+    let Some(model) = root.at("core.container.model") else { return Ok(()) };
     if model.text()?.eq_ignore_ascii_case("taskGroup") {
         return Err(model
             .error("this is a part of a job that go-etl has cut up")
@@ -109,15 +92,14 @@ fn limits(root: &Node<'_>, speed: Option<&Node<'_>>, notes: &mut Vec<String>) ->
         let speed = Speed { channel_bytes: bytes, ..Speed::default() };
         return Ok(Limits { jobs: channels.and_then(jobs), speed, ..Limits::default() });
     }
-    let mut each = |key: &str| positive(at(root, &format!("core.transport.channel.speed.{key}")), notes);
+    let mut each = |key: &str| positive(root.at(&format!("core.transport.channel.speed.{key}")), notes);
     let (channel_bytes, channel_rows) = (each("byte")?, each("record")?);
     let by = |total: Option<u64>, each: Option<u64>| Some((total? / each?).max(1));
     let least = [by(bytes, channel_bytes), by(rows, channel_rows)].into_iter().flatten().min();
     if least.is_none() {
         let Some(speed) = speed.filter(|_| bytes.or(rows).is_none()) else {
-            notes.push(
-                "a speed of the job without that of a channel is a limit of the whole job, with one channel".to_owned(),
-            );
+            let limit = if bytes.is_some() { ", and is a limit of the whole job" } else { "" };
+            notes.push(format!("a speed of the job without that of a channel makes one channel{limit}"));
             let speed = Speed { job_bytes: bytes, ..Speed::default() };
             return Ok(Limits { jobs: Some(1), speed, ..Limits::default() });
         };

@@ -5,9 +5,10 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::job::syntax::{self, Syntax};
-use crate::job::{Limits, OnError, RetryGrowth, Speed};
+use crate::job::{Job, Limits, OnError, RetryGrowth, Speed};
 use crate::merge::Merge;
 use crate::object::ObjectRef;
+use crate::sink::{SchemaPolicy, WriteMode};
 
 fn translated(root: Json) -> Result<Translation> {
     translate(&Tree::new(root, HashMap::new()))
@@ -203,7 +204,12 @@ fn files_are_paired_by_their_place_or_come_into_one() {
         job(&two, &csv_writer(&json!({"path": ["c", "d", "e"]}))),
         "the reader gives 2 parts, and the writer names 3 files",
     );
-    fails(job(&two, &csv_writer(&json!({"path": ["c", "c"]}))), "named twice");
+    fails(job(&two, &csv_writer(&json!({"path": ["c", "c"]}))), "the writer names the file \"c\" twice");
+    let books = json!({"xlsxs": [{"path": "o.xlsx", "sheets": ["S1"]}, {"path": "o.xlsx", "sheets": ["S2"]}]});
+    fails(job(&two, &plugin("xlsxwriter", books, &json!({}))), "the writer names the file \"o.xlsx\" twice");
+    let none = json!({"path": []});
+    fails(job(&csv_reader(&none), &csv_writer(&none)), "the reader gives 0 parts, and the writer names 0 files");
+    fails(job(&csv_reader(&none), &postgres("writer", &json!({}))), "the reader names nothing to read");
 }
 
 #[test]
@@ -220,6 +226,8 @@ fn sheets_of_a_workbook_are_one_source() {
     assert_eq!(options, expected);
     assert_eq!(job.union.iter().map(|place| place.options["sheet"].clone()).collect::<Vec<_>>(), [json!("Two")]);
     assert_eq!(job.target.options["dateFormats"], json!({"28": "yyyy-MM-dd"}));
+    let plain = plugin("xlsxreader", json!({"xlsxs": [{"path": "a.xlsx", "sheets": ["One"]}]}), &json!({}));
+    assert_eq!(source(&plain).1["null"], "");
     let bad = |xlsxs: Json, column: Json| plugin("xlsxreader", json!({"xlsxs": xlsxs, "column": column}), &json!({}));
     let with = |reader: Json| super::tests::job(&reader, &csv_writer(&json!({})));
     fails(with(bad(json!([{"path": "a", "sheets": []}]), json!([]))), "names of its sheets");
@@ -244,7 +252,12 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
     assert_eq!(folded.source.object, ObjectRef::Table("\"public\".\"num\"".to_owned()));
     assert_eq!(
         query(&source(&postgres("reader", &json!({"column": ["ID", "\"Id\"", "null"]}))).0),
-        "select ID,\"Id\",null from \"public\".\"num\""
+        "select ID,\"Id\",null as constant_3 from \"public\".\"num\""
+    );
+    // No table lists this column.
+    assert_eq!(
+        query(&source(&mysql("reader", &json!({"column": ["id", "rowid"]}))).0),
+        "select id,rowid from `source`.`num`"
     );
     let queries = json!({"querySql": ["select 1;", "select 2"], "where": "x"});
     let found = translated(job(&mysql("reader", &queries), &postgres("writer", &json!({})))).unwrap();
@@ -380,8 +393,52 @@ fn channels_are_reckoned_as_go_etl_reckons_them() {
         notes.iter().any(|note| note.contains("job.setting.speed.channel is a text: it is taken as 4")),
         "{notes:?}"
     );
+    // Rows are no speed, so that nothing is limited.
+    let (rows, notes) = limits(json!({"channel": 0, "record": 100}), json!({})).unwrap();
+    assert_eq!(rows, Limits { jobs: Some(1), ..Limits::default() });
+    assert!(!notes.iter().any(|note| note.contains("limit of the whole job")), "{notes:?}");
     let error = limits(json!({"channel": 0}), json!({})).unwrap_err();
     assert!(error.to_string().contains("job.setting.speed"), "{error}");
+}
+
+/// Keys that do nothing are named, wherever they stand and in whatever letters.
+#[test]
+fn nothing_is_passed_over_in_silence() {
+    for key in lacks::LACKS.keys {
+        let mut root = match key.of {
+            lacks::READERS => job(&mysql("reader", &json!({})), &csv_writer(&json!({}))),
+            _ => job(&csv_reader(&json!({})), &postgres("writer", &json!({}))),
+        };
+        let place = match key.of {
+            lacks::SIDES | lacks::READERS => &mut root["job"]["content"][0]["reader"]["parameter"],
+            lacks::WRITERS => &mut root["job"]["content"][0]["writer"]["parameter"],
+            lacks::FILES => {
+                root["job"]["content"][0]["writer"] = csv_writer(&json!({}));
+                &mut root["job"]["content"][0]["writer"]["parameter"]
+            }
+            lacks::JOB => &mut root["job"],
+            lacks::CORE => &mut root,
+            other => panic!("no job has {other}"),
+        };
+        let path: Vec<&str> = key.key.split('.').collect();
+        *path.iter().fold(place, |place, key| &mut place[*key]) = json!("x");
+        let tree = Tree::new(root, HashMap::new());
+        let found = translate(&tree).unwrap_or_else(|error| panic!("{}: {error}", key.key));
+        assert!(
+            noted(&found, "these keys do nothing here: ") && noted(&found, key.key),
+            "{}: {:?}",
+            key.key,
+            found.notes
+        );
+        assert_eq!(tree.unasked(), Vec::<String>::new(), "{}", key.key);
+    }
+    let mut root = job(&csv_reader(&json!({})), &csv_writer(&json!({"BatchSize": 1})));
+    root["core"]["container"] = json!({"job": {"id": 1}, "model": "job", "taskGroup": {"channel": 3}});
+    root["core"]["transport"] = json!({"channel": {"speed": {"byte": 1}}});
+    let tree = Tree::new(root, HashMap::new());
+    let found = translate(&tree).unwrap();
+    assert!(noted(&found, "these keys do nothing here: batchSize (the page "), "{:?}", found.notes);
+    assert_eq!((only(&found).limits.group_channels, tree.unasked()), (Some(3), Vec::new()));
 }
 
 #[test]
@@ -472,7 +529,7 @@ fn other_products_go_through_their_own_doors() {
     );
     let found = place("dm", "h:5237", table());
     assert_eq!(found.object, ObjectRef::Table("\"d\".\"T\"".to_owned()));
-    assert!(found.options["url"].as_str().unwrap().contains("SERVER=h&TCP%5FPORT=5237&UID=u&PWD=p%40ss"));
+    assert!(found.options["url"].as_str().unwrap().contains("SERVER=h&TCP_PORT=5237&UID=u&PWD=p%40ss"));
     let oracle =
         "connectString=\"ora:1521/xe\" heterogeneousPool=false standaloneConnection=true timezone=\"Asia/Shanghai\"";
     let found = place("oracle", oracle, table());
@@ -482,6 +539,12 @@ fn other_products_go_through_their_own_doors() {
     );
     let found = place("oracle", "connectString=\"(DESCRIPTION=(ADDRESS=(HOST=h)))\"", table());
     assert!(found.connector == "odbc" && found.options["url"].as_str().unwrap().contains("DBQ=%28DESCRIPTION"));
+    // ConnectorX only reads.
+    let writer = json!({"name": "oraclewriter", "parameter": {"username": "u", "password": "${PW}", "column": ["id"],
+        "connection": {"url": oracle, "table": table()}}});
+    let (written, options) = target(&writer);
+    assert_eq!((written.target.connector.as_str(), &written.transform.names), ("odbc", &vec!["ID".to_owned()]));
+    assert_eq!(options["url"], "odbc:?Driver=Oracle&DBQ=%2F%2Fora%3A1521%2Fxe&UID=u&PWD=${PW}");
     let reader = json!({"name": "sqlserverreader", "parameter": {"column": ["*"], "connection": {"url": "sqlserver://h/inst", "table": {"name": "t"}}}});
     fails(job(&reader, &csv_writer(&json!({}))), "reached by its port");
 }
@@ -497,7 +560,7 @@ fn what_is_not_done_is_said() {
     let found = translate(&tree).unwrap();
     assert_eq!(only(&found).transform.trim, Some(Trim::Padded));
     assert!(noted(&found, "only job.content.0 is run, as go-etl does; 1 others are not"));
-    assert!(noted(&found, "these keys have no meaning here: batchSize"));
+    assert!(noted(&found, "these keys do nothing here: batchSize (the page "));
     // Keys that go-etl does not read either.
     assert_eq!(tree.unasked(), ["core.container.job.sleepInterval", "job.content.0.writer.parameter.session"]);
     let error = fails(

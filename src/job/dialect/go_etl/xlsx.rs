@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::csv::{forms, header, replaced, start_row};
+use super::lacks::FILES;
 use super::{Context, Source, Target, flag, path, text, texts};
 use crate::error::Result;
 use crate::job::Place;
@@ -13,6 +14,8 @@ use crate::object::ObjectRef;
 /// One source for each workbook: its sheets one behind the other.
 pub(super) fn sources(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<Source>> {
     let mut options = common(parameter)?;
+    // A text without a letter is NULL, as a blank cell is, unless another one is.
+    options.entry("null").or_insert_with(|| "".into());
     options.insert("header".to_owned(), false.into());
     options.insert("allStrings".to_owned(), true.into());
     // From the first column on, also where it is blank.
@@ -53,7 +56,7 @@ pub(super) fn targets(parameter: &Node<'_>, context: &mut Context<'_>) -> Result
         context.notes.push(note.to_owned());
     }
     context.notes.push("numbers, dates and booleans are such cells, and not texts as in go-etl".to_owned());
-    context.idle(parameter, &["batchSize", "batchTimeout"]);
+    context.idle(FILES, parameter);
     let names = header(parameter, has_header)?;
     let mut targets = Vec::new();
     for book in parameter.need("xlsxs")?.one_or_more() {

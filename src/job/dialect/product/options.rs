@@ -1,8 +1,8 @@
 //! From URLs of JDBC to the options of connectors.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json};
 
+use super::super::driver::{self, Oracle, Way};
 use super::super::jdbc::Url;
 use super::Product;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,12 +63,12 @@ pub(in super::super) fn connector(product: Product, options: &Options) -> &'stat
         Product::Mysql => "mysql",
         Product::Postgres => "postgres",
         Product::SqlServer => "mssql",
-        Product::Oracle => "connectorx",
         Product::Sqlite => "sqlite",
         Product::Clickhouse => "clickhouse",
-        Product::Generic => match options.get("url").and_then(Json::as_str) {
+        Product::Oracle | Product::Generic => match options.get("url").and_then(Json::as_str) {
             Some(url) if url.starts_with("postgres") => "postgres",
             Some(url) if url.starts_with("mysql") => "mysql",
+            Some(url) if url.starts_with("oracle") => "connectorx",
             _ => "odbc",
         },
     }
@@ -82,7 +82,7 @@ pub(in super::super) fn login(node: &Node<'_>) -> Result<Login> {
 
 /// The options of a connection to the first of `urls`, which stand at `node`, that answers. `parameter` may name a session.
 pub(in super::super) fn of(
-    product: Product,
+    (product, way): (Product, Way),
     urls: &[Url],
     (parameter, node): (&Node<'_>, &Node<'_>),
     login: Login,
@@ -115,7 +115,7 @@ pub(in super::super) fn of(
         }
         Product::Postgres => Ok(postgres(urls, login)),
         Product::SqlServer => Ok(sql_server(first, login)),
-        Product::Oracle => Ok(oracle(first, login)),
+        Product::Oracle => Ok(oracle(first, way, login, notes)),
         Product::Sqlite => Ok(sqlite(first)),
         Product::Clickhouse => Ok(clickhouse(first, login)),
         Product::Generic => generic(first, node, login),
@@ -255,17 +255,11 @@ fn clickhouse(url: &Url, login: Login) -> Options {
     options
 }
 
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
-}
-
-fn oracle(url: &Url, (user, password): Login) -> Options {
+fn oracle(url: &Url, way: Way, (user, password): Login, notes: &mut Vec<String>) -> Options {
     let (host, port) = url.hosts.first().cloned().unwrap_or_default();
-    let login = format!("{}:{}", encoded(&user.unwrap_or_default()), encoded(&password.unwrap_or_default()));
-    let mut options = Options::new();
-    let text = format!("oracle://{login}@{host}:{}/{}", port.as_deref().unwrap_or("1521"), url.database);
-    insert(&mut options, "url", text);
-    options
+    let service = Oracle::Service(format!("{host}:{}/{}", port.as_deref().unwrap_or("1521"), url.database));
+    let (user, password) = (user.unwrap_or_default(), password.unwrap_or_default());
+    service.options(way, (&user, &password), notes).1
 }
 
 /// Through the driver of ODBC that the product of the URL is known to have.
@@ -282,7 +276,7 @@ fn generic(url: &Url, node: &Node<'_>, login: Login) -> Result<Options> {
         insert(&mut product, "url", word);
         return Ok(product);
     }
-    let (driver, server, port, database) = match scheme.as_str() {
+    let (name, server, port, database) = match scheme.as_str() {
         "dm" => ("DM8 ODBC DRIVER", "SERVER", "TCP_PORT", "SCHEMA"),
         "db2" => ("IBM DB2 ODBC DRIVER", "Hostname", "Port", "Database"),
         _ => {
@@ -293,19 +287,14 @@ fn generic(url: &Url, node: &Node<'_>, login: Login) -> Result<Options> {
     };
     let (host, number) = url.hosts.first().cloned().unwrap_or_default();
     let (user, password) = login;
-    let pairs = [
-        ("Driver", driver.to_owned()),
-        (server, host),
-        (port, number.unwrap_or_default()),
-        (database, url.database.clone()),
-        ("UID", user.unwrap_or_default()),
-        ("PWD", password.unwrap_or_default()),
-    ];
-    let told = pairs.iter().filter(|(_, value)| !value.is_empty());
-    let told: Vec<String> = told.map(|(key, value)| format!("{key}={}", encoded(value))).collect();
-    let mut options = Options::new();
-    insert(&mut options, "url", format!("odbc:?{}", told.join("&")));
-    Ok(options)
+    Ok(driver::odbc(&[
+        ("Driver", name),
+        (server, &host),
+        (port, &number.unwrap_or_default()),
+        (database, &url.database),
+        ("UID", &user.unwrap_or_default()),
+        ("PWD", &password.unwrap_or_default()),
+    ]))
 }
 
 /// How times of MySQL are read, which may be beyond 24 hours.

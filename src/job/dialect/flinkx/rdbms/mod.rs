@@ -3,6 +3,7 @@
 pub(super) mod reader;
 pub(super) mod writer;
 
+use super::super::driver::Way;
 use super::super::jdbc;
 use super::super::product::Product;
 use super::super::product::options::{self, Login, Options};
@@ -12,7 +13,7 @@ use crate::job::tree::Node;
 
 /// The options of the database that `connection` names, for who may log in there.
 fn connected(
-    product: Product,
+    (product, way): (Product, Way),
     (parameter, connection): (&Node<'_>, &Node<'_>),
     login: Login,
     context: &mut Context<'_>,
@@ -24,7 +25,7 @@ fn connected(
         urls.iter().skip(1).for_each(|other| _ = other.json());
         context.note("of several URLs the first is used, as FlinkX does");
     }
-    options::of(product, &[jdbc::read(product, first)?], (parameter, first), login, &mut context.notes)
+    options::of((product, way), &[jdbc::read(product, first)?], (parameter, first), login, &mut context.notes)
 }
 
 /// Who logs in to the database of `connection`: what it says itself, else what holds for all.

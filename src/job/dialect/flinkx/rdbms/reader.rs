@@ -73,7 +73,7 @@ fn places((product, shards): (Product, Shards), parameter: &Node<'_>, context: &
     let mut places = Vec::new();
     for connection in &connections {
         let login = login(parameter, connection)?;
-        let mut options = connected(product, (parameter, connection), login, context)?;
+        let mut options = connected((product, Way::Reading), (parameter, connection), login, context)?;
         options::for_reading(product, &mut options, context.times);
         let place = |object| Place::new(options::connector(product, &options), Json::Object(options.clone()), object);
         if let Some(sql) = &custom {

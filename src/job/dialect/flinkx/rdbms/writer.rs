@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::super::super::driver::Way;
 use super::super::super::name;
 use super::super::super::product::Product;
 use super::super::super::product::options;
@@ -22,27 +23,24 @@ const IDLE: &[&str] = &["batchSize", "insertSqlMode", "flushIntervalMills", "sem
 /// The table that `side` writes.
 pub(in super::super) fn target(product: Product, side: &Side<'_>, context: &mut Context<'_>) -> Result<Target> {
     let parameter = &side.parameter;
-    if product == Product::Oracle {
-        let hint = "write CSV, and load it with SQL*Loader; or use etl copy with odbc:";
-        return Err(unsupported(&side.node, format!("the plugin {} is not here", side.name), hint));
-    }
     context.idle(parameter, IDLE);
     let names = columns::names(parameter)?;
     if names.is_empty() {
         context.note("the writer's column is *: columns are paired by their names, and not by their places");
     }
     let connection = first(parameter, context)?;
-    let options = connected(product, (parameter, &connection), login(parameter, &connection)?, context)?;
+    let logs_in = login(parameter, &connection)?;
+    let options = connected((product, Way::Writing), (parameter, &connection), logs_in, context)?;
     let tables = tables(&connection)?;
     if tables.len() > 1 {
         context.note(format!("only the first of {} tables is written, as FlinkX does", tables.len()));
     }
-    let object = ObjectRef::Table(name::standard(&tables[0]));
     let connector = options::connector(product, &options);
+    let object = ObjectRef::Table(name::standard(&name::folded(connector, &tables[0])));
     Ok(Target {
         mode: mode(connector, parameter, context)?,
         schema: if names.is_empty() { SchemaPolicy::Strict } else { SchemaPolicy::Partial },
-        names,
+        names: names.iter().map(|name| name::folded(connector, name)).collect(),
         pre_sql: statements(parameter, "preSql")?,
         post_sql: statements(parameter, "postSql")?,
         place: Place::new(connector, Json::Object(options), object),

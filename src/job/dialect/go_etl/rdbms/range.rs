@@ -2,7 +2,7 @@
 
 use chrono::{NaiveDate, NaiveDateTime};
 
-use super::super::{Context, known, text};
+use super::super::{Context, text};
 use super::Product;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::Node;
@@ -11,9 +11,7 @@ use crate::job::tree::Node;
 pub(super) fn condition(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Option<String>> {
     let Some(split) = parameter.get("split") else { return Ok(None) };
     let key = text(&split, "key")?;
-    known(&split, &["timeAccuracy"]);
     let range = split.get("range");
-    range.iter().for_each(|range| known(range, &["layout"]));
     let Some(key) = key else { return Ok(None) };
     let kind = range.as_ref().map(|range| text(range, "type")).transpose()?.flatten();
     let (Some(range), Some(kind)) = (range, kind) else {
