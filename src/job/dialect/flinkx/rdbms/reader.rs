@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::super::super::driver::Way;
 use super::super::super::name;
 use super::super::super::product::Product;
 use super::super::super::product::options;

@@ -8,7 +8,7 @@ use super::super::super::product::Product;
 use super::super::super::product::options;
 use super::super::columns;
 use super::super::plugins::Side;
-use super::super::{Context, Target, flag_of, present, unsupported};
+use super::super::{Context, Target, flag_of, present};
 use super::{connected, first, login, tables};
 use crate::error::Result;
 use crate::job::Place;
@@ -36,11 +36,13 @@ pub(in super::super) fn target(product: Product, side: &Side<'_>, context: &mut 
         context.note(format!("only the first of {} tables is written, as FlinkX does", tables.len()));
     }
     let connector = options::connector(product, &options);
-    let object = ObjectRef::Table(name::standard(&name::folded(connector, &tables[0])));
+    // Drivers quote names, so that their case counts.
+    let cased = |text: &str| if connector == "odbc" { name::folded(connector, text) } else { text.to_owned() };
+    let object = ObjectRef::Table(name::standard(&cased(&tables[0])));
     Ok(Target {
         mode: mode(connector, parameter, context)?,
         schema: if names.is_empty() { SchemaPolicy::Strict } else { SchemaPolicy::Partial },
-        names: names.iter().map(|name| name::folded(connector, name)).collect(),
+        names: names.iter().map(|name| cased(name)).collect(),
         pre_sql: statements(parameter, "preSql")?,
         post_sql: statements(parameter, "postSql")?,
         place: Place::new(connector, Json::Object(options), object),
