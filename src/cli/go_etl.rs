@@ -136,8 +136,8 @@ mod tests {
         for (words, expected) in [
             ("", ["config.json", "", "", ""]),
             ("-c a.json", ["a.json", "", "", ""]),
-            ("-c=a.json -w=p.csv -http=:6080", ["a.json", "p.csv", ":6080", ""]),
-            ("--c=a.json --w p.csv --http :6080", ["a.json", "p.csv", ":6080", ""]),
+            ("-c=a.json -w=p.csv -http=:6080", ["a.json", "p.csv", "127.0.0.1:6080", ""]),
+            ("--c=a.json --w p.csv --http :6080", ["a.json", "p.csv", "127.0.0.1:6080", ""]),
             ("-http 127.0.0.1:6080 -w p.csv", ["config.json", "p.csv", "127.0.0.1:6080", ""]),
             ("version", ["config.json", "", "", "version"]),
         ] {

@@ -90,10 +90,7 @@ fn text_is_read_by_the_place_of_fields() {
     let target = &job.target.options;
     assert_eq!((&target["url"], &target["prefix"]), (&json!("/o/"), &json!("f")));
     let loose = &target["loose"];
-    assert_eq!(
-        (&loose["null"], &loose["quoting"], &loose["delimiter"]),
-        (&json!("null"), &json!("never"), &json!(","))
-    );
+    assert_eq!((&loose["null"], loose.get("quoting"), &loose["delimiter"]), (&json!("null"), None, &json!(",")));
     assert_eq!(job.mode, WriteMode::Replace);
 }
 
