@@ -11,7 +11,7 @@ use arrow_etl::error::Result;
 use arrow_etl::job::{Job, Place};
 use arrow_etl::proof::Verify;
 use arrow_etl::run::{Between, Surroundings, copy, head};
-use arrow_etl::sink::{Duplicates, Merge, WriteMode};
+use arrow_etl::sink::{Merge, WriteMode};
 use serde_json::json;
 
 const ORDERS: &str = "id,customer,amount,paid_on\n1,Ada,19.90,2024-02-28\n2,Grace,5.00,\n3,Edsger,120.50,2024-03-01\n";
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     let csv = |name: &str| Place::new("file", json!({ "url": path(name) }), ObjectRef::Whole);
     let orders = ObjectRef::Table("orders".to_owned());
     let warehouse = Place::new("duckdb", json!({ "url": path("warehouse.duckdb") }), orders);
-    let by_id = || WriteMode::Upsert(Merge { key: vec!["id".to_owned()], duplicates: Duplicates::Refuse });
+    let by_id = || WriteMode::Upsert(Merge { key: vec!["id".to_owned()], ..Merge::default() });
 
     for file in ["orders.csv", "later.csv"] {
         let mut load = Job::new(csv(file), warehouse.clone());
