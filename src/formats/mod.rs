@@ -110,12 +110,17 @@ pub trait RecordFormat: Debug + Send + Sync {
     /// [`Unsupported`](crate::error::ErrorKind::Unsupported) for a type that has no text form.
     fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>>;
 
+    /// What stands behind each record that is written.
+    fn record_end(&self) -> &[u8] {
+        b"\n"
+    }
+
     /// What of the values of `field` does not come back when they are written; none where all of it does.
     fn lost(&self, _field: &Field) -> Option<String> {
         None
     }
 
-    /// Appends the records of `batch` to `out`, each with its line end.
+    /// Appends the records of `batch` to `out`, each with its end.
     ///
     /// # Errors
     /// [`Unsupported`](crate::error::ErrorKind::Unsupported) for a type that has no text form,

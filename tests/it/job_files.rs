@@ -96,6 +96,21 @@ fn a_plan_into_loose_text_says_what_is_lost() {
     assert!(quoted.contains(" exact") && !quoted.contains("lossy"), "{quoted}");
 }
 
+/// What a job names for it stands between the rows that are there and those that are added, and nothing else.
+#[test]
+fn rows_are_added_behind_the_record_end_that_a_job_names() {
+    let folder = folder();
+    let target = r#"{"connector": "file", "url": "out.csv", "format": "csv", "loose": {"lineEnd": ";"}}"#;
+    let transfer = format!(r#"{{"source": {{"locator": "people.csv"}}, "target": {target}, "mode": "append"}}"#);
+    written(folder.path(), "job.json", &format!("{{\"transfers\": [{transfer}]}}"));
+    for there in ["7,zoe;", "7,zoe"] {
+        written(folder.path(), "out.csv", there);
+        let ended = run(folder.path(), &["-q", "job.json"]);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{there}");
+        assert_eq!(text(folder.path(), "out.csv"), "7,zoe;1,ada;2,bob;3,eve;", "{there}");
+    }
+}
+
 #[test]
 fn yaml_and_toml_say_the_same() {
     let folder = folder();

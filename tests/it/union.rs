@@ -107,7 +107,7 @@ fn columns_are_paired_by_their_places() {
     let place = |table: &str| format!("{{\"locator\": \"{url}#{table}\"}}");
     let job = |union: &str, filter: &str| {
         format!(
-            "{{\"transfers\": [{{\"source\": {}, \"union\": [{}], \"unionBy\": \"place\", \
+            "{{\"transfers\": [{{\"sources\": [{}, {}], \"unionBy\": \"place\", \
              \"target\": {{\"locator\": \"out.csv\"}}, \"mode\": \"replace\", \"transform\": {{{filter}}}}}]}}",
             place("a"),
             place(union)
@@ -128,4 +128,29 @@ fn columns_are_paired_by_their_places() {
     psql(&url, "create table c (id int, v numeric)");
     let refused = run(job("c", ""));
     assert!(refused.code != 0 && refused.stderr.contains("has 2 of 3"), "{}", refused.stderr);
+}
+
+/// Rows that a source cannot give are told by the names that all sources have.
+#[test]
+fn rejects_of_columns_that_are_paired_by_their_places_keep_their_values() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    let path = folder.path();
+    psql(
+        &url,
+        "create table a (id int, at date); insert into a values (1, '2020-01-01'), (2, 'infinity');
+         create table b (n int, d date); insert into b values (3, '2020-01-03'), (4, '-infinity')",
+    );
+    let place = |table: &str| json!({"locator": format!("{url}#{table}")});
+    let transfer = json!({"sources": [place("a"), place("b")], "unionBy": "place",
+        "target": {"locator": "out.csv"},
+        "errors": {"onError": "skip", "rejects": {"connector": "file", "url": "bad.jsonl"}}});
+    fs::write(path.join("job.json"), json!({"transfers": [transfer]}).to_string()).unwrap();
+    let done = etl(path, &["run", "-q", "job.json"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(fs::read_to_string(path.join("out.csv")).unwrap(), "id,at\n1,2020-01-01\n3,2020-01-03\n");
+    let bad = fs::read_to_string(path.join("bad.jsonl")).unwrap();
+    let mut told: Vec<Json> = bad.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    told.sort_by_key(|row| row["id"].to_string());
+    let values: Vec<_> = told.iter().map(|row| (&row["id"], &row["at"])).collect();
+    assert_eq!(values, [(&json!("2"), &json!("infinity")), (&json!("4"), &json!("-infinity"))]);
 }

@@ -126,11 +126,12 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
         }
         Encoding::Records { compression, level, charset } => {
             let mut packer = Packer::new(*compression, *level, "");
-            let line_end = charset.encode(b"\n".to_vec()).unwrap_or_default();
-            let line_end = packer.pack(line_end).map(|piece| packer.add(piece))?;
+            let end = stage.records.as_ref().map_or(b"\n".as_slice(), |records| records.record_end());
+            let encoded = charset.encode(end.to_vec()).unwrap_or_default();
+            let packed = packer.pack(encoded).map(|piece| packer.add(piece))?;
             let open = |old: &Path| {
-                let ended = ends_with_line_end(old, (*compression, *charset))?;
-                Ok(if ended { Vec::new() } else { line_end.clone() })
+                let ended = is_ended(old, end, (*compression, *charset))?;
+                Ok(if ended { Vec::new() } else { packed.clone() })
             };
             join_bytes((old, &paths), open, out)?;
         }
@@ -166,22 +167,25 @@ fn join_bytes(
     Ok(out.flush()?)
 }
 
-/// Whether the last record of a file is ended, or there is none.
-fn ends_with_line_end(path: &Path, (compression, charset): (Compression, Charset)) -> Result<bool> {
+/// Whether `end` stands behind the last record of a file, or there is none. Where it is a line end any other is one, too.
+fn is_ended(path: &Path, end: &[u8], (compression, charset): (Compression, Charset)) -> Result<bool> {
     let mut file = fs::File::open(path)?;
     if compression == Compression::None && charset == Charset::Utf8 {
         let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(1)))?;
+        file.seek(SeekFrom::Start(length.saturating_sub(end.len() as u64)))?;
     }
     let mut reader = charset.reader(compress::reader(compression, file)?);
-    let mut buffer = vec![0; BUFFER_BYTES];
-    let mut last = b'\n';
+    let (mut buffer, mut last) = (vec![0; BUFFER_BYTES], Vec::new());
     loop {
-        match reader.read(&mut buffer).map_err(compress::damage)? {
-            0 => return Ok(last == b'\n' || last == b'\r'),
-            bytes => last = buffer[bytes - 1],
+        let bytes = reader.read(&mut buffer).map_err(compress::damage)?;
+        if bytes == 0 {
+            break;
         }
+        last.extend_from_slice(&buffer[bytes.saturating_sub(end.len())..bytes]);
+        last.drain(..last.len().saturating_sub(end.len()));
     }
+    let is_line_end = matches!(end, b"\n" | b"\r\n") && last.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r'));
+    Ok(last.is_empty() || is_line_end || last.ends_with(end))
 }
 
 fn join_parquet(

@@ -48,10 +48,11 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// The buffer that is bound. It has room for one byte more than is read: a value that fills it is too long.
+    /// The buffer that is bound. It has room for one character or byte more than is read: a value that reaches into it is too long,
+    /// also where a driver cuts between characters and says nothing.
     pub(super) fn buffer(self) -> BufferDesc {
         match self {
-            Self::Text(most) => BufferDesc::Text { max_str_len: most + 1 },
+            Self::Text(most) => BufferDesc::Text { max_str_len: most + CHARACTER_BYTES },
             Self::Bytes(most) => BufferDesc::Binary { max_bytes: most + 1 },
             Self::Whole => BufferDesc::I64 { nullable: true },
             Self::Float => BufferDesc::F64 { nullable: true },

@@ -85,11 +85,11 @@ impl Connection {
         columns::columns(&mut statement, self.product, &self.config)
     }
 
-    /// Runs `sql`, and hands its rows to `take` until that has enough of them, with those aside that have a value which is none of
-    /// its column. `wanted` says which of its columns are those of `schema`.
+    /// Runs `sql`, and hands the first `most` of its rows to `take` until that has enough, with those aside that have a value which is
+    /// none of its column. `wanted` says which of its columns are those of `schema`.
     pub(super) fn read(
         &self,
-        sql: &str,
+        (sql, most): (&str, u64),
         schema: &SchemaRef,
         wanted: impl FnOnce(&[Column]) -> Result<Vec<usize>>,
         mut take: impl FnMut(Sifted) -> Result<bool>,
@@ -107,16 +107,25 @@ impl Connection {
         let mut cursor = self.told(cursor.bind_buffer(block))?;
         let (mut before, mut odd) = (0, Odd::default());
         // What was cut is found below: a driver that does not warn of it would not be asked.
-        while let Some(block) = self.told(cursor.fetch_with_truncation_check(false))? {
+        while before < most
+            && let Some(block) = self.told(cursor.fetch_with_truncation_check(false))?
+        {
+            let rows = usize::try_from(most - before).unwrap_or(usize::MAX).min(block.num_rows());
             let mut arrays = Vec::with_capacity(places.len());
             for (position, place) in places.iter().enumerate() {
                 let column = &columns[*place];
-                let mut refuse = odd.refuse((position, column.field.name()), before);
+                let mut note = odd.refuse((position, column.field.name()), before);
+                // A row that nobody wants is no reject either.
+                let mut refuse = |row: usize, text: Option<String>, error: Error| {
+                    if row < rows {
+                        note(row, text, error);
+                    }
+                };
                 let array = fetch::array(column, block.column(*place), &mut refuse);
-                arrays.push(array.map_err(|error| error.at("column", column.field.name()))?);
+                arrays.push(array.map_err(|error| error.at("column", column.field.name()))?.slice(0, rows));
             }
-            before += block.num_rows() as u64;
-            if !take(odd.part(schema, block.num_rows(), arrays)?)? {
+            before += rows as u64;
+            if !take(odd.part(schema, rows, arrays)?)? {
                 break;
             }
         }

@@ -141,8 +141,9 @@ mod tests {
         let BufferDesc::Text { max_str_len } = column.form.buffer() else { panic!("{column:?}") };
         let mut texts = TextColumn::<u8>::new(values.len(), max_str_len);
         for (row, value) in values.iter().enumerate() {
-            // As a driver that cuts.
-            let fits = |value: &str| value.len().min(max_str_len);
+            // As a driver that cuts between characters.
+            let is_kept = |value: &str, at: usize| at <= max_str_len && value.is_char_boundary(at);
+            let fits = |value: &str| (0..=value.len()).rev().find(|at| is_kept(value, *at)).unwrap();
             texts.set_value(row, value.map(|value| &value.as_bytes()[..fits(value)]));
         }
         let texts: Box<dyn AnyColumnBuffer> = Box::new(texts);
@@ -176,10 +177,11 @@ mod tests {
 
     #[test]
     fn a_value_that_was_cut_is_refused_and_one_at_the_limit_is_not() {
-        let (array, refused) = parsed(DataType::Utf8, 4, &[Some("abcd"), Some("abcde"), Some("abcdefg"), Some("a")]);
+        let values = [Some("abcd"), Some("abcde"), Some("abcdefghijk"), Some("a"), Some("abc😀")];
+        let (array, refused) = parsed(DataType::Utf8, 4, &values);
         let texts: Vec<_> = array.as_string::<i32>().iter().collect();
-        assert_eq!(texts, [Some("abcd"), None, None, Some("a")]);
-        assert_eq!(refused.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(texts, [Some("abcd"), None, None, Some("a"), None]);
+        assert_eq!(refused.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), [1, 2, 4]);
         for (_, told, error) in refused {
             assert_eq!((told.as_str(), error.message()), ("", "a value has more than the 4 bytes that are read"));
             assert!(error.hint().unwrap().contains("textBytes"), "{error:?}");

@@ -114,15 +114,13 @@ fn pour(connection: &Connection, from: &Origin, scan: &Scan, to: To<'_>) -> Resu
 fn rows(connection: &Connection, from: &Origin, scan: &Scan, (tray, outlet): To<'_>) -> Result<()> {
     let sql = from.sql(Some(&scan.schema), connection.quote());
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
-    let mut left = scan.limit.unwrap_or(u64::MAX);
     let mut wanted = true;
-    let take = |(batch, rejects): Sifted| -> Result<bool> {
-        let rows = usize::try_from(left).unwrap_or(usize::MAX).min(batch.num_rows());
-        left -= rows as u64;
-        wanted = cutter.add_sifted(tray, (batch.slice(0, rows), rejects), |batch| outlet.send(batch))?;
-        Ok(wanted && left > 0)
+    let take = |sifted: Sifted| -> Result<bool> {
+        wanted = cutter.add_sifted(tray, sifted, |batch| outlet.send(batch))?;
+        Ok(wanted)
     };
-    connection.read(&sql, &scan.schema, |columns| places(from, columns, &scan.schema), take)?;
+    let most = scan.limit.unwrap_or(u64::MAX);
+    connection.read((&sql, most), &scan.schema, |columns| places(from, columns, &scan.schema), take)?;
     if let Some(rest) = cutter.end()?.filter(|_| wanted) {
         outlet.send(rest);
     }

@@ -108,6 +108,9 @@ impl CsvOptions {
                 "what comments of CSV begin with is one ASCII character, neither the delimiter nor the quote",
             );
         }
+        if self.header && self.skip_records > 0 {
+            return usage("records of CSV are passed over where there is no header: say header=false");
+        }
         if self.trim && matches!(self.delimiter, b' ') {
             return usage("spaces cannot be trimmed where they stand between fields");
         }

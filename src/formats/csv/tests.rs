@@ -283,6 +283,8 @@ fn records_are_passed_over_where_no_header_names_columns() {
     let format = csv(CsvOptions { skip_records: 2, ..text_only() });
     assert_eq!(format.start(b"a,b\n1,2", Extent::Head).unwrap_err().kind(), ErrorKind::Resource);
     assert_eq!(format.start(b"a,b\n1\n", Extent::Whole).unwrap_err().kind(), ErrorKind::Corrupt);
+    let named = CsvOptions { skip_records: 1, ..CsvOptions::default() };
+    assert_eq!(Csv::new(named).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]

@@ -130,9 +130,15 @@ impl Writing {
         Ok(())
     }
 
+    /// What stands behind a record.
+    pub(super) fn record_end(&self) -> &[u8] {
+        self.options.written_end()
+    }
+
     /// What of the values of `field` does not come back.
     pub(super) fn lost(&self, field: &Field) -> Option<String> {
         let told = match field.data_type() {
+            DataType::Binary | DataType::LargeBinary if self.options.bytes == BytesForm::Base64 => vec![],
             DataType::Binary | DataType::LargeBinary => vec!["bytes that are no UTF-8 are replaced"],
             data_type if data_type.is_temporal() && self.pattern.is_some() => {
                 vec!["what the form of dates does not show"]
@@ -142,6 +148,8 @@ impl Writing {
             data_type if data_type.is_temporal() => vec!["parts of a second"],
             DataType::Boolean | DataType::Null => vec![],
             data_type if data_type.is_numeric() => vec![],
+            // Each stands in quotes, and NULL in none.
+            _ if self.statements.is_some() => vec![],
             _ => self.lost_of_texts(),
         };
         (!told.is_empty()).then(|| told.join("; "))
@@ -149,8 +157,12 @@ impl Writing {
 
     fn lost_of_texts(&self) -> Vec<&'static str> {
         let (quoting, null) = (self.options.quoting, self.null.as_slice());
+        // Where there are quotes, escapes are read within them alone.
+        let escaped = self.options.escape == Escape::Backslash;
+        let is_resolved = escaped && self.options.mark().is_none();
         let cases = [
-            (quoting == Quoting::Never, "delimiters and line ends in a text are not told from others"),
+            (quoting == Quoting::Never && !is_resolved, "delimiters and line ends in a text are not told from others"),
+            (quoting != Quoting::Always && escaped && !is_resolved, "backslashes in a text without quotes are doubled"),
             (quoting != Quoting::Never && self.options.trim, "blanks around a text are dropped"),
             (quoting == Quoting::Never && !null.is_empty(), "the text of NULL becomes NULL"),
             (quoting != Quoting::Always && null.is_empty(), "an empty text becomes NULL"),
@@ -167,9 +179,11 @@ impl Writing {
     /// Puts quotes around the field that begins at `start`, where it is to have them, and escapes.
     fn quote(&self, index: usize, out: &mut Vec<u8>, start: usize) {
         let escaped = self.options.escape == Escape::Backslash;
+        let comment = self.options.comment.bytes().next().unwrap_or(b'#');
         let put = |out: &mut Vec<u8>| {
             if escaped {
-                escape::put(out, start, self.options.delimiter.as_bytes());
+                let ends = [self.options.delimiter.as_bytes(), self.options.written_end()];
+                escape::put(out, start, ends, (index == 0).then_some(comment));
             }
         };
         let Some(quote) = self.options.mark().filter(|_| self.options.quoting != Quoting::Never) else {
@@ -180,11 +194,12 @@ impl Writing {
         }
         let text = &out[start..];
         let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        let comment = self.options.comment.bytes().next().unwrap_or(b'#');
+        let named_end = self.options.line_end.as_ref();
         let needs = || {
             let first = index == 0 && (text.is_empty() || text[0] == comment);
             let special = memchr::memchr3(quote, b'\n', b'\r', text).is_some()
-                || memchr::memmem::find(text, self.options.delimiter.as_bytes()).is_some();
+                || memchr::memmem::find(text, self.options.delimiter.as_bytes()).is_some()
+                || named_end.is_some_and(|end| memchr::memmem::find(text, end.as_bytes()).is_some());
             first || special || blank(text.first()) || blank(text.last()) || (text == self.null && !text.is_empty())
         };
         if self.options.quoting == Quoting::Needed && !needs() {
@@ -447,6 +462,16 @@ mod tests {
         assert_eq!((marked(""), marked(";")), ("\"#a\"\n".to_owned(), "#a\n".to_owned()));
     }
 
+    /// As DataX's CSV library does it: what ends records is told from what stands in a text.
+    #[test]
+    fn what_ends_records_is_quoted_or_escaped_whatever_it_is() {
+        let values = || texts(&[Some("a;b"), Some("#c"), Some("d")]);
+        let options = |quoting: &str, escape: &str| json!({"quoting": quoting, "escape": escape, "lineEnd": ";"});
+        assert_eq!(written(&options("needed", "doubled"), vec![values()]), "\"a;b\";\"#c\";d;");
+        assert_eq!(written(&options("never", "backslash"), vec![values()]), "a\\;b;\\#c;d;");
+        assert_eq!(written(&options("needed", "backslash"), vec![values()]), "\"a;b\";\"#c\";d;");
+    }
+
     fn tried(options: LooseOptions, column: ArrayRef) -> Result<String> {
         let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)])?;
         let mut out = Vec::new();
@@ -488,5 +513,12 @@ mod tests {
         assert_eq!(lost(&formed, micros).as_deref(), Some("what the form of dates does not show"));
         let careful = LooseOptions { quoting: Quoting::Always, trim: false, ..LooseOptions::default() };
         assert_eq!(lost(&careful, DataType::Utf8), None);
+        let escaped = LooseOptions { escape: Escape::Backslash, quote: String::new(), ..LooseOptions::default() };
+        assert_eq!(lost(&escaped, DataType::Utf8).as_deref(), Some("an empty text becomes NULL"));
+        let needed = LooseOptions { escape: Escape::Backslash, quoting: Quoting::Needed, trim: false, ..plain };
+        let told = "backslashes in a text without quotes are doubled; an empty text becomes NULL";
+        assert_eq!(lost(&needed, DataType::Utf8).as_deref(), Some(told));
+        let coded = LooseOptions { bytes: BytesForm::Base64, ..LooseOptions::default() };
+        assert_eq!(lost(&coded, DataType::Binary), None);
     }
 }

@@ -17,22 +17,21 @@ pub(super) fn resolve(text: &[u8], out: &mut Vec<u8>) {
 
 /// Appends what the escape means that goes on with `rest`, and gives what is behind it.
 fn meant<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-    let Some((letter, behind)) = rest.split_first() else { return rest };
-    let (digits, radix) = match letter {
-        b'u' | b'U' => (behind.get(..4), 16),
-        b'x' | b'X' => (behind.get(..2), 16),
-        b'o' | b'O' => (behind.get(..3), 8),
-        b'd' | b'D' => (behind.get(..3), 10),
-        b'0'..=b'7' => (rest.get(..3), 8),
-        _ => (None, 10),
-    };
-    let number = digits.and_then(|digits| std::str::from_utf8(digits).ok());
-    if let Some(number) = number.and_then(|digits| u32::from_str_radix(digits, radix).ok()) {
-        let character = char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER);
+    if let Some((number, mut behind)) = numbered(rest) {
+        let mut character = char::from_u32(number);
+        // Java's characters are those of UTF-16: a larger one has two halves.
+        if (0xd800..0xdc00).contains(&number)
+            && let Some((low, after)) = behind.strip_prefix([BACKSLASH].as_slice()).and_then(numbered)
+            && (0xdc00..0xe000).contains(&low)
+        {
+            character = char::from_u32(0x1_0000 + ((number - 0xd800) << 10) + (low - 0xdc00));
+            behind = after;
+        }
+        let character = character.unwrap_or(char::REPLACEMENT_CHARACTER);
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        let length = digits.map_or(0, <[u8]>::len);
-        return if letter.is_ascii_digit() { &rest[length..] } else { &behind[length..] };
+        return behind;
     }
+    let Some((letter, behind)) = rest.split_first() else { return rest };
     out.push(match letter {
         b'n' => b'\n',
         b'r' => b'\r',
@@ -47,11 +46,29 @@ fn meant<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     behind
 }
 
-/// Puts backslashes before what has a meaning in the field without quotes that begins at `start`.
-pub(super) fn put(out: &mut Vec<u8>, start: usize, delimiter: &[u8]) {
+/// The number of a character with which `rest` begins, and what is behind it.
+fn numbered(rest: &[u8]) -> Option<(u32, &[u8])> {
+    let (letter, behind) = rest.split_first()?;
+    let (from, length, radix) = match letter {
+        b'u' | b'U' => (behind, 4, 16),
+        b'x' | b'X' => (behind, 2, 16),
+        b'o' | b'O' => (behind, 3, 8),
+        b'd' | b'D' => (behind, 3, 10),
+        b'0'..=b'7' => (rest, 3, 8),
+        _ => return None,
+    };
+    let (digits, behind) = from.split_at_checked(length)?;
+    let number = digits.iter().try_fold(0_u32, |all, digit| Some(all * radix + char::from(*digit).to_digit(radix)?))?;
+    Some((number, behind))
+}
+
+/// Puts backslashes before what has a meaning in the field without quotes that begins at `start`: what ends fields and records, and
+/// at its start `comment`.
+pub(super) fn put(out: &mut Vec<u8>, start: usize, ends: [&[u8]; 2], comment: Option<u8>) {
     let field = out.split_off(start);
     for (at, byte) in field.iter().enumerate() {
-        if matches!(byte, b'\\' | b'\r' | b'\n') || field[at..].starts_with(delimiter) {
+        let is_end = ends.iter().any(|end| field[at..].starts_with(end));
+        if matches!(byte, b'\\' | b'\r' | b'\n') || is_end || at == 0 && Some(*byte) == comment {
             out.push(BACKSLASH);
         }
         out.push(*byte);
@@ -69,16 +86,16 @@ mod tests {
             (r#"\\ \" \, \é"#, r#"\ " , é"#),
             (r"\u00e9\xe9\o351\351\d233", "ééééé"),
             // Without the digits that belong to it a letter is itself.
-            (r"\u00g1 \x \09 \D9", "u00g1 x 09 D9"),
-            (r"\ud83d", "\u{fffd}"),
+            (r"\u00g1 \x \09 \D9 \x+1", "u00g1 x 09 D9 x+1"),
+            (r"\ud83d\ude00 \ud83d \ud83d\u0041 \ude00", "\u{1f600} \u{fffd} \u{fffd}A \u{fffd}"),
             ("end\\", "end"),
         ] {
             let mut out = Vec::new();
             resolve(text.as_bytes(), &mut out);
             assert_eq!(String::from_utf8(out).unwrap(), meant, "{text}");
         }
-        let mut out = b"x,a|b\\c\n".to_vec();
-        put(&mut out, 2, b"|");
-        assert_eq!(out, b"x,a\\|b\\\\c\\\n");
+        let mut out = b"x,#a|b\\c\n#;".to_vec();
+        put(&mut out, 2, [b"|", b";"], Some(b'#'));
+        assert_eq!(out, b"x,\\#a\\|b\\\\c\\\n#\\;");
     }
 }

@@ -41,7 +41,7 @@ impl Loose {
     /// [`Usage`](crate::error::ErrorKind::Usage) for options that cannot be meant.
     pub fn new(options: &LooseOptions) -> Result<Self> {
         options.check()?;
-        let reading = match options.separator().and_then(|delimiter| Ok((delimiter, options.record_end()?))) {
+        let reading = match options.ends() {
             Ok(ends) => Ok(Reading::new(options, ends)?),
             Err(error) => Err(error.to_string()),
         };
@@ -117,6 +117,10 @@ impl RecordFormat for Loose {
 
     fn header(&self, _schema: &SchemaRef) -> Result<Vec<u8>> {
         Ok(self.writing.header())
+    }
+
+    fn record_end(&self) -> &[u8] {
+        self.writing.record_end()
     }
 
     fn lost(&self, field: &Field) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::escape::BACKSLASH;
 use super::pattern::offset;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::value::Pattern;
@@ -179,7 +180,7 @@ impl LooseOptions {
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) where it is not one ASCII character.
-    pub(super) fn separator(&self) -> Result<u8> {
+    fn separator(&self) -> Result<u8> {
         if self.insert.is_some() {
             return Err(usage("statements of SQL are written, and not read"));
         }
@@ -193,12 +194,29 @@ impl LooseOptions {
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) where it is not one ASCII character.
-    pub(super) fn record_end(&self) -> Result<Option<u8>> {
+    fn record_end(&self) -> Result<Option<u8>> {
         match self.line_end.as_deref().map(str::as_bytes) {
             None | Some(b"\r\n") => Ok(None),
             Some([byte]) if byte.is_ascii() => Ok(Some(*byte)),
             Some(_) => Err(usage("text is read with one ASCII character behind records")),
         }
+    }
+
+    /// What ends fields and records of what is read.
+    ///
+    /// # Errors
+    /// [`Usage`](ErrorKind::Usage) where it is not one ASCII character, or has another meaning, too.
+    pub(super) fn ends(&self) -> Result<(u8, Option<u8>)> {
+        let (delimiter, end) = (self.separator()?, self.record_end()?);
+        let escape = (self.escape == Escape::Backslash).then_some(BACKSLASH);
+        let marks = [Some(delimiter), self.mark(), self.comment.bytes().next(), escape].into_iter().flatten();
+        let marks: Vec<u8> = marks.chain(end.map_or(vec![b'\n', b'\r'], |end| vec![end])).collect();
+        if (1..marks.len()).any(|at| marks[..at].contains(&marks[at])) {
+            return Err(usage(
+                "a character has two meanings: those between fields, around them, behind records, of comments and of escapes differ",
+            ));
+        }
+        Ok((delimiter, end))
     }
 
     /// What stands behind a record that is written.
@@ -248,4 +266,25 @@ impl LooseOptions {
 
 pub(super) fn usage(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Usage, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_character_has_one_meaning_in_what_is_read() {
+        let ends = |options: LooseOptions| options.ends().map_err(|error| error.kind());
+        let plain = LooseOptions::default;
+        assert_eq!(ends(plain()), Ok((b',', None)));
+        assert_eq!(ends(LooseOptions { line_end: Some(";".to_owned()), ..plain() }), Ok((b',', Some(b';'))));
+        for wrong in [
+            LooseOptions { delimiter: "\\".to_owned(), escape: Escape::Backslash, ..plain() },
+            LooseOptions { delimiter: "\n".to_owned(), ..plain() },
+            LooseOptions { line_end: Some(",".to_owned()), ..plain() },
+            LooseOptions { comment: "\"".to_owned(), ..plain() },
+        ] {
+            assert_eq!(ends(wrong), Err(ErrorKind::Usage));
+        }
+    }
 }

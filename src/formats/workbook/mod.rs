@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Typing;
 use super::extension::Format;
+use crate::error::{Error, ErrorKind};
 use crate::schema::is_uuid;
 
 pub use area::{Area, column_name};
@@ -126,6 +127,12 @@ pub fn cell_type(field: &Field) -> &'static str {
         DataType::Duration(_) => "duration",
         _ => "text",
     }
+}
+
+/// The error of what should be a workbook.
+fn no_workbook() -> Error {
+    Error::new(ErrorKind::Corrupt, "it is no workbook, or a damaged one")
+        .with_hint("open it in the program that made it and save it anew, or name its format with --from-format")
 }
 
 /// The kind of workbook that begins with `head`, as far as that tells.

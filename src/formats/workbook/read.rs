@@ -10,7 +10,7 @@ use calamine::{
 use super::area::cell_name;
 use super::cells::{Kinds, Sheet};
 use super::serial::{self, DAY_MICROS, Epoch};
-use super::{FILE_BYTES, Options, PART_BYTES, WHOLE, parts};
+use super::{FILE_BYTES, Options, PART_BYTES, WHOLE, no_workbook, parts};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
 use crate::formats::value::time::Zone;
@@ -214,11 +214,6 @@ fn put_time(sheet: &mut Sheet, place: (u32, u32), micros: i64) -> Result<()> {
 
 fn encrypted() -> Error {
     Error::new(ErrorKind::Unsupported, "the workbook is encrypted").with_hint("save it without a password")
-}
-
-fn no_workbook() -> Error {
-    Error::new(ErrorKind::Corrupt, "it is no workbook, or a damaged one")
-        .with_hint("open it in the program that made it and save it anew, or name its format with --from-format")
 }
 
 fn of_xlsx(error: XlsxError) -> Error {

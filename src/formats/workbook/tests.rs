@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::serial::{self, DAY_MICROS, Epoch};
 use super::*;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 
 fn settings(sheet: &str) -> Settings {
     Settings { sheet: Some(sheet.to_owned()), header: true, ..Settings::default() }
@@ -120,6 +120,22 @@ fn a_part_that_unpacks_to_too_much_is_refused() {
     // Room for more texts than there can be is never asked for.
     let many = archive(b"<sst count=\"1\" uniqueCount=\"99999999999\"><si/></sst>".to_vec());
     assert!(refused(&many, 1 << 30).is_err());
+    // Nor where the number hides: behind a comment, in blanks, in UTF-16.
+    let behind = format!("<!--{}--><sst uniqueCount = '99999999999'>", "x".repeat(5000));
+    let wide: Vec<u8> = behind.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for raw in [behind.into_bytes(), wide] {
+        assert_eq!(refused(&archive(raw), 1 << 30).unwrap_err().kind(), ErrorKind::Resource);
+    }
+    // Another reader could find another end, or another directory.
+    let elsewhere = [bytes.as_slice(), b"PK\x05\x06".as_slice()].concat();
+    assert_eq!(refused(&elsewhere, size).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(
+        refused(&[b"PK\x03\x04".as_slice(), bytes.as_slice()].concat(), size).unwrap_err().kind(),
+        ErrorKind::Corrupt
+    );
+    let mut short = bytes.clone();
+    short[entry + 28] -= 1;
+    assert_eq!(refused(&short, size).unwrap_err().kind(), ErrorKind::Corrupt);
     // What is no archive is for others to say.
     refused(b"PK\x03\x04", 1).unwrap();
     refused(b"", 1).unwrap();
@@ -312,7 +328,12 @@ fn rows_go_on_in_the_next_sheet_where_there_is_one() {
     assert_eq!([of("One"), of("Two"), of("Three")].map(|rows| rows.join(",")), ["row 1,row 2", "row 3,row 4", "row 5"]);
     let mut encoder = Encoder::new(&batch.schema(), &more(&["Two"]), None).unwrap();
     assert_eq!(encoder.encode(&batch, 0).unwrap_err().message(), "a sheet has at most 3 rows");
-    assert_eq!(Encoder::new(&batch.schema(), &more(&["a[b"]), None).unwrap_err().kind(), ErrorKind::Usage);
+    for wrong in ["a[b", "ONE"] {
+        let refused = Encoder::new(&batch.schema(), &more(&["Two", wrong]), None).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Usage, "{wrong}");
+    }
+    let unnamed = Settings { sheet: None, sheets: vec!["Sheet1".to_owned()], ..Settings::default() };
+    assert_eq!(Encoder::new(&batch.schema(), &unnamed, None).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]

@@ -22,6 +22,9 @@ use numbers::{Look, Numbers};
 /// A text without a letter: a blank cell is NULL, this one is not.
 const EMPTY_TEXT: &str = "=\"\"";
 
+/// What the library calls the first sheet.
+const FIRST_NAME: &str = "Sheet1";
+
 /// Writes one sheet, or those that are named.
 pub struct Encoder {
     workbook: Workbook,
@@ -69,9 +72,14 @@ impl Encoder {
         if let Some(folder) = folder {
             workbook.set_tempdir(folder).map_err(failed)?;
         }
+        let mut seen = vec![settings.sheet.as_deref().unwrap_or(FIRST_NAME).to_lowercase()];
         for name in &settings.sheets {
             // Heard of now, and not when the sheets before are full.
             set_name(Workbook::new().add_worksheet(), name)?;
+            if seen.contains(&name.to_lowercase()) {
+                return Err(Error::new(ErrorKind::Usage, format!("two sheets are named {name:?}")));
+            }
+            seen.push(name.to_lowercase());
         }
         let shown = |pattern: &str| Format::new().set_num_format(pattern);
         let formats =
@@ -158,9 +166,9 @@ impl Encoder {
         self.bytes
     }
 
-    /// Whether the sheet is half full, so that another one should be begun where there may be several.
+    /// Whether the last sheet is half full, so that another workbook should be begun where there may be several.
     pub fn is_long(&self) -> bool {
-        self.row >= SHEET_ROWS / 2
+        self.sheet == self.settings.sheets.len() && self.row >= self.rows_max() / 2
     }
 
     /// Writes the workbook, and gives the number of its bytes.

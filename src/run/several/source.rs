@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -18,7 +18,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fate::is_text;
 use crate::flow::align::kernel;
 use crate::job::UnionBy;
-use crate::reject::Tray;
+use crate::reject::{Rejects, Tray};
 use crate::source::{
     BatchStream, Cut, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape,
 };
@@ -163,8 +163,17 @@ impl Source for Several {
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
         let (part, own) = self.part(scan, split).await?;
+        let names = |schema: &Schema| schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        let names = Names { own: names(&own.schema), common: names(&scan.schema) };
+        // Rows that cannot be decoded come by the names of their source.
+        let between = tray.filter(|_| names.own != names.common).map(|tray| (Arc::<Tray>::default(), Arc::clone(tray)));
+        let tray = between.as_ref().map(|(from, _)| from).or(tray);
         let rows = part.source.read(&own, split, attempt, tray).await.at("source", || &part.label)?;
-        Ok(in_common(rows, scan))
+        let rows = in_common(rows, scan);
+        Ok(match between {
+            Some(trays) => passed_on(rows, (names, trays), scan),
+            None => rows,
+        })
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {
@@ -181,6 +190,43 @@ impl Source for Several {
         let (part, own) = self.part(scan, split).await?;
         part.source.read_raw(&own, split, attempt).await.at("source", || &part.label)
     }
+}
+
+/// What columns are called in a source, and what in all of them, in the order of a scan.
+struct Names {
+    own: Vec<String>,
+    common: Vec<String>,
+}
+
+impl Names {
+    /// `rejects` by the common names.
+    fn common(&self, rejects: Rejects) -> Result<Rejects> {
+        let (schema, columns, rows) = rejects.rows.into_parts();
+        let field = |field: &FieldRef| {
+            let place = self.own.iter().position(|own| own == field.name());
+            place.map_or_else(
+                || Arc::clone(field),
+                |place| Arc::new(field.as_ref().clone().with_name(&self.common[place])),
+            )
+        };
+        let schema = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()));
+        let count = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(Rejects { rows: RecordBatch::try_new_with_options(schema, columns, &count)?, ..rejects })
+    }
+}
+
+/// `rows`; what lies in the first of the trays goes into the other by its common names, before the batch behind it.
+fn passed_on(rows: BatchStream, (names, (from, to)): (Names, (Arc<Tray>, Arc<Tray>)), scan: &Scan) -> BatchStream {
+    // Some may come behind the last batch.
+    let last = futures::stream::iter([Ok(RecordBatch::new_empty(Arc::clone(&scan.schema)))]);
+    let pass = move |batch: Result<RecordBatch>| {
+        let batch = batch?;
+        for rejects in from.take() {
+            to.put(names.common(rejects)?);
+        }
+        Ok(batch)
+    };
+    rows.chain(last).map(pass).boxed()
 }
 
 /// `rows` with the columns of `scan`.
@@ -216,6 +262,6 @@ fn with_schema(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
     let own = batch.schema();
     let columns = batch.columns().iter().zip(own.fields()).zip(schema.fields());
     let columns = columns.map(widened).collect::<Result<Vec<_>>>()?;
-    let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
 }

@@ -1,21 +1,34 @@
 //! What each target does with bytes. The crate's own tests include this file, too, and replay the seeds with it.
 
-use std::io::Cursor;
+use std::collections::HashMap;
+use std::io::{Cursor, Read};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
+use arrow::datatypes::TimeUnit;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use bytes::Bytes;
+use serde_json::json;
 
-use super::error::Result;
+use super::error::{Error, ErrorKind, Result};
+use super::formats::charset::Charset;
+use super::formats::compress::{self, Compression, Packer};
 use super::formats::csv::{Csv, CsvOptions};
+use super::formats::extension::Format;
 use super::formats::json::JsonLines;
+use super::formats::loose::{Escape, Loose, LooseOptions, Records};
 use super::formats::split::{RecordStart, stitch};
-use super::formats::value::parse_type;
-use super::formats::{Extent, Inferred, Piece, RecordFormat, Typing, avro, ipc, parquet};
+use super::formats::value::time::Zone;
+use super::formats::value::{Pattern, parse_type};
+use super::formats::{Extent, Inferred, Piece, RecordFormat, Typing, avro, ipc, parquet, workbook};
+use super::job::Place;
+use super::job::dialect::DIALECTS;
+use super::job::dialect::go_etl::wizard;
 use super::job::locator::{self, Lookup};
+use super::job::native::{self, Places};
 use super::job::syntax::{self, Syntax};
+use super::job::tree::Tree;
 use super::job::vars::Variables;
 use super::object::ObjectRef;
 use super::sqlparser::dialect::GenericDialect;
@@ -26,14 +39,20 @@ use super::state::StateRecord;
 pub type Target = fn(&[u8]);
 
 /// Every target but those of PostgreSQL's COPY and MySQL's rows, by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("csv", csv),
+    ("loose", loose),
     ("json", json),
     ("parquet", parquet),
     ("avro", avro),
     ("ipc", ipc),
+    ("workbook", workbook),
+    ("charset", charset),
+    ("compress", compress),
     ("values", values),
+    ("dates", dates),
     ("job", job),
+    ("dialect", dialect),
     ("locator", locator),
     ("expression", expression),
     ("state", state),
@@ -65,10 +84,54 @@ const TYPES: [&str; 14] = [
     "bytea",
 ];
 
-/// A CSV file: its pieces hold the same rows as the whole.
+/// Encodings that differ in how they are read.
+const CHARSETS: [&str; 12] = [
+    "utf-8",
+    "utf-16",
+    "latin1",
+    "ascii",
+    "gbk",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc-jp",
+    "euc-kr",
+    "iso-2022-jp",
+    "windows-1252",
+];
+
+/// The nanoseconds of a day.
+const DAY_NANOS: i64 = 86_400_000_000_000;
+
+/// Readers of go-etl that have connections.
+const READERS: [&str; 7] =
+    ["mysqlreader", "postgresreader", "db2reader", "oraclereader", "sqlserverreader", "sqlite3reader", "dmreader"];
+
+/// A CSV file, also with escapes and comments: its pieces hold the same rows as the whole.
 pub fn csv(bytes: &[u8]) {
     let format = Csv::new(CsvOptions::default()).expect("the defaults are valid");
     cut_and_whole(&format, bytes);
+    let escaped =
+        CsvOptions { header: false, escape: Some(b'\\'), comment: Some(b'#'), trim: true, ..CsvOptions::default() };
+    fed_and_whole(&Csv::new(escaped).expect("the options are valid"), bytes);
+}
+
+/// Loose text, of which the first byte says how it is read: its pieces hold the same rows as the whole.
+pub fn loose(bytes: &[u8]) {
+    let Some((choice, text)) = bytes.split_first() else { return };
+    let is_set = |bit: u32| *choice & (1_u8 << bit) != 0;
+    let options = LooseOptions {
+        quote: if is_set(0) { String::new() } else { "\"".to_owned() },
+        escape: if is_set(1) { Escape::Backslash } else { Escape::Doubled },
+        line_end: is_set(2).then(|| ";".to_owned()),
+        comment: if is_set(3) { "#".to_owned() } else { String::new() },
+        records: if is_set(4) { Records::Ragged } else { Records::Even },
+        trim: !is_set(5),
+        keep_blank_lines: is_set(6),
+        skip_lines: usize::from(is_set(7)),
+        ..LooseOptions::default()
+    };
+    fed_and_whole(&Loose::new(&options).expect("the options are valid"), text);
 }
 
 /// A file of JSON lines: its pieces hold the same rows as the whole.
@@ -145,6 +208,83 @@ pub fn ipc(bytes: &[u8]) {
     }
 }
 
+/// A workbook of each kind.
+pub fn workbook(bytes: &[u8]) {
+    let options = workbook::Options {
+        sheet: None,
+        area: workbook::Area::default(),
+        header: true,
+        null: None,
+        typing: Typing::default(),
+    };
+    for format in [Format::Xlsx, Format::Xls, Format::Ods] {
+        let Ok(sheet) = workbook::read(Cursor::new(bytes), (format, bytes.len() as u64), &options) else { continue };
+        if let Ok(schema) = sheet.schema() {
+            let _ = sheet.decode(0..sheet.rows(), &schema);
+        }
+    }
+}
+
+/// The number of an encoding, and bytes of it: they are the same text however they are handed out, and where it is encoded, it is
+/// the same when it is read again.
+pub fn charset(bytes: &[u8]) {
+    let Some((choice, raw)) = bytes.split_first() else { return };
+    let name = CHARSETS[usize::from(*choice) % CHARSETS.len()];
+    let charset = Charset::parse(name).expect("the names are known").of_head(raw);
+    let read = |inner: Box<dyn Read + Send>| {
+        let mut text = Vec::new();
+        charset.reader(inner).read_to_end(&mut text).ok().map(|_| text)
+    };
+    let whole = read(Box::new(Cursor::new(raw.to_vec())));
+    assert_eq!(whole, read(Box::new(Drops(Cursor::new(raw.to_vec())))));
+    let Some(text) = whole else { return };
+    if let Ok(encoded) = charset.encode(text.clone()) {
+        assert_eq!(read(Box::new(Cursor::new(encoded))), Some(text));
+    }
+}
+
+/// Bytes as a file of Hadoop's snappy or of zip; and bytes that are packed so are the same when they are read again.
+pub fn compress(bytes: &[u8]) {
+    let Some((choice, raw)) = bytes.split_first() else { return };
+    let compression = if *choice & 1 == 0 { Compression::HadoopSnappy } else { Compression::Zip };
+    let read = |file: Vec<u8>| -> Result<Vec<u8>> {
+        let mut plain = Vec::new();
+        let mut reader = compress::reader(compression, Cursor::new(file))?;
+        reader.read_to_end(&mut plain).map_err(compress::damage)?;
+        Ok(plain)
+    };
+    let _ = read(raw.to_vec());
+    let mut packer = Packer::new(compression, None, "a");
+    let mut file = packer.start();
+    let piece = packer.pack(raw.to_vec()).expect("any bytes can be packed");
+    file.extend(packer.add(piece));
+    file.extend(packer.end());
+    assert_eq!(read(file).expect("what was packed can be read"), raw);
+}
+
+/// A form of dates in the first line, and a text behind it: what is read so and printed is the same moment, if it is read again.
+pub fn dates(bytes: &[u8]) {
+    let text = std::str::from_utf8(bytes).ok();
+    let Some((form, text)) = text.and_then(|text| text.split_once('\n')) else { return };
+    let read = |pattern: &Pattern, text: &[u8]| pattern.timestamp(text, TimeUnit::Nanosecond, Zone::Zoned);
+    let printed = |pattern: &Pattern, nanos: i64| {
+        let mut out = Vec::new();
+        pattern.print(nanos.div_euclid(DAY_NANOS), nanos.rem_euclid(DAY_NANOS) as u64, &mut out);
+        out
+    };
+    if let Ok(lenient) = Pattern::lenient(form)
+        && let Some(nanos) = read(&lenient, text.as_bytes())
+    {
+        let _ = read(&lenient, &printed(&lenient, nanos));
+    }
+    let Ok(exact) = Pattern::parse(form) else { return };
+    let Some(nanos) = read(&exact, text.as_bytes()) else { return };
+    if exact.holds(nanos.div_euclid(DAY_NANOS), nanos.rem_euclid(DAY_NANOS) as u64) {
+        let again = read(&exact, &printed(&exact, nanos));
+        assert!(again.is_none_or(|again| again == nanos), "{nanos} became {again:?}");
+    }
+}
+
 /// The number of a type, and a text: where it is a value of the type and is printed, it is the same value when it is read
 /// again.
 pub fn values(bytes: &[u8]) {
@@ -203,7 +343,41 @@ pub fn job(bytes: &[u8]) {
             let again = syntax::parse(&parsed.root.to_string(), Syntax::Json).expect("JSON is lenient JSON");
             assert_eq!(again.root.to_string(), parsed.root.to_string());
             let tree = parsed.into_tree();
+            let _ = native::settle(&tree, &World, &variables);
             let _ = variables.in_value(tree.root().json(), &tree.root());
+        }
+    }
+}
+
+/// A text as a job file of each other program, as a connection of go-etl and as the pairs of its wizard: nothing that is said shows the
+/// password beside a connection.
+pub fn dialect(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = wizard::pairs(text);
+    if let Ok(parsed) = syntax::parse(text, Syntax::Json) {
+        let tree = parsed.into_tree();
+        for dialect in DIALECTS {
+            let _ = (dialect.recognizes)(tree.root().json());
+            let _ = (dialect.translate)(&tree);
+        }
+    }
+    if text.contains(PASSWORD) {
+        return;
+    }
+    for name in READERS {
+        let connection = json!({"url": text, "table": {"db": "shop", "name": "orders"}});
+        let reader = json!({"username": "ada", "password": PASSWORD, "connection": connection, "column": ["*"]});
+        let content = json!([{
+            "reader": {"name": name, "parameter": reader},
+            "writer": {"name": "csvwriter", "parameter": {"path": ["a.csv"]}},
+        }]);
+        let tree = Tree::new(json!({"job": {"content": content}}), HashMap::new());
+        for dialect in DIALECTS {
+            let said = match (dialect.translate)(&tree) {
+                Ok(translation) => translation.notes.join("\n"),
+                Err(error) => format!("{error:?}"),
+            };
+            assert!(!said.contains(PASSWORD), "a password is shown");
         }
     }
 }
@@ -263,6 +437,28 @@ impl Lookup for World {
     }
 }
 
+impl Places for World {
+    fn locate(&self, locator: &str) -> Result<Place> {
+        locator::parse(locator, self)?.place(ObjectRef::Whole, self)
+    }
+    fn connector(&self, name: &str) -> Result<&'static str> {
+        Lookup::connector(self, name).ok_or_else(|| Error::new(ErrorKind::Usage, "there is no such connector"))
+    }
+    fn is_whole(&self, connector: &str) -> bool {
+        connector == locator::FILE
+    }
+}
+
+/// Gives a few bytes at a time.
+struct Drops(Cursor<Vec<u8>>);
+
+impl Read for Drops {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = buffer.len().min(CHUNK_BYTES);
+        self.0.read(&mut buffer[..most])
+    }
+}
+
 /// Reads `bytes` as a whole file and, where the format allows it, in pieces: both give the same rows or both fail.
 fn cut_and_whole(format: &dyn RecordFormat, bytes: &[u8]) {
     let Ok(inferred) = format.infer(bytes, Extent::Whole) else { return };
@@ -272,7 +468,35 @@ fn cut_and_whole(format: &dyn RecordFormat, bytes: &[u8]) {
     if !start.splittable || body.is_empty() {
         return;
     }
-    let pieces = pieces(format, body, &inferred);
+    same(whole, pieces(format, body, &inferred));
+}
+
+/// Reads `bytes` as a whole file and between the record ends that the scanner finds: both give the same rows or both fail.
+fn fed_and_whole(format: &dyn RecordFormat, bytes: &[u8]) {
+    let Ok(inferred) = format.infer(bytes, Extent::Whole) else { return };
+    let start = &inferred.start;
+    let body = &bytes[start.data_start.min(bytes.len())..];
+    if body.is_empty() {
+        return;
+    }
+    let decode =
+        |bytes: &[u8], first_line: u64| format.decode(&Piece { bytes, first_line }, &inferred.layout, &inferred.schema);
+    let (mut scanner, mut batches) = (format.scanner(), Vec::new());
+    let (mut from, mut known, mut line) = (0, 0, start.line);
+    for chunk in body.chunks(CHUNK_BYTES) {
+        if let Some(end) = scanner.feed(chunk) {
+            let to = known + end.offset;
+            batches.push(decode(&body[from..to], line));
+            (from, line) = (to, line + end.lines);
+        }
+        known += chunk.len();
+    }
+    batches.push(decode(&body[from..], line));
+    let batches = batches.into_iter().collect::<Result<Vec<_>>>();
+    same(decode(body, start.line), batches.and_then(|batches| Ok(concat_batches(&inferred.schema, &batches)?)));
+}
+
+fn same(whole: Result<RecordBatch>, pieces: Result<RecordBatch>) {
     match (whole, pieces) {
         (Ok(whole), Ok(pieces)) => assert_eq!(whole, pieces),
         (Err(_), Err(_)) => {}

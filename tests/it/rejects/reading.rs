@@ -112,6 +112,9 @@ fn values_that_a_driver_of_odbc_cuts_or_has_no_type_for() {
     let (kept, told) = sifted(folder.path(), &from);
     assert_eq!(kept, format!("id,n,t\n1,1.50,ü\n4,,{}\n", "y".repeat(99)));
     assert_eq!(told, [r#"2 2 n "NaN""#, "3 3 t null"]);
+    // What is behind the rows that are wanted does not matter.
+    copied(folder.path(), &[&from, "first.csv", "--limit", "1"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("first.csv")).unwrap(), "id,n,t\n1,1.50,ü\n");
     let file = folder.path().join("t.db");
     sqlite3(&file, "create table t (id integer, n integer); insert into t values (1, 10), (2, 'ten'), (3, 30)");
     let (kept, told) = sifted(folder.path(), &format!("{}#t", crate::odbc::of_sqlite(&file)));
