@@ -282,6 +282,9 @@ fn snappy_in_the_blocks_of_hadoop_is_read_and_written() {
     let said = "part.snappy?format=csv&compression=hadoop-snappy";
     copied(path, &[said, "out.csv"]);
     assert!(text(path, "out.csv") == text(path, "plain.csv"));
+    // It has no magic: nothing but its name tells that it is no text.
+    let told = refused(path, &["part.snappy?format=csv", "x.csv"]);
+    assert!(told.contains("compression=hadoop-snappy"), "{told}");
     copied(path, &["plain.csv", "a.csv", "--compress", "hadoop-snappy", "--verify", "checksum", "-j", "2"]);
     copied(path, &["plain.csv", "a.csv?compression=hadoop-snappy", "--mode", "append"]);
     let script = "print(read(open('a.csv', 'rb').read()) == open('plain.csv', 'rb').read() + rows())\n";

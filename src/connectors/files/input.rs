@@ -136,13 +136,18 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         if metadata.is_dir() {
             return Err(Error::new(ErrorKind::Usage, "it is a folder"));
         }
-        let by_name = extension::of_path(path).0;
+        let (by_name, packed) = extension::of_path(path);
         let kind = metadata.file_type();
         if kind.is_fifo() || kind.is_char_device() || kind.is_socket() {
             return open_pipe(config, &name, by_name, Box::new(file));
         }
         let head = read_head(&mut file, SNIFF_BYTES)?;
         let compression = compression_of(config, by_name, &head);
+        // Text does not begin with a zero; the length of a first block does.
+        if (compression, packed) == (Compression::None, Some(Compression::Snappy)) && head.starts_with(&[0]) {
+            return Err(Error::new(ErrorKind::Corrupt, "it is named as snappy, and does not begin as a stream of it")
+                .with_hint("say compression=hadoop-snappy if it comes from Hadoop"));
+        }
         let plain = if compression == Compression::None {
             head
         } else {
