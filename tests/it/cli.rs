@@ -245,9 +245,11 @@ fn a_log_gets_what_stderr_is_told() {
     assert_eq!(lines("errors.log"), failed.stderr.lines().collect::<Vec<_>>());
     assert_eq!(copy(&["b.csv", "--log", "errors.log", "--log-level", "error"]).code, 0);
     assert_eq!(lines("errors.log"), failed.stderr.lines().collect::<Vec<_>>(), "a success is no failure");
-    let refused = copy(&["c.csv", "--log", "no/such/run.log"]);
+    assert_eq!(copy(&["d.csv", "--log", "new/folder/run.log"]).code, 0);
+    assert!(!lines("new/folder/run.log").is_empty());
+    let refused = copy(&["c.csv", "--log", "a.csv/run.log"]);
     assert_eq!((refused.code, folder.path().join("c.csv").exists()), (2, false), "{}", refused.stderr);
-    assert!(refused.stderr.contains("file no/such/run.log: the log cannot be written"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("file a.csv/run.log: the log cannot be written"), "{}", refused.stderr);
 }
 
 /// What limits a copy stands in its plan.
