@@ -1,6 +1,9 @@
 //! MySQL and MariaDB against their own client, which says what is true. Each test runs on both.
 
 mod hosts;
+mod login;
+mod own;
+mod sessions;
 
 use std::path::Path;
 
