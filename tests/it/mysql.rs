@@ -448,6 +448,8 @@ fn all_readers_see_one_point_in_time() {
                 mariadb_client(&writer, &one.repeat(50));
             }
         });
+        let plan = etl(folder.path(), &["plan", &table(&url, "t"), "out.csv", "-j", "4"]);
+        assert!(plan.stdout.contains(" readers began at one point in time"), "{url}: {plan:?}");
         for round in 0..5 {
             let target = format!("out{round}.csv");
             copied(folder.path(), &[&table(&url, "t"), &target, "-j", "4", "--select", "id,v"]);
