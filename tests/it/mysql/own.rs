@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{table, with_every_type};
+use super::{reads_one_point_in_time, table, with_every_type};
 use crate::program::{copied, etl, refused};
 use crate::server::mariadb_client;
 use crate::server::own::{folder, free_port, own};
@@ -101,4 +101,41 @@ fn rows_are_loaded_into_a_server_that_takes_small_packets() {
     let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
     copied(folder.path(), &["gen:id:seq,note:text(100)?rows=50000", &table(&url, "many"), "-j", "2"]);
     assert_eq!(mariadb_client(&url, "select count(*), sum(id) from many"), "50000\t1250025000");
+}
+
+/// A server without a log shows to nobody that it is at rest.
+#[test]
+fn readers_begin_under_a_lock_where_no_log_tells_of_rest() {
+    let server = OwnMariadb::start(&[]);
+    let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
+    reads_one_point_in_time(&url);
+    let plan = |source: &str, more: &[&str]| {
+        let done = etl(folder.path(), &[&["plan", source, "t.csv", "-j", "4"], more].concat());
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done.stdout
+    };
+    let (source, locking) = (table(&url, "t"), format!("{url}?lockAll=true"));
+    let told = plan(&source, &[]);
+    assert!(told.contains(" readers began at one point in time, while the tables were locked"), "{told}");
+    let query = ["--query", "select * from t"];
+    let told = plan(&url, &query);
+    assert!(told.contains("one reader only") && told.contains("?lockAll=true in the URL allows"), "{told}");
+    let told = plan(&locking, &query);
+    assert!(told.contains(" readers began at one point in time, while all tables were locked"), "{told}");
+
+    // Somebody has written into the table, and goes on.
+    let held = url.clone();
+    let sql = "start transaction; update t set v = v + 1 where id = 0; do sleep(9); rollback";
+    let holder = std::thread::spawn(move || mariadb_client(&held, sql));
+    let begin = Instant::now();
+    while mariadb_client(&url, "select count(*) from information_schema.innodb_trx where trx_rows_modified > 0") == "0"
+    {
+        assert!(begin.elapsed() < Duration::from_secs(8), "nobody writes");
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let begin = Instant::now();
+    let told = plan(&source, &[]);
+    assert!(told.contains("one reader only: the server was not at rest, and there was no lock to be had"), "{told}");
+    assert!((3..7).contains(&begin.elapsed().as_secs()), "waited for {:?}", begin.elapsed());
+    holder.join().unwrap();
 }
