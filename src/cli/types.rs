@@ -1,5 +1,7 @@
 //! `etl types`: what becomes of each type of one product in another, as the plan of a copy into a new table would say it.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use super::args::{Output, TypesArgs};
@@ -10,6 +12,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::extension::{FORMATS, Format};
 use crate::sink::ColumnPlan;
 
+/// Values that a place refuses or makes others of, though it has their type. The tests hold this list to be whole and true.
+const VALUES: &str = include_str!("values.txt");
+
 pub(super) fn run(args: &TypesArgs) -> Result<()> {
     let (source, target) = (Product::named(&args.source)?, Product::named(&args.target)?);
     let types = source.types();
@@ -19,13 +24,47 @@ pub(super) fn run(args: &TypesArgs) -> Result<()> {
         return Err(Error::new(ErrorKind::Usage, message).with_hint(format!("use one of {}", names().join(", "))));
     }
     let ways: Vec<Way> = types.iter().map(|native| Way::of(native, &target)).collect();
+    let values = values(source.place(&args.source), target.place(&args.target));
     match args.output.output {
-        Output::Text => printer::data(&text(&ways, [&args.source, &args.target])),
+        Output::Text => printer::data(&(text(&ways, [&args.source, &args.target]) + &told(&values))),
         Output::Json => {
             let types: Vec<_> = ways.iter().map(described).collect();
-            printer::json(&json!({ "source": args.source, "target": args.target, "types": types }))
+            let values: Vec<_> =
+                values.iter().map(|(fate, values)| json!({ "values": values, "fate": fate })).collect();
+            printer::json(&json!({ "source": args.source, "target": args.target, "types": types, "values": values }))
         }
     }
+}
+
+/// What becomes of values of `source` in `target`, `refused` or `changed`, and which they are.
+fn values(source: &str, target: &str) -> Vec<(&'static str, &'static str)> {
+    let mut found = Vec::new();
+    let is_in = |names: &str, name: &str| names.split(' ').any(|known| known == name || known == "*");
+    for line in VALUES.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [fate, sources, _, targets, _, values] = fields[..] else { continue };
+        let is_meant = source != target && is_in(sources, source) && is_in(targets, target);
+        if is_meant && !found.contains(&(fate, values)) {
+            found.push((fate, values));
+        }
+    }
+    found
+}
+
+/// The same for people.
+fn told(values: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    let titles = [
+        ("refused", "Values that are refused, with column and row, whatever their type becomes:"),
+        ("changed", "Values that mean the same afterwards and look otherwise:"),
+    ];
+    for (fate, title) in titles {
+        let of: Vec<&str> = values.iter().filter(|(known, _)| *known == fate).map(|(_, values)| *values).collect();
+        if !of.is_empty() {
+            let _ = writeln!(out, "\n{title}\n  {}", of.join("\n  "));
+        }
+    }
+    out
 }
 
 /// A connector, of files in one format.
@@ -44,6 +83,17 @@ impl Product {
 
     fn types(&self) -> Vec<NativeType> {
         self.connector.types(self.format)
+    }
+
+    /// How the list of values calls what is called `word` here.
+    fn place<'a>(&self, word: &'a str) -> &'a str {
+        match self.format {
+            "" if word == "mariadb" => word,
+            "" => self.connector.name(),
+            "tsv" => "csv",
+            "arrows" => "arrow",
+            format => format,
+        }
     }
 }
 

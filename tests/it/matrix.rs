@@ -1,7 +1,7 @@
 //! Hostile values of every type, over every ordered pair of places and back, compared by the databases' own clients.
 //!
 //! `matrix/PRODUCT.sql` makes the true table of a database. What a pair refuses, or brings back otherwise and says so, is listed
-//! in `matrix/exceptions.txt` with the reason: all else has to come back as it was, and what is listed has to be so.
+//! in `src/cli/values.txt` with the reason: all else has to come back as it was, and what is listed has to be so.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -43,14 +43,14 @@ struct Exception {
 impl Exception {
     fn parse(line: &str) -> Self {
         let fields: Vec<&str> = line.split('|').map(str::trim).collect();
-        let [fate, source, columns, targets, told] = fields[..] else { panic!("five fields in {line:?}") };
+        let [fate, source, columns, targets, told, values] = fields[..] else { panic!("six fields in {line:?}") };
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let fate = match fate {
             "refused" => Fate::Refused,
             "changed" => Fate::Changed,
             other => panic!("what is {other:?}?"),
         };
-        assert!(!told.is_empty(), "{line:?} has no reason");
+        assert!(!told.is_empty() && !values.is_empty(), "{line:?} has no reason");
         Self { fate, sources: words(source), columns: words(columns), targets: words(targets), told: told.to_owned() }
     }
 
@@ -61,7 +61,7 @@ impl Exception {
 }
 
 fn exceptions() -> Vec<Exception> {
-    read("exceptions.txt")
+    include_str!("../../src/cli/values.txt")
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(Exception::parse)

@@ -1,6 +1,9 @@
 //! MySQL and MariaDB against their own client, which says what is true. Each test runs on both.
 
 mod hosts;
+mod login;
+mod own;
+mod sessions;
 
 use std::path::Path;
 
@@ -324,6 +327,7 @@ fn a_view_a_query_and_a_table_without_a_key() {
         for (words, wanted) in [
             (vec!["copy", &table(&url, "nothing"), "x.csv"], "it has t, v"),
             (vec!["copy", "t.csv", &table(&url, "v"), "--mode", "append"], "it is a view"),
+            (vec!["copy", "q.csv", &table(&url, "t"), "--mode", "append"], "total"),
             (vec!["copy", &url, "x.csv", "--query", "select * from"], "error"),
             (vec!["copy", &url, "x.csv", "--query", "select 1 as a; select 2 as b"], "error"),
         ] {
@@ -419,41 +423,48 @@ fn rows_that_the_target_refuses_at_the_end_are_left_out_and_told() {
     }
 }
 
-/// Rows of two tables that are written all the time together are read together.
+/// Rows that are moved all the time are read as they were at one moment.
+fn reads_one_point_in_time(url: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    mariadb_client(
+        url,
+        "create table t (id int primary key, v int, pad varchar(1000)); \
+         insert into t values (0, 0, repeat('x', 900)); \
+         insert into t select id + 1, 0, pad from t; insert into t select id + 2, 0, pad from t; \
+         insert into t select id + 4, 0, pad from t; insert into t select id + 8, 0, pad from t; \
+         insert into t select id + 16, 0, pad from t; insert into t select id + 32, 0, pad from t; \
+         insert into t select id + 64, 0, pad from t; insert into t select id + 128, 0, pad from t; \
+         insert into t select id + 256, 0, pad from t; insert into t select id + 512, 0, pad from t; \
+         insert into t select id + 1024, 0, pad from t; insert into t select id + 2048, 0, pad from t; \
+         insert into t select id + 4096, 0, pad from t; insert into t select id + 8192, 0, pad from t; analyze table t",
+    );
+    // Each transaction moves one from the first row to the last: the sum is always 0.
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (writer, stopped) = (url.to_owned(), std::sync::Arc::clone(&stop));
+    let moving = std::thread::spawn(move || {
+        let one =
+            "start transaction; update t set v = v - 1 where id = 0; update t set v = v + 1 where id = 16383; commit;";
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            mariadb_client(&writer, &one.repeat(50));
+        }
+    });
+    let plan = etl(folder.path(), &["plan", &table(url, "t"), "out.csv", "-j", "4"]);
+    assert!(plan.stdout.contains(" readers began at one point in time"), "{url}: {plan:?}");
+    for round in 0..5 {
+        let target = format!("out{round}.csv");
+        copied(folder.path(), &[&table(url, "t"), &target, "-j", "4", "--select", "id,v"]);
+        let text = std::fs::read_to_string(folder.path().join(&target)).unwrap();
+        let values: Vec<i64> =
+            text.lines().skip(1).map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect();
+        assert_eq!((values.len(), values.iter().sum::<i64>()), (16384, 0), "{url}");
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    moving.join().unwrap();
+}
+
 #[test]
 fn all_readers_see_one_point_in_time() {
     for url in databases() {
-        let folder = tempfile::tempdir().unwrap();
-        mariadb_client(
-            &url,
-            "create table t (id int primary key, v int, pad varchar(1000)); \
-             insert into t values (0, 0, repeat('x', 900)); \
-             insert into t select id + 1, 0, pad from t; insert into t select id + 2, 0, pad from t; \
-             insert into t select id + 4, 0, pad from t; insert into t select id + 8, 0, pad from t; \
-             insert into t select id + 16, 0, pad from t; insert into t select id + 32, 0, pad from t; \
-             insert into t select id + 64, 0, pad from t; insert into t select id + 128, 0, pad from t; \
-             insert into t select id + 256, 0, pad from t; insert into t select id + 512, 0, pad from t; \
-             insert into t select id + 1024, 0, pad from t; insert into t select id + 2048, 0, pad from t; \
-             insert into t select id + 4096, 0, pad from t; insert into t select id + 8192, 0, pad from t; analyze table t",
-        );
-        // Each transaction moves one from the first row to the last: the sum is always 0.
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let (writer, stopped) = (url.clone(), std::sync::Arc::clone(&stop));
-        let moving = std::thread::spawn(move || {
-            let one = "start transaction; update t set v = v - 1 where id = 0; update t set v = v + 1 where id = 16383; commit;";
-            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-                mariadb_client(&writer, &one.repeat(50));
-            }
-        });
-        for round in 0..5 {
-            let target = format!("out{round}.csv");
-            copied(folder.path(), &[&table(&url, "t"), &target, "-j", "4", "--select", "id,v"]);
-            let text = std::fs::read_to_string(folder.path().join(&target)).unwrap();
-            let values: Vec<i64> =
-                text.lines().skip(1).map(|line| line.split_once(',').unwrap().1.parse().unwrap()).collect();
-            assert_eq!((values.len(), values.iter().sum::<i64>()), (16384, 0), "{url}");
-        }
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        moving.join().unwrap();
+        reads_one_point_in_time(&url);
     }
 }

@@ -116,6 +116,25 @@ fn types_are_shown_as_text_and_as_json() {
     assert_eq!((&of("Int8")["targetType"], &of("Int8")["fate"]), (&"INT2".into(), &"widened".into()));
 }
 
+/// What is listed the tests of `matrix` hold to be whole and true.
+#[test]
+fn values_that_are_refused_are_listed_by_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = |source, target| etl(folder.path(), &["types", source, target]).stdout;
+    let (mysql, mariadb) = (shown("postgres", "mysql"), shown("pg", "mariadb"));
+    for line in ["infinity of dates and timestamps", "24:00 of a time", "instants outside 1970 to January 2038"] {
+        assert!([&mysql, &mariadb].iter().all(|page| page.lines().any(|known| known == format!("  {line}"))), "{line}");
+    }
+    let only = "JSON with numbers that would be rounded";
+    assert!(mysql.contains(only) && !mariadb.contains(only), "{mysql}{mariadb}");
+    assert!(mariadb.contains("look otherwise:\n  zero without its sign\n"), "{mariadb}");
+    assert!(!shown("postgres", "postgres").contains("Values that"));
+    let json = etl(folder.path(), &["types", "mysql", "csv", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let zeros = "dates with zeros in them, as 0000-00-00, unless the option zeroDates says otherwise";
+    assert_eq!(json["values"][0], serde_json::json!({ "values": zeros, "fate": "refused" }));
+}
+
 #[test]
 fn what_has_no_types_is_said_to_have_none() {
     let folder = tempfile::tempdir().unwrap();

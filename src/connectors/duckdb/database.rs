@@ -297,3 +297,18 @@ impl Connection {
         done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_that_are_too_old() {
+        for version in ["v1.2.0", "1.5.6", "v2.0.0-dev1"] {
+            assert!(is_known(version), "{version}");
+        }
+        for version in ["v1.1.3", "v0.10.2", "unknown", ""] {
+            assert!(!is_known(version), "{version}");
+        }
+    }
+}

@@ -20,9 +20,10 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 /// What the server shows of us.
 const PROGRAM: &str = "etl";
 
-/// What a session begins with, whatever it is for: text in UTF-8, instants in UTC, no limits that a long copy would meet.
+/// What a session begins with, whatever it is for: text in UTF-8, instants in UTC, no limits that a long copy would meet, and no
+/// blanks behind what is in a `char`. The rest of the mode stays: a query of the user may want it.
 const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, \
-    net_write_timeout = 3600, wait_timeout = 86400";
+    net_write_timeout = 3600, wait_timeout = 86400, sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
 
 /// An open connection. Dropping it closes the socket at once.
 #[derive(Debug)]

@@ -91,7 +91,7 @@ fn kind_of(code: u16, state: &str) -> ErrorKind {
         1053 | 1152 | 1158..=1161 | 1927 => ErrorKind::Connection,
         1021 | 1037 | 1038 | 1041 | 1114 | 1135 | 1153 | 1301 => ErrorKind::Resource,
         1034 | 1194 | 1195 => ErrorKind::Corrupt,
-        1235 => ErrorKind::Unsupported,
+        1115 | 1235 | 1273 => ErrorKind::Unsupported,
         1048 | 1062 | 1169 | 1216 | 1217 | 1364 | 1451 | 1452 | 1557 | 1586 | 3819 | 4025 | 1644 => {
             ErrorKind::Constraint
         }
@@ -139,6 +139,7 @@ fn advice(code: u16) -> Option<&'static str> {
         3948 | 1148 => "set local_infile=1 on the server; without it rows go in by INSERT",
         1452 => "copy the rows that it refers to first, or leave such rows out with --where",
         1062 => "leave out rows that are there already, or use --mode truncate or replace",
+        1115 | 1273 => "make the table first, with a collation that this server has, and use --mode append",
         1290 => "the server is read-only, or started with an option that forbids this",
         _ => return None,
     })
@@ -189,6 +190,14 @@ mod tests {
         assert_eq!(named_column(1406, "Data too long for column 'a b' at row 1"), Some("a b"));
         assert_eq!(named_column(1048, "Column 'a' cannot be null"), Some("a"));
         assert_eq!(named_column(1062, "Duplicate entry ' for column a' for key"), None);
+    }
+
+    #[test]
+    fn a_collation_that_only_the_source_has() {
+        let error = of_server(1273, "HY000", "Unknown collation: 'utf8mb4_uca1400_ai_ci'");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.message(), "unknown collation: 'utf8mb4_uca1400_ai_ci'");
+        assert!(error.hint().unwrap().contains("make the table first"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct Put {
     /// What stands before the rows of an INSERT, or the whole LOAD.
     statement: String,
     most_bytes: u64,
+    /// The server takes no larger INSERT: it would end the connection.
+    packet_bytes: u64,
 }
 
 /// A row that is refused: its place among those that were put, and why.
@@ -46,12 +48,13 @@ struct Problem {
 impl Put {
     /// Rows for the table `into`, which is quoted.
     pub(super) fn new(detail: &Detail, into: &str) -> Self {
+        let packet_bytes = detail.max_packet_bytes;
         if detail.local_infile {
-            return Self { style: Style::Load, statement: load(detail, into), most_bytes: u64::MAX };
+            return Self { style: Style::Load, statement: load(detail, into), most_bytes: u64::MAX, packet_bytes };
         }
         let statement = format!("INSERT INTO {into} ({}) VALUES ", detail.column_list());
-        let most_bytes = detail.max_packet_bytes.saturating_sub(STATEMENT_BYTES).clamp(1, INSERT_BYTES);
-        Self { style: Style::Insert, statement, most_bytes }
+        let most_bytes = packet_bytes.saturating_sub(STATEMENT_BYTES).clamp(1, INSERT_BYTES);
+        Self { style: Style::Insert, statement, most_bytes, packet_bytes }
     }
 
     /// In which form rows are wanted.
@@ -144,6 +147,10 @@ impl Put {
             let first = next;
             while next < part.len() {
                 let row = rows.slice(part[next], part[next] + 1);
+                if (self.statement.len() + row.len()) as u64 >= self.packet_bytes {
+                    let named = vec![Refused { row: part[next], error: too_large() }];
+                    return Ok(Some(Problem { named, other: None }));
+                }
                 if next > first && (sql.len() + row.len()) as u64 > self.most_bytes {
                     break;
                 }
@@ -183,6 +190,12 @@ impl Put {
         }
         Ok(problem)
     }
+}
+
+/// Why a row does not go by INSERT.
+fn too_large() -> Error {
+    Error::new(ErrorKind::Value, "the row is larger than the server's max_allowed_packet")
+        .with_hint("raise max_allowed_packet of the server, or leave such rows out with --where")
 }
 
 /// The statement that loads rows as [`Style::Load`] writes them.

@@ -102,13 +102,13 @@ impl Drop for Own {
 }
 
 /// A folder that the owner of the server may write into.
-fn folder() -> tempfile::TempDir {
+pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     folder
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -117,7 +117,7 @@ const ON_SMALL_DISK: &str = "mount -t tmpfs -o size=$1 none \"$2\" && shift 2 &&
     exec unshare --user --map-user=1000 --map-group=1000 setpriv --pdeathsig INT \"$@\"";
 
 /// A program of the server. It refuses to run as root: then as the owner of the data of the server for all tests.
-fn own(folder: &Path, program: &str, disk_bytes: Option<u64>) -> Command {
+pub(crate) fn own(folder: &Path, program: &str, disk_bytes: Option<u64>) -> Command {
     if let Some(bytes) = disk_bytes {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--map-root-user", "bash", "-c", ON_SMALL_DISK, "small-disk", &bytes.to_string()]);

@@ -26,8 +26,8 @@ const QUIT: u8 = 0x01;
 const MORE_RESULTS: u16 = 0x0008;
 /// The server asks for a file.
 const LOCAL_INFILE: u8 = 0xfb;
-/// What is sent of a load in one packet.
-const LOAD_PACKET_BYTES: usize = 1 << 20;
+/// What is sent of a load in one packet: servers that take no packet of so many bytes are set up so by hand.
+const LOAD_PACKET_BYTES: usize = 256 << 10;
 
 /// A connection that is logged in.
 pub(in super::super) struct Client {

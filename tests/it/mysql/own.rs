@@ -1,0 +1,141 @@
+//! A `MariaDB` of a test's own: settings under which the other tests could not run.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{reads_one_point_in_time, table, with_every_type};
+use crate::program::{copied, etl, refused};
+use crate::server::mariadb_client;
+use crate::server::own::{folder, free_port, own};
+
+/// Killed when it is dropped: nobody wants its data then.
+struct OwnMariadb {
+    server: Child,
+    port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl OwnMariadb {
+    fn start(settings: &[&str]) -> Self {
+        let folder = folder();
+        let place = |name: &str| folder.path().join(name).display().to_string();
+        let datadir = format!("--datadir={}", place("data"));
+        let mut install = own(folder.path(), "mariadb-install-db", None);
+        install.args(["--no-defaults", &datadir, "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        let made = install.output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = free_port();
+        // It is deaf to the signal that ends a PostgreSQL when this program is gone.
+        let mut server = own(folder.path(), "setpriv", None);
+        server.args(["--pdeathsig", "KILL", "mariadbd", "--no-defaults", &datadir, "--bind-address=127.0.0.1"]);
+        server.args([format!("--tmpdir={}", folder.path().display()), format!("--socket={}", place("socket"))]);
+        server.args([format!("--pid-file={}", place("pid")), format!("--port={port}")]);
+        server.args(["--default-time-zone=+00:00", "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=32M"]);
+        let server = server.args(settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let own = Self { server, port, _folder: folder };
+        own.wait();
+        own
+    }
+
+    fn wait(&self) {
+        let (begin, port) = (Instant::now(), self.port.to_string());
+        loop {
+            let mut client = Command::new("mariadb");
+            client.args(["--no-defaults", "--protocol=tcp", "--host=127.0.0.1", "--user=root", "--port", &port]);
+            if client.args(["--execute", "select 1"]).output().unwrap().status.success() {
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_mins(1), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// URL of an empty database.
+    fn url(&self) -> String {
+        let server = format!("mysql://root@127.0.0.1:{}/", self.port);
+        mariadb_client(&server, "create database shop");
+        format!("{server}shop")
+    }
+}
+
+impl Drop for OwnMariadb {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn rows_go_by_insert_where_the_server_takes_no_files() {
+    let server = OwnMariadb::start(&["--local-infile=OFF", "--max-allowed-packet=1M"]);
+    let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
+    let path = folder.path();
+    with_every_type(&url);
+    let (from, to) = (table(&url, "every_type"), table(&url, "again"));
+    let plan = etl(path, &["plan", &from, &to]);
+    assert!(plan.stdout.contains("local_infile is off on the server: rows go in by INSERT"), "{plan:?}");
+    copied(path, &[&from, &to]);
+    let sums = mariadb_client(&url, "checksum table every_type, again");
+    let sums: Vec<&str> = sums.lines().map(|line| line.split_once('\t').unwrap().1).collect();
+    assert_eq!(sums[0], sums[1]);
+    // More than one statement takes.
+    copied(path, &["gen:id:seq,note:text(100)?rows=50000", &table(&url, "many"), "-j", "2"]);
+    assert_eq!(mariadb_client(&url, "select count(*), sum(id) from many"), "50000\t1250025000");
+
+    let long = "x".repeat(2 << 20);
+    std::fs::write(path.join("in.csv"), format!("id,t\n1,a\n2,{long}\n3,c\n")).unwrap();
+    let target = table(&url, "posts");
+    let said = refused(path, &["in.csv", &target]);
+    assert!(said.contains("row 2") && said.contains("larger than the server's max_allowed_packet"), "{said}");
+    assert_eq!(mariadb_client(&url, "show tables like '%post%'"), "");
+    copied(path, &["in.csv", &target, "--on-error", "skip", "--rejects", "bad.jsonl"]);
+    assert_eq!(mariadb_client(&url, "select group_concat(id order by id) from posts"), "1,3");
+    assert_eq!(std::fs::read_to_string(path.join("bad.jsonl")).unwrap().lines().count(), 1);
+}
+
+/// What is loaded is cut into packets of ours, which have to be smaller than any that a server takes.
+#[test]
+fn rows_are_loaded_into_a_server_that_takes_small_packets() {
+    let server = OwnMariadb::start(&["--local-infile=ON", "--max-allowed-packet=512K"]);
+    let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
+    copied(folder.path(), &["gen:id:seq,note:text(100)?rows=50000", &table(&url, "many"), "-j", "2"]);
+    assert_eq!(mariadb_client(&url, "select count(*), sum(id) from many"), "50000\t1250025000");
+}
+
+/// A server without a log shows to nobody that it is at rest.
+#[test]
+fn readers_begin_under_a_lock_where_no_log_tells_of_rest() {
+    let server = OwnMariadb::start(&[]);
+    let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
+    reads_one_point_in_time(&url);
+    let plan = |source: &str, more: &[&str]| {
+        let done = etl(folder.path(), &[&["plan", source, "t.csv", "-j", "4"], more].concat());
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done.stdout
+    };
+    let (source, locking) = (table(&url, "t"), format!("{url}?lockAll=true"));
+    let told = plan(&source, &[]);
+    assert!(told.contains(" readers began at one point in time, while the tables were locked"), "{told}");
+    let query = ["--query", "select * from t"];
+    let told = plan(&url, &query);
+    assert!(told.contains("one reader only") && told.contains("?lockAll=true in the URL allows"), "{told}");
+    let told = plan(&locking, &query);
+    assert!(told.contains(" readers began at one point in time, while all tables were locked"), "{told}");
+
+    // Somebody has written into the table, and goes on.
+    let held = url.clone();
+    let sql = "start transaction; update t set v = v + 1 where id = 0; do sleep(9); rollback";
+    let holder = std::thread::spawn(move || mariadb_client(&held, sql));
+    let begin = Instant::now();
+    while mariadb_client(&url, "select count(*) from information_schema.innodb_trx where trx_rows_modified > 0") == "0"
+    {
+        assert!(begin.elapsed() < Duration::from_secs(8), "nobody writes");
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let begin = Instant::now();
+    let told = plan(&source, &[]);
+    assert!(told.contains("one reader only: the server was not at rest, and there was no lock to be had"), "{told}");
+    assert!((3..7).contains(&begin.elapsed().as_secs()), "waited for {:?}", begin.elapsed());
+    holder.join().unwrap();
+}

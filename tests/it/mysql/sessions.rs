@@ -1,0 +1,137 @@
+//! What the servers and their tables are set to: modes of a session, keys with NULLs, engines without transactions, and connections
+//! that are ended in the midst of a copy.
+
+use std::time::{Duration, Instant};
+
+use super::{databases, table};
+use crate::program::{copied, end, etl, refused, start};
+use crate::server::mariadb_client;
+
+/// Modes in which texts, names and `char` columns are read otherwise, and another zone.
+const SESSION: &str =
+    "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,PAD_CHAR_TO_FULL_LENGTH', time_zone = '+09:00'";
+
+/// The locator of `name`, in sessions that are told `sql` first.
+fn told(url: &str, sql: &str, name: &str) -> String {
+    let escaped: String = sql.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    format!("{url}?session={escaped}#{name}")
+}
+
+#[test]
+fn no_mode_of_a_session_changes_a_value() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        mariadb_client(
+            &url,
+            "set sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00';
+             create table t (id int auto_increment primary key, c char(5), v varchar(20), at timestamp null);
+             insert into t values (0, 'ab', 'a\\\\b\"c''d', '2024-02-29 12:00:00'), (1, '', '', null), (7, null, 'x\\ny', null)",
+        );
+        copied(path, &[&told(&url, SESSION, "t"), "t.csv", "--where", "id < 7"]);
+        assert_eq!(
+            std::fs::read_to_string(path.join("t.csv")).unwrap(),
+            "id,c,v,at\n0,ab,\"a\\b\"\"c'd\",2024-02-29 12:00:00+00:00\n1,\"\",\"\",\n",
+            "{url}"
+        );
+        // A zero in a numbered column is a zero.
+        mariadb_client(&url, "create table again like t");
+        copied(path, &[&told(&url, SESSION, "t"), &told(&url, SESSION, "again"), "--mode", "append"]);
+        let sums = mariadb_client(&url, "checksum table t, again");
+        let sums: Vec<&str> = sums.lines().map(|line| line.split_once('\t').unwrap().1).collect();
+        assert_eq!(sums[0], sums[1], "{url}");
+        // Nor does a session without any strictness.
+        std::fs::write(path.join("in.csv"), "id,c\n20,ok\n21,too long\n").unwrap();
+        let lenient = told(&url, "SET sql_mode = ''", "again");
+        let said = refused(path, &["in.csv", &lenient, "--mode", "append", "--schema", "ignore"]);
+        assert!(said.contains("column c") && said.contains("row 2"), "{url}: {said}");
+        assert_eq!(mariadb_client(&url, "select count(*) from again where id > 7"), "0", "{url}");
+    }
+}
+
+#[test]
+fn ranges_of_a_key_with_nulls_hold_every_row_once() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let doubled = "insert into t select k + pow(2, NUMBER), n + pow(2, NUMBER) from t; ";
+        let doubled: String = (0..15).map(|number| doubled.replace("NUMBER", &number.to_string())).collect();
+        mariadb_client(
+            &url,
+            &format!(
+                "create table t (k int unique, n int not null); insert into t values (0, 0); {doubled}
+                 update t set k = null where n % 10 = 0; analyze table t"
+            ),
+        );
+        let plan = etl(folder.path(), &["plan", &table(&url, "t"), "out.parquet", "-j", "4"]);
+        assert!(plan.stdout.contains(" ranges of `k`"), "{url}: {}{}", plan.stdout, plan.stderr);
+        copied(folder.path(), &[&table(&url, "t"), &table(&url, "u"), "-j", "4"]);
+        let counts = "select count(*), count(distinct n), count(k), sum(k) from";
+        let there = mariadb_client(&url, &format!("{counts} u"));
+        assert!(there.starts_with("32768\t32768\t29491\t"), "{url}: {there}");
+        assert_eq!(there, mariadb_client(&url, &format!("{counts} t")), "{url}");
+    }
+}
+
+#[test]
+fn a_row_whose_other_unique_value_is_there_is_not_merged_into_that_one() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(
+            &url,
+            "create table t (id int primary key, mail varchar(9) unique, v int); insert into t values (1, 'a', 1), (2, 'b', 2)",
+        );
+        std::fs::write(folder.path().join("in.csv"), "id,mail,v\n2,b,20\n3,a,30\n").unwrap();
+        let said = refused(folder.path(), &["in.csv", &table(&url, "t"), "--mode", "upsert"]);
+        assert!(said.contains("its key is there already"), "{url}: {said}");
+        assert_eq!(mariadb_client(&url, "select * from t order by id"), "1\ta\t1\n2\tb\t2", "{url}");
+    }
+}
+
+#[test]
+fn an_engine_without_transactions_is_said_to_promise_less() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        mariadb_client(&url, "create table t (id int) engine = MyISAM; insert into t values (1)");
+        std::fs::write(path.join("in.csv"), "id\n2\n").unwrap();
+        let plan = etl(path, &["plan", "in.csv", &table(&url, "t"), "--mode", "append"]);
+        assert!(plan.stdout.contains("a repeated attempt may double rows"), "{url}: {plan:?}");
+        assert!(plan.stdout.contains("MyISAM has no transactions"), "{url}: {plan:?}");
+        let plan = etl(path, &["plan", &table(&url, "t"), "out.csv"]);
+        assert!(plan.stdout.contains("the storage engine of t has no points in time"), "{url}: {plan:?}");
+        copied(path, &["in.csv", &table(&url, "t"), "--mode", "append"]);
+        assert_eq!(mariadb_client(&url, "select group_concat(id order by id) from t"), "1,2", "{url}");
+    }
+}
+
+/// Its rows are larger than all that may wait between the server and the file.
+#[test]
+fn a_source_whose_connections_are_ended_ends_the_copy_with_nothing_done() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let doubled = "insert into t select id + pow(2, NUMBER), pad from t; ";
+        let doubled: String = (0..14).map(|number| doubled.replace("NUMBER", &number.to_string())).collect();
+        mariadb_client(
+            &url,
+            &format!("create table t (id int, pad text); insert into t values (0, repeat('x', 6000)); {doubled}"),
+        );
+        let source = table(&url, "t");
+        let words = ["copy", "-q", &source, "out.csv", "-j", "1", "--memory", "64MB", "--limit-rate", "200 rows/s"];
+        let mut copy = start(folder.path(), &words);
+        let ours = "from information_schema.processlist where db = database() and id <> connection_id()";
+        let begin = Instant::now();
+        while mariadb_client(&url, &format!("select count(*) {ours} and command = 'Execute'")) == "0" {
+            assert!(copy.try_wait().unwrap().is_none(), "{:?}", end(copy));
+            assert!(begin.elapsed() < Duration::from_mins(1), "{url}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for id in mariadb_client(&url, &format!("select id {ours}")).lines() {
+            mariadb_client(&url, &format!("kill {id}"));
+        }
+        let done = end(copy);
+        assert_eq!(done.code, 1, "{url}: {}", done.stderr);
+        assert_eq!(done.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{url}: {}", done.stderr);
+        assert!(!done.stderr.contains("panicked"), "{url}: {}", done.stderr);
+        assert!(!folder.path().join("out.csv").exists(), "{url}");
+    }
+}
