@@ -131,7 +131,7 @@ impl Counts {
             let (rows, failed) = (summary.rows + summary.rejected, summary.rejected);
             Self { rows, failed, ..Self::while_reading(&summary.meter) }
         };
-        summaries.iter().map(of).fold(Self::default(), Self::and)
+        summaries.iter().map(of).fold(Self::default(), |all, one| all.and(&one))
     }
 
     /// Those of a transfer that runs.
@@ -147,7 +147,7 @@ impl Counts {
         }
     }
 
-    fn and(self, more: Self) -> Self {
+    fn and(self, more: &Self) -> Self {
         let transformed = match (self.transformed, more.transformed) {
             (Some(all), Some(one)) => Some(Transformed {
                 succeeded: all.succeeded + one.succeeded,
@@ -190,7 +190,7 @@ fn stamp(time: DateTime<Utc>, zone: FixedOffset) -> String {
 /// What DataX prints while a job runs. Its speed is that since the last line; done are the splits of which all rows are written.
 fn progress(underway: &Underway<'_>, zone: FixedOffset) -> String {
     let Underway { summaries, transfers, reading, last, now, .. } = underway;
-    let all = Counts::of(summaries).and(Counts::while_reading(reading));
+    let all = Counts::of(summaries).and(&Counts::while_reading(reading));
     let (seconds, rows, bytes) = last.map_or((0.0, 0, 0), |last| (last.seconds, last.rows_read, last.bytes_read));
     let seconds = ((reading.seconds - seconds) as u64).max(1);
     let since = |now: u64, then: u64| now.saturating_sub(then) / seconds;

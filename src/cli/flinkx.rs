@@ -176,7 +176,9 @@ fn settled(
         return Err(error.with_hint("write a sync job with a transformSql, or use etl copy with --sql"));
     }
     let Conf { state, set, notes } = conf_prop.map_or(Ok(Conf::default()), conf::read).at("option", || "-confProp")?;
-    notes.iter().for_each(|note| printer::talk(&format!("note: {note}")));
+    for note in notes {
+        printer::talk(&format!("note: {note}"));
+    }
     let state = match savepoint {
         Some(path) => savepoint::find(path, state).at("option", || "-s")?,
         None => state,

@@ -22,7 +22,9 @@ pub(super) async fn run(
 ) -> Result<()> {
     let mut jobs = jobs.to_vec();
     // The target is prepared once.
-    jobs.iter_mut().for_each(|job| job.pre_sql.clear());
+    for job in &mut jobs {
+        job.pre_sql.clear();
+    }
     loop {
         let waited = interrupt.or_stop(async {
             sleep(pause).await;

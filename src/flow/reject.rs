@@ -197,12 +197,11 @@ impl RejectLog {
         let (rejected, read) = (state.rejected, state.read);
         let Some(exceeded) = max.exceeded(rejected, read, complete) else { return Ok(()) };
         state.exceeded = true;
-        let message = match exceeded.rows() {
-            Some(most) => format!("more rows were rejected than the {most} that may be"),
-            None => {
-                let most = exceeded.percent().unwrap_or_default();
-                format!("{rejected} of {read} rows were rejected, and only {most} % may be")
-            }
+        let message = if let Some(most) = exceeded.rows() {
+            format!("more rows were rejected than the {most} that may be")
+        } else {
+            let most = exceeded.percent().unwrap_or_default();
+            format!("{rejected} of {read} rows were rejected, and only {most} % may be")
         };
         let error = Error::new(ErrorKind::Value, message);
         Err(match self.file() {

@@ -96,7 +96,8 @@ fn labels(pairs: &[(&str, &str)]) -> String {
 
 /// go-etl's metrics of each task: what entered its channel, and what is in it.
 fn channels(out: &mut String, job: usize, tasks: &[TaskReading]) {
-    let metrics: [(Metric<'_>, fn(&TaskReading) -> u64); 4] = [
+    type Figure = fn(&TaskReading) -> u64;
+    let metrics: [(Metric<'_>, Figure); 4] = [
         (("datax_channel_total_byte", COUNTER, "bytes that entered the channel"), |task| task.bytes_read),
         (("datax_channel_total_record", COUNTER, "rows that entered the channel"), |task| task.rows_read),
         (("datax_channel_byte", GAUGE, "bytes that are in the channel"), |task| task.bytes_in_lane),

@@ -156,22 +156,24 @@ async fn profile(wanted: Wanted, site: &Site, patience: &AtomicU64) -> Answer {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tasks<'a> {
-    transfer: usize,
+    #[serde(rename = "transfer")]
+    number: usize,
     transfers: usize,
     source: &'a str,
     targets: &'a [String],
     meter: Reading,
-    tasks: Vec<TaskReading>,
+    #[serde(rename = "tasks")]
+    each: Vec<TaskReading>,
 }
 
 impl<'a> Tasks<'a> {
     fn of(shown: &'a Shown, transfers: usize) -> Self {
         let Shown { number, source, targets, meter } = shown;
-        Self { transfer: *number, transfers, source, targets, meter: meter.reading(), tasks: meter.board().tasks() }
+        Self { number: *number, transfers, source, targets, meter: meter.reading(), each: meter.board().tasks() }
     }
 
     fn text(&self) -> String {
-        let Self { transfer, transfers, source, targets, meter, tasks } = self;
+        let Self { number, transfers, source, targets, meter, each } = self;
         let (read, written) = (amount::counted(meter.rows_read, "row"), amount::count(meter.rows_written));
         let (done, splits) = (amount::count(meter.splits_done), amount::counted(meter.splits_total, "split"));
         let time = amount::seconds(meter.seconds);
@@ -187,9 +189,9 @@ impl<'a> Tasks<'a> {
             "time",
             "splits",
         ];
-        let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
+        let rows: Vec<Vec<String>> = each.iter().map(row).collect();
         format!(
-            "transfer {transfer} of {transfers}: {source} to {}\n\
+            "transfer {number} of {transfers}: {source} to {}\n\
              {read} read, {written} written, {done} of {splits} done, {} begun anew, {time}\n\n{}",
             targets.join(", "),
             amount::counted(meter.retries, "task"),

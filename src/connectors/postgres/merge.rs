@@ -126,7 +126,7 @@ impl Merging {
             ));
             after = " AND (SELECT count(*) FROM changed) >= 0";
             // What the statement itself has deleted is still seen by it.
-            lacking = "true".to_owned();
+            "true".clone_into(&mut lacking);
         } else if !self.set.is_empty() {
             steps.push(format!(
                 "changed AS (UPDATE {all} AS t SET {} FROM {stage} AS s WHERE {same} AND {} *<> {}{after} RETURNING 1)",

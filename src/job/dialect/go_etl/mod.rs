@@ -182,7 +182,7 @@ fn united(mut sources: Vec<Source>) -> Source {
     if places.iter().all(|place| place.options["format"] == "csv") {
         let further: Vec<Json> = places.iter().skip(1).map(|place| place.options["url"].clone()).collect();
         places.truncate(1);
-        places.iter_mut().for_each(|first| first.options["paths"] = further.clone().into());
+        places[0].options["paths"] = further.into();
     }
     Source { places, select: Vec::new(), width: None }
 }

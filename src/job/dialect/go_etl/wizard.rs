@@ -48,12 +48,11 @@ fn fields(line: &str) -> Option<Vec<String>> {
     let mut fields = Vec::new();
     let mut rest = Some(line);
     while let Some(text) = rest {
-        let (field, behind) = match text.strip_prefix('"') {
-            Some(inner) => quoted(inner)?,
-            None => {
-                let end = text.find(',').unwrap_or(text.len());
-                (text[..end].to_owned(), &text[end..])
-            }
+        let (field, behind) = if let Some(inner) = text.strip_prefix('"') {
+            quoted(inner)?
+        } else {
+            let end = text.find(',').unwrap_or(text.len());
+            (text[..end].to_owned(), &text[end..])
         };
         if field.contains('"') && !text.starts_with('"') {
             return None;
