@@ -159,8 +159,8 @@ fn jobs_that_differ_are_few_and_each_has_a_reason() {
     for (job, own) in &own {
         let theirs = theirs.iter().find(|known| known.job == *job).unwrap();
         let output = |known: &Known, kind: &str| fs::read(known.outputs.join(job).with_extension(kind)).ok();
-        let is_other = |kind: &&str| output(own, kind).is_some_and(|text| Some(text) != output(theirs, kind));
-        let differs = ["out", "sorted.out", "target.tsv"].iter().any(is_other);
+        let is_other = |kind: &str| output(own, kind).is_some_and(|text| Some(text) != output(theirs, kind));
+        let differs = ["out", "sorted.out", "target.tsv"].into_iter().any(is_other);
         assert!(differs || (own.exit_code, &own.counts) != (theirs.exit_code, &theirs.counts), "{job}");
     }
 }
