@@ -269,6 +269,7 @@ fn polling_finds_new_rows_until_it_is_interrupted() {
     assert_eq!(metric(&grows(&url, "id", ["", "false"]).done(), "numWrite"), "0");
 }
 
+/// The restore column has one value in all rows: FlinkX asks for what is above the last one that it saw.
 #[test]
 fn a_killed_run_is_gone_on_with_where_it_is_said() {
     let url = postgres();

@@ -34,7 +34,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("trim", "boolean", "false", "Whether spaces and tabs around CSV fields are dropped."),
     option("null", "string", "the empty text; in a sheet a blank cell", "The unquoted CSV text, or text in a sheet, that means NULL."),
     option("dateFormats", "object", "", "The form of dates and times in CSV that is written, by the number of their column from 1, in Java's letters: what it has no place for is left out."),
-    option("shortDecimals", "boolean", "false", "Whether zeros at the end of decimals are left out in CSV that is written."),
+    option("shortDecimals", "boolean", "false", "Whether zeros at the end of numbers, and exponents of floats, are left out in CSV that is written."),
     option("sheet", "string", "the first; written: Sheet1", "The sheet of a workbook, by its name or its number from 1."),
     option("sheets", "list", "", "Further sheets that are written, each when the one before is full."),
     option("sheetRows", "integer", "1048576", "Rows of a sheet that is written, its header among them, at most.")

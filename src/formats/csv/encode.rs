@@ -77,6 +77,7 @@ enum Column<'a> {
 fn column<'a>(array: &'a dyn Array, field: &Field, options: &CsvOptions) -> Result<Column<'a>> {
     Ok(match print::column(array, field) {
         Some(column) if options.short_decimals && is_decimal(field) => Column::Simple(without_zeros(column)),
+        Some(column) if options.short_decimals && column.look == Look::Float => Column::Simple(plain_floats(column)),
         Some(column) if matches!(column.look, Look::Text | Look::Json) => Column::Text(column),
         Some(column) => Column::Simple(column),
         None => Column::Nested(array, json::writer(array, field)?),
@@ -106,6 +107,28 @@ fn without_zeros(column: print::Column<'_>) -> print::Column<'_> {
         }
     };
     print::Column { look, nulls, print: Box::new(short) }
+}
+
+/// The same without an exponent, and without a point where no fraction is behind it.
+fn plain_floats(column: print::Column<'_>) -> print::Column<'_> {
+    let print::Column { look, nulls, print } = column;
+    let plain = move |row: usize, out: &mut Vec<u8>| {
+        let start = out.len();
+        print(row, out);
+        let text = &out[start..];
+        if text.ends_with(b".0") {
+            out.truncate(out.len() - 2);
+            if &out[start..] == b"-0" {
+                out.remove(start);
+            }
+        } else if memchr::memchr(b'e', text).is_some()
+            && let Some(value) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok())
+        {
+            out.truncate(start);
+            out.extend_from_slice(value.to_string().as_bytes());
+        }
+    };
+    print::Column { look, nulls, print: Box::new(plain) }
 }
 
 impl Column<'_> {

@@ -33,7 +33,7 @@ pub struct CsvOptions {
     pub typing: Typing,
     /// How dates and times are written, by the place of their column from 0: what a form has no place for is left out.
     pub forms: BTreeMap<usize, Pattern>,
-    /// Whether zeros at the end of decimals are left out when they are written.
+    /// Whether zeros at the end of numbers, and exponents of floats, are left out when they are written.
     pub short_decimals: bool,
 }
 

@@ -317,7 +317,13 @@ fn forms_and_decimals_may_lose_what_is_behind_them() {
         ("e", decimal(-1)),
         ("f", decimal(0)),
     ];
-    assert_eq!(written(options, columns).unwrap(), "2024-01-02 03:04:05.123456,02.01.2024,1.5,100,-0.001,0\n");
+    assert_eq!(written(options.clone(), columns).unwrap(), "2024-01-02 03:04:05.123456,02.01.2024,1.5,100,-0.001,0\n");
+    // Go's `strconv.FormatFloat(value, 'f', -1, 64)`, without a sign of zero.
+    let float = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+    let values = [1.0, -0.0, 0.1, -20.0, 1e21, 1.5e-7, f64::NAN];
+    let columns = ["a", "b", "c", "d", "e", "f", "g"].into_iter().zip(values.map(float)).collect();
+    let options = CsvOptions { forms: std::collections::BTreeMap::new(), ..options };
+    assert_eq!(written(options, columns).unwrap(), "1,0,0.1,-20,1000000000000000000000,0.00000015,NaN\n");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use chrono::FixedOffset;
 
 use super::escape;
 use super::insert::Statements;
-use super::options::{BytesForm, Escape, LooseOptions, Quoting, Records};
+use super::options::{BytesForm, Escape, FloatForm, LooseOptions, Quoting, Records};
 use super::pattern::{self, DAY_MICROS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::json;
@@ -220,7 +220,9 @@ impl Writing {
     fn column<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {
         let nulls = array.logical_nulls();
         let own = || {
-            self.zoned_times(array, field).or_else(|| floats(array)).or_else(|| bytes(array, field, self.options.bytes))
+            self.zoned_times(array, field)
+                .or_else(|| floats(array, self.options.floats))
+                .or_else(|| bytes(array, field, self.options.bytes))
         };
         let print = match self.moments(array) {
             Some(print) => print,
@@ -353,14 +355,21 @@ impl Column<'_> {
 }
 
 /// Floats, of which the infinite ones are written out.
-fn floats(array: &dyn Array) -> Option<Print<'_>> {
+fn floats(array: &dyn Array, form: FloatForm) -> Option<Print<'_>> {
     let named = |value: f64| match value {
         f64::INFINITY => Some("Infinity"),
         f64::NEG_INFINITY => Some("-Infinity"),
         _ => None,
     };
     let field = Field::new("", array.data_type().clone(), true);
-    let usual = print::column(array, &field)?.print;
+    let pointed = print::column(array, &field)?.print;
+    let usual = move |row: usize, out: &mut Vec<u8>| {
+        let start = out.len();
+        pointed(row, out);
+        if form == FloatForm::Short {
+            without_point(out, start);
+        }
+    };
     Some(match array.data_type() {
         DataType::Float32 => {
             let values = array.as_primitive::<Float32Type>();
@@ -378,6 +387,15 @@ fn floats(array: &dyn Array) -> Option<Print<'_>> {
         }
         _ => return None,
     })
+}
+
+/// Of the float that begins at `start` leaves the point out where no fraction is behind it.
+fn without_point(out: &mut Vec<u8>, start: usize) {
+    let text = &out[start..];
+    let end = memchr::memchr(b'e', text).unwrap_or(text.len());
+    if text[..end].ends_with(b".0") {
+        out.drain(start + end - 2..start + end);
+    }
 }
 
 /// Bytes as the text that they are, of which what is no UTF-8 is replaced, as nothing else can stand in a text; or in base64.
@@ -403,7 +421,9 @@ fn bytes<'a>(array: &'a dyn Array, field: &Field, form: BytesForm) -> Option<Pri
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BinaryArray, Date32Array, Int32Array, StringArray, TimestampSecondArray};
+    use arrow::array::{
+        ArrayRef, BinaryArray, Date32Array, Float32Array, Float64Array, Int32Array, StringArray, TimestampSecondArray,
+    };
     use serde_json::{Value as Json, json};
 
     use super::super::Loose;
@@ -470,6 +490,18 @@ mod tests {
         assert_eq!(written(&options("needed", "doubled"), vec![values()]), "\"a;b\";\"#c\";d;");
         assert_eq!(written(&options("never", "backslash"), vec![values()]), "a\\;b;\\#c;d;");
         assert_eq!(written(&options("needed", "backslash"), vec![values()]), "\"a;b\";\"#c\";d;");
+    }
+
+    /// The short ones are the texts that the client of MariaDB shows of such doubles.
+    #[test]
+    fn floats_have_a_point_or_none() {
+        let doubles: ArrayRef = Arc::new(Float64Array::from(vec![1.0, 0.0, -20.0, 0.1, 1e16, 1.5e300, 1e-7]));
+        let pointed = "1.0\n0.0\n-20.0\n0.1\n1.0e16\n1.5e300\n1.0e-7\n";
+        assert_eq!(written(&json!({}), vec![Arc::clone(&doubles)]), pointed);
+        let short = json!({"floats": "short"});
+        assert_eq!(written(&short, vec![doubles]), "1\n0\n-20\n0.1\n1e16\n1.5e300\n1e-7\n");
+        let singles: ArrayRef = Arc::new(Float32Array::from(vec![3.0, 1.1, f32::NAN, f32::NEG_INFINITY]));
+        assert_eq!(written(&short, vec![singles]), "3\n1.1\nNaN\n-Infinity\n");
     }
 
     fn tried(options: LooseOptions, column: ArrayRef) -> Result<String> {

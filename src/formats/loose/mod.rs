@@ -18,7 +18,9 @@ use arrow::datatypes::{Field, SchemaRef};
 
 use self::decode::Reading;
 use self::encode::Writing;
-pub use self::options::{BytesForm, Escape, FieldOptions, InsertOptions, Kind, LooseOptions, Quoting, Records};
+pub use self::options::{
+    BytesForm, Escape, FieldOptions, FloatForm, InsertOptions, Kind, LooseOptions, Quoting, Records,
+};
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, SAMPLE_ROWS, Start};
 use crate::error::Result;

@@ -49,6 +49,8 @@ pub struct LooseOptions {
     pub zone: Option<String>,
     /// How values of bytes are written.
     pub bytes: BytesForm,
+    /// How floats are written.
+    pub floats: FloatForm,
     /// Records are written as statements of SQL, whose columns are those of `header`.
     pub insert: Option<InsertOptions>,
 }
@@ -74,6 +76,17 @@ pub enum BytesForm {
     Text,
     /// In base64.
     Base64,
+}
+
+/// How floats are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FloatForm {
+    /// With a point: `1.0`, `1.0e16`.
+    #[default]
+    Pointed,
+    /// With a point where a fraction is behind it: `1`, `1e16`.
+    Short,
 }
 
 /// Statements of SQL, one for each record: every value in single quotes, NULL as `NULL`.
@@ -170,6 +183,7 @@ impl Default for LooseOptions {
             escape: Escape::Doubled,
             comment: String::new(),
             bytes: BytesForm::Text,
+            floats: FloatForm::Pointed,
             insert: None,
         }
     }

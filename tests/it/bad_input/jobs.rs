@@ -134,3 +134,76 @@ fn of_datax() {
         assert!(says.iter().all(|part| told.contains(part)), "{says:?}: {told}");
     }
 }
+
+/// Exit code 1 for every failure, as go-etl has it (go-etl.md §2.3).
+#[test]
+fn of_go_etl() {
+    let folder = files();
+    let job = |parameter: &str, setting: &str| {
+        format!(
+            r#"{{"job": {{"setting": {setting}, "content": [{{
+                "reader": {{"name": "csvreader", "parameter": {parameter}}},
+                "writer": {{"name": "csvwriter", "parameter": {{"path": ["out.csv"]}}}}}}]}}}}"#
+        )
+    };
+    let plain = |parameter: &str| job(parameter, "{}");
+    let table: [(String, &[&str]); 6] = [
+        (plain(r#"{"path": ["a.csv"]}"#).replace("]}}", "}}"), &["job file job.json: ", "line "]),
+        (
+            plain(r#"{"path": ["a.csv"], "startRow": "two"}"#),
+            &["key job.content.0.reader.parameter.startRow (line 2, ", "a whole number is wanted here"],
+        ),
+        (
+            job(r#"{"path": ["a.csv"]}"#, r#"{"speed": {"channel": [4]}}"#),
+            &["key job.setting.speed.channel (line 1, ", "a whole number is wanted here"],
+        ),
+        (
+            plain(r#"{"pth": ["a.csv"]}"#),
+            &["key job.content.0.reader.parameter (line 2, ", "the key 'path' is missing", "perhaps 'path' is meant"],
+        ),
+        (plain(r#"{"path": ["bad.csv"], "encoding": "gbk"}"#), &["bad.csv", "not GBK from byte 16 of the file on"]),
+        (plain(r#"{"path": ["none.csv"]}"#), &["none.csv", "does not exist"]),
+    ];
+    for (job, says) in table {
+        let told = refused(folder.path(), (&job, "go-etl"), 1);
+        assert!(says.iter().all(|part| told.contains(part)), "{says:?}: {told}");
+    }
+}
+
+/// Exit code 1 for every failure, as FlinkX has it.
+#[test]
+fn of_flinkx() {
+    let folder = files();
+    let job = |parameter: &str, speed: &str| {
+        format!(
+            r#"{{"job": {{"setting": {{"speed": {speed}}}, "content": [{{
+                "reader": {{"name": "textfilereader", "parameter": {parameter}}},
+                "writer": {{"name": "textfilewriter", "parameter": {{"path": "out", "fileName": "x"}}}}}}]}}}}"#
+        )
+    };
+    let plain = |parameter: &str| job(parameter, "{}");
+    let table: [(String, &[&str]); 6] = [
+        (plain(r#"{"path": "a.csv", "column": ["*"]}"#).replace("]}}", "}}"), &["job file job.json: ", "line "]),
+        (
+            job(r#"{"path": "a.csv", "column": ["*"]}"#, r#"{"bytes": "many"}"#),
+            &["key job.setting.speed.bytes (line 1, ", "is wanted here"],
+        ),
+        (
+            plain(r#"{"pth": "a.csv", "column": ["*"]}"#),
+            &["key job.content.0.reader.parameter (line 2, ", "the key 'path' is missing", "perhaps 'path' is meant"],
+        ),
+        (
+            plain(r#"{"path": "a.csv", "column": ["*"], "isFirstLineHeader": "perhaps"}"#),
+            &["key job.content.0.reader.parameter.isFirstLineHeader (line 2, ", "is wanted here"],
+        ),
+        (
+            plain(r#"{"path": "bad.csv", "column": ["*"], "encoding": "gbk"}"#),
+            &["bad.csv", "not GBK from byte 16 of the file on"],
+        ),
+        (plain(r#"{"path": "none.csv", "column": ["*"]}"#), &["none.csv", "does not exist"]),
+    ];
+    for (job, says) in table {
+        let told = refused(folder.path(), (&job, "flinkx"), 1);
+        assert!(says.iter().all(|part| told.contains(part)), "{says:?}: {told}");
+    }
+}

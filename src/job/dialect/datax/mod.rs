@@ -94,6 +94,8 @@ struct Context<'a> {
     empty_is_null: bool,
     /// Functions between reader and writer.
     steps: &'a [TransformStep],
+    /// Whether the reader gives whole tables, whose columns have the names that they have there.
+    has_names: bool,
     notes: Vec<String>,
     /// Keys that do nothing here.
     idle: Vec<&'static str>,
@@ -138,7 +140,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let empty = writer.parameter.get("emptyAsNull").map_or(Ok(true), |node| node.flag())?;
     let empty_is_null = empty && goal.is_table();
     let idle = std::mem::take(&mut settings.idle);
-    let mut context = Context { goal, empty_is_null, settings: &settings, steps: &steps, notes, idle };
+    let has_names = false;
+    let mut context = Context { goal, empty_is_null, settings: &settings, steps: &steps, has_names, notes, idle };
     let reader = Side::of(&content.need("reader")?)?;
     let read = reader.read(&mut context)?;
     let targets = writer.targets(&read.sources, &mut context)?;

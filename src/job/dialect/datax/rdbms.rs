@@ -51,6 +51,7 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
     } else {
         Some(Columns { filter, ..Columns::read(parameter)? })
     };
+    context.has_names = columns.as_ref().is_some_and(|columns| columns.names.is_empty());
     let mut sources = Vec::new();
     let mut counts = Vec::new();
     for connection in &connections {
@@ -166,7 +167,11 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
             targets.push(Target {
                 mode: mode.clone(),
                 names: names.clone(),
-                schema: if names.is_empty() { SchemaPolicy::Strict } else { SchemaPolicy::Partial },
+                schema: match (names.is_empty(), context.has_names) {
+                    (false, _) => SchemaPolicy::Partial,
+                    (true, true) => SchemaPolicy::Strict,
+                    (true, false) => SchemaPolicy::ByPlace,
+                },
                 pre_sql: statements("preSql")?,
                 post_sql: statements("postSql")?,
                 place: Place::new(
@@ -183,9 +188,11 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
 /// The columns of the target by their place, as they stand there.
 fn target_columns(node: &Node<'_>, context: &mut Context<'_>) -> Result<Vec<String>> {
     if is_star(node) {
-        context
-            .notes
-            .push("the writer's column is *: columns are paired by their names, and not by their places".to_owned());
+        if context.has_names {
+            let note =
+                "the columns of reader and writer are *: they are paired by their names, and not by their places";
+            context.notes.push(note.to_owned());
+        }
         return Ok(Vec::new());
     }
     let mut seen = BTreeSet::new();

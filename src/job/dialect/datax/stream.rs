@@ -151,6 +151,7 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
         "delimiter": separator.filter(|text| !text.is_empty()).unwrap_or_else(|| "\t".to_owned()),
         "null": "null",
         "zone": context.settings.zone,
+        "floats": "short",
         "records": if ragged { "ragged" } else { "even" },
     });
     let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});

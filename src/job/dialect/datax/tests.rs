@@ -426,6 +426,20 @@ fn write_modes_are_told_by_their_begin() {
     assert!(mode("mysql", "merge").is_err());
 }
 
+/// DataX pairs them by their places, and so mixes up tables whose columns have another order.
+#[test]
+fn all_columns_are_paired_by_their_names_where_these_are_those_of_a_table() {
+    let writer = json!({"name": "mysqlwriter", "parameter": {"column": ["*"],
+        "connection": [{"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});
+    let pairing = |reader: &Json| {
+        let found = translated(job(reader, &writer)).unwrap();
+        (only(&found).schema, found.notes.iter().any(|note| note.contains("paired by their names")))
+    };
+    assert_eq!(pairing(&mysql(&json!({"column": ["*"]}))), (SchemaPolicy::Strict, true));
+    assert_eq!(pairing(&mysql(&json!({}))), (SchemaPolicy::ByPlace, false));
+    assert_eq!(pairing(&txt(&json!({"path": "/a", "column": ["*"]}))), (SchemaPolicy::ByPlace, false));
+}
+
 #[test]
 fn columns_that_cannot_be_paired_are_refused() {
     let writer = |column: Json| json!({"name": "mysqlwriter", "parameter": {"column": column, "connection": [{"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});

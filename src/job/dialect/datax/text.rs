@@ -101,6 +101,8 @@ fn written(parameter: &Node<'_>, ragged: bool, context: &mut Context<'_>) -> Res
     // The text, and not what the pages say.
     insert("null", text("nullFormat")?.unwrap_or_else(|| "null".to_owned()).into());
     insert("zone", context.settings.zone.as_str().into());
+    // As the drivers of databases tell them.
+    insert("floats", "short".into());
     if ragged {
         insert("records", "ragged".into());
     }

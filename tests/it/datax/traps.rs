@@ -1,0 +1,194 @@
+//! The traps of DataX (datax.md §9.3) that none of its golden jobs shows.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::{LABELS, figure, written};
+use crate::program::{Ended, bash, command, end, run, start};
+use crate::server::{mariadb, mariadb_client};
+
+/// A reader or a writer with its parameters.
+type Plugin = (&'static str, Json);
+
+/// A job of one channel that leaves out up to 10 dirty rows.
+fn job(reader: Plugin, writer: Plugin) -> Json {
+    let plugin = |(name, parameter): Plugin| json!({"name": name, "parameter": parameter});
+    json!({"job": {"setting": {"speed": {"channel": 1}, "errorLimit": {"record": 10}},
+        "content": [{"reader": plugin(reader), "writer": plugin(writer)}]}})
+}
+
+fn ran(folder: &Path, job: &Json) -> Ended {
+    fs::write(folder.join("job.json"), job.to_string()).unwrap();
+    let mut etl = command(folder, &["run", "job.json", "--compat", "datax"]);
+    run(etl.env("XDG_STATE_HOME", folder.join("state")))
+}
+
+/// Runs `job`, which must succeed.
+fn done(folder: &Path, job: &Json) -> Ended {
+    let ended = ran(folder, job);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    ended
+}
+
+/// A folder with one for what is written.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("out")).unwrap();
+    folder
+}
+
+/// All fields of the lines of `in.txt`.
+fn lines() -> Plugin {
+    ("txtfilereader", json!({"path": ["in.txt"], "column": ["*"]}))
+}
+
+/// `rows` with `columns`.
+fn made(rows: u64, columns: Json) -> Plugin {
+    ("streamreader", json!({"sliceRecordCount": rows, "column": columns}))
+}
+
+fn into_files(name: &str, format: &str) -> Plugin {
+    ("txtfilewriter", json!({"path": "out", "fileName": name, "writeMode": "truncate", "fileFormat": format}))
+}
+
+/// Traps 19, 20 and 44: a byte order mark, bytes that are no UTF-8, and a compressed file of which the job does not say so.
+#[test]
+fn text_is_taken_for_what_it_is() {
+    let folder = folder();
+    let path = folder.path();
+    let copied = |dirty: &str| {
+        let ended = done(path, &job(lines(), into_files("x", "text")));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some(dirty), "{}", ended.stderr);
+        written(path, "x")
+    };
+    fs::write(path.join("in.txt"), "\u{feff}a,b\nc,d\n").unwrap();
+    assert_eq!(copied("0"), "a,b\nc,d\n");
+    fs::write(path.join("in.txt"), b"a\n\xffb\nc\n").unwrap();
+    assert_eq!(copied("1"), "a\nc\n");
+    assert_eq!(bash(path, "printf 'a,b\\nc,d\\n' | gzip > in.txt").code, 0);
+    assert_eq!(copied("0"), "a,b\nc,d\n");
+}
+
+/// Trap 21: a CR within a value is told from the end of a record.
+#[test]
+fn a_carriage_return_is_quoted_in_csv() {
+    let folder = folder();
+    let columns = json!([{"value": "a\rb", "type": "string"}, {"value": "7", "type": "long"}]);
+    done(folder.path(), &job(made(2, columns), into_files("x", "csv")));
+    assert_eq!(written(folder.path(), "x"), "\"a\rb\",7\n\"a\rb\",7\n");
+}
+
+/// Traps 22 and 23: files whose names only begin alike stay, and a read that fails takes nothing away.
+#[test]
+fn truncate_removes_what_is_replaced_and_nothing_else() {
+    let folder = folder();
+    let path = folder.path();
+    for name in ["user__old", "user_log__1", "user"] {
+        fs::write(path.join("out").join(name), "kept\n").unwrap();
+    }
+    fs::write(path.join("in.txt"), "1\n2\n").unwrap();
+    let reader = || ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "long"}]}));
+    done(path, &job(reader(), into_files("user", "text")));
+    assert_eq!(written(path, "user"), "1\n2\n");
+    fs::write(path.join("in.txt"), "3\nx\n").unwrap();
+    let mut failing = job(reader(), into_files("user", "text"));
+    failing["job"]["setting"]["errorLimit"]["record"] = json!(0);
+    assert_eq!(ran(path, &failing).code, 1);
+    assert_eq!(written(path, "user"), "1\n2\n");
+    for name in ["user_log__1", "user"] {
+        assert_eq!(fs::read_to_string(path.join("out").join(name)).unwrap(), "kept\n", "{name}");
+    }
+}
+
+/// Trap 4: rows for each channel, both ends of a range, and for doubles one more.
+#[test]
+fn rows_by_chance_lie_between_the_ends_that_datax_means() {
+    let folder = folder();
+    let columns = json!([{"random": "1,2", "type": "long"}, {"random": "1,2", "type": "double"}]);
+    let mut job = job(made(500, columns), into_files("x", "text"));
+    job["job"]["setting"]["speed"]["channel"] = json!(2);
+    done(folder.path(), &job);
+    let text = written(folder.path(), "x");
+    let rows: Vec<(u8, f64)> = text
+        .lines()
+        .map(|line| line.split_once(',').unwrap())
+        .map(|(long, double)| (long.parse().unwrap(), double.parse().unwrap()))
+        .collect();
+    assert_eq!(rows.len(), 1000);
+    assert!(rows.iter().all(|(long, double)| (1..=2).contains(long) && (1.0..3.0).contains(double)), "{text}");
+    let any = |is_so: fn(&(u8, f64)) -> bool| rows.iter().any(is_so);
+    assert!(any(|row| row.0 == 1) && any(|row| row.0 == 2) && any(|row| row.1 > 2.0), "{text}");
+}
+
+/// Traps 2 and 36: any number of dirty rows, and only the first content, both of which are said.
+#[test]
+fn what_datax_passes_over_is_said() {
+    let folder = folder();
+    let path = folder.path();
+    fs::write(path.join("in.txt"), "1\n".to_owned() + &"x\n".repeat(20)).unwrap();
+    let reader = ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "long"}]}));
+    let mut job = job(reader, into_files("x", "text"));
+    job["job"]["setting"].as_object_mut().unwrap().remove("errorLimit");
+    let mut second = job["job"]["content"][0].clone();
+    second["writer"]["parameter"]["fileName"] = json!("y");
+    job["job"]["content"].as_array_mut().unwrap().push(second);
+    let ended = done(path, &job);
+    assert_eq!((written(path, "x"), written(path, "y")), ("1\n".to_owned(), String::new()));
+    for note in ["any number of dirty rows is left out", "only job.content.0 is run, as DataX does; 1 others are not"] {
+        assert!(ended.stderr.contains(note), "{}", ended.stderr);
+    }
+}
+
+/// Trap 37: a job that is killed.
+#[test]
+fn an_interrupted_job_has_the_exit_code_of_datax_and_no_summary() {
+    let folder = folder();
+    let mut job = job(made(100_000, json!([{"value": "x", "type": "string"}])), into_files("x", "text"));
+    job["job"]["setting"]["speed"] = json!({"record": 100});
+    fs::write(folder.path().join("job.json"), job.to_string()).unwrap();
+    let etl = start(folder.path(), &["run", "job.json", "--compat", "datax"]);
+    sleep(Duration::from_secs(1));
+    assert!(Command::new("kill").args(["-INT", &etl.id().to_string()]).status().unwrap().success());
+    let ended = end(etl);
+    assert_eq!((ended.code, figure(&ended, LABELS[0])), (143, None), "{}", ended.stderr);
+    assert_eq!(written(folder.path(), "x"), "");
+}
+
+/// A reader or writer of all columns of `table`.
+fn table(side: &'static str, url: &str, table: &str) -> Plugin {
+    let url = format!("jdbc:mysql://{}?useSSL=false", url.split_once('@').unwrap().1);
+    let connection = if side == "mysqlreader" {
+        json!([{"jdbcUrl": [url], "table": [table]}])
+    } else {
+        json!([{"jdbcUrl": url, "table": [table]}])
+    };
+    (side, json!({"username": "root", "password": "", "column": ["*"], "connection": connection}))
+}
+
+/// Trap 29: a number that is too large for a TINYINT, or none, is dirty as in any other column.
+#[test]
+fn bad_values_are_dirty_whatever_their_column() {
+    let (folder, url) = (folder(), mariadb());
+    mariadb_client(&url, "create table t (a int, b tinyint)");
+    fs::write(folder.path().join("in.txt"), "1,300\n2,x\n3,4\n").unwrap();
+    let ended = done(folder.path(), &job(lines(), table("mysqlwriter", &url, "t")));
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"));
+    assert_eq!(mariadb_client(&url, "select * from t").trim_end(), "3\t4");
+}
+
+/// Trap 43: between two tables `*` means columns by their names, with a note; from elsewhere by their places.
+#[test]
+fn all_columns_find_those_that_are_meant() {
+    let (folder, url) = (folder(), mariadb());
+    mariadb_client(&url, "create table s (a int, b int); insert into s values (1, 2); create table t (b int, a int)");
+    let ended = done(folder.path(), &job(table("mysqlreader", &url, "s"), table("mysqlwriter", &url, "t")));
+    assert!(ended.stderr.contains("paired by their names"), "{}", ended.stderr);
+    fs::write(folder.path().join("in.txt"), "4,3\n").unwrap();
+    done(folder.path(), &job(lines(), table("mysqlwriter", &url, "t")));
+    assert_eq!(mariadb_client(&url, "select a, b from t order by a").trim_end(), "1\t2\n3\t4");
+}
