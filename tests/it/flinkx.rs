@@ -348,8 +348,8 @@ fn the_whole_setting_is_kept() {
         assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
     }
     let log = written(&job.path("log"));
-    assert!(log.contains(" WARN note: restart: ") && log.contains(" ERROR error: "), "{log}");
-    assert!(!log.contains(" INFO "), "{log}");
+    assert!(log.contains("Z note: restart: ") && log.contains("Z error: "), "{log}");
+    assert!(!log.contains(" rows from "), "{log}");
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn values_that_would_become_others_are_refused() {
 }
 
 /// Columns that may be infinite, with rows in which they are.
-const ENDLESS: &str = "(id int primary key, d date, at timestamp, zoned timestamptz);
+const ENDLESS: &str = "(id int primary key, d date, moment timestamp, zoned timestamptz);
     insert into t values (1, 'infinity', '-infinity', 'infinity'), (2, '-infinity', 'infinity', '-infinity'),
       (3, '2024-02-29', '1969-12-31 23:59:59.999999', '2024-06-30 23:59:59.5+05:30'), (4, null, null, null)";
 
@@ -245,7 +245,7 @@ const ENDLESS_ROWS: &str = "1|infinity|-infinity|infinity
 4|||";
 
 fn texts(table: &str) -> String {
-    format!("select id, d::varchar, at::varchar, zoned::varchar from {table} order by id")
+    format!("select id, d::varchar, moment::varchar, zoned::varchar from {table} order by id")
 }
 
 #[test]
