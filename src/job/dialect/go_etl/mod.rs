@@ -182,7 +182,9 @@ fn united(mut sources: Vec<Source>) -> Source {
     if places.iter().all(|place| place.options["format"] == "csv") {
         let further: Vec<Json> = places.iter().skip(1).map(|place| place.options["url"].clone()).collect();
         places.truncate(1);
-        places[0].options["paths"] = further.into();
+        if let Some(first) = places.first_mut() {
+            first.options["paths"] = further.into();
+        }
     }
     Source { places, select: Vec::new(), width: None }
 }
