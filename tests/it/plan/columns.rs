@@ -53,7 +53,7 @@ async fn columns_are_taken_read_and_filled() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_select_over_them_calls_the_table_as_the_job_does() {
-    let mut transform = described(vec![SourceColumn::named("ID"), of_kind("n", TextKind::Whole)]);
+    let mut transform = described(vec![SourceColumn::named("id"), of_kind("n", TextKind::Whole)]);
     transform.table = Some("orders".to_owned());
     transform.sql = Some("select n * 2 as doubled from orders where id is not null".to_owned());
     let target = Memory::new();
