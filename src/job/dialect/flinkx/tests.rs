@@ -248,6 +248,8 @@ fn rows_are_made_for_each_channel() {
         let (options, notes) = of(json!({"column": columns, "sliceRecordCount": counts}), 2);
         assert_eq!(options["rows"], json!(1_000_000_000_000_000_u64), "{notes:?}");
     }
+    let (options, _) = of(json!({"column": columns, "sliceRecordCount": [i64::MAX, i64::MAX, i64::MAX]}), 3);
+    assert_eq!(options["rows"], json!(1_000_000_000_000_000_u64), "their sum has more than 64 bits");
     let lists = json!({"name": "streamreader", "parameter": {"column": [{"type": "int[]"}]}});
     fails(job(&lists, &nothing()), "lists are not made here");
 }
