@@ -171,6 +171,9 @@ fn shards_are_read_as_one_each_with_its_own_login() {
         .collect();
     let place = |table: &str, host: &str, user: &str| (table.to_owned(), json!(host), json!(user));
     assert_eq!(places, [place("t1", "a", "u"), place("t2", "a", "u"), place("t3", "b", "v")]);
+    let mut grows = reader.clone();
+    grows["parameter"]["increColumn"] = json!("id");
+    fails(super::tests::job(&grows, &nothing()), "3 tables have one position");
     // Another reader takes the first table of the first connection.
     reader["name"] = json!("mysqlreader");
     let found = translated(super::tests::job(&reader, &nothing())).unwrap();
