@@ -189,6 +189,9 @@ fn a_column_that_grows_makes_an_incremental_copy() {
     let expected = Incremental { null_cursor: NullCursor::First, ..Incremental::by("id") };
     assert_eq!(only(&plain).incremental, Some(expected.clone()));
     assert_eq!(plain.again_after, None);
+    let emptied = into_postgres(&json!({"preSql": ["truncate table t"]}));
+    let emptied = translated(job(&mysql(&json!({"increColumn": "id"})), &emptied)).unwrap();
+    noted(&emptied, "what preSql deletes does not come again");
     let from = of(json!({"increColumn": "1", "startLocation": 42, "useMaxFunc": true})).unwrap();
     let start = Some("42".to_owned());
     let expected = Incremental { cursor: "v".to_owned(), start, highest: Highest::Left, ..expected };
