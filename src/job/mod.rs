@@ -185,6 +185,16 @@ pub enum Highest {
     Left,
 }
 
+impl Highest {
+    /// What else may become of them.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Copied => Self::Left,
+            Self::Left => Self::Copied,
+        }
+    }
+}
+
 /// What becomes of rows whose cursor is NULL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

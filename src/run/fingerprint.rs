@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
 use crate::job::locator::{PATHS, is_secret, mask, plain_settings};
-use crate::job::{Job, OnError, Place, UnionBy};
+use crate::job::{Highest, Job, OnError, Place, UnionBy};
 use crate::sink::Visible;
 
 /// The fingerprint of `job` over a source with these `columns`.
@@ -88,8 +88,9 @@ fn described(job: &Job) -> Json {
 }
 
 /// The name under which the position of an incremental copy into `target` is kept. Columns and their transform may change; another
-/// source, target, cursor, start or choice of rows is another copy.
-pub(super) fn stream(job: &Job, target: &Place, cursor: &str) -> String {
+/// source, target, cursor, start or choice of rows is another copy. A copy that leaves rows with the `highest` cursor ends elsewhere than
+/// one that takes them.
+pub(super) fn stream(job: &Job, target: &Place, (cursor, highest): (&str, Highest)) -> String {
     let mut what = json!({
         "source": place(&job.source),
         "target": place(target),
@@ -102,6 +103,9 @@ pub(super) fn stream(job: &Job, target: &Place, cursor: &str) -> String {
     if let Some(start) = job.incremental.as_ref().and_then(|incremental| incremental.start.as_ref()) {
         // Who names another start wants the rows from there on.
         what["start"] = Json::from(start.as_str());
+    }
+    if highest == Highest::Left {
+        what["highest"] = json!(highest);
     }
     digest_of(what)
 }

@@ -26,7 +26,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::{Highest, Incremental, Job, NullCursor};
 use crate::run::fingerprint;
 use crate::run::targets::Goal;
-use crate::sink::{Advance, Noted, WriteMode};
+use crate::sink::{Advance, Noted, Sink, WriteMode};
 use crate::source::TableShape;
 use crate::state::{StateLog, StateRecord};
 
@@ -72,14 +72,16 @@ impl Window {
         let folder = fingerprint::folder(job);
         let (mut streams, mut positions) = (Vec::new(), Vec::new());
         for Goal { sink, endpoint, place } in goals {
-            let name = fingerprint::stream(job, place, &what.cursor);
-            let noted = endpoint.sink(&place.object)?.position(&name).await?;
-            let kept = match (&noted, state) {
-                (Noted::At(position), _) => Some(position.clone()),
-                (Noted::Nowhere, Some(state)) => logged(state, &name, folder.as_deref()).await?,
-                // The target would know it.
-                _ => None,
-            };
+            let log = (state, folder.as_deref());
+            let name = fingerprint::stream(job, place, (&what.cursor, what.highest));
+            let target = endpoint.sink(&place.object)?;
+            let (noted, kept) = reached(&*target, &name, log).await?;
+            if kept.is_none() && !by_key {
+                let other = fingerprint::stream(job, place, (&what.cursor, what.highest.other()));
+                if reached(&*target, &other, log).await?.1.is_some() {
+                    return Err(changed(what.highest).at("column", &what.cursor));
+                }
+            }
             let position = kept.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
             streams.push(Stream { sink: *sink, name, noted });
             positions.push((endpoint.label(), position));
@@ -199,6 +201,34 @@ impl Window {
         }
         notes
     }
+}
+
+/// The position of `stream`: what the target notes of it, else the `state` log of runs from this folder.
+async fn reached(
+    sink: &dyn Sink,
+    stream: &str,
+    (state, folder): (Option<&dyn StateLog>, Option<&str>),
+) -> Result<(Noted, Option<String>)> {
+    let noted = sink.position(stream).await?;
+    let kept = match (&noted, state) {
+        (Noted::At(position), _) => Some(position.clone()),
+        (Noted::Nowhere, Some(state)) => logged(state, stream, folder).await?,
+        // The target would know it.
+        _ => None,
+    };
+    Ok((noted, kept))
+}
+
+/// The last copy did the other thing with rows of the highest cursor, which are those at its position.
+fn changed(highest: Highest) -> Error {
+    let message = match highest {
+        Highest::Copied => {
+            "the last copy left the rows with its highest value to the next one, and this one does not begin with them"
+        }
+        Highest::Left => "the last copy took the rows with its highest value, and this one would begin with them again",
+    };
+    Error::new(ErrorKind::Usage, message)
+        .with_hint("leave the setting for the highest value as it was, or name another start, from which rows are read")
 }
 
 /// The rows that are read when `from` is where the last copy ended, or where this one is to begin; none for all.

@@ -232,6 +232,11 @@ fn rows_of_the_highest_value_wait_for_the_next_run() {
     assert_eq!(metric(&job.done(), "numWrite"), "3");
     assert_eq!(metric(&job.done(), "numWrite"), "0");
     assert_eq!(psql(&url, "select string_agg(id::text, ',' order by id) from t").trim(), "1,2,3,4,5");
+    // Without useMaxFunc a run asks for what is above its position: the row that waits would never come.
+    let switched = grows(&url, "at", ["", "false"]).run(&[]);
+    assert_eq!(switched.code, 1);
+    assert!(switched.stderr.contains("the last copy left the rows with its highest value"), "{}", switched.stderr);
+    assert_eq!(psql(&url, "select count(*) from t").trim(), "5");
     // 2024-01-01 00:00:02 in UTC, which is the zone of the session: `>=` and not `>`.
     let url =
         growing("select g, timestamp '2024-01-01 00:00:00' + g * interval '1 second' from generate_series(1, 5) g");

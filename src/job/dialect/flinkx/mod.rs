@@ -199,6 +199,9 @@ fn joined(settings: &Settings<'_>, source: Source, target: Target, notes: &mut V
     job.errors.clone_from(&settings.errors);
     job.pre_sql = target.pre_sql;
     job.post_sql = target.post_sql;
+    if job.incremental.is_some() && !job.pre_sql.is_empty() {
+        notes.push("a run brings only rows that are new: what preSql deletes does not come again".to_owned());
+    }
     if source.again_after.is_some() && !job.post_sql.is_empty() {
         // It stands for the end of a job that has none.
         job.post_sql.clear();

@@ -54,7 +54,7 @@ fn rows(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<u64> {
     if counts.len() > channels {
         context.note(format!("sliceRecordCount has {} numbers, and there are {channels} channels", counts.len()));
     }
-    Ok(each.iter().sum::<u64>().min(ENDLESS))
+    Ok(each.into_iter().fold(0, u64::saturating_add).min(ENDLESS))
 }
 
 /// The type of a column in the words of `gen:`, and its value where it has one.

@@ -171,6 +171,9 @@ fn shards_are_read_as_one_each_with_its_own_login() {
         .collect();
     let place = |table: &str, host: &str, user: &str| (table.to_owned(), json!(host), json!(user));
     assert_eq!(places, [place("t1", "a", "u"), place("t2", "a", "u"), place("t3", "b", "v")]);
+    let mut grows = reader.clone();
+    grows["parameter"]["increColumn"] = json!("id");
+    fails(super::tests::job(&grows, &nothing()), "3 tables have one position");
     // Another reader takes the first table of the first connection.
     reader["name"] = json!("mysqlreader");
     let found = translated(super::tests::job(&reader, &nothing())).unwrap();
@@ -186,6 +189,9 @@ fn a_column_that_grows_makes_an_incremental_copy() {
     let expected = Incremental { null_cursor: NullCursor::First, ..Incremental::by("id") };
     assert_eq!(only(&plain).incremental, Some(expected.clone()));
     assert_eq!(plain.again_after, None);
+    let emptied = into_postgres(&json!({"preSql": ["truncate table t"]}));
+    let emptied = translated(job(&mysql(&json!({"increColumn": "id"})), &emptied)).unwrap();
+    noted(&emptied, "what preSql deletes does not come again");
     let from = of(json!({"increColumn": "1", "startLocation": 42, "useMaxFunc": true})).unwrap();
     let start = Some("42".to_owned());
     let expected = Incremental { cursor: "v".to_owned(), start, highest: Highest::Left, ..expected };
@@ -248,6 +254,8 @@ fn rows_are_made_for_each_channel() {
         let (options, notes) = of(json!({"column": columns, "sliceRecordCount": counts}), 2);
         assert_eq!(options["rows"], json!(1_000_000_000_000_000_u64), "{notes:?}");
     }
+    let (options, _) = of(json!({"column": columns, "sliceRecordCount": [i64::MAX, i64::MAX, i64::MAX]}), 3);
+    assert_eq!(options["rows"], json!(1_000_000_000_000_000_u64), "their sum has more than 64 bits");
     let lists = json!({"name": "streamreader", "parameter": {"column": [{"type": "int[]"}]}});
     fails(job(&lists, &nothing()), "lists are not made here");
 }

@@ -44,6 +44,12 @@ pub(in super::super) fn source(
     let cut = cut(&columns, context.settings)?;
     let mut places = places((product, shards), parameter, context)?;
     let (incremental, again_after) = growing(&columns, parameter, context)?;
+    if incremental.is_some() && places.len() > 1 {
+        let message =
+            format!("{} tables have one position: rows of those that grow more slowly would be lost", places.len());
+        let error = parameter.need("increColumn")?.error(message);
+        return Err(error.with_hint("read each table by a job of its own, or leave increColumn out"));
+    }
     let (place, width) = (places.remove(0), columns.width());
     Ok(Source { place, union: places, columns: columns.into_listed(), width, incremental, again_after, cut })
 }
