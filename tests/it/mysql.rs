@@ -157,6 +157,10 @@ fn dates_with_zeros_and_long_times_are_refused_read_as_wished_or_kept() {
         let sums = mariadb_client(&url, "checksum table dates, again");
         let sums: Vec<&str> = sums.lines().map(|line| line.split_once('\t').unwrap().1).collect();
         assert_eq!(sums[0], sums[1], "{url}");
+        // But for what is said of dates.
+        copied(folder.path(), &[&with("zeroDates=null"), &table(&url, "nulls")]);
+        let counts = mariadb_client(&url, "select count(*), count(d), count(dt), count(ts), count(t) from nulls");
+        assert_eq!(counts.trim_end(), "3\t1\t1\t1\t3", "{url}");
     }
 }
 

@@ -116,7 +116,7 @@ impl MySource {
         let field = match &column.my_type {
             Some(my_type) => {
                 let field = my_type.arrow_field(&column.name, column.nullable, config.time);
-                let is_date = my_type.kind.is_temporal() && !matches!(my_type.kind, Kind::Time(_));
+                let is_date = is_date(my_type);
                 match config.zero_dates {
                     ZeroDates::Text if is_date => field.with_data_type(DataType::Utf8),
                     // Such a date is NULL then.
@@ -276,13 +276,21 @@ impl filter::Columns for Columns<'_> {
     }
 }
 
+/// Whether it has dates, which may have zeros in them.
+fn is_date(my_type: &MyType) -> bool {
+    my_type.kind.is_temporal() && !matches!(my_type.kind, Kind::Time(_))
+}
+
 #[async_trait]
 impl Source for MySource {
     async fn describe(&self) -> Result<TableShape> {
         let columns = self.columns().await?;
         let fields: Vec<Field> = columns.iter().map(|column| self.field(column)).collect();
+        // Where such dates are to be NULL, they are not handed on as they are.
+        let dates_change = self.pool.config().zero_dates == ZeroDates::Null;
         let native = |(column, field): (&Column, &Field)| {
-            let native = column.my_type.as_ref()?.native_field(&column.name, column.nullable)?;
+            let my_type = column.my_type.as_ref().filter(|my_type| !(dates_change && is_date(my_type)))?;
+            let native = my_type.native_field(&column.name, column.nullable)?;
             let commented = field.metadata().get(COMMENT);
             Some(Arc::new(commented.map_or(native.clone(), |comment| with_metadata(native, COMMENT, comment))))
         };
