@@ -29,7 +29,7 @@ pub fn refuse_secrets(jobs: &[Job]) -> Result<()> {
             let Json::String(text) = value else { return is_secret(key) && !value.is_null() };
             match key.as_str() {
                 "url" => !PATHS.contains(&place.connector.as_str()) && holds_secret(text),
-                key => is_secret(key) && !text.contains("${"),
+                key => is_secret(key) && !text.is_empty() && !text.contains("${"),
             }
         });
         if let Some((key, _)) = open {
