@@ -32,7 +32,7 @@ fn a_standby_is_read_by_several_at_one_point_in_time() {
     });
     let rows = "gen:id:seq,pad:text(5..5)?rows=10";
     let said = refused(folder.path(), &[rows, &format!("{}#t", standby.url()), "--mode", "append"]);
-    assert!(said.contains("read-only"), "{said}");
+    assert!(said.contains("during recovery"), "{said}");
     let (first, second) = (standby.port(), primary.port());
     let either =
         format!("postgres://postgres@127.0.0.1:{first},127.0.0.1:{second}/postgres?target_session_attrs=primary#t");

@@ -127,13 +127,13 @@ fn infinity_that_a_driver_of_adbc_would_make_a_day() {
     let (url, folder) = (postgres(), tempfile::tempdir().unwrap());
     let rows = "(1, '2024-01-01', '2024-01-01 12:00:00'), (2, 'infinity', null), (3, null, '-infinity'),
         (4, null, 'infinity'), (5, '-infinity', null), (6, null, null)";
-    let table = format!("create table t (id int, d date, at timestamp); insert into t values {rows}");
+    let table = format!("create table t (id int, d date, m timestamp); insert into t values {rows}");
     psql(&url, &table);
     duckdb(&folder.path().join("t.duckdb"), &table);
     for from in ["adbc:duckdb?path=t.duckdb#t".to_owned(), format!("adbc:postgresql?uri={url}#t")] {
         let (kept, told) = sifted(folder.path(), &from);
-        assert_eq!(kept, "id,d,at\n1,2024-01-01,2024-01-01 12:00:00\n6,,\n", "{from}");
-        let expected = [r#"2 2 d "infinity""#, r#"3 3 at "-infinity""#, r#"4 4 at "infinity""#, r#"5 5 d "-infinity""#];
+        assert_eq!(kept, "id,d,m\n1,2024-01-01,2024-01-01 12:00:00\n6,,\n", "{from}");
+        let expected = [r#"2 2 d "infinity""#, r#"3 3 m "-infinity""#, r#"4 4 m "infinity""#, r#"5 5 d "-infinity""#];
         assert_eq!(told, expected, "{from}");
     }
 }
