@@ -97,7 +97,7 @@ async fn a_row_that_a_target_rejects_is_left_out_within_the_limit() {
     assert_eq!((summary.rows, summary.rejected), (99, 1));
     let told = std::fs::read_to_string(folder.path().join("bad.jsonl")).unwrap();
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let left_out = told["id"].as_i64().unwrap();
+    let left_out: i64 = told["id"].as_str().unwrap().parse().unwrap();
     assert_eq!(ids(&target), (0..100).filter(|id| *id != left_out).collect::<Vec<_>>());
 
     let folder = tempfile::tempdir().unwrap();
