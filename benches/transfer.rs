@@ -54,13 +54,17 @@ fn main() {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+/// A case of one table, and one of its own.
+type OfTable = fn(&Bench, &str);
+type OfAll = fn(&Bench);
+
 impl Bench {
     fn run(&self) {
         self.administer(&format!("create database {}", self.database));
         self.make_tables();
         println!("rows {}, repeats {} (medians)", self.rows, self.repeats);
         println!("{:<34} {:>8} {:>8} {:>9}  ratio", "case", "wall s", "cpu s", "peak MB");
-        let of_tables: [(&str, fn(&Self, &str)); 9] = [
+        let of_tables: [(&str, OfTable); 9] = [
             ("read", Self::read),
             ("pg-pg", Self::postgres_to_postgres),
             ("parquet", Self::parquet),
@@ -71,7 +75,7 @@ impl Bench {
             ("buffer", Self::buffer),
             ("threads", Self::threads),
         ];
-        let of_all: [(&str, fn(&Self)); 5] = [
+        let of_all: [(&str, OfAll); 5] = [
             ("rejects", Self::rejects),
             ("small", Self::small),
             ("jobs", Self::jobs),

@@ -308,7 +308,7 @@ Transformer过滤记录总数         :                   0
         assert!(head.starts_with("2026-11-21 01:53:16.100 [job-0] INFO  StandAloneJobContainerCommunicator - Total"));
     }
 
-    /// The line of DataX's StandAloneJobContainerCommunicator, with the speed since the last one.
+    /// The line of DataX's `StandAloneJobContainerCommunicator`, with the speed since the last one.
     #[test]
     fn a_line_of_progress_is_that_of_datax() {
         let tree = |text: &str| crate::job::syntax::parse(text, crate::job::syntax::Syntax::Json).unwrap().into_tree();

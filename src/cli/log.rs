@@ -139,7 +139,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.log").to_str().unwrap().to_owned();
         let mut log = Log::open(LogFile { path: path.clone(), bytes, level }).unwrap();
-        texts.iter().for_each(|text| log.say(text).unwrap());
+        for text in texts {
+            log.say(text).unwrap();
+        }
         [path.clone(), format!("{path}.1")].map(|path| fs::read_to_string(path).unwrap_or_default())
     }
 

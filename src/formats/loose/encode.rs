@@ -504,10 +504,10 @@ mod tests {
         assert_eq!(written(&short, vec![singles]), "3\n1.1\nNaN\n-Infinity\n");
     }
 
-    fn tried(options: LooseOptions, column: ArrayRef) -> Result<String> {
+    fn tried(options: &LooseOptions, column: ArrayRef) -> Result<String> {
         let batch = RecordBatch::try_from_iter_with_nullable([("c", column, true)])?;
         let mut out = Vec::new();
-        Writing::new(&options)?.encode(&batch, &mut out)?;
+        Writing::new(options)?.encode(&batch, &mut out)?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
 
@@ -515,17 +515,17 @@ mod tests {
     #[test]
     fn dates_that_are_too_far_are_refused() {
         let days = |days: Vec<i32>| Arc::new(Date32Array::from(days)) as ArrayRef;
-        assert_eq!(tried(LooseOptions::default(), days(vec![0, -1])).unwrap(), "1970-01-01\n1969-12-31\n");
+        assert_eq!(tried(&LooseOptions::default(), days(vec![0, -1])).unwrap(), "1970-01-01\n1969-12-31\n");
         let formed = || LooseOptions { date_format: Some("yyyyMMdd".to_owned()), ..LooseOptions::default() };
         for options in [LooseOptions::default(), formed()] {
             for far in [i32::MAX, i32::MIN, 106_751_992] {
-                let error = tried(options.clone(), days(vec![0, far])).unwrap_err();
+                let error = tried(&options, days(vec![0, far])).unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::Value);
                 assert!(error.to_string().contains("column c: the date is more than 292,000 years away"), "{error}");
             }
-            assert!(tried(options.clone(), days(vec![106_751_991])).is_ok());
+            assert!(tried(&options, days(vec![106_751_991])).is_ok());
             let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX]));
-            assert!(tried(options, seconds).is_err());
+            assert!(tried(&options, seconds).is_err());
         }
     }
 

@@ -166,7 +166,7 @@ proptest! {
         sizes in prop::collection::vec(1_usize..300, 1..5),
     ) {
         let null = null.replace(char::from(delimiter), "");
-        let format = csv(CsvOptions { null, delimiter, escape, ..CsvOptions::default() });
+        let format = csv(CsvOptions { delimiter, escape, null, ..CsvOptions::default() });
         let mut file = format.header(batch.schema_ref()).unwrap();
         format.encode(&batch, &mut file).unwrap();
         let start = format.start(&file, Extent::Whole).unwrap();

@@ -25,7 +25,7 @@ pub(super) fn of_tables(connections: &[usize], channels: u64, factor: Option<u64
 mod tests {
     use super::*;
 
-    /// What DataX did with the jobs m_split, m_split_multi, m_multi3 and z_comma.
+    /// What DataX did with the jobs `m_split`, `m_split_multi`, `m_multi3` and `z_comma`.
     #[test]
     fn tasks_are_as_many_as_datax_makes() {
         assert_eq!(of_tables(&[1], 2, Some(5)), 11);

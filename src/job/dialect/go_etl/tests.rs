@@ -151,7 +151,7 @@ fn text_is_read_by_the_place_of_columns() {
     let dates = json!({"1": "yyyy-MM-dd", "3": "yyyy/MM/dd HH:mm"});
     assert_eq!(job.target.options["dateFormats"], dates);
     let bad = |more: Json, message: &str| {
-        drop(fails(super::tests::job(&csv_reader(&more), &csv_writer(&json!({}))), message))
+        drop(fails(super::tests::job(&csv_reader(&more), &csv_writer(&json!({}))), message));
     };
     bad(json!({"column": ["*"]}), "job.content.0.reader.parameter.column.0");
     bad(json!({"column": [{"index": "0", "type": "string"}]}), "columns are counted from 1");
