@@ -52,16 +52,17 @@ impl Serving {
         let mut etl = command(folder, &words);
         etl.env("XDG_STATE_HOME", folder.join("state")).env("TMPDIR", folder);
         let mut child = etl.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut serving = Self { child, stderr, address: String::new() };
         let mut told = String::new();
-        loop {
+        while serving.address.is_empty() {
             let from = told.len();
-            assert_ne!(stderr.read_line(&mut told).unwrap(), 0, "{words:?}: {told}");
+            assert_ne!(serving.stderr.read_line(&mut told).unwrap(), 0, "{words:?}: {told}");
             if let Some((_, address)) = told[from..].trim_end().split_once("serving at http://") {
-                let address = address.trim_end_matches('/').to_owned();
-                return Self { child, stderr, address };
+                address.trim_end_matches('/').clone_into(&mut serving.address);
             }
         }
+        serving
     }
 
     fn get(&self, path: &str) -> Answer {

@@ -1,5 +1,7 @@
 //! Names and values that SQL, shells and file formats take for something else, from end to end by the real binary.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::program::{copied, etl};
 use crate::server::{postgres, psql};
 
@@ -79,7 +81,7 @@ fn in_schema(table: &str) -> String {
 
 /// As in a URL.
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn comments_and_blanks_of_csv_are_left_out_on_request() {
 
 /// Snappy after its published format, and the blocks around it after Hadoop's `BlockCompressorStream`: literals alone are written, all
 /// is read.
-const HADOOP_SNAPPY: &str = r#"
+const HADOOP_SNAPPY: &str = r"
 def chunk(data):
     out, length = bytearray(), len(data)
     while length > 127:
@@ -266,7 +266,7 @@ def read(data):
             part = raw(data[at + 4:at + 4 + size])
             at, left, out = at + 4 + size, left - len(part), out + part
     return out
-"#;
+";
 
 #[test]
 fn snappy_in_the_blocks_of_hadoop_is_read_and_written() {

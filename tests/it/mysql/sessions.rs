@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{databases, table};
 use crate::program::{copied, end, etl, refused, start};
 use crate::server::mariadb_client;
@@ -13,8 +15,7 @@ const SESSION: &str =
 
 /// The locator of `name`, in sessions that are told `sql` first.
 fn told(url: &str, sql: &str, name: &str) -> String {
-    let escaped: String = sql.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    format!("{url}?session={escaped}#{name}")
+    format!("{url}?session={}#{name}", utf8_percent_encode(sql, NON_ALPHANUMERIC))
 }
 
 #[test]
