@@ -96,6 +96,7 @@ impl Parting {
 }
 
 /// Takes the row of a value that has no place in its column, what is told of the value, and why.
+#[cfg(any(feature = "adbc", feature = "connectorx", feature = "odbc"))]
 pub(crate) type Refuse<'a> = dyn FnMut(usize, Option<String>, Error) + 'a;
 
 /// Values that have no place in their columns, noted while rows are read.
@@ -114,6 +115,7 @@ impl Odd {
     }
 
     /// What notes values of the column `name` at `position`, in rows before which `before` others were.
+    #[cfg(any(feature = "adbc", feature = "connectorx", feature = "odbc"))]
     pub(crate) fn refuse(
         &mut self,
         (position, name): (usize, &str),
