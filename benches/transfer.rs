@@ -297,6 +297,12 @@ impl Bench {
         copies::median((0..self.repeats).map(|_| run()).collect())
     }
 
+    /// The medians of several copies, made in turns: what the machine does meanwhile meets all of them.
+    fn in_turns<const N: usize>(&self, copies: [&dyn Fn() -> Cost; N]) -> [Cost; N] {
+        let turns: Vec<[Cost; N]> = (0..self.repeats).map(|_| copies.map(|copy| copy())).collect();
+        std::array::from_fn(|at| copies::median(turns.iter().map(|turn| turn[at]).collect()))
+    }
+
     fn shell(&self, line: &str) -> Cost {
         self.median(|| shell_once(line))
     }

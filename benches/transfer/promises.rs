@@ -8,7 +8,7 @@ use super::copies::{Cost, ETL, measured};
 use super::{Bench, report, shell_once};
 
 /// Columns of `mixed` that text files give back as they were.
-const TO_CSV: &str = "select id, a, b, t1, t2, t3, t4, amount, ok, d, ts, tz, u, f from mixed";
+const COLUMNS: &str = "id, a, b, t1, t2, t3, t4, amount, ok, d, ts, tz, u, f";
 
 impl Bench {
     /// Create, replace and publishing by task, against tasks that write straight into a table that is there, with nothing
@@ -36,8 +36,11 @@ impl Bench {
                 into(&[])
             });
             report(&format!("{table}: {name}, create"), create, bare);
-            let replace = self.median(|| into(&["--mode", "replace"]));
-            report(&format!("{table}: {name}, replace"), replace, bare);
+            // What is replaced is removed on the way: so it is by the copy that this is compared with.
+            let truncate = || self::bare(&[source, &format!("{url}#target"), "-q", "-j", "2", "--mode", "truncate"]);
+            let [emptied, replace] = self.in_turns([&truncate, &|| into(&["--mode", "replace"])]);
+            report(&format!("{table}: {name}, truncate, without"), emptied, emptied);
+            report(&format!("{table}: {name}, replace"), replace, emptied);
             let holds = self.value("show max_prepared_transactions") != "0";
             for publish in ["once", "task"].into_iter().chain(holds.then_some("prepared")) {
                 let append = self.median(|| {
@@ -54,38 +57,33 @@ impl Bench {
     pub(super) fn rejects(&self) {
         let (url, clean, dirty) =
             (&self.url, format!("{}/clean.csv", self.folder), format!("{}/dirty.csv", self.folder));
-        shell_once(&self.to_csv(&format!("({TO_CSV})"), &clean));
+        shell_once(&self.to_csv(&format!("(select {COLUMNS} from mixed)"), &clean));
         shell_once(&format!("sed '2~100s/^[0-9]*,/none,/' '{clean}' > '{dirty}'"));
+        let copy = |source: &str, prepare: &str, words: &[&str]| {
+            self.sql(prepare);
+            let target = format!("{url}#target");
+            self.etl(&[&[source, &target, "-q", "-j", "2", "--mode", "append"], words].concat())
+        };
+        let plain = |prepare: &str| copy(&clean, prepare, &[]);
         let skip = |source: &str, prepare: &str| {
-            self.median(|| {
-                self.sql(prepare);
-                let rejects = format!("{}/rejects.jsonl", self.folder);
-                let _ = fs::remove_file(&rejects);
-                let target = format!("{url}#target");
-                let skip = ["--on-error", "skip", "--rejects", &rejects];
-                self.etl(&[&[source, &target, "-q", "-j", "2", "--mode", "append"], &skip[..]].concat())
-            })
+            let rejects = format!("{}/rejects.jsonl", self.folder);
+            let _ = fs::remove_file(&rejects);
+            copy(source, prepare, &["--on-error", "skip", "--rejects", &rejects])
         };
-        let plain = |prepare: &str| {
-            self.median(|| {
-                self.sql(prepare);
-                self.etl(&[&clean, &format!("{url}#target"), "-q", "-j", "2", "--mode", "append"])
-            })
-        };
-        let new = format!("drop table if exists target; create table target as {TO_CSV} limit 0");
-        let alone = plain(&new);
+        let new = format!("drop table if exists target; create table target as select {COLUMNS} from mixed limit 0");
+        let [alone, unbroken, bad] = self.in_turns([&|| plain(&new), &|| skip(&clean, &new), &|| skip(&dirty, &new)]);
         report("CSV → PG, clean, no skipping", alone, alone);
-        report("CSV → PG, clean, skip", skip(&clean, &new), alone);
-        report("CSV → PG, 1 % bad by our checks", skip(&dirty, &new), alone);
-        let check = format!("{new}; alter table target add check (id % 100 <> 1)");
-        let checked = plain(&format!("{new}; alter table target add check (id % 100 <> 1000)"));
+        report("CSV → PG, clean, skip", unbroken, alone);
+        report("CSV → PG, 1 % bad by our checks", bad, alone);
+        let rule = |rest: u32| format!("{new}; alter table target add check (id % 100 <> {rest})");
+        let [checked, bad] = self.in_turns([&|| plain(&rule(1000)), &|| skip(&clean, &rule(1))]);
         report("CSV → PG, clean, a check", checked, checked);
-        report("CSV → PG, 1 % bad by that check", skip(&clean, &check), checked);
+        report("CSV → PG, 1 % bad by that check", bad, checked);
         let unique = format!("{new}; alter table target add primary key (id)");
-        let keyed = plain(&unique);
+        let taken = format!("{unique}; insert into target select {COLUMNS} from mixed where id % 100 = 1");
+        let [keyed, bad] = self.in_turns([&|| plain(&unique), &|| skip(&clean, &taken)]);
         report("CSV → PG, clean, a primary key", keyed, keyed);
-        let taken = format!("{unique}; insert into target {TO_CSV} where id % 100 = 1");
-        report("CSV → PG, 1 % bad by that key", skip(&clean, &taken), keyed);
+        report("CSV → PG, 1 % bad by that key", bad, keyed);
         fs::remove_file(&clean).unwrap();
         fs::remove_file(&dirty).unwrap();
     }
@@ -99,11 +97,10 @@ impl Bench {
         for (name, source, target) in
             [("PG → PG", &read, &target), ("CSV → PG", &csv, &target), ("PG → Parquet", &read, &parquet)]
         {
-            let with =
-                |verify| self.median(|| self.etl(&[source, target, "-q", "--mode", "replace", "--verify", verify]));
-            let counted = with("count");
+            let with = |verify| self.etl(&[source, target, "-q", "--mode", "replace", "--verify", verify]);
+            let [counted, proven] = self.in_turns([&|| with("count"), &|| with("checksum")]);
             report(&format!("{table}: {name}, verify count"), counted, counted);
-            report(&format!("{table}: {name}, verify checksum"), with("checksum"), counted);
+            report(&format!("{table}: {name}, verify checksum"), proven, counted);
         }
         fs::remove_file(&csv).unwrap();
     }
@@ -113,9 +110,9 @@ impl Bench {
         let (read, target) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
         let words = [&read, &target, "-q", "--mode", "replace"];
         self.dropped();
-        let alone = self.median(|| self.etl(&words));
+        let through_files = || self.etl(&[&words[..], &["--buffer", &self.folder]].concat());
+        let [alone, buffered] = self.in_turns([&|| self.etl(&words), &through_files]);
         report(&format!("{table}: PG → PG, no buffer"), alone, alone);
-        let buffered = self.median(|| self.etl(&[&words[..], &["--buffer", &self.folder]].concat()));
         report(&format!("{table}: PG → PG, --buffer"), buffered, alone);
     }
 }
