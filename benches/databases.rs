@@ -2,7 +2,7 @@
 //! same run.
 //!
 //! `ETL_BENCH_POSTGRES=postgres://… ETL_BENCH_MARIADB=mysql://… cargo bench --bench databases [-- NAME]`, with NAME one of
-//! mysql-pg, mysql-parquet, csv-mysql, mysql-mysql, parquet-duckdb, duckdb-parquet, clickhouse, readers, memory. It makes
+//! mysql-pg, mysql-parquet, csv-mysql, mysql-mysql, parquet-duckdb, duckdb-parquet, clickhouse, readers, field, memory. It makes
 //! databases of its own on the servers and drops them at the end. What it takes from the environment:
 //!
 //! | variable | what | without it |
@@ -12,10 +12,11 @@
 //! | `ETL_BENCH_CLICKHOUSE` | `clickhouse://user:password@host:port/` over plain HTTP; `curl` is in `PATH` | its case is not |
 //! | `DUCKDB_LIB` | DuckDB's library, for our side | cases with database files of DuckDB are not |
 //! | `ETL_BENCH_PYTHON` | a Python with the packages below, for the other side | only our side is |
+//! | `sling`, `pgloader` in `PATH` | for `field` | they are not compared with |
 //! | `ETL_BENCH_ROWS`, `ETL_BENCH_REPEATS` | 1,000,000 and 3 | |
 //!
 //! The packages are `duckdb`, `duckdb-extension-mysql-scanner` and `duckdb-extension-postgres-scanner` of one and the
-//! same version, `connectorx` and `pyarrow`. Give MySQL a buffer pool that holds the tables (`innodb_buffer_pool_size`),
+//! same version, `connectorx`, `adbc-driver-postgresql` and `pyarrow`. Give MySQL a buffer pool that holds the tables (`innodb_buffer_pool_size`),
 //! or its reads come from the disk. Nobody encrypts, ours has two channels unless a line says otherwise, and both sides
 //! write Parquet with zstd 1. CPU is that of the client processes, the peak that of one; `-` where several run. Python's
 //! start and imports are not counted.
@@ -26,6 +27,8 @@
 mod cases;
 #[path = "copies.rs"]
 mod copies;
+#[path = "databases/field.rs"]
+mod field;
 #[path = "databases/memory.rs"]
 mod memory;
 #[path = "databases/peers.rs"]
@@ -121,6 +124,9 @@ impl Bench {
             }
             if wanted("readers") {
                 self.readers(table);
+            }
+            if wanted("field") {
+                self.field(table);
             }
         }
         if wanted("memory") {

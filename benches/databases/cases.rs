@@ -11,7 +11,7 @@ use super::{Bench, columns};
 /// Ours in all cases whose line says nothing else.
 const TWO: [&str; 3] = ["-q", "-j", "2"];
 /// The same compression and effort as ours.
-const PARQUET: &str = "(format parquet, compression zstd, compression_level 1)";
+pub(super) const PARQUET: &str = "(format parquet, compression zstd, compression_level 1)";
 
 impl Bench {
     pub(super) fn of_mysql(&self, table: &Table, server: &MySql) {

@@ -1,8 +1,9 @@
-"""Other programs on the same way, for the benchmark of databases: DuckDB and ConnectorX.
+"""Other programs on the same way, for the benchmark of databases: DuckDB, ConnectorX and ADBC.
 
-    peer.py check PART...                                 what is missing of duckdb, mysql, postgres, connectorx; nothing: all is there
+    peer.py check PART...                                 what is missing of duckdb, mysql, postgres, connectorx, adbc; nothing: all is there
     peer.py duckdb FILE SQL [mysql=DSN] [postgres=URL]    one statement, with these servers attached under these names
     peer.py connectorx URL SQL [COLUMN CHANNELS]          all rows as an Arrow table
+    peer.py parquet connectorx|adbc URL SQL FILE          all rows into a Parquet file, by pyarrow
 
 Prints seconds, seconds of CPU and the peak of memory in bytes. Importing, and loading of extensions, is not counted; connecting is.
 """
@@ -34,10 +35,10 @@ def extension(con, name):
 
 def lack(part):
     """Why `part` cannot be used, in a sentence, or None."""
-    module = "connectorx" if part == "connectorx" else "duckdb"
-    for needed in [module] + (["pyarrow"] if part == "connectorx" else []):
+    modules = {"connectorx": ["connectorx", "pyarrow"], "adbc": ["adbc_driver_postgresql", "pyarrow"]}
+    for needed in modules.get(part, ["duckdb"]):
         if importlib.util.find_spec(needed) is None:
-            return f"the Python of ETL_BENCH_PYTHON has no {needed}: pip install {needed}"
+            return f"the Python of ETL_BENCH_PYTHON has no {needed}: pip install {needed.replace('_', '-')}"
     if part in ("mysql", "postgres"):
         import duckdb
 
@@ -84,12 +85,40 @@ def connectorx_work(url, sql, column=None, channels=None):
     return run
 
 
+def parquet_work(reader, url, sql, file):
+    import pyarrow.parquet as parquet
+
+    def written(schema, batches):
+        with parquet.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+
+    if reader == "connectorx":
+        import connectorx
+
+        def run():
+            table = connectorx.read_sql(url, sql, return_type="arrow", protocol="binary")
+            written(table.schema, table.to_batches())
+
+        return run
+
+    from adbc_driver_postgresql import dbapi
+
+    def run():
+        with dbapi.connect(url) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            reader = cursor.fetch_record_batch()
+            written(reader.schema, reader)
+
+    return run
+
+
 def main():
     what, *words = sys.argv[1:]
     if what == "check":
         print("; ".join(filter(None, map(lack, words))))
         return
-    run = {"duckdb": duckdb_work, "connectorx": connectorx_work}[what](*words)
+    run = {"duckdb": duckdb_work, "connectorx": connectorx_work, "parquet": parquet_work}[what](*words)
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     run()
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)

@@ -1,4 +1,4 @@
-//! DuckDB and `ConnectorX`, by a script in Python, and what is missing of them.
+//! DuckDB, `ConnectorX` and ADBC, by a script in Python, and what is missing of them.
 
 use std::process::Command;
 
@@ -29,7 +29,7 @@ impl Peers {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             (part, String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
-        let lacks = Vec::from(["duckdb", "mysql", "postgres", "connectorx"].map(lack));
+        let lacks = Vec::from(["duckdb", "mysql", "postgres", "connectorx", "adbc"].map(lack));
         Self { python: Some(python), lacks }
     }
 
@@ -55,6 +55,11 @@ impl Peers {
         let sql = format!("select * from {table}");
         let cut: &[&str] = if channels == "1" { &[] } else { &[number, channels] };
         self.script(&[&["connectorx", url, &sql][..], cut].concat())
+    }
+
+    /// The rows of a query as a Parquet file, by `reader`: `connectorx` or `adbc`.
+    pub(super) fn file(&self, reader: &str, url: &str, sql: &str, file: &str) -> Cost {
+        self.script(&["parquet", reader, url, sql, file])
     }
 
     /// Its own figures: the start of Python is not part of them.

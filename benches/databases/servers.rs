@@ -60,6 +60,20 @@ impl MySql {
         format!("{}/{database}?sslMode=DISABLED#{table}", self.login.url("mysql"))
     }
 
+    pub(super) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// A table of the first database, as Sling names it.
+    pub(super) fn qualified(&self, table: &str) -> String {
+        format!("{}.{table}", self.database)
+    }
+
+    /// What pgloader lacks for this server.
+    pub(super) fn lack_for_pgloader(&self) -> Option<String> {
+        (self.product == "MySQL").then(|| "it knows no login of MySQL 8 and later".to_owned())
+    }
+
     /// For `ConnectorX`.
     pub(super) fn url(&self) -> String {
         format!("{}/{}", self.login.url("mysql"), self.database)
