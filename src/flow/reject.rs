@@ -451,3 +451,6 @@ impl RejectLog {
         Ok(concat_batches(&schema, &parts)?)
     }
 }
+
+#[cfg(test)]
+mod tests;
