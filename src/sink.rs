@@ -68,7 +68,8 @@ pub trait Sink: Debug + Send + Sync {
     /// Makes exactly `receipts` visible, at once, but for rows that were sifted out. Idempotent on `token`.
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()>;
 
-    /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing.
+    /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing. Tasks may be begun anew all together:
+    /// then the same token is prepared once more.
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()>;
 
     /// What the target itself notes of the position of the incremental copy `stream`.

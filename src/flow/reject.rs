@@ -81,7 +81,7 @@ struct State {
 /// The rejects of an attempt that is complete.
 struct Sealed {
     part: Option<Receipt>,
-    shown: Vec<String>,
+    counts: Counts,
     /// By the attempt at each target.
     places: Vec<(String, Places)>,
 }
@@ -135,11 +135,19 @@ impl RejectLog {
     /// The attempt of `receipt` counts, and so do its rejects.
     pub fn accept(&self, receipt: &Receipt) {
         let mut state = self.state();
-        if let Some(Sealed { part, shown, places }) = state.sealed.remove(&receipt.attempt) {
+        if let Some(Sealed { part, counts, places }) = state.sealed.remove(&receipt.attempt) {
             state.kept.extend(part);
-            state.shown.extend(shown);
+            state.shown.extend(counts.shown);
             state.shown.truncate(SHOWN);
             state.places.extend(places);
+        }
+    }
+
+    /// The attempt of `receipt` does not count after all: neither do its rejects.
+    pub fn forget(&self, receipt: &Receipt) {
+        let mut state = self.state();
+        if let Some(Sealed { counts, .. }) = state.sealed.remove(&receipt.attempt) {
+            state.uncount(&counts);
         }
     }
 
@@ -254,8 +262,28 @@ struct Counts {
     rejected: u64,
     classes: Classes,
     shown: Vec<String>,
-    /// Nothing counts any more: it is sealed or forgotten.
-    closed: bool,
+    fate: Fate,
+}
+
+/// What became of a basket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Fate {
+    #[default]
+    Open,
+    /// Its rejects are complete.
+    Sealed,
+    /// They do not count.
+    Forgotten,
+}
+
+impl State {
+    /// Takes back what an attempt has counted that does not count.
+    fn uncount(&mut self, counts: &Counts) {
+        self.read -= counts.read;
+        // A run that failed for its rejects is done with counting.
+        self.rejected -= counts.rejected;
+        self.classes = self.classes.with(counts.classes, u64::saturating_sub);
+    }
 }
 
 impl fmt::Debug for State {
@@ -288,7 +316,7 @@ impl Basket {
     /// Counts rows that left the source.
     pub fn read(&self, rows: u64) {
         let mut counts = self.counts();
-        if !counts.closed {
+        if counts.fate == Fate::Open {
             counts.read += rows;
             self.log.state().read += rows;
         }
@@ -298,9 +326,16 @@ impl Basket {
     ///
     /// # Errors
     /// [`Value`](ErrorKind::Value) when these are too many for the job, and those of the file.
+    /// [`Unsupported`](ErrorKind::Unsupported) when the attempt is complete: a task of a query can end before readers that it
+    /// shares with others.
     pub async fn add(&self, rejects: Rejects) -> Result<()> {
-        if !self.count(&rejects) {
-            return Ok(());
+        match self.count(&rejects) {
+            Fate::Open => {}
+            Fate::Sealed => {
+                let message = "a row was rejected for a task of the query that had ended";
+                return Err(Error::new(ErrorKind::Unsupported, message).with_hint("copy by one channel: -j 1"));
+            }
+            Fate::Forgotten => return Ok(()),
         }
         self.write(rejects).await?;
         let Err(too_many) = self.log.judge(false) else { return Ok(()) };
@@ -315,29 +350,27 @@ impl Basket {
     /// Where more of its rows may be refused later, `places` say where these come from, by the attempt at each target.
     pub async fn seal(&self, receipt: &Receipt, places: Vec<(String, Places)>) -> Result<u64> {
         let part = self.flush().await?;
-        let mut counts = self.counts();
-        counts.closed = true;
-        let sealed = Sealed { part, shown: std::mem::take(&mut counts.shown), places };
-        self.log.state().sealed.insert(receipt.attempt.clone(), sealed);
-        Ok(counts.rejected)
+        let sealed = Counts { fate: Fate::Sealed, ..Counts::default() };
+        let counts = std::mem::replace(&mut *self.counts(), sealed);
+        let rejected = counts.rejected;
+        self.log.state().sealed.insert(receipt.attempt.clone(), Sealed { part, counts, places });
+        Ok(rejected)
     }
 
     /// The attempt does not count: neither do its rejects.
     pub fn forget(&self) {
         let mut counts = self.counts();
-        if !std::mem::replace(&mut counts.closed, true) {
-            let mut state = self.log.state();
-            state.read -= counts.read;
-            // A run that failed for its rejects is done with counting.
-            state.rejected -= counts.rejected;
-            state.classes = state.classes.with(counts.classes, u64::saturating_sub);
+        if counts.fate == Fate::Open {
+            counts.fate = Fate::Forgotten;
+            self.log.state().uncount(&counts);
         }
     }
 
-    fn count(&self, rejects: &Rejects) -> bool {
+    /// Counts `rejects`, where they still count.
+    fn count(&self, rejects: &Rejects) -> Fate {
         let mut counts = self.counts();
-        if counts.closed {
-            return false;
+        if counts.fate != Fate::Open {
+            return counts.fate;
         }
         let rows = rejects.count;
         counts.rejected += rows;
@@ -353,7 +386,7 @@ impl Basket {
         if let Some(meter) = &self.meter {
             meter.rejected(rows);
         }
-        true
+        Fate::Open
     }
 
     async fn write(&self, rejects: Rejects) -> Result<()> {
@@ -418,3 +451,6 @@ impl RejectLog {
         Ok(concat_batches(&schema, &parts)?)
     }
 }
+
+#[cfg(test)]
+mod tests;

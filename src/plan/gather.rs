@@ -11,87 +11,63 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
 use futures::stream::{self, Peekable};
 use futures::{Stream as _, StreamExt as _};
 
 use crate::plan::trail::{self, Trail};
+use crate::plan::unary::{Operation, Unary};
 
 /// Passes on its input's partitions one after the other.
+pub type GatherExec = Unary<Gather>;
+
+/// What a [`GatherExec`] does.
 #[derive(Debug)]
-pub struct GatherExec {
-    input: Arc<dyn ExecutionPlan>,
+pub struct Gather {
     channels: usize,
-    properties: Arc<PlanProperties>,
 }
 
 impl GatherExec {
     /// At most `channels` partitions of `input` are open at once.
     pub fn new(input: Arc<dyn ExecutionPlan>, channels: usize) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            input.boundedness(),
-        );
-        Self { input, channels: channels.max(1), properties: Arc::new(properties) }
+        Self::over(input, Gather { channels: channels.max(1) })
     }
 
     /// Partitions that are open at once.
     pub fn channels(&self) -> usize {
-        self.channels
+        self.operation.channels
     }
 }
 
-impl DisplayAs for GatherExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GatherExec: channels={}", self.channels)
+impl fmt::Display for Gather {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "channels={}", self.channels)
     }
 }
 
-impl ExecutionPlan for GatherExec {
-    fn name(&self) -> &'static str {
-        "GatherExec"
+impl Operation for Gather {
+    const NAME: &'static str = "GatherExec";
+
+    fn partitions(&self, _: &Arc<dyn ExecutionPlan>) -> usize {
+        1
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn again(&self) -> Self {
+        Self { channels: self.channels }
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
-    ) -> PlanResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(children.swap_remove(0), self.channels)))
-    }
-
-    fn execute(&self, _: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
-        let partitions = self.input.output_partitioning().partition_count();
+        input: &Arc<dyn ExecutionPlan>,
+        _: usize,
+        context: Arc<TaskContext>,
+    ) -> PlanResult<SendableRecordBatchStream> {
+        let partitions = input.output_partitioning().partition_count();
         let gathered = Gathered {
-            input: Arc::clone(&self.input),
+            input: Arc::clone(input),
             trail: trail::upward(&context),
             context,
             waiting: 0..partitions,
@@ -103,7 +79,7 @@ impl ExecutionPlan for GatherExec {
                 gathered,
                 |mut gathered| async move { gathered.next().await.map(|batch| (batch, gathered)) },
             );
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), batches)))
     }
 }
 

@@ -26,4 +26,5 @@ mod table;
 pub mod tasks;
 mod trail;
 mod transform;
+pub mod unary;
 pub mod write;

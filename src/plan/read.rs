@@ -5,16 +5,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
-};
 use futures::{TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit};
@@ -31,6 +27,7 @@ use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::intake::{Intake, frame_schema};
 use crate::plan::leaf;
 use crate::plan::trail::{self, Origin, Trail};
+use crate::plan::unary::{Operation, Unary};
 use crate::reject::Tray;
 use crate::source::{BatchStream, Encoding, Scan, Split};
 
@@ -55,25 +52,16 @@ pub struct ReadSpec {
 }
 
 /// Reads the splits in the rows of its input.
+pub type ReadExec = Unary<Read>;
+
+/// What a [`ReadExec`] does.
 #[derive(Debug)]
-pub struct ReadExec {
-    spec: Arc<ReadSpec>,
-    leaf: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
-}
+pub struct Read(Arc<ReadSpec>);
 
 impl ReadExec {
     /// Reads what the rows of `leaf` name, one output partition per input partition.
     pub fn new(spec: Arc<ReadSpec>, leaf: Arc<dyn ExecutionPlan>) -> Self {
-        let schema = if spec.encoding.is_some() { frame_schema() } else { Arc::clone(&spec.scan.schema) };
-        let partitions = leaf.output_partitioning().partition_count();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        Self { spec, leaf, properties: Arc::new(properties) }
+        Self::over(leaf, Read(spec))
     }
 
     /// Reads `partitions` of splits.
@@ -83,75 +71,57 @@ impl ReadExec {
 
     /// What is read.
     pub fn spec(&self) -> &Arc<ReadSpec> {
-        &self.spec
+        &self.operation.0
     }
 }
 
 /// Columns that a plan names; of more it tells the number.
 const SHOWN_COLUMNS: usize = 20;
 
-impl DisplayAs for ReadExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields = self.spec.scan.schema.fields();
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(spec) = self;
+        let fields = spec.scan.schema.fields();
         let named: Vec<&str> = fields.iter().take(SHOWN_COLUMNS).map(|field| field.name().as_str()).collect();
         let more = if fields.len() > named.len() { format!(", … {} in all", fields.len()) } else { String::new() };
-        write!(f, "ReadExec: {} {}, columns=[{}{more}]", self.spec.connector, self.spec.object, named.join(", "))?;
-        if let Some(encoding) = &self.spec.encoding {
+        write!(f, "{} {}, columns=[{}{more}]", spec.connector, spec.object, named.join(", "))?;
+        if let Some(encoding) = &spec.encoding {
             write!(f, ", raw={}", encoding.name)?;
         }
-        if !self.spec.scan.filters.is_empty() {
-            let filters: Vec<String> = self.spec.scan.filters.iter().map(ToString::to_string).collect();
+        if !spec.scan.filters.is_empty() {
+            let filters: Vec<String> = spec.scan.filters.iter().map(ToString::to_string).collect();
             write!(f, ", filters=[{}]", filters.join(", "))?;
         }
-        self.spec.scan.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
+        spec.scan.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
     }
 }
 
-impl ExecutionPlan for ReadExec {
-    fn name(&self) -> &'static str {
-        "ReadExec"
+impl Operation for Read {
+    const NAME: &'static str = "ReadExec";
+
+    fn schema(&self, _: &Arc<dyn ExecutionPlan>) -> SchemaRef {
+        if self.0.encoding.is_some() { frame_schema() } else { Arc::clone(&self.0.scan.schema) }
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn again(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.leaf]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        // The order of splits says nothing of that of rows; with `true` a sort by the first column is put below.
-        vec![false]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
-    ) -> PlanResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(Arc::clone(&self.spec), children.swap_remove(0))))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        leaf: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> PlanResult<SendableRecordBatchStream> {
+        let schema = self.schema(leaf);
         let ends = Ends::of(&context).map_err(to_datafusion)?;
         let alive = Arc::clone(&ends.readers).try_read_owned().ok();
-        let intake = Intake::new(&self.spec, ends, self.schema()).map_err(to_datafusion)?;
+        let intake = Intake::new(&self.0, ends, Arc::clone(&schema)).map_err(to_datafusion)?;
         let intake = intake.with_meter(task_meter(&context));
         let (reads, trail, basket) = (Reads::of(&context), trail::upward(&context), basket(&context));
-        let rows = self.leaf.execute(partition, context)?;
+        let rows = leaf.execute(partition, context)?;
         let reader = Reader {
-            is_kept: trail.is_none() && self.spec.encoding.is_none(),
+            is_kept: trail.is_none() && self.0.encoding.is_none(),
             intake,
             reads,
             origins: Arc::default(),
@@ -160,7 +130,7 @@ impl ExecutionPlan for ReadExec {
         };
         let reading = Reading { trail, state: State::Waiting(Box::new((reader, rows))) };
         let batches = stream::unfold(reading, Reading::next).map_err(to_datafusion);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
 }
 

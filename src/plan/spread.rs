@@ -10,15 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
-};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -26,45 +21,48 @@ use crate::flow::board::TaskMeter;
 use crate::flow::channel::{LaneReceiver, LaneSender, lane};
 use crate::plan::context::Ends;
 use crate::plan::error::{from_datafusion, to_datafusion};
+use crate::plan::unary::{Operation, Unary};
 use crate::schema::batch_bytes;
 
 /// Deals the batches of its input's partitions to its own.
+pub type SpreadExec = Unary<Spread>;
+
+/// What a [`SpreadExec`] does.
 #[derive(Debug)]
-pub struct SpreadExec {
-    input: Arc<dyn ExecutionPlan>,
+pub struct Spread {
     readers: usize,
+    writers: usize,
     /// The dealing, once an output was asked for.
     dealing: Mutex<Option<Dealing>>,
-    properties: Arc<PlanProperties>,
 }
 
 impl SpreadExec {
     /// At most `readers` partitions of `input` are open at once, and `writers` share what they give.
     pub fn new(input: Arc<dyn ExecutionPlan>, readers: usize, writers: usize) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(writers.max(1)),
-            EmissionType::Incremental,
-            input.boundedness(),
-        );
-        Self { input, readers: readers.max(1), dealing: Mutex::default(), properties: Arc::new(properties) }
+        Self::over(input, Spread::new(readers.max(1), writers.max(1)))
     }
 
     /// Partitions that are open at once.
     pub fn readers(&self) -> usize {
-        self.readers
+        self.operation.readers
     }
 
     /// Partitions that share their batches.
     pub fn writers(&self) -> usize {
-        self.properties.output_partitioning().partition_count()
+        self.operation.writers
+    }
+}
+
+impl Spread {
+    fn new(readers: usize, writers: usize) -> Self {
+        Self { readers, writers, dealing: Mutex::default() }
     }
 
     /// The lane of an output, and the readers that fill it. The first one who asks sets them to work.
-    fn lane(&self, output: usize, context: &Arc<TaskContext>) -> Result<Output> {
+    fn lane(&self, input: &Arc<dyn ExecutionPlan>, output: usize, context: &Arc<TaskContext>) -> Result<Output> {
         let mut dealing = self.dealing.lock().unwrap_or_else(PoisonError::into_inner);
         if dealing.is_none() {
-            *dealing = Some(self.deal(context)?);
+            *dealing = Some(self.deal(input, context)?);
         }
         let taken = || Error::new(ErrorKind::Internal, "an output of the plan was asked for twice");
         let Some(Dealing { lanes, readers }) = &mut *dealing else { return Err(taken()) };
@@ -72,16 +70,16 @@ impl SpreadExec {
         Ok(Output { lane, readers: Arc::clone(readers) })
     }
 
-    fn deal(&self, context: &Arc<TaskContext>) -> Result<Dealing> {
+    fn deal(&self, input: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> Result<Dealing> {
         let ends = Ends::of(context)?;
         let (senders, lanes): (Vec<_>, Vec<_>) =
-            (0..self.writers()).map(|_| lane(ends.lane_bytes, &TaskMeter::of(&ends.meter))).unzip();
+            (0..self.writers).map(|_| lane(ends.lane_bytes, &TaskMeter::of(&ends.meter))).unzip();
         let lanes = lanes.into_iter().map(Some).collect();
-        let partitions = self.input.output_partitioning().partition_count();
+        let partitions = input.output_partitioning().partition_count();
         let turns = Arc::new(Turns { senders, next_partition: AtomicUsize::new(0), next_lane: AtomicUsize::new(0) });
         let ended = Arc::new(AtomicUsize::new(0));
         let read = |_| {
-            let (input, context) = (Arc::clone(&self.input), Arc::clone(context));
+            let (input, context) = (Arc::clone(input), Arc::clone(context));
             let (turns, ended) = (Arc::clone(&turns), Arc::clone(&ended));
             SpawnedTask::spawn(async move {
                 turns.run(&input, &context, partitions).await;
@@ -157,46 +155,31 @@ impl Output {
     }
 }
 
-impl DisplayAs for SpreadExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SpreadExec: readers={}, writers={}", self.readers, self.writers())
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "readers={}, writers={}", self.readers, self.writers)
     }
 }
 
-impl ExecutionPlan for SpreadExec {
-    fn name(&self) -> &'static str {
-        "SpreadExec"
+impl Operation for Spread {
+    const NAME: &'static str = "SpreadExec";
+
+    fn partitions(&self, _: &Arc<dyn ExecutionPlan>) -> usize {
+        self.writers
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn again(&self) -> Self {
+        Self::new(self.readers, self.writers)
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
-    ) -> PlanResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(children.swap_remove(0), self.readers, self.writers())))
-    }
-
-    fn execute(&self, output: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
-        let output = self.lane(output, &context).map_err(to_datafusion)?;
+        input: &Arc<dyn ExecutionPlan>,
+        output: usize,
+        context: Arc<TaskContext>,
+    ) -> PlanResult<SendableRecordBatchStream> {
+        let output = self.lane(input, output, &context).map_err(to_datafusion)?;
         let batches = stream::unfold(output, Output::next).map_err(to_datafusion);
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(input.schema(), batches)))
     }
 }

@@ -5,15 +5,11 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties as _, Partitioning, PlanProperties,
-};
 use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
@@ -29,6 +25,7 @@ use crate::plan::intake;
 use crate::plan::outlet::{Fitting, Outlet};
 use crate::plan::settle::Pending;
 use crate::plan::trail::{self, Origin, Trail};
+use crate::plan::unary::{Operation, Unary};
 use crate::proof::Verify;
 use crate::reject::Stage;
 use crate::runner::Task;
@@ -72,34 +69,29 @@ pub enum Payload {
 }
 
 /// Writes each partition of its input as one task.
+pub type WriteExec = Unary<Write>;
+
+/// What a [`WriteExec`] does.
 #[derive(Debug)]
-pub struct WriteExec {
+pub struct Write {
     spec: Arc<WriteSpec>,
     tasks: Vec<Task>,
-    input: Arc<dyn ExecutionPlan>,
-    properties: Arc<PlanProperties>,
 }
 
 impl WriteExec {
     /// Writes partition `i` of `input` as `tasks[i]`.
     pub fn new(spec: Arc<WriteSpec>, tasks: Vec<Task>, input: Arc<dyn ExecutionPlan>) -> Self {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(Arc::clone(&SCHEMA)),
-            Partitioning::UnknownPartitioning(input.output_partitioning().partition_count()),
-            EmissionType::Final,
-            input.boundedness(),
-        );
-        Self { spec, tasks, input, properties: Arc::new(properties) }
+        Self::over(input, Write { spec, tasks })
     }
 
     /// What is written.
     pub fn spec(&self) -> &Arc<WriteSpec> {
-        &self.spec
+        &self.operation.spec
     }
 
     /// One task per partition.
     pub fn tasks(&self) -> &[Task] {
-        &self.tasks
+        &self.operation.tasks
     }
 }
 
@@ -110,45 +102,31 @@ pub fn receipts(batch: &RecordBatch) -> Result<Vec<Receipt>> {
     column.iter().flatten().map(|json| serde_json::from_str(json).map_err(Error::from)).collect()
 }
 
-impl DisplayAs for WriteExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let labels: Vec<&str> = self.spec.targets.iter().map(|target| target.agreement.label.as_str()).collect();
-        write!(f, "WriteExec: {}", labels.join(", "))
+        f.write_str(&labels.join(", "))
     }
 }
 
-impl ExecutionPlan for WriteExec {
-    fn name(&self) -> &'static str {
-        "WriteExec"
+impl Operation for Write {
+    const NAME: &'static str = "WriteExec";
+    const EMISSION: EmissionType = EmissionType::Final;
+
+    fn schema(&self, _: &Arc<dyn ExecutionPlan>) -> SchemaRef {
+        Arc::clone(&SCHEMA)
     }
 
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+    fn again(&self) -> Self {
+        Self { spec: Arc::clone(&self.spec), tasks: self.tasks.clone() }
     }
 
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
-        vec![false]
-    }
-
-    fn apply_expressions(
+    fn execute(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
-    ) -> PlanResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(Arc::clone(&self.spec), self.tasks.clone(), children.swap_remove(0))))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
+        input: &Arc<dyn ExecutionPlan>,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> PlanResult<SendableRecordBatchStream> {
         let task =
             self.tasks.get(partition).cloned().ok_or_else(|| {
                 to_datafusion(Error::new(ErrorKind::Internal, "the plan has more partitions than tasks"))
@@ -164,8 +142,8 @@ impl ExecutionPlan for WriteExec {
             Some(basket) => with_extension(&context, Arc::clone(basket)),
             None => context,
         };
-        let (context, trail) = trail::follow(&self.input, &context);
-        let input = self.input.execute(partition, context)?;
+        let (context, trail) = trail::follow(input, &context);
+        let input = input.execute(partition, context)?;
         let writing = Writing { spec: Arc::clone(&self.spec), attempts, ends, meter, trail, basket };
         let receipts = stream::once(async move { writing.run(input).await.map_err(to_datafusion) }).boxed();
         Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), receipts)))

@@ -158,7 +158,10 @@ impl LocalRunner {
                 let ends = (Arc::clone(&shared.context), meter.clone());
                 task.spawn(run_partition(Arc::clone(&plan), 0, ends, shared.alive.clone()));
                 match joined(&mut task).await {
-                    Ok(receipts) => break receipts,
+                    Ok(receipts) => {
+                        meter.ended(State::Done);
+                        break receipts;
+                    }
                     Err(error) => {
                         let again = self.renewal.after(error, (&splits, &mut failures), &meter).await;
                         again.inspect_err(|_| meter.ended(State::Failed))?;
@@ -178,38 +181,40 @@ impl LocalRunner {
         }
     }
 
-    /// All partitions run together, one task each. Only one alone is begun anew: which rows another gets, and has
-    /// written, may differ from attempt to attempt.
+    /// All partitions run together, one task each. Which rows one of several gets may differ from attempt to attempt: they
+    /// are begun anew together, and their receipts count when all are there.
     async fn run_wide(&self, transfer: &Transfer, alive: &Alive, events: &dyn RunEvents) -> Result<Vec<Receipt>> {
-        let mut failures = Failures::default();
         // Which splits a partition holds nobody knows: the first task stands for all of them.
         let splits = |task: usize| if task == 0 { transfer.splits.as_slice() } else { &[] };
         let partitions = 0..transfer.root.output_partitioning().partition_count();
         let begin = |task: usize| TaskMeter::begin(&self.meter, Card::new(task as u32, 0, splits(task)));
         let meters: Vec<TaskMeter> = partitions.map(begin).collect();
+        let ended = |state: State| meters.iter().for_each(|meter| meter.ended(state));
+        let mut failures = if meters.len() > 1 { Failures::of_all() } else { Failures::default() };
         let all = loop {
-            let error = match self.run_whole(transfer, &meters, alive, events).await {
+            let error = match self.run_whole(transfer, &meters, alive).await {
                 Ok(receipts) => break receipts,
                 Err(error) => error,
             };
-            let again = match meters.as_slice() {
-                [only] => self.renewal.after(error, (&transfer.splits, &mut failures), only).await,
-                _ => Err(error),
+            let again = match meters.first() {
+                Some(first) => self.renewal.after(error, (&transfer.splits, &mut failures), first).await,
+                None => Err(error),
             };
-            again.inspect_err(|_| meters.iter().for_each(|meter| meter.ended(State::Failed)))?;
+            again.inspect_err(|_| ended(State::Failed))?;
         };
+        ended(State::Done);
+        for receipt in &all {
+            events.wrote(receipt).await?;
+            self.meter.landed(receipt.bytes);
+        }
         let bytes = transfer.splits.iter().filter_map(|split| split.bytes).sum();
         self.meter.settled(transfer.splits.len() as u64, bytes);
         Ok(all)
     }
 
-    async fn run_whole(
-        &self,
-        transfer: &Transfer,
-        meters: &[TaskMeter],
-        alive: &Alive,
-        events: &dyn RunEvents,
-    ) -> Result<Vec<Receipt>> {
+    /// One attempt of all partitions. After a failure it waits until none is at work any more, and what the others have
+    /// rejected does not count.
+    async fn run_whole(&self, transfer: &Transfer, meters: &[TaskMeter], alive: &Alive) -> Result<Vec<Receipt>> {
         // A copy of its own: operators keep their running inputs in themselves, and these must end with the attempt.
         let root = reset_plan_states(Arc::clone(&transfer.root)).map_err(from_datafusion)?;
         let mut running = JoinSet::new();
@@ -217,15 +222,22 @@ impl LocalRunner {
             let ends = (Arc::clone(&self.context), meter.clone());
             running.spawn(run_partition(Arc::clone(&root), partition, ends, alive.clone()));
         }
-        let mut all = Vec::new();
+        let (mut all, mut failed) = (Vec::new(), None);
         while !running.is_empty() {
-            for receipt in joined(&mut running).await? {
-                events.wrote(&receipt).await?;
-                self.meter.landed(receipt.bytes);
-                all.push(receipt);
+            match joined(&mut running).await {
+                Ok(receipts) => all.extend(receipts),
+                Err(error) => {
+                    running.abort_all();
+                    // Those behind it fail because they were told to end, or for want of what it had.
+                    failed = failed.or(Some(error));
+                }
             }
         }
-        Ok(all)
+        let Some(error) = failed else { return Ok(all) };
+        if let Some(rejects) = &Ends::of(&self.context)?.rejects {
+            all.iter().for_each(|receipt| rejects.forget(receipt));
+        }
+        Err(error)
     }
 }
 
@@ -276,12 +288,11 @@ async fn run_partition(
     (context, meter): (Arc<TaskContext>, TaskMeter),
     _alive: Alive,
 ) -> Result<Vec<Receipt>> {
-    let mut batches = plan.execute(partition, of_task(&context, meter.clone())).map_err(from_datafusion)?;
+    let mut batches = plan.execute(partition, of_task(&context, meter)).map_err(from_datafusion)?;
     let mut all = Vec::new();
     while let Some(batch) = batches.try_next().await.map_err(from_datafusion)? {
         all.extend(receipts(&batch)?);
     }
-    meter.ended(State::Done);
     Ok(all)
 }
 

@@ -75,12 +75,13 @@ pub(super) fn told(limits: &Limits, targets: &[Target], transfer: &Transfer) -> 
         return "a failure ends the run: what was written is seen at once".to_owned();
     }
     match transfer.shape {
-        PlanShape::Wide if partitions > 1 => "a failure ends the run: its writers share all rows".to_owned(),
-        PlanShape::Wide | PlanShape::Rowwise => attempts(limits),
+        PlanShape::Wide if partitions > 1 => attempts(limits, "where a task fails in passing, all of them are"),
+        PlanShape::Wide | PlanShape::Rowwise => attempts(limits, "a task that fails in passing is"),
     }
 }
 
-fn attempts(limits: &Limits) -> String {
+/// How often what is named by `whose` is begun anew.
+fn attempts(limits: &Limits, whose: &str) -> String {
     let Retry { again, within, pause_first, pause_max, growth } = Retry::of(limits);
     if again == 0 {
         return "a task that fails is not begun anew".to_owned();
@@ -91,7 +92,7 @@ fn attempts(limits: &Limits) -> String {
         RetryGrowth::Constant => seconds(pause_first.min(pause_max)),
     };
     let within = within.map_or_else(String::new, |within| format!(" within {}", seconds(within)));
-    format!("a task that fails in passing is begun anew up to {times}{within}, after pauses of {pauses}")
+    format!("{whose} begun anew up to {times}{within}, after pauses of {pauses}")
 }
 
 /// Whether what an attempt wrote is seen at once, and stays.
@@ -131,8 +132,9 @@ impl Renewal {
         self.session.close().await
     }
 
-    /// Waits until a task of `splits` that failed with `error` may be begun anew, and counts the failure. The error comes
-    /// back, with the one before it, when it does not pass or came too often.
+    /// Waits until a task of `splits` that failed with `error` may be begun anew, and counts the failure; with the failures
+    /// [of all](Failures::of_all) until all may be, of which nothing is staged any more. The error comes back, with the one
+    /// before it, when it does not pass or came too often.
     pub(super) async fn after(
         &self,
         mut error: Error,
@@ -146,7 +148,8 @@ impl Renewal {
             let Some(pause) = self.retry.pause(failed, error.kind(), chance) else {
                 return Err(failures.told_with(error));
             };
-            meter.retried(format!("a task is begun anew in {:.1} s: {error}", pause.as_secs_f64()));
+            let who = if failures.are_of_all { "all tasks are" } else { "a task is" };
+            meter.retried(format!("{who} begun anew in {:.1} s: {error}", pause.as_secs_f64()));
             failures.last = Some(error.to_string());
             let waiting = meter.waiting(Wait::Retry);
             sleep(pause).await;
@@ -157,7 +160,12 @@ impl Renewal {
                 let ids: Vec<u32> = splits.iter().map(|split| split.id).collect();
                 buffer.rewind(&ids).map_err(|gone| failures.told_with(gone))?;
             }
-            match targets::prepare(&self.targets).await {
+            let swept = if failures.are_of_all { targets::abort(&self.targets).await } else { Ok(()) };
+            let ready = match swept {
+                Ok(()) => targets::prepare(&self.targets).await,
+                failed => failed,
+            };
+            match ready {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
             }
@@ -165,9 +173,11 @@ impl Renewal {
     }
 }
 
-/// The failures of one task so far.
+/// The failures of one task so far, or of all tasks of a plan.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
+    /// Nobody knows which rows a task gets in another attempt: what the others have staged is of no use.
+    are_of_all: bool,
     count: u32,
     /// Those that still count.
     times: Vec<Instant>,
@@ -175,6 +185,11 @@ pub(super) struct Failures {
 }
 
 impl Failures {
+    /// Of tasks that share all rows, and are begun anew together.
+    pub(super) fn of_all() -> Self {
+        Self { are_of_all: true, ..Self::default() }
+    }
+
     /// Takes one more, and says how many `within` this time count.
     fn add(&mut self, now: Instant, within: Option<Duration>) -> u32 {
         self.count = self.count.saturating_add(1);
@@ -224,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_plan_says_how_often_and_after_which_pauses() {
-        let told = |limits: Limits| attempts(&limits);
+        let told = |limits: Limits| attempts(&limits, "a task that fails in passing is");
         let often = "a task that fails in passing is begun anew up to";
         assert_eq!(told(Limits::default()), format!("{often} 3 times, after pauses of 1 s, doubling up to 60 s"));
         let constant = Limits {

@@ -42,6 +42,17 @@ fn done(copy: Child) -> String {
     said
 }
 
+/// What a copy says in whose midst `server` is stopped, by a signal, and started.
+fn stopped_and_started(server: &mut Own, signal: &str, folder: &Path, words: &[&str]) -> String {
+    let copy = start(folder, words);
+    until(&server.url(), COPYING, |count| count != "0");
+    std::thread::sleep(Duration::from_millis(400));
+    server.end(signal);
+    std::thread::sleep(Duration::from_millis(300));
+    server.begin();
+    done(copy)
+}
+
 #[test]
 fn a_target_that_is_stopped_and_started_gets_every_row_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -60,17 +71,24 @@ fn a_target_that_is_stopped_and_started_gets_every_row_once() {
             psql(&url, "create table t (id bigint, note text)");
         }
         let words = [ROWS, &format!("{url}#t"), "--mode", mode, "-j", jobs, "--publish", publish];
-        let copy = start(folder.path(), &words);
-        until(&url, COPYING, |count| count != "0");
-        std::thread::sleep(Duration::from_millis(400));
-        server.end(signal);
-        std::thread::sleep(Duration::from_millis(300));
-        server.begin();
-        let said = done(copy);
+        let said = stopped_and_started(&mut server, signal, folder.path(), &words);
         assert!(said.contains("begun anew"), "{signal} {mode} {jobs}: {said}");
         assert_eq!(psql(&url, COUNTED), ONCE, "{signal} {mode} {jobs}");
         assert_eq!(psql(&url, LEFT), "0", "{signal} {mode} {jobs}");
     }
+}
+
+/// What one of them gets, another one may get the next time.
+#[test]
+fn writers_that_share_all_rows_get_over_a_stop_of_their_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Own::start();
+    let url = server.url();
+    psql(&url, "create table t (id bigint, note text)");
+    let words = [ROWS, &format!("{url}#t"), "--mode", "append", "-j", "1", "--writers", "3"];
+    let said = stopped_and_started(&mut server, "-QUIT", folder.path(), &words);
+    assert!(said.contains("begun anew"), "{said}");
+    assert_eq!((psql(&url, COUNTED), psql(&url, LEFT)), (ONCE.to_owned(), "0".to_owned()));
 }
 
 /// Of an unlogged table nothing outlives a crash, and of its stage neither; what notes its tasks does not say otherwise.

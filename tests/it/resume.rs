@@ -107,7 +107,18 @@ fn what_one_of_several_writers_has_is_not_kept_without_the_others() {
     );
     let target = format!("{url}#t");
     let words = [ROWS, &target, "--mode", "append", "-j", "2"];
-    killed_at(folder.path(), &[&words[..], &["--writers", "2"]].concat(), ("wrote", 1));
+    let slowly = ["--writers", "2", "--limit-rate", "100k rows/s"];
+    let mut etl = start(folder.path(), &[&words[..], &slowly].concat());
+    let at_work = "select count(*), count(*) filter (where wait_event = 'PgSleep') from pg_stat_activity \
+                   where datname = current_database() and application_name like 'etl\\_write%'";
+    let begin = Instant::now();
+    // The other one has ended its transaction.
+    while psql(&url, at_work) != "1|1" {
+        assert!(begin.elapsed() < Duration::from_mins(1) && etl.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    etl.kill().unwrap();
+    etl.wait().unwrap();
     let said = resumed(folder.path(), &words);
     assert!(said.contains("begun again: all rows are needed together"), "{said}");
     assert_eq!(psql(&url, COUNTED), "160001|160001|12800080000");

@@ -371,6 +371,8 @@ impl Sink for MySink {
         stage.dismiss(&mut connection).await.at("table", || &agreement.label)?;
         stage.drop(&mut connection).await.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
+        // Its tasks may be begun anew.
+        self.shared.state().leased_once.remove(token);
         Ok(())
     }
 

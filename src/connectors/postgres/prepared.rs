@@ -123,21 +123,30 @@ pub(super) async fn roll_back_elders(connections: &Connections, stage: &Stage, a
 /// Rolls back what waits for `stage`, or for any of the rows of `part` alone. `false` where it is decided that all of it counts: then
 /// nothing is done.
 async fn roll_back(connections: &Connections, stage: &Stage, part: Option<Part>) -> Result<bool> {
-    // The first holds the lock of the commit, in a transaction; the second rolls back, which is done in none.
     let (guard, connection) = (connections.take().await?, connections.take().await?);
     patience::run(&guard, &publish::hold(&guard, stage)).await?;
-    let is_open = decided(&guard, stage).await?.is_none();
-    if is_open {
-        for waiting in waiting(&connection, stage).await? {
-            if part.is_none_or(|part| waiting.part.meets(part)) {
-                end(&connection, &waiting.name, "ROLLBACK").await?;
-            }
-        }
-    }
+    let is_open = roll_back_under((&guard, &connection), stage, part).await?;
     guard.run("ROLLBACK").await?;
     connections.put_back(guard);
     connections.put_back(connection);
     Ok(is_open)
+}
+
+/// The same where `guard` holds the lock of the commit, in a transaction; `connection` rolls back, which is done in none.
+async fn roll_back_under(
+    (guard, connection): (&Connection, &Connection),
+    stage: &Stage,
+    part: Option<Part>,
+) -> Result<bool> {
+    if decided(guard, stage).await?.is_some() {
+        return Ok(false);
+    }
+    for waiting in waiting(connection, stage).await? {
+        if part.is_none_or(|part| waiting.part.meets(part)) {
+            end(connection, &waiting.name, "ROLLBACK").await?;
+        }
+    }
+    Ok(true)
 }
 
 /// How many rows of what notes the tasks come with them, once it is decided that they count. Under the lock of the commit the answer
@@ -298,9 +307,13 @@ pub(super) async fn kept(
     Ok(receipts)
 }
 
-/// Ends what earlier runs on `target` let wait whose process is gone: as it was decided, else it is rolled back. What cannot be
-/// ended stays for the next run. Whether one was committed so.
-pub(super) async fn sweep_orphans(connections: &Connections, connection: &Connection, target: &Name) -> Result<bool> {
+/// Ends what other runs than that of `own` on `target` let wait whose process is gone: as it was decided, else it is rolled back. What
+/// cannot be ended stays for the next run. Whether one was committed so.
+pub(super) async fn sweep_orphans(
+    connections: &Connections,
+    connection: &Connection,
+    (target, own): (&Name, &Stage),
+) -> Result<bool> {
     let prefix = stage::prefix(target);
     let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
     let run = prefix.len() + 1;
@@ -316,7 +329,7 @@ pub(super) async fn sweep_orphans(connections: &Connections, connection: &Connec
     let rows = connection.rows(&sql).await?;
     let runs: Vec<u64> = rows.iter().filter_map(|row| u64::from_str_radix(row.get(0)?, 16).ok()).collect();
     let mut is_one_committed = false;
-    for run in runs {
+    for run in runs.into_iter().filter(|run| !own.is_of_run(*run)) {
         let stage = Stage::of_run(target, run);
         is_one_committed |= sweep_orphan(connections, connection, &stage).await.unwrap_or(false);
     }
@@ -325,14 +338,24 @@ pub(super) async fn sweep_orphans(connections: &Connections, connection: &Connec
 
 /// Whether it was committed.
 async fn sweep_orphan(connections: &Connections, connection: &Connection, stage: &Stage) -> Result<bool> {
-    // Who is at work holds it. Asked in no transaction, it is given back at once.
+    // Who is at work holds it, and is not waited for. Asked in no transaction, it is given back at once.
     if !stage::is_free(connection, stage).await? {
         return Ok(false);
     }
-    if roll_back(connections, stage, None).await? {
-        return remove(connection, stage).await.map(|()| false);
+    let guard = connections.take().await?;
+    patience::run(&guard, &publish::hold(&guard, stage)).await?;
+    // Somebody may have gone on with that run since. If not, it is held to the end: who does so then finds nothing that goes
+    // away under it.
+    let is_free = stage::is_free(&guard, stage).await?;
+    let is_committed = is_free && !roll_back_under((&guard, connection), stage, None).await?;
+    if is_committed {
+        finish(connection, stage).await?;
+    } else if is_free {
+        remove(connection, stage).await?;
     }
-    finish(connection, stage).await.map(|()| true)
+    guard.run("ROLLBACK").await?;
+    connections.put_back(guard);
+    Ok(is_committed)
 }
 
 /// What waits for `stage`.

@@ -55,6 +55,11 @@ impl Stage {
         }
     }
 
+    /// Whether it is the one with the number `run`.
+    pub(super) fn is_of_run(&self, run: u64) -> bool {
+        self.lease == run as i64
+    }
+
     /// The table that attempt `id` makes for itself inside its own transaction.
     pub(super) fn own(target: &Name, id: &str) -> Name {
         target.beside(&format!("etl_own_{:016x}", digest(&format!("{id} {}", target.quoted()))))
@@ -200,13 +205,18 @@ pub(super) fn prefix(target: &Name) -> String {
 /// # Errors
 /// [`Busy`](ErrorKind::Busy) while another run of the same job writes into the target.
 pub(super) async fn hold(connection: &Connection, stage: &Stage, detail: &Detail) -> Result<()> {
-    let settings = connection.server().settings();
-    // At this level an idle transaction keeps no snapshot, which would hold up the clearing of dead rows.
-    patience::run(connection, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}")).await?;
-    if is_free(connection, stage).await? {
+    if claim(connection, stage).await? {
         hold_job(connection, &job_lock(detail)).await?;
     }
     Ok(())
+}
+
+/// Holds the lease of `stage` alone, in the same way. `false` where somebody has it.
+pub(super) async fn claim(connection: &Connection, stage: &Stage) -> Result<bool> {
+    let settings = connection.server().settings();
+    // At this level an idle transaction keeps no snapshot, which would hold up the clearing of dead rows.
+    patience::run(connection, &format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings}")).await?;
+    is_free(connection, stage).await
 }
 
 /// The statements that keep other runs of the same job out, to the end of the transaction. What is left of a process that
@@ -235,9 +245,9 @@ pub(super) async fn is_free(connection: &Connection, stage: &Stage) -> Result<bo
     Ok(connection.rows(&sql).await?.first().is_some_and(|row| row.get(0) == Some("t")))
 }
 
-/// Removes stages of earlier runs on `target` whose process is gone. What cannot be removed stays for the next run; what notes
-/// tasks whose rows are in the target, too: they would come again.
-pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Result<()> {
+/// Removes stages of other runs than that of `own` on `target` whose process is gone. What cannot be removed stays for the next run;
+/// what notes tasks whose rows are in the target, too: they would come again.
+pub(super) async fn sweep_orphans(connection: &Connection, (target, own): (&Name, &Stage)) -> Result<()> {
     let prefix = prefix(target);
     let schema = target.schema.as_deref().map_or_else(|| "current_schema()".to_owned(), literal);
     let sql = format!(
@@ -247,7 +257,7 @@ pub(super) async fn sweep_orphans(connection: &Connection, target: &Name) -> Res
     );
     for row in connection.rows(&sql).await? {
         let run = row.get(0).and_then(|run| u64::from_str_radix(run, 16).ok());
-        if let Some(run) = run
+        if let Some(run) = run.filter(|run| !own.is_of_run(*run))
             && sweep_orphan(connection, &Stage::of_run(target, run)).await.is_err()
         {
             connection.run("ROLLBACK").await?;

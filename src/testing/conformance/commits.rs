@@ -251,6 +251,24 @@ async fn abort_twice_in(scene: &Scene<'_>) -> Result<()> {
     scene.holds(&rows).await
 }
 
+/// All tasks are begun anew: what they have flushed is swept, and the rows come again under the same token.
+pub(super) async fn begun_anew(fixture: &dyn Fixture) -> Result<()> {
+    each_way(fixture, |scene| Box::pin(begun_anew_in(scene))).await
+}
+
+async fn begun_anew_in(scene: &Scene<'_>) -> Result<()> {
+    let run = scene.start().await?;
+    for task in 0..scene.task_count(&run) {
+        drop(run.task(task, &numbered(0..10)?).await?);
+    }
+    run.abort().await?;
+    run.sink.prepare(&run.agreement, &run.token).await?;
+    let rows = new()?;
+    let receipt = run.task(0, &rows).await?;
+    scene.settle(&run, Ok(receipt), &rows).await?;
+    expect_no_debris(scene.fixture, &scene.target).await
+}
+
 /// The answer of a prepare is lost, before and after rows were flushed.
 pub(super) async fn prepare_twice(fixture: &dyn Fixture) -> Result<()> {
     let target = fixture.target().await?;

@@ -192,6 +192,7 @@ const CHECKS: &[Check] = &[
     ("verify", |fixture| proofs::verify(fixture).boxed()),
     ("commit twice", |fixture| commits::commit_twice(fixture).boxed()),
     ("abort twice", |fixture| commits::abort_twice(fixture).boxed()),
+    ("begun anew", |fixture| commits::begun_anew(fixture).boxed()),
     ("prepare twice", |fixture| commits::prepare_twice(fixture).boxed()),
     ("attempt after a lost one", |fixture| commits::attempt_after_lost(fixture).boxed()),
     ("attempt after a flushed one", |fixture| commits::attempt_after_flushed(fixture).boxed()),

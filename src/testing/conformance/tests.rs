@@ -271,7 +271,7 @@ async fn defects_are_found() {
         (Defect::None, &[]),
         (Defect::CommitsAgain, &["commit twice"]),
         (Defect::VisibleAtFlush, &["several writers", "abort twice", "killed after flush"]),
-        (Defect::KeepsOldAttempts, &["attempt after a flushed one"]),
+        (Defect::KeepsOldAttempts, &["attempt after a flushed one", "begun anew"]),
         (Defect::EmptyIsNull, &["types", "long values"]),
         (Defect::ReadsOnce, &["split read twice"]),
         (Defect::LargeBatches, &["batch limits"]),

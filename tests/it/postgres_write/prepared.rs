@@ -281,6 +281,25 @@ async fn a_process_that_goes_on_finds_what_waits_and_carries_out_what_was_decide
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn another_copy_leaves_what_a_process_that_goes_on_has_found() {
+    let copy = Waiting::begin().await;
+    let (agreement, run, receipts) = (copy.agreement.clone(), copy.token.clone(), copy.receipts.clone());
+    let url = copy.die();
+    let next = sink(&url, "t");
+    for _ in 0..2 {
+        let progress = next.progress(&agreement, &run, &receipts).await.unwrap();
+        assert!(matches!(progress, Progress::Kept(kept) if kept.len() == 2));
+    }
+    let (other, beside) = (sink(&url, "t"), token());
+    other.prepare(&agreement, &beside).await.unwrap();
+    other.abort(&agreement, &beside).await.unwrap();
+    assert_eq!(psql(&url, WAITING), "2");
+    next.prepare(&agreement, &run).await.unwrap();
+    next.commit(&agreement, &run, &receipts).await.unwrap();
+    assert_eq!((psql(&url, ROWS), psql(&url, LEFT)), ("0|old\n1|one\n2|".to_owned(), String::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_copy_ends_what_a_dead_one_let_wait() {
     for is_decided in [false, true] {
         let copy = Waiting::begin().await;

@@ -99,7 +99,7 @@ async fn writers_share_all_batches_whoever_has_read_them() {
     }
 }
 
-/// What one of them meets ends the run for all, and it is what the user hears of.
+/// What one of them meets ends the attempt of all, and it is what the user hears of.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_of_one_reader_or_writer_ends_them_all() {
     for point in [Point::Read, Point::Batch, Point::Writer, Point::Write, Point::Flush] {
@@ -111,7 +111,7 @@ async fn a_failure_of_one_reader_or_writer_ends_them_all() {
             also: Vec::new(),
         };
         let mut job = job();
-        (job.limits.jobs, job.limits.writers) = (Some(2), Some(3));
+        (job.limits.jobs, job.limits.writers, job.limits.retries) = (Some(2), Some(3), Some(0));
         let error = copy(&job, between, &Surroundings::default()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Connection, "{point:?}: {error}");
         assert_eq!((rows(&target), target.staged(), source.counts().open_reads), (None, 0, 0), "{point:?}");

@@ -8,6 +8,15 @@ use super::*;
 
 /// A copy of 100 rows in four splits by two channels, with `faults` on both sides and hardly a pause between attempts.
 async fn copied(faults: &Faults, retries: Option<u32>, sql: Option<&str>) -> (Result<Summary>, Memory) {
+    copied_by(faults, retries, (None, sql)).await
+}
+
+/// The same by so many writers, where the job says so.
+async fn copied_by(
+    faults: &Faults,
+    retries: Option<u32>,
+    (writers, sql): (Option<usize>, Option<&str>),
+) -> (Result<Summary>, Memory) {
     let (source, target) = (source(100, 4), Memory::new());
     let between = Between {
         source: faults.endpoint(source.endpoint()),
@@ -16,6 +25,7 @@ async fn copied(faults: &Faults, retries: Option<u32>, sql: Option<&str>) -> (Re
     };
     let mut job = job();
     (job.limits.jobs, job.limits.retries, job.limits.retry_max_milliseconds) = (Some(2), retries, Some(1));
+    job.limits.writers = writers;
     job.transform.sql = sql.map(str::to_owned);
     let result = copy(&job, between, &Surroundings::default()).await;
     assert_eq!((target.staged(), target.counts().open_writers, source.counts().open_reads), (0, 0, 0));
@@ -45,6 +55,44 @@ async fn a_task_that_fails_in_passing_is_begun_anew() {
             }
         }
     }
+}
+
+/// Which rows a writer gets differs from attempt to attempt: what those that had ended have staged must not stay.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_share_all_rows_are_begun_anew_together() {
+    let grouped = Some("select id from src group by id");
+    for point in [Point::Read, Point::Batch, Point::Writer, Point::Write, Point::Flush] {
+        for fault in [Fault::Fail(ErrorKind::Connection), Fault::FailAfter(ErrorKind::Transient)] {
+            for (nth, writers, sql) in [(1, Some(3), None), (2, Some(3), None), (1, None, grouped), (2, None, grouped)]
+            {
+                let case = format!("{fault:?} at {point:?} {nth}, {writers:?} {sql:?}");
+                let faults = Faults::new().nth(point, nth, fault);
+                let (summary, target) = copied_by(&faults, None, (writers, sql)).await;
+                let summary = summary.unwrap();
+                assert_eq!(ids(&target), (0..100).collect::<Vec<_>>(), "{case}");
+                assert_eq!((summary.rows, summary.meter.retries), (100, 1), "{case}");
+                assert_eq!((summary.tasks, target.counts().aborts), (writers.unwrap_or(2), 1), "{case}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_that_fails_in_passing_is_one_more_failure() {
+    let faults = Faults::new().nth(Point::Flush, 2, Fault::Fail(ErrorKind::Connection));
+    let faults = faults.nth(Point::Abort, 1, Fault::Fail(ErrorKind::Connection));
+    let (summary, target) = copied_by(&faults, None, (Some(3), None)).await;
+    assert_eq!((summary.unwrap().meter.retries, faults.calls(Point::Abort)), (2, 2));
+    assert_eq!(ids(&target), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attempts_of_all_writers_have_an_end() {
+    let faults = Faults::new().each(Point::Writer, Fault::Fail(ErrorKind::Connection));
+    let (result, target) = copied_by(&faults, Some(1), (Some(3), None)).await;
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), rows(&target)), (ErrorKind::Connection, None));
+    assert!(error.to_string().contains("attempt 2 of 2: "), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

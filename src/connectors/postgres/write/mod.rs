@@ -246,11 +246,18 @@ impl Shared {
     /// is held again and left as it is: tasks may be writing into it.
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
         let stage = Stage::of(&detail.target, token);
-        let lease = self.connections.open().await?;
-        stage::hold(&lease, &stage, detail).await?;
+        let lease = if let Some(claim) = self.registry.take_claim(token) {
+            stage::hold_job(&claim, &stage::job_lock(detail)).await?;
+            claim
+        } else {
+            let lease = self.connections.open().await?;
+            stage::hold(&lease, &stage, detail).await?;
+            lease
+        };
         let connection = self.connections.take().await?;
-        stage::sweep_orphans(&connection, &detail.target).await?;
-        if waiting::sweep_orphans(&self.connections, &connection, &detail.target).await? {
+        let of_others = (&detail.target, &stage);
+        stage::sweep_orphans(&connection, of_others).await?;
+        if waiting::sweep_orphans(&self.connections, &connection, of_others).await? {
             self.registry.complete_another(token);
         }
         if connection.rows(&stage.lookup(detail.path)).await?.is_empty() {
@@ -275,8 +282,8 @@ impl Shared {
             let _ = connection.run("ROLLBACK").await;
             connection.close().await;
         }
-        if let Some(lease) = self.registry.release(token) {
-            lease.close().await;
+        for held in [self.registry.release(token), self.registry.take_claim(token)].into_iter().flatten() {
+            held.close().await;
         }
     }
 

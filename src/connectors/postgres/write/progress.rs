@@ -33,10 +33,7 @@ impl Shared {
         let progress = if detail.marker.stands(&connection, token).await? {
             Progress::Committed
         } else if !detail.path.held() {
-            if !self.registry.is_leased(token) && !stage::is_free(&connection, &stage).await? {
-                let message = "another process still holds the rows of this run";
-                return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
-            }
+            self.claim(&stage, token).await?;
             Progress::Kept(match detail.path {
                 Path::Prepared => prepared::kept(&connection, &stage, token, logged).await?,
                 path => kept(&connection, (&stage, path), token, logged).await?,
@@ -51,6 +48,20 @@ impl Shared {
         }
         self.connections.put_back(connection);
         Ok(progress)
+    }
+
+    /// Holds `stage` from now on, so that no other run sweeps what is found in it before this one goes on.
+    async fn claim(&self, stage: &Stage, token: &Token) -> Result<()> {
+        if self.registry.is_leased(token) || self.registry.is_claimed(token) {
+            return Ok(());
+        }
+        let claim = self.connections.open().await?;
+        if !stage::claim(&claim, stage).await? {
+            let message = "another process still holds the rows of this run";
+            return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
+        }
+        self.registry.claim(token, claim);
+        Ok(())
     }
 }
 

@@ -16,6 +16,8 @@ struct State {
     held: Vec<Held>,
     open: Vec<Open>,
     leases: HashMap<Token, Connection>,
+    /// What holds stages of which the run that goes on has only found out so far what is in them.
+    claims: HashMap<Token, Connection>,
     commits: HashMap<Token, Commit>,
     merges: HashMap<Token, Merged>,
     /// When their stage was made, the commit of a run whose process was gone was completed.
@@ -114,6 +116,21 @@ impl Registry {
     /// Whether this process holds the stage of `token`.
     pub(super) fn is_leased(&self, token: &Token) -> bool {
         self.state().leases.get(token).is_some_and(|connection| !connection.is_closed())
+    }
+
+    /// Keeps what holds the stage of `token` until it is prepared again.
+    pub(super) fn claim(&self, token: &Token, connection: Connection) {
+        self.state().claims.insert(token.clone(), connection);
+    }
+
+    /// Whether it is held so.
+    pub(super) fn is_claimed(&self, token: &Token) -> bool {
+        self.state().claims.get(token).is_some_and(|connection| !connection.is_closed())
+    }
+
+    /// Takes out what holds it so.
+    pub(super) fn take_claim(&self, token: &Token) -> Option<Connection> {
+        self.state().claims.remove(token).filter(|connection| !connection.is_closed())
     }
 
     /// Whether this process ever held the stage of `token`.
