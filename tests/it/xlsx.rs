@@ -135,6 +135,41 @@ fn tasks_pipes_and_folders_give_the_same_rows() {
     assert_eq!(openpyxl(path, &["read", "empty.xlsx"]), "['id', 'name']\n");
 }
 
+/// Each workbook of a folder is filled and the next one begun, whatever the rows of a batch.
+#[test]
+fn a_folder_has_as_many_workbooks_as_its_rows_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let lines: Vec<String> = (0..2500).map(|id| format!("{id}\n")).collect();
+    std::fs::write(path.join("a.csv"), format!("id\n{}", lines.concat())).unwrap();
+    let cases: [(&str, &str, &[&str], &[usize]); 3] = [
+        ("one", "one/?sheetRows=1000", &["Sheet1"], &[999, 999, 502]),
+        ("bare", "bare/?sheetRows=1000&header=false", &["Sheet1"], &[1000, 1000, 500]),
+        ("two", "two/?sheetRows=501&sheet=A&sheets=B", &["A", "B"], &[500, 500, 500, 500, 500]),
+    ];
+    for (name, target, sheets, wanted) in cases {
+        copied(path, &["a.csv", target, "--to-format", "xlsx", "-j", "1"]);
+        let mut books: Vec<_> =
+            std::fs::read_dir(path.join(name)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        books.sort();
+        let mut rows = Vec::new();
+        let mut counts = Vec::new();
+        for (book, sheet) in books.iter().flat_map(|book| sheets.iter().map(move |sheet| (book, sheet))) {
+            let book = format!("{name}/{}", book.to_str().unwrap());
+            // The last workbook has no second sheet where its rows end in the first.
+            if counts.len() == wanted.len() {
+                continue;
+            }
+            let read = openpyxl(path, &["read", &book, sheet]);
+            let of_sheet: Vec<&str> = read.lines().filter(|line| *line != "['id']").collect();
+            counts.push(of_sheet.len());
+            rows.extend(of_sheet.into_iter().map(str::to_owned));
+        }
+        assert_eq!((counts.as_slice(), books.len()), (wanted, wanted.len().div_ceil(sheets.len())), "{target}");
+        assert!(rows == (0..2500).map(|id| format!("[{id}]")).collect::<Vec<_>>(), "{target}: the rows are others");
+    }
+}
+
 #[test]
 fn workbooks_that_cannot_be_read() {
     let folder = books(&["sheets", "merged", "errors", "early", "names", "blank", "encrypted", "no_workbook"]);
