@@ -173,6 +173,9 @@ pub(super) struct SourceArgs {
     /// SELECT in SRC's own SQL, instead of a table; @FILE reads a file
     #[arg(long, value_name = "SQL")]
     pub(super) query: Option<String>,
+    /// Option of SRC; 'etl connectors NAME' lists them; may be repeated
+    #[arg(long, value_name = "K=V")]
+    pub(super) from_option: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -184,7 +187,10 @@ pub(super) struct TargetArgs {
     /// Another target of the same rows, from one read; may be repeated
     #[arg(long, value_name = "DST")]
     pub(super) also: Vec<String>,
-    /// What happens to what DST holds: one of the modes below
+    /// Option of DST, or of those targets that have it; may be repeated
+    #[arg(long, value_name = "K=V")]
+    pub(super) to_option: Vec<String>,
+    /// What happens to what DST holds, see below
     #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
     pub(super) mode: Mode,
     /// Columns that differ: strict refuses, ignore leaves out
@@ -230,7 +236,7 @@ pub(super) struct TransformArgs {
     /// Give a column, old or new, the value of an expression; may be repeated
     #[arg(long, value_name = "COL=EXPR")]
     pub(super) set: Vec<String>,
-    /// Give a column another type; text files are parsed as it; may be repeated
+    /// Give a column another type; text is parsed as it; may be repeated
     #[arg(long, value_name = "COL:TYPE")]
     pub(super) cast: Vec<String>,
     /// Rename a column; may be repeated
@@ -259,7 +265,7 @@ pub(super) struct ErrorArgs {
     /// With skip, fail beyond so many: '100', '0.5%', or one of each
     #[arg(long, value_name = "N|P%")]
     pub(super) max_errors: Vec<MaxErrors>,
-    /// With skip, a new file for the rows left out and why: .jsonl or .parquet
+    /// With skip, a new .jsonl or .parquet file of rows left out, and why
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<String>,
 }
