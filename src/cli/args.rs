@@ -26,8 +26,10 @@ use super::template::{TEMPLATE_EXAMPLES, TemplateArgs};
 const LOCATORS: &str = "\
 Locators:
   orders.csv  'data/*.parquet'  out/  -      files, folders, stdin or stdout; format by extension
-  shop.db#orders  sqlite:shop#orders         an SQLite database and its table
+  'orders.xlsx#May'                          a sheet of a workbook
+  shop.db#orders  sqlite:shop#orders         an SQLite database and its table; DuckDB: shop.duckdb#orders
   'postgres://user@host/db#public.orders'    PostgreSQL; also 'postgres:host=h dbname=d#t'
+  'mysql://user@host/db#orders'              MySQL and MariaDB; others are shown by 'etl connectors'
   gen:  null:                                made-up rows; nowhere (see 'etl connectors stream')
   '${NAME}' in a locator is an environment variable; passwords are never printed.";
 
@@ -76,8 +78,10 @@ pub(super) enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Print a job file of another program as one of our own
+    #[command(after_help = "Example: etl convert job.json -p '-Dday=2026-01-31' > native.json")]
     Convert(ConvertArgs),
     /// Run a job file of DataX by the flags of datax.py
+    #[command(after_help = "Example: etl datax job.json -p '-Dday=2026-01-31'")]
     Datax(DataxArgs),
     /// Run a job file of go-etl by its flags
     #[command(after_help = GO_ETL_EXAMPLES)]
@@ -92,12 +96,15 @@ pub(super) enum Command {
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),
     /// Show the columns of SRC and their types
+    #[command(after_help = "Example: etl schema orders.csv --as postgres")]
     Schema(SchemaArgs),
     /// Show the first rows of SRC
+    #[command(after_help = "Example: etl head 'orders.xlsx#May' -n 20")]
     Head(HeadArgs),
     /// Count the rows of SRC
     Count(CountArgs),
     /// Reach LOCATOR and say what it is and what is missing
+    #[command(after_help = "Example: etl ping 'postgres://ada@db/shop'")]
     Ping(PingArgs),
     /// Hold a point in time of SRC, which copies join by --snapshot
     #[command(subcommand)]
