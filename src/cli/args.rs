@@ -27,9 +27,9 @@ const LOCATORS: &str = "\
 Locators:
   orders.csv  'data/*.parquet'  out/  -      files, folders, stdin or stdout; format by extension
   'orders.xlsx#May'                          a sheet of a workbook
-  shop.db#orders  sqlite:shop#orders         an SQLite database and its table; DuckDB: shop.duckdb#orders
+  shop.db#orders  sqlite:shop#orders         a table in SQLite; in DuckDB: shop.duckdb#orders
   'postgres://user@host/db#public.orders'    PostgreSQL; also 'postgres:host=h dbname=d#t'
-  'mysql://user@host/db#orders'              MySQL and MariaDB; others are shown by 'etl connectors'
+  'mysql://user@host/db#orders'              MySQL, MariaDB; others: see 'etl connectors'
   gen:  null:                                made-up rows; nowhere (see 'etl connectors stream')
   '${NAME}' in a locator is an environment variable; passwords are never printed.";
 

@@ -77,9 +77,10 @@ fn value(doc: &OptionDoc, end: Option<End>, text: &str) -> Result<Json> {
         }
         _ => {}
     }
-    let (value, form) = match doc.kind {
+    let (value, form): (Option<Json>, &str) = match doc.kind {
         "boolean" => (text.parse::<bool>().ok().map(Json::from), "true or false"),
-        "integer" => (text.parse::<i64>().ok().map(Json::from), "a whole number"),
+        "integer" => (integer(text), "a whole number"),
+        "number" => (text.parse::<f64>().ok().filter(|number| number.is_finite()).map(Json::from), "a number"),
         "bytes" => (text.parse::<Bytes>().ok().map(|bytes| Json::from(bytes.0)), "a size such as 64MB"),
         "list" => (Some(text.split(',').collect()), ""),
         "object" => {
@@ -90,6 +91,10 @@ fn value(doc: &OptionDoc, end: Option<End>, text: &str) -> Result<Json> {
     value.ok_or_else(|| usage(format!("{name} is no {}", doc.kind)).with_hint(format!("write {form}")))
 }
 
+fn integer(text: &str) -> Option<Json> {
+    text.parse::<u64>().map(Json::from).or_else(|_| text.parse::<i64>().map(Json::from)).ok()
+}
+
 fn unknown(connector: &str, key: &str) -> Error {
     let docs = connectors::find(connector).map(Connector::options).unwrap_or_default();
     let known: Vec<&str> = docs.iter().map(|doc| doc.name).filter(|name| *name != URL).collect();
@@ -97,7 +102,7 @@ fn unknown(connector: &str, key: &str) -> Error {
     let begun = |name: &&str| key.len() >= BEGIN_LETTERS && name.to_ascii_lowercase().starts_with(&lower);
     let near = known.iter().copied().find(begun).or_else(|| locator::nearest(key, &known));
     let meant = near.map_or(String::new(), |near| format!("did you mean '{near}'? "));
-    usage(format!("{connector} has no option '{key}'"))
+    usage(format!("{connector} has no option {key:?}"))
         .with_hint(format!("{meant}'etl connectors {connector}' lists them"))
 }
 
@@ -127,12 +132,12 @@ mod tests {
     #[test]
     fn an_option_that_is_none_is_told_with_the_one_that_was_meant() {
         let cases = [
-            ("sheat=May", "file has no option 'sheat'", "did you mean 'sheet'?"),
-            ("delim=;", "file has no option 'delim'", "did you mean 'delimiter'?"),
-            ("NULL=-", "file has no option 'NULL'", "did you mean 'null'?"),
-            ("date_format=%F", "file has no option 'date_format'", "did you mean 'dateFormat'?"),
+            ("sheat=May", "file has no option \"sheat\"", "did you mean 'sheet'?"),
+            ("delim=;", "file has no option \"delim\"", "did you mean 'delimiter'?"),
+            ("NULL=-", "file has no option \"NULL\"", "did you mean 'null'?"),
+            ("date_format=%F", "file has no option \"date_format\"", "did you mean 'dateFormat'?"),
             ("url=b.csv", "the place is named by its locator", "leave it out"),
-            ("busyTimeout=3", "file has no option 'busyTimeout'", "'etl connectors file' lists them"),
+            ("busyTimeout=3", "file has no option \"busyTimeout\"", "'etl connectors file' lists them"),
             ("header=maybe", "header is no boolean", "write true or false"),
             ("skipRecords=two", "skipRecords is no integer", "write a whole number"),
             ("casts=int", "casts is no object", "write JSON"),
@@ -147,6 +152,6 @@ mod tests {
         }
         assert_eq!(told("a.csv", &["null=-", "null="]).unwrap_err().message(), "null is set twice");
         let error = place::located("a.csv?sheat=May").unwrap_err();
-        assert_eq!(error.message(), "file has no option 'sheat'");
+        assert_eq!(error.message(), "file has no option \"sheat\"");
     }
 }

@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(second.options, json!({"url": "b.csv", "delimiter": "|"}));
         assert_eq!(also[0].options["busyTimeout"], json!(9));
         let none = tell(&mut targets, &typed(&["sheets=B", "nonsense=1"])).unwrap_err();
-        assert_eq!(none.to_string(), "option --to-option: file has no option 'nonsense'");
+        assert_eq!(none.to_string(), "option --to-option: file has no option \"nonsense\"");
         let read = tell(&mut targets, &typed(&["range=A:F"])).unwrap_err();
         assert_eq!(read.message(), "range is for what is read");
     }

@@ -117,7 +117,7 @@ fn flags_choose_what_locators_choose() {
     assert_eq!((emitted.code, emitted.stderr.as_str()), (0, ""));
     assert_eq!(std::fs::read_to_string(path.join("job.csv")).unwrap(), "k;C;v\n1;-;x\n2;-;y\n");
     for (words, says) in [
-        (vec!["sheets.xlsx?sheat=2", "x.csv"], ["file has no option 'sheat'", "did you mean 'sheet'?"]),
+        (vec!["sheets.xlsx?sheat=2", "x.csv"], ["file has no option \"sheat\"", "did you mean 'sheet'?"]),
         (vec!["sheets.xlsx", "x.csv?range=A:B"], ["range is for what is read", "say it of the source"]),
         (vec!["sheets.xlsx?fileBytes=1MB", "x.csv"], ["fileBytes is for what is written", "say it of the target"]),
         (vec!["sheets.xlsx", "x.csv", "--to-option", "sheet=A"], ["the option sheet is for workbooks", "this is CSV"]),
@@ -139,6 +139,10 @@ fn old_and_open_workbooks_are_read() {
     let old = "id,ratio,flag,day,at,name\n7,0.5,true,2024-02-29,2024-02-29 12:34:56,雪\n";
     assert_eq!(text(path, "a.xls", "csv", &[]), old);
     assert_eq!(text(path, "a.xls#Old", "csv", &[]), old);
+    openpyxl(path, &["write", "merged.xls", "old_merged"]);
+    let told = refused(path, &["merged.xls", "x.csv"]);
+    assert!(told.contains("cells are merged") && told.contains("A1:B1"), "{told}");
+    assert_eq!(text(path, "merged.xls?range=A2:B3", "csv", &[]), "id,v\n1,x\n");
     // What a formula could not compute is no text.
     openpyxl(path, &["write", "failed.xls", "old_failure"]);
     openpyxl(path, &["write", "failed.ods", "open_failure"]);

@@ -87,6 +87,18 @@ def old(path):
     book.save(path)
 
 
+def old_merged(path):
+    import xlwt
+
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Old")
+    sheet.write_merge(0, 0, 0, 1, "Orders of 2024")
+    for y, row in enumerate([["id", "v"], [1, "x"]]):
+        for x, value in enumerate(row):
+            sheet.write(1 + y, x, value)
+    book.save(path)
+
+
 def old_failure(path):
     import xlwt
 
@@ -161,7 +173,7 @@ def main(command, path, *more):
         print([cell.number_format for cell in openpyxl.load_workbook(path).active[2]])
     elif command == "write":
         make = globals()[more[0]]
-        if make in (old, old_failure, open_document, open_failure, encrypted, no_workbook):
+        if make in (old, old_merged, old_failure, open_document, open_failure, encrypted, no_workbook):
             make(path)
         else:
             book = openpyxl.Workbook()
