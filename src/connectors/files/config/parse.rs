@@ -155,8 +155,11 @@ impl Config {
     pub(in super::super) fn parse(options: &Json) -> Result<Self> {
         refuse_unknown(options)?;
         let raw: Raw = serde_path_to_error::deserialize(options).map_err(|error| {
-            let name = error.path().to_string();
-            usage("its value is not understood").at("option", name).with_source(error.into_inner())
+            let wrong = match error.path().to_string().as_str() {
+                "." => usage("the options of a file are not understood"),
+                name => usage("its value is not understood").at("option", name),
+            };
+            wrong.with_source(error.into_inner())
         })?;
         let format = raw.format.as_deref().map(parse_format).transpose()?;
         let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
