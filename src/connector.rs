@@ -101,6 +101,15 @@ pub fn examples(page: &str) -> Vec<Json> {
     places.filter(|place| place.get("connector").is_some()).collect()
 }
 
+/// One end of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What is read.
+    Source,
+    /// What is written.
+    Target,
+}
+
 /// What one option means.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionDoc {
@@ -114,13 +123,15 @@ pub struct OptionDoc {
     pub default: &'static str,
     /// The values that it takes; empty where all of its type will do.
     pub range: &'static str,
+    /// The end of a copy that it is for; none where it is for both.
+    pub end: Option<End>,
     /// One sentence on what it does.
     pub meaning: &'static str,
 }
 
 /// What option `name` means, in one line. It may be left out, and takes any value of its type.
 pub const fn option(name: &'static str, kind: &'static str, default: &'static str, meaning: &'static str) -> OptionDoc {
-    OptionDoc { name, kind, required: false, default, range: "", meaning }
+    OptionDoc { name, kind, required: false, default, range: "", end: None, meaning }
 }
 
 impl OptionDoc {
@@ -134,6 +145,12 @@ impl OptionDoc {
     #[must_use]
     pub const fn within(self, range: &'static str) -> Self {
         Self { range, ..self }
+    }
+
+    /// The same option where it means nothing at the other end.
+    #[must_use]
+    pub const fn only(self, end: End) -> Self {
+        Self { end: Some(end), ..self }
     }
 }
 

@@ -26,8 +26,10 @@ use super::template::{TEMPLATE_EXAMPLES, TemplateArgs};
 const LOCATORS: &str = "\
 Locators:
   orders.csv  'data/*.parquet'  out/  -      files, folders, stdin or stdout; format by extension
-  shop.db#orders  sqlite:shop#orders         an SQLite database and its table
+  'orders.xlsx#May'                          a sheet of a workbook
+  shop.db#orders  sqlite:shop#orders         a table in SQLite; in DuckDB: shop.duckdb#orders
   'postgres://user@host/db#public.orders'    PostgreSQL; also 'postgres:host=h dbname=d#t'
+  'mysql://user@host/db#orders'              MySQL, MariaDB; others: see 'etl connectors'
   gen:  null:                                made-up rows; nowhere (see 'etl connectors stream')
   '${NAME}' in a locator is an environment variable; passwords are never printed.";
 
@@ -76,8 +78,10 @@ pub(super) enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
     /// Print a job file of another program as one of our own
+    #[command(after_help = "Example: etl convert job.json -p '-Dday=2026-01-31' > native.json")]
     Convert(ConvertArgs),
     /// Run a job file of DataX by the flags of datax.py
+    #[command(after_help = "Example: etl datax job.json -p '-Dday=2026-01-31'")]
     Datax(DataxArgs),
     /// Run a job file of go-etl by its flags
     #[command(after_help = GO_ETL_EXAMPLES)]
@@ -92,12 +96,15 @@ pub(super) enum Command {
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Box<DiffArgs>),
     /// Show the columns of SRC and their types
+    #[command(after_help = "Example: etl schema orders.csv --as postgres")]
     Schema(SchemaArgs),
     /// Show the first rows of SRC
+    #[command(after_help = "Example: etl head 'orders.xlsx#May' -n 20")]
     Head(HeadArgs),
     /// Count the rows of SRC
     Count(CountArgs),
     /// Reach LOCATOR and say what it is and what is missing
+    #[command(after_help = "Example: etl ping 'postgres://ada@db/shop'")]
     Ping(PingArgs),
     /// Hold a point in time of SRC, which copies join by --snapshot
     #[command(subcommand)]
@@ -173,6 +180,9 @@ pub(super) struct SourceArgs {
     /// SELECT in SRC's own SQL, instead of a table; @FILE reads a file
     #[arg(long, value_name = "SQL")]
     pub(super) query: Option<String>,
+    /// Option of SRC; 'etl connectors NAME' lists them; may be repeated
+    #[arg(long, value_name = "K=V")]
+    pub(super) from_option: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -184,7 +194,10 @@ pub(super) struct TargetArgs {
     /// Another target of the same rows, from one read; may be repeated
     #[arg(long, value_name = "DST")]
     pub(super) also: Vec<String>,
-    /// What happens to what DST holds: one of the modes below
+    /// Option of DST, or of those targets that have it; may be repeated
+    #[arg(long, value_name = "K=V")]
+    pub(super) to_option: Vec<String>,
+    /// What happens to what DST holds, see below
     #[arg(long, value_enum, default_value_t = Mode::Create, hide_possible_values = true)]
     pub(super) mode: Mode,
     /// Columns that differ: strict refuses, ignore leaves out
@@ -230,7 +243,7 @@ pub(super) struct TransformArgs {
     /// Give a column, old or new, the value of an expression; may be repeated
     #[arg(long, value_name = "COL=EXPR")]
     pub(super) set: Vec<String>,
-    /// Give a column another type; text files are parsed as it; may be repeated
+    /// Give a column another type; text is parsed as it; may be repeated
     #[arg(long, value_name = "COL:TYPE")]
     pub(super) cast: Vec<String>,
     /// Rename a column; may be repeated
@@ -259,7 +272,7 @@ pub(super) struct ErrorArgs {
     /// With skip, fail beyond so many: '100', '0.5%', or one of each
     #[arg(long, value_name = "N|P%")]
     pub(super) max_errors: Vec<MaxErrors>,
-    /// With skip, a new file for the rows left out and why: .jsonl or .parquet
+    /// With skip, a new .jsonl or .parquet file of rows left out, and why
     #[arg(long, value_name = "FILE")]
     pub(super) rejects: Option<String>,
 }

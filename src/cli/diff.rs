@@ -93,7 +93,7 @@ pub(super) async fn run(args: &DiffArgs) -> Result<()> {
 }
 
 fn comparison(args: &DiffArgs, sides: &[Side; 2]) -> Result<Comparison> {
-    let is_text = [0, 1].map(|side| place::is_text(&sides[side].locator));
+    let is_text = [0, 1].map(|side| place::is_text(&sides[side]));
     if !args.cast.is_empty() && is_text == [false, false] {
         let message = "--cast is for text files here, and there is none";
         return Err(Error::new(ErrorKind::Usage, message).with_hint("leave --cast out"));

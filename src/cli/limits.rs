@@ -48,7 +48,7 @@ pub(super) struct RetryArgs {
     /// The longest pause before one [default: 60s]
     #[arg(long, value_name = "TIME")]
     retry_max: Option<Pause>,
-    /// How pauses grow: doubling, or constant as the first [default: doubling]
+    /// How pauses grow: doubling, or constant [default: doubling]
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
     retry_growth: Option<Growth>,
     /// Let failures that are longer ago not count [default: all count]

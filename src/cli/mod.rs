@@ -1,6 +1,6 @@
 //! The command line: what was typed becomes a job, and what came of it is printed.
 //!
-//! Typed words (`args`) turn into settings (`settings`, `place`) before any work begins. One file per command;
+//! Typed words (`args`) turn into settings (`settings`, `place`, `options`) before any work begins. One file per command;
 //! only `printer` prints: data to stdout, talk to stderr. It decides nothing about how rows move.
 
 mod amount;
@@ -24,6 +24,7 @@ mod jobs;
 mod limits;
 mod log;
 mod mode;
+mod options;
 mod ping;
 mod place;
 mod plan;

@@ -4,15 +4,13 @@ use serde_json::json;
 
 use super::args::{Output, PingArgs};
 use super::interrupt::Interrupt;
-use super::place::Machine;
-use super::printer;
+use super::{place, printer};
 use crate::connectors;
-use crate::endpoint::{ObjectRef, Ping};
+use crate::endpoint::Ping;
 use crate::error::{Context, Result};
-use crate::job::locator;
 
 pub(super) async fn run(args: &PingArgs) -> Result<()> {
-    let place = locator::parse(&args.locator, &Machine)?.place(ObjectRef::Whole, &Machine)?;
+    let place = place::located(&args.locator)?;
     let endpoint = connectors::find(&place.connector)?.endpoint(&place.options)?;
     let label = endpoint.label();
     let ping = Interrupt::listen()?.or_stop(endpoint.ping()).await.at("ping", || &label)?;

@@ -5,8 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value as Json, json};
 
 use super::args::SourceArgs;
-use super::files::{FileArgs, TargetFileArgs};
+use super::files::{FileArgs, IsMeant, TargetFileArgs, kinds, no_sheet};
+use super::options::{of_locator, tell};
 use super::settings::{self, text_of};
+use crate::connector::End;
 use crate::connectors::{self, CONNECTORS};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,7 +50,7 @@ impl Places for Machine {
     fn locate(&self, text: &str) -> Result<Place> {
         let locator = locator::parse(text, self)?;
         let object = locator.object().map_or(ObjectRef::Whole, |table| ObjectRef::Table(table.to_owned()));
-        place(&Side { locator, object }, Map::new())
+        place(&Side { locator, object, end: None, options: Map::new() }, Map::new())
     }
 
     fn connector(&self, name: &str) -> Result<&'static str> {
@@ -60,11 +62,15 @@ impl Places for Machine {
     }
 }
 
-/// A locator and the object meant in it.
+/// A locator, the object meant in it, and what is said of it alone.
 #[derive(Debug)]
 pub(super) struct Side {
     pub(super) locator: Locator,
     pub(super) object: ObjectRef,
+    /// Whether it is read or written; none where nobody knows yet.
+    pub(super) end: Option<End>,
+    /// What `--from-option` or `--to-option` says.
+    pub(super) options: Map<String, Json>,
 }
 
 fn usage(message: impl Into<String>) -> Error {
@@ -91,7 +97,9 @@ pub(super) fn source(text: &str, args: &SourceArgs) -> Result<Side> {
             }
         },
     };
-    Ok(Side { locator, object })
+    let mut side = Side { locator, object, end: Some(End::Source), options: Map::new() };
+    tell(std::slice::from_mut(&mut side), &args.from_option)?;
+    Ok(side)
 }
 
 /// A further place to read: all that is said of it stands in its locator.
@@ -111,14 +119,12 @@ pub(super) fn target(text: &str, into: Option<&str>, source: &Side) -> Result<Si
         None if WHOLE.contains(&locator.connector()) => ObjectRef::Whole,
         None => ObjectRef::Table(locator::default_table(&source.locator, &source.object, &Machine)?),
     };
-    Ok(Side { locator, object })
+    Ok(Side { locator, object, end: Some(End::Target), options: Map::new() })
 }
 
-/// The place of a record of runs.
-pub(super) fn state(text: &str) -> Result<Place> {
-    let locator = locator::parse(text, &Machine)?;
-    let object = locator.object().map_or(ObjectRef::Whole, |table| ObjectRef::Table(table.to_owned()));
-    locator.place(object, &Machine)
+/// The place that a locator alone names.
+pub(super) fn located(text: &str) -> Result<Place> {
+    Machine.locate(text)
 }
 
 /// The table named by the locator or by `flag`; naming it twice is a mistake.
@@ -127,9 +133,8 @@ fn table(locator: &Locator, flag: &str, named: Option<&str>) -> Result<Option<St
         (Some(_), Some(_)) => {
             Err(usage(format!("both '#table' and {flag} name a table")).with_hint("leave one of them out"))
         }
-        (_, Some(_)) if locator.connector() == FILE => {
-            Err(usage(format!("{flag} names a table, and files have none")).with_hint(format!("leave {flag} out")))
-        }
+        (_, Some(_)) if locator.connector() == FILE => Err(usage(format!("{flag} names a table, and files have none"))
+            .with_hint(format!("leave {flag} out; a sheet of a workbook stands behind '#'"))),
         (object, named) => {
             named.map_or(Ok(()), locator::check_object)?;
             Ok(object.or(named).map(str::to_owned))
@@ -154,17 +159,14 @@ pub(super) fn source_label(endpoint: &str, object: &ObjectRef) -> String {
 /// The place of a command that only reads.
 pub(super) fn read_place(side: &Side, files: &FileArgs, cast: &[String]) -> Result<Place> {
     let mut options = source_options(side, files)?;
-    options.extend(header_options(files));
-    options.extend(delimited_options(files));
-    if !options.is_empty() && side.locator.connector() != FILE {
-        return Err(no_file(files));
+    let format = files.from_format.as_deref();
+    for (named, is_meant, refusal) in kinds(files) {
+        if !named.is_empty() && !may_be(side, format, is_meant) {
+            return Err(refusal);
+        }
+        options.extend(named);
     }
-    let text = text_options(files);
-    if !text.is_empty() && side.locator.connector() != FILE {
-        return Err(no_text(files));
-    }
-    options.extend(text);
-    if !cast.is_empty() && side.locator.connector() != FILE {
+    if !cast.is_empty() && !may_be(side, format, Format::is_guessed) {
         return Err(usage("--cast is for text files here, and there is none").with_hint("leave --cast out"));
     }
     if !cast.is_empty() {
@@ -183,20 +185,15 @@ pub(super) fn copy_places(
     let mut source_side = source_options(source, files)?;
     let mut target_sides = target_options(targets, to_files)?;
     let to_format = to_files.to_format.as_deref();
-    let kinds: [(_, IsMeant, _); 3] = [
-        (header_options(files), Format::may_have_header, no_file(files)),
-        (delimited_options(files), Format::is_delimited, no_file(files)),
-        (text_options(files), Format::is_records, no_text(files)),
-    ];
-    for (options, is_meant, refusal) in kinds {
-        let takes = |side: &Side, format: Option<&str>| {
-            side.locator.connector() == FILE && format_of(&side.locator, format).is_none_or(is_meant)
-        };
+    for (options, is_meant, refusal) in kinds(files) {
         // They say how the source is read; where it is another file, or none, how the targets are written.
-        if takes(source, files.from_format.as_deref()) {
+        if may_be(source, files.from_format.as_deref(), is_meant) {
             source_side.extend(options);
-        } else if targets.iter().any(|target| takes(target, to_format)) {
-            for (_, side) in targets.iter().zip(&mut target_sides).filter(|(target, _)| takes(target, to_format)) {
+        } else if targets.iter().any(|target| may_be(target, to_format, is_meant)) {
+            for (target, side) in targets.iter().zip(&mut target_sides) {
+                if !may_be(target, to_format, is_meant) {
+                    continue;
+                }
                 for (name, value) in &options {
                     // What was said about the targets alone wins.
                     side.entry(name).or_insert_with(|| value.clone());
@@ -211,61 +208,21 @@ pub(super) fn copy_places(
     Ok((place(source, source_side)?, first, places.collect::<Result<_>>()?))
 }
 
-/// Whether files of a format have an option.
-type IsMeant = fn(Format) -> bool;
-
-fn no_text(files: &FileArgs) -> Error {
-    let flag = if files.encoding.is_some() { "--encoding" } else { "--date-format" };
-    usage(format!("{flag} is for text files, and there is none here")).with_hint(format!("leave {flag} out"))
-}
-
-fn no_file(files: &FileArgs) -> Error {
-    let flag = match files {
-        FileArgs { delim: Some(_), .. } => "--delim",
-        FileArgs { quote: Some(_), .. } => "--quote",
-        FileArgs { escape: Some(_), .. } => "--escape",
-        FileArgs { null: Some(_), .. } => "--null",
-        FileArgs { no_header: true, .. } => "--no-header",
-        _ => "--header",
-    };
-    usage(format!("{flag} is for CSV files, and there is none here")).with_hint(format!("leave {flag} out"))
+/// Whether `side` is a file of such a format, as far as that can be told.
+fn may_be(side: &Side, format: Option<&str>, is_meant: IsMeant) -> bool {
+    side.locator.connector() == FILE && format_of(side, format).is_none_or(is_meant)
 }
 
 fn place(side: &Side, options: Map<String, Json>) -> Result<Place> {
     let mut place = side.locator.place(side.object.clone(), &Machine)?;
-    if let Json::Object(typed) = &mut place.options {
-        type_options(&place.connector, typed)?;
-        for (key, value) in options {
-            // What stands in the locator was said about this very side.
-            typed.entry(key).or_insert(value);
+    if let Json::Object(said) = &mut place.options {
+        of_locator(&place.connector, side.end, said)?;
+        // What stands in the locator was said about this very side, and so was what is told to it alone.
+        for (key, value) in side.options.clone().into_iter().chain(options) {
+            said.entry(key).or_insert(value);
         }
     }
     Ok(place)
-}
-
-/// Turns the strings of `?k=v` into the JSON types that the connector documents.
-fn type_options(connector: &str, options: &mut Map<String, Json>) -> Result<()> {
-    let docs = connectors::find(connector)?.options();
-    for (key, value) in options.iter_mut() {
-        let Some(doc) = docs.iter().find(|doc| doc.name == key) else { continue };
-        let Json::String(text) = &*value else { continue };
-        let typed = match doc.kind {
-            "boolean" => text.parse::<bool>().ok().map(Json::from),
-            "integer" => text.parse::<i64>().ok().map(Json::from),
-            "bytes" => text.parse::<super::size::Bytes>().ok().map(|bytes| Json::from(bytes.0)),
-            "list" => Some(text.split(',').collect()),
-            _ => None,
-        };
-        match typed {
-            Some(typed) => *value = typed,
-            None if matches!(doc.kind, "boolean" | "integer" | "bytes") => {
-                return Err(usage(format!("the option '{key}' of the locator is no {}", doc.kind))
-                    .with_hint(format!("see 'etl connectors {connector}'")));
-            }
-            None => {}
-        }
-    }
-    Ok(())
 }
 
 /// Options that only a file to be read can have.
@@ -278,8 +235,14 @@ fn source_options(side: &Side, files: &FileArgs) -> Result<Map<String, Json>> {
         }
         options.insert("format".to_owned(), json!(format));
     }
+    if let Some(range) = &files.range {
+        if !may_be(side, files.from_format.as_deref(), Format::is_workbook) {
+            return Err(no_sheet("--range", "the source is none"));
+        }
+        options.insert("range".to_owned(), json!(range));
+    }
     if files.all_strings {
-        if !is_file {
+        if !may_be(side, files.from_format.as_deref(), Format::is_guessed) {
             return Err(usage("--all-strings is for text files, and the source is none").with_hint("leave it out"));
         }
         options.insert("allStrings".to_owned(), json!(true));
@@ -313,44 +276,15 @@ fn target_options(sides: &[Side], files: &TargetFileArgs) -> Result<Vec<Map<Stri
     Ok(sides.iter().map(|side| if is_file(side) { options.clone() } else { Map::new() }).collect())
 }
 
-/// Options that files with delimiters and workbooks have.
-fn header_options(files: &FileArgs) -> Map<String, Json> {
-    let mut options = Map::new();
-    if files.header || files.no_header {
-        options.insert("header".to_owned(), json!(files.header));
-    }
-    if let Some(null) = &files.null {
-        options.insert("null".to_owned(), Json::from(null.as_str()));
-    }
-    options
-}
-
-/// Options that only files with delimiters have.
-fn delimited_options(files: &FileArgs) -> Map<String, Json> {
-    let mut options = Map::new();
-    if let Some(delimiter) = &files.delim {
-        let delimiter = if matches!(delimiter.as_str(), "tab" | "\\t") { "\t" } else { delimiter };
-        options.insert("delimiter".to_owned(), json!(delimiter));
-    }
-    let named = [("quote", &files.quote), ("escape", &files.escape)];
-    options.extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))));
-    options
-}
-
-/// Options that all text files have.
-fn text_options(files: &FileArgs) -> Map<String, Json> {
-    let named = [("encoding", &files.encoding), ("dateFormat", &files.date_format)];
-    named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?)))).collect()
-}
-
 /// Whether it is a file whose types are guessed, as far as its name or its options tell.
-pub(super) fn is_text(locator: &Locator) -> bool {
-    locator.connector() == FILE && format_of(locator, None).is_some_and(Format::is_guessed)
+pub(super) fn is_text(side: &Side) -> bool {
+    side.locator.connector() == FILE && format_of(side, None).is_some_and(Format::is_guessed)
 }
 
-/// The format named by flag, option or extension; none when nothing tells, or the word names none, which is told later.
-fn format_of(locator: &Locator, flag: Option<&str>) -> Option<Format> {
-    match flag.or_else(|| locator.option("format")) {
+/// The format named by option, flag or extension; none when nothing tells, or the word names none, which is told later.
+fn format_of(Side { locator, options, .. }: &Side, flag: Option<&str>) -> Option<Format> {
+    let told = options.get("format").and_then(Json::as_str);
+    match locator.option("format").or(told).or(flag) {
         Some(named) => Format::of_extension(named),
         None => extension::of_path(Path::new(locator.url())).0,
     }
@@ -382,7 +316,8 @@ mod tests {
     }
 
     fn side(text: &str) -> Side {
-        Side { locator: locator::parse(text, &Machine).unwrap(), object: ObjectRef::Whole }
+        let locator = locator::parse(text, &Machine).unwrap();
+        Side { locator, object: ObjectRef::Whole, end: None, options: Map::new() }
     }
 
     fn delimiters(source: &str, target: &str) -> Result<(Option<Json>, Option<Json>)> {
@@ -433,6 +368,46 @@ mod tests {
         assert_eq!(headers("a.parquet", "b.xlsx").unwrap(), (None, no()));
         assert!(headers("a.parquet", "b.jsonl").is_err());
         assert_eq!(delimiters("a.xlsx", "b.csv").unwrap(), (None, Some(json!("\t"))));
+    }
+
+    #[test]
+    fn a_sheet_belongs_to_a_workbook_and_a_range_to_one_that_is_read() {
+        let of = |source: &str, target: &str, range: Option<&str>| -> Result<(Json, Json)> {
+            let files =
+                FileArgs { sheet: Some("May".to_owned()), range: range.map(str::to_owned), ..FileArgs::default() };
+            let (source, target, _) =
+                copy_places((&side(source), &[side(target)]), (&files, &TargetFileArgs::default()))?;
+            let of = |place: &Place| json!([place.options.get("sheet"), place.options.get("range")]);
+            Ok((of(&source), of(&target)))
+        };
+        let none = || json!([null, null]);
+        assert_eq!(of("a.xlsx", "b.csv", Some("A:F")).unwrap(), (json!(["May", "A:F"]), none()));
+        assert_eq!(of("a.xls", "b.xlsx", None).unwrap(), (json!(["May", null]), none()));
+        assert_eq!(of("a.xlsx#June", "b.csv", None).unwrap().0, json!(["June", null]));
+        assert_eq!(of("a.csv", "b.xlsx", None).unwrap(), (none(), json!(["May", null])));
+        let told = of("a.csv", "b.parquet", None).unwrap_err();
+        assert_eq!(told.message(), "--sheet is for workbooks, and there is none here");
+        let told = of("a.csv", "b.xlsx", Some("A:F")).unwrap_err();
+        assert_eq!(told.message(), "--range is for workbooks, and the source is none");
+    }
+
+    #[test]
+    fn what_is_told_to_a_place_alone_wins_over_flags_of_files() {
+        let typed = |pairs: &[&str]| pairs.iter().map(|pair| (*pair).to_owned()).collect::<Vec<_>>();
+        let from = SourceArgs { from_option: typed(&["format=csv", "delimiter=;"]), ..SourceArgs::default() };
+        let source = source("a.txt?quote=none", &from).unwrap();
+        let mut targets = [target("b.csv", None, &source).unwrap(), target("c.db#t", None, &source).unwrap()];
+        tell(&mut targets, &typed(&["delimiter=|", "busyTimeout=9"])).unwrap();
+        let flags = FileArgs { quote: Some("'".to_owned()), ..files("tab") };
+        let (first, second, also) = copy_places((&source, &targets), (&flags, &TargetFileArgs::default())).unwrap();
+        let expected = json!({"url": "a.txt", "format": "csv", "delimiter": ";", "quote": "none"});
+        assert_eq!(first.options, expected);
+        assert_eq!(second.options, json!({"url": "b.csv", "delimiter": "|"}));
+        assert_eq!(also[0].options["busyTimeout"], json!(9));
+        let none = tell(&mut targets, &typed(&["sheets=B", "nonsense=1"])).unwrap_err();
+        assert_eq!(none.to_string(), "option --to-option: file has no option \"nonsense\"");
+        let read = tell(&mut targets, &typed(&["range=A:F"])).unwrap_err();
+        assert_eq!(read.message(), "range is for what is read");
     }
 
     #[test]

@@ -17,14 +17,14 @@ use crate::state::StateLog;
 /// Where runs are recorded.
 #[derive(Debug, Default, Args)]
 pub(super) struct StateArgs {
-    /// Where runs are recorded: PostgreSQL or an SQLite file [default: your own]
+    /// Record of runs: PostgreSQL or an SQLite file [default: your own]
     #[arg(long, value_name = "LOCATOR")]
     pub(super) state: Option<String>,
 }
 
 /// The place that is asked for; none means the file of this user.
 pub(super) fn named(args: &StateArgs) -> Result<Option<Place>> {
-    args.state.as_deref().map(place::state).transpose().at("option", || "--state")
+    args.state.as_deref().map(place::located).transpose().at("option", || "--state")
 }
 
 /// As [`named`], for runs of `job`: no file that is a target of it.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::args::{CopyArgs, Output, Progress, Proof, Schema, TalkArgs, TransformArgs};
-use super::{limits, mode, place, rejects};
+use super::{limits, mode, options, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::locator::FILE;
@@ -59,6 +59,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
     for also in &args.into.also {
         targets.push(place::target(also, None, &source).at("option", || "--also")?);
     }
+    options::tell(&mut targets, &args.into.to_option)?;
     let transform = transform(&args.transform)?;
     let (source, target, also) = place::copy_places((&source, &targets), (&args.files, &args.to_files))?;
     let job = Job {

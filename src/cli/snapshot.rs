@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::args::SourceArgs;
+use super::files::FileArgs;
 use super::interrupt::Interrupt;
-use super::place::{self, Machine};
-use super::printer;
+use super::{place, printer};
 use crate::endpoint::SnapshotId;
 use crate::error::Result;
 use crate::run;
@@ -32,7 +32,7 @@ pub(super) enum SnapshotCommand {
 
 pub(super) async fn hold(source: &str, from: &SourceArgs) -> Result<()> {
     let side = place::source(source, from)?;
-    let place = side.locator.place(side.object, &Machine)?;
+    let place = place::read_place(&side, &FileArgs::default(), &[])?;
     let interrupt = Interrupt::listen()?;
     let held = interrupt.or_stop(run::hold(&place)).await?;
     let SnapshotId(id) = &held.id;

@@ -286,3 +286,29 @@ fn the_flags_of_datax_are_taken() {
     assert_eq!(datax(&["a.json", "b.json"]).code, 255);
     assert_eq!(datax(&["--help"]).code, 0);
 }
+
+/// The job files that README and handbook show are understood, with each of their keys.
+#[test]
+fn job_files_of_the_handbook_are_understood() {
+    let folder = folder();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(here.join("src/docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = pages.chain([here.join("README.md")]).filter(|page| page.extension().is_some_and(|end| end == "md"));
+    let mut understood = 0;
+    for page in pages {
+        let shown = std::fs::read_to_string(&page).unwrap();
+        for syntax in ["json", "yaml", "toml"] {
+            let opened = format!("```{syntax}\n");
+            let blocks = shown.split(opened.as_str()).skip(1).filter_map(|rest| rest.split("```").next());
+            for block in blocks.filter(|block| block.contains("transfers")) {
+                let name = format!("job.{syntax}");
+                written(folder.path(), &name, block);
+                let mut converting = command(folder.path(), &["convert", &name, "--strict"]);
+                let ended = program::run(converting.env("PW", "secret"));
+                assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{}: {block}", page.display());
+                understood += 1;
+            }
+        }
+    }
+    assert!(understood >= 2, "{understood}");
+}

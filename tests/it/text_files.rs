@@ -19,12 +19,17 @@ fn text(folder: &Path, name: &str) -> String {
 }
 
 /// Encodings by our name and Python's, with words that they have.
-const ENCODINGS: [(&str, &str, &str); 9] = [
+const ENCODINGS: [(&str, &str, &str); 13] = [
     ("gbk", "gbk", "中文"),
     ("gb18030", "gb18030", "中文😀é"),
     ("big5", "big5", "中文"),
     ("shift_jis", "cp932", "日本語"),
     ("euc-kr", "cp949", "한국어"),
+    ("euc-jp", "euc_jp", "日本語"),
+    // It shifts between tables, and back before the end of a line.
+    ("iso-2022-jp", "iso2022_jp", "日本語"),
+    ("koi8-r", "koi8-r", "дом"),
+    ("iso-8859-15", "iso8859-15", "é€ß"),
     ("latin1", "latin-1", "é\u{85}ß"),
     ("windows-1252", "cp1252", "é…ß"),
     ("utf-16le", "utf-16-le", "a中😀"),
@@ -115,12 +120,19 @@ fn every_compression_is_read_as_other_programs_write_it_and_written_as_they_read
          open('a.csv.bz2', 'wb').write(bz2.compress(rows[:half]) + bz2.compress(rows[half:]))\n\
          open('a.csv.xz', 'wb').write(lzma.compress(rows[:half]) + lzma.compress(rows[half:]))\n\
          zipfile.ZipFile('a.csv.zip', 'w', zipfile.ZIP_DEFLATED).writestr('a.csv', rows)\n\
-         zipfile.ZipFile('stored.csv.zip', 'w').writestr('a.csv', rows)",
+         open('sums.csv.xz', 'wb').write(lzma.compress(rows, check=lzma.CHECK_SHA256, preset=9))\n\
+         zipfile.ZipFile('stored.csv.zip', 'w').writestr('a.csv', rows)\n\
+         class Pipe:\n\
+         \x20   def __init__(self, file): self.file = file\n\
+         \x20   def write(self, data): return self.file.write(data)\n\
+         \x20   def flush(self): self.file.flush()\n\
+         zipfile.ZipFile(Pipe(open('piped.csv.zip', 'wb')), 'w', zipfile.ZIP_DEFLATED).writestr('a.csv', rows)",
     );
     assert_eq!(made, "");
     assert_eq!(bash(path, "lz4 -q plain.csv a.csv.lz4").code, 0);
     let plain = text(path, "plain.csv");
-    for name in ["a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.csv.lz4", "a.csv.zip", "stored.csv.zip"] {
+    let names = ["a.csv.gz", "a.csv.bz2", "a.csv.xz", "sums.csv.xz", "a.csv.lz4", "a.csv.zip", "stored.csv.zip"];
+    for name in names.into_iter().chain(["piped.csv.zip"]) {
         copied(path, &[name, "out.csv", "--mode", "replace"]);
         assert!(text(path, "out.csv") == plain, "{name}");
         let whole = std::fs::read(path.join(name)).unwrap();

@@ -93,6 +93,43 @@ fn sheets_ranges_and_headers_are_chosen() {
     assert_eq!(text(path, "merged.xlsx?range=A2:B4", "csv", &[]), "id,v\n1,x\n2,y\n");
 }
 
+/// What a locator may say can be said by flags, too, and stands in the job file.
+#[test]
+fn flags_choose_what_locators_choose() {
+    let folder = books(&["sheets"]);
+    let path = folder.path();
+    let flags = ["--sheet", "Other one", "--range", "B4:B6", "--no-header"];
+    assert_eq!(text(path, "sheets.xlsx", "csv", &flags), "B\n1\n2\n");
+    let options = ["--from-option", "sheet=2", "--from-option", "range=D:E", "--from-option", "header=false"];
+    assert_eq!(text(path, "sheets.xlsx", "csv", &options), "D,E\nv,\nx,\ny,\n");
+    let written = ["sheets.xlsx", "out.xlsx", "--to-option", "sheet=Orders", "--to-option", "header=false"];
+    copied(path, &written);
+    assert_eq!(openpyxl(path, &["read", "out.xlsx", "Orders"]), "[1]\n");
+    assert_eq!(etl(path, &["count", "sheets.xlsx", "--sheet", "2"]).stdout, "2\n");
+    assert_eq!(etl(path, &["head", "sheets.xlsx", "--from-option", "range=B3:B5", "--sheet", "2"]).stdout, "k\n1\n");
+    let schema = etl(path, &["schema", "sheets.xlsx", "--sheet", "2", "--range", "D:D", "--as", "arrow"]);
+    assert_eq!(schema.stdout, "v: Utf8\n");
+    let emitted = bash(
+        path,
+        "$ETL copy sheets.xlsx job.csv --sheet 2 --range B3:D6 --to-option delimiter=';' --to-option null=- --emit-job \
+         > job.json && $ETL run -q job.json",
+    );
+    assert_eq!((emitted.code, emitted.stderr.as_str()), (0, ""));
+    assert_eq!(std::fs::read_to_string(path.join("job.csv")).unwrap(), "k;C;v\n1;-;x\n2;-;y\n");
+    for (words, says) in [
+        (vec!["sheets.xlsx?sheat=2", "x.csv"], ["file has no option \"sheat\"", "did you mean 'sheet'?"]),
+        (vec!["sheets.xlsx", "x.csv?range=A:B"], ["range is for what is read", "say it of the source"]),
+        (vec!["sheets.xlsx?fileBytes=1MB", "x.csv"], ["fileBytes is for what is written", "say it of the target"]),
+        (vec!["sheets.xlsx", "x.csv", "--to-option", "sheet=A"], ["the option sheet is for workbooks", "this is CSV"]),
+        (vec!["job.csv", "x.parquet", "--sheet", "A"], ["--sheet is for workbooks", "leave --sheet out"]),
+        (vec!["job.csv", "x.xlsx", "--range", "A:B"], ["--range is for workbooks", "the source is none"]),
+        (vec!["job.csv", "x.csv", "--from-option", "sheet"], ["option --from-option", "KEY=VALUE"]),
+    ] {
+        let told = refused(path, &words);
+        assert!(says.iter().all(|part| told.contains(part)), "{words:?}: {told}");
+    }
+}
+
 #[test]
 fn old_and_open_workbooks_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -102,6 +139,18 @@ fn old_and_open_workbooks_are_read() {
     let old = "id,ratio,flag,day,at,name\n7,0.5,true,2024-02-29,2024-02-29 12:34:56,雪\n";
     assert_eq!(text(path, "a.xls", "csv", &[]), old);
     assert_eq!(text(path, "a.xls#Old", "csv", &[]), old);
+    openpyxl(path, &["write", "merged.xls", "old_merged"]);
+    let told = refused(path, &["merged.xls", "x.csv"]);
+    assert!(told.contains("cells are merged") && told.contains("A1:B1"), "{told}");
+    assert_eq!(text(path, "merged.xls?range=A2:B3", "csv", &[]), "id,v\n1,x\n");
+    // What a formula could not compute is no text.
+    openpyxl(path, &["write", "failed.xls", "old_failure"]);
+    openpyxl(path, &["write", "failed.ods", "open_failure"]);
+    for source in ["failed.xls", "failed.ods"] {
+        let told = refused(path, &[source, "x.csv"]);
+        assert!(told.contains("the cell holds the error #DIV/0!") && told.contains("cell B2"), "{told}");
+        assert_eq!(text(path, source, "csv", &["--range", "A1:A2"]), "name\n#DIV/0!\n");
+    }
     let open = "id,ratio,flag,day,at,clock,name\n7,0.5,true,2024-02-29,2024-02-29 12:34:56,12:34:56,雪\n";
     assert_eq!(text(path, "a.ods#Open", "csv", &[]), open);
 }
@@ -133,6 +182,41 @@ fn tasks_pipes_and_folders_give_the_same_rows() {
     // A table without rows has its columns.
     copied(path, &["a.csv", "empty.xlsx", "--where", "id < 0"]);
     assert_eq!(openpyxl(path, &["read", "empty.xlsx"]), "['id', 'name']\n");
+}
+
+/// Each workbook of a folder is filled and the next one begun, whatever the rows of a batch.
+#[test]
+fn a_folder_has_as_many_workbooks_as_its_rows_take() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let lines: Vec<String> = (0..2500).map(|id| format!("{id}\n")).collect();
+    std::fs::write(path.join("a.csv"), format!("id\n{}", lines.concat())).unwrap();
+    let cases: [(&str, &str, &[&str], &[usize]); 3] = [
+        ("one", "one/?sheetRows=1000", &["Sheet1"], &[999, 999, 502]),
+        ("bare", "bare/?sheetRows=1000&header=false", &["Sheet1"], &[1000, 1000, 500]),
+        ("two", "two/?sheetRows=501&sheet=A&sheets=B", &["A", "B"], &[500, 500, 500, 500, 500]),
+    ];
+    for (name, target, sheets, wanted) in cases {
+        copied(path, &["a.csv", target, "--to-format", "xlsx", "-j", "1"]);
+        let mut books: Vec<_> =
+            std::fs::read_dir(path.join(name)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        books.sort();
+        let mut rows = Vec::new();
+        let mut counts = Vec::new();
+        for (book, sheet) in books.iter().flat_map(|book| sheets.iter().map(move |sheet| (book, sheet))) {
+            let book = format!("{name}/{}", book.to_str().unwrap());
+            // The last workbook has no second sheet where its rows end in the first.
+            if counts.len() == wanted.len() {
+                continue;
+            }
+            let read = openpyxl(path, &["read", &book, sheet]);
+            let of_sheet: Vec<&str> = read.lines().filter(|line| *line != "['id']").collect();
+            counts.push(of_sheet.len());
+            rows.extend(of_sheet.into_iter().map(str::to_owned));
+        }
+        assert_eq!((counts.as_slice(), books.len()), (wanted, wanted.len().div_ceil(sheets.len())), "{target}");
+        assert!(rows == (0..2500).map(|id| format!("[{id}]")).collect::<Vec<_>>(), "{target}: the rows are others");
+    }
 }
 
 #[test]

@@ -134,6 +134,14 @@ impl Output {
         }
     }
 
+    /// Rows that the file may still take; none where it has no bound.
+    fn room(&self) -> Option<u64> {
+        match self {
+            Self::Workbook(output) => Some(output.encoder.room()),
+            _ => None,
+        }
+    }
+
     /// Finishes what is not yet encoded; no rows come any more.
     fn seal(&mut self) -> Result<()> {
         match self {
@@ -156,7 +164,7 @@ impl Output {
             Self::Avro(output) => output.write(),
             Self::Arrow(output) => output.write(),
             // Its size shows at the end: the rows' is near enough, and a sheet has an end of its own.
-            Self::Workbook(output) if output.encoder.is_long() => Ok(u64::MAX),
+            Self::Workbook(output) if output.encoder.room() == 0 => Ok(u64::MAX),
             Self::Workbook(output) => Ok(output.encoder.bytes()),
         }
     }
@@ -258,18 +266,26 @@ impl FileWriter {
         }
     }
 
-    /// Encodes and writes what was gathered.
+    /// Encodes and writes what was gathered, in a folder into as many files as it takes.
     async fn drain(&mut self) -> Result<()> {
-        let batches = std::mem::take(&mut self.gathered);
-        let rows = std::mem::take(&mut self.gathered_rows) as u64;
+        let mut batches = std::mem::take(&mut self.gathered);
+        self.gathered_rows = 0;
         let bytes = std::mem::take(&mut self.gathered_bytes);
-        if batches.is_empty() {
-            return Ok(());
-        }
         let long = bytes > LONG_GATHERS * self.landing.gather_bytes;
         let turn = Arc::clone(&self.turn);
         let _turn = if long { Some(turn.acquire().await) } else { None };
-        let mut open = self.take_open().await?;
+        while !batches.is_empty() {
+            let open = self.take_open().await?;
+            let room = open.output.room().filter(|_| self.landing.shape.is_folder());
+            let rest = room.map_or_else(Vec::new, |rows| split_off(&mut batches, rows));
+            self.encode(open, std::mem::replace(&mut batches, rest)).await?;
+        }
+        Ok(())
+    }
+
+    /// Encodes and writes `batches` into `open`, which is closed where that fills it.
+    async fn encode(&mut self, mut open: Open, batches: Vec<RecordBatch>) -> Result<()> {
+        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
         let (schema, before) = (Arc::clone(&self.landing.schema), self.rows);
         let encode = move || {
             let batches = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>>>()?;
@@ -379,6 +395,21 @@ fn sink(landing: &Landing, stage: Option<&Stage>, name: &str) -> Result<Sink> {
         (None, _) => return Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout()))),
     };
     Ok(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file)))
+}
+
+/// Leaves the first `rows` rows in `batches`, and gives the others.
+fn split_off(batches: &mut Vec<RecordBatch>, rows: u64) -> Vec<RecordBatch> {
+    let mut left = usize::try_from(rows).unwrap_or(usize::MAX);
+    let mut rest = Vec::new();
+    for batch in std::mem::take(batches) {
+        let fitting = batch.num_rows().min(left);
+        left -= fitting;
+        if fitting < batch.num_rows() {
+            rest.push(batch.slice(fitting, batch.num_rows() - fitting));
+        }
+        batches.push(batch.slice(0, fitting));
+    }
+    rest
 }
 
 /// `batch` with all columns of the file: those that nothing fills are NULL.

@@ -1,11 +1,10 @@
 //! The cells that the library finds, as texts with their kinds.
 
+use std::fmt::Display;
 use std::io::{Read, Seek};
 
 use arrow::datatypes::{IntervalMonthDayNano, TimeUnit};
-use calamine::{
-    CellErrorType, Data, DataRef, Dimensions, ExcelDateTime, Ods, OdsError, Reader, Xls, XlsError, Xlsx, XlsxError,
-};
+use calamine::{Data, DataRef, Dimensions, ExcelDateTime, Ods, OdsError, Reader, Xls, XlsError, Xlsx, XlsxError};
 
 use super::area::cell_name;
 use super::cells::{Kinds, Sheet};
@@ -17,6 +16,9 @@ use crate::formats::value::time::Zone;
 use crate::formats::value::{interval, number, time};
 
 const UNIT: TimeUnit = TimeUnit::Microsecond;
+
+/// The errors that OpenFormula names, as programs show them. LibreOffice has others by number: `Err:502`.
+const FAILURES: [&str; 7] = ["#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"];
 
 /// Reads one sheet of a workbook of `format` that has so many bytes.
 ///
@@ -72,7 +74,26 @@ fn read_ods<R: Read + Seek>(mut reader: R, options: &Options) -> Result<Sheet> {
     let mut workbook = Ods::new(reader).map_err(of_ods)?;
     let name = chosen(&workbook.sheet_names(), options)?;
     let range = workbook.worksheet_range(&name).map_err(of_ods).at("sheet", || &name)?;
-    put_all(Sheet::new(name.clone(), options), &range, Epoch::Year1900).at("sheet", || &name)
+    let formulas = workbook.worksheet_formula(&name).map_err(of_ods).at("sheet", || &name)?;
+    let sheet = Sheet::new(name.clone(), options);
+    refuse_failed(&sheet, &range, &formulas).at("sheet", || &name)?;
+    put_all(sheet, &range, Epoch::Year1900).at("sheet", || &name)
+}
+
+/// Refuses a formula without a value: to the library of OpenDocument its error is a text like any.
+fn refuse_failed(sheet: &Sheet, range: &calamine::Range<Data>, formulas: &calamine::Range<String>) -> Result<()> {
+    let (top, left) = range.start().unwrap_or_default();
+    for (row, column, value) in range.used_cells() {
+        let (row, column) = (top + row as u32, left + column as u32);
+        let Data::String(text) = value else { continue };
+        let is_code = |code: &str| code.parse::<u16>().is_ok();
+        let is_error = FAILURES.contains(&text.as_str()) || text.strip_prefix("Err:").is_some_and(is_code);
+        let is_formula = || formulas.get_value((row, column)).is_some_and(|formula| !formula.is_empty());
+        if is_error && sheet.has(row, column) && is_formula() {
+            return Err(failed(text).at("cell", cell_name(row, column)));
+        }
+    }
+    Ok(())
 }
 
 fn put_all(mut sheet: Sheet, range: &calamine::Range<Data>, epoch: Epoch) -> Result<Sheet> {
@@ -165,7 +186,7 @@ fn put(sheet: &mut Sheet, (row, column): (u32, u32), value: &DataRef<'_>, epoch:
     }
 }
 
-fn failed(error: &CellErrorType) -> Error {
+fn failed(error: &dyn Display) -> Error {
     Error::new(ErrorKind::Value, format!("the cell holds the error {error} and no value"))
         .with_hint("correct its formula in the workbook, or read other cells with the option range")
 }

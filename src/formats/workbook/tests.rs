@@ -317,7 +317,9 @@ fn rows_go_on_in_the_next_sheet_where_there_is_one() {
         ..settings("One")
     };
     let mut encoder = Encoder::new(&batch.schema(), &more(&["Two", "Three"]), None).unwrap();
+    assert_eq!(encoder.room(), 6);
     encoder.encode(&batch, 0).unwrap();
+    assert_eq!(encoder.room(), 1);
     let mut bytes = Vec::new();
     encoder.finish(&mut bytes).unwrap();
     let of = |sheet: &str| {

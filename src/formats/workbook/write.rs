@@ -166,9 +166,12 @@ impl Encoder {
         self.bytes
     }
 
-    /// Whether the last sheet is half full, so that another workbook should be begun where there may be several.
-    pub fn is_long(&self) -> bool {
-        self.sheet == self.settings.sheets.len() && self.row >= self.rows_max() / 2
+    /// Rows that may still be written.
+    pub fn room(&self) -> u64 {
+        let has_header = self.settings.header && !self.schema.fields().is_empty();
+        let each = u64::from(self.rows_max() - u32::from(has_header));
+        let further = (self.settings.sheets.len() - self.sheet) as u64;
+        u64::from(self.rows_max() - self.row) + further * each
     }
 
     /// Writes the workbook, and gives the number of its bytes.

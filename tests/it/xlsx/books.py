@@ -21,6 +21,7 @@ ROWS = [
      datetime.timedelta(seconds=1), " \"hi\", 雪 😀\n", "7"],
 ]
 NAMESPACES = " ".join(f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ["office", "table", "text"])
+NAMESPACES += ' xmlns:calcext="urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"'
 
 
 def put(sheet, rows, top=1, left=1):
@@ -86,20 +87,57 @@ def old(path):
     book.save(path)
 
 
+def old_merged(path):
+    import xlwt
+
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Old")
+    sheet.write_merge(0, 0, 0, 1, "Orders of 2024")
+    for y, row in enumerate([["id", "v"], [1, "x"]]):
+        for x, value in enumerate(row):
+            sheet.write(1 + y, x, value)
+    book.save(path)
+
+
+def old_failure(path):
+    import xlwt
+
+    book = xlwt.Workbook()
+    sheet = book.add_sheet("Old")
+    for x, value in enumerate(["name", "v"]):
+        sheet.write(0, x, value)
+    sheet.write(1, 0, "#DIV/0!")
+    sheet.row(1).set_cell_error(1, "#DIV/0!")
+    book.save(path)
+
+
+def words(*texts):
+    return "".join(f'<table:table-cell office:value-type="string"><text:p>{text}</text:p></table:table-cell>' for text in texts)
+
+
+def open_failure(path):
+    # As LibreOffice writes it, beside a text that looks like it.
+    failure = ('<table:table-cell table:formula="of:=1/0" office:value-type="string" office:string-value="" '
+               'calcext:value-type="error"><text:p>#DIV/0!</text:p></table:table-cell>')
+    pack(path, [words("name", "v"), words("#DIV/0!") + failure])
+
+
 def open_document(path):
     def cell(kind, attribute, value, text=""):
         return f'<table:table-cell office:value-type="{kind}" office:{attribute}="{value}"><text:p>{text}</text:p></table:table-cell>'
-
-    def words(*texts):
-        return "".join(f'<table:table-cell office:value-type="string"><text:p>{text}</text:p></table:table-cell>' for text in texts)
 
     row = (cell("float", "value", "7", "7") + cell("float", "value", "0.5", "0.5") + cell("boolean", "boolean-value", "true", "TRUE")
            + cell("date", "date-value", "2024-02-29", "29.02.24") + cell("date", "date-value", "2024-02-29T12:34:56", "29.02.24")
            + cell("time", "time-value", "PT12H34M56S", "12:34:56") + words("雪"))
     head = words("id", "ratio", "flag", "day", "at", "clock", "name")
+    pack(path, [head, row])
+
+
+def pack(path, rows):
+    rows = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
     content = (f'<?xml version="1.0" encoding="UTF-8"?><office:document-content {NAMESPACES} office:version="1.2"><office:body>'
-               f'<office:spreadsheet><table:table table:name="Open"><table:table-row>{head}</table:table-row>'
-               f'<table:table-row>{row}</table:table-row></table:table></office:spreadsheet></office:body></office:document-content>')
+               f'<office:spreadsheet><table:table table:name="Open">{rows}</table:table></office:spreadsheet></office:body>'
+               '</office:document-content>')
     kind = "application/vnd.oasis.opendocument.spreadsheet"
     manifest = ('<?xml version="1.0" encoding="UTF-8"?><manifest:manifest '
                 'xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0" manifest:version="1.2">'
@@ -135,7 +173,7 @@ def main(command, path, *more):
         print([cell.number_format for cell in openpyxl.load_workbook(path).active[2]])
     elif command == "write":
         make = globals()[more[0]]
-        if make in (old, open_document, encrypted, no_workbook):
+        if make in (old, old_merged, old_failure, open_document, open_failure, encrypted, no_workbook):
             make(path)
         else:
             book = openpyxl.Workbook()

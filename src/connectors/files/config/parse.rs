@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
+use super::super::options::OPTIONS;
 use super::{Config, Place, compression, usage};
 use crate::error::{Context as _, Result};
 use crate::formats::charset::Charset;
@@ -18,7 +19,7 @@ use crate::formats::{Typing, parquet, workbook};
 
 /// The options as they are written.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Raw {
     url: String,
     format: Option<String>,
@@ -100,6 +101,8 @@ pub(super) struct Given {
     of_sheets: Option<&'static str>,
     /// Only text formats have it.
     textual: Option<&'static str>,
+    /// Only Parquet has it.
+    of_groups: Option<&'static str>,
 }
 
 impl Given {
@@ -127,6 +130,10 @@ impl Given {
                 ("range", raw.range.is_some()),
             ]),
             textual: first_given([("encoding", raw.encoding.is_some()), ("dateFormat", raw.date_format.is_some())]),
+            of_groups: first_given([
+                ("rowGroupRows", raw.row_group_rows.is_some()),
+                ("rowGroupBytes", raw.row_group_bytes.is_some()),
+            ]),
         }
     }
 
@@ -137,6 +144,7 @@ impl Given {
             (self.of_rows, format.may_have_header(), "CSV, TSV and workbooks"),
             (self.delimited, format.is_delimited(), "CSV and TSV"),
             (self.textual, format.is_records(), "text files"),
+            (self.of_groups, format == Format::Parquet, "Parquet"),
         ];
         kinds.into_iter().find_map(|(option, fits, of)| Some((option.filter(|_| !fits)?, of)))
     }
@@ -145,8 +153,14 @@ impl Given {
 impl Config {
     /// Parses the options of a locator.
     pub(in super::super) fn parse(options: &Json) -> Result<Self> {
-        let raw: Raw = Raw::deserialize(options)
-            .map_err(|source| usage("an option of this file is not understood").with_source(source))?;
+        refuse_unknown(options)?;
+        let raw: Raw = serde_path_to_error::deserialize(options).map_err(|error| {
+            let wrong = match error.path().to_string().as_str() {
+                "." => usage("the options of a file are not understood"),
+                name => usage("its value is not understood").at("option", name),
+            };
+            wrong.with_source(error.into_inner())
+        })?;
         let format = raw.format.as_deref().map(parse_format).transpose()?;
         let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
         let mut typing = Typing { all_strings: raw.all_strings, pattern, ..Typing::default() };
@@ -199,6 +213,16 @@ impl Config {
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
+    }
+}
+
+fn refuse_unknown(options: &Json) -> Result<()> {
+    let is_none = |name: &str| OPTIONS.iter().all(|option| option.name != name);
+    match options.as_object().into_iter().flatten().find(|(name, _)| is_none(name)) {
+        Some((name, _)) => {
+            Err(usage(format!("file has no option {name:?}")).with_hint("'etl connectors file' lists all there are"))
+        }
+        None => Ok(()),
     }
 }
 

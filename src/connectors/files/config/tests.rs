@@ -27,6 +27,12 @@ fn a_delimiter_that_is_named_holds_in_every_format() {
     let encoded = Config::parse(&json!({"url": "t", "encoding": "gbk"})).unwrap();
     assert!(encoded.check(Format::Jsonl).is_ok() && encoded.check(Format::Parquet).is_err());
     assert!(encoded.check(Format::Xlsx).is_err());
+    let grouped = Config::parse(&json!({"url": "t", "rowGroupRows": 9})).unwrap();
+    assert!(grouped.check(Format::Parquet).is_ok());
+    assert_eq!(
+        grouped.check(Format::Avro).unwrap_err().message(),
+        "the option rowGroupRows is for Parquet, and this is Avro"
+    );
 }
 
 #[test]
@@ -48,4 +54,11 @@ fn options_are_checked() {
     ] {
         assert_eq!(parse(wrong.clone()).unwrap_err(), ErrorKind::Usage, "{wrong}");
     }
+}
+
+#[test]
+fn an_option_that_is_wrong_is_named() {
+    let told = |options: Json| Config::parse(&options).unwrap_err().to_string();
+    assert_eq!(told(json!({"url": "a", "sheat": 1})), "file has no option \"sheat\"");
+    assert_eq!(told(json!({"url": "a", "header": "maybe"})), "option header: its value is not understood");
 }
