@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::program;
+
 /// URL of a fresh, empty database on the private server that `tests/run` started.
 pub(crate) fn postgres() -> String {
     let Ok(server) = std::env::var("ETL_TEST_POSTGRES") else {
@@ -94,6 +96,12 @@ pub(crate) fn psql(url: &str, sql: &str) -> String {
     feed(Command::new("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", url]), sql)
 }
 
+/// Waits until `psql` prints for `sql` what `is` accepts.
+#[track_caller]
+pub(crate) fn until(url: &str, sql: &str, is: impl Fn(&str) -> bool) {
+    program::until(|| is(&psql(url, sql)));
+}
+
 /// What MariaDB's client, which serves MySQL as well, prints for `sql`: rows with fields parted by tabs, all bytes as
 /// they are, NULL as `NULL`. `url` is `mysql://user@host:port/database`, or without a database. Fails on any SQL error.
 pub(crate) fn mariadb_client(url: &str, sql: &str) -> String {
@@ -128,7 +136,7 @@ while True:
         database = duckdb.connect(sys.argv[1])
         break
     except duckdb.IOException as error:
-        if 'Could not set lock' not in str(error) or time.monotonic() - begin > 10:
+        if 'Could not set lock' not in str(error) or time.monotonic() - begin > 60:
             raise
         time.sleep(0.02)
 database.execute(\"set TimeZone = 'UTC'\")
