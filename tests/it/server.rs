@@ -80,6 +80,34 @@ pub(crate) fn clickhouse_client(url: &str, sql: &str) -> String {
     printed.strip_suffix('\n').unwrap_or(&printed).to_owned()
 }
 
+/// A fresh database on each of the servers.
+pub(crate) struct Databases {
+    pub(crate) postgres: String,
+    pub(crate) mysql: String,
+    pub(crate) mariadb: String,
+    pub(crate) clickhouse: String,
+}
+
+impl Databases {
+    pub(crate) fn new() -> Self {
+        Self { postgres: postgres(), mysql: mysql(), mariadb: mariadb(), clickhouse: clickhouse() }
+    }
+
+    /// The locator of the table `name` in one of them, or in a database file of its own, or of a file with the extension `kind`.
+    pub(crate) fn place(&self, kind: &str, name: &str) -> String {
+        let url = match kind {
+            "postgres" => &self.postgres,
+            "mysql" => &self.mysql,
+            "mariadb" => &self.mariadb,
+            "clickhouse" => &self.clickhouse,
+            "sqlite" => return format!("{name}.db#{name}"),
+            "duckdb" => return format!("{name}.duckdb#{name}"),
+            extension => return format!("{name}.{extension}"),
+        };
+        format!("{url}#{name}")
+    }
+}
+
 /// A database on the server whose URL, which names none, is `server`.
 fn mysql_database(server: &str) -> String {
     let name = fresh_name();
