@@ -317,15 +317,37 @@ fn from_clickhouse() {
     from_database("clickhouse");
 }
 
-#[test]
-fn from_files() {
+fn from_file(source: &str) {
     let world = World::new();
     let columns = world.truth("postgres");
-    for source in FILES {
-        for target in kinds().filter(|target| *target != source) {
-            world.file_to((source, target), &columns);
-        }
+    for target in kinds().filter(|target| *target != source) {
+        world.file_to((source, target), &columns);
     }
+}
+
+#[test]
+fn from_parquet() {
+    from_file("parquet");
+}
+
+#[test]
+fn from_arrow() {
+    from_file("arrow");
+}
+
+#[test]
+fn from_avro() {
+    from_file("avro");
+}
+
+#[test]
+fn from_csv() {
+    from_file("csv");
+}
+
+#[test]
+fn from_json_lines() {
+    from_file("jsonl");
 }
 
 /// A line that speaks of nothing would never fail.

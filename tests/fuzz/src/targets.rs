@@ -108,8 +108,7 @@ const READERS: [&str; 7] =
     ["mysqlreader", "postgresreader", "db2reader", "oraclereader", "sqlserverreader", "sqlite3reader", "dmreader"];
 
 /// Readers of DataX that have them.
-const JDBC_READERS: [&str; 5] =
-    ["mysqlreader", "postgresqlreader", "sqlserverreader", "oraclereader", "rdbmsreader"];
+const JDBC_READERS: [&str; 5] = ["mysqlreader", "postgresqlreader", "sqlserverreader", "oraclereader", "rdbmsreader"];
 
 /// A CSV file, also with escapes and comments: its pieces hold the same rows as the whole.
 pub fn csv(bytes: &[u8]) {
