@@ -48,8 +48,27 @@ pub(crate) fn psql(url: &str, sql: &str) {
     measured(Command::new("psql").args(["-qX", "-v", "ON_ERROR_STOP=1", url, "-c", sql]).stderr(Stdio::null()));
 }
 
+/// The median costs of several runs, which are done in turns: what the machine does meanwhile meets all of them.
+pub(crate) fn in_turns<const N: usize>(repeats: usize, mut runs: [&mut dyn FnMut() -> Cost; N]) -> [Cost; N] {
+    let mut costs = [const { Vec::new() }; N];
+    for _ in 0..repeats.max(1) {
+        for (run, costs) in runs.iter_mut().zip(&mut costs) {
+            costs.push(run());
+        }
+    }
+    costs.map(median)
+}
+
+/// Whether a ratio is as small as it shall be, where that is said.
+pub(crate) fn verdict(ratio: f64, most: Option<f64>) -> String {
+    most.map_or_else(String::new, |most| {
+        let verdict = if ratio <= most { "reached" } else { "MISSED" };
+        format!(", ≤ {most:.2} {verdict}")
+    })
+}
+
 /// The run that took the median time, with the highest peak of all.
-pub(crate) fn median(mut costs: Vec<Cost>) -> Cost {
+fn median(mut costs: Vec<Cost>) -> Cost {
     costs.sort_by(|a, b| a.wall.total_cmp(&b.wall));
     let peak_bytes = costs.iter().map(|cost| cost.peak_bytes).max().unwrap();
     Cost { peak_bytes, ..costs[costs.len() / 2] }
@@ -80,7 +99,7 @@ fn watch(child: &mut Child) -> u64 {
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
         peak = peak.max(kilobytes.unwrap_or(0) * 1024);
         std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
+        pause = (pause * 2).min(Duration::from_millis(2));
     }
     peak
 }

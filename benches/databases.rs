@@ -40,7 +40,7 @@ mod tables;
 
 use std::fs;
 
-use copies::{Cost, median, number, psql, wanted};
+use copies::{Cost, in_turns, number, psql, verdict, wanted};
 use peers::{Peer, Peers};
 use servers::{ClickHouse, MySql};
 use tables::{LINEITEM, MIXED};
@@ -150,27 +150,16 @@ impl Bench {
         ours: &mut dyn FnMut() -> Cost,
         peer: Peer<'_>,
     ) -> (Cost, Option<Cost>) {
-        let (mut here, mut there) = (Vec::new(), Vec::new());
-        for _ in 0..self.repeats {
-            here.push(ours());
-            if peer.lack.is_none() {
-                there.push((peer.run)());
-            }
-        }
-        let here = median(here);
-        let left = format!("{case:<44} {}", columns(here));
+        let left = |here| format!("{case:<44} {}", columns(here));
         let Some(lack) = peer.lack else {
-            let there = median(there);
+            let [here, there] = in_turns(self.repeats, [ours, peer.run]);
             let ratio = here.wall / there.wall;
-            let verdict = match most {
-                Some(most) if ratio <= most => format!("≤ {most}, reached"),
-                Some(most) => format!("≤ {most}, MISSED"),
-                None => "-".to_owned(),
-            };
-            println!("{left}   {}   {ratio:.2} to {}, {verdict}", columns(there), peer.name);
+            let verdict = verdict(ratio, most);
+            println!("{}   {}   {ratio:.2} to {}{verdict}", left(here), columns(there), peer.name);
             return (here, Some(there));
         };
-        println!("{left}   not measured: {}: {lack}", peer.name);
+        let [here] = in_turns(self.repeats, [ours]);
+        println!("{}   not measured: {}: {lack}", left(here), peer.name);
         (here, None)
     }
 }

@@ -3,7 +3,7 @@
 //! `ETL_BENCH_POSTGRES=postgres://… cargo bench --bench transfer [-- NAME]`, with NAME one of read, pg-pg, parquet,
 //! csv, also, receipts, rejects, verify, buffer, threads, small, jobs, memory, limits. It makes a database of its own on that server and drops it at the end. `ETL_BENCH_ROWS`
 //! (1,000,000) and `ETL_BENCH_REPEATS` (3) change the size. Wall time depends on the machine: compare the ratios, which
-//! are to the case named in the line. CPU is that of the client processes, RSS the peak of one. The part of jobs that needs no
+//! are to the case above, or to the one named in the line; what is compared runs in turns. CPU is that of the client processes, RSS the peak of one. The part of jobs that needs no
 //! server is measured without one, too.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to a person")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
@@ -18,7 +18,13 @@ mod promises;
 use std::fs;
 use std::process::Command;
 
-use copies::{Cost, measured, mixed, number, psql, scale, wanted};
+use copies::{Cost, measured, mixed, number, psql, scale, verdict, wanted};
+
+/// How often a copy of few rows is done: its time is short, and differs.
+const SMALL_TURNS: usize = 21;
+
+/// The most memory that a copy with two channels may take.
+const MOST_BYTES: u64 = 200_000_000;
 
 struct Bench {
     server: String,
@@ -63,7 +69,7 @@ impl Bench {
         self.administer(&format!("create database {}", self.database));
         self.make_tables();
         println!("rows {}, repeats {} (medians)", self.rows, self.repeats);
-        println!("{:<34} {:>8} {:>8} {:>9}  ratio", "case", "wall s", "cpu s", "peak MB");
+        println!("{:<34} {:>8} {:>8} {:>9}  ratio, wanted", "case", "wall s", "cpu s", "peak MB");
         let of_tables: [(&str, OfTable); 9] = [
             ("read", Self::read),
             ("pg-pg", Self::postgres_to_postgres),
@@ -104,14 +110,13 @@ impl Bench {
     }
 
     fn read(&self, table: &str) {
-        let psql =
-            self.shell(&format!("psql -qX '{}' -c 'copy {table} to stdout (format binary)' > /dev/null", self.url));
-        report(&format!("{table}: psql COPY binary > /dev/null"), psql, psql);
+        let copy = format!("psql -qX '{}' -c 'copy {table} to stdout (format binary)' > /dev/null", self.url);
         let source = format!("{}#{table}", self.url);
-        for jobs in ["1", "2"] {
-            let ours = self.median(|| self.etl(&[&source, "null:", "-q", "-j", jobs]));
-            report(&format!("{table}: etl → null:, {jobs} channels"), ours, psql);
-        }
+        let ours = |jobs: &str| self.etl(&[&source, "null:", "-q", "-j", jobs]);
+        let [psql, one, two] = self.in_turns([&mut || shell_once(&copy), &mut || ours("1"), &mut || ours("2")]);
+        report(&format!("{table}: psql COPY binary > /dev/null"), psql, psql, None);
+        report(&format!("{table}: etl → null:, 1 channel"), one, psql, None);
+        report(&format!("{table}: etl → null:, 2 channels"), two, psql, None);
     }
 
     fn postgres_to_postgres(&self, table: &str) {
@@ -125,53 +130,53 @@ impl Bench {
         let middle = self.value(&format!("select pg_relation_size('{table}') / 8192 / 2"));
         let lower = pipe(&format!("where ctid < $$({middle},0)$$"));
         let upper = pipe(&format!("where ctid >= $$({middle},0)$$"));
-        let one = self.median(|| {
+        let (whole, halves) = (pipe(""), format!("({lower}) & first=$!; {upper} && wait $first"));
+        let piped = |line: &str| {
             self.renewed(table);
-            shell_once(&pipe("").replace("$$", "'\\''"))
-        });
-        let two = self.median(|| {
-            self.renewed(table);
-            shell_once(&format!("({lower}) & first=$!; {upper} && wait $first").replace("$$", "'\\''"))
-        });
-        report(&format!("{table}: one psql pipe"), one, one);
-        report(&format!("{table}: two psql ctid pipes"), two, one);
-        for (jobs, floor) in [("1", one), ("2", two)] {
-            let ours = self.median(|| {
-                self.dropped();
-                self.etl(&[&format!("{url}#{table}"), &format!("{url}#target"), "-q", "-j", jobs])
-            });
-            report(&format!("{table}: etl PG → PG, {jobs} channels"), ours, floor);
-        }
+            shell_once(&line.replace("$$", "'\\''"))
+        };
+        let ours = |jobs: &str| {
+            self.dropped();
+            self.etl(&[&format!("{url}#{table}"), &format!("{url}#target"), "-q", "-j", jobs])
+        };
+        let [pipe, pipes, one, two] =
+            self.in_turns([&mut || piped(&whole), &mut || piped(&halves), &mut || ours("1"), &mut || ours("2")]);
+        report(&format!("{table}: one psql pipe"), pipe, pipe, None);
+        report(&format!("{table}: two psql ctid pipes"), pipes, pipe, None);
+        report(&format!("{table}: etl PG → PG, 1 channel"), one, pipe, Some(1.2));
+        report(&format!("{table}: etl PG → PG, 2 channels"), two, pipes, Some(1.2));
     }
 
     fn parquet(&self, table: &str) {
-        let floor = self.shell(&format!("psql -qX '{}' -c 'copy {table} to stdout' > /dev/null", self.url));
-        report(&format!("{table}: psql COPY > /dev/null"), floor, floor);
+        let copy = format!("psql -qX '{}' -c 'copy {table} to stdout' > /dev/null", self.url);
         let (source, target) = (format!("{}#{table}", self.url), format!("{}/{table}.parquet", self.folder));
-        for jobs in ["1", "2"] {
-            let ours = self.median(|| self.etl(&[&source, &target, "-q", "-j", jobs, "--mode", "replace"]));
-            report(&format!("{table}: etl PG → Parquet, {jobs} channels"), ours, floor);
-        }
+        let ours = |jobs: &str| self.etl(&[&source, &target, "-q", "-j", jobs, "--mode", "replace"]);
+        let [psql, one, two] = self.in_turns([&mut || shell_once(&copy), &mut || ours("1"), &mut || ours("2")]);
+        report(&format!("{table}: psql COPY > /dev/null"), psql, psql, None);
+        report(&format!("{table}: etl PG → Parquet, 1 channel"), one, psql, Some(1.3));
+        report(&format!("{table}: etl PG → Parquet, 2 channels"), two, psql, Some(1.3));
     }
 
     fn csv(&self, table: &str) {
         let (url, file) = (&self.url, format!("{}/{table}.csv", self.folder));
-        let out = self.shell(&self.to_csv(table, &file));
-        report(&format!("{table}: psql \\copy to CSV"), out, out);
-        let ours = self.median(|| self.etl(&[&format!("{url}#{table}"), &file, "-q", "--mode", "replace"]));
-        report(&format!("{table}: etl PG → CSV"), ours, out);
-        let floor = self.median(|| {
+        let (source, target, out) = (format!("{url}#{table}"), format!("{url}#target"), self.to_csv(table, &file));
+        let [psql, ours] =
+            self.in_turns([&mut || shell_once(&out), &mut || self.etl(&[&source, &file, "-q", "--mode", "replace"])]);
+        report(&format!("{table}: psql \\copy to CSV"), psql, psql, None);
+        report(&format!("{table}: etl PG → CSV"), ours, psql, None);
+        let load = format!("psql -qX '{url}' -c \"\\copy target from '{file}' csv header\"");
+        let loaded = || {
             self.renewed(table);
-            shell_once(&format!("psql -qX '{url}' -c \"\\copy target from '{file}' csv header\""))
-        });
-        report(&format!("{table}: psql \\copy from CSV"), floor, floor);
-        for jobs in ["1", "2"] {
-            let ours = self.median(|| {
-                self.renewed(table);
-                self.etl(&[&file, &format!("{url}#target"), "-q", "-j", jobs])
-            });
-            report(&format!("{table}: etl CSV → PG, {jobs} channels"), ours, floor);
-        }
+            shell_once(&load)
+        };
+        let ours = |jobs: &str| {
+            self.renewed(table);
+            self.etl(&[&file, &target, "-q", "-j", jobs])
+        };
+        let [psql, one, two] = self.in_turns([&mut || loaded(), &mut || ours("1"), &mut || ours("2")]);
+        report(&format!("{table}: psql \\copy from CSV"), psql, psql, None);
+        report(&format!("{table}: etl CSV → PG, 1 channel"), one, psql, Some(1.0));
+        report(&format!("{table}: etl CSV → PG, 2 channels"), two, psql, Some(1.0));
         fs::remove_file(&file).unwrap();
     }
 
@@ -186,16 +191,17 @@ impl Bench {
         {
             let with = |count: usize| {
                 let words = [source, target, "-q", "--mode", "replace"];
-                self.median(|| self.etl(&[&words[..], &["--also", "null:"].repeat(count)].concat()))
+                self.etl(&[&words[..], &["--also", "null:"].repeat(count)].concat())
             };
-            let alone = with(0);
-            for count in [0, 1, 4] {
-                let cost = if count == 0 { alone } else { with(count) };
-                let each = (cost.cpu / alone.cpu - 1.0) * 100.0 / count.max(1) as f64;
+            let costs = self.in_turns([&mut || with(0), &mut || with(1), &mut || with(4)]);
+            for (count, cost) in [0_u32, 1, 4].into_iter().zip(costs) {
+                let ratio = cost.cpu / costs[0].cpu;
+                let each = (ratio - 1.0) / f64::from(count.max(1));
                 println!(
-                    "{table}: etl {name}, {count} × null: beside: cpu {:.2} s, {:.3} of that alone, {each:+.1} % each",
+                    "{table}: etl {name}, {count} × null: beside: cpu {:.2} s, {ratio:.3} of that alone, {:+.1} % each{}",
                     cost.cpu,
-                    cost.cpu / alone.cpu
+                    each * 100.0,
+                    verdict(1.0 + each, Some(1.05))
                 );
             }
         }
@@ -205,24 +211,24 @@ impl Bench {
     /// The same work with one thread of the processor pool and with more: ratios to one.
     fn threads(&self, table: &str) {
         let (csv, parquet) = (self.csv_of(table), format!("{}/threads.parquet", self.folder));
-        let with = |threads: &str| {
-            self.median(|| self.etl(&[&csv, &parquet, "-q", "--mode", "replace", "--threads", threads]))
-        };
-        let one = with("1");
-        report(&format!("{table}: CSV → Parquet, 1 thread"), one, one);
-        for threads in ["2", "4"] {
-            report(&format!("{table}: CSV → Parquet, {threads} threads"), with(threads), one);
-        }
+        let with = |threads: &str| self.etl(&[&csv, &parquet, "-q", "--mode", "replace", "--threads", threads]);
+        let [one, two, four] = self.in_turns([&mut || with("1"), &mut || with("2"), &mut || with("4")]);
+        report(&format!("{table}: CSV → Parquet, 1 thread"), one, one, None);
+        report(&format!("{table}: CSV → Parquet, 2 threads"), two, one, None);
+        report(&format!("{table}: CSV → Parquet, 4 threads"), four, one, None);
         fs::remove_file(&csv).unwrap();
     }
 
     fn small(&self) {
         let url = &self.url;
-        let ours = self.median(|| {
-            self.dropped();
-            self.etl(&[&format!("{url}#few"), &format!("{url}#target"), "-q"])
-        });
-        let within = if ours.wall <= 0.05 { "within" } else { "over" };
+        let [ours] = copies::in_turns(
+            SMALL_TURNS,
+            [&mut || {
+                self.dropped();
+                self.etl(&[&format!("{url}#few"), &format!("{url}#target"), "-q"])
+            }],
+        );
+        let within = if ours.wall <= 0.05 { "within" } else { "OVER" };
         println!("200 rows: etl PG → PG: {:.1} ms, {within} the 50 ms wanted", ours.wall * 1000.0);
     }
 
@@ -230,17 +236,19 @@ impl Bench {
     fn memory(&self) {
         self.sql("create table large as select m.* from mixed m, generate_series(1, 10)");
         self.sql("vacuum analyze large");
-        for table in ["mixed", "large"] {
-            self.sql("drop table if exists target");
-            for (name, target) in [
-                ("null:", "null:".to_owned()),
-                ("Parquet", format!("{}/peak.parquet", self.folder)),
-                ("PG", format!("{}#target", self.url)),
-            ] {
-                let arguments = [&format!("{}#{table}", self.url), &target, "-q", "-j", "2", "--mode", "replace"];
-                let cost = self.etl(&arguments);
-                println!("{table}: etl PG → {name}, 2 channels: peak {:.0} MB", cost.peak_bytes as f64 / 1e6);
-            }
+        let (parquet, target) = (format!("{}/peak.parquet", self.folder), format!("{}#target", self.url));
+        for (name, target) in [("null:", "null:"), ("Parquet", parquet.as_str()), ("PG", target.as_str())] {
+            let peak = |table: &str| {
+                self.dropped();
+                let source = format!("{}#{table}", self.url);
+                self.etl(&[&source, target, "-q", "-j", "2", "--mode", "replace"]).peak_bytes
+            };
+            let (first, second) = (peak("mixed"), peak("large"));
+            let within = if first.max(second) <= MOST_BYTES { "within" } else { "OVER" };
+            let (first, second) = (first as f64 / 1e6, second as f64 / 1e6);
+            println!(
+                "etl PG → {name}, 2 channels: peak {first:.0} MB, {second:.0} MB with ten times the rows, {within} the 200 MB wanted"
+            );
         }
     }
 
@@ -293,18 +301,8 @@ impl Bench {
         self.sql("drop table if exists target");
     }
 
-    fn median(&self, mut run: impl FnMut() -> Cost) -> Cost {
-        copies::median((0..self.repeats).map(|_| run()).collect())
-    }
-
-    /// The medians of several copies, made in turns: what the machine does meanwhile meets all of them.
-    fn in_turns<const N: usize>(&self, copies: [&dyn Fn() -> Cost; N]) -> [Cost; N] {
-        let turns: Vec<[Cost; N]> = (0..self.repeats).map(|_| copies.map(|copy| copy())).collect();
-        std::array::from_fn(|at| copies::median(turns.iter().map(|turn| turn[at]).collect()))
-    }
-
-    fn shell(&self, line: &str) -> Cost {
-        self.median(|| shell_once(line))
+    fn in_turns<const N: usize>(&self, runs: [&mut dyn FnMut() -> Cost; N]) -> [Cost; N] {
+        copies::in_turns(self.repeats, runs)
     }
 
     fn etl(&self, arguments: &[&str]) -> Cost {
@@ -325,9 +323,11 @@ impl Bench {
     }
 }
 
-fn report(case: &str, cost: Cost, floor: Cost) {
-    let megabytes = cost.peak_bytes as f64 / 1e6;
-    println!("{case:<34} {:>8.2} {:>8.2} {megabytes:>9.0}  {:.2}", cost.wall, cost.cpu, cost.wall / floor.wall);
+/// A line of the table, with the ratio of a time to another one, and to the most that it shall be.
+fn report(case: &str, cost: Cost, floor: Cost, most: Option<f64>) {
+    let (megabytes, ratio) = (cost.peak_bytes as f64 / 1e6, cost.wall / floor.wall);
+    let verdict = verdict(ratio, most);
+    println!("{case:<34} {:>8.2} {:>8.2} {megabytes:>9.0}  {ratio:.2}{verdict}", cost.wall, cost.cpu);
 }
 
 fn shell_once(line: &str) -> Cost {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::copies::{Cost, median, wanted};
+use super::copies::{Cost, in_turns, wanted};
 use super::peers::{Peer, lack_of_library};
 use super::servers::{MySql, lack_of};
 use super::tables::Table;
@@ -174,8 +174,7 @@ impl Bench {
         let (here, there, back) = (self.path(&table.parquet()), server.locator(table.name), self.path("back.parquet"));
         for (way, source, target) in [("Parquet → ClickHouse", &here, &there), ("ClickHouse → Parquet", &there, &back)]
         {
-            let run = || self.copied(source, target, &["--mode", "replace"]);
-            let cost = median((0..self.repeats).map(|_| run()).collect());
+            let [cost] = in_turns(self.repeats, [&mut || self.copied(source, target, &["--mode", "replace"])]);
             let case = format!("{}: {way}", table.name);
             println!("{case:<44} {}   {}", columns(cost), self.speed(cost));
         }

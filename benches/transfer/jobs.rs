@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::Bench;
-use super::copies::{ETL, number};
+use super::copies::{ETL, number, verdict};
 
 /// Rows of a small job, and the milliseconds that one of DataX may take from the start of the program to its end.
 const SMALL_ROWS: u64 = 200;
@@ -126,8 +126,7 @@ impl Case<'_> {
         println!("{name}: etl copy {alone:.1} ms");
         for (file, time) in [("job file of ours", native), ("job file of DataX", foreign)] {
             let ratio = time / alone;
-            let verdict = if ratio <= MOST { "reached" } else { "MISSED" };
-            println!("{name}: {file} {time:.1} ms, {ratio:.3} of that, ≤ {MOST} {verdict}");
+            println!("{name}: {file} {time:.1} ms, {ratio:.3} of that{}", verdict(ratio, Some(MOST)));
         }
         if *turns == TURNS {
             let verdict = if foreign <= SMALL_MILLISECONDS { "reached" } else { "MISSED" };

@@ -218,7 +218,7 @@ fn a_killed_copy_is_completed_in_both_targets() {
         let words = [ROWS, &table, "--also", target, "-j", "2"];
         // One writer makes one task, which is noted at its end.
         let kind = if target == "t.db#t" { ("planned", 1) } else { kind };
-        killed_at(path, &[&words[..], &["--limit-rate", "100k rows/s"]].concat(), kind);
+        killed_at(path, &[&words[..], &["--limit-rate", "50k rows/s"]].concat(), kind);
         let listed = run(path, &["jobs"]).stdout;
         assert!(listed.contains("#t, ") && listed.contains(target), "{listed}");
         let done = run(path, &[&["copy", "--progress", "none"], &words[..], &["--resume"]].concat());

@@ -3,10 +3,9 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::program::{bash, command, etl};
-use crate::server::{postgres, psql};
+use crate::program::{bash, command, etl, until};
+use crate::server::{self, postgres, psql};
 
 /// Rows that do not compress, about 14 MB.
 const ROWS: &str = "create table s as select g as id, md5(g::text) || md5((-g)::text) || md5('a' || g) || md5('b' || g) \
@@ -33,21 +32,15 @@ impl Blocked {
         let mut holder = Command::new("psql");
         let mut holder = holder.args(["-XAtq", url]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         holder.stdin.as_mut().unwrap().write_all(b"select pg_advisory_lock(7);\n").unwrap();
-        until(|| psql(url, "select count(*) from pg_locks where locktype = 'advisory' and granted") != "0");
+        let held = "select count(*) from pg_locks where locktype = 'advisory' and granted \
+                    and database = (select oid from pg_database where datname = current_database())";
+        server::until(url, held, |count| count != "0");
         Self(holder)
     }
 
     fn end(mut self) {
         drop(self.0.stdin.take());
         self.0.wait().unwrap();
-    }
-}
-
-fn until(mut is: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is() {
-        assert!(begin.elapsed() < Duration::from_mins(1));
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

@@ -142,7 +142,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 #[test]
 fn a_pipe_that_breaks_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
-    let line = "mkfifo out.csv; timeout 20 head -c 10 out.csv > /dev/null 2>&1 & \"$ETL\" copy -q 'gen:?rows=200000' out.csv --mode append";
+    let line = "mkfifo out.csv; timeout 120 head -c 10 out.csv > /dev/null 2>&1 & \"$ETL\" copy -q 'gen:?rows=200000' out.csv --mode append";
     let ended = bash(folder.path(), line);
     assert_ne!(ended.code, 0, "{}", ended.stderr);
     let line = "\"$ETL\" copy 'gen:?rows=200000' - --to-format csv | head -c 10 > /dev/null; exit ${PIPESTATUS[0]}";

@@ -296,11 +296,11 @@ async fn sent(url: &str) -> u64 {
     before
 }
 
-/// ConnectorX's own loop would put the 384 MB of this result into a queue while nobody writes them. A sequence of the server counts
+/// ConnectorX's own loop would put the 154 MB of this result into a queue while nobody writes them. A sequence of the server counts
 /// what it has sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn rows_that_nobody_writes_wait_in_the_server() {
-    const ROWS: u64 = 300_000;
+    const ROWS: u64 = 120_000;
     const ROW_BYTES: u64 = 1280;
     const MEMORY_BYTES: u64 = 64 << 20;
     /// Buffers of the two sockets, and rows that the client asks for at once.

@@ -241,7 +241,9 @@ async fn a_stop_ends_a_hanging_copy_and_sweeps() {
     let between = Between { source: source.endpoint(), target: faults.endpoint(target.endpoint()), also: Vec::new() };
     let job = job();
     let stopping = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        while faults.calls(Point::Flush) < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         stop.cancel();
     };
     let (result, ()) = tokio::join!(copy(&job, between, &surroundings), stopping);

@@ -225,11 +225,12 @@ fn a_profile_is_taken_of_a_copy_at_work() {
     let copy = Serving::start(folder.path(), &["copy", FAST, "null:"]);
     copy.until("/debug/tasks?t=json", |answer| answer.json()["meter"]["rowsRead"].as_u64() > Some(0));
     std::thread::scope(|scope| {
-        let taking = scope.spawn(|| copy.get("/debug/pprof/profile?seconds=2"));
-        std::thread::sleep(Duration::from_millis(500));
-        let second = copy.get("/debug/pprof/profile?seconds=1");
+        // Of two at once one is taken.
+        let both = [(); 2].map(|()| scope.spawn(|| copy.get("/debug/pprof/profile?seconds=3")));
+        let mut both = both.map(|taking| taking.join().unwrap());
+        both.sort_by_key(|answer| answer.status);
+        let [taken, second] = both;
         assert_eq!((second.status, second.text().lines().count()), (409, 1), "{second:?}");
-        let taken = taking.join().unwrap();
         assert_eq!(taken.status, 200, "{:?}", taken.head);
         let mut bytes = Vec::new();
         GzDecoder::new(taken.body.as_slice()).read_to_end(&mut bytes).unwrap();

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use crate::program::{copied, etl};
-use crate::server;
+use crate::server::{self, Databases};
 
 const DATABASES: [&str; 6] = ["postgres", "mysql", "mariadb", "sqlite", "duckdb", "clickhouse"];
 const FILES: [&str; 5] = ["parquet", "arrow", "avro", "csv", "jsonl"];
@@ -74,10 +74,7 @@ type Column = (String, String);
 /// All databases, empty, and a folder for files.
 struct World {
     folder: tempfile::TempDir,
-    postgres: String,
-    mysql: String,
-    mariadb: String,
-    clickhouse: String,
+    databases: Databases,
     exceptions: Vec<Exception>,
     made: Cell<u32>,
 }
@@ -86,10 +83,7 @@ impl World {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            postgres: server::postgres(),
-            mysql: server::mysql(),
-            mariadb: server::mariadb(),
-            clickhouse: server::clickhouse(),
+            databases: Databases::new(),
             exceptions: exceptions(),
             made: Cell::new(0),
         }
@@ -102,15 +96,15 @@ impl World {
     /// What the client of `database` prints for `sql`.
     fn told(&self, database: &str, sql: &str) -> String {
         match database {
-            "postgres" => server::psql(&self.postgres, sql),
-            "mysql" => server::mariadb_client(&self.mysql, sql),
-            "mariadb" => server::mariadb_client(&self.mariadb, sql),
+            "postgres" => server::psql(&self.databases.postgres, sql),
+            "mysql" => server::mariadb_client(&self.databases.mysql, sql),
+            "mariadb" => server::mariadb_client(&self.databases.mariadb, sql),
             "sqlite" => server::sqlite3(&self.path("world.db"), sql),
             "duckdb" => server::duckdb(&self.path("world.duckdb"), sql),
             "clickhouse" => {
                 // A request takes one statement.
                 let told = sql.split(";\n").filter(|statement| !statement.trim().is_empty());
-                told.map(|statement| server::clickhouse_client(&self.clickhouse, statement)).last().unwrap()
+                told.map(|statement| server::clickhouse_client(&self.databases.clickhouse, statement)).last().unwrap()
             }
             other => panic!("{other} has no client"),
         }
@@ -118,13 +112,9 @@ impl World {
 
     fn place(&self, kind: &str, table: &str) -> String {
         match kind {
-            "postgres" => format!("{}#{table}", self.postgres),
-            "mysql" => format!("{}#{table}", self.mysql),
-            "mariadb" => format!("{}#{table}", self.mariadb),
-            "clickhouse" => format!("{}#{table}", self.clickhouse),
             "sqlite" => format!("world.db#{table}"),
             "duckdb" => format!("world.duckdb#{table}"),
-            extension => format!("{table}.{extension}"),
+            _ => self.databases.place(kind, table),
         }
     }
 
@@ -327,15 +317,37 @@ fn from_clickhouse() {
     from_database("clickhouse");
 }
 
-#[test]
-fn from_files() {
+fn from_file(source: &str) {
     let world = World::new();
     let columns = world.truth("postgres");
-    for source in FILES {
-        for target in kinds().filter(|target| *target != source) {
-            world.file_to((source, target), &columns);
-        }
+    for target in kinds().filter(|target| *target != source) {
+        world.file_to((source, target), &columns);
     }
+}
+
+#[test]
+fn from_parquet() {
+    from_file("parquet");
+}
+
+#[test]
+fn from_arrow() {
+    from_file("arrow");
+}
+
+#[test]
+fn from_avro() {
+    from_file("avro");
+}
+
+#[test]
+fn from_csv() {
+    from_file("csv");
+}
+
+#[test]
+fn from_json_lines() {
+    from_file("jsonl");
 }
 
 /// A line that speaks of nothing would never fail.

@@ -7,32 +7,24 @@ mod rights;
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use self::proxy::Proxy;
-use crate::program::{command, records};
+use crate::program::{self, command, records};
 use crate::server::own::Own;
-use crate::server::psql;
+use crate::server::{psql, until};
 
 const ROWS: &str = "gen:id:seq,note:text(100..100)?rows=200000";
 const COUNTED: &str = "select count(*), count(distinct id), sum(id) from t";
 const ONCE: &str = "200000|200000|20000100000";
-const COPYING: &str =
-    "select count(*) from pg_stat_activity where query ilike 'copy%' and application_name like 'etl%'";
+const COPYING: &str = "select count(*) from pg_stat_activity where datname = current_database() \
+                       and query ilike 'copy%' and application_name like 'etl%'";
 const LEFT: &str = "select count(*) from pg_class where relname like 'etl\\_stage%' or relname like 'etl\\_own%'";
 
 fn start(folder: &Path, words: &[&str]) -> Child {
     let words = [&["copy", "--progress", "none", "--limit-rate", "100k rows/s", "--retry", "10"], words].concat();
     let mut copy = command(folder, &words);
     copy.env("XDG_STATE_HOME", folder.join("state")).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn until(url: &str, sql: &str, is: impl Fn(&str) -> bool) {
-    let begin = Instant::now();
-    while !is(&psql(url, sql)) {
-        assert!(begin.elapsed() < Duration::from_mins(1), "{sql} gives {}", psql(url, sql));
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn done(copy: Child) -> String {
@@ -98,11 +90,7 @@ fn a_crash_that_takes_rows_of_an_unlogged_stage_ends_the_copy() {
     let mut server = Own::start();
     psql(&server.url(), "create unlogged table t (id bigint, note text)");
     let copy = start(folder.path(), &[ROWS, &format!("{}#t", server.url()), "--mode", "append", "-j", "2"]);
-    let begin = Instant::now();
-    while records(folder.path(), "wrote") == 0 {
-        assert!(begin.elapsed() < Duration::from_mins(1), "no task ended");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    program::until(|| records(folder.path(), "wrote") > 0);
     server.end("-QUIT");
     std::thread::sleep(Duration::from_millis(300));
     server.begin();

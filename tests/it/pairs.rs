@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::program::copied;
-use crate::server;
+use crate::server::{self, Databases};
 
 const KINDS: [&str; 11] =
     ["postgres", "sqlite", "mysql", "mariadb", "duckdb", "clickhouse", "csv", "parquet", "avro", "arrow", "jsonl"];
@@ -54,28 +54,23 @@ impl Years {
 /// A world with the true table in it, in all databases; in ClickHouse where it has the years.
 struct World {
     folder: tempfile::TempDir,
-    postgres: String,
-    mysql: String,
-    mariadb: String,
-    clickhouse: String,
+    databases: Databases,
 }
 
 impl World {
     fn new(years: Years) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (postgres, mysql, mariadb) = (server::postgres(), server::mysql(), server::mariadb());
-        let world = Self { folder, postgres, mysql, mariadb, clickhouse: server::clickhouse() };
+        let world = Self { folder: tempfile::tempdir().unwrap(), databases: Databases::new() };
         let rows = years.rows();
         let postgres = "create table truth (id bigint primary key, name text, price numeric(12,4), ok boolean, day date, \
                         at timestamp, ratio double precision)";
-        server::psql(&world.postgres, &format!("{postgres}; insert into truth values {rows}"));
+        server::psql(&world.databases.postgres, &format!("{postgres}; insert into truth values {rows}"));
         let sqlite = "create table truth (id bigint primary key, name text, price decimal_text(12,4), ok boolean, \
                       day date, at timestamp, ratio double)";
         server::sqlite3(&world.database("truth"), &format!("{sqlite}; insert into truth values {rows}"));
         let mysql = "set sql_mode = 'STRICT_ALL_TABLES,NO_BACKSLASH_ESCAPES'; create table truth (id bigint primary key, \
                      name longtext, price decimal(12,4), ok boolean, day date, at datetime(6), ratio double) \
                      default character set utf8mb4";
-        for url in [&world.mysql, &world.mariadb] {
+        for url in [&world.databases.mysql, &world.databases.mariadb] {
             server::mariadb_client(url, &format!("{mysql}; insert into truth values {rows}"));
         }
         let duckdb = "create table truth (id bigint primary key, name varchar, price decimal(12,4), ok boolean, \
@@ -86,9 +81,9 @@ impl World {
                               ok Nullable(Bool), day Nullable(Date32), \
                               at Nullable(DateTime64(6, 'UTC')) comment 'etl: without time zone', \
                               ratio Nullable(Float64)) engine = MergeTree order by id";
-            server::clickhouse_client(&world.clickhouse, clickhouse);
+            server::clickhouse_client(&world.databases.clickhouse, clickhouse);
             let rows = rows.replace('\\', r"\\");
-            server::clickhouse_client(&world.clickhouse, &format!("insert into truth values {rows}"));
+            server::clickhouse_client(&world.databases.clickhouse, &format!("insert into truth values {rows}"));
         }
         world
     }
@@ -107,15 +102,7 @@ impl World {
 
     /// The locator of `name` in a place of `kind`.
     fn place(&self, kind: &str, name: &str) -> String {
-        match kind {
-            "postgres" => format!("{}#{name}", self.postgres),
-            "sqlite" => format!("{name}.db#{name}"),
-            "mysql" => format!("{}#{name}", self.mysql),
-            "mariadb" => format!("{}#{name}", self.mariadb),
-            "duckdb" => format!("{name}.duckdb#{name}"),
-            "clickhouse" => format!("{}#{name}", self.clickhouse),
-            extension => format!("{name}.{extension}"),
-        }
+        self.databases.place(kind, name)
     }
 
     fn copy(&self, source: &str, target: &str) {
@@ -144,8 +131,8 @@ impl World {
         assert_eq!(self.postgres_differs(in_postgres), "", "{name} in PostgreSQL");
         assert_eq!(self.sqlite_differs(in_sqlite), "", "{name} in SQLite");
         match kind {
-            "mysql" => assert_eq!(mysql_differs(&self.mysql, name), "", "{name} in MySQL"),
-            "mariadb" => assert_eq!(mysql_differs(&self.mariadb, name), "", "{name} in MariaDB"),
+            "mysql" => assert_eq!(mysql_differs(&self.databases.mysql, name), "", "{name} in MySQL"),
+            "mariadb" => assert_eq!(mysql_differs(&self.databases.mariadb, name), "", "{name} in MariaDB"),
             "duckdb" => assert_eq!(self.duckdb_differs(name), "", "{name} in DuckDB"),
             "clickhouse" => assert_eq!(self.clickhouse_differs(name), "", "{name} in ClickHouse"),
             _ => {}
@@ -164,7 +151,7 @@ impl World {
         let sql = format!(
             "select 'lost', * from ({truth} except all {copy}) a union all select 'new', * from ({copy} except all {truth}) b"
         );
-        server::psql(&self.postgres, &sql)
+        server::psql(&self.databases.postgres, &sql)
     }
 
     fn duckdb_differs(&self, table: &str) -> String {
@@ -195,7 +182,7 @@ impl World {
             "select 'lost', * from ({truth} except {copy}) union all select 'new', * from ({copy} except {truth}) union all \
              select 'count', * from ({truth}) where (select count() from {table}) <> (select count() from truth)"
         );
-        server::clickhouse_client(&self.clickhouse, &sql)
+        server::clickhouse_client(&self.databases.clickhouse, &sql)
     }
 
     /// SQLite compares kinds of values, too: a number as text is another value. Of decimals it keeps digits as they come.
@@ -303,7 +290,7 @@ fn every_value_arrives_from_arrow() {
 fn the_same_append_twice_doubles_the_rows() {
     let world = World::new(Years::OfClickhouse);
     // Without a key, which would refuse them.
-    server::psql(&world.postgres, "create table keyless as table truth");
+    server::psql(&world.databases.postgres, "create table keyless as table truth");
     let source = world.place("postgres", "keyless");
     for kind in KINDS {
         let target = world.place(kind, &format!("twice_{kind}"));
@@ -312,6 +299,6 @@ fn the_same_append_twice_doubles_the_rows() {
         }
         world.copy(&target, &world.place("postgres", &format!("counted_{kind}")));
         let sql = format!("select count(*), count(distinct id), count(name) from counted_{kind}");
-        assert_eq!(server::psql(&world.postgres, &sql), "22|11|20", "{kind}");
+        assert_eq!(server::psql(&world.databases.postgres, &sql), "22|11|20", "{kind}");
     }
 }

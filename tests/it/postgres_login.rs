@@ -1,6 +1,5 @@
 //! Logging in to PostgreSQL: TLS as `sslmode` means it, sockets, passwords and the file that holds them.
 
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,6 +8,7 @@ use arrow_etl::endpoint::ObjectRef;
 use arrow_etl::error::{Error, ErrorKind};
 
 use crate::postgres_read::{column, open, runtime, scan};
+use crate::server::own::free_port;
 use crate::server::psql;
 
 /// A server of its own, because its settings would be those of all tests.
@@ -69,7 +69,7 @@ impl Server {
         let rules = "local all all trust\nhost all needs_password 127.0.0.1/32 scram-sha-256\n\
             hostnossl all plain 127.0.0.1/32 trust\nhostssl all postgres 127.0.0.1/32 trust\n";
         std::fs::write(data.join("pg_hba.conf"), rules).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let process = as_owner("postgres")
             .arg("-D")
             .arg(&data)
@@ -93,7 +93,7 @@ impl Server {
     fn wait(&self) {
         let mut ready = Command::new("pg_isready");
         ready.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
-        for _ in 0..600 {
+        for _ in 0..2400 {
             if ready.status().unwrap().success() {
                 return;
             }

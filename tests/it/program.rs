@@ -4,6 +4,19 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// A patience that nothing takes which works, however busy the machine is.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Waits until `is` holds.
+#[track_caller]
+pub(crate) fn until(mut is: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is() {
+        assert!(begin.elapsed() < PATIENCE, "what is waited for does not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// What a finished command left.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -68,7 +81,7 @@ pub(crate) fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64
     let (mut etl, begin) = (start(folder, words), Instant::now());
     while records(folder, kind) < count {
         assert!(etl.try_wait().unwrap().is_none(), "{words:?}: {:?}", end(etl));
-        assert!(begin.elapsed() < Duration::from_mins(1), "{words:?}");
+        assert!(begin.elapsed() < PATIENCE, "{words:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
     etl.kill().unwrap();

@@ -8,9 +8,8 @@ mod visible;
 
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::program::{self, Ended, command, copied, end, etl, records};
+use crate::program::{self, Ended, command, copied, end, etl, records, until};
 use crate::server::{postgres, psql};
 
 /// Rows enough for many splits.
@@ -30,7 +29,7 @@ fn beside(folder: &Path, words: &[&str]) -> Ended {
 
 /// Starts a copy, slow enough to be met, and kills it once it has so many records of this kind.
 fn killed_at(folder: &Path, words: &[&str], at: (&str, u64)) {
-    let words = [&["copy", "--progress", "none"], words, &["--limit-rate", "100k rows/s"]].concat();
+    let words = [&["copy", "--progress", "none"], words, &["--limit-rate", "50k rows/s"]].concat();
     program::killed_at(folder, &words, at);
 }
 
@@ -168,12 +167,8 @@ fn the_same_job_runs_once_at_a_time() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
     let target = format!("{url}#t");
     let words = [ROWS, target.as_str(), "--mode", "append", "-j", "2"];
-    let first = start(folder.path(), &[&words[..], &["--limit-rate", "20k rows/s"]].concat());
-    let begin = Instant::now();
-    while records(folder.path(), "wrote") == 0 {
-        assert!(begin.elapsed() < Duration::from_mins(1));
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    let first = start(folder.path(), &[&words[..], &["--limit-rate", "12k rows/s"]].concat());
+    until(|| records(folder.path(), "wrote") > 0);
     for more in [&[][..], &["--resume"]] {
         let second = end(start(folder.path(), &[&words[..], more].concat()));
         assert_eq!(second.code, 1, "{}", second.stderr);

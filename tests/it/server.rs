@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::program;
+
 /// URL of a fresh, empty database on the private server that `tests/run` started.
 pub(crate) fn postgres() -> String {
     let Ok(server) = std::env::var("ETL_TEST_POSTGRES") else {
@@ -78,6 +80,34 @@ pub(crate) fn clickhouse_client(url: &str, sql: &str) -> String {
     printed.strip_suffix('\n').unwrap_or(&printed).to_owned()
 }
 
+/// A fresh database on each of the servers.
+pub(crate) struct Databases {
+    pub(crate) postgres: String,
+    pub(crate) mysql: String,
+    pub(crate) mariadb: String,
+    pub(crate) clickhouse: String,
+}
+
+impl Databases {
+    pub(crate) fn new() -> Self {
+        Self { postgres: postgres(), mysql: mysql(), mariadb: mariadb(), clickhouse: clickhouse() }
+    }
+
+    /// The locator of the table `name` in one of them, or in a database file of its own, or of a file with the extension `kind`.
+    pub(crate) fn place(&self, kind: &str, name: &str) -> String {
+        let url = match kind {
+            "postgres" => &self.postgres,
+            "mysql" => &self.mysql,
+            "mariadb" => &self.mariadb,
+            "clickhouse" => &self.clickhouse,
+            "sqlite" => return format!("{name}.db#{name}"),
+            "duckdb" => return format!("{name}.duckdb#{name}"),
+            extension => return format!("{name}.{extension}"),
+        };
+        format!("{url}#{name}")
+    }
+}
+
 /// A database on the server whose URL, which names none, is `server`.
 fn mysql_database(server: &str) -> String {
     let name = fresh_name();
@@ -92,6 +122,12 @@ fn fresh_name() -> String {
 /// What `psql` prints for `sql`: unaligned rows, fields parted by `|`, NULL as nothing. Fails on any SQL error.
 pub(crate) fn psql(url: &str, sql: &str) -> String {
     feed(Command::new("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", url]), sql)
+}
+
+/// Waits until `psql` prints for `sql` what `is` accepts.
+#[track_caller]
+pub(crate) fn until(url: &str, sql: &str, is: impl Fn(&str) -> bool) {
+    program::until(|| is(&psql(url, sql)));
 }
 
 /// What MariaDB's client, which serves MySQL as well, prints for `sql`: rows with fields parted by tabs, all bytes as
@@ -128,7 +164,7 @@ while True:
         database = duckdb.connect(sys.argv[1])
         break
     except duckdb.IOException as error:
-        if 'Could not set lock' not in str(error) or time.monotonic() - begin > 10:
+        if 'Could not set lock' not in str(error) or time.monotonic() - begin > 60:
             raise
         time.sleep(0.02)
 database.execute(\"set TimeZone = 'UTC'\")

@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::program::{Ended, command, records_of};
+use crate::program::{Ended, command, records_of, until};
 use crate::server::own::Own;
 use crate::server::{postgres, psql, sqlite3};
 
@@ -37,14 +37,6 @@ fn ended(mut child: Child) -> Ended {
 
 fn etl(machine: &TempDir, words: &[&str]) -> Ended {
     ended(start(machine, words))
-}
-
-fn until(mut is: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is() {
-        assert!(begin.elapsed() < Duration::from_mins(1));
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Records of this kind; none where there is no table yet.
@@ -90,7 +82,7 @@ fn a_table_whose_leases_would_have_its_own_name_is_refused() {
 
 /// Starts a copy that is slow enough to be met, and kills it when two of its tasks are written.
 fn killed(machine: &TempDir, words: &[&str], wrote: impl Fn() -> u64) {
-    let mut copy = start(machine, &[words, &["--progress", "none", "--limit-rate", "100k rows/s"]].concat());
+    let mut copy = start(machine, &[words, &["--progress", "none", "--limit-rate", "50k rows/s"]].concat());
     until(|| {
         assert!(copy.try_wait().unwrap().is_none(), "it ended before it could be killed");
         wrote() >= 2

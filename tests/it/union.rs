@@ -86,7 +86,7 @@ fn a_killed_copy_of_several_files_is_completed() {
     let url = postgres();
     let target = format!("{url}#t");
     let words = ["copy", "-q", "a.csv", &target, "--union", "b.csv", "-j", "2"];
-    killed_at(path, &[&words[..], &["--limit-rate", "100k rows/s"]].concat(), ("wrote", 2));
+    killed_at(path, &[&words[..], &["--limit-rate", "50k rows/s"]].concat(), ("wrote", 2));
     let done = end(start(path, &[&words[..], &["--resume"]].concat()));
     assert_eq!(done.code, 0, "{}", done.stderr);
     let counted = "select count(*), count(distinct id), sum(id) from t";

@@ -107,6 +107,9 @@ const DAY_NANOS: i64 = 86_400_000_000_000;
 const READERS: [&str; 7] =
     ["mysqlreader", "postgresreader", "db2reader", "oraclereader", "sqlserverreader", "sqlite3reader", "dmreader"];
 
+/// Readers of DataX that have them.
+const JDBC_READERS: [&str; 5] = ["mysqlreader", "postgresqlreader", "sqlserverreader", "oraclereader", "rdbmsreader"];
+
 /// A CSV file, also with escapes and comments: its pieces hold the same rows as the whole.
 pub fn csv(bytes: &[u8]) {
     let format = Csv::new(CsvOptions::default()).expect("the defaults are valid");
@@ -349,8 +352,8 @@ pub fn job(bytes: &[u8]) {
     }
 }
 
-/// A text as a job file of each other program, as a connection of go-etl and as the pairs of its wizard: nothing that is said shows the
-/// password beside a connection.
+/// A text as a job file of each other program, as a connection of go-etl and of DataX, and as the pairs of the wizard: nothing that is
+/// said shows the password beside a connection.
 pub fn dialect(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let _ = wizard::pairs(text);
@@ -364,14 +367,17 @@ pub fn dialect(bytes: &[u8]) {
     if text.contains(PASSWORD) {
         return;
     }
-    for name in READERS {
-        let connection = json!({"url": text, "table": {"db": "shop", "name": "orders"}});
+    let connection = json!({"url": text, "table": {"db": "shop", "name": "orders"}});
+    let writer = json!({"name": "csvwriter", "parameter": {"path": ["a.csv"]}});
+    let of_go_etl = READERS.map(|name| (name, &connection, &writer));
+    let connections = json!([{"jdbcUrl": [text], "table": ["orders"]}]);
+    let writer = json!({"name": "txtfilewriter", "parameter": {"path": "out", "fileName": "a", "writeMode": "append"}});
+    let of_datax = JDBC_READERS.map(|name| (name, &connections, &writer));
+    for (name, connection, writer) in of_go_etl.into_iter().chain(of_datax) {
         let reader = json!({"username": "ada", "password": PASSWORD, "connection": connection, "column": ["*"]});
-        let content = json!([{
-            "reader": {"name": name, "parameter": reader},
-            "writer": {"name": "csvwriter", "parameter": {"path": ["a.csv"]}},
-        }]);
-        let tree = Tree::new(json!({"job": {"content": content}}), HashMap::new());
+        let content = json!([{"reader": {"name": name, "parameter": reader}, "writer": writer}]);
+        let job = json!({"job": {"setting": {"speed": {"channel": 1}}, "content": content}});
+        let tree = Tree::new(job, HashMap::new());
         for dialect in DIALECTS {
             let said = match (dialect.translate)(&tree) {
                 Ok(translation) => translation.notes.join("\n"),

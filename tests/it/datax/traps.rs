@@ -3,13 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use super::{LABELS, figure, written};
-use crate::program::{Ended, bash, command, end, run, start};
+use crate::program::{Ended, bash, command, end, records, run, start, until};
 use crate::server::{mariadb, mariadb_client};
 
 /// A reader or a writer with its parameters.
@@ -152,7 +150,7 @@ fn an_interrupted_job_has_the_exit_code_of_datax_and_no_summary() {
     job["job"]["setting"]["speed"] = json!({"record": 100});
     fs::write(folder.path().join("job.json"), job.to_string()).unwrap();
     let etl = start(folder.path(), &["run", "job.json", "--compat", "datax"]);
-    sleep(Duration::from_secs(1));
+    until(|| records(folder.path(), "planned") > 0);
     assert!(Command::new("kill").args(["-INT", &etl.id().to_string()]).status().unwrap().success());
     let ended = end(etl);
     assert_eq!((ended.code, figure(&ended, LABELS[0])), (143, None), "{}", ended.stderr);

@@ -1,13 +1,14 @@
 //! Several hosts: the one that answers first serves all of a copy, whoever is up meanwhile.
 
 use std::io::Write as _;
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{databases, table};
 use crate::program::copied;
 use crate::server::mariadb_client;
+use crate::server::own::free_port;
 
 /// Two addresses of one server, of which the first is dead until somebody has come to the second.
 struct Addresses {
@@ -21,16 +22,14 @@ impl Addresses {
     fn of(url: &str) -> Self {
         let (before, rest) = url.split_once('@').unwrap();
         let (server, database) = rest.split_once('/').unwrap();
-        // Nobody listens there any more, and nobody else will in this moment.
-        let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let live = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (one, other) = (dead.port(), live.local_addr().unwrap().port());
-        let url = format!("{before}@127.0.0.1,127.0.0.1:{one},{other}/{database}");
+        let (dead, live) = (free_port(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let other = live.local_addr().unwrap().port();
+        let url = format!("{before}@127.0.0.1,127.0.0.1:{dead},{other}/{database}");
         let (first, second) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let (server, risen) = (server.to_owned(), Arc::clone(&first));
         let rise = {
             let server = server.clone();
-            move || relay(TcpListener::bind(dead).unwrap(), server, risen, || {})
+            move || relay(TcpListener::bind((Ipv4Addr::LOCALHOST, dead)).unwrap(), server, risen, || {})
         };
         relay(live, server, Arc::clone(&second), rise);
         Self { url, first, second }

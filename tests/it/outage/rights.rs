@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::{LEFT, ROWS, start, until};
-use crate::server::{postgres, psql};
+use super::{COPYING, LEFT, ROWS, start};
+use crate::server::{postgres, psql, until};
 
 /// A role of its own for a test, which may do everything in the schema `public` of the database of `url`.
 struct Role {
@@ -36,8 +36,7 @@ impl Drop for Role {
 /// Takes `rights` away in the midst of a copy with `words`, and gives what it says.
 fn deprived(role: &Role, folder: &Path, words: &[&str], rights: &str) -> String {
     let copy = start(folder, words);
-    until(&role.admin, "select count(*) from pg_stat_activity where query ilike 'copy%'", |count| count != "0");
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    until(&role.admin, COPYING, |count| count != "0");
     role.sql(rights);
     let output = copy.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

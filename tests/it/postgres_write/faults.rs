@@ -5,7 +5,7 @@ use arrow_etl::error::ErrorKind;
 use arrow_etl::sink::{Tasks, WriteMode};
 
 use super::{LEFT, batch, copy, fitted, request, shape, sink, task, token, upsert};
-use crate::server::{postgres, psql};
+use crate::server::{postgres, psql, until};
 
 const BUSY: &str = "select count(*) from pg_stat_activity where application_name like 'etl\\_write%' \
                     and datname = current_database()";
@@ -47,7 +47,7 @@ async fn a_dropped_writer_and_an_abort_leave_nothing() {
         if mode != WriteMode::Create {
             assert_eq!(psql(&url, "select * from t"), "7|old");
         }
-        assert_eq!(psql(&url, BUSY), "0");
+        until(&url, BUSY, |count| count == "0");
     }
 }
 

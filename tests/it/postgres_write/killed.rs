@@ -2,23 +2,14 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_etl::attempt::Attempt;
 use arrow_etl::error::ErrorKind;
 use arrow_etl::sink::{Tasks, WriteMode};
 
 use super::{LEFT, batch, fitted, request, shape, sink, token};
-use crate::server::{postgres, psql};
-
-/// Waits until `sql` gives what `is` accepts.
-fn until(url: &str, sql: &str, is: impl Fn(&str) -> bool) {
-    let start = Instant::now();
-    while !is(&psql(url, sql)) {
-        assert!(start.elapsed() < Duration::from_mins(1), "{sql} gives {}", psql(url, sql));
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use crate::server::{postgres, psql, until};
 
 fn etl(url: &str, folder: &Path, words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_etl"))
@@ -63,13 +54,11 @@ fn a_copy_goes_on_when_its_connections_are_ended() {
             if jobs == "1" && name != LOST[0] {
                 continue;
             }
-            let those = format!(
-                "from pg_stat_activity where datname = current_database() and application_name like '{name}' and pid in \
-                 (select pid from pg_stat_activity where query ilike 'copy%')"
+            let ended = format!(
+                "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database() \
+                 and application_name like '{name}' and query ilike 'copy%'"
             );
-            until(&url, &format!("select count(*) {those}"), |count| count != "0");
-            let ended = psql(&url, &format!("select pg_terminate_backend(pid) {those}"));
-            assert!(ended.contains('t'), "{mode} {jobs}: {name}");
+            until(&url, &ended, |count| count != "0");
             std::thread::sleep(Duration::from_millis(300));
         }
         assert!(child.wait().unwrap().success(), "{mode} {jobs}");

@@ -1,7 +1,7 @@
 //! Rows that wait in prepared transactions until all are there, and what becomes of them when somebody dies between.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_etl::attempt::{Attempt, Token};
 use arrow_etl::error::ErrorKind;
@@ -10,7 +10,7 @@ use tokio_postgres::NoTls;
 
 use super::{LEFT, batch, copy, fitted, request, shape, sink, task, token};
 use crate::server::own::Own;
-use crate::server::{postgres, psql};
+use crate::server::{postgres, psql, until};
 
 /// Those of a database.
 const WAITING: &str = "select count(*) from pg_prepared_xacts where database = current_database()";
@@ -74,11 +74,7 @@ impl Waiting {
     fn die(self) -> String {
         let Self { url, sink, .. } = self;
         drop(sink);
-        let begin = Instant::now();
-        while psql(&url, HELD) != "0" {
-            assert!(begin.elapsed() < Duration::from_mins(1));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until(&url, HELD, |held| held == "0");
         url
     }
 }
@@ -154,9 +150,7 @@ async fn an_attempt_that_begins_to_wait_meanwhile_is_rolled_back() {
         );
     let blocked = "select count(*) from pg_stat_activity where datname = current_database() \
                    and wait_event_type = 'Lock' and application_name like 'etl\\_write%'";
-    while copy.psql(blocked) == "0" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&copy.url, blocked, |count| count != "0");
     elder.batch_execute(&format!("prepare transaction '{stage}:2-2:1'")).await.unwrap();
     copy.receipts.push(next.await.unwrap());
     copy.sink.commit(&copy.agreement, &copy.token, &copy.receipts).await.unwrap();
@@ -224,12 +218,12 @@ async fn one_that_another_session_is_ending_is_waited_for() {
     // From now on a commit waits for a standby that is not there.
     copy.psql("alter system set synchronous_standby_names = 'nobody'");
     copy.psql("select pg_reload_conf()");
+    until(&copy.url, "show synchronous_standby_names", |names| names == "nobody");
+    // The checkpointer, without which no commit waits, is told at the same time and nobody says when it has heard.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (url, last) = (copy.url.clone(), format!("commit prepared '{}'", copy.one()));
     let ending = std::thread::spawn(move || psql(&url, &last));
-    while copy.psql("select count(*) from pg_stat_activity where wait_event = 'SyncRep'") == "0" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(&copy.url, "select count(*) from pg_stat_activity where wait_event = 'SyncRep'", |count| count != "0");
     let (next, agreement, token) = (sink(&copy.url, "t"), copy.agreement.clone(), copy.token.clone());
     let late = tokio::spawn(async move { next.progress(&agreement, &token, &[]).await });
     tokio::time::sleep(Duration::from_millis(500)).await;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::{end, records, start};
 use crate::program::copied;
-use crate::server::{clickhouse, clickhouse_client, mariadb, mysql, postgres, psql};
+use crate::server::{Databases, clickhouse_client, postgres, psql};
 
 const KINDS: [&str; 7] = ["postgres", "mysql", "mariadb", "sqlite", "clickhouse", "parquet", "csv"];
 
@@ -25,25 +25,6 @@ fn rounds() -> usize {
 }
 
 const SOURCE: &str = "gen:id:seq,note:text(10..30)~0.1,amount:decimal(12,2)(0..1000)~0.1?rows=20000";
-
-/// A database of each server.
-struct Servers {
-    postgres: String,
-    mysql: String,
-    mariadb: String,
-    clickhouse: String,
-}
-
-fn place(servers: &Servers, kind: &str, name: &str) -> String {
-    match kind {
-        "postgres" => format!("{}#{name}", servers.postgres),
-        "mysql" => format!("{}#{name}", servers.mysql),
-        "mariadb" => format!("{}#{name}", servers.mariadb),
-        "clickhouse" => format!("{}#{name}", servers.clickhouse),
-        "sqlite" => format!("{name}.db#{name}"),
-        extension => format!("{name}.{extension}"),
-    }
-}
 
 /// A number below `limit`.
 fn random(limit: u64) -> u64 {
@@ -86,20 +67,19 @@ fn every_row_arrives_once_from(kind: &str) {
 
 /// One round; gives the number of kills.
 fn killed_on_the_way_from(kind: &str) -> usize {
-    let folder = tempfile::tempdir().unwrap();
-    let servers = Servers { postgres: postgres(), mysql: mysql(), mariadb: mariadb(), clickhouse: clickhouse() };
-    let url = &servers.postgres;
-    let source = place(&servers, kind, "source");
+    let (folder, databases) = (tempfile::tempdir().unwrap(), Databases::new());
+    let url = &databases.postgres;
+    let source = databases.place(kind, "source");
     copied(folder.path(), &[SOURCE, &source]);
     copied(folder.path(), &[&source, &format!("{url}#truth")]);
     let mut kills = 0;
     for target in KINDS {
         let name = format!("to_{target}");
-        let into = place(&servers, target, &name);
+        let into = databases.place(target, &name);
         copied(folder.path(), &[&source, &into, "--where", "id = 7", "--set", "id=-id"]);
         if target == "clickhouse" {
             let remember = format!("alter table {name} modify setting non_replicated_deduplication_window = 1000");
-            clickhouse_client(&servers.clickhouse, &remember);
+            clickhouse_client(&databases.clickhouse, &remember);
         }
         kills += until_done(folder.path(), &[&source, &into, "--mode", "append"]);
         let back = format!("back_{target}");

@@ -1,6 +1,7 @@
 //! Kills of copies from a table in which rows are inserted, deleted and moved, and which is rewritten meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::*;
 
@@ -58,8 +59,11 @@ fn change(url: &str, is_over: &AtomicBool) -> u32 {
 
 /// Kills a copy with `words` four times and lets the fifth start end; gives all that was said by those that went on.
 fn killed_until_done(folder: &Path, words: &[&str]) -> String {
+    let planned = records(folder, "planned");
     for pause in [300, 700, 500, 900] {
         let mut child = start(folder, &[words, &["--resume", "--limit-rate", "15k rows/s"]].concat());
+        // There is something to go on with from the first of them on.
+        until(|| records(folder, "planned") > planned);
         std::thread::sleep(Duration::from_millis(pause));
         assert!(child.try_wait().unwrap().is_none(), "{words:?}: {:?}", end(child));
         child.kill().unwrap();

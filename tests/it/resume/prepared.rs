@@ -1,6 +1,7 @@
 //! Rows that wait in prepared transactions: a killed copy shows none of them, and whoever comes next ends them.
 
 use super::*;
+use crate::server;
 use crate::server::own::Own;
 
 const LEFT: &str = "select (select count(*) from pg_prepared_xacts where database = current_database()), \
@@ -28,10 +29,8 @@ impl Killed {
         let target = format!("{url}#t");
         let killed = Self { folder, url, target };
         killed_at(killed.folder.path(), &killed.words(), ("wrote", 1));
-        let begin = Instant::now();
-        while psql(&killed.url, HELD) != "0" {
-            assert!(begin.elapsed() < Duration::from_mins(1), "the server does not notice that the process is gone");
-        }
+        // Until the server notices that the process is gone.
+        server::until(&killed.url, HELD, |held| held == "0");
         assert_eq!(psql(&killed.url, "select * from t"), "0|old");
         assert!(!psql(&killed.url, LEFT).starts_with("0|"));
         killed

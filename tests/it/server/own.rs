@@ -1,12 +1,14 @@
 //! A PostgreSQL of a test's own, which it may stop in any way and start again.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::psql;
+use crate::program::until;
 
 /// Stopped when it is dropped.
 pub(crate) struct Own {
@@ -76,13 +78,11 @@ impl Own {
         let mut server = own(self.folder.path(), "postgres", self.disk_bytes);
         server.args(["-D", data.to_str().unwrap(), "-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
         server.args(["-c", &format!("unix_socket_directories={sockets}"), "-c", "timezone=UTC", "-c", setting]);
+        // What a process has written stays when it dies; only the machine would have to be asked to write it down.
+        server.args(["-c", "fsync=off"]);
         self.server = Some(server.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let begin = Instant::now();
         let port = self.port.to_string();
-        while !Command::new("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port]).status().unwrap().success() {
-            assert!(begin.elapsed() < Duration::from_mins(1), "the server does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        until(|| Command::new("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port]).status().unwrap().success());
     }
 
     /// Stops it by `signal`: `-QUIT` is `pg_ctl stop -m immediate`, after which it has to recover.
@@ -108,8 +108,20 @@ pub(crate) fn folder() -> tempfile::TempDir {
     folder
 }
 
+/// A port that nobody has, and that nobody gets while its server is down: it lies below those that the system gives to clients
+/// and to whoever asks for any port, and below those of the servers of `tests/run`.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 10_000;
+    static ASKED: AtomicU16 = AtomicU16::new(0);
+    loop {
+        // Another run of the tests begins elsewhere.
+        let begin = (std::process::id() as u16).wrapping_mul(101);
+        let port = FIRST + begin.wrapping_add(ASKED.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A disk of `$1` bytes on the folder `$2`, seen by the rest of the words alone, which are run by a user other than root.
