@@ -70,6 +70,24 @@ pub enum Duplicates {
     First(String),
     /// The one with the highest value of this column counts, alike.
     Last(String),
+    /// The first to arrive counts. Which one that is, nothing says where several channels bring them.
+    FirstArrived,
+    /// The last to arrive counts, alike.
+    LastArrived,
+}
+
+impl Duplicates {
+    /// What the user should know, for the plan.
+    pub(crate) fn note(&self) -> Option<String> {
+        let which = match self {
+            Self::FirstArrived => "first",
+            Self::LastArrived => "last",
+            Self::Refuse | Self::First(_) | Self::Last(_) => return None,
+        };
+        Some(format!(
+            "of several rows with one key the {which} to arrive stays, which with several channels may be any of them"
+        ))
+    }
 }
 
 /// What becomes of rows of the target whose key does not come.
@@ -120,8 +138,8 @@ impl Merge {
             );
         };
         let order = match &self.duplicates {
-            Duplicates::Refuse => None,
             Duplicates::First(column) | Duplicates::Last(column) => Some(column),
+            Duplicates::Refuse | Duplicates::FirstArrived | Duplicates::LastArrived => None,
         };
         for name in key.iter().chain(order) {
             if incoming.schema.field_with_name(name).is_err() {
@@ -171,9 +189,9 @@ impl Merge {
             target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
         };
         let duplicates = match &self.duplicates {
-            Duplicates::Refuse => Duplicates::Refuse,
             Duplicates::First(column) => Duplicates::First(target(column)?),
             Duplicates::Last(column) => Duplicates::Last(target(column)?),
+            other => other.clone(),
         };
         let updates = self.updates.as_ref().map(|names| names.iter().map(target).collect::<Result<Vec<_>>>());
         let key = self.key.iter().map(target).collect::<Result<_>>()?;
@@ -196,13 +214,13 @@ pub struct Merged {
 /// The error of several rows with the key `columns`; `places` says where two of them are, as far as it is known.
 pub(crate) fn duplicate_key(columns: &[String], order: &Duplicates, places: &str) -> Error {
     let (message, hint) = match order {
-        Duplicates::Refuse => (
-            "several rows of the source have the same key".to_owned(),
-            "take one of them with --on-duplicate first or last and --order-by COLUMN, or name another --key",
-        ),
         Duplicates::First(column) | Duplicates::Last(column) => (
             format!("several rows of the source have the same key, and {column:?} does not say which one counts"),
             "order them by a column that differs between them",
+        ),
+        Duplicates::Refuse | Duplicates::FirstArrived | Duplicates::LastArrived => (
+            "several rows of the source have the same key".to_owned(),
+            "take one of them with --on-duplicate first or last and --order-by COLUMN, or last-arrived, or name another --key",
         ),
     };
     let error = Error::new(ErrorKind::Constraint, message).with_hint(hint);
