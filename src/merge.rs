@@ -31,7 +31,7 @@ pub enum KeyOf {
     /// It is the target's primary key, else the source's.
     #[default]
     Either,
-    /// It is the target's primary key, else its only unique index.
+    /// It is the target's primary key, else its only unique index, of those whose columns all come.
     Target,
 }
 
@@ -112,11 +112,21 @@ impl Absent {
 }
 
 impl Merge {
-    /// The key of a target with this `primary` key, which may be none, and these `unique` indexes beside it.
-    pub fn own<'a>(&self, primary: &'a [String], unique: impl IntoIterator<Item = &'a [String]>) -> &'a [String] {
-        let mut unique = unique.into_iter();
-        match (self.key_of, unique.next(), unique.next()) {
-            (KeyOf::Target, Some(only), None) if primary.is_empty() => only,
+    /// The key of a target with this `primary` key, which may be none, and these `unique` indexes beside it. Of those whose columns
+    /// do not all `come` none is meant: the target numbers its rows by them.
+    pub fn own<'a>(
+        &self,
+        primary: &'a [String],
+        unique: impl IntoIterator<Item = &'a [String]>,
+        comes: impl Fn(&str) -> bool,
+    ) -> &'a [String] {
+        let whole = |columns: &&[String]| !columns.is_empty() && columns.iter().all(|name| comes(name));
+        if self.key_of == KeyOf::Either || whole(&primary) {
+            return primary;
+        }
+        let mut unique = unique.into_iter().filter(whole);
+        match (unique.next(), unique.next()) {
+            (Some(only), None) => only,
             _ => primary,
         }
     }
@@ -244,7 +254,8 @@ mod tests {
             let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
             let (primary, unique): (_, Vec<_>) = (names(primary), unique.iter().map(|index| names(index)).collect());
             let merge = Merge { key_of, ..Merge::default() };
-            let own = merge.own(&primary, unique.iter().map(Vec::as_slice));
+            let comes = |name: &str| incoming.schema.field_with_name(name).is_ok();
+            let own = merge.own(&primary, unique.iter().map(Vec::as_slice), comes);
             merge.settled(own, &incoming).map(|merge| merge.key.join(",")).map_err(|error| error.kind())
         };
         assert_eq!(key(KeyOf::Either, &["code"], &[&["v"]]), Ok("code".to_owned()));
@@ -252,6 +263,12 @@ mod tests {
         assert_eq!(key(KeyOf::Target, &["code"], &[&["v"]]), Ok("code".to_owned()));
         assert_eq!(key(KeyOf::Target, &[], &[&["code", "v"]]), Ok("code,v".to_owned()));
         assert_eq!(key(KeyOf::Target, &[], &[&["code"], &["v"]]), Err(ErrorKind::Usage), "which one?");
+        assert_eq!(
+            key(KeyOf::Target, &["number"], &[&["other"], &["v"]]),
+            Ok("v".to_owned()),
+            "the only one that comes"
+        );
+        assert_eq!(key(KeyOf::Target, &["number"], &[]), Err(ErrorKind::Usage), "a number that the target gives");
         assert_eq!(key(KeyOf::Target, &[], &[]), Err(ErrorKind::Usage), "that of the source is not asked");
     }
 }

@@ -47,6 +47,12 @@ impl Merging {
         (table, ties): (&Table, &Ties),
         columns: &[Column],
     ) -> Result<Self> {
+        let is_filled = |column: &super::catalog::Column| {
+            column.generated || columns.iter().any(|filled| filled.name == column.name)
+        };
+        // Where all columns come none is left for its default.
+        let rest = if table.columns.iter().all(is_filled) { Rest::Kept } else { merge.rest };
+        let merge = &Merge { rest, ..merge.clone() };
         let changes = |rule: &str| matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT");
         let other = ties.referenced_by.iter().find(|(_, rule)| changes(rule));
         let deletes = mode.absent() == Absent::Deleted || merge.rest == Rest::Default;

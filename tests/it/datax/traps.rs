@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::{LABELS, figure, written};
 use crate::program::{Ended, bash, command, end, run, start};
-use crate::server::{mariadb, mariadb_client};
+use crate::server::{mariadb, mariadb_client, postgres, psql};
 
 /// A reader or a writer with its parameters.
 type Plugin = (&'static str, Json);
@@ -168,6 +168,37 @@ fn table(side: &'static str, url: &str, table: &str) -> Plugin {
         json!([{"jdbcUrl": url, "table": [table]}])
     };
     (side, json!({"username": "root", "password": "", "column": ["*"], "connection": connection}))
+}
+
+/// Trap 27: modes are told by their begin, in any case; of two rows with one key the last one counts; REPLACE gives other columns their
+/// defaults, and an update leaves them. A key that the table gives its rows itself is none.
+#[test]
+fn rows_with_a_known_key_take_the_place_of_others() {
+    let (folder, url) = (folder(), mariadb());
+    fs::write(folder.path().join("in.txt"), "1,a\n2,b\n1,c\n3,d\n1,e\n").unwrap();
+    let fill = "drop table if exists t; create table t (number int auto_increment primary key, id int unique, v text,
+        note varchar(9) default 'none'); insert into t values (7, 1, 'old', 'kept'), (9, 4, 'other', 'kept')";
+    for (mode, note) in [("UPDATE", "kept"), ("replace into", "none")] {
+        mariadb_client(&url, fill);
+        let mut writer = table("mysqlwriter", &url, "t");
+        writer.1["column"] = json!(["ID", "v"]);
+        writer.1["writeMode"] = json!(mode);
+        let ended = done(folder.path(), &job(lines(), writer));
+        assert_eq!(figure(&ended, LABELS[0]).as_deref(), Some("5"));
+        let rows = mariadb_client(&url, "select id, v, note from t order by id");
+        assert_eq!(rows.trim_end(), format!("1\te\t{note}\n2\tb\tnone\n3\td\tnone\n4\tother\tkept"), "{mode}");
+    }
+    let url = postgres();
+    psql(
+        &url,
+        "create table t (id int primary key, v text, note text default 'none'); insert into t values (1, 'old', 'kept')",
+    );
+    let connection =
+        json!([{"jdbcUrl": format!("jdbc:postgresql://{}", url.split_once('@').unwrap().1), "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["id", "v"], "connection": connection,
+        "writeMode": "update"});
+    done(folder.path(), &job(lines(), ("postgresqlwriter", parameter)));
+    assert_eq!(psql(&url, "select * from t order by id"), "1|e|kept\n2|b|none\n3|d|none");
 }
 
 /// Trap 29: a number that is too large for a TINYINT, or none, is dirty as in any other column.

@@ -235,7 +235,8 @@ pub(super) async fn agree(
 /// `merge` with its key found.
 fn settled(merge: &Merge, table: Option<&Table>, incoming: &TableShape) -> Result<Merge> {
     let primary = table.map_or(&[][..], Table::primary);
-    merge.settled(merge.own(primary, table.into_iter().flat_map(Table::unique)), incoming)
+    let comes = |name: &str| incoming.schema.field_with_name(name).is_ok();
+    merge.settled(merge.own(primary, table.into_iter().flat_map(Table::unique), comes), incoming)
 }
 
 /// Removes marks of commits that nobody will ask for any more.

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::job::{Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
-use crate::merge::Merge;
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::sink::{SchemaPolicy, WriteMode};
 
 fn translated(root: Json) -> Result<Translation> {
@@ -421,8 +421,10 @@ fn write_modes_are_told_by_their_begin() {
         translated(job(&mysql(&json!({})), &writer)).map(|found| only(&found).mode.clone())
     };
     assert_eq!(mode("mysql", "INSERT").unwrap(), WriteMode::Append);
-    assert_eq!(mode("mysql", "replace into").unwrap(), WriteMode::Upsert(Merge::default()));
-    assert_eq!(mode("postgresql", "update").unwrap(), WriteMode::Upsert(Merge::default()));
+    let (key_of, duplicates) = (KeyOf::Target, Duplicates::LastArrived);
+    let merge = |rest| WriteMode::Upsert(Merge { key_of, duplicates: duplicates.clone(), rest, ..Merge::default() });
+    assert_eq!(mode("mysql", "replace into").unwrap(), merge(Rest::Default));
+    assert_eq!(mode("postgresql", "update").unwrap(), merge(Rest::Kept));
     assert!(mode("mysql", "merge").is_err());
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::job::syntax::{self, Syntax};
 use crate::job::{Job, Limits, OnError, RetryGrowth, Speed};
-use crate::merge::Merge;
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -335,9 +335,12 @@ fn write_modes_are_those_of_the_products() {
     let mode = |writer: &Json| translated(job(&csv_reader(&json!({})), writer)).map(|found| only(&found).mode.clone());
     let upsert = |sql: &str| json!({"writeMode": "upsert", "upsertSql": sql});
     assert_eq!(mode(&mysql("writer", &json!({"writeMode": ""}))).unwrap(), WriteMode::Append);
-    assert_eq!(mode(&mysql("writer", &json!({"writeMode": "Replace"}))).unwrap(), WriteMode::Upsert(Merge::default()));
+    let (key_of, duplicates, rest) = (KeyOf::Target, Duplicates::LastArrived, Rest::Default);
+    let replace = Merge { key_of, duplicates, rest, ..Merge::default() };
+    assert_eq!(mode(&mysql("writer", &json!({"writeMode": "Replace"}))).unwrap(), WriteMode::Upsert(replace));
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let merge = Merge { key: names(&["k"]), updates: Some(names(&["v"])), ..Merge::default() };
+    let duplicates = Duplicates::LastArrived;
+    let merge = Merge { key: names(&["k"]), updates: Some(names(&["v"])), duplicates, ..Merge::default() };
     let sql = "on conflict (k) do update set v=excluded.v";
     assert_eq!(mode(&postgres("writer", &upsert(sql))).unwrap(), WriteMode::Upsert(merge));
     let error = mode(&postgres("writer", &upsert("on conflict do nothing"))).unwrap_err();
