@@ -314,6 +314,7 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
     let session = json!({"session": ["set sql_mode='ANSI';", " "]});
     let found = translated(job(&mysql(&session), &nothing())).unwrap();
     assert_eq!(only(&found).source.options["session"], json!("set sql_mode='ANSI'"));
+    assert!(!found.notes.iter().any(|note| note.starts_with("session")), "{:?}", found.notes);
     // A condition is in parentheses, and its semicolon goes.
     let found = translated(job(&mysql(&json!({"where": "id>10 or v is null;"})), &nothing())).unwrap();
     assert_eq!(query(only(&found)), "select id,v from num where (id>10 or v is null)");
@@ -525,6 +526,33 @@ fn other_products_go_through_their_own_doors() {
     assert_eq!(found.connector, "odbc");
     let url = found.options["url"].as_str().unwrap();
     assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");
+}
+
+/// DataX runs them for three products, and passes over them for all others.
+#[test]
+fn statements_of_a_session_are_run_where_datax_runs_them() {
+    let of = |product: &str, url: &str| {
+        let connection = |url: Json| json!([{"jdbcUrl": url, "table": ["t"]}]);
+        let parameter = |url: Json| {
+            json!({"username": "u", "password": "p", "column": ["a"], "session": ["alter session set x = 1;", "set y 2"],
+                "connection": connection(url)})
+        };
+        let reader = json!({"name": format!("{product}reader"), "parameter": parameter(json!([url]))});
+        let writer = json!({"name": format!("{product}writer"), "parameter": parameter(json!(url))});
+        let found = translated(job(&reader, &writer)).unwrap();
+        let Job { source, target, .. } = only(&found);
+        assert_eq!(source.connector, target.connector, "{product}");
+        let noted =
+            found.notes.iter().filter(|note| note.starts_with("session: its statements are run for MySQL")).count();
+        (source.options.get("session").cloned(), target.options.get("session").cloned(), noted)
+    };
+    let (one, list) = (json!("alter session set x = 1; set y 2"), json!(["alter session set x = 1", "set y 2"]));
+    let both = |session: &Json| (Some(session.clone()), Some(session.clone()), 0);
+    assert_eq!(of("mysql", "jdbc:mysql://h/d"), both(&one));
+    assert_eq!(of("sqlserver", "jdbc:sqlserver://h:1433;DatabaseName=d"), both(&one));
+    assert_eq!(of("oracle", "jdbc:oracle:thin:@h:1521:d"), both(&list));
+    assert_eq!(of("postgresql", "jdbc:postgresql://h/d"), (None, None, 2));
+    assert_eq!(of("rdbms", "jdbc:dm://h/d"), (None, None, 2));
 }
 
 /// All plugins that DataX has are here or known not to be.
