@@ -170,6 +170,37 @@ fn table(side: &'static str, url: &str, table: &str) -> Plugin {
     (side, json!({"username": "root", "password": "", "column": ["*"], "connection": connection}))
 }
 
+/// Trap 17: moments of PostgreSQL by the clock of the job, which is GMT+8 unless it says otherwise; those of MySQL by that of the server.
+#[test]
+fn moments_are_shown_by_the_clock_that_datax_takes() {
+    let (folder, url, other) = (folder(), postgres(), mariadb());
+    let moment = "create table t (at timestamp with time zone); insert into t values ('2024-01-31 20:00:00Z')";
+    psql(&url, moment);
+    mariadb_client(
+        &other,
+        "set time_zone = '+00:00'; create table t (at timestamp null); insert into t values ('2024-01-31 20:00:00')",
+    );
+    let connection =
+        json!([{"jdbcUrl": [format!("jdbc:postgresql://{}", url.split_once('@').unwrap().1)], "table": ["t"]}]);
+    let in_postgres = json!({"username": "postgres", "password": "", "column": ["at"], "connection": connection});
+    let written_by = |reader: Plugin, zone: Option<&str>| {
+        let mut job = job(reader, into_files("x", "text"));
+        if let Some(zone) = zone {
+            job["common"] = json!({"column": {"timeZone": zone}});
+        }
+        done(folder.path(), &job);
+        written(folder.path(), "x")
+    };
+    let reader = || ("postgresqlreader", in_postgres.clone());
+    assert_eq!(written_by(reader(), None), "2024-02-01 04:00:00\n");
+    assert_eq!(written_by(reader(), Some("GMT-3")), "2024-01-31 17:00:00\n");
+    for (zone, shown) in [("+00:00", "2024-01-31 20:00:00\n"), ("+09:00", "2024-02-01 05:00:00\n")] {
+        let mut reader = table("mysqlreader", &other, "t");
+        reader.1["session"] = json!([format!("set time_zone = '{zone}'")]);
+        assert_eq!(written_by(reader, Some("GMT-3")), shown, "{zone}");
+    }
+}
+
 /// Trap 27: modes are told by their begin, in any case; of two rows with one key the last one counts; REPLACE gives other columns their
 /// defaults, and an update leaves them. A key that the table gives its rows itself is none.
 #[test]

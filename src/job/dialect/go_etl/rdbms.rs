@@ -146,6 +146,10 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
         // A time beyond 24 hours stays what it is; other products have no such times.
         options.insert("time".to_owned(), "duration".into());
     }
+    if product == Product::Mysql && context.goal.is_file() {
+        // Without a zone: what the clock of the server shows.
+        options.insert("timestamp".to_owned(), "clock".into());
+    }
     if flag(parameter, "trimChar")? {
         context.trim = Some(Trim::Padded);
     }

@@ -239,7 +239,7 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
     let (plain, options) = source(&mysql("reader", &json!({"where": " ", "split": {"key": "id"}})));
     assert_eq!(plain.source.object, ObjectRef::Table("\"source\".\"num\"".to_owned()));
     let expected = json!({"url": "mysql:", "host": "db", "port": "3307", "database": "shop", "user": "u", "password": "p",
-        "time": "duration"});
+        "time": "duration", "timestamp": "clock"});
     assert_eq!(options, expected);
     let (named, _) = source(&mysql("reader", &json!({"column": ["id", "`V v`"]})));
     assert_eq!(
@@ -484,7 +484,8 @@ fn connections_are_told_as_options() {
     let options =
         url(mysql, "x:y@unix(/run/my.sock)/d%20b?tls=skip-verify&timeout=1500ms&time_zone=%27%2B08%3A00%27&a=1");
     let expected = json!({"url": "mysql:", "socket": "/run/my.sock", "database": "d b", "user": "u", "password": "p",
-        "sslMode": "REQUIRED", "connectTimeout": 2, "session": "SET time_zone = '+08:00'; SET a = 1", "time": "duration"});
+        "sslMode": "REQUIRED", "connectTimeout": 2, "session": "SET time_zone = '+08:00'; SET a = 1", "time": "duration",
+        "timestamp": "clock"});
     assert_eq!(options, expected);
     assert_eq!(url(mysql, "tcp/d")["host"], "127.0.0.1");
     let options = url(
