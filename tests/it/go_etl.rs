@@ -146,6 +146,18 @@ fn nulls_and_empty_texts_are_told_apart_and_counted() {
     assert_eq!(psql(&url, "select count(*), count(a), count(b) from two"), "3|0|1");
 }
 
+/// Trap 14: where no column can hold an empty text it is NULL, as go-etl has it everywhere.
+#[test]
+fn an_empty_text_is_null_in_a_column_of_something_else() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table t (n int, d date, b boolean, v text)");
+    fs::write(folder.path().join("in.csv"), "1,2020-01-02,true,x\n\"\",\"\",\"\",\"\"\n,,,\n").unwrap();
+    let reader = ("csvreader", json!({"path": ["in.csv"]}));
+    done(ran(folder.path(), &job(reader, ("postgreswriter", table(&url, "t", &json!({})))).to_string()));
+    let shown = psql(&url, "select n, d, b, v is null from t order by n, v nulls last");
+    assert_eq!(shown, "1|2020-01-02|t|f\n|||f\n|||t");
+}
+
 /// go-etl fails on two files for one workbook.
 #[test]
 fn two_files_become_one_workbook() {

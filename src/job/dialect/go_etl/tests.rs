@@ -144,7 +144,7 @@ fn text_is_read_by_the_place_of_columns() {
         {"index": "2", "type": "bigInt"}]}),
     ));
     let expected = json!({"format": "csv", "null": "\\N", "delimiter": "\u{10}", "encoding": "gbk", "header": false,
-        "columnNames": "0", "columnsWhenEmpty": 1, "allStrings": true, "comment": "#", "skipRecords": 1,
+        "columnNames": "0", "columnsWhenEmpty": 1, "allStrings": true, "emptyIsNull": true, "comment": "#", "skipRecords": 1,
         "casts": {"0": "date('yyyy-MM-dd')", "2": "timestamp('yyyy/MM/dd HH:mm')"}, "url": "in.csv"});
     assert_eq!(options, expected);
     // Dates are written as they were read.
