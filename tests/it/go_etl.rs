@@ -158,6 +158,26 @@ fn an_empty_text_is_null_in_a_column_of_something_else() {
     assert_eq!(shown, "1|2020-01-02|t|f\n|||f\n|||t");
 }
 
+/// Trap 8: text and a workbook for which there is no room. The limit on the size of files refuses as a full disk does.
+#[test]
+fn a_full_disk_ends_a_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let rows: Vec<String> =
+        (0_u64..60_000).map(|row| format!("{row},{}\n", row.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    fs::write(path.join("in.csv"), rows.concat()).unwrap();
+    let reader = || ("csvreader", json!({"path": ["in.csv"]}));
+    let book = json!({"xlsxs": [{"path": "out.xlsx", "sheets": ["S"]}]});
+    for (writer, name) in [(("csvwriter", json!({"path": ["out.csv"]})), "out.csv"), (("xlsxwriter", book), "out.xlsx")]
+    {
+        fs::write(path.join("config.json"), job(reader(), writer).to_string()).unwrap();
+        let state = path.join("state");
+        let line = format!("trap '' XFSZ; ulimit -f 400; XDG_STATE_HOME='{}' exec \"$ETL\" go-etl", state.display());
+        failed(bash(path, &line));
+        assert!(!path.join(name).exists(), "{name}");
+    }
+}
+
 /// go-etl fails on two files for one workbook.
 #[test]
 fn two_files_become_one_workbook() {
