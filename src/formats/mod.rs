@@ -217,8 +217,6 @@ pub struct Inferred {
 pub struct Typing {
     /// Every column that has no cast is text.
     pub all_strings: bool,
-    /// An empty text of CSV is NULL where it becomes anything but text.
-    pub empty_is_null: bool,
     /// Columns by name, with the type their text is parsed as; see [`value::parse_cast`].
     pub casts: Vec<FieldRef>,
     /// Columns by name, with the form of their dates and times.

@@ -43,7 +43,6 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("casts", "object", "", "Column to type: how the text of a column is parsed; on the command line --cast.")
         .within("types of SQL; those of dates and times also with a form of their own, as date('dd.MM.yyyy')"),
     option("allStrings", "boolean", "false", "Whether every column of a text file or a sheet is text."),
-    option("emptyIsNull", "boolean", "false", "Whether an empty text in CSV quotes is NULL where it becomes anything but text or bytes."),
     option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
     option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one."),
     option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{Field, Schema};
 
 use super::decode::{Column, line, records};
 use super::options::CsvOptions;
@@ -13,7 +13,6 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::guess::Guess;
 use crate::formats::value::parse::Texts;
 use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_ROWS, Start, Typing, endless};
-use crate::schema::{ALL_TYPES, EMPTY_IS_NULL, with_metadata};
 
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -130,14 +129,7 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
         (0..layout.columns.len()).map(guess).collect()
     };
     let found = layout.columns.iter().zip(guesses).map(|(name, guess)| guess.field(name)).collect();
-    let mut fields = apply_casts(&options.typing, found)?;
-    if options.typing.empty_is_null {
-        let marked = |field: Field| match field.data_type() {
-            DataType::Utf8 => with_metadata(field, EMPTY_IS_NULL, ALL_TYPES),
-            _ => field,
-        };
-        fields = fields.into_iter().map(marked).collect();
-    }
+    let fields = apply_casts(&options.typing, found)?;
     Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout, start })
 }
 

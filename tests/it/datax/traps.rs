@@ -297,6 +297,14 @@ fn an_empty_text_is_null_for_numbers_alone() {
     };
     assert_eq!(run_it(true), ("0".to_owned(), "1\t<>\nnone\t<x>".to_owned()));
     assert_eq!(run_it(false), ("1".to_owned(), "1\t<>".to_owned()));
+    // Of a table, too.
+    mariadb_client(
+        &url,
+        "create table s (a varchar(9), b varchar(9)); insert into s values ('1', ''), ('', 'x'); delete from t",
+    );
+    let ended = done(folder.path(), &job(table("mysqlreader", &url, "s"), table("mysqlwriter", &url, "t")));
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("0"), "{}", ended.stderr);
+    assert_eq!(mariadb_client(&url, "select a, length(b) from t order by b").trim_end(), "1\t0\nNULL\t1");
 }
 
 /// Trap 28: of a batch with a row that the table refuses all others are kept.

@@ -46,7 +46,6 @@ struct Raw {
     casts: BTreeMap<String, String>,
     #[serde(default)]
     all_strings: bool,
-    empty_is_null: Option<bool>,
     loose: Option<LooseOptions>,
     #[serde(default)]
     paths: Vec<String>,
@@ -117,7 +116,6 @@ impl Given {
             ("skipRecords", raw.skip_records.is_some()),
             ("dateFormats", raw.date_formats.is_some()),
             ("shortDecimals", raw.short_decimals.is_some()),
-            ("emptyIsNull", raw.empty_is_null.is_some()),
         ];
         Self {
             delimited: first_given(delimited),
@@ -151,8 +149,7 @@ impl Config {
             .map_err(|source| usage("an option of this file is not understood").with_source(source))?;
         let format = raw.format.as_deref().map(parse_format).transpose()?;
         let pattern = raw.date_format.as_deref().map(Pattern::parse).transpose()?;
-        let empty_is_null = raw.empty_is_null.unwrap_or_default();
-        let mut typing = Typing { all_strings: raw.all_strings, empty_is_null, pattern, ..Typing::default() };
+        let mut typing = Typing { all_strings: raw.all_strings, pattern, ..Typing::default() };
         for (column, text) in &raw.casts {
             let (field, pattern) = value::parse_cast(text).at("column", || column)?;
             typing.casts.push(Arc::new(field.with_name(column)));

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::job::{Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
+use crate::job::{Empty, Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
 use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -105,7 +105,7 @@ fn all_fields_may_be_of_any_number_between_files_alone() {
     let found = translated(job(&reader, &writer)).unwrap();
     let job = only(&found);
     assert_eq!(job.source.options["loose"].get("records"), None);
-    assert_eq!(job.source.options["loose"]["emptyIsNull"], json!(true));
+    assert_eq!(job.transform.empty, Some(Empty::NullForNumbers));
     assert_eq!(job.transform.names, ["a", "b"]);
     assert_eq!((job.schema, &job.mode), (SchemaPolicy::Partial, &WriteMode::Append));
     assert_eq!(job.pre_sql, ["delete from t"]);
@@ -563,6 +563,58 @@ fn other_products_go_through_their_own_doors() {
     assert_eq!(found.connector, "odbc");
     let url = found.options["url"].as_str().unwrap();
     assert!(url.contains("&SERVER=dm&TCP_PORT=5236&SCHEMA=DB&UID=u&PWD=p%40ss"), "{url}");
+}
+
+/// The parameters of the documented plugins (datax.md §5.2 to §5.5), but for those that only ftp and oss have.
+#[test]
+fn every_documented_parameter_is_known() {
+    let connection = |url: Json| json!([{"jdbcUrl": url, "table": ["t"]}]);
+    let reader = |name: &str, url: &str| {
+        json!({"name": name, "parameter": {"username": "u", "password": "p", "connection": connection(json!([url])),
+            "column": ["a"], "splitPk": "a", "splitFactor": 5, "where": "a > 1", "fetchSize": 1, "session": ["set a = 1"],
+            "mandatoryEncoding": "", "preSql": ["select 0"], "checkSlave": false, "hint": "", "samplePercentage": 0.1,
+            "weakRead": true, "readByPartition": true, "partitionName": "", "readBatchSize": -1}})
+    };
+    let writer = |name: &str, url: &str| {
+        json!({"name": name, "parameter": {"username": "u", "password": "p", "connection": connection(json!(url)),
+            "column": ["a"], "writeMode": "insert", "preSql": ["x"], "postSql": ["y"], "session": ["set a = 1"],
+            "batchSize": 2048, "batchByteSize": 33_554_432, "emptyAsNull": true}})
+    };
+    let csv = json!({"safetySwitch": false, "skipEmptyRecords": true, "useTextQualifier": true, "textQualifier": "'", "trimWhitespace": true,
+        "delimiter": ",", "recordDelimiter": ";", "escapeMode": 1, "comment": "#", "useComments": true});
+    let text =
+        txt(&json!({"path": ["/a"], "fieldDelimiter": ",", "encoding": "UTF-8", "compress": "", "skipHeader": false,
+        "nullFormat": "\\N", "csvReaderConfig": csv, "bufferSize": 8192,
+        "column": [{"index": 0, "type": "date", "format": "yyyy"}, {"value": "x", "type": "string"}]}));
+    let files = |format: &str, more: &Json| {
+        let parameter = json!({"fieldDelimiter": ",", "lineDelimiter": "\n", "encoding": "UTF-8", "compress": "gzip", "nullFormat": "",
+            "dateFormat": "yyyy", "format": "yyyy", "fileFormat": format, "header": ["a", "b"], "byteEncoding": "base64", "suffix": ".x"});
+        let mut writer = into_files_with(&parameter);
+        writer["parameter"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        writer
+    };
+    let quoted = json!({"csvWriterConfig": {"forceQualifier": true, "useTextQualifier": true, "textQualifier": "'", "escapeMode": 1,
+        "recordDelimiter": ";"}});
+    let made = json!({"name": "streamreader", "parameter": {"sliceRecordCount": 1, "column": [
+        {"value": "2024-01-02 00:00:00", "type": "date", "dateFormat": "yyyy-MM-dd HH:mm:ss"}, {"random": "1,2", "type": "long"}]}});
+    let printed = json!({"name": "streamwriter", "parameter": {"print": true, "fieldDelimiter": ",", "path": "/o", "fileName": "f",
+        "recordNumBeforeSleep": 1, "sleepTime": 1, "encoding": "UTF-8"}});
+    let pairs = [
+        (reader("mysqlreader", "jdbc:mysql://h/d"), writer("mysqlwriter", "jdbc:mysql://h/d")),
+        (reader("postgresqlreader", "jdbc:postgresql://h/d"), writer("postgresqlwriter", "jdbc:postgresql://h/d")),
+        (
+            reader("oraclereader", "jdbc:oracle:thin:@h:1:d"),
+            writer("sqlserverwriter", "jdbc:sqlserver://h:1;DatabaseName=d"),
+        ),
+        (text, files("csv", &quoted)),
+        (made.clone(), files("sql", &json!({"table": "t", "quoteChar": "`", "commitSize": 10}))),
+        (made, printed),
+    ];
+    for (reader, writer) in pairs {
+        let tree = Tree::new(job(&reader, &writer), HashMap::new());
+        translate(&tree).unwrap_or_else(|error| panic!("{reader} {writer}: {error}"));
+        assert_eq!(tree.unasked(), Vec::<String>::new(), "{} {}", reader["name"], writer["name"]);
+    }
 }
 
 /// DataX runs them for three products, and passes over them for all others.

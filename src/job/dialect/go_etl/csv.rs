@@ -38,8 +38,6 @@ pub(super) fn sources(parameter: &Node<'_>, context: &mut Context<'_>) -> Result
     // Their places, from 0, are the names of columns.
     options.insert("columnNames".to_owned(), "0".into());
     options.insert("allStrings".to_owned(), true.into());
-    // go-etl cannot tell it from NULL; here only a column of text can hold it.
-    options.insert("emptyIsNull".to_owned(), true.into());
     if let Some(sign) = text(parameter, "comment")? {
         options.insert("comment".to_owned(), sign.into());
     }

@@ -144,7 +144,7 @@ fn text_is_read_by_the_place_of_columns() {
         {"index": "2", "type": "bigInt"}]}),
     ));
     let expected = json!({"format": "csv", "null": "\\N", "delimiter": "\u{10}", "encoding": "gbk", "header": false,
-        "columnNames": "0", "columnsWhenEmpty": 1, "allStrings": true, "emptyIsNull": true, "comment": "#", "skipRecords": 1,
+        "columnNames": "0", "columnsWhenEmpty": 1, "allStrings": true, "comment": "#", "skipRecords": 1,
         "casts": {"0": "date('yyyy-MM-dd')", "2": "timestamp('yyyy/MM/dd HH:mm')"}, "url": "in.csv"});
     assert_eq!(options, expected);
     // Dates are written as they were read.
@@ -442,6 +442,50 @@ fn nothing_is_passed_over_in_silence() {
     let found = translate(&tree).unwrap();
     assert!(noted(&found, "these keys do nothing here: batchSize (the page "), "{:?}", found.notes);
     assert_eq!((only(&found).limits.group_channels, tree.unasked()), (Some(3), Vec::new()));
+}
+
+/// The parameters of the documented plugins (go-etl.md §1.1 to §1.6).
+#[test]
+fn every_documented_parameter_is_known() {
+    let range = json!({"type": "bigInt", "left": "1", "right": "9", "layout": ""});
+    let read = json!({"column": ["a"], "where": "a > 1", "trimChar": true,
+        "split": {"key": "a", "timeAccuracy": "day", "range": range}});
+    let written = json!({"column": ["a"], "batchSize": 1, "batchTimeout": "1s", "preSql": ["x"], "postSql": ["y"], "trimChar": true,
+        "bulkOption": {"KeepNulls": true}});
+    let mut upsert = written.clone();
+    upsert["writeMode"] = "upsert".into();
+    upsert["upsertSql"] = "on conflict (a) do nothing".into();
+    let column = |index: &str| json!([{"index": index, "type": "time", "format": "yyyy-MM-dd"}]);
+    let from_text = json!({"column": column("1"), "encoding": "gbk", "delimiter": ";", "nullFormat": "-", "startRow": 2, "comment": "#",
+        "compress": "gz"});
+    let into_text = json!({"column": column("1"), "encoding": "gbk", "delimiter": ";", "nullFormat": "-", "hasHeader": true,
+        "header": ["a"], "compress": "gz", "batchSize": 1, "batchTimeout": "1s"});
+    let books = json!({"xlsxs": [{"path": "a.xlsx", "sheets": ["S"]}], "column": column("A"), "nullFormat": "-"});
+    let (from_book, into_book) = (
+        plugin("xlsxreader", books.clone(), &json!({"startRow": 2})),
+        plugin(
+            "xlsxwriter",
+            books,
+            &json!({"hasHeader": true, "header": ["a"], "sheetRow": 9, "batchSize": 1, "batchTimeout": "1s"}),
+        ),
+    );
+    let pairs = [
+        (mysql("reader", &read), mysql("writer", &written)),
+        (
+            mysql("reader", &json!({"querySql": ["select 1"], "column": ["a"], "where": "x"})),
+            postgres("writer", &upsert),
+        ),
+        (csv_reader(&from_text), csv_writer(&into_text)),
+        (from_book, into_book),
+    ];
+    for (reader, writer) in pairs {
+        let mut root = job(&reader, &writer);
+        root["job"]["setting"] = json!({"pool": {"maxOpenConns": 8}, "speed": {"channel": 1, "byte": 10, "record": 10},
+            "retry": {"type": "ntimes", "strategy": {"n": 1, "wait": "1s"}, "ignoreOneByOneError": true}});
+        let tree = Tree::new(root, HashMap::new());
+        translate(&tree).unwrap_or_else(|error| panic!("{reader} {writer}: {error}"));
+        assert_eq!(tree.unasked(), Vec::<String>::new(), "{} {}", reader["name"], writer["name"]);
+    }
 }
 
 #[test]
