@@ -52,7 +52,7 @@ pub(super) struct KeyArgs {
     /// Columns that tell rows apart [default: the primary key]
     #[arg(long, value_name = "A,B")]
     key: Vec<String>,
-    /// Rows of SRC with one key: refuse, first or last by --order-by, first-arrived, last-arrived
+    /// Of rows with one key: refuse, first, last, first-arrived, last-arrived
     #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
     #[arg(requires_ifs = [("first", "order_by"), ("last", "order_by")])]
     on_duplicate: Option<OnDuplicate>,
