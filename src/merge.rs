@@ -31,7 +31,7 @@ pub enum KeyOf {
     /// It is the target's primary key, else the source's.
     #[default]
     Either,
-    /// It is the target's primary key, else its only unique index.
+    /// It is the target's primary key, else its only unique index, of those whose columns all come.
     Target,
 }
 
@@ -70,6 +70,24 @@ pub enum Duplicates {
     First(String),
     /// The one with the highest value of this column counts, alike.
     Last(String),
+    /// The first to arrive counts. Which one that is, nothing says where several channels bring them.
+    FirstArrived,
+    /// The last to arrive counts, alike.
+    LastArrived,
+}
+
+impl Duplicates {
+    /// What the user should know, for the plan.
+    pub(crate) fn note(&self) -> Option<String> {
+        let which = match self {
+            Self::FirstArrived => "first",
+            Self::LastArrived => "last",
+            Self::Refuse | Self::First(_) | Self::Last(_) => return None,
+        };
+        Some(format!(
+            "of several rows with one key the {which} to arrive stays, which with several channels may be any of them"
+        ))
+    }
 }
 
 /// What becomes of rows of the target whose key does not come.
@@ -94,11 +112,21 @@ impl Absent {
 }
 
 impl Merge {
-    /// The key of a target with this `primary` key, which may be none, and these `unique` indexes beside it.
-    pub fn own<'a>(&self, primary: &'a [String], unique: impl IntoIterator<Item = &'a [String]>) -> &'a [String] {
-        let mut unique = unique.into_iter();
-        match (self.key_of, unique.next(), unique.next()) {
-            (KeyOf::Target, Some(only), None) if primary.is_empty() => only,
+    /// The key of a target with this `primary` key, which may be none, and these `unique` indexes beside it. Of those whose columns
+    /// do not all `come` none is meant: the target numbers its rows by them.
+    pub fn own<'a>(
+        &self,
+        primary: &'a [String],
+        unique: impl IntoIterator<Item = &'a [String]>,
+        comes: impl Fn(&str) -> bool,
+    ) -> &'a [String] {
+        let whole = |columns: &&[String]| !columns.is_empty() && columns.iter().all(|name| comes(name));
+        if self.key_of == KeyOf::Either || whole(&primary) {
+            return primary;
+        }
+        let mut unique = unique.into_iter().filter(whole);
+        match (unique.next(), unique.next()) {
+            (Some(only), None) => only,
             _ => primary,
         }
     }
@@ -120,8 +148,8 @@ impl Merge {
             );
         };
         let order = match &self.duplicates {
-            Duplicates::Refuse => None,
             Duplicates::First(column) | Duplicates::Last(column) => Some(column),
+            Duplicates::Refuse | Duplicates::FirstArrived | Duplicates::LastArrived => None,
         };
         for name in key.iter().chain(order) {
             if incoming.schema.field_with_name(name).is_err() {
@@ -171,9 +199,9 @@ impl Merge {
             target(name).ok_or_else(|| lacking().with_hint("check --key and --order-by"))
         };
         let duplicates = match &self.duplicates {
-            Duplicates::Refuse => Duplicates::Refuse,
             Duplicates::First(column) => Duplicates::First(target(column)?),
             Duplicates::Last(column) => Duplicates::Last(target(column)?),
+            other => other.clone(),
         };
         let updates = self.updates.as_ref().map(|names| names.iter().map(target).collect::<Result<Vec<_>>>());
         let key = self.key.iter().map(target).collect::<Result<_>>()?;
@@ -196,13 +224,13 @@ pub struct Merged {
 /// The error of several rows with the key `columns`; `places` says where two of them are, as far as it is known.
 pub(crate) fn duplicate_key(columns: &[String], order: &Duplicates, places: &str) -> Error {
     let (message, hint) = match order {
-        Duplicates::Refuse => (
-            "several rows of the source have the same key".to_owned(),
-            "take one of them with --on-duplicate first or last and --order-by COLUMN, or name another --key",
-        ),
         Duplicates::First(column) | Duplicates::Last(column) => (
             format!("several rows of the source have the same key, and {column:?} does not say which one counts"),
             "order them by a column that differs between them",
+        ),
+        Duplicates::Refuse | Duplicates::FirstArrived | Duplicates::LastArrived => (
+            "several rows of the source have the same key".to_owned(),
+            "take one of them with --on-duplicate first or last and --order-by COLUMN, or last-arrived, or name another --key",
         ),
     };
     let error = Error::new(ErrorKind::Constraint, message).with_hint(hint);
@@ -226,7 +254,8 @@ mod tests {
             let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
             let (primary, unique): (_, Vec<_>) = (names(primary), unique.iter().map(|index| names(index)).collect());
             let merge = Merge { key_of, ..Merge::default() };
-            let own = merge.own(&primary, unique.iter().map(Vec::as_slice));
+            let comes = |name: &str| incoming.schema.field_with_name(name).is_ok();
+            let own = merge.own(&primary, unique.iter().map(Vec::as_slice), comes);
             merge.settled(own, &incoming).map(|merge| merge.key.join(",")).map_err(|error| error.kind())
         };
         assert_eq!(key(KeyOf::Either, &["code"], &[&["v"]]), Ok("code".to_owned()));
@@ -234,6 +263,12 @@ mod tests {
         assert_eq!(key(KeyOf::Target, &["code"], &[&["v"]]), Ok("code".to_owned()));
         assert_eq!(key(KeyOf::Target, &[], &[&["code", "v"]]), Ok("code,v".to_owned()));
         assert_eq!(key(KeyOf::Target, &[], &[&["code"], &["v"]]), Err(ErrorKind::Usage), "which one?");
+        assert_eq!(
+            key(KeyOf::Target, &["number"], &[&["other"], &["v"]]),
+            Ok("v".to_owned()),
+            "the only one that comes"
+        );
+        assert_eq!(key(KeyOf::Target, &["number"], &[]), Err(ErrorKind::Usage), "a number that the target gives");
         assert_eq!(key(KeyOf::Target, &[], &[]), Err(ErrorKind::Usage), "that of the source is not asked");
     }
 }

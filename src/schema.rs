@@ -30,8 +30,14 @@ pub const STEP_MICROS: &str = "etl.step_micros";
 /// texts: each is a number.
 pub const DIGITS: &str = "etl.digits";
 
-/// Field metadata of a text column: an empty text is NULL where it becomes a number.
+/// Field metadata of a text column: an empty text is NULL where it becomes a number, or anything but text and bytes.
 pub const EMPTY_IS_NULL: &str = "etl.empty_is_null";
+
+/// A value of [`EMPTY_IS_NULL`]: where it becomes a number.
+pub const NUMBERS: &str = "numbers";
+
+/// A value of [`EMPTY_IS_NULL`]: where it becomes anything but text and bytes.
+pub const ALL_TYPES: &str = "all types";
 
 /// Field metadata: the comment on the column.
 pub const COMMENT: &str = "etl.comment";

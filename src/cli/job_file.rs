@@ -316,6 +316,7 @@ mod tests {
             "shop.db#t|a.csv|--also|other.db|--also|null:|--verify|checksum|--publish|task",
             "shop.db#t|a.csv|--union|b.csv|--union|postgres://ada:${PW}@db/shop#u",
             "a.csv|b.db#t|--mode|sync|--allow-empty|--on-duplicate|last|--order-by|at",
+            "a.csv|b.db#t|--mode|upsert|--on-duplicate|last-arrived",
             "a.db#t|b.db|--mode|incremental|--cursor|id|--lag|10m|--null-cursor|skip",
             "a.csv|b.csv|--sql|select * from src|--where|a > '$b'|--set|c=a+1|--cast|d:int|--rename|e=f|\
              --select|a,c|--drop|g|--limit|5|--no-pushdown",

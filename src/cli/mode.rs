@@ -52,8 +52,9 @@ pub(super) struct KeyArgs {
     /// Columns that tell rows apart [default: the primary key]
     #[arg(long, value_name = "A,B")]
     key: Vec<String>,
-    /// Rows of SRC with one key: refuse, or first or last by --order-by
-    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true, requires = "order_by")]
+    /// Of rows with one key: refuse, first, last, first-arrived, last-arrived
+    #[arg(long, value_enum, value_name = "WHICH", hide_possible_values = true)]
+    #[arg(requires_ifs = [("first", "order_by"), ("last", "order_by")])]
     on_duplicate: Option<OnDuplicate>,
     /// Column that says which of them is first and last
     #[arg(long, value_name = "COL", requires = "on_duplicate")]
@@ -93,12 +94,16 @@ enum OnDuplicate {
     First,
     /// The one with the highest value counts
     Last,
+    /// The first to arrive counts; with several channels that may be any
+    FirstArrived,
+    /// The last to arrive counts; with several channels that may be any
+    LastArrived,
 }
 
 /// What is done with the rows that the target holds.
 pub(super) fn mode(mode: Mode, args: &KeyArgs) -> Result<WriteMode> {
     let key = names(&args.key).iter().map(|name| unquoted(name)).collect();
-    let merge = Merge { key, duplicates: duplicates(args), ..Merge::default() };
+    let merge = Merge { key, duplicates: duplicates(args)?, ..Merge::default() };
     let by_key = [(!args.key.is_empty(), "--key"), (args.on_duplicate.is_some(), "--on-duplicate")];
     let merges = matches!(mode, Mode::Upsert | Mode::Sync) || mode == Mode::Incremental && !merge.key.is_empty();
     if let Some((_, flag)) = by_key.iter().find(|(given, _)| *given && !merges) {
@@ -155,11 +160,16 @@ pub(super) fn incremental(mode: Mode, args: &CursorArgs) -> Result<Option<Increm
     }
 }
 
-fn duplicates(args: &KeyArgs) -> Duplicates {
-    let column = args.order_by.as_deref().map(unquoted).unwrap_or_default();
-    match args.on_duplicate {
-        None => Duplicates::Refuse,
-        Some(OnDuplicate::First) => Duplicates::First(column),
-        Some(OnDuplicate::Last) => Duplicates::Last(column),
-    }
+fn duplicates(args: &KeyArgs) -> Result<Duplicates> {
+    let column = args.order_by.as_deref().map(unquoted);
+    Ok(match (args.on_duplicate, column) {
+        (None, _) => Duplicates::Refuse,
+        (Some(OnDuplicate::First), column) => Duplicates::First(column.unwrap_or_default()),
+        (Some(OnDuplicate::Last), column) => Duplicates::Last(column.unwrap_or_default()),
+        (Some(OnDuplicate::FirstArrived), None) => Duplicates::FirstArrived,
+        (Some(OnDuplicate::LastArrived), None) => Duplicates::LastArrived,
+        (Some(OnDuplicate::FirstArrived | OnDuplicate::LastArrived), Some(_)) => {
+            return Err(usage("--order-by is for --on-duplicate first and last"));
+        }
+    })
 }

@@ -274,13 +274,15 @@ mod tests {
         );
         let last = merge(&[&words[..], &["--on-duplicate", "last", "--order-by", "at"]].concat());
         assert_eq!(last.duplicates, Duplicates::Last("at".to_owned()));
+        let arrived = merge(&[&words[..], &["--on-duplicate", "last-arrived"]].concat());
+        assert_eq!(arrived.duplicates, Duplicates::LastArrived);
         let sync = settings(&["a.csv", "b.db#t", "--mode", "sync", "--allow-empty"]).unwrap().job;
         assert_eq!((sync.mode, sync.empty_sync), (WriteMode::Sync(Merge::default()), Toggle::On));
     }
 
     #[test]
     fn mistakes_are_usage_errors_before_any_work() {
-        let mistakes: [(&[&str], &str); 16] = [
+        let mistakes: [(&[&str], &str); 17] = [
             (&["shop.db", "b.csv"], "sqlite:shop.db names no table"),
             (&["a.csv", "out-*.csv"], "the target out-*.csv is a pattern"),
             (&["a.csv", "b.csv", "--set", "x"], "'x' is not of the form --set col=EXPR"),
@@ -296,6 +298,10 @@ mod tests {
             (
                 &["a.csv", "b.db#t", "--mode", "append", "--on-duplicate", "last", "--order-by", "a"],
                 "--on-duplicate is for rows that are merged",
+            ),
+            (
+                &["a.csv", "b.db#t", "--mode", "upsert", "--on-duplicate", "last-arrived", "--order-by", "a"],
+                "--order-by is for --on-duplicate first and last",
             ),
             (&["a.csv", "b.db#t", "--key", "id"], "--key is for rows that are merged by key"),
             (&["a.csv", "b.db#t", "--mode", "upsert", "--allow-empty"], "--allow-empty is for --mode sync"),

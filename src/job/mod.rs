@@ -260,6 +260,9 @@ pub struct Transform {
     /// Of which texts the blanks around them are left out; none leaves all as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trim: Option<Trim>,
+    /// What empty texts of the source are; none leaves them what they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty: Option<Empty>,
     /// Keep rows for which this is true.
     pub filter: Option<String>,
     /// Columns that get an expression's value: name and expression. A new name adds a column.
@@ -287,6 +290,16 @@ pub struct Transform {
 pub enum Trim {
     /// Of those in columns that pad them to one length.
     Padded,
+}
+
+/// What empty texts of the source are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Empty {
+    /// NULL where they become numbers.
+    NullForNumbers,
+    /// NULL where they become anything but text or bytes.
+    NullButForText,
 }
 
 /// On or off. Job files say true and false, records of runs `on` and `off`.

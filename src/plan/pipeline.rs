@@ -351,9 +351,10 @@ impl Pipeline {
 
     /// Whether rows pass as they are, but for steps. To plan this as a query would take milliseconds, and give the same.
     fn is_plain(&self) -> bool {
-        let Transform { limit, pushdown, ref steps, ref zone, .. } = self.transform;
+        let Transform { empty, limit, pushdown, ref steps, ref zone, .. } = self.transform;
         let (steps, zone) = (steps.clone(), zone.clone());
-        self.window.is_none() && self.transform == Transform { steps, zone, limit, pushdown, ..Transform::default() }
+        let plain = Transform { steps, zone, empty, limit, pushdown, ..Transform::default() };
+        self.window.is_none() && self.transform == plain
     }
 
     fn context(&self) -> &SessionContext {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
 use futures::future::try_join_all;
@@ -18,11 +19,12 @@ use crate::bridge::opaque::Opaque;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::fate::is_text;
 use crate::flow::buffer::Buffer;
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
-use crate::job::{Job, Limits, Place, Transform};
+use crate::job::{Empty, Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
@@ -41,7 +43,7 @@ use crate::run::targets::{self, Goal};
 use crate::run::verify;
 use crate::run::{Between, Surroundings};
 use crate::runner::{PlanShape, Transfer};
-use crate::schema::RESERVED;
+use crate::schema::{ALL_TYPES, EMPTY_IS_NULL, NUMBERS, RESERVED, with_metadata};
 use crate::sink::{Agreement, Kept, Merged, Receipt, Sink, Tasks, Visible, WriteRequest};
 use crate::source::{Cut, Split, SplitGoal, TableShape};
 use crate::state::{StateLog, StateRecord};
@@ -161,6 +163,10 @@ impl Opened {
         let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };
         let reader = session.source(&place.object)?;
         let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
+        let shape = match job.transform.empty {
+            Some(empty) => with_empty_texts(shape, empty),
+            None => shape,
+        };
         let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
         // With a limit rows pass one writer.
         let writers = sizing::writers(&job.limits, fed, (&shape, memory_bytes));
@@ -448,6 +454,24 @@ fn without_reserved(shape: TableShape) -> Result<TableShape> {
             .at("column", field.name())),
         None => Ok(shape),
     }
+}
+
+/// `shape`, whose columns of text say what the empty ones are.
+fn with_empty_texts(shape: TableShape, empty: Empty) -> TableShape {
+    let types = match empty {
+        Empty::NullForNumbers => NUMBERS,
+        Empty::NullButForText => ALL_TYPES,
+    };
+    let marked = |field: &FieldRef| {
+        if is_text(field.data_type()) {
+            Arc::new(with_metadata(field.as_ref().clone(), EMPTY_IS_NULL, types))
+        } else {
+            Arc::clone(field)
+        }
+    };
+    let fields: Vec<FieldRef> = shape.schema.fields().iter().map(marked).collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, shape.schema.metadata().clone()));
+    TableShape { schema, ..shape }
 }
 
 /// The sources of `job` as they are read.

@@ -8,11 +8,29 @@ use crate::merge::{Absent, Duplicates};
 pub const OTHER_KEY: &str =
     "a row has another key and the same value there: mend the rows, or merge by that column with --key";
 
-/// The `key` of the rows of `table`, which is quoted, their `place`, and their rank among those of the same key: 1 for those that
-/// count. Without an order all do.
-pub fn ranked(dialect: &dyn Dialect, (table, place): (&str, &str), key: &[String], duplicates: &Duplicates) -> String {
+/// The rows of which each key keeps one.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
+    /// Their table, quoted.
+    pub table: &'a str,
+    /// What tells each of them from all others.
+    pub place: &'a str,
+    /// The columns by which they are in the order in which they came.
+    pub arrival: &'a [&'a str],
+}
+
+/// The `key` of the rows that wait, their place, and their rank among those of the same key: 1 for those that count. Without an order
+/// all do.
+pub fn ranked(dialect: &dyn Dialect, waiting: Waiting<'_>, key: &[String], duplicates: &Duplicates) -> String {
+    let Waiting { table, place, arrival } = waiting;
+    let by_arrival = |way: &str| {
+        let columns: Vec<String> = arrival.iter().map(|column| format!("{column} {way}")).collect();
+        format!("ORDER BY {}", columns.join(", "))
+    };
     let order = match duplicates {
         Duplicates::Refuse => String::new(),
+        Duplicates::FirstArrived => by_arrival("ASC"),
+        Duplicates::LastArrived => by_arrival("DESC"),
         Duplicates::First(column) => format!("ORDER BY {} ASC NULLS LAST", dialect.identifier(column)),
         Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", dialect.identifier(column)),
     };
@@ -69,6 +87,19 @@ impl Merging<'_> {
 mod tests {
     use super::*;
     use crate::sql::dialect::Sqlite;
+
+    #[test]
+    fn rows_of_one_key_have_a_rank() {
+        let waiting = Waiting { table: "t", place: "rowid", arrival: &["part", "row"] };
+        let of = |duplicates: Duplicates| ranked(&Sqlite, waiting, &["k".to_owned()], &duplicates);
+        let expected = |order: &str| {
+            format!("SELECT rowid AS place, rank() OVER (PARTITION BY \"k\" {order}) AS rank, \"k\" FROM t")
+        };
+        assert_eq!(of(Duplicates::Refuse), expected(""));
+        assert_eq!(of(Duplicates::Last("v".to_owned())), expected("ORDER BY \"v\" DESC NULLS LAST"));
+        assert_eq!(of(Duplicates::FirstArrived), expected("ORDER BY part ASC, row ASC"));
+        assert_eq!(of(Duplicates::LastArrived), expected("ORDER BY part DESC, row DESC"));
+    }
 
     #[test]
     fn what_is_not_needed_is_left_out() {

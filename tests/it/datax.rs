@@ -273,7 +273,10 @@ fn jobs_of_mariadb_do_what_datax_did() {
         let ended = ran(folder.path(), &known.job, |text| {
             let text = text.replace("127.0.0.1:33991/d1", &format!("{address}/{}", databases[0]));
             let text = text.replace("127.0.0.1:33991/d2", &format!("{address}/{}", databases[1]));
-            text.replace("\"dxp\"", "\"root\"").replace("\"pw\"", "\"\"")
+            // The clock of the server that DataX read.
+            let session = "\"session\": [\"set time_zone = '+00:00'\"]";
+            text.replace("\"username\": \"dxp\"", &format!("{session}, \"username\": \"root\""))
+                .replace("\"pw\"", "\"\"")
         });
         let found = difference(folder.path(), known, &ended);
         let Some((table, columns, rows)) = target(known).filter(|_| found.is_empty()) else { return found };

@@ -146,6 +146,38 @@ fn nulls_and_empty_texts_are_told_apart_and_counted() {
     assert_eq!(psql(&url, "select count(*), count(a), count(b) from two"), "3|0|1");
 }
 
+/// Trap 14: where no column can hold an empty text it is NULL, as go-etl has it everywhere.
+#[test]
+fn an_empty_text_is_null_in_a_column_of_something_else() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table t (n int, d date, b boolean, v text)");
+    fs::write(folder.path().join("in.csv"), "1,2020-01-02,true,x\n\"\",\"\",\"\",\"\"\n,,,\n").unwrap();
+    let reader = ("csvreader", json!({"path": ["in.csv"]}));
+    done(ran(folder.path(), &job(reader, ("postgreswriter", table(&url, "t", &json!({})))).to_string()));
+    let shown = psql(&url, "select n, d, b, v is null from t order by n, v nulls last");
+    assert_eq!(shown, "1|2020-01-02|t|f\n|||f\n|||t");
+}
+
+/// Trap 8: text and a workbook for which there is no room. The limit on the size of files refuses as a full disk does.
+#[test]
+fn a_full_disk_ends_a_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let rows: Vec<String> =
+        (0_u64..60_000).map(|row| format!("{row},{}\n", row.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+    fs::write(path.join("in.csv"), rows.concat()).unwrap();
+    let reader = || ("csvreader", json!({"path": ["in.csv"]}));
+    let book = json!({"xlsxs": [{"path": "out.xlsx", "sheets": ["S"]}]});
+    for (writer, name) in [(("csvwriter", json!({"path": ["out.csv"]})), "out.csv"), (("xlsxwriter", book), "out.xlsx")]
+    {
+        fs::write(path.join("config.json"), job(reader(), writer).to_string()).unwrap();
+        let state = path.join("state");
+        let line = format!("trap '' XFSZ; ulimit -f 400; XDG_STATE_HOME='{}' exec \"$ETL\" go-etl", state.display());
+        failed(bash(path, &line));
+        assert!(!path.join(name).exists(), "{name}");
+    }
+}
+
 /// go-etl fails on two files for one workbook.
 #[test]
 fn two_files_become_one_workbook() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::program::{Ended, copied, etl};
-use crate::server::{postgres, psql, sqlite3};
+use crate::server::{mariadb, mariadb_client, postgres, psql, sqlite3};
 
 /// A target: how it is named and asked.
 struct Target {
@@ -184,6 +184,40 @@ fn keys_that_come_twice() {
         // What is not the last may be there twice.
         assert_eq!(counts(&upsert("tie.csv", &["--on-duplicate", "first", "--order-by", "at"])), (0, 1, 0));
         assert_eq!((target.ask)("select * from t where id = 1"), "1|c|5");
+    }
+}
+
+/// Rows of many lengths, so that a server fills the room that it left in earlier pages, and the place of a row says nothing.
+#[test]
+fn the_last_to_arrive_stays_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |row: usize| format!("{},{row},{}\n", row % 100, "x".repeat(row * 37 % 1500));
+    csv(folder.path(), "a.csv", &format!("id,n,name\n{}", (0..6000).map(line).collect::<String>()));
+    let sql = "create table t (id int primary key, n int, name text); insert into t values (7, -1, 'old')";
+    let url = mariadb();
+    mariadb_client(&url, sql);
+    let asked = url.clone();
+    let ask = move |sql: &str| mariadb_client(&asked, sql).trim_end().replace('\t', "|");
+    let in_mariadb = Target { locator: url, ask: Box::new(ask) };
+    for target in targets(folder.path(), sql).into_iter().chain([in_mariadb]) {
+        let words = |which: &'static str| ["--mode", "upsert", "-j", "1", "--on-duplicate", which];
+        let last = merge(folder.path(), "a.csv", &target, &words("last-arrived"));
+        assert_eq!(counts(&last), (99, 1, 0), "{}", target.locator);
+        let all = "select count(*), min(n - id), max(n - id), min(length(name) - n * 37 % 1500) from t";
+        assert_eq!((target.ask)(all), "100|5900|5900|0", "{}", target.locator);
+        let first = merge(folder.path(), "a.csv", &target, &words("first-arrived"));
+        assert_eq!(counts(&first), (0, 100, 0), "{}", target.locator);
+        assert_eq!((target.ask)(all), "100|0|0|0", "{}", target.locator);
+        // A table that is made keeps no column of ours.
+        (target.ask)("drop table t");
+        let key = [&words("last-arrived")[..], &["--key", "id"]].concat();
+        assert_eq!(counts(&merge(folder.path(), "a.csv", &target, &key)), (100, 0, 0), "{}", target.locator);
+        assert_eq!((target.ask)(all), "100|5900|5900|0", "{}", target.locator);
+        let row = (target.ask)("select * from t where id = 0");
+        assert_eq!(row.split('|').collect::<Vec<_>>(), ["0", "5900", &"x".repeat(800)], "{}", target.locator);
+        let into = format!("{}#t", target.locator);
+        let plan = etl(folder.path(), &[&["plan", "a.csv", &into], &words("last-arrived")[..]].concat());
+        assert!(plan.stdout.contains("of several rows with one key the last to arrive stays"), "{}", plan.stdout);
     }
 }
 

@@ -367,6 +367,18 @@ fn numbers_of_an_identity_are_kept_and_queries_are_read() {
 }
 
 #[test]
+fn a_session_begins_with_the_statements_of_the_user() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    server.table(&json!({"name": "t", "columns": [["a", "int"]], "rows": [[1]]}));
+    let url = server.url("t").replace("encrypt=none", "encrypt=none&session=SET%20DEADLOCK_PRIORITY%20LOW");
+    copied(folder.path(), &[&url, "t.csv"]);
+    let log = server.log();
+    let count = |start: &str| log.iter().filter(|line| line.starts_with(start)).count();
+    assert!(count("SET DEADLOCK_PRIORITY LOW") > 0, "{log:?}");
+    assert_eq!(count("SET DEADLOCK_PRIORITY LOW"), count("SET ANSI_NULLS, ANSI_PADDING"), "{log:?}");
+}
+
+#[test]
 fn a_wrong_password_is_refused_and_shown_nowhere() {
     let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
     let url = format!("mssql://sa:wr0ng@127.0.0.1:{}/shop?encrypt=none", server.port);

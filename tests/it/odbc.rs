@@ -457,6 +457,21 @@ fn no_message_shows_a_password() {
 }
 
 #[test]
+fn statements_of_a_session_are_run_first() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), of_postgres(&postgres()));
+    let told = |session: &str| format!("{url}&session={session}");
+    let query = ["--query", "select current_setting('application_name') as name"];
+    copied(folder.path(), &[&[&*told("set application_name = 'told'"), "one.csv"], &query[..]].concat());
+    assert_eq!(std::fs::read_to_string(folder.path().join("one.csv")).unwrap(), "name\ntold\n");
+    let list = told("[\"set application_name = 'first'\", \"set application_name = 'a;b'\"]");
+    copied(folder.path(), &[&[&*list, "two.csv"], &query[..]].concat());
+    assert_eq!(std::fs::read_to_string(folder.path().join("two.csv")).unwrap(), "name\na;b\n");
+    let said = refused(folder.path(), &[&[&*told("set nonsense"), "three.csv"], &query[..]].concat());
+    assert!(said.contains("session"), "{said}");
+    assert!(!folder.path().join("three.csv").exists());
+}
+
+#[test]
 fn what_no_test_has_run_against_is_marked() {
     let folder = tempfile::tempdir().unwrap();
     let list = etl(folder.path(), &["connectors"]).stdout;

@@ -6,7 +6,7 @@ use crate::program::{Ended, bash, copied, etl, refused};
 use crate::server::{postgres, psql};
 
 /// Runs Python, which must succeed.
-fn python(folder: &Path, script: &str) -> String {
+pub(crate) fn python(folder: &Path, script: &str) -> String {
     std::fs::write(folder.join("script.py"), script).unwrap();
     let Ended { code, stdout, stderr } = bash(folder, "python3 script.py");
     assert_eq!((code, stderr.as_str()), (0, ""), "{script}");

@@ -29,10 +29,12 @@ impl Merging {
 
     /// What the user should know.
     pub(super) fn notes(&self) -> Vec<String> {
-        vec![
+        let mut notes = vec![
             self.absent.note(&self.key),
             "rows are written into a stage first; the merge reads it and looks up each key".to_owned(),
-        ]
+        ];
+        notes.extend(self.duplicates.note());
+        notes
     }
 
     /// The statements that merge the rows of `stage`, which is quoted: deletion, update and insertion, as far as each is needed.
@@ -60,7 +62,8 @@ impl Merging {
     /// Leaves one row of each key.
     pub(super) fn settle(&self, connection: &mut Connection, stage: &str) -> Result<()> {
         let key = identifiers(&DuckDb, &self.key);
-        let ranked = merge::ranked(&DuckDb, (stage, "rowid"), &self.key, &self.duplicates);
+        let waiting = merge::Waiting { table: stage, place: "rowid", arrival: &["rowid"] };
+        let ranked = merge::ranked(&DuckDb, waiting, &self.key, &self.duplicates);
         let several = format!(
             "SELECT min(place)::VARCHAR, max(place)::VARCHAR FROM ({ranked}) WHERE rank = 1 GROUP BY {key} \
              HAVING count(*) > 1 ORDER BY min(place) LIMIT 1"

@@ -36,6 +36,12 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("connectTimeout", "integer", "30", "Seconds that connecting may take; 0 waits for ever."),
     option("packetBytes", "integer", "16384", "Bytes of a packet; the server may want fewer.").within("512 to 32767"),
     option("applicationName", "string", "etl", "What the server shows of us."),
+    option(
+        "session",
+        "string",
+        "",
+        "SQL that each connection runs first, parted by semicolons; what a copy needs is set after it.",
+    ),
 ];
 
 const PORT: u16 = 1433;
@@ -55,6 +61,8 @@ pub(super) struct Config {
     pub(super) connect_timeout: Option<Duration>,
     pub(super) packet_bytes: u32,
     pub(super) application_name: String,
+    /// What each connection runs first.
+    pub(super) session: Option<String>,
 }
 
 /// Where TLS is.
@@ -120,6 +128,7 @@ fn build(layers: &Layers) -> Result<Config> {
         connect_timeout: layers.seconds("connectTimeout", 30)?,
         packet_bytes: packet_bytes as u32,
         application_name: text("applicationName", "etl"),
+        session: layers.get("session").filter(|sql| !sql.trim().is_empty()).map(str::to_owned),
     })
 }
 
@@ -146,6 +155,9 @@ mod tests {
             (config.encrypt, config.tls.check, config.packet_bytes),
             (Encrypt::Strict, Some(Check::Chain), 4096)
         );
+        assert_eq!(config.session, None);
+        let config = of("mssql://db?session=SET%20LOCK_TIMEOUT%205").unwrap();
+        assert_eq!(config.session.as_deref(), Some("SET LOCK_TIMEOUT 5"));
         let config = of("sqlserver://db").unwrap();
         assert_eq!(config.label(), "mssql://sa@db:1433/");
         assert_eq!((config.encrypt, config.database.as_deref()), (Encrypt::Required, None));

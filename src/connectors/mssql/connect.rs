@@ -121,6 +121,9 @@ pub(super) fn number(row: &Row, index: usize) -> Option<i64> {
 pub(super) async fn connect(config: &Config) -> Result<Connection> {
     let opening = async {
         let mut connection = Connection { client: enter(config).await?, ready: true };
+        if let Some(session) = &config.session {
+            connection.run(session).await.at("option", || "session")?;
+        }
         connection.run(SETTINGS).await?;
         Ok(connection)
     };

@@ -16,7 +16,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Merge, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
-use crate::sql::columns::by_place;
+use crate::sql::columns::{Names, by_place};
 
 use columns::Matched;
 pub(super) use path::{Emptying, Path};
@@ -142,7 +142,12 @@ async fn existing(
 /// `merge` with its key found.
 fn settled(merge: &Merge, table: &Table, incoming: &TableShape) -> Result<Merge> {
     let unique = table.unique.iter().filter(|index| !index.is_primary()).map(|index| index.columns.as_slice());
-    merge.settled(merge.own(table.primary(), unique), incoming)
+    let fields = incoming.schema.fields();
+    let coming = |name: &str| Names::AnyCase.find(fields.iter().map(|field| field.name().as_str()), name);
+    let own = merge.own(table.primary(), unique, |name| coming(name).is_some());
+    // As the rows that come call them.
+    let own = own.iter().map(|name| coming(name).map_or(name, |place| fields[place].name()).clone());
+    merge.settled(&own.collect::<Vec<_>>(), incoming)
 }
 
 fn missing(connection: &Connection, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {

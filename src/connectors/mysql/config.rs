@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-pub(super) use super::typemap::{TimeForm, ZeroDates};
+pub(super) use super::typemap::{TimeForm, Timestamps, ZeroDates};
 use crate::bridge::login::uri::Host;
 use crate::bridge::login::{self, Layer, Layers, Secret, Settings, Surroundings};
 use crate::connector::{OptionDoc, option};
@@ -62,6 +62,13 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         .within("reject, null, text"),
     option("time", "string", "time", "How TIME columns are read: as a time of day or as a duration.")
         .within("time, duration"),
+    option(
+        "timestamp",
+        "string",
+        "instant",
+        "How TIMESTAMP columns are read: as instants, or as the session's clock shows them.",
+    )
+    .within("instant, clock"),
     option("lockAll", "boolean", "false", "Whether reading may lock all tables of the server for one point in time."),
     option(
         "session",
@@ -99,6 +106,7 @@ pub(super) struct Config {
     pub(super) tls: Tls,
     pub(super) zero_dates: ZeroDates,
     pub(super) time: TimeForm,
+    pub(super) timestamps: Timestamps,
     pub(super) lock_all: LockAll,
     /// SQL that each connection runs first.
     pub(super) session: Option<String>,
@@ -213,6 +221,7 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
             &[("reject", ZeroDates::Reject), ("null", ZeroDates::Null), ("text", ZeroDates::Text)],
         )?,
         time: layers.choose("time", &[("time", TimeForm::Time), ("duration", TimeForm::Duration)])?,
+        timestamps: layers.choose("timestamp", &[("instant", Timestamps::Instant), ("clock", Timestamps::Clock)])?,
         session: text("session").filter(|sql| !sql.trim().is_empty()),
         lock_all: if layers.flag("lockAll")? { LockAll::Yes } else { LockAll::No },
     })

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::config::{Config, TlsMode};
+use super::config::{Config, Timestamps, TlsMode};
 use super::decode::Frames;
 use super::errors;
 use super::tls;
@@ -20,10 +20,13 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 /// What the server shows of us.
 const PROGRAM: &str = "etl";
 
-/// What a session begins with, whatever it is for: text in UTF-8, instants in UTC, no limits that a long copy would meet, and no
-/// blanks behind what is in a `char`. The rest of the mode stays: a query of the user may want it.
-const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, time_zone = '+00:00', net_read_timeout = 3600, \
-    net_write_timeout = 3600, wait_timeout = 86400, sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
+/// What a session begins with, whatever it is for: text in UTF-8, no limits that a long copy would meet, and no blanks behind what is in
+/// a `char`. The rest of the mode stays: a query of the user may want it.
+const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, net_read_timeout = 3600, net_write_timeout = 3600, \
+    wait_timeout = 86400, sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
+
+/// Instants are in UTC.
+const UTC: &str = ", time_zone = '+00:00'";
 
 /// An open connection. Dropping it closes the socket at once.
 #[derive(Debug)]
@@ -171,7 +174,8 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
         if let Some(session) = &config.session {
             connection.run(session).await.at("option", || "session")?;
         }
-        connection.run(SETTINGS).await?;
+        let zone = if config.timestamps == Timestamps::Instant { UTC } else { "" };
+        connection.run(&format!("{SETTINGS}{zone}")).await?;
         connection.server = facts(&mut connection).await?;
         Ok(connection)
     };

@@ -8,9 +8,9 @@ use crate::bridge::connections::{self, Pooled};
 use crate::error::Result;
 
 /// What the session of a writer begins with: errors instead of changed values as far as the server has them, dates as they are
-/// in other tables of MySQL, a zero in a numbered column as a zero, and all warnings there are to be read.
+/// in other tables of MySQL, a zero in a numbered column as a zero, all warnings there are to be read, and instants in UTC.
 const SETTINGS: &str = "SET sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,NO_ENGINE_SUBSTITUTION', \
-    max_error_count = 65535; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
+    max_error_count = 65535, time_zone = '+00:00'; SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// What an endpoint and its sinks share.
 pub(super) type Connections = connections::Connections<Connection>;

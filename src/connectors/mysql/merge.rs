@@ -47,6 +47,12 @@ impl Merging {
         (table, ties): (&Table, &Ties),
         columns: &[Column],
     ) -> Result<Self> {
+        let is_filled = |column: &super::catalog::Column| {
+            column.generated || columns.iter().any(|filled| filled.name == column.name)
+        };
+        // Where all columns come none is left for its default.
+        let rest = if table.columns.iter().all(is_filled) { Rest::Kept } else { merge.rest };
+        let merge = &Merge { rest, ..merge.clone() };
         let changes = |rule: &str| matches!(rule, "CASCADE" | "SET NULL" | "SET DEFAULT");
         let other = ties.referenced_by.iter().find(|(_, rule)| changes(rule));
         let deletes = mode.absent() == Absent::Deleted || merge.rest == Rest::Default;
@@ -89,6 +95,7 @@ impl Merging {
             "rows are written into a table beside first; the merge reads it and looks up each key".to_owned(),
         ];
         notes.extend(self.rest.note());
+        notes.extend(self.duplicates.note());
         notes
     }
 
@@ -159,6 +166,8 @@ impl Merging {
                     format!("SELECT MIN({row}), MAX({row}) FROM {table} GROUP BY {key} HAVING COUNT(*) > 1 LIMIT 1");
                 return self.refuse_several(connection, &sql).await;
             }
+            Duplicates::FirstArrived => return connection.run(&self.keep_one(&table, "MIN")).await,
+            Duplicates::LastArrived => return connection.run(&self.keep_one(&table, "MAX")).await,
             Duplicates::First(column) => format!("{0} IS NULL, {0} ASC", identifier(column)),
             Duplicates::Last(column) => format!("{0} IS NULL, {0} DESC", identifier(column)),
         };
@@ -178,6 +187,17 @@ impl Merging {
         let delete =
             format!("DELETE s FROM {table} AS s JOIN ({ranked}) AS r ON s.{row} = r.{row} WHERE r.etl_rank > 1");
         connection.run(&delete).await
+    }
+
+    /// The statement that leaves of several rows of one key in `table` the one whose number is the `end` of theirs.
+    fn keep_one(&self, table: &str, end: &str) -> String {
+        let (row, key) = (identifier(ROW), identifiers(self.key.iter().map(String::as_str)));
+        let same: Vec<String> = self.key.iter().map(|name| format!("s.{0} = k.{0}", identifier(name))).collect();
+        format!(
+            "DELETE s FROM {table} AS s JOIN (SELECT {end}({row}) AS etl_kept, {key} FROM {table} GROUP BY {key} \
+             HAVING COUNT(*) > 1) AS k ON {} WHERE s.{row} <> k.etl_kept",
+            same.join(" AND ")
+        )
     }
 
     async fn refuse_several(&self, connection: &mut Connection, sql: &str) -> Result<()> {

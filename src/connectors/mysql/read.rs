@@ -10,7 +10,7 @@ use mysql_common::constants::ColumnFlags;
 use tokio::sync::OnceCell;
 
 use super::catalog::Table;
-use super::config::ZeroDates;
+use super::config::{Timestamps, ZeroDates};
 use super::decode::{Decoding, Frames, Layout, Width, decode, sift};
 use super::name::identifier;
 use super::session::{Lease, Pool};
@@ -87,15 +87,25 @@ impl MySource {
     }
 
     async fn columns(&self) -> Result<&[Column]> {
-        let look = async || match &self.what {
-            What::Table(table) => Ok(of_table(table)),
+        let (what, which) = self.label();
+        self.columns.get_or_try_init(|| self.look()).await.map(Vec::as_slice).at(what, || which)
+    }
+
+    /// The columns as the server tells them, and as the options want their types.
+    async fn look(&self) -> Result<Vec<Column>> {
+        let mut columns = match &self.what {
+            What::Table(table) => of_table(table),
             What::Query(query) => {
                 let mut lease = self.pool.lease().await?;
-                of_query(&lease.connection().prepare(query).await?)
+                of_query(&lease.connection().prepare(query).await?)?
             }
         };
-        let (what, which) = self.label();
-        self.columns.get_or_try_init(look).await.map(Vec::as_slice).at(what, || which)
+        if self.pool.config().timestamps == Timestamps::Clock {
+            for column in &mut columns {
+                column.my_type = column.my_type.take().map(MyType::by_the_clock);
+            }
+        }
+        Ok(columns)
     }
 
     /// How errors name the source.

@@ -39,6 +39,15 @@ pub(super) enum TimeForm {
     Duration,
 }
 
+/// How columns of type TIMESTAMP are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timestamps {
+    /// As the instants that they are.
+    Instant,
+    /// As the clock of the session shows them, which is that of the server unless somebody says otherwise.
+    Clock,
+}
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -223,6 +232,16 @@ impl MyType {
         };
         let name = if unsigned && !name.starts_with("decimal") { format!("{name} unsigned") } else { name };
         Some(Self { name, kind })
+    }
+
+    /// The same, of which a `timestamp` shows a clock: it is a `datetime` then.
+    pub(super) fn by_the_clock(self) -> Self {
+        match self.kind {
+            Kind::Timestamp(digits) => {
+                Self { name: self.name.replace("timestamp", "datetime"), kind: Kind::DateTime(digits) }
+            }
+            _ => self,
+        }
     }
 
     /// The members of an `enum` or a `set`.

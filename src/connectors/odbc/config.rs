@@ -30,6 +30,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "by the database",
         "The type of columns of bytes of a new table: VARBINARY(2000), BLOB.",
     ),
+    option("session", "list", "", "Statements that each connection runs first, one after the other; a text is one of them."),
 ];
 
 /// Settings of drivers whose values tell nothing, beside those that say where they go and as whom.
@@ -48,6 +49,8 @@ pub(super) struct Config {
     pub(super) text_bytes: usize,
     pub(super) text_type: Option<String>,
     pub(super) binary_type: Option<String>,
+    /// Statements that each connection runs first.
+    pub(super) session: Vec<String>,
 }
 
 impl Config {
@@ -69,12 +72,14 @@ impl Config {
         }
         let text_bytes = bytes_of(settings.own("textBytes").as_deref())?;
         let (text_type, binary_type) = (settings.own("textType"), settings.own("binaryType"));
+        let session = settings.own("session").map_or_else(Vec::new, statements_of);
         let mut config = Self {
             dsn: (!dsn.is_empty()).then_some(dsn),
             options: settings.of_driver(),
             text_bytes,
             text_type,
             binary_type,
+            session,
         };
         if config.dsn.is_none() && config.setting("driver").is_none() {
             return Err(usage("the locator names neither a data source nor a driver").with_hint(EXAMPLE));
@@ -146,6 +151,13 @@ fn escaped(value: &str) -> String {
     if odd { format!("{{{}}}", value.replace('}', "}}")) } else { value.to_owned() }
 }
 
+/// The statements of a list in JSON, or the one that `text` is.
+fn statements_of(text: String) -> Vec<String> {
+    let mut statements = serde_json::from_str(&text).unwrap_or_else(|_| vec![text]);
+    statements.retain(|sql: &String| !sql.trim().is_empty());
+    statements
+}
+
 fn bytes_of(given: Option<&str>) -> Result<usize> {
     let Some(given) = given else { return Ok(TEXT_BYTES) };
     given.parse().ok().filter(|bytes| (1..=MOST_TEXT_BYTES).contains(bytes)).ok_or_else(|| {
@@ -180,6 +192,21 @@ mod tests {
         // PostgreSQL's driver is told to fetch as it goes, unless the user says how.
         let text = of("odbc:?Driver={PostgreSQL Unicode}&fetch=5").connection_string();
         assert_eq!(text.reveal(), "Driver={PostgreSQL Unicode};fetch=5;UseDeclareFetch=1;BoolsAsChar=0;");
+    }
+
+    #[test]
+    fn statements_are_a_list_or_one() {
+        let session = |value: Json| parse(&json!({"url": "odbc:SHOP", "session": value})).unwrap().session;
+        assert_eq!(
+            session(json!(["alter session set a = 1", " ", "begin b; end;"])),
+            ["alter session set a = 1", "begin b; end;"]
+        );
+        assert_eq!(session(json!("set a = '1;2'")), ["set a = '1;2'"]);
+        let config = of("odbc:SHOP?uid=ada&session=set%20a");
+        assert_eq!(
+            (config.session.as_slice(), config.connection_string().reveal()),
+            (&["set a".to_owned()][..], "DSN=SHOP;uid=ada;")
+        );
     }
 
     #[test]

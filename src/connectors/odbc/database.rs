@@ -12,7 +12,7 @@ use super::driver::Product;
 use super::error::failed;
 use super::fetch;
 use crate::driven::name::Quote;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::parting::Odd;
 use crate::reject::Sifted;
 
@@ -45,6 +45,9 @@ impl Connection {
         let manager = environment().map_err(told)?;
         let inner =
             manager.connect_with_connection_string(text.reveal(), ConnectionOptions::default()).map_err(told)?;
+        for sql in &config.session {
+            inner.execute(sql, (), None).map(drop).map_err(told).at("option", || "session")?;
+        }
         let product = Product::of_database(&inner.database_management_system_name().map_err(told)?);
         let quote = inner.identifier_quote_char().map_err(told)?.filter(|quote| *quote != '\0');
         let quote = quote.map_or(Quote::None, Quote::Sign);

@@ -12,6 +12,7 @@ use super::encode::Column;
 use super::errors;
 use super::name::{identifier, identifiers};
 use super::patience::{self, affected};
+use super::stage::{PART, ROW};
 use super::target::Table;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, Rest, duplicate_key};
@@ -75,6 +76,16 @@ impl Merging {
     /// Whether nobody else may write while rows are merged.
     pub(super) fn keeps_others_out(&self) -> bool {
         self.conflict == Conflict::KeptOut
+    }
+
+    /// Whether rows are told apart by when they came.
+    pub(super) fn is_by_arrival(&self) -> bool {
+        matches!(self.duplicates, Duplicates::FirstArrived | Duplicates::LastArrived)
+    }
+
+    /// What the user should know of rows that have one key.
+    pub(super) fn note_of_duplicates(&self) -> Option<String> {
+        self.duplicates.note()
     }
 
     /// What the user should know.
@@ -161,9 +172,12 @@ impl Merging {
         identifiers(self.key.iter().map(String::as_str))
     }
 
-    /// Rows of `stage` with their place among those of the same key, from 1; without an order all are first.
+    /// Rows of `stage` with their place among those of the same key, from 1; without an order all are first. Where they lie says
+    /// little of when they came: the server fills the room that is left in earlier pages.
     fn ranked(&self, stage: &str) -> String {
-        merge::ranked(&Postgres, (stage, "ctid"), &self.key, &self.duplicates)
+        let (part, row) = (identifier(PART), identifier(ROW));
+        let waiting = merge::Waiting { table: stage, place: "ctid", arrival: &[part.as_str(), row.as_str()] };
+        merge::ranked(&Postgres, waiting, &self.key, &self.duplicates)
     }
 
     /// Leaves one row of each key in `stage` and gives the number of those that went.
@@ -173,12 +187,18 @@ impl Merging {
     pub(super) async fn settle_keys(&self, connection: &Connection, stage: &str) -> Result<u64> {
         let key = self.key_list();
         let first = match self.duplicates {
-            Duplicates::Refuse => format!("SELECT ctid AS place, {key} FROM {stage}"),
-            _ => format!("SELECT * FROM ({}) AS ranked WHERE rank = 1", self.ranked(stage)),
+            Duplicates::First(_) | Duplicates::Last(_) => {
+                format!("SELECT * FROM ({}) AS ranked WHERE rank = 1", self.ranked(stage))
+            }
+            _ => format!("SELECT ctid AS place, {key} FROM {stage}"),
         };
         let several =
             format!("SELECT min(place), max(place) FROM ({first}) AS first GROUP BY {key} HAVING count(*) > 1 LIMIT 1");
-        if let Some(row) = patience::rows(connection, &several).await?.first() {
+        let found = patience::rows(connection, &several).await?;
+        if found.is_empty() && self.is_by_arrival() {
+            return Ok(0);
+        }
+        if let Some(row) = found.first().filter(|_| !self.is_by_arrival()) {
             // Rows lie in the stage as they came.
             let number =
                 |at| format!("(SELECT count(*) FROM {stage} WHERE ctid <= '{}')", row.get(at).unwrap_or("(0,0)"));

@@ -6,7 +6,7 @@ use super::connect::Connection;
 use super::name::{Name, filled, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, BEFORE_WRITING, affected};
 use super::sift::{Landing, Sieve};
-use super::stage::Stage;
+use super::stage::{PART, ROW, Stage};
 use super::target::{COLUMNS, Catalog, all_columns};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
@@ -92,8 +92,13 @@ async fn ready(
             if let (Some(sieve), None) = (&sieve, &detail.merging) {
                 sieve.settle_key(&new.key).await?;
             }
+            let places = if detail.is_placed() {
+                format!("ALTER TABLE {table} DROP COLUMN {}, DROP COLUMN {}; ", identifier(PART), identifier(ROW))
+            } else {
+                String::new()
+            };
             let rename = format!(
-                "COMMENT ON TABLE {table} IS NULL; ALTER TABLE {table} RENAME TO {}; ",
+                "{places}COMMENT ON TABLE {table} IS NULL; ALTER TABLE {table} RENAME TO {}; ",
                 identifier(&detail.target.table)
             );
             patience::run(connection, &(rename + &new.finish(&detail.target.quoted()).join("; "))).await?;

@@ -84,7 +84,12 @@ impl Stage {
         let target = detail.target.quoted();
         let kind = if detail.unlogged { "UNLOGGED TABLE" } else { "TABLE" };
         let create = match (&detail.create, detail.path) {
-            (Some(new), _) => new.create(&format!("IF NOT EXISTS {table}")),
+            (Some(new), _) => {
+                let create = new.create(&format!("IF NOT EXISTS {table}"));
+                let (part, row) = (identifier(PART), identifier(ROW));
+                let places = format!("ADD COLUMN IF NOT EXISTS {part} int4, ADD COLUMN IF NOT EXISTS {row} int8");
+                if detail.is_placed() { format!("{create}; ALTER TABLE {table} {places}") } else { create }
+            }
             (None, Path::Swap) => {
                 format!("CREATE {kind} IF NOT EXISTS {table} (LIKE {target} INCLUDING ALL EXCLUDING INDEXES)")
             }

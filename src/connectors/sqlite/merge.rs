@@ -39,10 +39,12 @@ impl Merging {
 
     /// What the user should know.
     pub(super) fn notes(&self) -> Vec<String> {
-        vec![
+        let mut notes = vec![
             self.absent.note(&self.key),
             "rows are written into a temporary table first; the merge reads it and looks up each key".to_owned(),
-        ]
+        ];
+        notes.extend(self.duplicates.note());
+        notes
     }
 
     /// Refuses rows that are gone with others that nobody asked to change.
@@ -93,7 +95,8 @@ impl Merging {
 
     fn settle_keys(&self, connection: &Connection) -> Result<()> {
         let key = identifiers(&Sqlite, &self.key);
-        let ranked = merge::ranked(&Sqlite, (WAITING, "rowid"), &self.key, &self.duplicates);
+        let waiting = merge::Waiting { table: WAITING, place: "rowid", arrival: &["rowid"] };
+        let ranked = merge::ranked(&Sqlite, waiting, &self.key, &self.duplicates);
         let several = format!(
             "SELECT min(place), max(place) FROM ({ranked}) WHERE rank = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
         );

@@ -523,7 +523,7 @@ fn rows_that_do_not_fit_are_sifted_out_with_the_first_reason_of_each() {
 fn an_empty_text_is_null_where_it_becomes_a_number_if_the_source_says_so() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("1"), Some(""), None]));
     let plain = Field::new("a", DataType::Utf8, true);
-    let marked = crate::schema::with_metadata(plain.clone(), crate::schema::EMPTY_IS_NULL, "true");
+    let marked = crate::schema::with_metadata(plain.clone(), crate::schema::EMPTY_IS_NULL, crate::schema::NUMBERS);
     let number = Field::new("a", DataType::Int32, true);
     let cast = kernel(&marked, &number).unwrap().run(&texts).unwrap();
     assert!(cast.misfits.is_none());
@@ -533,4 +533,10 @@ fn an_empty_text_is_null_where_it_becomes_a_number_if_the_source_says_so() {
     let day = Field::new("a", DataType::Date32, true);
     let empty: ArrayRef = Arc::new(StringArray::from(vec![""]));
     assert!(kernel(&marked, &day).unwrap().run(&empty).unwrap().misfits.is_some());
+    // Unless all are meant.
+    let all = crate::schema::with_metadata(plain, crate::schema::EMPTY_IS_NULL, crate::schema::ALL_TYPES);
+    for target in [&day, &number] {
+        let cast = kernel(&all, target).unwrap().run(&empty).unwrap();
+        assert!(cast.misfits.is_none() && cast.array.null_count() == 1, "{target}");
+    }
 }

@@ -19,7 +19,7 @@ use crate::fate::{is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::print;
-use crate::schema::EMPTY_IS_NULL;
+use crate::schema::{ALL_TYPES, EMPTY_IS_NULL};
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
 pub(super) fn print(from: &Field, to: &Field) -> Option<Kernel> {
@@ -76,7 +76,11 @@ pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
     let none: &dyn Array = &StringArray::new_null(0);
     parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
     let parse = Kernel::map(move |array| parsed(array, &field)).then(next);
-    let optional = from.metadata().contains_key(EMPTY_IS_NULL) && target.is_numeric();
+    let optional = match from.metadata().get(EMPTY_IS_NULL) {
+        Some(types) if types == ALL_TYPES => !matches!(target, T::Binary | T::LargeBinary | T::BinaryView),
+        Some(_) => target.is_numeric(),
+        None => false,
+    };
     Some(if optional { Kernel::map(without_empty).then(parse) } else { parse })
 }
 

@@ -18,7 +18,7 @@ use crate::formats::value::Pattern;
 use crate::formats::value::parse::{Form, Misfit, Texts, sift_column};
 use crate::formats::{Layout, Piece};
 use crate::reject::Rejects;
-use crate::schema::{DIGITS, EMPTY_IS_NULL, with_metadata};
+use crate::schema::{DIGITS, with_metadata};
 
 /// How the columns of a file are read: the options, looked through once.
 #[derive(Clone, Debug)]
@@ -57,9 +57,7 @@ impl Reading {
     pub(super) fn schema(&self, width: usize) -> SchemaRef {
         let field = |name: &str, kind: Kind| {
             let field = Field::new(name, self.data_type(kind), true);
-            let field = if kind == Kind::Number { with_metadata(field, DIGITS, "decimal") } else { field };
-            let marked = self.options.empty_is_null && *field.data_type() == DataType::Utf8;
-            if marked { with_metadata(field, EMPTY_IS_NULL, "true") } else { field }
+            if kind == Kind::Number { with_metadata(field, DIGITS, "decimal") } else { field }
         };
         let named = &self.options.fields;
         let fields: Vec<Field> = if named.is_empty() {

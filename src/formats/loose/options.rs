@@ -35,8 +35,6 @@ pub struct LooseOptions {
     pub trim: bool,
     /// Whether lines without a character are records.
     pub keep_blank_lines: bool,
-    /// Whether an empty text is NULL where it becomes a number.
-    pub empty_is_null: bool,
     /// Lines before the first record.
     pub skip_lines: usize,
     /// The fields of the first line of a file that is written; empty for none.
@@ -174,7 +172,6 @@ impl Default for LooseOptions {
             records: Records::Even,
             trim: true,
             keep_blank_lines: false,
-            empty_is_null: false,
             skip_lines: 0,
             header: Vec::new(),
             line_end: None,

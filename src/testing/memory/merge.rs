@@ -43,10 +43,15 @@ pub(super) fn merged(
 /// The rows of which each key keeps one.
 fn one_per_key(rows: &RecordBatch, merge: &Merge) -> Result<RecordBatch> {
     let (rows, order) = match &merge.duplicates {
-        Duplicates::Refuse => (rows.clone(), None),
+        Duplicates::Refuse | Duplicates::FirstArrived => (rows.clone(), None),
+        Duplicates::LastArrived => {
+            let places: Vec<u64> = (0..rows.num_rows() as u64).rev().collect();
+            (take_record_batch(rows, &UInt64Array::from(places))?, None)
+        }
         Duplicates::First(column) => (sorted(rows, column, false)?, Some(column)),
         Duplicates::Last(column) => (sorted(rows, column, true)?, Some(column)),
     };
+    let by_arrival = matches!(merge.duplicates, Duplicates::FirstArrived | Duplicates::LastArrived);
     let ranks = order.map(|column| rows_of(&rows, from_ref(column))).transpose()?;
     let mut first: HashMap<OwnedRow, usize> = HashMap::new();
     let mut kept: Vec<u64> = Vec::new();
@@ -54,7 +59,7 @@ fn one_per_key(rows: &RecordBatch, merge: &Merge) -> Result<RecordBatch> {
         let known = *first.entry(key).or_insert(at);
         if known == at {
             kept.push(at as u64);
-        } else if ranks.as_ref().is_none_or(|ranks| ranks[known] == ranks[at]) {
+        } else if !by_arrival && ranks.as_ref().is_none_or(|ranks| ranks[known] == ranks[at]) {
             return Err(duplicate_key(&merge.key, &merge.duplicates, &format!("{} and {}", known + 1, at + 1)));
         }
     }

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::{csv, folder_of, names};
 use crate::program::{command, copied, run};
+use crate::text_files::python;
+use crate::xlsx::openpyxl;
 
 /// What `etl run` of `job`, one of `compat`, says, which has to end with `code` and leave nothing.
 fn refused(folder: &Path, (job, compat): (&str, &str), code: i32) -> String {
@@ -24,6 +26,12 @@ fn files() -> tempfile::TempDir {
     let good = csv((0..10).map(|id| (id, id)));
     let folder = folder_of(&[("a.csv", &good), ("bad.csv", b"id,name\n1,\xd6\xd0\n2,\xff\n")]);
     copied(folder.path(), &["a.csv", "b.parquet"]);
+    let zipped = "import zipfile\n\
+        two = zipfile.ZipFile('two.zip', 'w')\n\
+        two.writestr('a.csv', 'id\\n1\\n')\n\
+        two.writestr('b.csv', 'id\\n2\\n')\n\
+        two.close()";
+    python(folder.path(), zipped);
     folder
 }
 
@@ -37,7 +45,7 @@ fn of_ours() {
     let folder = files();
     let plain = r#"{"locator": "a.csv"}"#;
     let sqlite = |what: &str| format!(r#"{{"connector": "sqlite", "url": "x.db", {what}}}"#);
-    let table: [(String, i32, &[&str]); 11] = [
+    let table: [(String, i32, &[&str]); 12] = [
         ("{\"transfers\": [".to_owned(), 2, &["job file job.json: ", "line 1, column 16"]),
         (
             transfer(plain, ", \"limits\": {\"jobs\": \"four\"}"),
@@ -76,6 +84,11 @@ fn of_ours() {
             &["bad.csv", "not GBK from byte 16 of the file on"],
         ),
         (transfer(r#"{"connector": "file", "url": "a.csv", "sheet": "x"}"#, ""), 2, &["the option sheet"]),
+        (
+            transfer(r#"{"connector": "file", "url": "two.zip", "format": "csv"}"#, ""),
+            1,
+            &["two.zip", "the zip file holds several files"],
+        ),
         (transfer(&sqlite(r#""table": "t", "busyTimout": 3"#), ""), 2, &["busyTimout", "busyTimeout"]),
     ];
     for (job, code, says) in table {
@@ -110,7 +123,10 @@ fn of_datax() {
     let here = folder.path().display();
     let text = |parameter: &str| datax("txtfilereader", parameter, "1");
     let read = |more: &str| text(&format!(r#"{{"path": ["{here}/bad.csv"], "column": ["*"]{more}}}"#));
-    let table: [(String, &[&str]); 8] = [
+    let two = |first: &str, other: &str, more: &str| {
+        text(&format!(r#"{{"path": ["{here}/{first}", "{here}/{other}"], "column": ["*"]{more}}}"#))
+    };
+    let table: [(String, &[&str]); 10] = [
         (read("").replace("]}}", "]"), &["job file job.json: ", "line "]),
         (
             datax("txtfilereader", r#"{"path": ["a.csv"], "column": ["*"]}"#, "[1]"),
@@ -128,6 +144,8 @@ fn of_datax() {
         (from_mysql(r#""tables": ["t"]"#), &["connection.0 (line ", "the key 'table' is missing", "perhaps 'table'"]),
         (read(r#", "encoding": "gbk""#), &["bad.csv", "not GBK from byte 16 of the file on"]),
         (read(r#", "encoding": "klingon""#), &["klingon"]),
+        (two("a.csv", "b.parquet", ""), &["b.parquet", "it is said to hold CSV, but it holds Parquet"]),
+        (two("two.zip", "two.zip", r#", "compress": "zip""#), &["two.zip", "the zip file holds several files"]),
     ];
     for (job, says) in table {
         let told = refused(folder.path(), (&job, "datax"), 1);
@@ -147,7 +165,12 @@ fn of_go_etl() {
         )
     };
     let plain = |parameter: &str| job(parameter, "{}");
-    let table: [(String, &[&str]); 6] = [
+    let book = |name: &str| {
+        openpyxl(folder.path(), &["write", &format!("{name}.xlsx"), name]);
+        let parameter = format!(r#"{{"xlsxs": [{{"path": "{name}.xlsx", "sheets": ["Sheet"]}}]}}"#);
+        plain(&parameter).replace("csvreader", "xlsxreader")
+    };
+    let table: [(String, &[&str]); 10] = [
         (plain(r#"{"path": ["a.csv"]}"#).replace("]}}", "}}"), &["job file job.json: ", "line "]),
         (
             plain(r#"{"path": ["a.csv"], "startRow": "two"}"#),
@@ -163,6 +186,10 @@ fn of_go_etl() {
         ),
         (plain(r#"{"path": ["bad.csv"], "encoding": "gbk"}"#), &["bad.csv", "not GBK from byte 16 of the file on"]),
         (plain(r#"{"path": ["none.csv"]}"#), &["none.csv", "does not exist"]),
+        (plain(r#"{"path": ["a.csv", "b.parquet"]}"#), &["b.parquet", "it is said to hold CSV, but it holds Parquet"]),
+        (plain(r#"{"path": ["two.zip"], "compress": "zip"}"#), &["two.zip", "the zip file holds several files"]),
+        (book("merged"), &["merged.xlsx", "cells are merged", "A1:B1"]),
+        (book("errors"), &["errors.xlsx", "#DIV/0!", "B3"]),
     ];
     for (job, says) in table {
         let told = refused(folder.path(), (&job, "go-etl"), 1);

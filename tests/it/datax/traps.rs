@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{LABELS, figure, written};
 use crate::program::{Ended, bash, command, end, records, run, start, until};
-use crate::server::{mariadb, mariadb_client};
+use crate::server::{mariadb, mariadb_client, postgres, psql};
 
 /// A reader or a writer with its parameters.
 type Plugin = (&'static str, Json);
@@ -70,6 +70,19 @@ fn text_is_taken_for_what_it_is() {
     assert_eq!(copied("1"), "a\nc\n");
     assert_eq!(bash(path, "printf 'a,b\\nc,d\\n' | gzip > in.txt").code, 0);
     assert_eq!(copied("0"), "a,b\nc,d\n");
+}
+
+/// Trap 20: a character that the encoding lacks ends the job, and becomes no question mark.
+#[test]
+fn a_character_that_an_encoding_lacks_is_an_error() {
+    let folder = folder();
+    fs::write(folder.path().join("in.txt"), "1,é\n2,雪\n").unwrap();
+    let mut writer = into_files("x", "text");
+    writer.1["encoding"] = json!("ISO-8859-1");
+    let ended = ran(folder.path(), &job(lines(), writer));
+    assert_eq!((ended.code, figure(&ended, LABELS[0])), (1, None), "{}", ended.stderr);
+    assert!(ended.stderr.contains("row 2") && ended.stderr.contains("ISO-8859-1 lacks"), "{}", ended.stderr);
+    assert_eq!(written(folder.path(), "x"), "");
 }
 
 /// Trap 21: a CR within a value is told from the end of a record.
@@ -166,6 +179,141 @@ fn table(side: &'static str, url: &str, table: &str) -> Plugin {
         json!([{"jdbcUrl": url, "table": [table]}])
     };
     (side, json!({"username": "root", "password": "", "column": ["*"], "connection": connection}))
+}
+
+/// Trap 17: moments of PostgreSQL by the clock of the job, which is GMT+8 unless it says otherwise; those of MySQL by that of the server.
+#[test]
+fn moments_are_shown_by_the_clock_that_datax_takes() {
+    let (folder, url, other) = (folder(), postgres(), mariadb());
+    let moment = "create table t (at timestamp with time zone); insert into t values ('2024-01-31 20:00:00Z')";
+    psql(&url, moment);
+    mariadb_client(
+        &other,
+        "set time_zone = '+00:00'; create table t (at timestamp null); insert into t values ('2024-01-31 20:00:00')",
+    );
+    let connection =
+        json!([{"jdbcUrl": [format!("jdbc:postgresql://{}", url.split_once('@').unwrap().1)], "table": ["t"]}]);
+    let in_postgres = json!({"username": "postgres", "password": "", "column": ["at"], "connection": connection});
+    let written_by = |reader: Plugin, zone: Option<&str>| {
+        let mut job = job(reader, into_files("x", "text"));
+        if let Some(zone) = zone {
+            job["common"] = json!({"column": {"timeZone": zone}});
+        }
+        done(folder.path(), &job);
+        written(folder.path(), "x")
+    };
+    let reader = || ("postgresqlreader", in_postgres.clone());
+    assert_eq!(written_by(reader(), None), "2024-02-01 04:00:00\n");
+    assert_eq!(written_by(reader(), Some("GMT-3")), "2024-01-31 17:00:00\n");
+    for (zone, shown) in [("+00:00", "2024-01-31 20:00:00\n"), ("+09:00", "2024-02-01 05:00:00\n")] {
+        let mut reader = table("mysqlreader", &other, "t");
+        reader.1["session"] = json!([format!("set time_zone = '{zone}'")]);
+        assert_eq!(written_by(reader, Some("GMT-3")), shown, "{zone}");
+    }
+}
+
+/// Trap 27: modes are told by their begin, in any case; of two rows with one key the last one counts; REPLACE gives other columns their
+/// defaults, and an update leaves them. A key that the table gives its rows itself is none.
+#[test]
+fn rows_with_a_known_key_take_the_place_of_others() {
+    let (folder, url) = (folder(), mariadb());
+    fs::write(folder.path().join("in.txt"), "1,a\n2,b\n1,c\n3,d\n1,e\n").unwrap();
+    let fill = "drop table if exists t; create table t (number int auto_increment primary key, id int unique, v text,
+        note varchar(9) default 'none'); insert into t values (7, 1, 'old', 'kept'), (9, 4, 'other', 'kept')";
+    for (mode, note) in [("UPDATE", "kept"), ("replace into", "none")] {
+        mariadb_client(&url, fill);
+        let mut writer = table("mysqlwriter", &url, "t");
+        writer.1["column"] = json!(["ID", "v"]);
+        writer.1["writeMode"] = json!(mode);
+        let ended = done(folder.path(), &job(lines(), writer));
+        assert_eq!(figure(&ended, LABELS[0]).as_deref(), Some("5"));
+        let rows = mariadb_client(&url, "select id, v, note from t order by id");
+        assert_eq!(rows.trim_end(), format!("1\te\t{note}\n2\tb\tnone\n3\td\tnone\n4\tother\tkept"), "{mode}");
+    }
+    let url = postgres();
+    psql(
+        &url,
+        "create table t (id int primary key, v text, note text default 'none'); insert into t values (1, 'old', 'kept')",
+    );
+    let connection =
+        json!([{"jdbcUrl": format!("jdbc:postgresql://{}", url.split_once('@').unwrap().1), "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["id", "v"], "connection": connection,
+        "writeMode": "update"});
+    done(folder.path(), &job(lines(), ("postgresqlwriter", parameter)));
+    assert_eq!(psql(&url, "select * from t order by id"), "1|e|kept\n2|b|none\n3|d|none");
+}
+
+/// Traps 23 to 25: statements once for each table that is written, whatever its tasks, with its name in them, and none where tables
+/// cannot be paired or what is read is not there.
+#[test]
+fn statements_run_once_for_each_table_and_not_in_vain() {
+    let (folder, url) = (folder(), mariadb());
+    mariadb_client(
+        &url,
+        "create table a (i int); insert into a values (1); create table b (i int); insert into b values (2);
+         create table x (i int); create table y (i int); insert into x values (9); insert into y values (9);
+         create table said (word varchar(20))",
+    );
+    let of = |from: Json, to: Json| {
+        let (mut reader, mut writer) = (table("mysqlreader", &url, ""), table("mysqlwriter", &url, ""));
+        reader.1["connection"][0]["table"] = from;
+        writer.1["connection"][0]["table"] = to;
+        writer.1["preSql"] = json!(["delete from @table", "insert into said values ('before @table')"]);
+        writer.1["postSql"] = json!(["insert into said values ('after @table')"]);
+        job(reader, writer)
+    };
+    let shown = || {
+        let sql = "select group_concat(i order by i) from x union all select group_concat(i order by i) from y
+            union all select ifnull(group_concat(word order by word), 'nothing') from said";
+        let text = mariadb_client(&url, sql);
+        mariadb_client(&url, "delete from said");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let ended = ran(folder.path(), &of(json!(["a", "b"]), json!(["x", "y", "z"])));
+    assert!(ended.code == 1 && ended.stderr.contains("3 tables, and the reader gives 2"), "{}", ended.stderr);
+    assert_eq!(ran(folder.path(), &of(json!(["nope"]), json!(["x"]))).code, 1);
+    assert_eq!(shown(), ["9", "9", "nothing"]);
+    done(folder.path(), &of(json!(["a", "b"]), json!(["x", "y"])));
+    assert_eq!(shown(), ["1", "2", "after x,after y,before x,before y"]);
+    done(folder.path(), &of(json!(["a,b"]), json!(["x"])));
+    assert_eq!(shown(), ["1,2", "2", "after x,before x"]);
+}
+
+/// Trap 26: an empty text is NULL in a column of numbers, unless the job says otherwise, and stays what it is in one of text.
+#[test]
+fn an_empty_text_is_null_for_numbers_alone() {
+    let (folder, url) = (folder(), mariadb());
+    mariadb_client(&url, "create table t (a int, b varchar(9))");
+    fs::write(folder.path().join("in.txt"), "1,\n,x\n").unwrap();
+    let run_it = |empty: bool| {
+        let mut writer = table("mysqlwriter", &url, "t");
+        writer.1["emptyAsNull"] = json!(empty);
+        writer.1["preSql"] = json!(["delete from t"]);
+        let ended = done(folder.path(), &job(lines(), writer));
+        let rows = mariadb_client(&url, "select ifnull(a, 'none'), concat('<', b, '>') from t order by b");
+        (figure(&ended, LABELS[1]).unwrap(), rows.trim_end().to_owned())
+    };
+    assert_eq!(run_it(true), ("0".to_owned(), "1\t<>\nnone\t<x>".to_owned()));
+    assert_eq!(run_it(false), ("1".to_owned(), "1\t<>".to_owned()));
+    // Of a table, too.
+    mariadb_client(
+        &url,
+        "create table s (a varchar(9), b varchar(9)); insert into s values ('1', ''), ('', 'x'); delete from t",
+    );
+    let ended = done(folder.path(), &job(table("mysqlreader", &url, "s"), table("mysqlwriter", &url, "t")));
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("0"), "{}", ended.stderr);
+    assert_eq!(mariadb_client(&url, "select a, length(b) from t order by b").trim_end(), "1\t0\nNULL\t1");
+}
+
+/// Trap 28: of a batch with a row that the table refuses all others are kept.
+#[test]
+fn a_row_that_a_table_refuses_takes_no_other_with_it() {
+    let (folder, url) = (folder(), mariadb());
+    mariadb_client(&url, "create table t (a int primary key, b int); insert into t values (2, 0)");
+    fs::write(folder.path().join("in.txt"), "1,1\n2,2\n3,3\n1,4\n").unwrap();
+    let ended = done(folder.path(), &job(lines(), table("mysqlwriter", &url, "t")));
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
+    assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), "1\t1\n2\t0\n3\t3");
 }
 
 /// Trap 29: a number that is too large for a TINYINT, or none, is dirty as in any other column.

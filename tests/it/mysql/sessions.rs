@@ -50,6 +50,27 @@ fn no_mode_of_a_session_changes_a_value() {
     }
 }
 
+/// By the clock that the session has; what is written is an instant all the same.
+#[test]
+fn timestamps_are_read_by_a_clock_where_that_is_asked_for() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(
+            &url,
+            "set time_zone = '+00:00'; create table t (id int primary key, at timestamp null, d datetime);
+             insert into t values (1, '2024-02-29 20:00:00', '2024-02-29 20:00:00'), (2, null, null); create table u like t",
+        );
+        let clock = told(&url, SESSION, "t").replace('#', "&timestamp=clock#");
+        copied(folder.path(), &[&clock, "t.csv"]);
+        let text = std::fs::read_to_string(folder.path().join("t.csv")).unwrap();
+        assert_eq!(text, "id,at,d\n1,2024-03-01 05:00:00,2024-02-29 20:00:00\n2,,\n", "{url}");
+        let target = told(&url, SESSION, "u").replace('#', "&timestamp=clock#");
+        copied(folder.path(), &[&table(&url, "t"), &target, "--mode", "append"]);
+        let shown = mariadb_client(&url, "set time_zone = '+00:00'; select at from u where id = 1");
+        assert_eq!(shown.trim_end(), "2024-02-29 20:00:00", "{url}");
+    }
+}
+
 #[test]
 fn ranges_of_a_key_with_nulls_hold_every_row_once() {
     for url in databases() {

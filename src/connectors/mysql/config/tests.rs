@@ -79,16 +79,18 @@ fn every_spelling_of_a_name() {
 fn options() {
     let given = json!({
         "url": "mysql://u:a@h:1/d?zero-dates=null", "port": 2, "database": "e", "zeroDates": "text",
-        "time": "duration", "lockAll": true, "tlsCert": "/c", "sslKey": "/k",
+        "time": "duration", "timestamp": "clock", "lockAll": true, "tlsCert": "/c", "sslKey": "/k",
     });
     let config = read(&given, &[], &[]).unwrap();
     assert_eq!(config.label(), "mysql://u@h:2/e");
     assert_eq!((config.zero_dates, config.time), (ZeroDates::Text, TimeForm::Duration));
+    assert_eq!(config.timestamps, Timestamps::Clock);
     assert_eq!(config.lock_all, LockAll::Yes);
     assert_eq!((config.tls.cert.unwrap(), config.tls.key.unwrap()), (PathBuf::from("/c"), PathBuf::from("/k")));
 
     let config = url("mysql://h");
     assert_eq!((config.zero_dates, config.time), (ZeroDates::Reject, TimeForm::Time));
+    assert_eq!(config.timestamps, Timestamps::Instant);
     assert_eq!((config.lock_all, config.tls.mode), (LockAll::No, TlsMode::Preferred));
     assert_eq!((config.password, config.database), (None, None));
 }

@@ -160,9 +160,14 @@ impl Detail {
     pub(super) fn is_placed(&self) -> bool {
         match self.path {
             Path::Refill(_) => self.guard == Guard::Rules,
-            Path::Merge => self.refusals == Refusals::LeftOut,
-            _ => false,
+            Path::Merge => self.refusals == Refusals::LeftOut || self.is_by_arrival(),
+            _ => self.is_by_arrival(),
         }
+    }
+
+    /// Whether one of several rows with one key is chosen by its place.
+    pub(super) fn is_by_arrival(&self) -> bool {
+        self.merging.as_ref().is_some_and(Merging::is_by_arrival)
     }
 }
 
@@ -230,7 +235,8 @@ pub(super) async fn agree(
 /// `merge` with its key found.
 fn settled(merge: &Merge, table: Option<&Table>, incoming: &TableShape) -> Result<Merge> {
     let primary = table.map_or(&[][..], Table::primary);
-    merge.settled(merge.own(primary, table.into_iter().flat_map(Table::unique)), incoming)
+    let comes = |name: &str| incoming.schema.field_with_name(name).is_ok();
+    merge.settled(merge.own(primary, table.into_iter().flat_map(Table::unique), comes), incoming)
 }
 
 /// Removes marks of commits that nobody will ask for any more.
@@ -270,6 +276,7 @@ fn finish(
     if let (Some(merging), Some(table)) = (&merging, table) {
         notes.extend(merging.notes(table));
     }
+    notes.extend(merging.as_ref().and_then(Merging::note_of_duplicates));
     let guarantee = match marker.guarantee(&mut notes) {
         Guarantee::AtLeastOnce if merging.is_some() => Guarantee::IdempotentByKey,
         guarantee => guarantee,
@@ -278,6 +285,7 @@ fn finish(
     let cut = path.path.stages() || !is(|table| table.triggers || table.refers_to_itself);
     let left_out = request.refusals == Refusals::LeftOut;
     let sifted = left_out && is(|table| table.guarded);
+    let by_arrival = merging.as_ref().is_some_and(Merging::is_by_arrival);
     // A stage without checks: rows that break one are looked for there.
     let checks = table.filter(|_| !left_out).map(|table| writable(&table.checks, &matched.copied));
     let by_query = "rows that its constraints refuse are looked for in the table beside, by one query for each";
@@ -285,8 +293,8 @@ fn finish(
     let detail = Detail {
         target,
         path: path.path,
-        // Of frames no row can be left out.
-        raw: matched.raw.filter(|_| matched.format == Format::Binary && !sifted),
+        // Of frames no row can be left out, and none has its place.
+        raw: matched.raw.filter(|_| matched.format == Format::Binary && !sifted && !by_arrival),
         refusals: request.refusals,
         guard: if sifted { Guard::Rules } else { Guard::None },
         format: matched.format,

@@ -23,7 +23,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Place, TransformStep};
+use crate::job::{Empty, Place, TransformStep};
 use crate::object::ObjectRef;
 
 pub(super) use self::lacks::LACKS;
@@ -90,8 +90,6 @@ impl Read {
 struct Context<'a> {
     goal: Goal,
     settings: &'a Settings,
-    /// Whether the writer takes an empty text for NULL in numbers.
-    empty_is_null: bool,
     /// Functions between reader and writer.
     steps: &'a [TransformStep],
     /// Whether the reader gives whole tables, whose columns have the names that they have there.
@@ -138,10 +136,10 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let writer = Side::of(&content.need("writer")?)?;
     let goal = writer.goal()?;
     let empty = writer.parameter.get("emptyAsNull").map_or(Ok(true), |node| node.flag())?;
-    let empty_is_null = empty && goal.is_table();
+    let empty = (empty && goal.is_table()).then_some(Empty::NullForNumbers);
     let idle = std::mem::take(&mut settings.idle);
     let has_names = false;
-    let mut context = Context { goal, empty_is_null, settings: &settings, steps: &steps, has_names, notes, idle };
+    let mut context = Context { goal, settings: &settings, steps: &steps, has_names, notes, idle };
     let reader = Side::of(&content.need("reader")?)?;
     let read = reader.read(&mut context)?;
     let targets = writer.targets(&read.sources, &mut context)?;
@@ -156,6 +154,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.transform.steps.clone_from(&steps);
         job.transform.zone = (!steps.is_empty()).then(|| settings.zone.clone());
         job.transform.select = select;
+        job.transform.empty = empty;
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);
         Ok(job)

@@ -15,7 +15,7 @@ use super::{Context, Goal, Read, Source, Target, tasks};
 use crate::error::Result;
 use crate::job::tree::Node;
 use crate::job::{Place, TransformStep};
-use crate::merge::Merge;
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -63,6 +63,10 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
         let times = if context.goal == Goal::Table { Times::OfDay } else { Times::Durations };
         options::for_reading(product, &mut options, times);
         let connector = options::connector(product, &options);
+        if connector == "mysql" && context.goal == Goal::Text {
+            // The driver of these jobs takes what the server's clock shows for what that of the job shows.
+            options.insert("timestamp".to_owned(), "clock".into());
+        }
         let place = |object| Place::new(connector, Json::Object(options.clone()), object);
         let before = sources.len();
         match &columns {
@@ -227,11 +231,16 @@ fn mode(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Re
     if word.starts_with("insert") {
         return Ok(WriteMode::Append);
     }
-    if word.starts_with("replace") || word.starts_with("update") {
-        context
-            .notes
-            .push("a row whose key is there already takes the place of the old one, by the primary key".to_owned());
-        return Ok(WriteMode::Upsert(Merge::default()));
-    }
-    Err(node.error(format!("there is no write mode {word:?}")).with_hint("the modes are insert, replace and update"))
+    let rest = match word.as_str() {
+        word if word.starts_with("replace") => Rest::Default,
+        word if word.starts_with("update") => Rest::Kept,
+        _ => {
+            let error = node.error(format!("there is no write mode {word:?}"));
+            return Err(error.with_hint("the modes are insert, replace and update"));
+        }
+    };
+    let note = "a row whose key is there already takes the place of the old one, by the primary key, else by the only unique index";
+    context.notes.push(note.to_owned());
+    let (key_of, duplicates) = (KeyOf::Target, Duplicates::LastArrived);
+    Ok(WriteMode::Upsert(Merge { key_of, duplicates, rest, ..Merge::default() }))
 }

@@ -38,9 +38,6 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     if !fields.is_empty() {
         loose.insert("fields".to_owned(), Json::Array(fields));
     }
-    if context.empty_is_null {
-        loose.insert("emptyIsNull".to_owned(), true.into());
-    }
     if !context.goal.is_table() {
         loose.insert("zone".to_owned(), context.settings.zone.as_str().into());
     }

@@ -24,7 +24,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Place, TransformStep, Trim};
+use crate::job::{Empty, Place, TransformStep, Trim};
 
 pub(super) use self::lacks::LACKS;
 
@@ -150,6 +150,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
         }
         job.transform.steps.clone_from(&steps);
         job.transform.trim = trim;
+        // go-etl cannot tell it from NULL; here columns of text alone hold it.
+        job.transform.empty = (job.source.options["format"] == "csv").then_some(Empty::NullButForText);
         job.transform.select = source.select;
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);

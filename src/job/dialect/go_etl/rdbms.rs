@@ -12,7 +12,7 @@ use crate::job::dialect::driver::Way;
 use crate::job::dialect::sql;
 use crate::job::tree::Node;
 use crate::job::{Place, Trim};
-use crate::merge::Merge;
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -145,6 +145,10 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
     if product == Product::Mysql && context.goal != Goal::Table {
         // A time beyond 24 hours stays what it is; other products have no such times.
         options.insert("time".to_owned(), "duration".into());
+    }
+    if product == Product::Mysql && context.goal.is_file() {
+        // Without a zone: what the clock of the server shows.
+        options.insert("timestamp".to_owned(), "clock".into());
     }
     if flag(parameter, "trimChar")? {
         context.trim = Some(Trim::Padded);
@@ -285,10 +289,11 @@ fn mode(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Re
     match (node.text()?.trim().to_lowercase().as_str(), product) {
         ("" | "insert", _) | ("copyin", Product::Postgres | Product::SqlServer) => Ok(WriteMode::Append),
         ("replace", Product::Mysql) => {
-            let note = "a row whose key is there already takes the place of the old one, by the primary key: columns that \
-                        are not written keep their values";
+            let note = "a row whose key is there already takes the place of the old one, by the primary key, else by the only \
+                        unique index";
             context.notes.push(note.to_owned());
-            Ok(WriteMode::Upsert(Merge::default()))
+            let (key_of, duplicates, rest) = (KeyOf::Target, Duplicates::LastArrived, Rest::Default);
+            Ok(WriteMode::Upsert(Merge { key_of, duplicates, rest, ..Merge::default() }))
         }
         ("upsert", Product::Postgres) => Ok(WriteMode::Upsert(upsert::merge(&parameter.need("upsertSql")?)?)),
         (word, _) => {

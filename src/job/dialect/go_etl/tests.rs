@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::job::syntax::{self, Syntax};
 use crate::job::{Job, Limits, OnError, RetryGrowth, Speed};
-use crate::merge::Merge;
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -239,7 +239,7 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
     let (plain, options) = source(&mysql("reader", &json!({"where": " ", "split": {"key": "id"}})));
     assert_eq!(plain.source.object, ObjectRef::Table("\"source\".\"num\"".to_owned()));
     let expected = json!({"url": "mysql:", "host": "db", "port": "3307", "database": "shop", "user": "u", "password": "p",
-        "time": "duration"});
+        "time": "duration", "timestamp": "clock"});
     assert_eq!(options, expected);
     let (named, _) = source(&mysql("reader", &json!({"column": ["id", "`V v`"]})));
     assert_eq!(
@@ -335,9 +335,12 @@ fn write_modes_are_those_of_the_products() {
     let mode = |writer: &Json| translated(job(&csv_reader(&json!({})), writer)).map(|found| only(&found).mode.clone());
     let upsert = |sql: &str| json!({"writeMode": "upsert", "upsertSql": sql});
     assert_eq!(mode(&mysql("writer", &json!({"writeMode": ""}))).unwrap(), WriteMode::Append);
-    assert_eq!(mode(&mysql("writer", &json!({"writeMode": "Replace"}))).unwrap(), WriteMode::Upsert(Merge::default()));
+    let (key_of, duplicates, rest) = (KeyOf::Target, Duplicates::LastArrived, Rest::Default);
+    let replace = Merge { key_of, duplicates, rest, ..Merge::default() };
+    assert_eq!(mode(&mysql("writer", &json!({"writeMode": "Replace"}))).unwrap(), WriteMode::Upsert(replace));
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let merge = Merge { key: names(&["k"]), updates: Some(names(&["v"])), ..Merge::default() };
+    let duplicates = Duplicates::LastArrived;
+    let merge = Merge { key: names(&["k"]), updates: Some(names(&["v"])), duplicates, ..Merge::default() };
     let sql = "on conflict (k) do update set v=excluded.v";
     assert_eq!(mode(&postgres("writer", &upsert(sql))).unwrap(), WriteMode::Upsert(merge));
     let error = mode(&postgres("writer", &upsert("on conflict do nothing"))).unwrap_err();
@@ -441,6 +444,50 @@ fn nothing_is_passed_over_in_silence() {
     assert_eq!((only(&found).limits.group_channels, tree.unasked()), (Some(3), Vec::new()));
 }
 
+/// The parameters of the documented plugins (go-etl.md §1.1 to §1.6).
+#[test]
+fn every_documented_parameter_is_known() {
+    let range = json!({"type": "bigInt", "left": "1", "right": "9", "layout": ""});
+    let read = json!({"column": ["a"], "where": "a > 1", "trimChar": true,
+        "split": {"key": "a", "timeAccuracy": "day", "range": range}});
+    let written = json!({"column": ["a"], "batchSize": 1, "batchTimeout": "1s", "preSql": ["x"], "postSql": ["y"], "trimChar": true,
+        "bulkOption": {"KeepNulls": true}});
+    let mut upsert = written.clone();
+    upsert["writeMode"] = "upsert".into();
+    upsert["upsertSql"] = "on conflict (a) do nothing".into();
+    let column = |index: &str| json!([{"index": index, "type": "time", "format": "yyyy-MM-dd"}]);
+    let from_text = json!({"column": column("1"), "encoding": "gbk", "delimiter": ";", "nullFormat": "-", "startRow": 2, "comment": "#",
+        "compress": "gz"});
+    let into_text = json!({"column": column("1"), "encoding": "gbk", "delimiter": ";", "nullFormat": "-", "hasHeader": true,
+        "header": ["a"], "compress": "gz", "batchSize": 1, "batchTimeout": "1s"});
+    let books = json!({"xlsxs": [{"path": "a.xlsx", "sheets": ["S"]}], "column": column("A"), "nullFormat": "-"});
+    let (from_book, into_book) = (
+        plugin("xlsxreader", books.clone(), &json!({"startRow": 2})),
+        plugin(
+            "xlsxwriter",
+            books,
+            &json!({"hasHeader": true, "header": ["a"], "sheetRow": 9, "batchSize": 1, "batchTimeout": "1s"}),
+        ),
+    );
+    let pairs = [
+        (mysql("reader", &read), mysql("writer", &written)),
+        (
+            mysql("reader", &json!({"querySql": ["select 1"], "column": ["a"], "where": "x"})),
+            postgres("writer", &upsert),
+        ),
+        (csv_reader(&from_text), csv_writer(&into_text)),
+        (from_book, into_book),
+    ];
+    for (reader, writer) in pairs {
+        let mut root = job(&reader, &writer);
+        root["job"]["setting"] = json!({"pool": {"maxOpenConns": 8}, "speed": {"channel": 1, "byte": 10, "record": 10},
+            "retry": {"type": "ntimes", "strategy": {"n": 1, "wait": "1s"}, "ignoreOneByOneError": true}});
+        let tree = Tree::new(root, HashMap::new());
+        translate(&tree).unwrap_or_else(|error| panic!("{reader} {writer}: {error}"));
+        assert_eq!(tree.unasked(), Vec::<String>::new(), "{} {}", reader["name"], writer["name"]);
+    }
+}
+
 #[test]
 fn attempts_and_rows_that_are_refused() {
     let of = |retry: Json| {
@@ -481,7 +528,8 @@ fn connections_are_told_as_options() {
     let options =
         url(mysql, "x:y@unix(/run/my.sock)/d%20b?tls=skip-verify&timeout=1500ms&time_zone=%27%2B08%3A00%27&a=1");
     let expected = json!({"url": "mysql:", "socket": "/run/my.sock", "database": "d b", "user": "u", "password": "p",
-        "sslMode": "REQUIRED", "connectTimeout": 2, "session": "SET time_zone = '+08:00'; SET a = 1", "time": "duration"});
+        "sslMode": "REQUIRED", "connectTimeout": 2, "session": "SET time_zone = '+08:00'; SET a = 1", "time": "duration",
+        "timestamp": "clock"});
     assert_eq!(options, expected);
     assert_eq!(url(mysql, "tcp/d")["host"], "127.0.0.1");
     let options = url(

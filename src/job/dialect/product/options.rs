@@ -100,35 +100,43 @@ pub(in super::super) fn of(
         }
     }
     let session = session(parameter)?;
+    // Of the two ways to Oracle the one that reads alone runs no statements first.
+    let way = if session.is_empty() { way } else { Way::Writing };
+    let mut options = match product {
+        Product::Mysql => mysql(urls, login),
+        Product::Postgres => postgres(urls, login),
+        Product::SqlServer => sql_server(first, login),
+        Product::Oracle => oracle(first, way, login, notes),
+        Product::Sqlite => sqlite(first),
+        Product::Clickhouse => clickhouse(first, login),
+        Product::Generic => generic(first, node, login)?,
+    };
     match product {
-        Product::Mysql => {
-            let mut options = mysql(urls, login);
-            if let Some(session) = session {
-                insert(&mut options, "session", session);
-            }
-            Ok(options)
-        }
-        _ if session.is_some() => {
-            let error = parameter.error(format!("connections to {} take no session here", product.title()));
-            Err(Error::new(ErrorKind::Unsupported, error.to_string())
-                .with_hint("leave session out, or set it for the user in the database"))
-        }
-        Product::Postgres => Ok(postgres(urls, login)),
-        Product::SqlServer => Ok(sql_server(first, login)),
-        Product::Oracle => Ok(oracle(first, way, login, notes)),
-        Product::Sqlite => Ok(sqlite(first)),
-        Product::Clickhouse => Ok(clickhouse(first, login)),
-        Product::Generic => generic(first, node, login),
+        _ if session.is_empty() => {}
+        Product::Mysql | Product::SqlServer => insert(&mut options, "session", session.join("; ")),
+        Product::Oracle => insert(&mut options, "session", session),
+        _ => notes.push(format!(
+            "session: its statements are run for MySQL, SQL Server and Oracle alone, and not for {}",
+            product.title()
+        )),
     }
+    Ok(options)
 }
 
 /// What each connection runs first.
-fn session(parameter: &Node<'_>) -> Result<Option<String>> {
-    let Some(node) = parameter.get("session") else { return Ok(None) };
-    let statements = node.one_or_more().iter().map(Node::text).collect::<Result<Vec<_>>>()?;
-    let statements: Vec<&str> =
-        statements.iter().map(|sql| sql.trim().trim_end_matches(';')).filter(|sql| !sql.is_empty()).collect();
-    Ok((!statements.is_empty()).then(|| statements.join("; ")))
+fn session(parameter: &Node<'_>) -> Result<Vec<String>> {
+    let Some(node) = parameter.get("session") else { return Ok(Vec::new()) };
+    let mut statements = node.one_or_more().iter().map(Node::text).collect::<Result<Vec<_>>>()?;
+    statements.iter_mut().for_each(|sql| *sql = bare(sql).to_owned());
+    statements.retain(|sql| !sql.is_empty());
+    Ok(statements)
+}
+
+/// `sql` without a semicolon at its end, unless it ends a block, of which that is a part.
+fn bare(sql: &str) -> &str {
+    let sql = sql.trim();
+    let whole = sql.trim_end_matches(';').trim_end();
+    if whole.to_lowercase().ends_with("end") { sql } else { whole }
 }
 
 fn insert(options: &mut Options, key: &str, value: impl Into<Json>) {

@@ -3,7 +3,7 @@
 use super::Product;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::Node;
-use crate::merge::Merge;
+use crate::merge::{Duplicates, Merge};
 
 const FORM: &str = "write on conflict (key) do update set a = excluded.a, or on conflict (key) do nothing; for all else, fill a table \
                     beside and merge it by postSql";
@@ -34,7 +34,9 @@ fn read(sql: &str) -> Option<Merge> {
         Some(rest) => rest.is_empty().then(Vec::new)?,
         None => set(after(after(rest, "update")?, "set")?)?,
     };
-    Some(Merge { key, updates: Some(updates), ..Merge::default() })
+    // Rows come one after the other: the first of a key is inserted, and each that follows updates it, or does nothing.
+    let duplicates = if updates.is_empty() { Duplicates::FirstArrived } else { Duplicates::LastArrived };
+    Some(Merge { key, updates: Some(updates), duplicates, ..Merge::default() })
 }
 
 /// `a = excluded.a, b = excluded.b`: the names.
@@ -90,6 +92,13 @@ fn words(sql: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_row_that_stays_is_the_one_of_rows_that_come_one_by_one() {
+        let duplicates = |sql: &str| read(sql).map(|merge| merge.duplicates);
+        assert_eq!(duplicates("on conflict (id) do nothing"), Some(Duplicates::FirstArrived));
+        assert_eq!(duplicates("on conflict (id) do update set x = excluded.x"), Some(Duplicates::LastArrived));
+    }
 
     fn told(sql: &str) -> Option<(String, Option<String>)> {
         read(sql).map(|merge| (merge.key.join(","), merge.updates.map(|names| names.join(","))))
