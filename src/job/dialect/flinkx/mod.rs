@@ -3,6 +3,7 @@
 //! What its pages promise is done, also where its programs forget it; where they lose, double or change rows, that is put right.
 
 mod columns;
+mod lacks;
 mod plugins;
 mod rdbms;
 mod recognition;
@@ -17,14 +18,17 @@ use std::time::Duration;
 
 use self::plugins::{Plugin, Side};
 use self::settings::{Restore, Settings};
+use super::lacks::note;
 use super::product::Product;
 use super::product::options::Times;
+use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
 use crate::job::{Incremental, Job, Place, SourceColumn};
 use crate::shape::Cut;
-use crate::sink::{SchemaPolicy, WriteMode};
+
+pub(super) use self::lacks::LACKS;
 
 /// Job files of `FlinkX`.
 pub(super) const FLINKX: Dialect = Dialect {
@@ -59,34 +63,14 @@ impl Source {
     }
 }
 
-/// What is written.
-#[derive(Debug)]
-struct Target {
-    place: Place,
-    mode: WriteMode,
-    /// The columns that are filled, by their place; empty fills those of the same name.
-    names: Vec<String>,
-    schema: SchemaPolicy,
-    pre_sql: Vec<String>,
-    post_sql: Vec<String>,
-}
-
-impl Target {
-    /// A place that has no columns yet, and no statements.
-    fn plain(place: Place, mode: WriteMode) -> Self {
-        let schema = SchemaPolicy::Strict;
-        Self { place, mode, names: Vec::new(), schema, pre_sql: Vec::new(), post_sql: Vec::new() }
-    }
-}
-
 /// What is read of the job before its reader and writer, and what is told of them.
 struct Context<'a> {
     settings: &'a Settings<'a>,
     /// How times of MySQL are read for the writer.
     times: Times,
     notes: Vec<String>,
-    /// Keys that have no meaning here.
-    idle: Vec<String>,
+    /// Keys that do nothing here.
+    idle: Vec<&'static str>,
 }
 
 impl Context<'_> {
@@ -94,10 +78,9 @@ impl Context<'_> {
         self.notes.push(text.into());
     }
 
-    /// Notes that `keys` of `node` have no meaning here, where they are given.
-    fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
-        let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
-        self.idle.extend(given.map(|key| (*key).to_owned()));
+    /// Notes the keys of `of` that `node` has and that do nothing here.
+    fn idle(&mut self, of: &str, node: &Node<'_>) {
+        self.idle.extend(LACKS.given(of, node));
     }
 }
 
@@ -140,6 +123,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
     }
     let notes = std::mem::take(&mut settings.notes);
     let mut context = Context { settings: &settings, times, notes, idle: Vec::new() };
+    context.idle(lacks::JOB, &job);
+    context.idle(lacks::CONTENT, content);
     if tree.lenient {
         context.note("this is no strict JSON: comments, quotes and commas are taken as FlinkX takes them");
     }
@@ -152,9 +137,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let mut translated = joined(&settings, source, target, &mut context.notes);
     between(content, &reader, &mut translated, &mut context)?;
     let Context { mut notes, idle, .. } = context;
-    if !idle.is_empty() {
-        notes.push(format!("these keys have no meaning here: {}", idle.join(", ")));
-    }
+    notes.extend(note(idle));
     let Joined { job, again_after, widths } = translated;
     if let [Some(come), Some(go)] = widths
         && come != go
@@ -219,9 +202,7 @@ fn between(content: &Node<'_>, reader: &Side<'_>, joined: &mut Joined, context: 
             return Err(unsupported(&node, format!("{key} is not here"), hint));
         }
     }
-    // The name of the rows as they are written is nowhere used.
-    let [from, _] =
-        ["reader", "writer"].map(|side| content.get(side).and_then(|node| node.get("table")?.get("tableName")));
+    let from = content.at("reader.table.tableName");
     let Some(transformer) = content.get("transformer") else { return Ok(()) };
     let Some(sql) = text_of(&transformer, "transformSql")? else { return Ok(()) };
     let from = from.map(|name| name.text()).transpose()?;

@@ -7,6 +7,7 @@ use super::super::super::name;
 use super::super::super::product::Product;
 use super::super::super::product::options;
 use super::super::columns;
+use super::super::lacks::WRITERS;
 use super::super::plugins::Side;
 use super::super::{Context, Target, flag_of, present};
 use super::{connected, first, login, tables};
@@ -17,13 +18,10 @@ use crate::merge::{KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
 
-/// Keys that concern how rows are sent, which is chosen here.
-const IDLE: &[&str] = &["batchSize", "insertSqlMode", "flushIntervalMills", "semantic", "preparedStatement"];
-
 /// The table that `side` writes.
 pub(in super::super) fn target(product: Product, side: &Side<'_>, context: &mut Context<'_>) -> Result<Target> {
     let parameter = &side.parameter;
-    context.idle(parameter, IDLE);
+    context.idle(WRITERS, parameter);
     let names = columns::names(parameter)?;
     if names.is_empty() {
         context.note("the writer's column is *: columns are paired by their names, and not by their places");
