@@ -5,6 +5,7 @@ mod told;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
@@ -371,6 +372,7 @@ impl Opened {
                 PlanShape::Wide => heavy,
             },
             lane_bytes: budget.lane_bytes,
+            answer: limits.answer_milliseconds.map(Duration::from_millis),
             buffer: agreed.buffer.clone(),
             rejects: self.rejects.clone(),
             readers: Arc::default(),

@@ -25,7 +25,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Incremental, Job, Place, SourceColumn};
+use crate::job::{Incremental, Job, Limits, Place, SourceColumn, Toggle};
 use crate::shape::Cut;
 
 pub(super) use self::lacks::LACKS;
@@ -52,14 +52,16 @@ struct Source {
     width: Option<usize>,
     incremental: Option<Incremental>,
     again_after: Option<Duration>,
+    /// How long its server may take until the first rows come.
+    answer_milliseconds: Option<u64>,
     cut: Cut,
 }
 
 impl Source {
     /// All of `place`, whose `width` may be known.
     fn plain(place: Place, width: Option<usize>) -> Self {
-        let (union, columns) = (Vec::new(), Vec::new());
-        Self { place, union, columns, width, incremental: None, again_after: None, cut: Cut::Fastest }
+        let (union, columns, cut) = (Vec::new(), Vec::new(), Cut::Fastest);
+        Self { place, union, columns, width, incremental: None, again_after: None, answer_milliseconds: None, cut }
     }
 }
 
@@ -173,12 +175,15 @@ fn joined(settings: &Settings<'_>, source: Source, target: Target, notes: &mut V
     let mut job = Job::new(source.place, target.place);
     job.union = source.union;
     job.cut = source.cut;
+    if matches!(settings.restore, Restore::On { .. }) {
+        job.keep_stage = Toggle::On;
+    }
     job.mode = target.mode;
     job.schema = target.schema;
     job.incremental = source.incremental;
     job.transform.columns = source.columns;
     job.transform.names = target.names;
-    job.limits.clone_from(&settings.limits);
+    job.limits = Limits { answer_milliseconds: source.answer_milliseconds, ..settings.limits.clone() };
     job.errors.clone_from(&settings.errors);
     job.pre_sql = target.pre_sql;
     job.post_sql = target.post_sql;

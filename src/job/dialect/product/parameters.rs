@@ -79,7 +79,7 @@ const KEYS: &[IdleKey] = &[
     idle(MYSQL, "netTimeoutForStreamingResults", "the server waits an hour for rows to be taken"),
     idle(MYSQL, "allowMultiQueries", "each of preSql and postSql is sent as it stands"),
     idle(MYSQL, "useCompression", "rows are not compressed on the way"),
-    idle(MYSQL, "allowPublicKeyRetrieval", "a password goes through TLS, or encrypted by the key of the server"),
+    idle(MYSQL, "allowPublicKeyRetrieval", "the plugin of the server says how a password is proved"),
     idle(MYSQL, "createDatabaseIfNotExist", "a database that is missing is not made"),
     idle(MYSQL, "useAffectedRows", "the summary says how many rows were added and changed"),
     idle(MYSQL, "autoReconnect", AGAIN),

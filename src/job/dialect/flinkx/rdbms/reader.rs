@@ -31,9 +31,8 @@ pub(in super::super) fn source(
 ) -> Result<Source> {
     context.idle(READERS, parameter);
     parameter.need("column")?.one_or_more().iter().for_each(|column| context.idle(COLUMNS, column));
-    if let Some(seconds) = integer_of(parameter, "queryTimeOut")?.filter(|seconds| *seconds > 0) {
-        context.note(format!("queryTimeOut: a read is not ended after {seconds} s, but when all rows have come"));
-    }
+    let patience = integer_of(parameter, "queryTimeOut")?.and_then(|seconds| u64::try_from(seconds).ok());
+    let answer_milliseconds = patience.filter(|seconds| *seconds > 0).map(|seconds| seconds.saturating_mul(1000));
     let columns = Columns::read(parameter)?;
     let split = text_of(parameter, "splitPk")?;
     if split.is_none() && shards == Shards::First && context.settings.channels > 1 {
@@ -50,7 +49,8 @@ pub(in super::super) fn source(
         return Err(error.with_hint("read each table by a job of its own, or leave increColumn out"));
     }
     let (place, width) = (places.remove(0), columns.width());
-    Ok(Source { place, union: places, columns: columns.into_listed(), width, incremental, again_after, cut })
+    let columns = columns.into_listed();
+    Ok(Source { place, union: places, columns, width, incremental, again_after, answer_milliseconds, cut })
 }
 
 /// By what tables are cut, so that a run can be gone on with.
