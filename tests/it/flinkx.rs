@@ -334,6 +334,10 @@ fn a_run_that_was_stopped_or_failed_is_gone_on_with() {
     let rows = || psql(&url, "select count(*), sum(id) from t").trim().to_owned();
     assert_eq!(rows(), "1|160000");
     psql(&url, "delete from t");
+    // Another number of channels does no harm.
+    let text = fs::read_to_string(job.path("job.json")).unwrap();
+    assert!(text.contains("\"channel\": 2"));
+    fs::write(job.path("job.json"), text.replace("\"channel\": 2", "\"channel\": 3")).unwrap();
     let ended = job.run(&["-s", "chk-*"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stderr.contains(" splits were there from before"), "{}", ended.stderr);

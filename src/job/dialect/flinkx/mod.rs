@@ -27,6 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
 use crate::job::{Incremental, Job, Limits, Place, SourceColumn, Toggle};
 use crate::shape::Cut;
+use crate::sink::WriteMode;
 
 pub(super) use self::lacks::LACKS;
 
@@ -138,6 +139,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let target = writer.target(&mut context)?;
     let mut translated = joined(&settings, source, target, &mut context.notes);
     between(content, &reader, &mut translated, &mut context)?;
+    refuse_part_of_rows(content, &translated.job)?;
     let Context { mut notes, idle, .. } = context;
     notes.extend(note(idle));
     let Joined { job, again_after, widths } = translated;
@@ -160,6 +162,17 @@ fn refuse_restore(reader: &Side<'_>, writer: &Side<'_>) -> Result<()> {
         _ => (reader, "cannot be asked for the rows that are missing"),
     };
     Err(side.node.error(format!("{} {why}: set restore.isRestore to false", side.name)))
+}
+
+/// Refuses what needs all rows, where only those come that are new.
+fn refuse_part_of_rows(content: &Node<'_>, job: &Job) -> Result<()> {
+    let why = match (&job.incremental, &job.mode, &job.transform.sql) {
+        (Some(_), WriteMode::Replace, _) => "overwrite removes what earlier runs brought",
+        (Some(_), _, Some(_)) => "a transformSql is asked of all rows together",
+        _ => return Ok(()),
+    };
+    let error = content.error(format!("{why}, and an increColumn brings only rows that are new"));
+    Err(error.with_hint("leave one of them out"))
 }
 
 /// Reader and writer as one job.

@@ -9,7 +9,7 @@ use crate::job::{
 };
 use crate::merge::{KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::sink::SchemaPolicy;
 
 fn translated(root: Json) -> Result<Translation> {
     translate(&Tree::new(root, HashMap::new()))
@@ -199,6 +199,12 @@ fn a_column_that_grows_makes_an_incremental_copy() {
     assert_eq!(only(&from).incremental, Some(expected));
     assert!(of(json!({"increColumn": "x"})).unwrap_err().to_string().contains("x is none of the columns"));
     assert!(of(json!({"polling": true})).unwrap_err().to_string().contains("polling needs an increColumn"));
+    let over = json!({"name": "textfilewriter", "parameter": {"path": "/out", "writeMode": "overwrite"}});
+    fails(job(&mysql(&json!({"increColumn": "id"})), &over), "overwrite removes what earlier runs brought");
+    let mut asked = job(&mysql(&json!({"increColumn": "id"})), &nothing());
+    asked["job"]["content"][0]["reader"]["table"] = json!({"tableName": "t"});
+    asked["job"]["content"][0]["transformer"] = json!({"transformSql": "select * from t"});
+    fails(asked, "a transformSql is asked of all rows together");
     assert_eq!(only(&of(json!({"increColumn": ""})).unwrap()).incremental, None);
 }
 
