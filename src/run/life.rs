@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Of several targets each has its commit. A run whose process died is gone on with by another one: it asks the targets what
-//! is there, and goes on behind that.
+//! is there, and goes on behind that. So is one that failed, where its job wants the stage to be kept: it has no `Aborted`.
 
 mod commit;
 mod past;
