@@ -93,7 +93,7 @@ async fn a_source_that_does_not_answer_in_time_is_not_waited_for() {
         })
         .await;
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
-        assert!(error.to_string().ends_with("the source gave no row within 0.02 s"), "{error}");
+        assert!(error.to_string().contains("the source gave no row within 0.02 s"), "{error}");
     }
 }
 
