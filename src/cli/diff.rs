@@ -75,7 +75,8 @@ pub(super) async fn run(args: &DiffArgs) -> Result<()> {
     let comparison = comparison(args, &sides)?;
     let interrupt = Interrupt::listen()?;
     let state = if comparison.resend.is_some() { record::open(None).await.ok() } else { None };
-    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume: None };
+    let meter = Arc::new(Meter::default());
+    let surroundings = Surroundings { meter, stop: interrupt.token(), state, ..Surroundings::default() };
     let comparing = run::diff::diff(&comparison, &surroundings);
     let shown = (talk.progress, None);
     let compared = progress::watch(comparing, &surroundings.meter, shown, &surroundings.stop).await;

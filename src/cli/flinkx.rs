@@ -37,7 +37,7 @@ pub(super) struct FlinkxArgs {
     /// Where it would run; here it runs on this machine, as in local mode
     #[arg(long, alias = "model", value_name = "MODE")]
     mode: Option<String>,
-    /// Go on with the interrupted run that is recorded here: the folder of flink.checkpoint.stateBackend, or chk-* in it
+    /// Go on with the last run, which is recorded here: the folder of flink.checkpoint.stateBackend, or chk-* in it
     #[arg(short, value_name = "PATH")]
     savepoint: Option<String>,
     /// Settings of Flink, as JSON, which may be encoded for a URL

@@ -83,6 +83,7 @@ pub(super) fn limits(args: &LimitArgs, retries: &RetryArgs) -> Result<Limits> {
             Some(Growth::Constant) => RetryGrowth::Constant,
         },
         retry_within_milliseconds: retries.retry_within.map(|time| time.0),
+        answer_milliseconds: None,
         split_bytes: None,
         buffer: args.buffer.clone().map(|buffer| buffer.0),
         speed: Speed { job_bytes, job_rows, channel_bytes, channel_rows },

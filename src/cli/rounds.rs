@@ -20,11 +20,6 @@ pub(super) async fn run(
     interrupt: &Interrupt,
     done: &mut [Summary],
 ) -> Result<()> {
-    let mut jobs = jobs.to_vec();
-    // The target is prepared once.
-    for job in &mut jobs {
-        job.pre_sql.clear();
-    }
     loop {
         let waited = interrupt.or_stop(async {
             sleep(pause).await;
@@ -34,7 +29,7 @@ pub(super) async fn run(
             return Ok(());
         }
         for (job, all) in jobs.iter().zip(done.iter_mut()) {
-            let resume = Resume::Unwanted;
+            let resume = Resume::NextRound;
             let transfer = Transfer { job, talk, aside: None, resume, record: state, watched: None };
             // Nobody reads its rows any more.
             let Some(next) = transfer::run(transfer, interrupt).await? else { return Ok(()) };

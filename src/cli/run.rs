@@ -118,7 +118,9 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     let began = Utc::now();
     let voice = voice::of(loaded.dialect_name());
     let lines = voice.lines.filter(|_| transfer::is_for_people(talk));
+    let again_after = loaded.translation.again_after;
     let resume = match (args.resume_required, args.resume) {
+        (true, _) if again_after.is_some() => Resume::Rounds,
         (true, _) => Resume::Required,
         (_, true) => Resume::Wanted,
         _ => Resume::Unwanted,
@@ -163,7 +165,7 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
             },
         }
     }
-    if let Some(pause) = loaded.translation.again_after.filter(|_| summaries.len() == jobs.len()) {
+    if let Some(pause) = again_after.filter(|_| summaries.len() == jobs.len()) {
         let rounds = rounds::run((jobs.as_slice(), pause), (talk, &args.record), interrupt, &mut summaries);
         Box::pin(rounds).await?;
     }

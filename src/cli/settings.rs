@@ -26,6 +26,10 @@ pub(super) enum Resume {
     Wanted,
     /// It must be: where there is none, nothing begins.
     Required,
+    /// The same of a job that runs in rounds: where the last of them has ended, the next one begins.
+    Rounds,
+    /// This is the next round of a job, whose target is prepared.
+    NextRound,
     Unwanted,
 }
 
@@ -80,6 +84,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
         },
         allow_lossy: columns(&args.into.allow_lossy).into_iter().collect(),
         visible: args.into.publish.visible(),
+        keep_stage: Toggle::Off,
         verify: match args.into.verify {
             Proof::None => Verify::None,
             Proof::Count => Verify::Count,

@@ -15,8 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::{Meter, Reading};
 use crate::job::Job;
 use crate::run::report::{Summary, TargetSummary};
-use crate::run::resume::{self, Unfinished};
-use crate::run::{self, Surroundings};
+use crate::run::resume::{self, Ending, Unfinished};
+use crate::run::{self, PreSql, Surroundings};
 use crate::sink::Merged;
 use crate::state::StateLog;
 
@@ -49,15 +49,17 @@ pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result
         Err(error) if named.is_some() || error.kind() == ErrorKind::Cancelled => return Err(error),
         record => record.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok(),
     };
-    let resume = match &state {
-        Some(state) => interrupt.or_stop(interrupted(job, &**state, resume, talk)).await?,
-        None if resume != Resume::Unwanted => {
+    let (resume, pre_sql) = match (&state, resume) {
+        (_, Resume::NextRound) => (None, PreSql::Done),
+        (Some(state), _) => interrupt.or_stop(interrupted(job, &**state, resume, talk)).await?,
+        (None, Resume::Unwanted) => (None, PreSql::Wanted),
+        (None, _) => {
             return Err(Error::new(ErrorKind::Resource, "without a record of runs nobody knows what to go on with")
                 .with_hint("set HOME or XDG_STATE_HOME to a folder that can be written"));
         }
-        None => None,
     };
-    let surroundings = Surroundings { meter: Arc::new(Meter::default()), stop: interrupt.token(), state, resume };
+    let (meter, stop) = (Arc::new(Meter::default()), interrupt.token());
+    let surroundings = Surroundings { meter, stop, state, resume, pre_sql };
     let between = run::Between::of(job)?;
     let from = between.source.label();
     let to: Vec<String> = between.targets().map(|target| target.label()).collect();
@@ -110,31 +112,56 @@ pub(super) fn is_for_people(talk: Talk) -> bool {
     talk.output == Output::Text && talk.level != Level::Quiet && talk.progress != Progress::Json
 }
 
-/// The interrupted run that is gone on with. Where there is one and that is not wanted, the user is told.
-async fn interrupted(job: &Job, state: &dyn StateLog, wanted: Resume, talk: Talk) -> Result<Option<Unfinished>> {
+/// The interrupted run that is gone on with, and whether the target is prepared. Where there is one and that is not wanted, the user is
+/// told.
+async fn interrupted(
+    job: &Job,
+    state: &dyn StateLog,
+    wanted: Resume,
+    talk: Talk,
+) -> Result<(Option<Unfinished>, PreSql)> {
     let found = resume::unfinished(job, state).await?;
     match (&found, wanted) {
-        (Some(run), Resume::Wanted | Resume::Required) => note(talk, &format!("going on with run {}", run.run)),
+        (Some(run), Resume::Wanted | Resume::Required | Resume::Rounds) => {
+            note(talk, &format!("going on with run {}", run.run));
+        }
         (None, Resume::Wanted) => {
             resume::refuse_changed(job, state).await?;
             note(talk, "no run of this job was interrupted: this one begins anew");
         }
-        (None, Resume::Required) => {
+        (None, Resume::Required | Resume::Rounds) => {
             resume::refuse_changed(job, state).await?;
-            return Err(usage("no run of this job was interrupted: there is none to go on with")
-                .with_hint("a run that fails leaves nothing behind: leave -s out to begin anew"));
+            return Ok((None, ended(job, state, wanted, talk).await?));
         }
-        (Some(run), Resume::Unwanted) => {
+        (Some(run), Resume::Unwanted | Resume::NextRound) => {
             run.refuse_anew()?;
             note(
                 talk,
                 &format!("run {} of this job was interrupted; this one begins anew (--resume goes on)", run.run),
             );
-            return Ok(None);
+            return Ok((None, PreSql::Wanted));
         }
-        (None, Resume::Unwanted) => {}
+        (None, Resume::Unwanted | Resume::NextRound) => {}
     }
-    Ok(found)
+    Ok((found, PreSql::Wanted))
+}
+
+/// How a run of `job` begins that must go on where the last one ended, since none was interrupted.
+async fn ended(job: &Job, state: &dyn StateLog, wanted: Resume, talk: Talk) -> Result<PreSql> {
+    match (resume::ending(job, state).await?, wanted) {
+        (Some(Ending::Finished | Ending::Failed { prepared: true }), Resume::Rounds) => {
+            note(talk, "the last round of this job has ended: this one takes the rows that are new since");
+            Ok(PreSql::Done)
+        }
+        (Some(Ending::Failed { .. }), _) => {
+            note(talk, "the last run of this job failed and left nothing: this one begins anew");
+            Ok(PreSql::Wanted)
+        }
+        (Some(Ending::Finished) | None, _) => {
+            let error = usage("no run of this job was interrupted: there is none to go on with");
+            Err(error.with_hint("etl jobs says what became of its runs; leave -s out to begin anew"))
+        }
+    }
 }
 
 /// Tells what the user should know, beside the result.

@@ -72,6 +72,9 @@ pub struct Job {
     /// When rows are to be seen.
     #[serde(default)]
     pub visible: Visible,
+    /// Whether what a run staged stays when it fails or is stopped, so that it can be gone on with.
+    #[serde(default = "off")]
+    pub keep_stage: Toggle,
     /// How much proof is wanted that the target holds what it was sent.
     #[serde(default)]
     pub verify: Verify,
@@ -116,6 +119,7 @@ impl Job {
             schema: SchemaPolicy::Strict,
             allow_lossy: BTreeSet::new(),
             visible: Visible::default(),
+            keep_stage: Toggle::Off,
             verify: Verify::default(),
             pre_sql: Vec::new(),
             post_sql: Vec::new(),
@@ -361,6 +365,8 @@ pub struct Limits {
     pub retry_growth: RetryGrowth,
     /// Failures that are longer ago do not count; none lets all of them count.
     pub retry_within_milliseconds: Option<u64>,
+    /// How long a source may take until the first rows of a split come; none waits as long as it takes.
+    pub answer_milliseconds: Option<u64>,
     /// Bytes of a split, about; none chooses them by the size of the source.
     pub split_bytes: Option<u64>,
     /// Where rows wait on disk for a slow target; none lets the source wait.

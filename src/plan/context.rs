@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
@@ -34,6 +35,8 @@ pub struct Ends {
     pub heavy: HeavyDoor,
     /// Bytes that may wait between a reader and its writer.
     pub lane_bytes: usize,
+    /// How long a source may take until the first rows of a split come; none waits as long as it takes.
+    pub answer: Option<Duration>,
     /// Where rows wait on disk; without it each task reads its splits itself.
     pub buffer: Option<Arc<Buffer>>,
     /// Where rejected rows go; without it a row that is refused fails the run.

@@ -6,7 +6,8 @@ use arrow::array::{Array as _, ArrayRef, BinaryArray, RecordBatch, RecordBatchOp
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::timeout;
 
 use crate::attempt::Attempt;
 use crate::error::{Error, ErrorKind, Result};
@@ -46,8 +47,24 @@ impl Intake {
         Self { meter, ..self }
     }
 
-    /// Asks the source for `split`. Rows that it cannot decode go into `tray`, where there is one.
+    /// Asks the source for `split`, whose first rows come in time. Rows that it cannot decode go into `tray`, where there is one.
+    ///
+    /// # Errors
+    /// Those of the source, and [`Timeout`](ErrorKind::Timeout).
     pub(super) async fn open(&self, split: &Split, tray: Option<&Arc<Tray>>) -> Result<BatchStream> {
+        let Some(patience) = self.ends.answer else { return self.asked(split, tray).await };
+        let answered = async {
+            let mut batches = self.asked(split, tray).await?;
+            let first = batches.try_next().await?;
+            Ok(stream::iter(first.map(Ok)).chain(batches).boxed())
+        };
+        timeout(patience, answered).await.unwrap_or_else(|_| {
+            let message = format!("the source gave no row within {} s", patience.as_secs_f64());
+            Err(Error::new(ErrorKind::Timeout, message).with_hint("look what it waits for, or give it more time"))
+        })
+    }
+
+    async fn asked(&self, split: &Split, tray: Option<&Arc<Tray>>) -> Result<BatchStream> {
         let attempt = Attempt::new(self.spec.token.clone(), split.id, vec![split.id]);
         if self.spec.encoding.is_none() {
             return self.source.read(&self.spec.scan, split, &attempt, tray).await;

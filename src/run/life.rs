@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Of several targets each has its commit. A run whose process died is gone on with by another one: it asks the targets what
-//! is there, and goes on behind that.
+//! is there, and goes on behind that. So is one that failed, where its job wants the stage to be kept: it has no `Aborted`.
 
 mod commit;
 mod past;
@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
 use self::past::Past;
-use super::{Surroundings, buffer, fingerprint, stopped};
+use super::{PreSql, Surroundings, buffer, fingerprint, stopped};
 use crate::endpoint::{Session, Step};
 use crate::error::{Context as _, Error, ErrorKind, Result, retry};
 use crate::flow::reject::RejectLog;
@@ -124,11 +124,13 @@ impl<'a> Life<'a> {
 
     async fn pre_sql(&self, ran: &mut usize) -> Result<()> {
         for (index, sql) in self.job.pre_sql.iter().enumerate() {
-            let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
-            // A statement that was given up may have been executed all the same.
-            let lost = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Connection);
-            *ran += usize::from(executed.as_ref().err().is_none_or(lost));
-            executed.at("pre-SQL", || index + 1)?;
+            if self.surroundings.pre_sql == PreSql::Wanted {
+                let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
+                // A statement that was given up may have been executed all the same.
+                let lost = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Connection);
+                *ran += usize::from(executed.as_ref().err().is_none_or(lost));
+                executed.at("pre-SQL", || index + 1)?;
+            }
             let done = StateRecord::Step { step: Step::PreSql, index: index as u32 };
             self.surroundings.or_stop(self.log.append(&done)).await?;
         }

@@ -58,6 +58,18 @@ pub struct Surroundings {
     pub state: Option<Arc<dyn StateLog>>,
     /// The run to go on with, from the same log; none begins a new one.
     pub resume: Option<Unfinished>,
+    /// Whether SQL before the rows is still to be run.
+    pub pre_sql: PreSql,
+}
+
+/// What becomes of the user's SQL before the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PreSql {
+    /// It is run.
+    #[default]
+    Wanted,
+    /// An earlier run of the job has prepared the target: the log says that it is done.
+    Done,
 }
 
 /// The endpoints of a job, built and not opened.

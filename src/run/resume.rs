@@ -151,18 +151,63 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
             continue;
         }
         let Some(other) = Unfinished::of(&holder.run, state.read(&holder.run).await?) else { continue };
-        let then = &other.job;
-        if !same_places(then) {
+        let differs = differing(&other.job, &now);
+        // A run of this very job that is not gone on with has left nothing.
+        if !same_places(&other.job) || differs.is_empty() {
             continue;
         }
-        let members = now.as_object().into_iter().flatten();
-        let differs: Vec<&str> =
-            members.filter(|(name, value)| then[name] != **value).map(|(name, _)| name.as_str()).collect();
         let message = format!("run {} is of another job, which differs in {}", other.run, differs.join(", "));
         return Err(Error::new(ErrorKind::Usage, message)
             .with_hint("give the same flags as then, or start the copy anew, without --resume"));
     }
     Ok(())
+}
+
+/// The members of `now`, a job as the log has it, that are otherwise in `then`.
+fn differing<'a>(then: &Json, now: &'a Json) -> Vec<&'a str> {
+    let members = now.as_object().into_iter().flatten();
+    members.filter(|(name, value)| then[name] != **value).map(|(name, _)| name.as_str()).collect()
+}
+
+/// How the last run of a job ended that cannot be gone on with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All was done.
+    Finished,
+    /// It failed and left nothing, but for what its pre-SQL did.
+    Failed {
+        /// Whether all of that was done.
+        prepared: bool,
+    },
+}
+
+/// How the last run of `job` ended; none where the log has none, or it is under way.
+///
+/// # Errors
+/// Those of the log.
+pub async fn ending(job: &Job, state: &dyn StateLog) -> Result<Option<Ending>> {
+    let now = fingerprint::recorded(job);
+    for entry in state.runs().await?.iter().rev() {
+        let records = state.read(&entry.run).await?;
+        let Some(StateRecord::Started { job: then, .. }) = records.first() else { continue };
+        if !differing(then, &now).is_empty() {
+            continue;
+        }
+        if matches!(records.last(), Some(StateRecord::Finished { .. })) {
+            return Ok(Some(Ending::Finished));
+        }
+        if state.holders().await?.iter().any(|holder| holder.run == entry.run && holder.life == Life::Alive) {
+            return Ok(None);
+        }
+        let done = records.iter().filter_map(|record| match record {
+            StateRecord::Step { step: Step::PreSql, index } => Some(*index),
+            _ => None,
+        });
+        let done: Vec<u32> = done.collect();
+        let prepared = (0..).zip(&job.pre_sql).all(|(index, _)| done.contains(&index));
+        return Ok(Some(Ending::Failed { prepared }));
+    }
+    Ok(None)
 }
 
 /// How a run goes on after its process is gone.
@@ -248,7 +293,7 @@ pub(super) fn same_point(job: &Job, then: &Snapshot, now: &Snapshot) -> bool {
 }
 
 /// Why a job is never completed by another process.
-fn always_whole(job: &Job) -> Option<&'static str> {
+pub(super) fn always_whole(job: &Job) -> Option<&'static str> {
     match (&job.incremental, job.errors.on_error) {
         (Some(_), _) => Some("the end of an incremental copy is looked for anew"),
         (None, OnError::Skip) => Some("what was rejected is known to its process alone"),

@@ -5,6 +5,7 @@ mod told;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{FieldRef, Schema};
 use datafusion::logical_expr::Expr;
@@ -377,6 +378,7 @@ impl Opened {
                 PlanShape::Wide => heavy,
             },
             lane_bytes: budget.lane_bytes,
+            answer: limits.answer_milliseconds.map(Duration::from_millis),
             buffer: agreed.buffer.clone(),
             rejects: self.rejects.clone(),
             readers: Arc::default(),

@@ -297,6 +297,122 @@ fn a_killed_run_is_gone_on_with_where_it_is_said() {
     assert_eq!(rows(), "160000|160000|12800080000");
 }
 
+/// Ctrl-C is how a job of Flink is cancelled, and a row in the way how it fails.
+#[test]
+fn a_run_that_was_stopped_or_failed_is_gone_on_with() {
+    let url = postgres();
+    psql(
+        &url,
+        "create table s (id int primary key, note text); create table t (id int primary key, note text);
+        insert into s select g, repeat('o', 200) from generate_series(1, 160000) g; analyze s",
+    );
+    let job = Job::new("restores", &[("postgres", address(&url))]);
+    let etl = job.start(&[]);
+    until(|| program::records(job.folder.path(), "wrote") >= 2);
+    let stopped = interrupted(etl);
+    assert_eq!(stopped.code, 143, "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("what was staged stays, and the run can be gone on with"), "{}", stopped.stderr);
+    psql(&url, "insert into t values (160000, 'in the way')");
+    let failed = job.run(&["-s", "chk-*"]);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    for text in ["going on with run", "what was staged stays, and the run can be gone on with"] {
+        assert!(failed.stderr.contains(text), "{text}: {}", failed.stderr);
+    }
+    let rows = || psql(&url, "select count(*), sum(id) from t").trim().to_owned();
+    assert_eq!(rows(), "1|160000");
+    psql(&url, "delete from t");
+    // Another number of channels does no harm.
+    let text = fs::read_to_string(job.path("job.json")).unwrap();
+    assert!(text.contains("\"channel\": 2"));
+    fs::write(job.path("job.json"), text.replace("\"channel\": 2", "\"channel\": 3")).unwrap();
+    let ended = job.run(&["-s", "chk-*"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains(" splits were there from before"), "{}", ended.stderr);
+    assert_eq!(rows(), "160000|12800080000");
+    assert_eq!(program::records(job.folder.path(), "started"), 1, "it was one run");
+}
+
+/// What failed before it wrote has left nothing: the path is right all the same.
+#[test]
+fn a_run_that_left_nothing_is_begun_again() {
+    let url = postgres();
+    psql(&url, "create table s (id int primary key, note text); insert into s values (1, 'a')");
+    let job = Job::new("restores", &[("postgres", address(&url))]);
+    let failed = job.run(&[]);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    psql(&url, "create table t (id int, note text)");
+    let ended = job.run(&["-s", "chk-*"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("the last run of this job failed and left nothing"), "{}", ended.stderr);
+    assert_eq!(psql(&url, "select * from t").trim(), "1|a");
+}
+
+#[test]
+fn rounds_go_on_where_the_last_one_ended() {
+    let url = postgres();
+    // Asked for its cursor alone it is fast, and for a whole row as slow as the table says.
+    psql(
+        &url,
+        "create table kept (id bigint, at timestamp(6)); create table slow (n int); insert into slow values (0);
+        create function napped(bigint) returns boolean immutable language plpgsql as
+            'begin perform pg_sleep((select n from slow)); return true; end';
+        create view s as select id, case when napped(id) then at end as at from kept;
+        create table t (id bigint, at timestamp(6)); create table prepared (n int);
+        insert into kept select g, now() from generate_series(1, 3) g",
+    );
+    let names = ["postgres", "column", "start", "max", "polling"];
+    let values = [address(&url), "id", "", "false", "true"];
+    let job = Job::new("grows", &std::array::from_fn::<_, 5, _>(|at| (names[at], values[at])));
+    let rows = || psql(&url, "select count(*), count(distinct id), count(at) from t").trim().to_owned();
+    let mut etl = job.start(&[]);
+    until(|| rows() == "3|3|3");
+    psql(&url, "update slow set n = 10; insert into kept values (4, now())");
+    let sleeping =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
+    until(|| psql(&url, sleeping).trim() == "1");
+    etl.kill().unwrap();
+    etl.wait().unwrap();
+    psql(&url, "update slow set n = 0");
+    let goes_on = |expected: &str, told: &str| {
+        let etl = job.start(&["-s", "chk-*"]);
+        until(|| rows() == expected);
+        // The round is over, and the next one far.
+        sleep(Duration::from_millis(700));
+        let ended = interrupted(etl);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{told}: {}", ended.stderr);
+    };
+    goes_on("4|4|4", "going on with run");
+    psql(&url, "insert into kept values (5, now())");
+    goes_on("5|5|5", "the last round of this job has ended");
+    assert_eq!(psql(&url, "select count(*) from prepared").trim(), "1");
+}
+
+#[test]
+fn a_query_that_is_not_answered_in_time_ends_the_job() {
+    let url = postgres();
+    psql(&url, "create table s (id int, note text); create table t (id int, note text); insert into s values (1, 'a')");
+    let job = Job::new("restores", &[("postgres", address(&url))]);
+    let definitions = format!("-D{}", job.variables.replace(", ", " -D"));
+    let run = |seconds: u32| {
+        let patience = format!("job.content.0.reader.parameter.queryTimeOut={seconds}");
+        let sets = [
+            "job.setting={\"restart\": {\"strategy\": \"NoRestart\"}}",
+            "job.content.0.reader.parameter.customSql=select id, note from s, pg_sleep(3)",
+            &patience,
+        ];
+        let words = ["run", "job.json", "--compat", "flinkx", "-p", &definitions];
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", *set]).collect();
+        end(start(job.folder.path(), &[&words[..], &sets[..]].concat()))
+    };
+    let failed = run(1);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("the source gave no row within 1 s"), "{}", failed.stderr);
+    assert_eq!(psql(&url, "select count(*) from t").trim(), "0");
+    assert_eq!(run(60).code, 0);
+    assert_eq!(psql(&url, "select * from t").trim(), "1|a");
+}
+
 #[test]
 fn the_folder_of_states_is_the_one_of_the_settings() {
     let job = Job::new("stream", &[]);
@@ -336,7 +452,7 @@ fn the_whole_setting_is_kept() {
     let mut lines: Vec<String> = written(&job.path("out")).lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(lines, ["1|2024-02-03 00:00:00|none|7", "2||b|7", "3|2024-02-05 00:00:00|c|7"]);
-    for text in ["hadoopConfig", "restart: a task that fails", "failureRate", "the pattern", "metricPluginConf"] {
+    for text in ["dirty.hadoopConfig", "restart: a task that fails", "failureRate", "log.pattern", "metricPluginConf"] {
         assert!(ended.stderr.contains(text), "{text}: {}", ended.stderr);
     }
     let log = written(&job.path("log"));

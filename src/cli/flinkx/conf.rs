@@ -17,6 +17,60 @@ pub(super) struct Conf {
     pub(super) notes: Vec<String>,
 }
 
+/// What is done instead of settings that begin so: of the first group that fits.
+const SAID: &[(&[&str], &str)] = &[
+    (
+        &["flink.checkpoint.interval", "sql.checkpoint.interval", "execution.checkpointing.interval"],
+        "what is written is noted as each task ends; with isRestore a run that fails or is stopped can be gone on with by -s",
+    ),
+    (
+        &["flink.checkpoint.timeout", "sql.checkpoint.timeout", "execution.checkpointing.timeout"],
+        "a task is noted when its rows are in the target, however long that takes",
+    ),
+    (
+        &["flink.checkpoint.mode", "sql.checkpoint.mode", "execution.checkpointing.mode"],
+        "each row is written once, as EXACTLY_ONCE asks for",
+    ),
+    (
+        &["sql.checkpoint.cleanup", "execution.checkpointing.externalized-checkpoint-retention"],
+        "with isRestore what was written stays until -s goes on with it, the job begins anew, or etl jobs clean gives it up",
+    ),
+    (
+        &[
+            "flink.checkpoint.",
+            "sql.checkpoint.",
+            "sql.max.concurrent.checkpoints",
+            "execution.checkpointing.",
+            "state.",
+        ],
+        "runs are recorded in the file state.db, in one way",
+    ),
+    (&["restart-strategy"], "the block restart of the job says how often a task that fails is begun again"),
+    (&["metrics."], "metrics are printed at the end, and served while the job runs: etl run --http"),
+    (&["chunjun.dirty-data."], "dirty.path of the job says where rows go that are refused"),
+    (
+        &[
+            "jobmanager.",
+            "taskmanager.",
+            "parallelism.",
+            "sql.env.parallelism",
+            "yarn.",
+            "kubernetes.",
+            "high-availability",
+            "akka.",
+            "rest.",
+            "blob.",
+            "env.",
+            "classloader.",
+            "pipeline.",
+            "execution.",
+        ],
+        "the job runs in this process, and its block speed says how many channels it has",
+    ),
+    (&["security."], "a connection says who logs in"),
+    (&["table.", "sql.", "time.characteristic"], "SQL jobs are not run here"),
+];
+
 /// The name of the file in a folder of states.
 pub(super) const STATE_FILE: &str = "state.db";
 
@@ -43,7 +97,7 @@ pub(super) fn read(text: &str) -> Result<Conf> {
     }
     let root = syntax::parse(&text, Syntax::Json)?.root;
     let Json::Object(entries) = root else { return Err(usage("an object of settings is wanted here")) };
-    let (mut conf, mut idle) = (Conf::default(), Vec::new());
+    let (mut conf, mut idle) = (Conf::default(), Vec::<String>::new());
     for (key, value) in entries {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match key.as_str() {
@@ -51,11 +105,16 @@ pub(super) fn read(text: &str) -> Result<Conf> {
                 Some(folder) => conf.state = Some(state_in(folder)),
                 None => conf.notes.push(format!("{key}: runs are recorded on this machine alone, in your own record")),
             },
-            "flink.checkpoint.interval" => conf.notes.push(format!(
-                "{key}: no rows are seen before all are there, and what is written is noted as each task ends"
-            )),
             "chunjun.dirty-data.max-rows" => conf.set.push(format!("job.setting.errorLimit.record={value}")),
             _ => idle.push(key),
+        }
+    }
+    for (begins, said) in SAID {
+        let fits = |key: &String| begins.iter().any(|begin| key.starts_with(begin));
+        let (told, rest): (Vec<String>, Vec<String>) = idle.into_iter().partition(fits);
+        idle = rest;
+        if !told.is_empty() {
+            conf.notes.push(format!("{}: {said}", told.join(", ")));
         }
     }
     if !idle.is_empty() {
@@ -87,5 +146,33 @@ mod tests {
         let conf = read(r#"{"chunjun.dirty-data.max-rows": "-1", "state.checkpoints.dir": "hdfs://ns/s"}"#).unwrap();
         assert_eq!(conf.set, ["job.setting.errorLimit.record=-1"]);
         assert_eq!((conf.state, conf.notes.len()), (None, 1));
+    }
+
+    #[test]
+    fn each_setting_acts_or_is_told_in_a_sentence() {
+        let sentences: [(&[&str], &str); 11] = [
+            (&["flink.checkpoint.interval", "sql.checkpoint.interval", "execution.checkpointing.interval"], "by -s"),
+            (&["flink.checkpoint.timeout", "sql.checkpoint.timeout"], "however long that takes"),
+            (&["flink.checkpoint.mode", "execution.checkpointing.mode"], "each row is written once"),
+            (&["sql.checkpoint.cleanup.mode"], "stays until -s goes on"),
+            (
+                &["execution.checkpointing.min-pause", "state.backend", "state.checkpoints.num-retained"],
+                "in the file state.db",
+            ),
+            (&["restart-strategy", "restart-strategy.fixed-delay.attempts"], "the block restart of the job"),
+            (&["metrics.reporter.promgateway.host"], "metrics are printed at the end"),
+            (&["chunjun.dirty-data.output-type"], "dirty.path of the job"),
+            (&["taskmanager.memory.process.size", "execution.runtime-mode", "sql.env.parallelism"], "in this process"),
+            (&["security.kerberos.login.keytab"], "who logs in"),
+            (&["table.exec.mini-batch.enabled"], "SQL jobs are not run here"),
+        ];
+        for (keys, sentence) in sentences {
+            let settings: serde_json::Map<String, Json> =
+                keys.iter().map(|key| ((*key).to_owned(), 1.into())).collect();
+            let conf = read(&Json::Object(settings).to_string()).unwrap();
+            assert_eq!((conf.state, conf.set, conf.notes.len()), (None, Vec::<String>::new(), 1), "{keys:?}");
+            let note = &conf.notes[0];
+            assert!(note.contains(sentence) && keys.iter().all(|key| note.contains(key)), "{keys:?}: {note}");
+        }
     }
 }

@@ -54,18 +54,27 @@ fn common(text: &str) -> Option<Url> {
     let rest = text.strip_prefix("jdbc:")?;
     let (_, rest) = rest.split_once("://")?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // DB2 has its parameters behind a colon.
     let (servers, database) = rest.split_once('/').unwrap_or((rest, ""));
-    let decode = |text: &str| percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned);
-    let parameters = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((key.to_owned(), decode(value)?))
-    });
+    // DB2 has its parameters behind a colon.
+    let (database, behind) = database.split_once([':', ';']).unwrap_or((database, ""));
     Some(Url {
         hosts: servers.split(',').map(server).collect::<Option<_>>()?,
-        database: decode(database.split([':', ';']).next()?)?,
-        parameters: parameters.collect::<Option<_>>()?,
+        database: decoded(database)?,
+        parameters: parameters(query.split('&').chain(behind.split(';')))?,
     })
+}
+
+fn decoded(text: &str) -> Option<String> {
+    percent_decode_str(text).decode_utf8().ok().map(Cow::into_owned)
+}
+
+/// What `pairs` of `key=value` say.
+fn parameters<'a>(pairs: impl Iterator<Item = &'a str>) -> Option<Vec<(String, String)>> {
+    let told = pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((key.to_owned(), decoded(value)?))
+    });
+    told.collect()
 }
 
 /// `jdbc:sqlserver://host:port;DatabaseName=db;…`.
@@ -93,8 +102,10 @@ fn parted(rest: &str) -> Option<Url> {
 
 /// `jdbc:sqlite:/path/file.db`.
 fn sqlite(text: &str) -> Option<Url> {
-    let path = text.strip_prefix("jdbc:sqlite:")?.split('?').next().filter(|path| !path.is_empty())?;
-    Some(Url { hosts: Vec::new(), database: path.to_owned(), parameters: Vec::new() })
+    let rest = text.strip_prefix("jdbc:sqlite:")?;
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let parameters = parameters(query.split('&'))?;
+    (!path.is_empty()).then(|| Url { hosts: Vec::new(), database: path.to_owned(), parameters })
 }
 
 /// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`.

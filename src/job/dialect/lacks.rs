@@ -54,10 +54,13 @@ impl Lacks {
         self.keys.iter().filter(|key| key.of == of).map(|key| key.key).filter(|key| stands(key)).collect()
     }
 
-    /// What to do without the plugin `name`: the one of this name, or the first whose name begins as it does.
+    /// What to do without the plugin `name`: the one of this name, or one whose name begins as it does, of the same side before others.
     pub(super) fn instead(&self, name: &str) -> Option<&'static str> {
         let exact = self.plugins.iter().find(|plugin| plugin.name == name);
-        let alike = || self.plugins.iter().find(|plugin| name.starts_with(plugin.stem()));
+        let alike = || {
+            let alike = self.plugins.iter().filter(|plugin| name.starts_with(plugin.stem()));
+            alike.min_by_key(|plugin| !name.ends_with(plugin.side()))
+        };
         exact.or_else(alike).map(|plugin| plugin.instead)
     }
 }
@@ -68,14 +71,26 @@ impl AbsentPlugin {
         let stem = self.name.strip_suffix("reader").or_else(|| self.name.strip_suffix("writer"));
         stem.unwrap_or(self.name)
     }
+
+    /// The word for its side; empty where its name has none.
+    fn side(&self) -> &'static str {
+        &self.name[self.stem().len()..]
+    }
 }
 
 /// A note that `keys` do nothing, each once; none where there are none.
-pub(super) fn note(mut keys: Vec<&'static str>) -> Option<String> {
+pub(super) fn note(keys: Vec<&'static str>) -> Option<String> {
+    told("these keys do nothing here", keys)
+}
+
+/// The same of parameters of a URL.
+pub(super) fn note_parameters(keys: Vec<&'static str>) -> Option<String> {
+    told("these parameters of the URL do nothing here", keys)
+}
+
+fn told(what: &str, mut keys: Vec<&'static str>) -> Option<String> {
     keys.sort_unstable();
     keys.dedup();
-    (!keys.is_empty()).then(|| {
-        let keys = keys.join(", ");
-        format!("these keys do nothing here: {keys} (the page keys-without-effect of the handbook says what is done instead)")
-    })
+    let more = "(the page keys-without-effect of the handbook says what is done instead)";
+    (!keys.is_empty()).then(|| format!("{what}: {} {more}", keys.join(", ")))
 }

@@ -54,7 +54,7 @@ pub enum VariablesIn {
 pub const DIALECTS: &[Dialect] = &[go_etl::GO_ETL, flinkx::FLINKX, datax::DATAX];
 
 /// What of the job files of each program does nothing here.
-pub const LACKS: &[lacks::Lacks] = &[datax::LACKS, go_etl::LACKS];
+pub const LACKS: &[lacks::Lacks] = &[datax::LACKS, go_etl::LACKS, flinkx::LACKS, product::LACKS];
 
 /// What a foreign job file asks for.
 #[derive(Debug, Default)]

@@ -17,7 +17,8 @@ pub(super) fn tables(node: &Node<'_>) -> Result<Vec<String>> {
     Ok(tables)
 }
 
-fn separated(text: &str) -> Vec<String> {
+/// The parts of `text`, which has commas between them. Those within quotes separate nothing.
+pub(super) fn separated(text: &str) -> Vec<String> {
     let (mut quote, mut names) = (None, vec![String::new()]);
     for sign in text.chars() {
         match (quote, sign) {

@@ -1,6 +1,12 @@
 //! Databases that jobs of other programs name by URLs of JDBC.
 
 pub(super) mod options;
+mod parameters;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::parameters::LACKS;
 
 /// Whose database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

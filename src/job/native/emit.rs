@@ -10,7 +10,7 @@ use crate::job::{Job, Place};
 use crate::object::ObjectRef;
 
 /// Members that are switches.
-const TOGGLES: [&str; 2] = ["emptySync", "pushdown"];
+const TOGGLES: [&str; 3] = ["emptySync", "keepStage", "pushdown"];
 
 /// The file of `jobs`.
 pub fn emit(jobs: &[Job]) -> Result<Json> {

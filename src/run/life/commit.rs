@@ -11,11 +11,13 @@ use tokio::time::timeout;
 use super::past::names;
 use super::{Failure, Left, Life, begun};
 use crate::error::{Context as _, Error, ErrorKind};
+use crate::job::Toggle;
 use crate::plan::pipeline::Target;
 use crate::run::lease::Lease;
+use crate::run::resume::always_whole;
 use crate::run::stages::{Agreed, Committed, Landed};
 use crate::run::targets;
-use crate::sink::{Progress, Receipt};
+use crate::sink::{Kept, Progress, Receipt};
 
 impl Life<'_> {
     /// Commits `receipts`, but for the rows that were `refused`, in every target; some may have `landed` before.
@@ -64,7 +66,7 @@ impl Life<'_> {
     }
 
     /// Sweeps what was staged in `targets`. A failure to do so is told beside the one that led here. Where rows are seen they
-    /// stay, and so does what is staged beside them.
+    /// stay, and so does what is staged beside them, and what the job wants to be kept.
     async fn sweep(&self, targets: &[Target], mut error: Error) -> (Error, Left) {
         if self.lease.get().is_some_and(Lease::is_lost) {
             // Who has the lease now may have gone on with this very run: the stages are theirs.
@@ -80,8 +82,13 @@ impl Life<'_> {
         if let Some(rejects) = &self.opened.rejects {
             error = rejects.abandon(error).await;
         }
-        let sweeps = targets.iter().map(|Target { sink, agreement, token, .. }| sink.abort(agreement, token));
+        let (kept, swept): (Vec<&Target>, Vec<&Target>) = targets.iter().partition(|target| self.keeps(target));
         let mut left = Left::Nothing;
+        if !kept.is_empty() {
+            error = error.at("what was staged", "stays, and the run can be gone on with");
+            left = Left::Stage;
+        }
+        let sweeps = swept.iter().map(|Target { sink, agreement, token, .. }| sink.abort(agreement, token));
         for swept in join_all(sweeps.map(|sweep| timeout(self.sweep_time, sweep))).await {
             let seconds = self.sweep_time.as_secs();
             error = match swept {
@@ -92,6 +99,12 @@ impl Life<'_> {
             left = Left::Stage;
         }
         (error, left)
+    }
+
+    /// Whether what is staged in `target` stays, as the job asks for, and is of use to a run that goes on.
+    fn keeps(&self, target: &Target) -> bool {
+        let is_of_use = target.agreement.kept == Kept::Tasks && always_whole(self.job).is_none();
+        is_of_use && self.job.keep_stage == Toggle::On && self.surroundings.state.is_some()
     }
 
     /// `error`, after which some targets have the rows and others not.

@@ -7,7 +7,9 @@ use super::*;
 use crate::endpoint::ObjectRef;
 use crate::job::Place;
 use crate::run::Between;
+use crate::run::resume::Unfinished;
 use crate::run::stages;
+use crate::run::state::SqliteStateLog;
 use crate::state::RunEntry;
 use crate::testing::faults::{Fault, Faults, Point};
 use crate::testing::memory::Memory;
@@ -20,10 +22,10 @@ async fn failing(faults: Faults) -> (Error, Memory) {
 }
 
 async fn failing_in(faults: Faults, surroundings: Surroundings) -> (Error, Memory) {
-    failing_with(faults, &surroundings, None).await
+    failing_with(faults, &surroundings, |_| {}).await
 }
 
-async fn failing_with(faults: Faults, surroundings: &Surroundings, sql: Option<&str>) -> (Error, Memory) {
+async fn failing_with(faults: Faults, surroundings: &Surroundings, change: impl FnOnce(&mut Job)) -> (Error, Memory) {
     let (source, target) = (Memory::new(), Memory::new());
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
     source.insert("t", RecordBatch::try_from_iter([("id", ids)]).unwrap(), 5);
@@ -34,7 +36,7 @@ async fn failing_with(faults: Faults, surroundings: &Surroundings, sql: Option<&
     };
     let place = || Place::new("memory", serde_json::Value::Null, ObjectRef::Table("t".to_owned()));
     let mut job = Job::new(place(), place());
-    job.transform.sql = sql.map(str::to_owned);
+    change(&mut job);
     let opened = Opened::open(&job, between, stages::Past::default()).await.unwrap();
     let life = Life { check_every: SOON, sweep_time: SOON, ..Life::new(&job, &opened, surroundings) };
     (life.live().await.unwrap_err(), target)
@@ -63,6 +65,36 @@ async fn a_failure_to_sweep_is_told_beside_the_first() {
     let (error, _) = failing(faults.each(Point::Abort, Fault::Fail(ErrorKind::Io))).await;
     assert_eq!(error.kind(), ErrorKind::Constraint);
     assert!(error.to_string().starts_with("what was staged could not be removed (a fault at Abort"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_staged_stays_where_the_job_wants_it() {
+    for (wanted, is_kept) in [(Toggle::On, true), (Toggle::Off, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let log: Arc<dyn StateLog> = Arc::new(SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap());
+        let surroundings = Surroundings { state: Some(Arc::clone(&log)), ..Surroundings::default() };
+        let faults = Faults::new().each(Point::Commit, Fault::Fail(ErrorKind::Constraint));
+        let (error, target) = failing_with(faults, &surroundings, |job| job.keep_stage = wanted).await;
+        assert_eq!((target.staged() > 0, target.counts().aborts == 0), (is_kept, is_kept), "{error}");
+        let told = error.to_string().starts_with("what was staged stays, and the run can be gone on with: ");
+        assert_eq!(told, is_kept, "{error}");
+        let run = log.runs().await.unwrap().remove(0).run;
+        assert_eq!(Unfinished::of(&run, log.read(&run).await.unwrap()).is_some(), is_kept);
+        assert_eq!(log.holders().await.unwrap().iter().any(|holder| holder.run == run), is_kept);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_does_not_answer_in_time_is_not_waited_for() {
+    for point in [Point::Read, Point::Batch] {
+        let faults = Faults::new().each(point, Fault::Hang);
+        let (error, _) = failing_with(faults, &Surroundings::default(), |job| {
+            (job.limits.answer_milliseconds, job.limits.retries) = (Some(20), Some(0));
+        })
+        .await;
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+        assert!(error.to_string().contains("the source gave no row within 0.02 s"), "{error}");
+    }
 }
 
 /// A log in which another run takes the lease at once.
@@ -128,7 +160,8 @@ impl StateLog for Away {
 async fn a_task_is_not_begun_anew_because_the_log_is_away() {
     for sql in [None, Some("SELECT id FROM src ORDER BY id")] {
         let surroundings = Surroundings { state: Some(Arc::new(Away)), ..Surroundings::default() };
-        let (error, target) = failing_with(Faults::new(), &surroundings, sql).await;
+        let sql = sql.map(str::to_owned);
+        let (error, target) = failing_with(Faults::new(), &surroundings, |job| job.transform.sql = sql).await;
         assert_eq!((error.kind(), surroundings.meter.reading().retries), (ErrorKind::Io, 0), "{error:?}");
         assert_eq!((target.staged(), target.counts().aborts), (0, 1));
     }

@@ -142,4 +142,35 @@ async fn a_changed_job_is_refused_by_what_differs() {
     assert!(error.to_string().ends_with("run r1 is of another job, which differs in transform, mode"), "{error}");
     let other = Job::new(place("a"), place("c"));
     refuse_changed(&other, &log).await.unwrap();
+    // The same job differs in nothing.
+    refuse_changed(&job, &log).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_last_run_of_a_job_says_how_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = crate::run::state::SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap();
+    let place = |name: &str| Place::new("memory", json!({"url": "memory:x"}), ObjectRef::Table(name.to_owned()));
+    let job = Job { pre_sql: vec!["delete from b".to_owned()], ..Job::new(place("a"), place("b")) };
+    let begun = StateRecord::Started { job: fingerprint::recorded(&job), fingerprint: "f".to_owned() };
+    let (step, index) = (Step::PreSql, 0);
+    let aborted = || StateRecord::Aborted { reason: "x".to_owned() };
+    assert_eq!(ending(&job, &log).await.unwrap(), None);
+    let runs = [
+        ("r1", vec![StateRecord::Finished { rows: 1 }], Ending::Finished),
+        ("r2", vec![StateRecord::StepBegun { step, index }, aborted()], Ending::Failed { prepared: false }),
+        ("r3", vec![StateRecord::Step { step, index }, aborted()], Ending::Failed { prepared: true }),
+        // Its process is gone, and nobody holds its lease.
+        ("r4", Vec::new(), Ending::Failed { prepared: false }),
+    ];
+    for (run, records, expected) in runs {
+        for record in std::iter::once(&begun).chain(&records) {
+            log.append(run, record).await.unwrap();
+        }
+        assert_eq!(ending(&job, &log).await.unwrap(), Some(expected), "{run}");
+    }
+    let other = Job { pre_sql: Vec::new(), ..job.clone() };
+    assert_eq!(ending(&other, &log).await.unwrap(), None);
+    log.lease("r4", "r4").await.unwrap();
+    assert_eq!(ending(&job, &log).await.unwrap(), None, "it is under way");
 }

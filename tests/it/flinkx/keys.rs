@@ -26,6 +26,27 @@ fn ran(database: &(&str, &str, String, String), mode: &str, key: &str) -> Ended 
     Job::new("keys", &variables).run(&[])
 }
 
+/// What FlinkX writes by COPY as text of its own.
+#[test]
+fn values_that_break_text_arrive_by_copy() {
+    let url = postgres();
+    psql(
+        &url,
+        r"create table s (id int primary key, note text); create table t (id int, note text);
+        insert into s values (1, null), (2, 'null'), (3, ''), (4, E'a\tb'), (5, E'a\nb'), (6, E'a\\b'), (7, E'\\N'),
+            (8, E'a\001b'), (9, E'\\.')",
+    );
+    let job = Job::new("restores", &[("postgres", address(&url))]);
+    let definitions = format!("-D{}", job.variables.replace(", ", " -D"));
+    let set = ["--set", "job.content.0.writer.parameter.insertSqlMode=copy"];
+    let words = ["run", "job.json", "--compat", "flinkx", "-p", &definitions];
+    let ended = end(start(job.folder.path(), &[&words[..], &set[..]].concat()));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let same =
+        "select count(*), count(*) filter (where s.note is not distinct from t.note) from s full join t using (id)";
+    assert_eq!(psql(&url, same).trim(), "9|9");
+}
+
 #[test]
 fn rows_are_updated_or_replaced_by_a_key() {
     for database in databases() {

@@ -75,10 +75,6 @@ fn described(place: usize, node: &Node<'_>) -> Result<SourceColumn> {
         (None, Some(_)) => format!("constant_{}", place + 1),
         (None, None) => return Err(node.need("name").err().unwrap_or_else(|| node.error("the name is blank"))),
     };
-    for key in ["index", "isPart", "splitter", "key", "comment", "notNull"] {
-        // Where it stands says its place in the list.
-        node.get(key);
-    }
     let kind = present(node, "type").map(|kind| kind_of(&kind)).transpose()?.flatten();
     // Of a column that is no date it says nothing.
     let format = present(node, "format").filter(|_| kind == Some(TextKind::Moment));

@@ -3,6 +3,7 @@
 //! What its pages promise is done, also where its programs forget it; where they lose, double or change rows, that is put right.
 
 mod columns;
+mod lacks;
 mod plugins;
 mod rdbms;
 mod recognition;
@@ -17,14 +18,18 @@ use std::time::Duration;
 
 use self::plugins::{Plugin, Side};
 use self::settings::{Restore, Settings};
+use super::lacks::note;
 use super::product::Product;
 use super::product::options::Times;
+use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Incremental, Job, Place, SourceColumn};
+use crate::job::{Incremental, Job, Limits, Place, SourceColumn, Toggle};
 use crate::shape::Cut;
-use crate::sink::{SchemaPolicy, WriteMode};
+use crate::sink::WriteMode;
+
+pub(super) use self::lacks::LACKS;
 
 /// Job files of `FlinkX`.
 pub(super) const FLINKX: Dialect = Dialect {
@@ -48,34 +53,16 @@ struct Source {
     width: Option<usize>,
     incremental: Option<Incremental>,
     again_after: Option<Duration>,
+    /// How long its server may take until the first rows come.
+    answer_milliseconds: Option<u64>,
     cut: Cut,
 }
 
 impl Source {
     /// All of `place`, whose `width` may be known.
     fn plain(place: Place, width: Option<usize>) -> Self {
-        let (union, columns) = (Vec::new(), Vec::new());
-        Self { place, union, columns, width, incremental: None, again_after: None, cut: Cut::Fastest }
-    }
-}
-
-/// What is written.
-#[derive(Debug)]
-struct Target {
-    place: Place,
-    mode: WriteMode,
-    /// The columns that are filled, by their place; empty fills those of the same name.
-    names: Vec<String>,
-    schema: SchemaPolicy,
-    pre_sql: Vec<String>,
-    post_sql: Vec<String>,
-}
-
-impl Target {
-    /// A place that has no columns yet, and no statements.
-    fn plain(place: Place, mode: WriteMode) -> Self {
-        let schema = SchemaPolicy::Strict;
-        Self { place, mode, names: Vec::new(), schema, pre_sql: Vec::new(), post_sql: Vec::new() }
+        let (union, columns, cut) = (Vec::new(), Vec::new(), Cut::Fastest);
+        Self { place, union, columns, width, incremental: None, again_after: None, answer_milliseconds: None, cut }
     }
 }
 
@@ -85,8 +72,8 @@ struct Context<'a> {
     /// How times of MySQL are read for the writer.
     times: Times,
     notes: Vec<String>,
-    /// Keys that have no meaning here.
-    idle: Vec<String>,
+    /// Keys that do nothing here.
+    idle: Vec<&'static str>,
 }
 
 impl Context<'_> {
@@ -94,10 +81,9 @@ impl Context<'_> {
         self.notes.push(text.into());
     }
 
-    /// Notes that `keys` of `node` have no meaning here, where they are given.
-    fn idle(&mut self, node: &Node<'_>, keys: &[&str]) {
-        let given = keys.iter().filter(|key| node.get(key).map(|value| value.json()).is_some());
-        self.idle.extend(given.map(|key| (*key).to_owned()));
+    /// Notes the keys of `of` that `node` has and that do nothing here.
+    fn idle(&mut self, of: &str, node: &Node<'_>) {
+        self.idle.extend(LACKS.given(of, node));
     }
 }
 
@@ -140,6 +126,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
     }
     let notes = std::mem::take(&mut settings.notes);
     let mut context = Context { settings: &settings, times, notes, idle: Vec::new() };
+    context.idle(lacks::JOB, &job);
+    context.idle(lacks::CONTENT, content);
     if tree.lenient {
         context.note("this is no strict JSON: comments, quotes and commas are taken as FlinkX takes them");
     }
@@ -151,10 +139,9 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let target = writer.target(&mut context)?;
     let mut translated = joined(&settings, source, target, &mut context.notes);
     between(content, &reader, &mut translated, &mut context)?;
+    refuse_part_of_rows(content, &translated.job)?;
     let Context { mut notes, idle, .. } = context;
-    if !idle.is_empty() {
-        notes.push(format!("these keys have no meaning here: {}", idle.join(", ")));
-    }
+    notes.extend(note(idle));
     let Joined { job, again_after, widths } = translated;
     if let [Some(come), Some(go)] = widths
         && come != go
@@ -177,6 +164,17 @@ fn refuse_restore(reader: &Side<'_>, writer: &Side<'_>) -> Result<()> {
     Err(side.node.error(format!("{} {why}: set restore.isRestore to false", side.name)))
 }
 
+/// Refuses what needs all rows, where only those come that are new.
+fn refuse_part_of_rows(content: &Node<'_>, job: &Job) -> Result<()> {
+    let why = match (&job.incremental, &job.mode, &job.transform.sql) {
+        (Some(_), WriteMode::Replace, _) => "overwrite removes what earlier runs brought",
+        (Some(_), _, Some(_)) => "a transformSql is asked of all rows together",
+        _ => return Ok(()),
+    };
+    let error = content.error(format!("{why}, and an increColumn brings only rows that are new"));
+    Err(error.with_hint("leave one of them out"))
+}
+
 /// Reader and writer as one job.
 struct Joined {
     job: Job,
@@ -190,12 +188,15 @@ fn joined(settings: &Settings<'_>, source: Source, target: Target, notes: &mut V
     let mut job = Job::new(source.place, target.place);
     job.union = source.union;
     job.cut = source.cut;
+    if matches!(settings.restore, Restore::On { .. }) {
+        job.keep_stage = Toggle::On;
+    }
     job.mode = target.mode;
     job.schema = target.schema;
     job.incremental = source.incremental;
     job.transform.columns = source.columns;
     job.transform.names = target.names;
-    job.limits.clone_from(&settings.limits);
+    job.limits = Limits { answer_milliseconds: source.answer_milliseconds, ..settings.limits.clone() };
     job.errors.clone_from(&settings.errors);
     job.pre_sql = target.pre_sql;
     job.post_sql = target.post_sql;
@@ -219,9 +220,7 @@ fn between(content: &Node<'_>, reader: &Side<'_>, joined: &mut Joined, context: 
             return Err(unsupported(&node, format!("{key} is not here"), hint));
         }
     }
-    // The name of the rows as they are written is nowhere used.
-    let [from, _] =
-        ["reader", "writer"].map(|side| content.get(side).and_then(|node| node.get("table")?.get("tableName")));
+    let from = content.at("reader.table.tableName");
     let Some(transformer) = content.get("transformer") else { return Ok(()) };
     let Some(sql) = text_of(&transformer, "transformSql")? else { return Ok(()) };
     let from = from.map(|name| name.text()).transpose()?;

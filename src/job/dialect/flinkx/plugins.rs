@@ -1,6 +1,7 @@
 //! The plugins: what serves them here, and those that are not here.
 
 use super::super::product::Product;
+use super::lacks::LACKS;
 use super::unsupported;
 use crate::error::{Error, Result};
 use crate::job::tree::Node;
@@ -82,70 +83,12 @@ fn plugin(stem: &str) -> Option<Plugin> {
 
 /// A plugin that is not here: what to use in its place.
 fn unknown(node: &Node<'_>, name: &str, words: [&str; 2]) -> Error {
-    let known = stem(name, words).and_then(|stem| ABSENT.iter().find(|(plugin, _)| stem.starts_with(plugin)));
-    match known {
-        Some((_, instead)) => unsupported(node, format!("the plugin {name} is not here"), *instead),
+    let [word, _] = words;
+    match stem(name, words).and_then(|stem| LACKS.instead(&format!("{stem}{word}"))) {
+        Some(instead) => unsupported(node, format!("the plugin {name} is not here"), instead),
         None => node.error(format!("there is no plugin {name}")).with_hint(
             "there are streamreader, textfilereader, mysqlreader, mysqldreader, postgresqlreader, sqlserverreader, \
              oraclereader, sqlitereader, clickhousereader, db2reader, dmreader, and the writers of the same names",
         ),
     }
 }
-
-const CHANGES: &str = "nothing here follows changes yet: read tables by increColumn and polling";
-const QUEUE: &str = "nothing here reads or writes queues";
-const DRIVER: &str = "use etl copy with odbc: and the driver of the database";
-const HADOOP: &str = "copy the files with hdfs dfs -get or -put; etl copy reads and writes Parquet, Avro and text";
-const LOADED: &str = "write CSV, and load it with a stream load";
-
-/// Plugins that are known and not here, by the begin of their names, and what to use in their place.
-pub(super) const ABSENT: &[(&str, &str)] = &[
-    ("binlog", CHANGES),
-    ("mysqlcdc", CHANGES),
-    ("pgwal", CHANGES),
-    ("oraclelogminer", CHANGES),
-    ("logminer", CHANGES),
-    ("sqlservercdc", CHANGES),
-    ("oceanbasecdc", CHANGES),
-    ("mongodboplog", CHANGES),
-    ("oplog", CHANGES),
-    ("kafka", QUEUE),
-    ("upsert-kafka", QUEUE),
-    ("emqx", QUEUE),
-    ("pulsar", QUEUE),
-    ("rabbitmq", QUEUE),
-    ("rocketmq", QUEUE),
-    ("socket", QUEUE),
-    ("hdfs", HADOOP),
-    ("hive", HADOOP),
-    ("carbondata", HADOOP),
-    ("hudi", HADOOP),
-    ("iceberg", HADOOP),
-    ("arctic", HADOOP),
-    ("odps", "use tunnel download or upload of odpscmd, and copy the files"),
-    ("hbase", "export the table to files, and copy these"),
-    ("phoenix", DRIVER),
-    ("kudu", "write Parquet, and load it with Impala"),
-    ("cassandra", "use COPY of cqlsh, and copy the CSV files"),
-    ("mongodb", "export the collection with mongoexport, and copy the JSON lines"),
-    ("elasticsearch", "write JSON lines, and load them with the bulk interface"),
-    ("es", "write JSON lines, and load them with the bulk interface"),
-    ("solr", "write JSON lines, and post them to its update handler"),
-    ("redis", "write text, and load it with redis-cli --pipe"),
-    ("http", "fetch the answer with curl, and copy the JSON lines"),
-    ("restapi", "fetch the answer with curl, and copy the JSON lines"),
-    ("s3", "copy the objects with the tool of their store, and read them with textfilereader"),
-    ("oss", "copy the objects with ossutil, and read them with textfilereader"),
-    ("influxdb", "nothing here speaks with a time series database"),
-    ("nebula", "nothing here reads or writes graph databases"),
-    ("doris", LOADED),
-    ("starrocks", LOADED),
-    ("selectdb", "write CSV, and load it with COPY INTO"),
-    ("gbase", DRIVER),
-    ("saphana", DRIVER),
-    ("teradata", DRIVER),
-    ("vertica", DRIVER),
-    ("sybase", DRIVER),
-    ("inceptor", DRIVER),
-    ("metadata", "etl schema shows the columns of a table"),
-];

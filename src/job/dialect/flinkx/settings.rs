@@ -44,20 +44,14 @@ impl<'a> Settings<'a> {
     pub(super) fn read(setting: Option<&Node<'a>>, parameters: [&Node<'a>; 2]) -> Result<Self> {
         let mut notes = Vec::new();
         let block = |key: &str| setting.and_then(|setting| setting.get(key));
-        let (mut limits, channels) = speed(block("speed").as_ref())?;
         let restore = restore(block("restore").as_ref())?;
+        let (mut limits, channels) = speed(block("speed").as_ref(), &restore)?;
         let errors = errors(block("errorLimit").as_ref(), block("dirty").as_ref(), &restore, &mut notes)?;
         let restart = block("restart").or_else(|| parameters.iter().find_map(|parameter| parameter.get("restart")));
         if let Some(restart) = restart {
             self::restart(&restart, &mut limits, &mut notes)?;
         }
-        let log = block("log").map_or(Ok(None), |log| self::log(&log, &mut notes))?;
-        for key in ["metricPluginConf", "metricPluginConfig"] {
-            if let Some(node) = block(key) {
-                node.json();
-                notes.push(format!("{key}: the metrics are printed at the end, and sent nowhere"));
-            }
-        }
+        let log = block("log").map_or(Ok(None), |log| self::log(&log))?;
         if let Some(test) = block("test") {
             tested(&test)?;
         }
@@ -71,19 +65,19 @@ fn channels(speed: &Node<'_>, key: &str) -> Result<Option<usize>> {
     Ok(number.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0))
 }
 
-fn speed(speed: Option<&Node<'_>>) -> Result<(Limits, usize)> {
+fn speed(speed: Option<&Node<'_>>, restore: &Restore<'_>) -> Result<(Limits, usize)> {
     let Some(speed) = speed else { return Ok((Limits { jobs: Some(1), ..Limits::default() }, 1)) };
     let all = channels(speed, "channel")?.unwrap_or(1);
     let readers = channels(speed, "readerChannel")?.unwrap_or(all);
     let writers = channels(speed, "writerChannel")?.unwrap_or(all);
-    // Of as many as read, whoever is free takes the next rows, so that they are as even as can be.
-    flag_of(speed, "rebalance")?;
+    // What is gone on with is known by the splits that one task wrote, and not by rows of all of them.
+    let is_dealt = flag_of(speed, "rebalance")? && readers > 1 && matches!(restore, Restore::Off);
     // The greatest number stands for no limit.
     let bytes = present(speed, "bytes").map(|bytes| bytes.number()).transpose()?;
     let bytes = bytes.filter(|bytes| (1.0..i64::MAX as f64).contains(bytes)).map(|bytes| bytes as u64);
     let limits = Limits {
         jobs: Some(readers),
-        writers: (readers != writers).then_some(writers),
+        writers: (readers != writers || is_dealt).then_some(writers),
         speed: Speed { job_bytes: bytes, ..Speed::default() },
         ..Limits::default()
     };
@@ -100,7 +94,7 @@ fn errors(
     let rows = limit.map_or(Ok(Some(0)), |limit| integer_of(limit, "record"))?;
     let rows = rows.and_then(|rows| u64::try_from(rows).ok());
     let percent = limit.map_or(Ok(None), percentage)?;
-    let rejects = dirty.map_or(Ok(None), |dirty| rejects(dirty, notes))?;
+    let rejects = dirty.map_or(Ok(None), rejects)?;
     let max_errors = match (rows, percent) {
         (None, None) => None,
         (Some(rows), None) => Some(MaxErrors::Rows(rows)),
@@ -139,12 +133,7 @@ fn percentage(limit: &Node<'_>) -> Result<Option<f64>> {
 }
 
 /// The folder for rows that are refused.
-fn rejects(dirty: &Node<'_>, notes: &mut Vec<String>) -> Result<Option<Place>> {
-    for key in ["tableName", "hadoopConfig"] {
-        if let Some(node) = dirty.get(key) {
-            node.json();
-        }
-    }
+fn rejects(dirty: &Node<'_>) -> Result<Option<Place>> {
     let Some(node) = present(dirty, "path") else { return Ok(None) };
     let path = node.text()?;
     let path = path.trim().strip_prefix("file://").unwrap_or(path.trim());
@@ -152,20 +141,12 @@ fn rejects(dirty: &Node<'_>, notes: &mut Vec<String>) -> Result<Option<Place>> {
         let hint = "name a folder of this machine, and copy it with hdfs dfs -put";
         return Err(unsupported(&node, "rows that are refused are written to this machine alone", hint));
     }
-    let remote = dirty.get("hadoopConfig").is_some_and(|config| config.entries().is_ok_and(|keys| !keys.is_empty()));
-    if remote {
-        notes.push(format!("hadoopConfig: rows that are refused are written to the folder {path} of this machine"));
-    }
     let options = json!({"url": format!("{}/", path.trim_end_matches('/')), "prefix": "dirty"});
     Ok(Some(Place::new(FILE, options, ObjectRef::Whole)))
 }
 
 fn restore<'a>(restore: Option<&Node<'a>>) -> Result<Restore<'a>> {
     let Some(restore) = restore else { return Ok(Restore::Off) };
-    for key in ["isStream", "maxRowNumForCheckpoint", "restoreColumnType"] {
-        // All rows are committed together, whatever their number, and the column is not needed but checked.
-        restore.get(key);
-    }
     let name = present(restore, "restoreColumnName");
     let place = present(restore, "restoreColumnIndex").filter(|place| !place.integer().is_ok_and(|place| place < 0));
     Ok(if flag_of(restore, "isRestore")? { Restore::On { column: name.or(place) } } else { Restore::Off })
@@ -204,7 +185,7 @@ fn restart(restart: &Node<'_>, limits: &mut Limits, notes: &mut Vec<String>) -> 
 }
 
 /// Where what is said is written, too.
-fn log(log: &Node<'_>, notes: &mut Vec<String>) -> Result<Option<LogFile>> {
+fn log(log: &Node<'_>) -> Result<Option<LogFile>> {
     let level = text_of(log, "level")?.unwrap_or_else(|| "info".to_owned());
     let level = match level.to_lowercase().as_str() {
         "error" | "fatal" => Some(LogLevel::Error),
@@ -214,12 +195,8 @@ fn log(log: &Node<'_>, notes: &mut Vec<String>) -> Result<Option<LogFile>> {
         _ => return Err(log.need("level")?.error(format!("there is no level {level:?}"))),
     };
     let folder = text_of(log, "path")?.unwrap_or_else(|| LOG_FOLDER.to_owned());
-    let pattern = text_of(log, "pattern")?;
     if !flag_of(log, "isLogger")? {
         return Ok(None);
-    }
-    if pattern.is_some() {
-        notes.push("the pattern of the log is not used: a line has a time, a level and what stderr shows".to_owned());
     }
     let path = format!("{}/{LOG_NAME}", folder.trim_end_matches('/'));
     Ok(level.map(|level| LogFile { path, bytes: LogFile::BYTES, level }))

@@ -4,6 +4,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 
 use super::columns::type_word;
+use super::lacks::{STREAM_COLUMNS, STREAM_READER, STREAM_WRITER};
 use super::{Context, Source, Target, flag_of, present, text_of, unsupported};
 use crate::error::Result;
 use crate::job::Place;
@@ -17,13 +18,14 @@ const ENDLESS: u64 = 1_000_000_000_000_000;
 
 /// The rows that `parameter` of `streamreader` describes.
 pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Source> {
-    context.idle(parameter, &["permitsPerSecond"]);
+    context.idle(STREAM_READER, parameter);
     let rows = rows(parameter, context)?;
     let list = parameter.need("column")?;
     let (mut names, mut columns, mut values) = (Vec::new(), Vec::new(), Map::new());
     for (place, node) in list.elements()?.iter().enumerate() {
         let name = text_of(node, "name")?.filter(|name| !names.contains(name));
         let name = name.unwrap_or_else(|| format!("c{}", place + 1));
+        context.idle(STREAM_COLUMNS, node);
         let (kind, value) = column(node)?;
         columns.push(format!("\"{}\":{kind}", utf8_percent_encode(&name, NON_ALPHANUMERIC)));
         if let Some(value) = value {
@@ -87,7 +89,6 @@ fn column(node: &Node<'_>) -> Result<(&'static str, Option<String>)> {
             ));
         }
     };
-    node.get("format");
     let Some(value) = node.get("value") else { return Ok((kind, None)) };
     Ok(match value.text()? {
         text if text == "null" => ("text~1", None),
@@ -102,7 +103,7 @@ fn column(node: &Node<'_>) -> Result<(&'static str, Option<String>)> {
 
 /// Where `parameter` of `streamwriter` leads: standard output, or nowhere.
 pub(super) fn target(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Target> {
-    context.idle(parameter, &["column"]);
+    context.idle(STREAM_WRITER, parameter);
     let place = if flag_of(parameter, "print")? {
         let options = json!({"url": "-", "format": "csv", "loose": {"delimiter": ",", "null": "null"}});
         Place::new(FILE, options, ObjectRef::Whole)

@@ -7,8 +7,9 @@ use super::*;
 use crate::job::{
     Highest, LogFile, LogLevel, MaxErrors, NullCursor, OnError, RejectsFormat, RetryGrowth, Speed, TextKind,
 };
-use crate::merge::{KeyOf, Merge, Rest};
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
+use crate::sink::SchemaPolicy;
 
 fn translated(root: Json) -> Result<Translation> {
     translate(&Tree::new(root, HashMap::new()))
@@ -198,6 +199,12 @@ fn a_column_that_grows_makes_an_incremental_copy() {
     assert_eq!(only(&from).incremental, Some(expected));
     assert!(of(json!({"increColumn": "x"})).unwrap_err().to_string().contains("x is none of the columns"));
     assert!(of(json!({"polling": true})).unwrap_err().to_string().contains("polling needs an increColumn"));
+    let over = json!({"name": "textfilewriter", "parameter": {"path": "/out", "writeMode": "overwrite"}});
+    fails(job(&mysql(&json!({"increColumn": "id"})), &over), "overwrite removes what earlier runs brought");
+    let mut asked = job(&mysql(&json!({"increColumn": "id"})), &nothing());
+    asked["job"]["content"][0]["reader"]["table"] = json!({"tableName": "t"});
+    asked["job"]["content"][0]["transformer"] = json!({"transformSql": "select * from t"});
+    fails(asked, "a transformSql is asked of all rows together");
     assert_eq!(only(&of(json!({"increColumn": ""})).unwrap()).incremental, None);
 }
 
@@ -220,7 +227,8 @@ fn write_modes_go_by_a_key_of_the_target() {
     };
     let merge = |key: &[&str], rest: Rest| {
         let key = key.iter().map(|name| (*name).to_owned()).collect();
-        WriteMode::Upsert(Merge { key, key_of: KeyOf::Target, rest, ..Merge::default() })
+        let duplicates = Duplicates::LastArrived;
+        WriteMode::Upsert(Merge { key, key_of: KeyOf::Target, rest, duplicates, ..Merge::default() })
     };
     let (mysql, sqlite) = (("mysqlwriter", "jdbc:mysql://h/d"), ("sqlitewriter", "jdbc:sqlite:/a.db"));
     let of = |(plugin, url): (&str, &str), more: Json| mode(plugin, url, more).0;
@@ -366,6 +374,9 @@ fn what_is_gone_on_with_is_cut_by_key() {
     };
     let found = restore(&mysql(&json!({})), &into_postgres(&json!({})), json!({"restoreColumnName": "ID"})).unwrap();
     assert_eq!((only(&found).cut, only(&found).errors.on_error), (Cut::ByKey, OnError::Fail));
+    assert_eq!(only(&found).keep_stage, Toggle::On, "a failure is gone on with, too");
+    let plain = translated(job(&mysql(&json!({})), &into_postgres(&json!({})))).unwrap();
+    assert_eq!((only(&plain).cut, only(&plain).keep_stage), (Cut::Fastest, Toggle::Off));
     let message = |result: Result<Translation>| result.unwrap_err().to_string();
     let lacking = restore(&mysql(&json!({})), &into_postgres(&json!({})), json!({"restoreColumnName": "x"}));
     assert!(message(lacking).contains("x is none of the columns that are read"));
@@ -410,7 +421,13 @@ fn a_select_runs_between_reader_and_writer() {
 
 #[test]
 fn plugins_that_are_not_here_are_named() {
-    for (name, instead) in [("binlogreader", "increColumn"), ("kafka10reader", "queues"), ("hdfssource", "hdfs dfs")] {
+    let absent = [
+        ("binlogreader", "increColumn"),
+        ("kafka10reader", "queues"),
+        ("hdfssource", "hdfs dfs"),
+        ("es6source", "export"),
+    ];
+    for (name, instead) in absent {
         let error = translated(job(&json!({"name": name, "parameter": {}}), &nothing())).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains(&format!("the plugin {name} is not here")), "{error}");
@@ -419,13 +436,69 @@ fn plugins_that_are_not_here_are_named() {
     let error = translated(job(&json!({"name": "myreader", "parameter": {}}), &nothing())).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
     assert!(error.to_string().contains("there is no plugin myreader"), "{error}");
+    // A writer that is called otherwise has the hint for writers.
+    for name in ["eswriter", "essink", "es7writer"] {
+        let error = translated(job(&made(), &json!({"name": name, "parameter": {}}))).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains("bulk interface")), "{name}: {error:?}");
+    }
+}
+
+/// Keys that do nothing are named, wherever they stand, and none is left for the warning of keys that nobody knows.
+#[test]
+fn nothing_is_passed_over_in_silence() {
+    for key in lacks::LACKS.keys {
+        let text = json!({"name": "textfilereader", "parameter": {"protocol": "file", "path": "/a", "column": ["*"]}});
+        let file = json!({"name": "textfilewriter", "parameter": {"path": "/out"}});
+        let described = mysql(&json!({"column": [{"name": "id"}, {"name": "v"}]}));
+        let mut root = match key.of {
+            lacks::READERS | lacks::WHOLE_READERS => job(&mysql(&json!({})), &nothing()),
+            lacks::COLUMNS => job(&described, &nothing()),
+            lacks::WRITERS => job(&mysql(&json!({})), &into_postgres(&json!({}))),
+            lacks::TEXT => job(&text, &nothing()),
+            lacks::TEXT_WRITERS => job(&made(), &file),
+            _ => job(&made(), &nothing()),
+        };
+        let inside = match key.of {
+            lacks::READERS | lacks::WHOLE_READERS | lacks::STREAM_READER | lacks::TEXT => "/content/0/reader/parameter",
+            lacks::COLUMNS | lacks::STREAM_COLUMNS => "/content/0/reader/parameter/column/0",
+            lacks::WRITERS | lacks::STREAM_WRITER | lacks::TEXT_WRITERS => "/content/0/writer/parameter",
+            lacks::CONTENT => "/content/0",
+            lacks::JOB => "",
+            other => panic!("no job has {other}"),
+        };
+        let place = root["job"].pointer_mut(inside).unwrap();
+        let path: Vec<&str> = key.key.split('.').collect();
+        *path.iter().fold(place, |place, key| &mut place[*key]) = json!("x");
+        let tree = Tree::new(root, HashMap::new());
+        let found = translate(&tree).unwrap_or_else(|error| panic!("{}: {error}", key.key));
+        let named = |note: &String| note.starts_with("these keys do nothing here: ") && note.contains(key.key);
+        assert!(found.notes.iter().any(named), "{}: {:?}", key.key, found.notes);
+        assert_eq!(tree.unasked(), Vec::<String>::new(), "{}", key.key);
+    }
 }
 
 #[test]
-fn the_page_lists_the_plugins_that_are_not_here() {
-    let page = include_str!("../../../docs/flinkx-jobs.md");
-    for (plugin, instead) in plugins::ABSENT {
-        let line = page.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{plugin}…`")));
-        assert!(line.is_some_and(|line| line.contains(instead)), "{plugin}: {instead}");
+fn rows_are_dealt_to_writers_where_it_is_asked_for() {
+    let writers = |speed: Json, restore: bool| {
+        let root = with(job(&mysql(&json!({"splitPk": "id"})), &into_postgres(&json!({}))), "speed", speed);
+        let found = translated(with(root, "restore", json!({"isRestore": restore}))).unwrap();
+        (only(&found).limits.jobs, only(&found).limits.writers)
+    };
+    assert_eq!(writers(json!({"channel": 4}), false), (Some(4), None));
+    assert_eq!(writers(json!({"channel": 4, "rebalance": true}), false), (Some(4), Some(4)));
+    assert_eq!(writers(json!({"channel": 1, "rebalance": true}), false), (Some(1), None));
+    assert_eq!(writers(json!({"channel": 4, "readerChannel": -1, "writerChannel": 2}), false), (Some(4), Some(2)));
+    assert_eq!(writers(json!({"channel": 8, "readerChannel": 1, "writerChannel": 4}), false), (Some(1), Some(4)));
+    // Tasks of several splits together could not be gone on with.
+    assert_eq!(writers(json!({"channel": 4, "rebalance": true}), true), (Some(4), None));
+}
+
+#[test]
+fn a_server_has_so_long_to_answer() {
+    let of = |more: Json| only(&translated(job(&mysql(&more), &nothing())).unwrap()).limits.answer_milliseconds;
+    assert_eq!(of(json!({"queryTimeOut": 1000})), Some(1_000_000));
+    assert_eq!(of(json!({"queryTimeOut": "7"})), Some(7000));
+    for none in [json!({}), json!({"queryTimeOut": 0}), json!({"queryTimeOut": -1}), json!({"queryTimeOut": ""})] {
+        assert_eq!(of(none), None);
     }
 }

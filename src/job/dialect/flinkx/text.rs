@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::super::name::is_star;
 use super::columns::{kind_of, type_word};
+use super::lacks::{TEXT, TEXT_WRITERS};
 use super::{Context, Source, Target, flag_of, present, text_of, unsupported};
 use crate::error::Result;
 use crate::job::locator::FILE;
@@ -11,9 +12,6 @@ use crate::job::tree::Node;
 use crate::job::{Place, TextKind};
 use crate::object::ObjectRef;
 use crate::sink::WriteMode;
-
-/// Keys of servers, which a file of this machine has not.
-const REMOTE: &[&str] = &["host", "port", "username", "password", "timeout", "connectPattern", "privateKeyPath"];
 
 /// The files that `parameter` names.
 pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Source> {
@@ -53,7 +51,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
 /// The folder that `parameter` names.
 pub(super) fn target(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Target> {
     refuse_servers(parameter, context)?;
-    context.idle(parameter, &["column", "maxFileSize", "flushInterval"]);
+    context.idle(TEXT_WRITERS, parameter);
     let path = parameter.need("path")?.text()?;
     let word = text_of(parameter, "writeMode")?.unwrap_or_else(|| "append".to_owned());
     let mode = match word.trim().to_lowercase().as_str() {
@@ -88,7 +86,7 @@ fn refuse_servers(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<()>
         let hint = "copy the files with sftp or curl, and name their folder with \"protocol\": \"file\"";
         return Err(unsupported(node, "files of other machines are not read or written here", hint));
     }
-    context.idle(parameter, REMOTE);
+    context.idle(TEXT, parameter);
     Ok(())
 }
 

@@ -4,7 +4,8 @@ use serde_json::{Map, Value as Json};
 
 use super::super::driver::{self, Oracle, Way};
 use super::super::jdbc::Url;
-use super::Product;
+use super::super::name;
+use super::{Product, parameters};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::Node;
 
@@ -13,49 +14,6 @@ pub(in super::super) type Options = Map<String, Json>;
 
 /// Who logs in: name and password, as far as they are said.
 pub(in super::super) type Login = (Option<String>, Option<String>);
-
-/// Parameters of URLs that say what is so here anyway, or concern the driver alone.
-const HARMLESS: &[&str] = &[
-    "useunicode",
-    "characterencoding",
-    "autoreconnect",
-    "failoverreadonly",
-    "rewritebatchedstatements",
-    "rewritebatchedinserts",
-    "allowmultiqueries",
-    "yearisdatetype",
-    "tinyint1isbit",
-    "zerodatetimebehavior",
-    "usecursorfetch",
-    "useserverprepstmts",
-    "cacheprepstmts",
-    "usecompression",
-    "netimeoutforstreamingresults",
-    "nettimeoutforstreamingresults",
-    "sockettimeout",
-    "allowpublickeyretrieval",
-    "usessl",
-    "requiressl",
-    "verifyservercertificate",
-    "sslmode",
-    "ssl",
-    "connecttimeout",
-    "currentschema",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    "applicationname",
-    "stringtype",
-    "logintimeout",
-    "tcpkeepalive",
-    "databasename",
-    "database",
-    "encrypt",
-    "trustservercertificate",
-    "uselegacydatetimecode",
-    "user",
-    "password",
-];
 
 /// The connector of `product`, with these options.
 pub(in super::super) fn connector(product: Product, options: &Options) -> &'static str {
@@ -94,11 +52,10 @@ pub(in super::super) fn of(
     if several && !(listed && urls.iter().all(|url| url.database == first.database || product == Product::Mysql)) {
         notes.push("of several URLs the first is used".to_owned());
     }
-    for (key, _) in &first.parameters {
-        if !HARMLESS.contains(&key.to_lowercase().as_str()) {
-            notes.push(format!("the parameter {key} of the URL has no meaning here"));
-        }
-    }
+    let scheme = scheme(node)?;
+    notes.extend(parameters::notes(product_of(product, &scheme), first));
+    let said = |key: &str| first.parameter(key).map(str::to_owned);
+    let login = (login.0.or_else(|| said("user")), login.1.or_else(|| said("password")));
     let session = session(parameter)?;
     // Of the two ways to Oracle the one that reads alone runs no statements first.
     let way = if session.is_empty() { way } else { Way::Writing };
@@ -109,11 +66,15 @@ pub(in super::super) fn of(
         Product::Oracle => oracle(first, way, login, notes),
         Product::Sqlite => sqlite(first),
         Product::Clickhouse => clickhouse(first, login),
-        Product::Generic => generic(first, node, login)?,
+        Product::Generic => generic(first, (&scheme, node), login)?,
     };
     match product {
         _ if session.is_empty() => {}
-        Product::Mysql | Product::SqlServer => insert(&mut options, "session", session.join("; ")),
+        Product::Mysql | Product::SqlServer => {
+            let before = options.get("session").and_then(Json::as_str).map(str::to_owned);
+            let statements: Vec<String> = before.into_iter().chain(session).collect();
+            insert(&mut options, "session", statements.join("; "));
+        }
         Product::Oracle => insert(&mut options, "session", session),
         _ => notes.push(format!(
             "session: its statements are run for MySQL, SQL Server and Oracle alone, and not for {}",
@@ -121,6 +82,21 @@ pub(in super::super) fn of(
         )),
     }
     Ok(options)
+}
+
+/// The scheme of the first URL at `node`, in small letters.
+fn scheme(node: &Node<'_>) -> Result<String> {
+    let text = node.one_or_more().first().map_or(Ok(String::new()), Node::text)?;
+    Ok(text.strip_prefix("jdbc:").and_then(|rest| rest.split(':').next()).unwrap_or_default().to_lowercase())
+}
+
+/// Whose database a URL of this scheme names, also where any is taken.
+fn product_of(product: Product, scheme: &str) -> Product {
+    match (product, scheme) {
+        (Product::Generic, "mysql" | "mariadb") => Product::Mysql,
+        (Product::Generic, "postgresql" | "edb") => Product::Postgres,
+        _ => product,
+    }
 }
 
 /// What each connection runs first.
@@ -175,7 +151,13 @@ fn mysql(urls: &[Url], login: Login) -> Options {
     log_in(&mut options, login);
     let on = |key: &str| first.parameter(key).map(|value| value.eq_ignore_ascii_case("true"));
     let mode = match (first.parameter("sslMode"), on("useSSL"), on("requireSSL"), on("verifyServerCertificate")) {
-        (Some(mode), ..) => Some(mode.to_uppercase()),
+        (Some(mode), ..) => Some(match mode.to_uppercase().replace('-', "_").as_str() {
+            // The words of MariaDB's driver.
+            "DISABLE" => "DISABLED".to_owned(),
+            "TRUST" => "REQUIRED".to_owned(),
+            "VERIFY_FULL" => "VERIFY_IDENTITY".to_owned(),
+            other => other.to_owned(),
+        }),
         (None, Some(false), ..) => Some("DISABLED".to_owned()),
         (None, Some(true), _, Some(true)) => Some("VERIFY_CA".to_owned()),
         (None, _, Some(true), _) => Some("REQUIRED".to_owned()),
@@ -184,15 +166,21 @@ fn mysql(urls: &[Url], login: Login) -> Options {
     if let Some(mode) = mode {
         insert(&mut options, "sslMode", mode);
     }
-    if let Some(seconds) = seconds(first, 1000) {
+    if let Some(seconds) = seconds(first, "connectTimeout", 1000) {
         insert(&mut options, "connectTimeout", seconds);
+    }
+    if let Some(variables) = first.parameter("sessionVariables") {
+        let set = name::separated(variables).into_iter();
+        // Those of the user begin with @.
+        let set = set.map(|one| if one.starts_with('@') { one } else { format!("SESSION {one}") });
+        insert(&mut options, "session", format!("SET {}", set.collect::<Vec<_>>().join(", ")));
     }
     options
 }
 
-/// The seconds of `connectTimeout`, whose unit is a share of a second; none for no limit.
-fn seconds(url: &Url, per_second: u64) -> Option<u64> {
-    let time: u64 = url.parameter("connectTimeout")?.parse().ok()?;
+/// The seconds of the parameter `key`, whose unit is a share of a second; none for no limit.
+fn seconds(url: &Url, key: &str, per_second: u64) -> Option<u64> {
+    let time: u64 = url.parameter(key)?.parse().ok()?;
     (time > 0).then(|| time.div_ceil(per_second))
 }
 
@@ -215,11 +203,31 @@ fn postgres(urls: &[Url], login: Login) -> Options {
             insert(&mut options, key, file);
         }
     }
-    if let Some(schema) = first.parameter("currentSchema") {
-        insert(&mut options, "options", format!("-c search_path={schema}"));
+    // A blank would end the setting.
+    let path = first.parameter("currentSchema").map(|schema| format!("-c search_path={}", schema.replace(' ', "\\ ")));
+    let told: Vec<String> = path.into_iter().chain(first.parameter("options").map(str::to_owned)).collect();
+    if !told.is_empty() {
+        insert(&mut options, "options", told.join(" "));
     }
-    if let Some(seconds) = seconds(first, 1) {
+    if let Some(name) = first.parameter("ApplicationName") {
+        insert(&mut options, "applicationName", name);
+    }
+    if let Some(seconds) = seconds(first, "connectTimeout", 1).or_else(|| seconds(first, "loginTimeout", 1)) {
         insert(&mut options, "connectTimeout", seconds);
+    }
+    let server = first.parameter("targetServerType").unwrap_or_default();
+    let server = match server.to_lowercase().as_str() {
+        "primary" | "master" => Some("primary"),
+        "secondary" | "slave" => Some("standby"),
+        "prefersecondary" | "preferslave" => Some("prefer-standby"),
+        // Any will do.
+        _ => None,
+    };
+    if let Some(server) = server {
+        insert(&mut options, "targetSessionAttrs", server);
+    }
+    if first.parameter("loadBalanceHosts").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        insert(&mut options, "loadBalanceHosts", "random");
     }
     options
 }
@@ -240,12 +248,24 @@ fn sql_server(url: &Url, login: Login) -> Options {
     if !on("encrypt") || on("trustServerCertificate") {
         insert(&mut options, "tlsCheck", "none");
     }
+    if let Some(seconds) = seconds(url, "loginTimeout", 1) {
+        insert(&mut options, "connectTimeout", seconds);
+    }
+    if let Some(name) = url.parameter("applicationName") {
+        insert(&mut options, "applicationName", name);
+    }
+    if let Some(bytes) = url.parameter("packetSize").and_then(|bytes| bytes.parse::<u64>().ok()) {
+        insert(&mut options, "packetBytes", bytes);
+    }
     options
 }
 
 fn sqlite(url: &Url) -> Options {
     let mut options = Options::new();
     insert(&mut options, "url", format!("sqlite:{}", url.database));
+    if let Some(seconds) = seconds(url, "busy_timeout", 1000) {
+        insert(&mut options, "busyTimeout", seconds);
+    }
     options
 }
 
@@ -260,6 +280,12 @@ fn clickhouse(url: &Url, login: Login) -> Options {
     if url.parameter("ssl").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
         insert(&mut options, "secure", true);
     }
+    let connecting = seconds(url, "connection_timeout", 1000).or_else(|| seconds(url, "connect_timeout", 1000));
+    for (key, seconds) in [("connectTimeout", connecting), ("timeout", seconds(url, "socket_timeout", 1000))] {
+        if let Some(seconds) = seconds {
+            insert(&mut options, key, seconds);
+        }
+    }
     options
 }
 
@@ -271,20 +297,17 @@ fn oracle(url: &Url, way: Way, (user, password): Login, notes: &mut Vec<String>)
 }
 
 /// Through the driver of ODBC that the product of the URL is known to have.
-fn generic(url: &Url, node: &Node<'_>, login: Login) -> Result<Options> {
-    let text = node.one_or_more().first().map_or(Ok(String::new()), Node::text)?;
-    let scheme = text.strip_prefix("jdbc:").and_then(|rest| rest.split(':').next()).unwrap_or_default().to_lowercase();
-    let mut product = match scheme.as_str() {
-        "postgresql" | "edb" => postgres(std::slice::from_ref(url), login.clone()),
-        "mysql" | "mariadb" => mysql(std::slice::from_ref(url), login.clone()),
-        _ => Options::new(),
+fn generic(url: &Url, (scheme, node): (&str, &Node<'_>), login: Login) -> Result<Options> {
+    let known = match product_of(Product::Generic, scheme) {
+        Product::Postgres => Some((postgres(std::slice::from_ref(url), login.clone()), "postgres:")),
+        Product::Mysql => Some((mysql(std::slice::from_ref(url), login.clone()), "mysql:")),
+        _ => None,
     };
-    if !product.is_empty() {
-        let word = if matches!(scheme.as_str(), "mysql" | "mariadb") { "mysql:" } else { "postgres:" };
-        insert(&mut product, "url", word);
-        return Ok(product);
+    if let Some((mut options, word)) = known {
+        insert(&mut options, "url", word);
+        return Ok(options);
     }
-    let (name, server, port, database) = match scheme.as_str() {
+    let (name, server, port, database) = match scheme {
         "dm" => ("DM8 ODBC DRIVER", "SERVER", "TCP_PORT", "SCHEMA"),
         "db2" => ("IBM DB2 ODBC DRIVER", "Hostname", "Port", "Database"),
         _ => {

@@ -9,6 +9,7 @@ use super::super::super::name;
 use super::super::super::product::Product;
 use super::super::super::product::options;
 use super::super::columns::Columns;
+use super::super::lacks::{COLUMNS, READERS, WHOLE_READERS};
 use super::super::plugins::Shards;
 use super::super::settings::{Restore, Settings};
 use super::super::{Context, Source, flag_of, integer_of, present, text_of};
@@ -19,9 +20,6 @@ use crate::job::{Highest, Incremental, NullCursor, Place};
 use crate::object::ObjectRef;
 use crate::shape::Cut;
 
-/// Keys that concern how rows are fetched, which is chosen here.
-const IDLE: &[&str] = &["fetchSize", "orderByColumn", "requestAccumulatorInterval", "endLocation", "splitStrategy"];
-
 /// Milliseconds between two rounds, unless the job says it.
 const PAUSE: i64 = 5000;
 
@@ -31,10 +29,10 @@ pub(in super::super) fn source(
     parameter: &Node<'_>,
     context: &mut Context<'_>,
 ) -> Result<Source> {
-    context.idle(parameter, IDLE);
-    if let Some(seconds) = integer_of(parameter, "queryTimeOut")?.filter(|seconds| *seconds > 0) {
-        context.note(format!("queryTimeOut: a read is not ended after {seconds} s, but when all rows have come"));
-    }
+    context.idle(READERS, parameter);
+    parameter.need("column")?.one_or_more().iter().for_each(|column| context.idle(COLUMNS, column));
+    let patience = integer_of(parameter, "queryTimeOut")?.and_then(|seconds| u64::try_from(seconds).ok());
+    let answer_milliseconds = patience.filter(|seconds| *seconds > 0).map(|seconds| seconds.saturating_mul(1000));
     let columns = Columns::read(parameter)?;
     let split = text_of(parameter, "splitPk")?;
     if split.is_none() && shards == Shards::First && context.settings.channels > 1 {
@@ -51,7 +49,8 @@ pub(in super::super) fn source(
         return Err(error.with_hint("read each table by a job of its own, or leave increColumn out"));
     }
     let (place, width) = (places.remove(0), columns.width());
-    Ok(Source { place, union: places, columns: columns.into_listed(), width, incremental, again_after, cut })
+    let columns = columns.into_listed();
+    Ok(Source { place, union: places, columns, width, incremental, again_after, answer_milliseconds, cut })
 }
 
 /// By what tables are cut, so that a run can be gone on with.
@@ -128,7 +127,7 @@ fn growing(
         if polling {
             return Err(parameter.error("polling needs an increColumn: it says which rows are new"));
         }
-        context.idle(parameter, &["startLocation", "useMaxFunc"]);
+        context.idle(WHOLE_READERS, parameter);
         return Ok((None, None));
     };
     let highest = if flag_of(parameter, "useMaxFunc")? { Highest::Left } else { Highest::Copied };

@@ -7,23 +7,21 @@ use super::super::super::name;
 use super::super::super::product::Product;
 use super::super::super::product::options;
 use super::super::columns;
+use super::super::lacks::WRITERS;
 use super::super::plugins::Side;
 use super::super::{Context, Target, flag_of, present};
 use super::{connected, first, login, tables};
 use crate::error::Result;
 use crate::job::Place;
 use crate::job::tree::Node;
-use crate::merge::{KeyOf, Merge, Rest};
+use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::object::ObjectRef;
 use crate::sink::{SchemaPolicy, WriteMode};
-
-/// Keys that concern how rows are sent, which is chosen here.
-const IDLE: &[&str] = &["batchSize", "insertSqlMode", "flushIntervalMills", "semantic", "preparedStatement"];
 
 /// The table that `side` writes.
 pub(in super::super) fn target(product: Product, side: &Side<'_>, context: &mut Context<'_>) -> Result<Target> {
     let parameter = &side.parameter;
-    context.idle(parameter, IDLE);
+    context.idle(WRITERS, parameter);
     let names = columns::names(parameter)?;
     if names.is_empty() {
         context.note("the writer's column is *: columns are paired by their names, and not by their places");
@@ -86,7 +84,8 @@ fn mode(connector: &str, parameter: &Node<'_>, context: &mut Context<'_>) -> Res
     if key.is_empty() {
         context.note(format!("{word} without an updateKey goes by the primary key, else by the only unique index"));
     }
-    Ok(WriteMode::Upsert(Merge { key, key_of: KeyOf::Target, rest, ..Merge::default() }))
+    let duplicates = Duplicates::LastArrived;
+    Ok(WriteMode::Upsert(Merge { key, key_of: KeyOf::Target, rest, duplicates, ..Merge::default() }))
 }
 
 /// The columns by which rows replace others: a list, or an object of one index and its columns.
