@@ -9,14 +9,14 @@ use crate::server::mariadb_client;
 use crate::server::own::{folder, free_port, own};
 
 /// Killed when it is dropped: nobody wants its data then.
-struct OwnMariadb {
+pub(super) struct OwnMariadb {
     server: Child,
     port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl OwnMariadb {
-    fn start(settings: &[&str]) -> Self {
+    pub(super) fn start(settings: &[&str]) -> Self {
         let folder = folder();
         let place = |name: &str| folder.path().join(name).display().to_string();
         let datadir = format!("--datadir={}", place("data"));
@@ -51,7 +51,7 @@ impl OwnMariadb {
     }
 
     /// URL of an empty database.
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         let server = format!("mysql://root@127.0.0.1:{}/", self.port);
         mariadb_client(&server, "create database shop");
         format!("{server}shop")
