@@ -1,6 +1,7 @@
 //! MySQL and MariaDB against their own client, which says what is true. Each test runs on both.
 
 mod hosts;
+mod locks;
 mod login;
 mod own;
 mod sessions;

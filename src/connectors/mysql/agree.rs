@@ -61,6 +61,43 @@ impl Detail {
         })
     }
 
+    /// Whom the locks on a target that is there keep waiting, and how long, by what is promised of it.
+    pub(super) fn holds_up(&self, guarantee: Guarantee) -> Option<&'static str> {
+        if self.create.is_some() {
+            return None;
+        }
+        Some(match self.path {
+            Path::NewStaged => return None,
+            Path::Swap => {
+                "others can use the table until the moment of the exchange, which waits for transactions that have used it"
+            }
+            _ if guarantee == Guarantee::AtLeastOnce => {
+                "each statement that brings rows locks the whole table: others wait for its end"
+            }
+            Path::Held(Emptying::Delete) => {
+                "from the first row to the commit who changes rows of the table waits, and nobody can alter or truncate it; others can \
+                 read it all the time"
+            }
+            Path::Held(Emptying::Keep) => {
+                "from the first row to the commit others can read and write the table, and neither alter nor truncate it; who inserts \
+                 a key that comes waits"
+            }
+            Path::Refill(Emptying::Delete) => {
+                "who changes rows of the table waits while they are exchanged at the end; others can read it all the time"
+            }
+            Path::Refill(Emptying::Keep) => {
+                "others can read and write the table all the time, and not alter it while rows are inserted at the end"
+            }
+            Path::Merge => {
+                "who changes rows that the merge changes waits while rows are merged at the end, and nobody can alter the table then; \
+                 others can read it all the time"
+            }
+            Path::PerTask => {
+                "while a task writes, others can read and write the table, and neither alter nor truncate it"
+            }
+        })
+    }
+
     /// Whether rows that the target refuses are looked for when those of the stage are brought into it.
     pub(super) fn is_sifted(&self) -> bool {
         self.refusals == Refusals::LeftOut && matches!(self.path, Path::Refill(_) | Path::Merge)
