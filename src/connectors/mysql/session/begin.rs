@@ -64,7 +64,9 @@ pub(super) async fn begin(
     }
     hold_definitions(&mut connections, tables).await?;
     if !tables.is_empty() {
-        notes.push("ALTER TABLE, TRUNCATE, RENAME and DROP of what is read wait until the end of the reading".to_owned());
+        notes.push(
+            "ALTER TABLE, TRUNCATE, RENAME and DROP of what is read wait until the end of the reading".to_owned(),
+        );
     }
     let moving: Vec<&str> =
         tables.iter().filter(|table| !table.is_transactional()).map(|table| table.name.table.as_str()).collect();
