@@ -377,6 +377,7 @@ fn a_view_a_query_and_a_table_without_a_key() {
         for (words, wanted) in [
             (vec!["copy", &table(&url, "nothing"), "x.csv"], "it has t, v"),
             (vec!["copy", "t.csv", &table(&url, "v"), "--mode", "append"], "it is a view"),
+            (vec!["copy", "t.csv", &table(&url, "t"), "--mode", "upsert"], "--key"),
             (vec!["copy", "q.csv", &table(&url, "t"), "--mode", "append"], "total"),
             (vec!["copy", &url, "x.csv", "--query", "select * from"], "error"),
             (vec!["copy", &url, "x.csv", "--query", "select 1 as a; select 2 as b"], "error"),
