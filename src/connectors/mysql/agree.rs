@@ -6,12 +6,13 @@ mod path;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Table, Ties};
-use super::connect::Connection;
+use super::connect::{Connection, Server};
 use super::ddl::{self, NewTable};
 use super::encode::Column;
 use super::merge::Merging;
 use super::name::{Name, check_name, identifiers};
 use super::stage;
+use super::typemap::Kind;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Merge, Publish, WriteMode, WriteRequest, Writers};
@@ -203,9 +204,13 @@ fn finish(
     let server = connection.server();
     let mut notes = choice.notes;
     notes.extend(merging.iter().flat_map(Merging::notes));
+    let loads = server.local_infile && !has_shape_to_insert(server, &matched);
     if !server.local_infile {
         notes
             .push("local_infile is off on the server: rows go in by INSERT, which is slower than LOAD DATA".to_owned());
+    } else if !loads {
+        let note = "rows go in by INSERT: MySQL 8.0 loads no geometry into a column that may not be NULL";
+        notes.push(note.to_owned());
     }
     let detail = Detail {
         must_be_empty: create.is_none() && request.mode == WriteMode::Create,
@@ -219,7 +224,7 @@ fn finish(
         merging,
         advance: request.advance.clone(),
         refusals: request.refusals,
-        local_infile: server.local_infile,
+        local_infile: loads,
         max_packet_bytes: server.max_packet_bytes,
         target,
     };
@@ -242,6 +247,15 @@ fn finish(
         notes,
         detail: serde_json::to_value(&detail)?,
     })
+}
+
+/// Whether there is a geometry that may not be NULL on a server that says of such a column that it lacks a default, whatever `LOAD
+/// DATA` sets it to: 8.0.15 does, 5.7.22 and 9.7 do not.
+fn has_shape_to_insert(server: &Server, matched: &Matched) -> bool {
+    let mut columns = matched.columns.iter().zip(matched.target.fields());
+    server.is_mysql_from(80_000)
+        && !server.is_mysql_from(80_400)
+        && columns.any(|(column, field)| column.kind() == Some(Kind::Geometry) && !field.is_nullable())
 }
 
 /// The statements as the plan shows them, with the stage under a name without token.

@@ -60,6 +60,26 @@ fn json_is_kept() {
     }
 }
 
+/// 8.0 does not load such a column.
+#[test]
+fn a_geometry_that_may_not_be_null_is_written() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(
+            &url,
+            "create table t (id int primary key, p point not null, g geometry not null);
+             insert into t values (1, ST_GeomFromText('POINT(1 2)'), ST_GeomFromText('LINESTRING(0 0, 1 2)')),
+               (2, ST_GeomFromText('POINT(3 4)'), ST_GeomFromText('POINT(5 6)'))",
+        );
+        copied(folder.path(), &[&table(&url, "t"), &table(&url, "again")]);
+        mariadb_client(&url, "create table third like t");
+        copied(folder.path(), &[&table(&url, "t"), &table(&url, "third"), "--mode", "append"]);
+        let rows = |name: &str| mariadb_client(&url, &format!("select id, hex(p), hex(g) from {name} order by id"));
+        assert_eq!(rows("again"), rows("t"), "{url}");
+        assert_eq!(rows("third"), rows("t"), "{url}");
+    }
+}
+
 #[test]
 fn readers_share_a_point_in_time_and_cut_by_the_key() {
     for url in databases() {
