@@ -38,7 +38,9 @@ pub(crate) fn mysql() -> String {
 /// URL of a fresh, empty database on the private MySQL of an older `version`, 5.7 or 8.0, that `tests/run` started.
 pub(crate) fn older_mysql(version: &str) -> String {
     let Ok(server) = std::env::var(format!("ETL_TEST_MYSQL_{}", version.replace('.', "_"))) else {
-        panic!("this test needs MySQL {version}: run it by `tests/run`, and not `--without-mysql`: it starts a private one");
+        panic!(
+            "this test needs MySQL {version}: run it by `tests/run`, and not `--without-mysql`: it starts a private one"
+        );
     };
     mysql_database(&server)
 }

@@ -230,7 +230,7 @@ async fn reach(config: &Config) -> Result<(Client, Option<Reached>)> {
             Err(error) if config.tls.mode == TlsMode::Preferred && has_no_common_ground(&error) => {
                 let tls = Tls { mode: TlsMode::Disabled, ..config.tls.clone() };
                 let plain = Config { tls, ..config.clone() };
-                enter(&plain, &host.name, TcpStream::connect(address).await?).await?
+                Box::pin(enter(&plain, &host.name, TcpStream::connect(address).await?)).await?
             }
             entered => entered?,
         };

@@ -2,10 +2,10 @@
 //! a TLS of today, so each connection that asks for none in particular goes on without.
 
 use super::login::{by_caching_sha2_password, by_native_password};
+use super::merge::merges_the_row_that_counts;
 use super::sessions::reads_ranges_of_a_key_with_nulls;
 use super::{
-    copies_every_type, copies_every_type_to_postgres, merges_the_row_that_counts, reads_one_point_in_time,
-    refuses_what_would_change, table,
+    copies_every_type, copies_every_type_to_postgres, reads_one_point_in_time, refuses_what_would_change, table,
 };
 use crate::program::{self, copied, end, etl, refused};
 use crate::server::{mariadb_client, mysql, older_mysql, postgres, psql};
