@@ -3,6 +3,7 @@
 //! Checks are as lenient as OpenSSL's where databases rely on it: a common name counts where there are no alternative
 //! names, and a server's own certificate may be the trusted root. Which words ask for which check, connectors know.
 
+use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::ParsedCertificate;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
@@ -174,6 +176,27 @@ pub fn refused(server: impl fmt::Display, error: &rustls::Error) -> Error {
         format!("{server} and we do not come to terms on TLS: {error}")
     };
     Error::new(ErrorKind::Authentication, message)
+}
+
+/// What TLS itself says where `error` comes from a stream of it.
+pub fn cause(error: &Error) -> Option<&rustls::Error> {
+    let source = error.source()?.downcast_ref::<std::io::Error>()?;
+    source.get_ref()?.downcast_ref()
+}
+
+/// Whether `error` is of a handshake with a server that has no version or no ciphers of TLS that we have.
+pub fn has_no_common_ground(error: &Error) -> bool {
+    matches!(
+        cause(error),
+        Some(
+            rustls::Error::PeerIncompatible(_)
+                | rustls::Error::AlertReceived(
+                    AlertDescription::HandshakeFailure
+                        | AlertDescription::ProtocolVersion
+                        | AlertDescription::InsufficientSecurity
+                )
+        )
+    )
 }
 
 /// What a user can do about a handshake that fails, in the words of the product's settings.

@@ -1,6 +1,7 @@
 //! ClickHouse, whose own text says what is true. Its embedded engine behind HTTP, as `tests/servers/clickhouse.py` serves it.
 
 mod lost;
+mod tls;
 
 use crate::program::{copied, end, etl, start};
 use crate::server::{clickhouse, clickhouse_client, postgres, psql};

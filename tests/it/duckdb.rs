@@ -234,6 +234,13 @@ fn a_library_that_is_missing_or_another_one_is_said_to_be_so() {
     std::fs::write(path.join("libduckdb.so"), "no library").unwrap();
     let (_, told) = of(path);
     assert!(told.contains("does not load"), "{told}");
+    let Some(old) = std::env::var_os("ETL_TEST_OLD_DUCKDB") else {
+        panic!("this test needs an old library of DuckDB: run it by `tests/run`, which fetches it");
+    };
+    let (code, told) = of(Path::new(&old));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("this library is DuckDB v1.1.3, and 1.2 is the first that is understood"), "{told}");
+    assert_eq!(told.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{told}");
     assert!(!path.join("t.duckdb").exists());
 }
 

@@ -421,6 +421,23 @@ fn tls_is_spoken_within_tds_and_around_it() {
 }
 
 #[test]
+fn the_plan_says_whom_locks_keep_waiting() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    server.table(&json!({"name": "t", "columns": [["a", "int"]], "rows": [[1]]}));
+    std::fs::write(folder.path().join("in.csv"), "a\n2\n").unwrap();
+    let plan = |table: &str, mode: &str| {
+        let done = etl(folder.path(), &["plan", "in.csv", &server.url(table), "--mode", mode, "--output", "json"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        done.stdout
+    };
+    assert!(plan("t", "append").contains("others wait who come to one of them"));
+    assert!(plan("t", "replace").contains("nobody else can write into the table, nor read it unless under SNAPSHOT"));
+    // Nobody waits for what is not there yet.
+    let made = plan("new", "create");
+    assert!(!made.contains("others wait") && !made.contains("nobody else can"), "{made}");
+}
+
+#[test]
 fn it_is_marked_as_unproven() {
     let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
     server.table(&json!({"name": "t", "columns": [["a", "int"]], "rows": [[1]]}));

@@ -1,9 +1,13 @@
 //! MySQL and MariaDB against their own client, which says what is true. Each test runs on both.
 
 mod hosts;
+mod locks;
 mod login;
+mod merge;
 mod own;
 mod sessions;
+#[cfg(target_arch = "x86_64")]
+mod versions;
 
 use std::path::Path;
 
@@ -50,73 +54,81 @@ fn with_every_type(url: &str) {
 #[test]
 fn a_copy_of_a_table_has_the_same_checksum() {
     for url in databases() {
-        let folder = tempfile::tempdir().unwrap();
-        with_every_type(&url);
-        copied(folder.path(), &[&table(&url, "every_type"), &table(&url, "again")]);
-        let sums = mariadb_client(&url, "checksum table every_type, again");
-        let sums: Vec<&str> = sums.lines().map(|line| line.split_once('\t').unwrap().1).collect();
-        assert_eq!(sums[0], sums[1], "{url}");
-        // The definition, too, but for what a copy does not know of: defaults and indexes beside the key.
-        let columns = |name: &str| {
-            mariadb_client(
-                &url,
-                &format!(
-                    "select column_name, column_type, is_nullable, column_key from information_schema.columns \
-                     where table_schema = database() and table_name = '{name}' order by ordinal_position"
-                ),
-            )
-        };
-        assert_eq!(columns("again"), columns("every_type"), "{url}");
-        assert_eq!(mariadb_client(&url, "show tables like 'etl_stage%'"), "");
-        let comment = "select table_comment from information_schema.tables where table_name = 'again'";
-        assert_eq!(mariadb_client(&url, &format!("{comment} and table_schema = database()")), "");
+        copies_every_type(&url);
     }
+}
+
+fn copies_every_type(url: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    with_every_type(url);
+    copied(folder.path(), &[&table(url, "every_type"), &table(url, "again")]);
+    let sums = mariadb_client(url, "checksum table every_type, again");
+    let sums: Vec<&str> = sums.lines().map(|line| line.split_once('\t').unwrap().1).collect();
+    assert_eq!(sums[0], sums[1], "{url}");
+    // The definition, too, but for what a copy does not know of: defaults and indexes beside the key.
+    let columns = |name: &str| {
+        mariadb_client(
+            url,
+            &format!(
+                "select column_name, column_type, is_nullable, column_key from information_schema.columns \
+                 where table_schema = database() and table_name = '{name}' order by ordinal_position"
+            ),
+        )
+    };
+    assert_eq!(columns("again"), columns("every_type"), "{url}");
+    assert_eq!(mariadb_client(url, "show tables like 'etl_stage%'"), "");
+    let comment = "select table_comment from information_schema.tables where table_name = 'again'";
+    assert_eq!(mariadb_client(url, &format!("{comment} and table_schema = database()")), "");
 }
 
 #[test]
 fn every_type_arrives_in_postgres() {
     for url in databases() {
-        let folder = tempfile::tempdir().unwrap();
-        with_every_type(&url);
-        let target = postgres();
-        copied(folder.path(), &[&table(&url, "every_type"), &table(&target, "every_type")]);
-        let rows = psql(
-            &target,
-            "set time zone 'UTC'; set extra_float_digits = 1; select id, t, ut, s, m, b, ub, f, d, dec1, dec2, bit1, bit9, \
-             y, da, dt, dt0, ts, ti, c, v, l, md5(tx), e, st, bi, vb, bl, g, pt from every_type where id < 3 order by id",
-        );
-        let rows: Vec<&str> = rows.lines().collect();
-        let max = "99999999999999999999999999999999999.999999999999999999999999999999";
-        assert_eq!(
-            rows[0],
-            format!(
-                "1|-128|0|-32768|0|-9223372036854775808|0|-1.5|-1.7976931348623157e+308|-99999999.99|-{max}|f|0|1901|\
-                 1000-01-01|1000-01-01 00:00:00.000001|1000-01-01 00:00:00|1970-01-01 00:00:01.000001+00|00:00:00.000001|||é|\
-                 {}|a|x,y|\\x000000|\\x|\\x00ff|\
-                 \\x01020000000200000000000000000000000000000000000000000000000000f03f0000000000000040|\
-                 \\x0101000000000000000000f03f0000000000000040",
-                psql(&target, "select md5(e'a\\tb\\nc\\\\d')")
-            ),
-            "{url}"
-        );
-        assert!(
-            rows[1].starts_with(&format!(
-                "2|127|255|32767|16777215|9223372036854775807|18446744073709551615|3.4028235e+38|2.2250738585072014e-308|\
-                 99999999.99|{max}|t|511|2155|9999-12-31|9999-12-31 23:59:59.999999|9999-12-31 23:59:59|\
-                 2038-01-19 03:14:07.999999+00|23:59:59.999999|😀|ünï|€|{}|b'c||\\xffffff|\\x0102|\\x{}|",
-                psql(&target, "select md5(repeat('雪', 1000))"),
-                "00".repeat(300)
-            )),
-            "{url}: {}",
-            rows[1]
-        );
-        // The reference system goes into the form that PostGIS has for it: the flag, then 4326 with the least byte first.
-        let stored = mariadb_client(&url, "select lower(hex(pt)) from every_type where id = 2");
-        let rest = stored.strip_prefix("e61000000101000000").unwrap();
-        assert!(rows[1].ends_with(&format!("|\\x0101000020e6100000{rest}")), "{url}: {}", rows[1]);
-        assert!(rows[1].contains("|\\x0103000020e6100000"), "{url}: {}", rows[1]);
-        assert_eq!(psql(&target, "select count(*) from every_type where id = 3 and t is null and pt is null"), "1");
+        copies_every_type_to_postgres(&url);
     }
+}
+
+fn copies_every_type_to_postgres(url: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    with_every_type(url);
+    let target = postgres();
+    copied(folder.path(), &[&table(url, "every_type"), &table(&target, "every_type")]);
+    let rows = psql(
+        &target,
+        "set time zone 'UTC'; set extra_float_digits = 1; select id, t, ut, s, m, b, ub, f, d, dec1, dec2, bit1, bit9, \
+         y, da, dt, dt0, ts, ti, c, v, l, md5(tx), e, st, bi, vb, bl, g, pt from every_type where id < 3 order by id",
+    );
+    let rows: Vec<&str> = rows.lines().collect();
+    let max = "99999999999999999999999999999999999.999999999999999999999999999999";
+    assert_eq!(
+        rows[0],
+        format!(
+            "1|-128|0|-32768|0|-9223372036854775808|0|-1.5|-1.7976931348623157e+308|-99999999.99|-{max}|f|0|1901|\
+             1000-01-01|1000-01-01 00:00:00.000001|1000-01-01 00:00:00|1970-01-01 00:00:01.000001+00|00:00:00.000001|||é|\
+             {}|a|x,y|\\x000000|\\x|\\x00ff|\
+             \\x01020000000200000000000000000000000000000000000000000000000000f03f0000000000000040|\
+             \\x0101000000000000000000f03f0000000000000040",
+            psql(&target, "select md5(e'a\\tb\\nc\\\\d')")
+        ),
+        "{url}"
+    );
+    assert!(
+        rows[1].starts_with(&format!(
+            "2|127|255|32767|16777215|9223372036854775807|18446744073709551615|3.4028235e+38|2.2250738585072014e-308|\
+             99999999.99|{max}|t|511|2155|9999-12-31|9999-12-31 23:59:59.999999|9999-12-31 23:59:59|\
+             2038-01-19 03:14:07.999999+00|23:59:59.999999|😀|ünï|€|{}|b'c||\\xffffff|\\x0102|\\x{}|",
+            psql(&target, "select md5(repeat('雪', 1000))"),
+            "00".repeat(300)
+        )),
+        "{url}: {}",
+        rows[1]
+    );
+    // The reference system goes into the form that PostGIS has for it: the flag, then 4326 with the least byte first.
+    let stored = mariadb_client(url, "select lower(hex(pt)) from every_type where id = 2");
+    let rest = stored.strip_prefix("e61000000101000000").unwrap();
+    assert!(rows[1].ends_with(&format!("|\\x0101000020e6100000{rest}")), "{url}: {}", rows[1]);
+    assert!(rows[1].contains("|\\x0103000020e6100000"), "{url}: {}", rows[1]);
+    assert_eq!(psql(&target, "select count(*) from every_type where id = 3 and t is null and pt is null"), "1");
 }
 
 const DATES: &str = "
@@ -196,6 +208,12 @@ fn rows_with_dates_and_times_without_a_place_are_left_out_and_told() {
 /// What does not fit is refused with column and row, though the server would only warn.
 #[test]
 fn what_the_server_would_change_is_refused_and_nothing_lands() {
+    for url in databases() {
+        refuses_what_would_change(&url);
+    }
+}
+
+fn refuses_what_would_change(url: &str) {
     let cases = [
         ("v varchar(3)", "abcd", "v"),
         ("v tinyint", "128", "v"),
@@ -206,32 +224,27 @@ fn what_the_server_would_change_is_refused_and_nothing_lands() {
         ("v year", "1900", "v"),
         ("v int not null", "", "v"),
     ];
-    for url in databases() {
-        for (column, value, name) in cases {
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path();
-            mariadb_client(&url, &format!("drop table if exists t; create table t (id int primary key, {column})"));
-            let good = if column.contains("int") || column.contains("bit") { "1" } else { "a" };
-            let good = if column.contains("year") { "2000" } else { good };
-            std::fs::write(
-                path.join("in.csv"),
-                format!("id,v\n1,{good}\n2,\"{value}\"\n3,{good}\n").replace("\"\"", ""),
-            )
+    for (column, value, name) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        mariadb_client(url, &format!("drop table if exists t; create table t (id int primary key, {column})"));
+        let good = if column.contains("int") || column.contains("bit") { "1" } else { "a" };
+        let good = if column.contains("year") { "2000" } else { good };
+        std::fs::write(path.join("in.csv"), format!("id,v\n1,{good}\n2,\"{value}\"\n3,{good}\n").replace("\"\"", ""))
             .unwrap();
-            let target = table(&url, "t");
-            let done = etl(path, &["copy", "in.csv", &target, "--mode", "append"]);
-            assert_eq!(done.code, 1, "{url} {column}: {}", done.stderr);
-            assert!(done.stderr.contains(&format!("column {name}")), "{url} {column}: {}", done.stderr);
-            assert!(!done.stderr.contains(value) || value.len() < 3, "{url} {column}: {}", done.stderr);
-            assert_eq!(mariadb_client(&url, "select count(*) from t"), "0", "{url} {column}");
+        let target = table(url, "t");
+        let done = etl(path, &["copy", "in.csv", &target, "--mode", "append"]);
+        assert_eq!(done.code, 1, "{url} {column}: {}", done.stderr);
+        assert!(done.stderr.contains(&format!("column {name}")), "{url} {column}: {}", done.stderr);
+        assert!(!done.stderr.contains(value) || value.len() < 3, "{url} {column}: {}", done.stderr);
+        assert_eq!(mariadb_client(url, "select count(*) from t"), "0", "{url} {column}");
 
-            let words = ["copy", "in.csv", &target, "--mode", "append", "--on-error", "skip", "--rejects", "bad.jsonl"];
-            let done = etl(path, &words);
-            assert_eq!(done.code, 0, "{url} {column}: {}", done.stderr);
-            assert_eq!(mariadb_client(&url, "select group_concat(id order by id) from t"), "1,3", "{url} {column}");
-            let rejects = std::fs::read_to_string(path.join("bad.jsonl")).unwrap();
-            assert_eq!(rejects.lines().count(), 1, "{url} {column}: {rejects}");
-        }
+        let words = ["copy", "in.csv", &target, "--mode", "append", "--on-error", "skip", "--rejects", "bad.jsonl"];
+        let done = etl(path, &words);
+        assert_eq!(done.code, 0, "{url} {column}: {}", done.stderr);
+        assert_eq!(mariadb_client(url, "select group_concat(id order by id) from t"), "1,3", "{url} {column}");
+        let rejects = std::fs::read_to_string(path.join("bad.jsonl")).unwrap();
+        assert_eq!(rejects.lines().count(), 1, "{url} {column}: {rejects}");
     }
 }
 
@@ -331,6 +344,7 @@ fn a_view_a_query_and_a_table_without_a_key() {
         for (words, wanted) in [
             (vec!["copy", &table(&url, "nothing"), "x.csv"], "it has t, v"),
             (vec!["copy", "t.csv", &table(&url, "v"), "--mode", "append"], "it is a view"),
+            (vec!["copy", "t.csv", &table(&url, "t"), "--mode", "upsert"], "--key"),
             (vec!["copy", "q.csv", &table(&url, "t"), "--mode", "append"], "total"),
             (vec!["copy", &url, "x.csv", "--query", "select * from"], "error"),
             (vec!["copy", &url, "x.csv", "--query", "select 1 as a; select 2 as b"], "error"),

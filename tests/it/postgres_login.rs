@@ -1,7 +1,7 @@
 //! Logging in to PostgreSQL: TLS as `sslmode` means it, sockets, passwords and the file that holds them.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use arrow_etl::endpoint::ObjectRef;
@@ -9,7 +9,7 @@ use arrow_etl::error::{Error, ErrorKind};
 
 use crate::postgres_read::{column, open, runtime, scan};
 use crate::server::own::free_port;
-use crate::server::psql;
+use crate::server::{certificates, psql};
 
 /// A server of its own, because its settings would be those of all tests.
 struct Server {
@@ -49,7 +49,9 @@ impl Server {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
-        certificates(folder.path());
+        certificates::make(folder.path());
+        let key = folder.path().join("server.key");
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
         let home = folder.path().join("server");
         std::fs::create_dir(&home).unwrap();
         std::fs::rename(folder.path().join("server.key"), home.join("server.key")).unwrap();
@@ -117,22 +119,6 @@ impl Drop for Server {
         printed(Command::new("kill").args(["-INT", &self.process.id().to_string()]));
         self.process.wait().unwrap();
     }
-}
-
-/// `ca.crt` has signed `server.crt`, which is for `localhost`; `other.crt` has not.
-fn certificates(folder: &Path) {
-    let openssl = |arguments: &str| {
-        printed(Command::new("openssl").args(arguments.split(' ')).current_dir(folder));
-    };
-    for name in ["ca", "other"] {
-        openssl(&format!(
-            "req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.crt -subj /CN={name} -days 2"
-        ));
-    }
-    openssl("req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost");
-    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
-    openssl("x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 -extfile names");
-    std::fs::set_permissions(folder.join("server.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Whether the connection of `url` is encrypted.

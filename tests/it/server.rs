@@ -1,6 +1,7 @@
 //! The servers of the tests, and their own clients, which say what is true.
 #![allow(dead_code, reason = "each build of the tests uses some of these")]
 
+pub(crate) mod certificates;
 pub(crate) mod own;
 
 use std::io::Write as _;
@@ -32,6 +33,16 @@ pub(crate) fn mariadb() -> String {
 pub(crate) fn mysql() -> String {
     let Ok(server) = std::env::var("ETL_TEST_MYSQL") else {
         panic!("this test needs MySQL: run it by `tests/run`, and not `--without-mysql`: it starts a private one");
+    };
+    mysql_database(&server)
+}
+
+/// URL of a fresh, empty database on the private MySQL of an older `version`, 5.7 or 8.0, that `tests/run` started.
+pub(crate) fn older_mysql(version: &str) -> String {
+    let Ok(server) = std::env::var(format!("ETL_TEST_MYSQL_{}", version.replace('.', "_"))) else {
+        panic!(
+            "this test needs MySQL {version}: run it by `tests/run`, and not `--without-mysql`: it starts a private one"
+        );
     };
     mysql_database(&server)
 }

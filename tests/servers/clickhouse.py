@@ -1,12 +1,14 @@
 """ClickHouse's HTTP interface over the embedded engine: the server of the tests.
 
-    python clickhouse.py FOLDER PORT
+    python clickhouse.py FOLDER PORT [CERTIFICATE KEY]
 
-The engine (PyPI: chdb-core) keeps its data in FOLDER. Each request runs on a connection of its own, as on a server; answers and
+With a certificate it speaks HTTPS as well, on the same port. The engine (PyPI: chdb-core) keeps its data in FOLDER. Each request runs on a connection of its own, as on a server; answers and
 the rows of an INSERT are streamed in chunks. What the engine answers is passed on as it is: nothing here looks at a value.
 """
 
 import re
+import socket
+import ssl
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -261,12 +263,30 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
+    tls = None
+
+    def finish_request(self, request, client_address):
+        # So begins a handshake of TLS, and no request.
+        if self.tls is None or request.recv(1, socket.MSG_PEEK) != b"\x16":
+            super().finish_request(request, client_address)
+            return
+        try:
+            secured = self.tls.wrap_socket(request, server_side=True)
+        except OSError:
+            # The client does not trust us.
+            return
+        with secured:
+            super().finish_request(secured, client_address)
 
 
 def main():
     folder, port = sys.argv[1], int(sys.argv[2])
     Handler.connections = Connections(folder)
-    Server(("127.0.0.1", port), Handler).serve_forever()
+    server = Server(("127.0.0.1", port), Handler)
+    if len(sys.argv) > 3:
+        server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server.tls.load_cert_chain(*sys.argv[3:])
+    server.serve_forever()
 
 
 main()

@@ -132,6 +132,7 @@ impl Database {
 
 fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Database> {
     let driver = LIBRARY.driver()?;
+    let (file, was_there) = (path, path.exists());
     let path = path.to_str().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the path is not UTF-8"))?;
     let access = if writable { "READ_WRITE" } else { "READ_ONLY" };
     // Each of our readers and writers brings a thread of its own. Threads of the engine beside them take a third more processor
@@ -142,6 +143,11 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
     let mut connection = instance.connect().map_err(failed)?;
     let version = text(&mut connection, "SELECT library_version FROM pragma_version()")?;
     if !is_known(&version) {
+        drop((connection, instance));
+        if !was_there {
+            // It was made just now, and nothing is in it.
+            let _ = std::fs::remove_file(file);
+        }
         let (major, minor) = LEAST_VERSION;
         let message = format!("this library is DuckDB {version}, and {major}.{minor} is the first that is understood");
         return Err(Error::new(ErrorKind::Unsupported, message).with_hint(LIBRARY.advice));

@@ -83,6 +83,21 @@ impl Detail {
         self.columns.iter().map(kind).collect()
     }
 
+    /// Whom the locks on a target that is there keep waiting.
+    pub(super) fn holds_up(&self) -> Option<&'static str> {
+        match (&self.create, self.before) {
+            (Some(_), _) => None,
+            (None, Before::Refuse | Before::Empty) => Some(
+                "while rows are inserted at the end nobody else can write into the table, nor read it unless under SNAPSHOT or \
+                 READ_COMMITTED_SNAPSHOT",
+            ),
+            (None, Before::Keep) => Some(
+                "while rows are inserted at the end others wait who come to one of them; where they are thousands, the server may lock \
+                 the whole table",
+            ),
+        }
+    }
+
     /// Inserts the rows of `stage`, which is quoted, into the target.
     pub(super) fn insert(&self, stage: &str) -> String {
         let columns = identifiers(self.columns.iter().map(|column| column.name.as_str()));
@@ -335,6 +350,7 @@ mod tests {
         assert_eq!(agreement.ddl[0], "DELETE FROM [dbo].[t]");
         let detail = Detail::of(&agreement).unwrap();
         assert_eq!((detail.numbers, detail.before), (Numbers::Given, Before::Empty));
+        assert!(detail.holds_up().unwrap().contains("nobody else can write"));
         assert_eq!(agreement.columns[1].fate, ColumnFate::Lossy, "a code page may lack letters");
         let agreement = agree(&rows, &WriteRequest::new(WriteMode::Append), &table(two(), true)).unwrap();
         assert_eq!(agreement.ddl, ["INSERT INTO [dbo].[t] ([id], [note]) SELECT [c1], [c2] FROM (stage)"]);

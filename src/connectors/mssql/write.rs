@@ -201,6 +201,10 @@ impl Sink for MsSink {
         Ok(if equal { Verdict::Equal } else { Verdict::Unequal(message()) })
     }
 
+    fn holds_up(&self, agreement: &Agreement) -> Option<String> {
+        Detail::of(agreement).ok()?.holds_up().map(str::to_owned)
+    }
+
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         if self.state().committed.contains(token) {
             return Ok(());

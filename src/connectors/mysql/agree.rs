@@ -6,12 +6,13 @@ mod path;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Table, Ties};
-use super::connect::Connection;
+use super::connect::{Connection, Server};
 use super::ddl::{self, NewTable};
 use super::encode::Column;
 use super::merge::Merging;
 use super::name::{Name, check_name, identifiers};
 use super::stage;
+use super::typemap::Kind;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Merge, Publish, WriteMode, WriteRequest, Writers};
@@ -58,6 +59,43 @@ impl Detail {
     pub(super) fn of(agreement: &Agreement) -> Result<Self> {
         Self::deserialize(&agreement.detail).map_err(|source| {
             Error::new(ErrorKind::Internal, "this is not an agreement with MySQL").with_source(source)
+        })
+    }
+
+    /// Whom the locks on a target that is there keep waiting, and how long, by what is promised of it.
+    pub(super) fn holds_up(&self, guarantee: Guarantee) -> Option<&'static str> {
+        if self.create.is_some() {
+            return None;
+        }
+        Some(match self.path {
+            Path::NewStaged => return None,
+            Path::Swap => {
+                "others can use the table until the moment of the exchange, which waits for transactions that have used it"
+            }
+            _ if guarantee == Guarantee::AtLeastOnce => {
+                "each statement that brings rows locks the whole table: others wait for its end"
+            }
+            Path::Held(Emptying::Delete) => {
+                "from the first row to the commit who changes rows of the table waits, and nobody can alter or truncate it; others can \
+                 read it all the time"
+            }
+            Path::Held(Emptying::Keep) => {
+                "from the first row to the commit others can read and write the table, and neither alter nor truncate it; who inserts \
+                 a key that comes waits"
+            }
+            Path::Refill(Emptying::Delete) => {
+                "who changes rows of the table waits while they are exchanged at the end; others can read it all the time"
+            }
+            Path::Refill(Emptying::Keep) => {
+                "others can read and write the table all the time, and not alter it while rows are inserted at the end"
+            }
+            Path::Merge => {
+                "who changes rows that the merge changes waits while rows are merged at the end, and nobody can alter the table then; \
+                 others can read it all the time"
+            }
+            Path::PerTask => {
+                "while a task writes, others can read and write the table, and neither alter nor truncate it"
+            }
         })
     }
 
@@ -171,9 +209,13 @@ fn finish(
     let server = connection.server();
     let mut notes = choice.notes;
     notes.extend(merging.iter().flat_map(Merging::notes));
+    let loads = server.local_infile && !has_shape_to_insert(server, &matched);
     if !server.local_infile {
         notes
             .push("local_infile is off on the server: rows go in by INSERT, which is slower than LOAD DATA".to_owned());
+    } else if !loads {
+        let note = "rows go in by INSERT: MySQL 8.0 loads no geometry into a column that may not be NULL";
+        notes.push(note.to_owned());
     }
     let detail = Detail {
         must_be_empty: create.is_none() && request.mode == WriteMode::Create,
@@ -187,7 +229,7 @@ fn finish(
         merging,
         advance: request.advance.clone(),
         refusals: request.refusals,
-        local_infile: server.local_infile,
+        local_infile: loads,
         max_packet_bytes: server.max_packet_bytes,
         target,
     };
@@ -210,6 +252,15 @@ fn finish(
         notes,
         detail: serde_json::to_value(&detail)?,
     })
+}
+
+/// Whether there is a geometry that may not be NULL on a server that says of such a column that it lacks a default, whatever `LOAD
+/// DATA` sets it to: 8.0.15 does, 5.7.22 and 9.7 do not.
+fn has_shape_to_insert(server: &Server, matched: &Matched) -> bool {
+    let mut columns = matched.columns.iter().zip(matched.target.fields());
+    server.is_mysql_from(80_000)
+        && !server.is_mysql_from(80_400)
+        && columns.any(|(column, field)| column.kind() == Some(Kind::Geometry) && !field.is_nullable())
 }
 
 /// The statements as the plan shows them, with the stage under a name without token.

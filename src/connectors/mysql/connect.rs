@@ -8,13 +8,13 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use super::config::{Config, Timestamps, TlsMode};
+use super::config::{Config, Timestamps, Tls, TlsMode};
 use super::decode::Frames;
 use super::errors;
 use super::tls;
 use super::wire::{self, Channel, Client, Column, Done, Greeting, Login, Packets, Reply, Row};
 use crate::bridge::login::uri::Host;
-use crate::bridge::tls::Connector;
+use crate::bridge::tls::{Connector, has_no_common_ground};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// What the server shows of us.
@@ -53,6 +53,9 @@ pub(super) struct Server {
     pub(super) max_packet_bytes: u64,
     pub(super) local_infile: bool,
     pub(super) read_only: bool,
+    /// Whether a timestamp that may not be NULL is set to the present by each change of its row, unless it has a default: as it was
+    /// before MySQL 8.0 and MariaDB 10.10.
+    pub(super) stamps_rows: bool,
     pub(super) user: String,
 }
 
@@ -225,10 +228,17 @@ async fn reach(config: &Config) -> Result<(Client, Option<Reached>)> {
                 continue;
             }
         };
-        // Whole requests are written at once.
-        stream.set_nodelay(true)?;
-        let reached = (host.clone(), stream.peer_addr()?);
-        return Ok((enter(config, &host.name, Packets::new(stream)).await?, Some(reached)));
+        let address = stream.peer_addr()?;
+        let client = match enter(config, &host.name, stream).await {
+            // As good as none: older servers have no TLS of today.
+            Err(error) if config.tls.mode == TlsMode::Preferred && has_no_common_ground(&error) => {
+                let tls = Tls { mode: TlsMode::Disabled, ..config.tls.clone() };
+                let plain = Config { tls, ..config.clone() };
+                Box::pin(enter(&plain, &host.name, TcpStream::connect(address).await?)).await?
+            }
+            entered => entered?,
+        };
+        return Ok((client, Some((host.clone(), address))));
     }
     Err(last)
 }
@@ -248,7 +258,10 @@ async fn reach_socket(_: &Config, _: &std::path::Path) -> Result<Client> {
 }
 
 /// Greeting, TLS where it is wanted and there, login.
-async fn enter(config: &Config, host: &str, mut packets: Packets<TcpStream>) -> Result<Client> {
+async fn enter(config: &Config, host: &str, stream: TcpStream) -> Result<Client> {
+    // Whole requests are written at once.
+    stream.set_nodelay(true)?;
+    let mut packets = Packets::new(stream);
     let greeting = wire::greeting(&mut packets).await?;
     let connector = tls::connector(&config.tls)?;
     match connector {
@@ -269,7 +282,7 @@ async fn enter_tls(
 ) -> Result<Client> {
     wire::ask_for_tls(&mut packets, &greeting, &login(config)).await?;
     let packets = packets.over(async |stream| connector.secure(host, stream).await).await?;
-    admitted(config, (packets, greeting), Channel::Tls).await
+    admitted(config, (packets, greeting), Channel::Tls).await.map_err(|error| tls::told_late(host, error))
 }
 
 async fn admitted<S>(
@@ -297,7 +310,9 @@ async fn facts(connection: &mut Connection) -> Result<Server> {
     let version = connection.client.greeting().version.clone();
     let is_mariadb = version.to_ascii_lowercase().contains("mariadb");
     let mut sql =
-        "SELECT @@max_allowed_packet, @@local_infile, @@read_only, CURRENT_USER(), @@lower_case_table_names".to_owned();
+        "SELECT @@max_allowed_packet, @@local_infile, @@read_only, CURRENT_USER(), @@lower_case_table_names, \
+                   @@explicit_defaults_for_timestamp"
+            .to_owned();
     // Statements may be ended by a limit of their own.
     let limit = if is_mariadb { "max_statement_time" } else { "max_execution_time" };
     let _ = write!(sql, "; SET {limit} = 0");
@@ -312,6 +327,7 @@ async fn facts(connection: &mut Connection) -> Result<Server> {
         read_only: row.get(2) == Some("1"),
         user: row.get(3).unwrap_or_default().to_owned(),
         folds_names: row.get(4) != Some("0"),
+        stamps_rows: row.get(5) == Some("0"),
     };
     // What tables hold is estimated from day to day otherwise.
     if server.is_mysql_from(80_000) {

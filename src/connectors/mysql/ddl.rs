@@ -36,6 +36,9 @@ pub(super) struct NewColumn {
     /// The type as SQL has it.
     pub(super) sql_type: String,
     pub(super) not_null: bool,
+    /// What it holds where nothing is given.
+    #[serde(default)]
+    pub(super) default: Option<String>,
     pub(super) comment: Option<String>,
 }
 
@@ -43,11 +46,12 @@ impl NewTable {
     /// The statement that makes it as `quoted`, with `comment` in place of its own.
     pub(super) fn create(&self, quoted: &str, comment: &str) -> String {
         let column = |column: &NewColumn| {
-            // A timestamp is NOT NULL and sets itself unless told otherwise.
+            // A timestamp is NOT NULL unless told otherwise.
             let null = if column.not_null || self.key.contains(&column.name) { " NOT NULL" } else { " NULL" };
+            let default = column.default.as_ref().map(|sql| format!(" DEFAULT {sql}")).unwrap_or_default();
             let comment =
                 column.comment.as_ref().map(|text| format!(" COMMENT {}", quoted_text(text))).unwrap_or_default();
-            format!("{} {}{null}{comment}", identifier(&column.name), column.sql_type)
+            format!("{} {}{null}{default}{comment}", identifier(&column.name), column.sql_type)
         };
         let mut lines: Vec<String> = self.columns.iter().map(column).collect();
         if !self.key.is_empty() {
@@ -107,14 +111,22 @@ pub(super) fn new_columns<'a>(
             None if in_key => sql_type,
             None => beside_the_row(sql_type),
         };
+        let not_null = !field.is_nullable() || in_key;
         Ok(NewColumn {
             name: field.name().clone(),
+            default: if not_null && server.stamps_rows { stamp(&sql_type) } else { None },
             sql_type,
-            not_null: !field.is_nullable() || in_key,
+            not_null,
             comment: field.metadata().get(COMMENT).cloned(),
         })
     };
     fields.map(column).collect()
+}
+
+/// The default of a timestamp that is not to change with its row: any does. None for other types.
+fn stamp(sql_type: &str) -> Option<String> {
+    let digits = sql_type.strip_prefix("timestamp")?;
+    Some(format!("CURRENT_TIMESTAMP{digits}"))
 }
 
 /// The type of a new column for `field`.
@@ -291,6 +303,22 @@ mod tests {
     }
 
     #[test]
+    fn a_timestamp_does_not_change_with_its_row() {
+        let instant = |name: &str, nullable| {
+            Field::new(name, DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into())), nullable)
+        };
+        let fields = [instant("a", false), instant("b", true)];
+        let made = |stamps_rows| {
+            let server = Server { version_number: 50_744, stamps_rows, ..Server::default() };
+            let columns = new_columns(fields.iter(), &[], &server).unwrap();
+            NewTable { columns, key: Vec::new(), comment: None }.create("`t`", "")
+        };
+        let old = "(`a` timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), `b` timestamp(6) NULL)";
+        assert!(made(true).contains(old), "{}", made(true));
+        assert!(made(false).contains("(`a` timestamp(6) NOT NULL, `b` timestamp(6) NULL)"), "{}", made(false));
+    }
+
+    #[test]
     fn a_table_for_a_shape() {
         let fields = vec![Field::new("id", DataType::Int64, false), Field::new("at", DataType::Date32, true)];
         let shape = TableShape { key: vec!["id".to_owned()], ..TableShape::of(Arc::new(Schema::new(fields))) };
@@ -309,6 +337,7 @@ mod tests {
             name: name.to_owned(),
             sql_type: "int".to_owned(),
             not_null,
+            default: None,
             comment: None,
         };
         let table = NewTable {

@@ -149,7 +149,7 @@ impl Merging {
     }
 
     /// Leaves one row of each key in `stage`, which are found quickly then. Ends the open transaction.
-    pub(super) async fn settle(&self, connection: &mut Connection, stage: &Name) -> Result<()> {
+    pub(super) async fn settle(&self, connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<()> {
         let key = identifiers(self.key.iter().map(String::as_str));
         let index = format!("ALTER TABLE {} ADD INDEX etl_key ({key})", stage.quoted());
         match connection.run(&index).await {
@@ -158,53 +158,39 @@ impl Merging {
             Err(error) if errors::code_of(&error) == Some(code::KEY_EXISTS) => {}
             made => made?,
         }
-        let row = identifier(ROW);
-        let table = stage.quoted();
-        let order = match &self.duplicates {
-            Duplicates::Refuse => {
-                let sql =
-                    format!("SELECT MIN({row}), MAX({row}) FROM {table} GROUP BY {key} HAVING COUNT(*) > 1 LIMIT 1");
-                return self.refuse_several(connection, &sql).await;
-            }
-            Duplicates::FirstArrived => return connection.run(&self.keep_one(&table, "MIN")).await,
-            Duplicates::LastArrived => return connection.run(&self.keep_one(&table, "MAX")).await,
-            Duplicates::First(column) => format!("{0} IS NULL, {0} ASC", identifier(column)),
-            Duplicates::Last(column) => format!("{0} IS NULL, {0} DESC", identifier(column)),
-        };
-        let server = connection.server();
-        if !server.is_mysql_from(80_000) && !server.is_mariadb_from(100_200) {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "this version of the server cannot choose among rows of one key",
-            ));
+        if let Some(choose) = self.choose(detail, &stage.quoted()) {
+            connection.run(&choose).await?;
         }
-        let ranked =
-            format!("SELECT {row}, RANK() OVER (PARTITION BY {key} ORDER BY {order}) AS etl_rank, {key} FROM {table}");
-        let several = format!(
-            "SELECT MIN({row}), MAX({row}) FROM ({ranked}) AS r WHERE etl_rank = 1 GROUP BY {key} HAVING COUNT(*) > 1 LIMIT 1"
-        );
-        self.refuse_several(connection, &several).await?;
-        let delete =
-            format!("DELETE s FROM {table} AS s JOIN ({ranked}) AS r ON s.{row} = r.{row} WHERE r.etl_rank > 1");
-        connection.run(&delete).await
-    }
-
-    /// The statement that leaves of several rows of one key in `table` the one whose number is the `end` of theirs.
-    fn keep_one(&self, table: &str, end: &str) -> String {
-        let (row, key) = (identifier(ROW), identifiers(self.key.iter().map(String::as_str)));
-        let same: Vec<String> = self.key.iter().map(|name| format!("s.{0} = k.{0}", identifier(name))).collect();
-        format!(
-            "DELETE s FROM {table} AS s JOIN (SELECT {end}({row}) AS etl_kept, {key} FROM {table} GROUP BY {key} \
-             HAVING COUNT(*) > 1) AS k ON {} WHERE s.{row} <> k.etl_kept",
-            same.join(" AND ")
-        )
-    }
-
-    async fn refuse_several(&self, connection: &mut Connection, sql: &str) -> Result<()> {
-        let rows = connection.rows(sql).await?;
+        let row = identifier(ROW);
+        let sql =
+            format!("SELECT MIN({row}), MAX({row}) FROM {} GROUP BY {key} HAVING COUNT(*) > 1 LIMIT 1", stage.quoted());
+        let rows = connection.rows(&sql).await?;
         let Some(found) = rows.first() else { return Ok(()) };
         let places = format!("{} and {}, as they came", found.get(0).unwrap_or("?"), found.get(1).unwrap_or("?"));
         Err(duplicate_key(&self.key, &self.duplicates, &places))
+    }
+
+    /// The statement that deletes from `stage`, which is quoted, the rows whose key another row has that counts before them. MySQL 5.7
+    /// has no window functions.
+    fn choose(&self, detail: &Detail, stage: &str) -> Option<String> {
+        let (best, column) = match &self.duplicates {
+            Duplicates::Refuse => return None,
+            Duplicates::First(column) => ("MIN", column.as_str()),
+            Duplicates::Last(column) => ("MAX", column.as_str()),
+            Duplicates::FirstArrived => ("MIN", ROW),
+            Duplicates::LastArrived => ("MAX", ROW),
+        };
+        let sql_type = detail.columns.iter().find(|known| known.name == column).map(|known| known.sql_type.as_str());
+        // These two would take members by their names, not by their order.
+        let is_list = sql_type.is_some_and(|sql_type| sql_type.starts_with("enum(") || sql_type.starts_with("set("));
+        let value = format!("{}{}", identifier(column), if is_list { " + 0" } else { "" });
+        let key = identifiers(self.key.iter().map(String::as_str));
+        let same: Vec<String> = self.key.iter().map(|name| format!("s.{0} = b.{0}", identifier(name))).collect();
+        Some(format!(
+            "DELETE s FROM {stage} AS s JOIN (SELECT {key}, {best}({value}) AS etl_best FROM {stage} GROUP BY {key}) AS b \
+             ON {} WHERE NOT (s.{value} <=> b.etl_best)",
+            same.join(" AND ")
+        ))
     }
 
     /// Deletes rows of the target whose key does not come, where they are to go.

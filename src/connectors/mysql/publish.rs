@@ -71,7 +71,7 @@ async fn transaction(
         connection.run(&create).await?;
     }
     if let Some(merging) = &detail.merging {
-        merging.settle(connection, &stage.table).await?;
+        merging.settle(connection, detail, &stage.table).await?;
         connection.run("START TRANSACTION").await?;
         let Some(refuse) = refuse else { return merging.merge(connection, detail, &table).await.map(Some) };
         let deleted = merging.delete_absent(connection, detail, &table).await?;

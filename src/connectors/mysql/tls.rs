@@ -7,7 +7,7 @@
 
 use super::config::{Tls, TlsMode};
 use crate::bridge::tls::{self, Check, Connector, Hints, Identity, Trust};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const HINTS: Hints = Hints {
     name: "name the server as its certificate does, or use tlsMode=DISABLED",
@@ -33,6 +33,16 @@ pub(super) fn connector(tls: &Tls) -> Result<Option<Connector>> {
     };
     let client = tls::client(rustls::ALL_VERSIONS, Trust::of(check, tls.ca.as_deref())?, identity)?;
     Ok(Some(Connector::new(client, &HINTS)))
+}
+
+/// The error of a login at `host`: since TLS 1.3 a server says only then that it does not take the client's certificate.
+pub(super) fn told_late(host: &str, error: Error) -> Error {
+    match tls::cause(&error) {
+        Some(alert @ rustls::Error::AlertReceived(_)) => {
+            tls::refused(host, alert).with_hint("check tlsCert and tlsKey: the server does not take what they are")
+        }
+        _ => error,
+    }
 }
 
 #[cfg(test)]

@@ -304,6 +304,10 @@ impl Sink for MySink {
         proof::way(&Detail::of(agreement).ok()?)
     }
 
+    fn holds_up(&self, agreement: &Agreement) -> Option<String> {
+        Detail::of(agreement).ok()?.holds_up(agreement.guarantee).map(str::to_owned)
+    }
+
     fn prover(&self, agreement: &Agreement) -> Result<Prover> {
         let detail = Detail::of(agreement)?;
         Ok(Prover::new(move |batch| proof::proofs(&detail, batch)))

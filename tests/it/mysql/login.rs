@@ -1,9 +1,12 @@
 //! Passwords and TLS, as the servers ask for them: by each plugin, encrypted or not, with certificates that pass and that do not.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use super::own::OwnMariadb;
 use crate::program::{copied, etl};
-use crate::server::{mariadb, mariadb_client, mysql};
+use crate::server::own::folder;
+use crate::server::{certificates, mariadb, mariadb_client, mysql};
 
 /// As it is, and as a URL has it.
 const PASSWORD: [&str; 2] = ["s3cret/@word", "s3cret%2F%40word"];
@@ -67,22 +70,30 @@ fn fails(folder: &Path, source: &str, says: &str) {
 
 #[test]
 fn passwords_of_caching_sha2_password() {
-    let (folder, url) = (tempfile::tempdir().unwrap(), with_table(mysql()));
+    by_caching_sha2_password(mysql(), ["tlsMode=DISABLED", "tlsMode=REQUIRED"]);
+}
+
+pub(super) fn by_caching_sha2_password(url: String, modes: [&str; 2]) {
+    let (folder, url) = (tempfile::tempdir().unwrap(), with_table(url));
     let [plain, escaped] = PASSWORD;
     let how = format!("with caching_sha2_password by '{plain}'");
-    for mode in ["DISABLED", "REQUIRED"] {
+    for mode in modes {
         let user = User::new(&url, &how, "");
         // The first login proves the whole password, by the server's key where nothing is encrypted; the second by what it keeps.
         for _ in 0..2 {
-            reads(folder.path(), &user.table(escaped, &format!("tlsMode={mode}")));
+            reads(folder.path(), &user.table(escaped, mode));
         }
-        fails(folder.path(), &user.table("s3cret-wrong", &format!("tlsMode={mode}")), "access denied");
+        fails(folder.path(), &user.table("s3cret-wrong", mode), "access denied");
     }
 }
 
 #[test]
 fn passwords_of_mysql_native_password() {
-    let (folder, url) = (tempfile::tempdir().unwrap(), with_table(mariadb()));
+    by_native_password(mariadb());
+}
+
+pub(super) fn by_native_password(url: String) {
+    let (folder, url) = (tempfile::tempdir().unwrap(), with_table(url));
     let [plain, escaped] = PASSWORD;
     let user = User::new(&url, &format!("by '{plain}'"), "");
     let plugin = format!("select distinct plugin from mysql.user where user = '{}'", user.name);
@@ -91,6 +102,82 @@ fn passwords_of_mysql_native_password() {
     fails(folder.path(), &user.table("s3cret-wrong", ""), "access denied");
     // This server has no certificate.
     fails(folder.path(), &user.table(escaped, "tlsMode=REQUIRED"), "the server does not offer tls");
+}
+
+#[test]
+fn passwords_of_ed25519() {
+    let Ok(plugins) = std::env::var("ETL_TEST_MARIADB_PLUGINS") else {
+        panic!("this test needs MariaDB's plugin for ed25519: run it by `tests/run`, which fetches it");
+    };
+    let server = OwnMariadb::start(&[&format!("--plugin-dir={plugins}"), "--plugin-load-add=auth_ed25519"]);
+    let (folder, url) = (tempfile::tempdir().unwrap(), with_table(server.url()));
+    let [plain, escaped] = PASSWORD;
+    let user = User::new(&url, &format!("via ed25519 using password('{plain}')"), "");
+    reads(folder.path(), &user.table(escaped, ""));
+    fails(folder.path(), &user.table("s3cret-wrong", ""), "access denied");
+}
+
+/// A MariaDB with a certificate for `localhost`, which its own root and no other vouches for; all files are in the folder.
+fn with_certificate() -> (OwnMariadb, tempfile::TempDir) {
+    let files = folder();
+    certificates::make(files.path());
+    // The owner of the server is another one.
+    std::fs::set_permissions(files.path().join("server.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let setting = |name: &str, file: &str| format!("--ssl-{name}={}", files.path().join(file).display());
+    let settings = [setting("ca", "ca.crt"), setting("cert", "server.crt"), setting("key", "server.key")];
+    (OwnMariadb::start(&settings.each_ref().map(String::as_str)), files)
+}
+
+#[test]
+fn the_certificate_of_mariadb_is_checked_as_far_as_the_mode_says() {
+    let ((server, files), folder) = (with_certificate(), tempfile::tempdir().unwrap());
+    let url = with_table(server.url());
+    let [plain, escaped] = PASSWORD;
+    let user = User::new(&url, &format!("by '{plain}'"), "require ssl");
+    let at = |host: &str, options: &str| user.table(escaped, options).replace("127.0.0.1", host);
+    let with = |mode: &str, ca: &str| format!("tlsMode={mode}&tlsCa={}", files.path().join(ca).display());
+    for mode in ["REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"] {
+        reads(folder.path(), &at("localhost", &with(mode, "ca.crt")));
+    }
+    // Encryption alone asks nothing of the certificate; that of 127.0.0.1 is another name.
+    reads(folder.path(), &at("localhost", &with("REQUIRED", "other.crt")));
+    reads(folder.path(), &at("127.0.0.1", &with("VERIFY_CA", "ca.crt")));
+    for (host, mode, ca) in [
+        ("localhost", "VERIFY_CA", "other.crt"),
+        ("localhost", "VERIFY_IDENTITY", "other.crt"),
+        ("127.0.0.1", "VERIFY_IDENTITY", "ca.crt"),
+    ] {
+        fails(folder.path(), &at(host, &with(mode, ca)), "do not come to terms on tls");
+    }
+    fails(folder.path(), &at("localhost", &with("VERIFY_CA", "no.crt")), "no.crt");
+    fails(folder.path(), &at("localhost", "tlsMode=DISABLED"), "access denied");
+}
+
+#[test]
+fn a_user_of_whom_a_certificate_is_asked_shows_one() {
+    let ((server, files), folder) = (with_certificate(), tempfile::tempdir().unwrap());
+    let place = |name: &str| files.path().join(name).display().to_string();
+    let of_mysql = mysql();
+    let data = mariadb_client(&of_mysql, "select @@datadir");
+    for (url, [ca, cert, key]) in [
+        (of_mysql, ["ca.pem", "client-cert.pem", "client-key.pem"].map(|name| format!("{data}{name}"))),
+        (server.url(), ["ca.crt", "client.crt", "client.key"].map(place)),
+    ] {
+        let url = with_table(url);
+        let [plain, escaped] = PASSWORD;
+        let user = User::new(&url, &format!("by '{plain}'"), "require x509");
+        let own = format!("tlsCert={cert}&tlsKey={key}");
+        reads(folder.path(), &user.table(escaped, &own));
+        reads(folder.path(), &user.table(escaped, &format!("tlsMode=VERIFY_CA&tlsCa={ca}&{own}")));
+        let both = [&cert, &key].map(|name| std::fs::read_to_string(name).unwrap()).concat();
+        std::fs::write(place("both.pem"), both).unwrap();
+        reads(folder.path(), &user.table(escaped, &format!("tlsCert={}", place("both.pem"))));
+        fails(folder.path(), &user.table(escaped, "tlsMode=REQUIRED"), "access denied");
+        // One that nobody vouches for, whom the server knows, and one that is not there.
+        let other = format!("tlsCert={}&tlsKey={}", place("other.crt"), place("other.key"));
+        fails(folder.path(), &user.table(escaped, &other), "do not come to terms on tls");
+        fails(folder.path(), &user.table(escaped, &format!("tlsCert={}", place("none.pem"))), "none.pem");
+    }
 }
 
 #[test]

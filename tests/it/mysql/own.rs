@@ -4,18 +4,18 @@ use std::process::{Child, Command, Stdio};
 
 use super::{reads_one_point_in_time, table, with_every_type};
 use crate::program::{copied, etl, refused, until};
-use crate::server::mariadb_client;
 use crate::server::own::{folder, free_port, own};
+use crate::server::{mariadb, mariadb_client};
 
 /// Killed when it is dropped: nobody wants its data then.
-struct OwnMariadb {
+pub(super) struct OwnMariadb {
     server: Child,
     port: u16,
     _folder: tempfile::TempDir,
 }
 
 impl OwnMariadb {
-    fn start(settings: &[&str]) -> Self {
+    pub(super) fn start(settings: &[&str]) -> Self {
         let folder = folder();
         let place = |name: &str| folder.path().join(name).display().to_string();
         let datadir = format!("--datadir={}", place("data"));
@@ -46,7 +46,7 @@ impl OwnMariadb {
     }
 
     /// URL of an empty database.
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         let server = format!("mysql://root@127.0.0.1:{}/", self.port);
         mariadb_client(&server, "create database shop");
         format!("{server}shop")
@@ -96,6 +96,21 @@ fn rows_are_loaded_into_a_server_that_takes_small_packets() {
     let (folder, url) = (tempfile::tempdir().unwrap(), server.url());
     copied(folder.path(), &["gen:id:seq,note:text(100)?rows=50000", &table(&url, "many"), "-j", "2"]);
     assert_eq!(mariadb_client(&url, "select count(*), sum(id) from many"), "50000\t1250025000");
+
+    // A value may be longer than a packet, both ways.
+    let source = mariadb();
+    mariadb_client(
+        &source,
+        "create table t (id int primary key, v longtext character set utf8mb4, b longblob); \
+         insert into t values (1, repeat('雪', 500000), repeat(x'00ff', 1000000)), (2, '', '')",
+    );
+    copied(folder.path(), &[&table(&source, "t"), &table(&url, "t")]);
+    copied(folder.path(), &[&table(&url, "t"), &table(&source, "again")]);
+    let sums = |url: &str, name: &str| {
+        mariadb_client(url, &format!("select id, length(v), md5(v), length(b), md5(b) from {name} order by id"))
+    };
+    assert_eq!(sums(&url, "t"), sums(&source, "t"));
+    assert_eq!(sums(&source, "again"), sums(&source, "t"));
 }
 
 /// A server without a log shows to nobody that it is at rest.

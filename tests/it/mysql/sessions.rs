@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{databases, table};
-use crate::program::{copied, end, etl, refused, start};
+use crate::program::{copied, end, etl, records, refused, start};
 use crate::server::mariadb_client;
 
 /// Modes in which texts, names and `char` columns are read otherwise, and another zone.
@@ -74,24 +74,28 @@ fn timestamps_are_read_by_a_clock_where_that_is_asked_for() {
 #[test]
 fn ranges_of_a_key_with_nulls_hold_every_row_once() {
     for url in databases() {
-        let folder = tempfile::tempdir().unwrap();
-        let doubled = "insert into t select k + pow(2, NUMBER), n + pow(2, NUMBER) from t; ";
-        let doubled: String = (0..15).map(|number| doubled.replace("NUMBER", &number.to_string())).collect();
-        mariadb_client(
-            &url,
-            &format!(
-                "create table t (k int unique, n int not null); insert into t values (0, 0); {doubled}
-                 update t set k = null where n % 10 = 0; analyze table t"
-            ),
-        );
-        let plan = etl(folder.path(), &["plan", &table(&url, "t"), "out.parquet", "-j", "4"]);
-        assert!(plan.stdout.contains(" ranges of `k`"), "{url}: {}{}", plan.stdout, plan.stderr);
-        copied(folder.path(), &[&table(&url, "t"), &table(&url, "u"), "-j", "4"]);
-        let counts = "select count(*), count(distinct n), count(k), sum(k) from";
-        let there = mariadb_client(&url, &format!("{counts} u"));
-        assert!(there.starts_with("32768\t32768\t29491\t"), "{url}: {there}");
-        assert_eq!(there, mariadb_client(&url, &format!("{counts} t")), "{url}");
+        reads_ranges_of_a_key_with_nulls(&url);
     }
+}
+
+pub(super) fn reads_ranges_of_a_key_with_nulls(url: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let doubled = "insert into t select k + pow(2, NUMBER), n + pow(2, NUMBER) from t; ";
+    let doubled: String = (0..15).map(|number| doubled.replace("NUMBER", &number.to_string())).collect();
+    mariadb_client(
+        url,
+        &format!(
+            "create table t (k int unique, n int not null); insert into t values (0, 0); {doubled}
+             update t set k = null where n % 10 = 0; analyze table t"
+        ),
+    );
+    let plan = etl(folder.path(), &["plan", &table(url, "t"), "out.parquet", "-j", "4"]);
+    assert!(plan.stdout.contains(" ranges of `k`"), "{url}: {}{}", plan.stdout, plan.stderr);
+    copied(folder.path(), &[&table(url, "t"), &table(url, "u"), "-j", "4"]);
+    let counts = "select count(*), count(distinct n), count(k), sum(k) from";
+    let there = mariadb_client(url, &format!("{counts} u"));
+    assert!(there.starts_with("32768\t32768\t29491\t"), "{url}: {there}");
+    assert_eq!(there, mariadb_client(url, &format!("{counts} t")), "{url}");
 }
 
 #[test]
@@ -123,6 +127,48 @@ fn an_engine_without_transactions_is_said_to_promise_less() {
         assert!(plan.stdout.contains("the storage engine of t has no points in time"), "{url}: {plan:?}");
         copied(path, &["in.csv", &table(&url, "t"), "--mode", "append"]);
         assert_eq!(mariadb_client(&url, "select group_concat(id order by id) from t"), "1,2", "{url}");
+    }
+}
+
+/// In one transaction on the table itself, and into a table beside it.
+#[test]
+fn a_target_whose_connections_are_ended_ends_the_copy_with_nothing_done() {
+    for url in databases() {
+        mariadb_client(
+            &url,
+            "create table t (id bigint primary key, note text) character set utf8mb4; insert into t values (0, 'old')",
+        );
+        let target = table(&url, "t");
+        for jobs in ["1", "2"] {
+            let folder = tempfile::tempdir().unwrap();
+            let rows = "gen:id:seq,note:text(100..100)?rows=6000";
+            let words = ["copy", "-q", rows, &target, "--mode", "append", "-j", jobs, "--retry", "0"];
+            let mut copy = start(folder.path(), &[&words[..], &["--limit-rate", "2k rows/s"]].concat());
+            let ours = "from information_schema.processlist where db = database() and id <> connection_id()";
+            let begin = Instant::now();
+            while records(folder.path(), "planned") == 0
+                || mariadb_client(&url, &format!("select count(*) {ours}")) == "0"
+            {
+                assert!(copy.try_wait().unwrap().is_none(), "{:?}", end(copy));
+                assert!(begin.elapsed() < Duration::from_mins(1), "{url}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            // The writers begin.
+            std::thread::sleep(Duration::from_secs(1));
+            for id in mariadb_client(&url, &format!("select id {ours}")).lines() {
+                mariadb_client(&url, &format!("kill {id}"));
+            }
+            let done = end(copy);
+            assert_eq!(done.code, 1, "{url} {jobs}: {}", done.stderr);
+            let sentences = done.stderr.lines().filter(|line| line.starts_with("error: ")).count();
+            assert!(sentences == 1 && !done.stderr.contains("panicked"), "{url} {jobs}: {}", done.stderr);
+            assert_eq!(mariadb_client(&url, "select count(*), max(note) from t"), "1\told", "{url} {jobs}");
+        }
+        // The next one finds nothing in its way, and leaves nothing.
+        let folder = tempfile::tempdir().unwrap();
+        copied(folder.path(), &["gen:id:seq,note:text(9..9)?rows=2000", &target, "--mode", "append", "-j", "2"]);
+        assert_eq!(mariadb_client(&url, "select count(*) from t"), "2001", "{url}");
+        assert_eq!(mariadb_client(&url, "show tables like 'etl\\_stage%'"), "", "{url}");
     }
 }
 

@@ -63,6 +63,11 @@ pub(super) async fn begin(
         locked(config, &mut connections, (tables, all_known), &mut notes).await?;
     }
     hold_definitions(&mut connections, tables).await?;
+    if !tables.is_empty() {
+        notes.push(
+            "ALTER TABLE, TRUNCATE, RENAME and DROP of what is read wait until the end of the reading".to_owned(),
+        );
+    }
     let moving: Vec<&str> =
         tables.iter().filter(|table| !table.is_transactional()).map(|table| table.name.table.as_str()).collect();
     if !moving.is_empty() {
