@@ -16,6 +16,7 @@ use super::super::encode::{
 };
 use super::super::name::identifier;
 use super::form::{self, Form};
+use super::json::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
 use crate::proof::hash::{hash, of_word};
@@ -118,7 +119,12 @@ impl Digest {
                 let texts =
                     if *array.data_type() == DataType::Utf8 { array.clone() } else { cast(array, &DataType::Utf8)? };
                 let texts = texts.as_string::<i32>().iter().flatten();
-                texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
+                if form == Form::Json {
+                    let mut writer = Writer::default();
+                    texts.fold(0, |all, text| added(all, hash(writer.written(text))))
+                } else {
+                    texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
+                }
             }
             _ => by_wires()?,
         })
