@@ -95,7 +95,13 @@ fn raw_rows_of_postgres_are_proved_without_being_decoded() {
     let (source, target) = (format!("{url}#plain"), format!("{url}#dst"));
     let plan = etl(folder.path(), &["plan", &source, &target, "--verify", "checksum", "-j", "2"]);
     assert!(plan.stdout.contains(", raw="), "{}{}", plan.stdout, plan.stderr);
-    for (column, harm) in HARMS {
+    // What has the hash of nothing, and what the server holds for equal.
+    let hidden = [
+        ("price", "null; end if; if new.id = -1 then new.price := null"),
+        ("f", "null; end if; if new.id = -1 then new.f := null"),
+        ("d", "null; end if; if new.id = -1 then new.d := 0"),
+    ];
+    for (column, harm) in HARMS.iter().chain(&hidden) {
         bend(&url, harm);
         refused(folder.path(), &url, &[&source, &target], column);
     }

@@ -105,15 +105,18 @@ fn wire(layout: &Layout, target_type: &str, name: &str) -> String {
     format!("encode({send}({name}), 'hex')")
 }
 
+/// Appends the bytes `wire` in hexadecimal.
+pub(super) fn put_hex(wire: &[u8], out: &mut Vec<u8>) {
+    for byte in wire {
+        out.extend_from_slice(&HEX[usize::from(*byte)]);
+    }
+}
+
 impl Form {
     /// Appends what it says of a value of which these are the wire bytes; none where they do not tell.
     pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match (self, layout) {
-            (Self::Wire, _) => {
-                for byte in wire {
-                    out.extend_from_slice(&HEX[usize::from(*byte)]);
-                }
-            }
+            (Self::Wire, _) => put_hex(wire, out),
             (Self::Number, _) => {
                 let mut digits = Vec::new();
                 numeric_text(wire, &mut digits).then_some(())?;

@@ -1,7 +1,8 @@
 //! JSON as the server writes a `jsonb`: of two equal keys the last, shorter keys before longer ones and else in the order of
 //! their bytes, numbers as `numeric` has them.
 //!
-//! It is written in one pass over the text, of which most is copied. What is no JSON need not be found here: the server refuses it.
+//! It is written in one pass over the text, of which most is copied. What is no JSON need not be found here: the server
+//! refuses it.
 //!
 //! Source: `JsonbToCString`, `lengthCompareJsonbStringValue` and `uniqueifyJsonbObject` of the server's `jsonb.c` and
 //! `jsonb_util.c`, `escape_json` of its `json.c`.
@@ -122,7 +123,7 @@ impl Writer {
             return;
         }
         // The sort is stable: of equal keys the last stays behind the others.
-        members.sort_by(|one, other| key(one).cmp(&key(other)));
+        members.sort_by_key(key);
         let mut sorted = Vec::with_capacity(out.len() - start);
         for (at, member) in members.iter().enumerate() {
             if members.get(at + 1).is_none_or(|next| key(next) != key(member)) {
