@@ -43,6 +43,9 @@ const SUM_DIGITS: u8 = 28;
 /// Since this version the server takes trailing zeros off a numeric.
 const TRIM_SCALE: u32 = 130_000;
 
+/// Arguments that a function may have.
+const MOST_ARGUMENTS: usize = 100;
+
 /// What is hashed to see whether the server does it as we do: one that stores the high byte first does not.
 const PROBE: &str = "etl";
 
@@ -123,8 +126,9 @@ impl Sent {
         let columns = self.columns.iter().zip(&self.digests).zip(self.target.fields()).enumerate();
         let proof = |(position, ((column, digest), field)): (usize, ((&Column, &Option<Digest>), &FieldRef))| {
             let fields = indexed.column(position);
-            // A number that is none has no place among integers, and neither has the sum.
-            let numbers = numbers(column, field, fields);
+            // A number that is none has no place among integers, and neither has the sum. The hash of a numeric is of its
+            // wire form.
+            let numbers = if *digest == Some(Digest::Groups) { None } else { numbers(column, field, fields) };
             let digest = digest.map(|digest| digest.of_fields(column, fields, numbers.as_ref())).transpose()?;
             let counted = match &numbers {
                 Some(array) => sums::counted(array),
@@ -202,27 +206,37 @@ async fn compared(
 ) -> Result<Verdict> {
     let probe = format!("hashtextextended('{PROBE}' COLLATE \"C\", 0) = {}", hash(PROBE.as_bytes()).cast_signed());
     let mut checks = vec![format!("count(*) = {rows}"), if detail.proof.1 { probe } else { "true".to_owned() }];
-    let (mut read, mut hashed) = (Vec::new(), Vec::new());
+    let (mut read, mut hashed, mut counted) = (Vec::new(), Vec::new(), Vec::new());
     let fields = agreement.target.fields();
     for (at, (((column, way), field), proof)) in ways(agreement, detail).zip(fields).zip(proofs).enumerate() {
-        let full = (!field.is_nullable()).then_some(rows);
-        checks.push(check(&identifier(&column.name), &way, proof, full));
+        checks.push(check(&identifier(&column.name), &way, proof));
         match way {
             Way::Read(text, digest) => read.push(back::Column { at, text, digest }),
             Way::Hashed(_, digest) => {
+                // Where each row must have a value each of them is in the sum.
+                if field.is_nullable() || proof.values != rows {
+                    counted.push((at, identifier(&column.name), proof));
+                }
                 let text = digest.text(column, field, type_of(agreement, &column.name));
                 hashed.extend(text.map(|text| back::Column { at, text, digest }));
             }
             Way::Sums(..) | Way::Nulls => {}
         }
     }
-    let found = connection.rows(&format!("SELECT {} FROM {stage}", checks.join(", "))).await?;
-    let row = found.first().ok_or_else(|| Error::new(ErrorKind::Internal, "the server gave no sums"))?;
-    let failed = |index: usize| row.get(index) != Some("t");
+    let names: Vec<&str> = counted.iter().map(|(_, name, _)| name.as_str()).collect();
+    checks.push(count_of_all(&names, counted.iter().map(|(.., proof)| proof.values).sum()));
+    let held = answers(connection, stage, &checks).await?;
+    let failed = |index: usize| !held[index];
     if failed(0) {
         return Ok(Verdict::Unequal(format!("the stage does not hold the {rows} rows that were sent")));
     }
     let mut other: Vec<bool> = (0..proofs.len()).map(|at| failed(at + 2)).collect();
+    if failed(proofs.len() + 2) {
+        let counts: Vec<String> = counted.iter().map(|(_, name, proof)| count_of(name, proof)).collect();
+        for ((at, ..), holds) in counted.iter().zip(answers(connection, stage, &counts).await?) {
+            other[*at] |= !holds;
+        }
+    }
     let is_unsure = |column: &back::Column| failed(1) || column.digest.is_spelled() && failed(column.at + 2);
     let mut unsure: Vec<back::Column> = hashed.into_iter().filter(is_unsure).collect();
     for column in &unsure {
@@ -241,6 +255,13 @@ async fn compared(
     Ok(Verdict::of_columns("the stage holds", &names))
 }
 
+/// Which of `conditions` hold for the rows of `stage`.
+async fn answers(connection: &Connection, stage: &str, conditions: &[String]) -> Result<Vec<bool>> {
+    let found = connection.rows(&format!("SELECT {} FROM {stage}", conditions.join(", "))).await?;
+    let row = found.first().ok_or_else(|| Error::new(ErrorKind::Internal, "the server gave no sums"))?;
+    Ok((0..conditions.len()).map(|at| row.get(at) == Some("t")).collect())
+}
+
 /// The type of a target's column in its own words.
 fn type_of<'a>(agreement: &'a Agreement, name: &str) -> &'a str {
     let plan = agreement.columns.iter().find(|plan| plan.target.as_deref() == Some(name));
@@ -256,32 +277,44 @@ fn way_of(column: &Column, field: &Field, target_type: &str, (version, hashes): 
     if let (Some((value, scale)), false) = (number(column, field, &name, version), column.wire) {
         return Way::Sums(value, scale);
     }
-    let hashed = |text: &str| format!("hashtextextended(({text}) COLLATE \"C\", 0)");
     match form::text_of(column, field, target_type) {
         Some((_, Form::Number)) if hashes && version >= TRIM_SCALE => {
-            Way::Hashed(hashed(&format!("trim_scale({name})::text")), Digest::Text(Form::Number))
+            Way::Hashed(digest::hash_of_text(&format!("trim_scale({name})::text")), Digest::Text(Form::Number))
         }
         Some((text, form @ Form::Number)) => Way::Read(text, Digest::Text(form)),
-        Some((text, form)) if hashes => Way::Hashed(hashed(&text), Digest::Text(form)),
+        Some((text, form)) if hashes => Way::Hashed(digest::hash_of_text(&text), Digest::Text(form)),
         Some((text, form)) => Way::Read(text, Digest::Text(form)),
         None => Way::Nulls,
     }
 }
 
-/// An SQL condition that holds when the column `name` is what `proof` says, as far as it is compared by the server. A column without
-/// NULLs has `full` values.
-fn check(name: &str, way: &Way, proof: &ColumnProof, full: Option<u64>) -> String {
-    let count = format!("count({name}) = {}", proof.values);
+/// An SQL condition that holds when the column `name` is what `proof` says, as far as it is compared by the server. Values
+/// that are hashed are counted with those of other columns.
+fn check(name: &str, way: &Way, proof: &ColumnProof) -> String {
     match (way, proof.integers, proof.digest) {
-        (Way::Sums(value, scale), Some(sums), _) => format!("{count} AND {}", sums_check(value, *scale, sums)),
-        (Way::Hashed(hash, _), _, Some(digest)) => {
-            // Both are sums modulo 2^64.
-            let same = format!("mod(coalesce(sum({hash}), 0) - {digest}::numeric, 18446744073709551616) = 0");
-            // Where each row must have a value each of them is in the sum, and needs no count.
-            if full == Some(proof.values) { same } else { format!("{count} AND {same}") }
+        (Way::Sums(value, scale), Some(sums), _) => {
+            format!("{} AND {}", count_of(name, proof), sums_check(value, *scale, sums))
         }
-        _ => count,
+        // Both are sums modulo 2^64.
+        (Way::Hashed(hash, _), _, Some(digest)) => {
+            format!("mod(coalesce(sum({hash}), 0) - {digest}::numeric, 18446744073709551616) = 0")
+        }
+        _ => count_of(name, proof),
     }
+}
+
+fn count_of(name: &str, proof: &ColumnProof) -> String {
+    format!("count({name}) = {}", proof.values)
+}
+
+/// The same of the columns `names` together, which have so many values: a count for each would cost as much as the hash of a
+/// short value.
+fn count_of_all(names: &[&str], values: u64) -> String {
+    if names.is_empty() {
+        return "true".to_owned();
+    }
+    let counts = names.chunks(MOST_ARGUMENTS).map(|names| format!("num_nonnulls({})", names.join(", ")));
+    format!("coalesce(sum({}), 0) = {values}", counts.collect::<Vec<_>>().join(" + "))
 }
 
 /// The value of a column as a number, and how many decimal places below it a unit of ours is.
@@ -338,8 +371,12 @@ mod tests {
         let name = |text: &str| text.replace('$', "\"a\"\"b\"");
         let typed = |call: &str, digest| Way::Hashed(name(call), digest);
         let signed = |hash: &str, digest| typed(&format!("{hash}($, 0) # CASE WHEN $ < 0 THEN -1 ELSE 0 END"), digest);
-        let hashed = |text: &str, form| {
-            Way::Hashed(name(&format!("hashtextextended(({text}) COLLATE \"C\", 0)")), Digest::Text(form))
+        let of_text = |text: &str| name(&format!("hashtextextended(({text}) COLLATE \"C\", 0)"));
+        let hashed = |text: &str, form| Way::Hashed(of_text(text), Digest::Text(form));
+        let float = |hash: &str, send: &str| {
+            let bits = of_text(&format!("encode({send}($), 'hex')"));
+            let hash = format!("CASE WHEN $ <> '0' AND $ <> 'NaN' THEN {hash}($, 0) ELSE {bits} END");
+            typed(&hash, Digest::Float)
         };
         let read = |text: &str, form| Way::Read(name(text), Digest::Text(form));
         let (utf8, binary) = (DataType::Utf8, DataType::Binary);
@@ -376,7 +413,12 @@ mod tests {
             (of(Layout::Numeric, binary, "numeric", (120_000, true)), read("$::text", Form::Number)),
             (
                 of(Layout::Float8, DataType::Float64, "double precision", KNOWN),
-                hashed("encode(float8send($), 'hex')", Form::Wire),
+                float("hashfloat8extended", "float8send"),
+            ),
+            (of(Layout::Float4, DataType::Float32, "real", KNOWN), float("hashfloat4extended", "float4send")),
+            (
+                of(Layout::Float4, DataType::Float32, "real", (100_000, false)),
+                read("encode(float4send($), 'hex')", Form::Wire),
             ),
             (of(Layout::Jsonb, utf8.clone(), "jsonb", KNOWN), hashed("$::text", Form::Json)),
             (of(Layout::Other, utf8, "inet", KNOWN), Way::Nulls),
@@ -391,18 +433,21 @@ mod tests {
         let integers = Some(Integers { sum: 1250, least: -5, greatest: 700 });
         let proof = ColumnProof { values: 3, nulls: 1, integers, bytes: None, digest: Some(u64::MAX) };
         assert_eq!(
-            check("a", &Way::Sums("a".to_owned(), 2), &proof, None),
+            check("a", &Way::Sums("a".to_owned(), 2), &proof),
             "count(a) = 3 AND coalesce(sum(a) = '1250e-2'::numeric AND min(a) = '-5e-2'::numeric \
              AND max(a) = '700e-2'::numeric, false)"
         );
         let hash = "mod(coalesce(sum(h(a)), 0) - 18446744073709551615::numeric, 18446744073709551616) = 0";
         let hashed = Way::Hashed("h(a)".to_owned(), Digest::Groups);
-        assert_eq!(check("a", &hashed, &proof, None), format!("count(a) = 3 AND {hash}"));
-        // Of four rows without NULLs there is nothing to count, if that is what was sent.
-        let full = ColumnProof { values: 4, nulls: 0, ..proof };
-        assert_eq!(check("a", &hashed, &full, Some(4)), hash);
-        assert_eq!(check("a", &hashed, &proof, Some(4)), format!("count(a) = 3 AND {hash}"));
-        assert_eq!(check("a", &hashed, &full, None), format!("count(a) = 4 AND {hash}"));
-        assert_eq!(check("a", &Way::Nulls, &proof, None), "count(a) = 3");
+        assert_eq!(check("a", &hashed, &proof), hash);
+        assert_eq!(check("a", &Way::Nulls, &proof), "count(a) = 3");
+    }
+
+    #[test]
+    fn values_of_all_columns_are_counted_together_as_far_as_a_call_takes_them() {
+        assert_eq!(count_of_all(&[], 0), "true");
+        assert_eq!(count_of_all(&["a", "b"], 5), "coalesce(sum(num_nonnulls(a, b)), 0) = 5");
+        let calls = |columns: usize| count_of_all(&vec!["a"; columns], 5).matches("num_nonnulls(").count();
+        assert_eq!([100, 101, 1600].map(calls), [1, 2, 16]);
     }
 }

@@ -68,6 +68,8 @@ const HARMS: &[(&str, &str)] = &[
     ("short", "new.short := 'w7'"),
     ("doc", "new.doc := '{\"a\": 8}'"),
     ("docb", "new.docb := '{\"b\": [7, 1.51]}'"),
+    ("docb", "new.docb := '{\"b\": [-7, 1.50]}'"),
+    ("docb", "new.docb := '{\"b\": [[7], 1.50]}'"),
     ("bytes", "new.bytes := set_byte(new.bytes, 3, 255 - get_byte(new.bytes, 3))"),
     ("ref", "new.ref := md5('8')::uuid"),
     ("day", "new.day := new.day + 1"),
@@ -93,7 +95,13 @@ fn raw_rows_of_postgres_are_proved_without_being_decoded() {
     let (source, target) = (format!("{url}#plain"), format!("{url}#dst"));
     let plan = etl(folder.path(), &["plan", &source, &target, "--verify", "checksum", "-j", "2"]);
     assert!(plan.stdout.contains(", raw="), "{}{}", plan.stdout, plan.stderr);
-    for (column, harm) in HARMS {
+    // What has the hash of nothing, and what the server holds for equal.
+    let hidden = [
+        ("price", "null; end if; if new.id = -1 then new.price := null"),
+        ("f", "null; end if; if new.id = -1 then new.f := null"),
+        ("d", "null; end if; if new.id = -1 then new.d := 0"),
+    ];
+    for (column, harm) in HARMS.iter().chain(&hidden) {
         bend(&url, harm);
         refused(folder.path(), &url, &[&source, &target], column);
     }

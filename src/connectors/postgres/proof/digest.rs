@@ -1,14 +1,17 @@
 //! The hashes that the server computes of values by the functions of their types, and the same here: of columns, of wire
 //! bytes, and of text that was read back.
 //!
-//! Source: `hashint8extended` of the server's `hashfunc.c` (64 bits are folded to 32 before they are hashed) and
-//! `hash_numeric_extended` of its `numeric.c` (the groups without zeros at either end, and their weight; not the sign).
+//! Source: `hashint8extended` and `hashfloat8extended` of the server's `hashfunc.c` (64 bits are folded to 32 before they are
+//! hashed; a `real` is hashed as a double, zeros and NaNs without their bits) and `hash_numeric_extended` of its `numeric.c` (the
+//! groups without zeros at either end, and their weight; not the sign).
+
+use std::num::FpCategory;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int32Type, Int64Type, Time64MicrosecondType,
+    TimeUnit, TimestampMicrosecondType,
 };
 
 use super::super::encode::{
@@ -16,9 +19,10 @@ use super::super::encode::{
 };
 use super::super::name::identifier;
 use super::form::{self, Form};
+use super::json::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
-use crate::proof::hash::{hash, of_word};
+use crate::proof::hash::{hash, of_word, of_words};
 use crate::proof::sums::digest_of;
 
 /// The hash of the number 0.
@@ -35,6 +39,8 @@ pub(super) enum Digest {
     SignedFold,
     /// The groups of a number, and its sign.
     Groups,
+    /// The bits of a float as a double; those of zeros and NaNs as they are, in hexadecimal.
+    Float,
     /// Its wire bytes.
     Bytes,
     /// A text.
@@ -65,11 +71,23 @@ pub(super) fn of_type(column: &Column, field: &Field, target_type: &str) -> Opti
         }
         (Layout::Timestamp, _) => (format!("timestamp_hash_extended({name}, 0)"), Digest::Fold),
         (Layout::Uuid, _) => (format!("uuid_hash_extended({name}, 0)"), Digest::Bytes),
+        (layout @ (Layout::Float4 | Layout::Float8), _) => {
+            let hash = if matches!(layout, Layout::Float4) { "hashfloat4extended" } else { "hashfloat8extended" };
+            let bits = hash_of_text(&form::text_of(column, field, target_type)?.0);
+            // That hash takes -0 for 0, and one NaN for another.
+            let is_told = format!("{name} <> '0' AND {name} <> 'NaN'");
+            (format!("CASE WHEN {is_told} THEN {hash}({name}, 0) ELSE {bits} END"), Digest::Float)
+        }
         // Without a bound it may be infinite, which has the hash of NaN.
         (Layout::Numeric, DataType::Decimal128(..)) => (signed("hash_numeric_extended", &name), Digest::Groups),
         (Layout::Numeric, _) if target_type.contains('(') => (signed("hash_numeric_extended", &name), Digest::Groups),
         _ => return None,
     })
+}
+
+/// The hash of what the expression `text` gives.
+pub(super) fn hash_of_text(text: &str) -> String {
+    format!("hashtextextended(({text}) COLLATE \"C\", 0)")
 }
 
 /// A hash that does not know the sign, turned over for what is below zero.
@@ -111,6 +129,12 @@ impl Digest {
                 let mut room = Room::default();
                 digest_of(array.as_primitive::<Decimal128Type>(), |value| decimal(value, *scale, &mut room))
             }
+            (Self::Float, DataType::Float32) => {
+                digest_of(array.as_primitive::<Float32Type>(), |value| float(value.into(), &value.to_be_bytes()))
+            }
+            (Self::Float, DataType::Float64) => {
+                digest_of(array.as_primitive::<Float64Type>(), |value| float(value, &value.to_be_bytes()))
+            }
             (Self::Bytes, DataType::FixedSizeBinary(_)) => {
                 array.as_fixed_size_binary().iter().flatten().fold(0, |all, value| added(all, hash(value)))
             }
@@ -118,7 +142,12 @@ impl Digest {
                 let texts =
                     if *array.data_type() == DataType::Utf8 { array.clone() } else { cast(array, &DataType::Utf8)? };
                 let texts = texts.as_string::<i32>().iter().flatten();
-                texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
+                if form == Form::Json {
+                    let mut writer = Writer::default();
+                    texts.fold(0, |all, text| added(all, hash(writer.written(text))))
+                } else {
+                    texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
+                }
             }
             _ => by_wires()?,
         })
@@ -154,6 +183,7 @@ impl Digest {
                 let mut room = Room::default();
                 wires.try_fold(0, |all, wire| Some(added(all, number(wire, &mut room.groups)?)))
             }
+            (Self::Float, _) => wires.try_fold(0, |all, wire| Some(added(all, float_of(wire)?))),
             (Self::Bytes, _) | (Self::Text(Form::Text), Layout::Text) => {
                 wires.try_fold(0, |all, wire| Some(added(all, hash(wire))))
             }
@@ -182,11 +212,8 @@ impl Digest {
     pub(super) fn of_text(self, text: &str) -> Option<u64> {
         match self {
             Self::Text(form) => Some(hash(form.canonical(text).as_bytes())),
-            Self::Bytes => {
-                let pairs = text.as_bytes().chunks(2);
-                let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-                Some(hash(&pairs.map(byte).collect::<Option<Vec<u8>>>()?))
-            }
+            Self::Bytes => Some(hash(&bytes_of(text)?)),
+            Self::Float => float_of(&bytes_of(text)?),
             Self::Groups => {
                 let mut wire = Vec::new();
                 put_numeric(text, &mut wire).then(|| number(&wire, &mut Vec::new()))?
@@ -201,7 +228,9 @@ impl Digest {
             // Whole words are hashed alike on every machine.
             Self::Word | Self::Fold | Self::SignedFold => None,
             Self::Groups => Some(format!("{}::text", identifier(&column.name))),
-            Self::Bytes | Self::Text(_) => form::text_of(column, field, target_type).map(|(text, _)| text),
+            Self::Bytes | Self::Float | Self::Text(_) => {
+                form::text_of(column, field, target_type).map(|(text, _)| text)
+            }
         }
     }
 }
@@ -227,6 +256,31 @@ fn integer(value: i64) -> u64 {
 /// `hash`, turned over for what is below zero.
 fn turned(hash: u64, negative: bool) -> u64 {
     if negative { !hash } else { hash }
+}
+
+/// The hash of a float of which `wire` are the wire bytes.
+fn float(value: f64, wire: &[u8]) -> u64 {
+    if !matches!(value.classify(), FpCategory::Zero | FpCategory::Nan) {
+        return of_words(value.to_bits());
+    }
+    let mut bits = Vec::with_capacity(2 * wire.len());
+    form::put_hex(wire, &mut bits);
+    hash(&bits)
+}
+
+/// The same of the wire bytes alone; none where they are of no float.
+fn float_of(wire: &[u8]) -> Option<u64> {
+    let value: f64 = match <[u8; 4]>::try_from(wire) {
+        Ok(bytes) => f32::from_be_bytes(bytes).into(),
+        Err(_) => f64::from_be_bytes(wire.try_into().ok()?),
+    };
+    Some(float(value, wire))
+}
+
+/// What `text` says in hexadecimal.
+fn bytes_of(text: &str) -> Option<Vec<u8>> {
+    let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    text.as_bytes().chunks(2).map(byte).collect()
 }
 
 /// Room to work in.
@@ -296,8 +350,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Int16Array, Int32Array, Int64Array,
-        StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+        BooleanArray, Date32Array, Decimal128Array, FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array,
+        Int32Array, Int64Array, StringArray, Time64MicrosecondArray, TimestampMicrosecondArray,
     };
 
     use super::*;
@@ -309,6 +363,8 @@ mod tests {
             Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(20, scale).unwrap())
         };
         let fold = |value| -> ArrayRef { Arc::new(Int64Array::from(vec![value])) };
+        let double = |value: f64| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+        let single = |value: f32| -> ArrayRef { Arc::new(Float32Array::from(vec![value])) };
         let at = |micros| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![micros])) };
         let uuid = 0xa0ee_bc99_9c0b_4ef8_bb6d_6bb9_bd38_0a11_u128.to_be_bytes();
         let uuid = FixedSizeBinaryArray::try_from_iter([uuid].iter()).unwrap();
@@ -333,6 +389,19 @@ mod tests {
                 8_030_965_169_264_967_180,
             ),
             (Layout::Uuid, Digest::Bytes, Arc::new(uuid), 7_543_054_272_012_930_821),
+            (Layout::Float8, Digest::Float, double(1.5), 6_158_159_405_676_898_674),
+            (Layout::Float8, Digest::Float, double(-2.25), 4_390_199_869_079_249_825),
+            (Layout::Float8, Digest::Float, double(f64::INFINITY), -4_973_912_021_728_129_854),
+            (Layout::Float8, Digest::Float, double(5e-324), -6_988_697_407_173_885_264),
+            (Layout::Float4, Digest::Float, single(0.1), 45_699_830_491_884_902),
+            (Layout::Float4, Digest::Float, single(-1.5), 5_967_553_493_793_202_048),
+            // As `hashtextextended(encode(float8send(0), 'hex') collate "C", 0)`.
+            (Layout::Float8, Digest::Float, double(0.0), -6_211_218_021_470_278_712),
+            (Layout::Float8, Digest::Float, double(-0.0), 4_327_603_497_847_518_643),
+            (Layout::Float8, Digest::Float, double(f64::NAN), -6_036_657_115_202_095_731),
+            (Layout::Float4, Digest::Float, single(0.0), 4_317_597_255_514_647_733),
+            (Layout::Float4, Digest::Float, single(-0.0), -158_082_352_611_952_616),
+            (Layout::Float4, Digest::Float, single(f32::NAN), 2_478_919_143_459_609_817),
             (Layout::Numeric, Digest::Groups, number(0, 2), -1),
             (Layout::Numeric, Digest::Groups, number(1, 0), -7_507_508_252_608_306_360),
             (Layout::Numeric, Digest::Groups, number(-100, 2), !-7_507_508_252_608_306_360),
@@ -396,9 +465,14 @@ mod tests {
         let cents = Decimal128Array::from(vec![-1_250]).with_precision_and_scale(12, 2).unwrap();
         let sent = of(Layout::Numeric, Digest::Groups, Arc::new(cents));
         assert_eq!(Digest::Groups.of_text("-12.50"), Some(sent));
+        for (value, text) in [(0.1, "3fb999999999999a"), (-0.0, "8000000000000000")] {
+            let sent = of(Layout::Float8, Digest::Float, Arc::new(Float64Array::from(vec![value])));
+            assert_eq!(Digest::Float.of_text(text), Some(sent), "{value}");
+        }
         let text = Digest::Text(Form::Trimmed);
         let sent = of(Layout::Text, text, Arc::new(StringArray::from(vec!["ab  "])));
         assert_eq!(text.of_text("ab"), Some(sent));
         assert_eq!(Digest::Bytes.of_text("no"), None);
+        assert_eq!(Digest::Float.of_text("3fb9"), None);
     }
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field};
 use super::super::encode::{Column, Layout, numeric_text};
 use super::super::name::identifier;
 use super::super::typemap::PRODUCT;
-use super::json;
+use super::json::Writer;
 use crate::schema::native_of;
 
 /// Bytes before the value in the wire form of a row of one column: how many columns, its type, its length.
@@ -37,7 +37,8 @@ pub(super) enum Form {
     Wire,
     /// A number with all digits that count.
     Number,
-    /// JSON, of which the server keeps what it means, as the server writes that.
+    /// JSON, of which the server keeps what it means, as the server writes that. Its own `jsonb_hash_extended` takes -5 for 5,
+    /// `[1]` for 1, `[[1], 2]` for `[[1, 2]]` and `{}` for `[]`: a text that is made for the hash alone is the price of a proof.
     Json,
 }
 
@@ -104,15 +105,18 @@ fn wire(layout: &Layout, target_type: &str, name: &str) -> String {
     format!("encode({send}({name}), 'hex')")
 }
 
+/// Appends the bytes `wire` in hexadecimal.
+pub(super) fn put_hex(wire: &[u8], out: &mut Vec<u8>) {
+    for byte in wire {
+        out.extend_from_slice(&HEX[usize::from(*byte)]);
+    }
+}
+
 impl Form {
     /// Appends what it says of a value of which these are the wire bytes; none where they do not tell.
     pub(super) fn put(self, layout: &Layout, wire: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match (self, layout) {
-            (Self::Wire, _) => {
-                for byte in wire {
-                    out.extend_from_slice(&HEX[usize::from(*byte)]);
-                }
-            }
+            (Self::Wire, _) => put_hex(wire, out),
             (Self::Number, _) => {
                 let mut digits = Vec::new();
                 numeric_text(wire, &mut digits).then_some(())?;
@@ -137,8 +141,7 @@ impl Form {
             Self::Trimmed => text.trim_end_matches(' ').into(),
             Self::Number if text.contains('.') => text.trim_end_matches('0').trim_end_matches('.').into(),
             Self::Number => text.into(),
-            // All that is none, nested too deep or too long is one value.
-            Self::Json => json::written(text).map_or("?".into(), Cow::Owned),
+            Self::Json => String::from_utf8_lossy(Writer::default().written(text)).into_owned().into(),
         }
     }
 }
