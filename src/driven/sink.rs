@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -13,12 +13,13 @@ use super::agree::Terms;
 use super::load::{Filler, Load};
 use super::name::Name;
 use crate::attempt::{Attempt, Token};
-use crate::bridge::blocking::{self, Ended, Worker};
+use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verdict;
 use crate::schema::batch_bytes;
 use crate::shape::TableShape;
 use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sql::runs::{Commits, Committed, Open};
 
 /// A database as its driver is asked for it. All calls but [`placed`](Self::placed) block.
 pub trait Database: Clone + fmt::Debug + Send + Sync + 'static {
@@ -41,55 +42,20 @@ pub trait Database: Clone + fmt::Debug + Send + Sync + 'static {
 }
 
 /// What became of the tokens of an endpoint.
-pub struct Stages<F: Filler>(Mutex<HashMap<Token, State<F>>>);
-
-enum State<F: Filler> {
-    /// Open while somebody holds it: the sink that prepared it, or a writer of it. It is gone when it has ended.
-    Open(Weak<Held<F>>, Ended),
-    Committed,
+pub struct Stages<F: Filler> {
+    open: Open<Held<F>>,
+    commits: Commits,
 }
 
 impl<F: Filler> Default for Stages<F> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { open: Open::default(), commits: Commits::default() }
     }
 }
 
 impl<F: Filler> fmt::Debug for Stages<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stages").field("tokens", &self.all().len()).finish()
-    }
-}
-
-impl<F: Filler> Stages<F> {
-    fn all(&self) -> MutexGuard<'_, HashMap<Token, State<F>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_committed(&self, token: &Token) -> bool {
-        matches!(self.all().get(token), Some(State::Committed))
-    }
-
-    fn held(&self, token: &Token) -> Option<Arc<Held<F>>> {
-        match self.all().get(token) {
-            Some(State::Open(held, _)) => held.upgrade(),
-            _ => None,
-        }
-    }
-
-    /// Forgets the runs that nobody holds any more, and waits until their connections are gone.
-    async fn bury(&self) {
-        let mut dead = Vec::new();
-        self.all().retain(|_, state| match state {
-            State::Open(held, ended) if held.strong_count() == 0 => {
-                dead.push(ended.clone());
-                false
-            }
-            _ => true,
-        });
-        for ended in dead {
-            ended.wait().await;
-        }
+        f.debug_struct("Stages").field("open", &self.open).field("commits", &self.commits).finish()
     }
 }
 
@@ -97,12 +63,6 @@ impl<F: Filler> Stages<F> {
 struct Held<F: Filler> {
     worker: Worker<Option<Load<F>>>,
     stop: Box<dyn Fn() + Send + Sync>,
-}
-
-impl<F: Filler> fmt::Debug for Held<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("worker", &self.worker).finish_non_exhaustive()
-    }
 }
 
 impl<F: Filler> Drop for Held<F> {
@@ -197,8 +157,8 @@ impl<D: Database> Sink for TableSink<D> {
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.stages.bury().await;
-        if self.stages.is_committed(token) || self.stages.held(token).is_some() {
+        self.stages.open.bury().await;
+        if self.stages.commits.has(token) || self.stages.open.held(token).is_some() {
             return Ok(());
         }
         let (terms, schema) = (Terms::of(agreement)?, SchemaRef::clone(&agreement.target));
@@ -208,13 +168,13 @@ impl<D: Database> Sink for TableSink<D> {
         let worker = Worker::start(&format!("{}-write", D::CONNECTOR), Some(load))?;
         let ended = worker.ended();
         let held = Arc::new(Held { worker, stop });
-        self.stages.all().insert(token.clone(), State::Open(Arc::downgrade(&held), ended));
+        self.stages.open.add(token, &held, ended);
         self.own().insert(token.clone(), held);
         Ok(())
     }
 
     async fn writer(&self, _agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let Some(held) = self.stages.held(&attempt.token) else {
+        let Some(held) = self.stages.open.held(&attempt.token) else {
             let message = "the connection of this run is not open in this process";
             return Err(self.database.placed(Error::new(ErrorKind::Internal, message)));
         };
@@ -224,22 +184,22 @@ impl<D: Database> Sink for TableSink<D> {
     }
 
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
-        let there = self.stages.is_committed(token)
-            || self.stages.held(token).is_none() && !logged.is_empty() && self.arrived(agreement, logged).await?;
+        let there = self.stages.commits.has(token)
+            || self.stages.open.held(token).is_none() && !logged.is_empty() && self.arrived(agreement, logged).await?;
         Ok(if there { Progress::Committed } else { Progress::Kept(Vec::new()) })
     }
 
     async fn verify(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
-        let Some(held) = self.stages.held(token) else { return Ok(Verdict::Unknown) };
+        let Some(held) = self.stages.open.held(token) else { return Ok(Verdict::Unknown) };
         let sent = rows_of(receipts);
         held.on_load(move |load| load.verify(sent)).await.map_err(|error| self.database.placed(error))
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.stages.commits.has(token) {
             return Ok(());
         }
-        let Some(held) = self.stages.held(token) else {
+        let Some(held) = self.stages.open.held(token) else {
             if self.arrived(agreement, receipts).await? {
                 return Ok(());
             }
@@ -248,22 +208,23 @@ impl<D: Database> Sink for TableSink<D> {
         };
         let attempts: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
         held.on_load(move |load| load.commit(&attempts)).await.map_err(|error| self.database.placed(error))?;
-        self.stages.all().insert(token.clone(), State::Committed);
+        self.stages.commits.add(token, Committed::default());
+        self.stages.open.remove(token);
         self.own().remove(token);
         held.close().await
     }
 
     async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.stages.commits.has(token) {
             return Ok(());
         }
         let own = self.own().remove(token);
         let mut aborted = Ok(());
-        if let Some(held) = own.or_else(|| self.stages.held(token)) {
+        if let Some(held) = own.or_else(|| self.stages.open.held(token)) {
             aborted = held.abort().await;
         }
-        self.stages.bury().await;
-        self.stages.all().remove(token);
+        self.stages.open.bury().await;
+        self.stages.open.remove(token);
         aborted.map_err(|error| self.database.placed(error))
     }
 }

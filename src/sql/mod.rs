@@ -1,7 +1,7 @@
 //! What SQL databases have in common: names and literals, columns that match, table definitions, key ranges, merging by key,
-//! filters as text, and what their messages become.
+//! filters as text, what their messages become, and what becomes of the runs that write.
 //!
-//! Pure text and arithmetic: nothing here opens a connection. Type names and types stay with the connectors.
+//! Nothing here opens a connection. Type names and types stay with the connectors.
 
 pub mod beside;
 pub mod columns;
@@ -13,4 +13,5 @@ pub mod keyset;
 pub mod merge;
 pub mod message;
 pub mod parts;
+pub mod runs;
 pub mod tasks;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::bridge::adbc::{Library, Search};
+use crate::bridge::blocking;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
@@ -69,6 +70,16 @@ impl Config {
     /// `error` with the file that it concerns.
     pub(super) fn place(&self, error: Error) -> Error {
         error.at("database", self.path.display())
+    }
+
+    /// Runs `work` on a thread of its own, called `name`, with the file's place added to its error.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let config = self.clone();
+        blocking::run(name, move || work(&config)).await.map_err(|error| self.place(error))
     }
 }
 

@@ -17,6 +17,7 @@ use super::config::{Config, LIBRARY};
 use super::error::failed;
 use crate::bridge::adbc::{self, Fill, Interrupt, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::file;
 
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
 
@@ -160,33 +161,15 @@ fn is_known(version: &str) -> bool {
 fn text(connection: &mut adbc::Connection, sql: &str) -> Result<String> {
     let rows = connection.query(sql).map_err(failed)?;
     let batches = rows.collect::<Result<Vec<RecordBatch>, _>>().map_err(failed)?;
-    Ok(batches.first().map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
+    let column = batches.first().and_then(|batch| batch.columns().first()?.as_string_opt::<i32>());
+    Ok(column.filter(|column| !column.is_empty()).map(|column| column.value(0).to_owned()).unwrap_or_default())
 }
 
-/// Says what is wrong with the path. The file is not opened: closing it would end the lock of this process on it.
+/// Says what is wrong with the path.
 pub(super) fn look_at_file(path: &Path, access: Access) -> Result<()> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            Err(Error::new(ErrorKind::Usage, "this is a directory, not a database file"))
-        }
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => {
-            let folder = folder(path);
-            if folder.is_dir() {
-                return Ok(());
-            }
-            let error = Error::new(ErrorKind::NotFound, "the folder for the database file does not exist");
-            Err(error.with_hint(format!("make it: mkdir -p '{}'", folder.display())))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The folder of the file at `path`.
-pub(super) fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
+    match file::check(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && access == Access::Create => file::check_folder(path),
+        checked => checked,
     }
 }
 
@@ -196,7 +179,7 @@ fn resolved(path: &Path) -> Result<PathBuf> {
         return Ok(whole);
     }
     let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the path names no file"))?;
-    Ok(folder(path).canonicalize()?.join(name))
+    Ok(file::folder(path).canonicalize()?.join(name))
 }
 
 /// A connection, with its database.

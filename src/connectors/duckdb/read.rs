@@ -69,7 +69,7 @@ impl DuckdbSource {
     async fn described(&self) -> Result<&Arc<Described>> {
         let look = async || {
             let object = self.object.clone();
-            let lease = self.pool.lease().await?;
+            let lease = self.pool.readers.lease().await?;
             let work = move |connection: &mut Connection| {
                 let relation = catalog::relation(connection, &object)?;
                 Described::of(connection, relation).map(Arc::new)
@@ -153,7 +153,7 @@ impl Source for DuckdbSource {
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
         let described = self.described().await?;
         let mut notes = self.pool.notes.clone();
-        let ranges = ranges(described, scan, goal, self.pool.readers(), &mut notes);
+        let ranges = ranges(described, scan, goal, self.pool.readers.count(), &mut notes);
         let rows = described.rows.map(|rows| rows / ranges.len() as u64);
         let split = |(id, range): (usize, &KeyRange)| {
             let detail = serde_json::to_value(Detail { range: *range })?;
@@ -179,7 +179,7 @@ impl Source for DuckdbSource {
         let limit = scan.limit.filter(|_| exact);
         let select = Select::new(&described.relation, &scan.schema, &conditions, limit)?;
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
-        let lease = self.pool.lease().await?;
+        let lease = self.pool.readers.lease().await?;
         let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
         lease
             .stream(move |connection, outlet| {

@@ -13,8 +13,7 @@ use async_trait::async_trait;
 use super::config::Config;
 use super::database::{Access, Connection, Database};
 use super::read::DuckdbSource;
-use crate::bridge::blocking;
-use crate::bridge::readers::{Lease, Readers};
+use crate::bridge::readers::Readers;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -49,23 +48,14 @@ impl Intent {
 #[derive(Debug)]
 pub(super) struct Pool {
     config: Config,
-    readers: Arc<Readers<Connection>>,
+    pub(super) readers: Arc<Readers<Connection>>,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
 }
 
 impl Pool {
-    pub(super) fn readers(&self) -> usize {
-        self.readers.count()
-    }
-
     pub(super) fn place(&self, error: Error) -> Error {
         self.config.place(error)
-    }
-
-    /// A reader, once one is free.
-    pub(super) async fn lease(&self) -> Result<Lease<Connection>> {
-        self.readers.lease().await
     }
 }
 
@@ -90,12 +80,8 @@ impl DuckdbSession {
             return Err(config.place(Error::new(ErrorKind::Unsupported, message)));
         }
         let count = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
-        let (settings, shared) = (config.clone(), intent.is_shared());
-        let opened = blocking::run("duckdb-open", move || {
-            open_readers(&settings, if shared { Access::Write } else { Access::Read }, count)
-                .map_err(|error| settings.place(error))
-        })
-        .await?;
+        let access = if intent.is_shared() { Access::Write } else { Access::Read };
+        let opened = config.run("duckdb-open", move |config| open_readers(config, access, count)).await?;
         let readers = Readers::start("duckdb-read", opened.readers, |connection| {
             let handle = connection.interrupt();
             Box::new(move || handle.interrupt())

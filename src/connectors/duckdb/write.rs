@@ -23,58 +23,21 @@ use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
-
-/// Which tokens of an endpoint are committed.
-#[derive(Debug, Default)]
-pub(super) struct Stages(Mutex<HashMap<Token, Committed>>);
-
-/// What became of a token.
-#[derive(Clone, Debug)]
-struct Committed {
-    /// Until its mark in the target was taken away.
-    marked: bool,
-    merged: Option<Merged>,
-    /// What the user should know.
-    note: Option<String>,
-}
-
-impl Stages {
-    fn all(&self) -> MutexGuard<'_, HashMap<Token, Committed>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_committed(&self, token: &Token) -> bool {
-        self.all().contains_key(token)
-    }
-
-    /// The tokens whose marks still stand in the target.
-    pub(super) fn marked(&self) -> Vec<Token> {
-        self.all().iter().filter(|(_, state)| state.marked).map(|(token, _)| token.clone()).collect()
-    }
-
-    pub(super) fn unmark(&self, tokens: &[Token]) {
-        let mut all = self.all();
-        for token in tokens {
-            if let Some(state) = all.get_mut(token) {
-                state.marked = false;
-            }
-        }
-    }
-}
+use crate::sql::runs::{Commits, Committed};
 
 /// One table of one file.
 #[derive(Debug)]
 pub(super) struct DuckdbSink {
     config: Config,
     typed: String,
-    stages: Arc<Stages>,
+    commits: Arc<Commits>,
     /// The file stays open as long as a run of this sink is under way.
     own: Mutex<HashMap<Token, Arc<Database>>>,
 }
 
 impl DuckdbSink {
-    pub(super) fn new(config: Config, typed: String, stages: Arc<Stages>) -> Self {
-        Self { config, typed, stages, own: Mutex::default() }
+    pub(super) fn new(config: Config, typed: String, commits: Arc<Commits>) -> Self {
+        Self { config, typed, commits, own: Mutex::default() }
     }
 
     fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Database>>> {
@@ -87,9 +50,7 @@ impl DuckdbSink {
         name: &str,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let config = self.config.clone();
-        let run = move || work(&mut Database::open(&config, Access::Write)?.connect()?);
-        blocking::run(name, run).await.map_err(|error| self.config.place(error))
+        self.config.run(name, move |config| work(&mut Database::open(config, Access::Write)?.connect()?)).await
     }
 }
 
@@ -100,24 +61,22 @@ fn detail(agreement: &Agreement) -> Result<Detail> {
 #[async_trait]
 impl Sink for DuckdbSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        let (config, typed) = (self.config.clone(), self.typed.clone());
-        let (incoming, request) = (incoming.clone(), request.clone());
-        let work = move || agree(&incoming, &request, &look(&config, &typed)?);
-        blocking::run("duckdb-agree", work).await.map_err(|error| self.config.place(error))
+        let (typed, incoming, request) = (self.typed.clone(), incoming.clone(), request.clone());
+        self.config.run("duckdb-agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
-        let (detail, config, of) = (detail(agreement)?, self.config.clone(), token.clone());
-        let prepare = move || {
+        let (detail, of) = (detail(agreement)?, token.clone());
+        let prepare = move |config: &Config| {
             let new_file = !config.path.exists();
-            let database = Database::open(&config, Access::Create)?;
+            let database = Database::open(config, Access::Create)?;
             stage::prepare(&mut database.connect()?, &detail, &of, new_file)?;
             Ok(database)
         };
-        let database = blocking::run("duckdb-prepare", prepare).await.map_err(|error| self.config.place(error))?;
+        let database = self.config.run("duckdb-prepare", prepare).await?;
         self.own().insert(token.clone(), database);
         Ok(())
     }
@@ -141,7 +100,7 @@ impl Sink for DuckdbSink {
     }
 
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(Progress::Committed);
         }
         if !self.config.path.exists() {
@@ -168,7 +127,7 @@ impl Sink for DuckdbSink {
     }
 
     async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(Verdict::Unknown);
         }
         let (detail, schema) = (detail(agreement)?, Arc::clone(&agreement.target));
@@ -194,7 +153,7 @@ impl Sink for DuckdbSink {
         receipts: &[Receipt],
         refuse: &dyn Refuse,
     ) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
         loop {
@@ -208,7 +167,7 @@ impl Sink for DuckdbSink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
@@ -220,35 +179,35 @@ impl Sink for DuckdbSink {
             })
         };
         let (merged, note) = self.connected("duckdb-commit", commit).await?;
-        self.stages.all().insert(token.clone(), Committed { marked: true, merged, note });
+        self.commits.add(token, Committed { marked: true, merged, note });
         self.close(token).await
     }
 
     async fn position(&self, stream: &str) -> Result<Noted> {
-        let (config, typed, stream) = (self.config.clone(), self.typed.clone(), stream.to_owned());
-        let noted = move || {
+        let (typed, stream) = (self.typed.clone(), stream.to_owned());
+        let noted = move |config: &Config| {
             if !config.path.exists() {
                 return Ok(Noted::NoTarget);
             }
-            let mut connection = Database::open(&config, Access::Read)?.connect()?;
+            let mut connection = Database::open(config, Access::Read)?.connect()?;
             match catalog::find(&mut connection, &typed)? {
                 Some(_) => marker::noted(&mut connection, &stream),
                 None => Ok(Noted::NoTarget),
             }
         };
-        blocking::run("duckdb-position", noted).await.map_err(|error| self.config.place(error))
+        self.config.run("duckdb-position", noted).await
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
-        self.stages.all().get(token)?.merged
+        self.commits.get(token)?.merged
     }
 
     fn notes(&self, token: &Token) -> Vec<String> {
-        self.stages.all().get(token).and_then(|state| state.note.clone()).into_iter().collect()
+        self.commits.get(token).and_then(|commit| commit.note).into_iter().collect()
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
         if !self.config.path.exists() {

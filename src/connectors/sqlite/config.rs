@@ -7,6 +7,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use serde_json::Value as Json;
 
 use super::error::failed;
+use crate::bridge::blocking;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
@@ -76,25 +77,24 @@ impl Config {
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Connection> {
-        if !flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
-            self.look_at_file()?;
-        }
-        connect(&self.path, flags, self.busy_timeout).map_err(|error| self.place(error))
-    }
-
-    /// Says what is wrong with the path better than SQLite's one code for all. It does not open the file: closing it
-    /// would end every lock that this process holds on it.
-    fn look_at_file(&self) -> Result<()> {
-        let metadata = std::fs::metadata(&self.path).map_err(|error| self.place(error.into()))?;
-        if metadata.is_dir() {
-            return Err(self.place(Error::new(ErrorKind::Usage, "this is a directory, not a database file")));
-        }
-        Ok(())
+        let is_made = flags.contains(OpenFlags::SQLITE_OPEN_CREATE);
+        let checked = if is_made { Ok(()) } else { file::check(&self.path) };
+        checked.and_then(|()| connect(&self.path, flags, self.busy_timeout)).map_err(|error| self.place(error))
     }
 
     /// `error` with the file that it concerns.
     pub(super) fn place(&self, error: Error) -> Error {
         error.at("database", self.path.display())
+    }
+
+    /// Runs `work` on a thread of its own, called `name`, with the file's place added to its error.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let config = self.clone();
+        blocking::run(name, move || work(&config)).await.map_err(|error| self.place(error))
     }
 }
 

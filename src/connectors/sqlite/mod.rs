@@ -33,7 +33,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use crate::bridge::blocking;
+use crate::attempt::Token;
 use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
 use crate::error::{Error, ErrorKind, Result};
@@ -101,18 +101,6 @@ struct SqliteEndpoint {
     stages: Arc<write::Stages>,
 }
 
-impl SqliteEndpoint {
-    /// Runs `work` with the file's place added to its error.
-    async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.config.clone();
-        blocking::run(name, move || work(&config).map_err(|error| config.place(error))).await
-    }
-}
-
 #[async_trait]
 impl Endpoint for SqliteEndpoint {
     fn label(&self) -> String {
@@ -121,12 +109,12 @@ impl Endpoint for SqliteEndpoint {
 
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         let pattern = pattern.strip_prefix("main.").unwrap_or(pattern).to_owned();
-        let names = self.run("sqlite-list", move |config| catalog::tables(&config.open_to_read()?, &pattern)).await?;
-        Ok(names.into_iter().map(ObjectRef::Table).collect())
+        let list = move |config: &Config| catalog::tables(&config.open_to_read()?, &pattern);
+        Ok(self.config.run("sqlite-list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        self.run("sqlite-ping", ping).await
+        self.config.run("sqlite-ping", ping).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
@@ -135,7 +123,7 @@ impl Endpoint for SqliteEndpoint {
 
     async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         let (sql, step) = (sql.to_owned(), step.step);
-        self.run("sqlite-execute", move |config| {
+        let execute = move |config: &Config| {
             // SQL before the copy may make the database; SQL after it finds one.
             let mut connection =
                 if step == Step::PreSql { config.open_or_create()? } else { config.open_to_write()? };
@@ -143,26 +131,15 @@ impl Endpoint for SqliteEndpoint {
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
             transaction.execute_batch(&sql).map_err(failed)?;
             transaction.commit().map_err(failed)
-        })
-        .await
+        };
+        self.config.run("sqlite-execute", execute).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
-        let tokens = self.stages.marked();
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let marked = tokens.clone();
-        let forget = move |config: &Config| marker::forget(&mut config.open_to_write()?, &marked);
-        match self.run("sqlite-finish", forget).await {
-            // The data are there, and the marks do no harm: they go with those of a later run.
-            Err(error) if error.kind() == ErrorKind::Transient => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.stages.unmark(&tokens);
-                Ok(())
-            }
-        }
+        let forget = |tokens: Vec<Token>| {
+            self.config.run("sqlite-finish", move |config| marker::forget(&mut config.open_to_write()?, &tokens))
+        };
+        self.stages.commits.unmark(forget).await
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {

@@ -59,7 +59,7 @@ impl SqliteSource {
     async fn described(&self) -> Result<&Arc<Described>> {
         let look = async || {
             let object = self.object.clone();
-            let lease = self.pool.lease().await?;
+            let lease = self.pool.readers.lease().await?;
             let work = move |connection: &mut Connection| {
                 describe(connection, catalog::relation(connection, &object)?).map(Arc::new)
             };
@@ -98,7 +98,7 @@ impl Source for SqliteSource {
                 "the primary key is not passed on: its columns may hold NULL, for they are not declared NOT NULL";
             notes.push(note.to_owned());
         }
-        let ranges = ranges(described, scan, goal, self.pool.readers(), &mut notes);
+        let ranges = ranges(described, scan, goal, self.pool.readers.count(), &mut notes);
         let share = |total: Option<u64>| total.map(|total| total / ranges.len() as u64);
         let rows = share(described.rows);
         let split = |(id, range): (usize, &KeyRange)| {
@@ -126,7 +126,7 @@ impl Source for SqliteSource {
         let described = Arc::clone(self.described().await?);
         let detail: Detail = serde_json::from_value(split.detail.clone())?;
         let select = Select::new(&described, scan, &detail.range, self.pool.is_utf8)?;
-        let lease = self.pool.lease().await?;
+        let lease = self.pool.readers.lease().await?;
         let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
         let pour = move |connection: &mut Connection, outlet: &Outlet| {
             select.pour(connection, tray.as_deref(), outlet).map_err(|error| pool.place(error))

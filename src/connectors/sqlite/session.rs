@@ -20,8 +20,7 @@ use rusqlite::Connection;
 use super::config::Config;
 use super::error::failed;
 use super::read::SqliteSource;
-use crate::bridge::blocking;
-use crate::bridge::readers::{Lease, Readers};
+use crate::bridge::readers::Readers;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
@@ -35,7 +34,7 @@ const MOST_READERS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Pool {
     config: Config,
-    readers: Arc<Readers<Connection>>,
+    pub(super) readers: Arc<Readers<Connection>>,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
     /// Whether text is stored as UTF-8, so that its byte order is Arrow's.
@@ -49,17 +48,8 @@ struct Opened {
 }
 
 impl Pool {
-    pub(super) fn readers(&self) -> usize {
-        self.readers.count()
-    }
-
     pub(super) fn place(&self, error: Error) -> Error {
         self.config.place(error)
-    }
-
-    /// A reader, once one is free.
-    pub(super) async fn lease(&self) -> Result<Lease<Connection>> {
-        self.readers.lease().await
     }
 }
 
@@ -78,11 +68,7 @@ impl SqliteSession {
         }
         let wanted = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
         let needed = request.objects.len().clamp(1, MOST_READERS);
-        let settings = config.clone();
-        let opened = blocking::run("sqlite-open", move || {
-            open_readers(&settings, wanted, needed).map_err(|error| settings.place(error))
-        })
-        .await?;
+        let opened = config.run("sqlite-open", move |config| open_readers(config, wanted, needed)).await?;
         let readers = Readers::start("sqlite-read", opened.readers, |connection| {
             let handle = connection.get_interrupt_handle();
             Box::new(move || handle.interrupt())
