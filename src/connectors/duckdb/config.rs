@@ -1,12 +1,10 @@
 //! The options of one database file.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::bridge::adbc::{Library, Search};
 use crate::bridge::blocking;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,18 +17,6 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("memoryLimit", "string", "512MB", "What DuckDB itself may hold in memory; beyond it, it writes to disk.")
         .within("a number and kB, MB, GB, TB, KiB, MiB, GiB or TiB"),
 ];
-
-/// DuckDB's library.
-pub(super) const LIBRARY: Library = Library {
-    product: Cow::Borrowed("DuckDB"),
-    name: Cow::Borrowed("duckdb"),
-    entry_point: Some(Cow::Borrowed("duckdb_adbc_init")),
-    search: Search::Variable("DUCKDB_LIB"),
-    advice: Cow::Borrowed(
-        "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, into a \
-         folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
-    ),
-};
 
 /// One database file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,9 +13,9 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::catalog::Name;
-use super::config::{Config, LIBRARY};
+use super::config::Config;
 use super::error::failed;
-use crate::bridge::adbc::{self, Fill, Interrupt, Place, Rows};
+use crate::bridge::adbc::{self, Fill, Interrupt, Library, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
 
@@ -132,7 +132,7 @@ impl Database {
 }
 
 fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Database> {
-    let driver = LIBRARY.driver()?;
+    let driver = Library::DUCKDB.driver()?;
     let path = path.to_str().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the path is not UTF-8"))?;
     let access = if writable { "READ_WRITE" } else { "READ_ONLY" };
     // Each of our readers and writers brings a thread of its own. Threads of the engine beside them take a third more processor
@@ -145,7 +145,7 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
     if !is_known(&version) {
         let (major, minor) = LEAST_VERSION;
         let message = format!("this library is DuckDB {version}, and {major}.{minor} is the first that is understood");
-        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(LIBRARY.advice));
+        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(Library::DUCKDB.advice));
     }
     // Each group of rows is written when it is whole, while others are filled: else that is left to the commits, which wait for
     // each other, and takes more memory. Versions that gather no groups do not know the setting.

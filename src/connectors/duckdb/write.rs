@@ -15,7 +15,7 @@ use super::load::Load;
 use super::stage::{self, Detail};
 use super::{marker, proof, sift};
 use crate::attempt::{Attempt, Token};
-use crate::bridge::adbc::Interrupt;
+use crate::bridge::adbc::{Interrupt, Library};
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict};
@@ -254,7 +254,7 @@ fn look(config: &Config, typed: &str) -> Result<Target> {
     if !config.path.exists() {
         super::database::look_at_file(&config.path, Access::Create)?;
         // What cannot be loaded is said before anything is begun.
-        super::config::LIBRARY.driver()?;
+        Library::DUCKDB.driver()?;
         return Ok(Target::Missing { name: catalog::resolve(typed)?, new_file: true });
     }
     let mut connection = Database::open(config, Access::Read)?.connect()?;
