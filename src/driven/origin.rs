@@ -7,6 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::name::{Name, Quote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
+use crate::sql::select::{list, select};
 
 /// Where rows come from.
 #[derive(Clone, Debug)]
@@ -38,8 +39,7 @@ impl Origin {
             (Self::Table(name), None) => format!("SELECT * FROM {}", name.quoted(quote)),
             (Self::Table(name), Some(columns)) => {
                 let names: Vec<String> = columns.fields().iter().map(|field| quote.around(field.name())).collect();
-                let list = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
-                format!("SELECT {list} FROM {}", name.quoted(quote))
+                select(&list(&names), &name.quoted(quote), &[], None)
             }
         }
     }

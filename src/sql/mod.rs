@@ -1,5 +1,5 @@
-//! What SQL databases have in common: names and literals, columns that match, table definitions, key ranges, merging by key,
-//! filters as text, what their messages become, and what becomes of the runs that write.
+//! What SQL databases have in common: names and literals, lists, columns that match, table definitions, key ranges, merging by key,
+//! SELECTs and filters as text, what their messages become, and what becomes of the runs that write.
 //!
 //! Nothing here opens a connection. Type names and types stay with the connectors.
 
@@ -10,8 +10,10 @@ pub mod dialect;
 pub mod file;
 pub mod filter;
 pub mod keyset;
+pub mod list;
 pub mod merge;
 pub mod message;
 pub mod parts;
 pub mod runs;
+pub mod select;
 pub mod tasks;

@@ -29,6 +29,7 @@ use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, S
 use crate::sql::dialect::{Dialect as _, DuckDb};
 use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
+use crate::sql::select::{list, select};
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
 pub(super) const GROUP_ROWS: u64 = 122_880;
@@ -292,14 +293,7 @@ impl Select {
             }
         };
         let columns: Vec<String> = schema.fields().iter().zip(&kinds).map(column).collect();
-        let list = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
-        let mut sql = format!("SELECT {list} FROM {from}");
-        if !conditions.is_empty() {
-            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
-        }
-        if let Some(limit) = limit {
-            sql = format!("{sql} LIMIT {limit}");
-        }
+        let sql = select(&list(&columns), from, conditions, limit);
         Self { sql, object: from.to_owned(), schema: Arc::clone(schema), kinds }
     }
 

@@ -29,6 +29,7 @@ use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
+use crate::sql::select::select;
 
 /// A split has at least so many rows, and a table at most so many splits.
 const LEAST_SPLIT_ROWS: u64 = 4096;
@@ -240,19 +241,12 @@ impl Select {
             let comma = if columns.is_empty() { "" } else { ", " };
             list = format!("{list}{comma}{rest}");
         }
-        let mut sql = format!("SELECT {list} FROM {}", relation.sql());
         let (conditions, exact) = conditions(described, scan, range, is_utf8)?;
-        if conditions.is_empty() {
-            // A covering index would give the rows in another order.
-            sql.push_str(if relation.is_table() && alias.is_some() { " NOT INDEXED" } else { "" });
-        } else {
-            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
-        }
-        if let Some(limit) = scan.limit.filter(|_| exact) {
-            sql = format!("{sql} LIMIT {limit}");
-        }
+        // A covering index would give the rows in another order.
+        let is_whole = relation.is_table() && alias.is_some() && conditions.is_empty();
+        let from = format!("{}{}", relation.sql(), if is_whole { " NOT INDEXED" } else { "" });
         Ok(Self {
-            sql,
+            sql: select(&list, &from, &conditions, scan.limit.filter(|_| exact)),
             object: relation.name.clone(),
             schema: Arc::clone(&scan.schema),
             has_rowid: alias.is_some(),
