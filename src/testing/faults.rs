@@ -231,6 +231,9 @@ impl Endpoint for FaultyEndpoint {
     fn label(&self) -> String {
         self.inner.label()
     }
+    fn unproven(&self) -> Option<String> {
+        self.inner.unproven()
+    }
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         self.inner.list(pattern).await
     }

@@ -18,7 +18,7 @@ use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, ffi};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{self, quoted};
+use super::catalog::quoted;
 use super::encode::Encoder;
 use super::error::{failed, named};
 use super::left::{self, Left, make_left};
@@ -177,8 +177,7 @@ impl Stage {
         if self.detail.create.is_some() || self.detail.before != Before::Refuse {
             return Ok(());
         }
-        let sql = format!("SELECT 1 FROM {}", quoted(&self.detail.table));
-        let filled = self.connection.prepare(&sql).and_then(|mut all| all.exists([])).map_err(failed)?;
+        let filled = is_filled(&self.connection, &quoted(&self.detail.table))?;
         if filled { Err(has_rows(&self.detail.table)) } else { Ok(()) }
     }
 
@@ -479,8 +478,7 @@ fn savepoint(rows: &AttemptRows) -> String {
     Sqlite.identifier(&format!("etl_{}", rows.id))
 }
 
-/// Whether the target has any row. Used before anything is locked.
-pub(super) fn is_filled(connection: &Connection, relation: &catalog::Relation) -> Result<bool> {
-    let sql = format!("SELECT 1 FROM {}", relation.sql());
-    connection.prepare(&sql).and_then(|mut all| all.exists([])).map_err(failed)
+/// Whether `table`, which is quoted, has any row.
+pub(super) fn is_filled(connection: &Connection, table: &str) -> Result<bool> {
+    connection.prepare(&format!("SELECT 1 FROM {table}")).and_then(|mut all| all.exists([])).map_err(failed)
 }

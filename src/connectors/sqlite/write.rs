@@ -324,7 +324,7 @@ fn look(config: &Config, typed: &str) -> Result<Target> {
     }
     let connection = config.open_to_read()?;
     let Some(relation) = catalog::find(&connection, typed)? else { return missing(File::There) };
-    let filled = relation.is_table() && is_filled(&connection, &relation)?;
+    let filled = relation.is_table() && is_filled(&connection, &relation.sql())?;
     Ok(Target::Table { described: describe(&connection, relation)?, filled })
 }
 
