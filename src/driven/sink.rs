@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 
 use super::agree::Terms;
 use super::load::{Filler, Load};
+use super::located::Located;
 use super::name::Name;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Worker};
@@ -21,15 +22,10 @@ use crate::shape::TableShape;
 use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::sql::runs::{Commits, Committed, Open};
 
-/// A database as its driver is asked for it. All calls but [`placed`](Self::placed) block.
-pub trait Database: Clone + fmt::Debug + Send + Sync + 'static {
-    /// The connector, as threads are named after it.
-    const CONNECTOR: &'static str;
+/// A database that takes rows. All calls block.
+pub trait Database: Located {
     /// A connection that fills a table.
     type Filler: Filler;
-
-    /// `error` with the database that it concerns, unless it names it already.
-    fn placed(&self, error: Error) -> Error;
 
     /// Looks at the table `name`, and says how `incoming` lands in it. The detail of the agreement is its [`Terms`].
     fn agree(&self, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement>;
@@ -123,16 +119,6 @@ impl<D: Database> TableSink<D> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on a thread of its own, which is named for what it `does`.
-    async fn asked<T: Send + 'static>(
-        &self,
-        does: &str,
-        work: impl FnOnce(&D) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (database, name) = (self.database.clone(), format!("{}-{does}", D::CONNECTOR));
-        blocking::run(&name, move || work(&database)).await.map_err(|error| self.database.placed(error))
-    }
-
     /// Whether the table, which was new or empty, has the rows of `receipts`: nothing else tells of a commit by a process that
     /// is gone.
     async fn arrived(&self, agreement: &Agreement, receipts: &[Receipt]) -> Result<bool> {
@@ -140,7 +126,7 @@ impl<D: Database> TableSink<D> {
         if !terms.tell_by_rows() {
             return Ok(false);
         }
-        let there = self.asked("count", move |database| database.count(&terms.name)).await?;
+        let there = self.database.asked("count", move |database| database.count(&terms.name)).await?;
         Ok(there == Some(rows_of(receipts)))
     }
 }
@@ -153,7 +139,7 @@ fn rows_of(receipts: &[Receipt]) -> u64 {
 impl<D: Database> Sink for TableSink<D> {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
         let (name, incoming, request) = (self.name.clone(), incoming.clone(), request.clone());
-        self.asked("agree", move |database| database.agree(&name, &incoming, &request)).await
+        self.database.asked("agree", move |database| database.agree(&name, &incoming, &request)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
@@ -163,7 +149,7 @@ impl<D: Database> Sink for TableSink<D> {
         }
         let (terms, schema) = (Terms::of(agreement)?, SchemaRef::clone(&agreement.target));
         let begin = move |database: &D| Load::begin(&terms, || database.connect(&terms, &schema));
-        let load = self.asked("begin", begin).await?;
+        let load = self.database.asked("begin", begin).await?;
         let stop = load.stop();
         let worker = Worker::start(&format!("{}-write", D::CONNECTOR), Some(load))?;
         let ended = worker.ended();

@@ -10,6 +10,7 @@ use super::backend::Backend;
 use crate::bridge::login::uri::{Uri, decode};
 use crate::bridge::login::{Secret, Surroundings};
 use crate::connector::{OptionDoc, option};
+use crate::driven::located::Located;
 use crate::driven::settings::{hide, usage};
 use crate::error::Result;
 
@@ -98,14 +99,19 @@ impl Config {
         Ok(Self { backend: Backend::Sqlite, url: Secret::new(path), label, secrets: Vec::new() })
     }
 
-    /// The kind of database and its place, without users, passwords and settings.
-    pub(super) fn label(&self) -> String {
-        self.label.clone()
-    }
-
     /// `text`, which a client wrote, without what may be a secret of these options.
     pub(super) fn hide(&self, text: &str) -> String {
         hide(text, self.secrets.iter().map(|piece| piece.reveal().to_owned()).collect())
+    }
+}
+
+impl Located for Config {
+    const CONNECTOR: &'static str = "connectorx";
+    const EXAMPLE: &'static str = "connectorx:postgresql://ada@db/shop#orders";
+
+    /// The kind of database and its place, without users, passwords and settings.
+    fn label(&self) -> String {
+        self.label.clone()
     }
 }
 

@@ -18,6 +18,7 @@ use super::split::{self, Part};
 use super::table::Table;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
+use crate::driven::located::Located as _;
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
@@ -37,15 +38,16 @@ pub(super) struct ConnectorXSource {
 }
 
 impl ConnectorXSource {
-    pub(super) fn new(opened: Arc<Opened>, object: ObjectRef) -> Self {
-        Self { opened, object, known: OnceCell::new() }
+    /// That of `object`.
+    pub(super) fn of(opened: Arc<Opened>, object: ObjectRef) -> Arc<dyn Source> {
+        Arc::new(Self { opened, object, known: OnceCell::new() })
     }
 
     async fn known(&self) -> Result<&Arc<Table>> {
         let look = async || {
-            let from = self.opened.origin(&self.object)?;
+            let from = self.opened.config().origin(&self.object)?;
             let shown = from.shown();
-            let table = self.opened.run("connectorx-describe", move |config| Table::look(config, from)).await;
+            let table = self.opened.asked("describe", move |config, _| Table::look(config, from)).await;
             table.map(Arc::new).map_err(|error| error.at("table", shown))
         };
         self.known.get_or_try_init(look).await
@@ -69,9 +71,9 @@ impl Source for ConnectorXSource {
         let table = Arc::clone(self.known().await?);
         let (wanted, goal) = (scan.clone(), *goal);
         let cut = Arc::clone(&table);
-        let work = move |config: &Config| split::plan(config, &cut, &wanted, &goal);
-        let mut plan = self.opened.run("connectorx-plan", work).await?;
-        plan.notes.extend(notes(self.opened.config.backend, &table));
+        let work = move |config: &Config, _: &Arc<()>| split::plan(config, &cut, &wanted, &goal);
+        let mut plan = self.opened.asked("plan", work).await?;
+        plan.notes.extend(notes(self.opened.config().backend, &table));
         Ok(plan)
     }
 
@@ -82,13 +84,13 @@ impl Source for ConnectorXSource {
         _attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.opened.check()?;
+        self.opened.held()?;
         let table = Arc::clone(self.known().await?);
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         blocking::stream("connectorx-read", move |outlet| {
-            let poured = pour(&opened.config, &table, &scan, &part, (tray.as_deref(), outlet));
-            poured.map_err(|error| opened.place(error.at("table", table.shown())))
+            let poured = pour(opened.config(), &table, &scan, &part, (tray.as_deref(), outlet));
+            poured.map_err(|error| opened.config().placed(error.at("table", table.shown())))
         })
     }
 }
