@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Verdict, total};
 use crate::reject::{Refusal, Refusals, Refused};
 use crate::sink::{Advance, Merged, Receipt};
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -463,11 +463,6 @@ fn has_readers(connection: &Connection) -> Result<bool> {
         // What else is wrong is told by the transaction itself.
         _ => Ok(false),
     }
-}
-
-/// The error of mode `create` for a table with rows.
-pub(super) fn has_rows(table: &str) -> Error {
-    Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", table)
 }
 
 fn is_foreign_key(error: &rusqlite::Error) -> bool {
