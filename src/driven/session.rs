@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::located::Located;
 use crate::bridge::blocking;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
+use crate::sql::located::Located;
 
 /// What the reads of a session share: the database `C`, and `H`, which stays open until the session is closed.
 #[derive(Debug)]

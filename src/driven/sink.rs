@@ -11,7 +11,6 @@ use serde_json::Value as Json;
 
 use super::agree::Terms;
 use super::load::{Filler, Load};
-use super::located::Located;
 use super::name::Name;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking::{self, Worker};
@@ -20,6 +19,7 @@ use crate::proof::Verdict;
 use crate::schema::batch_bytes;
 use crate::shape::TableShape;
 use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sql::located::Located;
 use crate::sql::runs::{Commits, Committed, Open};
 
 /// A database that takes rows. All calls block.

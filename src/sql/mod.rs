@@ -1,5 +1,6 @@
 //! What SQL databases have in common: names and literals, lists, columns that match, table definitions, key ranges, merging by key,
-//! SELECTs and filters as text, what their messages become, and what becomes of the runs that write.
+//! SELECTs and filters as text, what their messages become, what becomes of the runs that write, and how one is asked whose driver
+//! blocks.
 //!
 //! Nothing here opens a connection. Type names and types stay with the connectors.
 
@@ -11,6 +12,7 @@ pub mod file;
 pub mod filter;
 pub mod keyset;
 pub mod list;
+pub mod located;
 pub mod merge;
 pub mod message;
 pub mod parts;

@@ -11,10 +11,10 @@ use crate::bridge::adbc::Library;
 use crate::bridge::login::uri::decode;
 use crate::bridge::login::{self, Secret, Surroundings, seen};
 use crate::connector::{OptionDoc, option};
-use crate::driven::located::Located;
 use crate::driven::name::Quote;
 use crate::driven::settings::{Locator, hide, usage};
 use crate::error::Result;
+use crate::sql::located::Located;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -111,7 +111,7 @@ impl Config {
 
 impl Located for Config {
     const CONNECTOR: &'static str = "adbc";
-    const EXAMPLE: &'static str = "adbc:sqlite?uri=shop.db#orders";
+    const EXAMPLE: &'static str = "'adbc:sqlite?uri=shop.db#orders'";
 
     /// The driver and the place that it opens, without users, passwords and settings.
     fn label(&self) -> String {

@@ -10,10 +10,11 @@ use super::config::Config;
 use super::database::Connection;
 use super::write::{AdbcSink, Stages};
 use super::{catalog, session};
-use crate::driven::located::Located as _;
+use crate::driven::name::Name;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::Result;
 use crate::sink::{Agreement, Sink};
+use crate::sql::located::Located as _;
 
 /// Codes of ADBC for what a driver says of itself.
 const VENDOR: u32 = 0;
@@ -70,7 +71,8 @@ impl Endpoint for AdbcEndpoint {
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(AdbcSink::new(self.config.clone(), self.config.target(object)?, Arc::clone(&self.stages))))
+        let name = Name::parse(self.config.target(object)?)?;
+        Ok(Arc::new(AdbcSink::new(self.config.clone(), name, Arc::clone(&self.stages))))
     }
 }
 

@@ -23,7 +23,6 @@ use super::typemap::{infinity, normal, read};
 use crate::attempt::Attempt;
 use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Outlet};
-use crate::driven::located::Located as _;
 use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +30,7 @@ use crate::formats::cut::Cutter;
 use crate::formats::parting::{Odd, Refuse};
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::located::Located as _;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl AdbcSource {
     async fn columns(&self) -> Result<&SchemaRef> {
         let look = async || {
             let config = self.opened.config();
-            let from = config.origin(&self.object)?;
+            let from = Origin::of(config, &self.object)?;
             let sql = from.sql(None, config.quote);
             let look = move |config: &Config, database: &Arc<Database>| database.connect(config)?.columns(&sql);
             let columns = self.opened.asked("describe", look).await;
@@ -86,7 +86,7 @@ impl Source for AdbcSource {
         _attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        let from = self.opened.config().origin(&self.object)?;
+        let from = Origin::of(self.opened.config(), &self.object)?;
         let connect = |config: &Config, database: &Arc<Database>| database.connect(config);
         let connection = self.opened.asked("connect", connect).await?;
         let stop = Stop(connection.interrupt());

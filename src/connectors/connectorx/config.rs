@@ -10,9 +10,9 @@ use super::backend::Backend;
 use crate::bridge::login::uri::{Uri, decode};
 use crate::bridge::login::{Secret, Surroundings};
 use crate::connector::{OptionDoc, option};
-use crate::driven::located::Located;
 use crate::driven::settings::{hide, usage};
 use crate::error::Result;
+use crate::sql::located::Located;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[option(
@@ -107,7 +107,7 @@ impl Config {
 
 impl Located for Config {
     const CONNECTOR: &'static str = "connectorx";
-    const EXAMPLE: &'static str = "connectorx:postgresql://ada@db/shop#orders";
+    const EXAMPLE: &'static str = "'connectorx:postgresql://ada@db/shop#orders'";
 
     /// The kind of database and its place, without users, passwords and settings.
     fn label(&self) -> String {

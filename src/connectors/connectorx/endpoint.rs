@@ -8,10 +8,10 @@ use super::backend::Backend;
 use super::config::Config;
 use super::database::{reach, server};
 use super::{catalog, session};
-use crate::driven::located::Located as _;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
+use crate::sql::located::Located as _;
 
 /// The endpoint.
 #[derive(Debug)]

@@ -18,13 +18,14 @@ use super::split::{self, Part};
 use super::table::Table;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
-use crate::driven::located::Located as _;
+use crate::driven::origin::Origin;
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
 use crate::reject::Tray;
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::located::Located as _;
 
 /// Rows of a batch of ConnectorX that may have long values: its bytes are known when it is full.
 const LONG_ROWS: usize = 256;
@@ -45,7 +46,7 @@ impl ConnectorXSource {
 
     async fn known(&self) -> Result<&Arc<Table>> {
         let look = async || {
-            let from = self.opened.config().origin(&self.object)?;
+            let from = Origin::of(self.opened.config(), &self.object)?;
             let shown = from.shown();
             let table = self.opened.asked("describe", move |config, _| Table::look(config, from)).await;
             table.map(Arc::new).map_err(|error| error.at("table", shown))

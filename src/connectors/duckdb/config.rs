@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::bridge::blocking;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
+use crate::sql::located::Located;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: duckdb:shop.duckdb.").required(),
@@ -40,32 +40,25 @@ impl Config {
                 .ok_or_else(|| Error::new(ErrorKind::Usage, "the option memoryLimit is a size such as 512MB or 2GiB"))?
                 .to_owned(),
         };
-        let path = file::path(options, &["duckdb"], "duckdb:shop.duckdb#orders")?;
+        let path = file::path(options, &["duckdb"], Self::EXAMPLE)?;
         if path.to_str().is_some_and(|path| path.starts_with("md:")) {
             let error = Error::new(ErrorKind::Unsupported, "MotherDuck is not reached from here");
             return Err(error.with_hint("name a file"));
         }
         Ok(Self { path, busy_timeout, memory_limit })
     }
+}
 
-    /// The locator, for messages and plans.
-    pub(super) fn label(&self) -> String {
+impl Located for Config {
+    const CONNECTOR: &'static str = "duckdb";
+    const EXAMPLE: &'static str = "duckdb:shop.duckdb#orders";
+
+    fn label(&self) -> String {
         format!("duckdb:{}", self.path.display())
     }
 
-    /// `error` with the file that it concerns.
-    pub(super) fn place(&self, error: Error) -> Error {
+    fn placed(&self, error: Error) -> Error {
         error.at("database", self.path.display())
-    }
-
-    /// Runs `work` on a thread of its own, called `name`, with the file's place added to its error.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.clone();
-        blocking::run(name, move || work(&config)).await.map_err(|error| self.place(error))
     }
 }
 

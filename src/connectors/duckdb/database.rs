@@ -18,6 +18,7 @@ use super::error::failed;
 use crate::bridge::adbc::{self, Fill, Interrupt, Library, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
+use crate::sql::located::Located as _;
 
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
 
@@ -63,7 +64,7 @@ fn open() -> MutexGuard<'static, HashMap<PathBuf, Weak<Database>>> {
 impl Database {
     /// The database of `config`: the open one, else it is opened.
     pub(super) fn open(config: &Config, access: Access) -> Result<Arc<Self>> {
-        Self::try_open(config, access).map_err(|error| config.place(error))
+        Self::try_open(config, access).map_err(|error| config.placed(error))
     }
 
     fn try_open(config: &Config, access: Access) -> Result<Arc<Self>> {

@@ -34,9 +34,10 @@ use serde_json::Value as Json;
 use crate::attempt::Token;
 use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, ColumnPlan, Sink, WriteMode, WriteRequest};
 use crate::source::TableShape;
+use crate::sql::located::Located as _;
 use crate::sql::runs::Commits;
 
 use config::Config;
@@ -115,11 +116,11 @@ impl Endpoint for DuckdbEndpoint {
         let pattern = pattern.to_owned();
         let list =
             move |config: &Config| catalog::tables(&mut Database::open(config, Access::Read)?.connect()?, &pattern);
-        Ok(self.config.run("duckdb-list", list).await?.into_iter().map(ObjectRef::Table).collect())
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        self.config.run("duckdb-ping", ping).await
+        self.config.asked("ping", ping).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
@@ -133,12 +134,12 @@ impl Endpoint for DuckdbEndpoint {
             let access = if step == Step::PreSql { Access::Create } else { Access::Write };
             Database::open(config, access)?.connect()?.transaction(|connection| connection.execute(&sql))
         };
-        self.config.run("duckdb-execute", execute).await
+        self.config.asked("execute", execute).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
         let forget = |tokens: Vec<Token>| {
-            self.config.run("duckdb-finish", move |config| {
+            self.config.asked("finish", move |config| {
                 marker::forget(&mut Database::open(config, Access::Write)?.connect()?, &tokens)
             })
         };
@@ -146,11 +147,8 @@ impl Endpoint for DuckdbEndpoint {
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let ObjectRef::Table(typed) = object else {
-            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(self.config.place(error.with_hint("write duckdb:shop.duckdb#orders")));
-        };
-        Ok(Arc::new(write::DuckdbSink::new(self.config.clone(), typed.clone(), Arc::clone(&self.commits))))
+        let typed = self.config.target(object)?.to_owned();
+        Ok(Arc::new(write::DuckdbSink::new(self.config.clone(), typed, Arc::clone(&self.commits))))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::bridge::readers::Readers;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
+use crate::sql::located::Located as _;
 
 /// More readers than this only wait for each other.
 const MOST_READERS: usize = 64;
@@ -55,7 +56,7 @@ pub(super) struct Pool {
 
 impl Pool {
     pub(super) fn place(&self, error: Error) -> Error {
-        self.config.place(error)
+        self.config.placed(error)
     }
 }
 
@@ -77,11 +78,11 @@ impl DuckdbSession {
     pub(super) async fn open(config: &Config, intent: &Intent, request: &OpenRequest) -> Result<Self> {
         if request.join.is_some() {
             let message = "a point in time of DuckDB cannot be joined by its id";
-            return Err(config.place(Error::new(ErrorKind::Unsupported, message)));
+            return Err(config.placed(Error::new(ErrorKind::Unsupported, message)));
         }
         let count = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
         let access = if intent.is_shared() { Access::Write } else { Access::Read };
-        let opened = config.run("duckdb-open", move |config| open_readers(config, access, count)).await?;
+        let opened = config.asked("open", move |config| open_readers(config, access, count)).await?;
         let readers = Readers::start("duckdb-read", opened.readers, |connection| {
             let handle = connection.interrupt();
             Box::new(move || handle.interrupt())

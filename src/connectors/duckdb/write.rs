@@ -23,6 +23,7 @@ use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
+use crate::sql::located::Located as _;
 use crate::sql::runs::{Commits, Committed};
 
 /// One table of one file.
@@ -47,10 +48,10 @@ impl DuckdbSink {
     /// Runs `work` with a connection that may write, on a thread of its own.
     async fn connected<T: Send + 'static>(
         &self,
-        name: &str,
+        does: &str,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.config.run(name, move |config| work(&mut Database::open(config, Access::Write)?.connect()?)).await
+        self.config.asked(does, move |config| work(&mut Database::open(config, Access::Write)?.connect()?)).await
     }
 }
 
@@ -62,7 +63,7 @@ fn detail(agreement: &Agreement) -> Result<Detail> {
 impl Sink for DuckdbSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
         let (typed, incoming, request) = (self.typed.clone(), incoming.clone(), request.clone());
-        self.config.run("duckdb-agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
+        self.config.asked("agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
@@ -76,15 +77,14 @@ impl Sink for DuckdbSink {
             stage::prepare(&mut database.connect()?, &detail, &of, new_file)?;
             Ok(database)
         };
-        let database = self.config.run("duckdb-prepare", prepare).await?;
+        let database = self.config.asked("prepare", prepare).await?;
         self.own().insert(token.clone(), database);
         Ok(())
     }
 
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let (detail, id, token) = (detail(agreement)?, attempt.id.clone(), attempt.token.clone());
-        let load =
-            self.connected("duckdb-begin", move |connection| Load::begin(connection.another()?, &detail, &token, id));
+        let load = self.connected("begin", move |connection| Load::begin(connection.another()?, &detail, &token, id));
         let load = load.await?;
         let interrupt = load.interrupt();
         let worker = Worker::start("duckdb-write", load)?;
@@ -107,7 +107,7 @@ impl Sink for DuckdbSink {
             return Ok(Progress::Kept(Vec::new()));
         }
         let (detail, token, logged) = (detail(agreement)?, token.clone(), logged.to_vec());
-        self.connected("duckdb-progress", move |connection| {
+        self.connected("progress", move |connection| {
             if marker::stands(connection, &token)? {
                 return Ok(Progress::Committed);
             }
@@ -134,7 +134,7 @@ impl Sink for DuckdbSink {
         let (token, receipts) = (token.clone(), receipts.to_vec());
         let verify =
             move |connection: &mut Connection| proof::verify(connection, (&detail, &schema), &token, &receipts);
-        self.connected("duckdb-verify", verify).await
+        self.connected("verify", verify).await
     }
 
     fn checksum(&self, _agreement: &Agreement) -> Option<String> {
@@ -159,7 +159,7 @@ impl Sink for DuckdbSink {
         loop {
             let (detail, token, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
             let next = move |connection: &mut Connection| sift::next(connection, &detail, &token, &receipts);
-            match self.connected("duckdb-sift", next).await? {
+            match self.connected("sift", next).await? {
                 Some(refused) => refuse.refuse(refused).await?,
                 None => return Ok(()),
             }
@@ -178,7 +178,7 @@ impl Sink for DuckdbSink {
                 Ok((merged, unwritten(connection.execute("CHECKPOINT"))))
             })
         };
-        let (merged, note) = self.connected("duckdb-commit", commit).await?;
+        let (merged, note) = self.connected("commit", commit).await?;
         self.commits.add(token, Committed { marked: true, merged, note });
         self.close(token).await
     }
@@ -195,7 +195,7 @@ impl Sink for DuckdbSink {
                 None => Ok(Noted::NoTarget),
             }
         };
-        self.config.run("duckdb-position", noted).await
+        self.config.asked("position", noted).await
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
@@ -214,7 +214,7 @@ impl Sink for DuckdbSink {
             return self.close(token).await;
         }
         let (detail, of, config) = (detail(agreement)?, token.clone(), self.config.clone());
-        self.connected("duckdb-abort", move |connection| {
+        self.connected("abort", move |connection| {
             if stage::abort(connection, &detail, &of)? {
                 connection.execute("CHECKPOINT")?;
                 // While this process still has it: whoever opens the path after that makes a new file.
@@ -291,7 +291,7 @@ impl Writer for DuckdbWriter {
         self.bytes += batch_bytes(&batch) as u64;
         let (before, count) = (self.rows, batch.num_rows() as u64);
         let added = self.worker.call(move |load| load.add(&batch, before)).await;
-        self.refused.extend(added.map_err(|error| self.config.place(error))?);
+        self.refused.extend(added.map_err(|error| self.config.placed(error))?);
         self.rows += count;
         Ok(())
     }
@@ -304,7 +304,7 @@ impl Writer for DuckdbWriter {
         if *token != self.attempt.token {
             return Err(Error::new(ErrorKind::Internal, "the rows of an attempt belong to its own run"));
         }
-        let rows = self.worker.call(Load::end).await.map_err(|error| self.config.place(error))?;
+        let rows = self.worker.call(Load::end).await.map_err(|error| self.config.placed(error))?;
         Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
     }
 }

@@ -8,9 +8,9 @@ use serde_json::Value as Json;
 use super::driver::Product;
 use crate::bridge::login::{Secret, Surroundings, seen};
 use crate::connector::{OptionDoc, option};
-use crate::driven::located::Located;
 use crate::driven::settings::{Locator, hide, usage};
 use crate::error::Result;
+use crate::sql::located::Located;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -132,7 +132,7 @@ impl Config {
 
 impl Located for Config {
     const CONNECTOR: &'static str = "odbc";
-    const EXAMPLE: &'static str = "odbc:DSN#orders";
+    const EXAMPLE: &'static str = "'odbc:DSN#orders'";
 
     /// The data source or driver, and the place that it opens, without users, passwords and settings.
     fn label(&self) -> String {

@@ -9,10 +9,11 @@ use super::database::{Connection, driver_of_source};
 use super::driver::Product;
 use super::write::{OdbcSink, Stages};
 use super::{catalog, session};
-use crate::driven::located::Located as _;
+use crate::driven::name::Name;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::Result;
 use crate::sink::{Agreement, Sink};
+use crate::sql::located::Located as _;
 
 /// The endpoint.
 #[derive(Debug)]
@@ -82,6 +83,7 @@ impl Endpoint for OdbcEndpoint {
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        Ok(Arc::new(OdbcSink::new(self.config.clone(), self.config.target(object)?, Arc::clone(&self.stages))))
+        let name = Name::parse(self.config.target(object)?)?;
+        Ok(Arc::new(OdbcSink::new(self.config.clone(), name, Arc::clone(&self.stages))))
     }
 }

@@ -15,13 +15,13 @@ use super::driver::Product;
 use super::session::Opened;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
-use crate::driven::located::Located as _;
 use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::located::Located as _;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl OdbcSource {
 
     async fn known(&self) -> Result<&Known> {
         let look = async || {
-            let from = self.opened.config().origin(&self.object)?;
+            let from = Origin::of(self.opened.config(), &self.object)?;
             let asked = from.clone();
             let work = move |config: &Config, _: &Arc<()>| -> Result<Known> {
                 let connection = Connection::open(config)?;
@@ -88,7 +88,7 @@ impl Source for OdbcSource {
         _attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        let from = self.opened.config().origin(&self.object)?;
+        let from = Origin::of(self.opened.config(), &self.object)?;
         let connection = self.opened.asked("connect", |config, _| Connection::open(config)).await?;
         let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         blocking::stream("odbc-read", move |outlet| {

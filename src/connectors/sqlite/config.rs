@@ -7,10 +7,10 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use serde_json::Value as Json;
 
 use super::error::failed;
-use crate::bridge::blocking;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
+use crate::sql::located::Located;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: sqlite:shop.db.").required(),
@@ -31,18 +31,13 @@ impl Config {
         let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
         let options = file::options(options, "sqlite", &names)?;
         let busy_timeout = file::busy_timeout(options)?;
-        Ok(Self { path: file::path(options, &["sqlite", "sqlite3"], "sqlite:shop.db#orders")?, busy_timeout })
-    }
-
-    /// The locator, for messages and plans.
-    pub(super) fn label(&self) -> String {
-        format!("sqlite:{}", self.path.display())
+        Ok(Self { path: file::path(options, &["sqlite", "sqlite3"], Self::EXAMPLE)?, busy_timeout })
     }
 
     /// A connection that cannot write, in a transaction that has read: all it reads is of one point in time.
     pub(super) fn open_to_read(&self) -> Result<Connection> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        self.begin_to_read(&connection).map_err(|error| self.place(error))?;
+        self.begin_to_read(&connection).map_err(|error| self.placed(error))?;
         Ok(connection)
     }
 
@@ -79,22 +74,20 @@ impl Config {
     fn open(&self, flags: OpenFlags) -> Result<Connection> {
         let is_made = flags.contains(OpenFlags::SQLITE_OPEN_CREATE);
         let checked = if is_made { Ok(()) } else { file::check(&self.path) };
-        checked.and_then(|()| connect(&self.path, flags, self.busy_timeout)).map_err(|error| self.place(error))
+        checked.and_then(|()| connect(&self.path, flags, self.busy_timeout)).map_err(|error| self.placed(error))
+    }
+}
+
+impl Located for Config {
+    const CONNECTOR: &'static str = "sqlite";
+    const EXAMPLE: &'static str = "sqlite:shop.db#orders";
+
+    fn label(&self) -> String {
+        format!("sqlite:{}", self.path.display())
     }
 
-    /// `error` with the file that it concerns.
-    pub(super) fn place(&self, error: Error) -> Error {
+    fn placed(&self, error: Error) -> Error {
         error.at("database", self.path.display())
-    }
-
-    /// Runs `work` on a thread of its own, called `name`, with the file's place added to its error.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.clone();
-        blocking::run(name, move || work(&config)).await.map_err(|error| self.place(error))
     }
 }
 

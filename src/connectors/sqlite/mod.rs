@@ -36,9 +36,10 @@ use serde_json::Value as Json;
 use crate::attempt::Token;
 use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, ColumnPlan, Sink, Tasks, WriteMode, WriteRequest};
 use crate::source::TableShape;
+use crate::sql::located::Located as _;
 
 use config::Config;
 use error::failed;
@@ -110,11 +111,11 @@ impl Endpoint for SqliteEndpoint {
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         let pattern = pattern.strip_prefix("main.").unwrap_or(pattern).to_owned();
         let list = move |config: &Config| catalog::tables(&config.open_to_read()?, &pattern);
-        Ok(self.config.run("sqlite-list", list).await?.into_iter().map(ObjectRef::Table).collect())
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        self.config.run("sqlite-ping", ping).await
+        self.config.asked("ping", ping).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
@@ -132,22 +133,19 @@ impl Endpoint for SqliteEndpoint {
             transaction.execute_batch(&sql).map_err(failed)?;
             transaction.commit().map_err(failed)
         };
-        self.config.run("sqlite-execute", execute).await
+        self.config.asked("execute", execute).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
         let forget = |tokens: Vec<Token>| {
-            self.config.run("sqlite-finish", move |config| marker::forget(&mut config.open_to_write()?, &tokens))
+            self.config.asked("finish", move |config| marker::forget(&mut config.open_to_write()?, &tokens))
         };
         self.stages.commits.unmark(forget).await
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let ObjectRef::Table(typed) = object else {
-            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(self.config.place(error.with_hint("write sqlite:shop.db#orders")));
-        };
-        Ok(Arc::new(write::SqliteSink::new(self.config.clone(), typed.clone(), Arc::clone(&self.stages))))
+        let typed = self.config.target(object)?.to_owned();
+        Ok(Arc::new(write::SqliteSink::new(self.config.clone(), typed, Arc::clone(&self.stages))))
     }
 }
 

@@ -24,6 +24,7 @@ use crate::bridge::readers::Readers;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
+use crate::sql::located::Located as _;
 
 /// Smaller files are read faster by one reader than several can be opened.
 const SMALL_FILE_BYTES: u64 = 8 << 20;
@@ -49,7 +50,7 @@ struct Opened {
 
 impl Pool {
     pub(super) fn place(&self, error: Error) -> Error {
-        self.config.place(error)
+        self.config.placed(error)
     }
 }
 
@@ -64,11 +65,11 @@ impl SqliteSession {
     pub(super) async fn open(config: &Config, request: &OpenRequest) -> Result<Self> {
         if request.join.is_some() {
             let message = "a point in time of SQLite cannot be joined by its id";
-            return Err(config.place(Error::new(ErrorKind::Unsupported, message)));
+            return Err(config.placed(Error::new(ErrorKind::Unsupported, message)));
         }
         let wanted = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
         let needed = request.objects.len().clamp(1, MOST_READERS);
-        let opened = config.run("sqlite-open", move |config| open_readers(config, wanted, needed)).await?;
+        let opened = config.asked("open", move |config| open_readers(config, wanted, needed)).await?;
         let readers = Readers::start("sqlite-read", opened.readers, |connection| {
             let handle = connection.get_interrupt_handle();
             Box::new(move || handle.interrupt())

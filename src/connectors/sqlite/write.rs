@@ -26,6 +26,7 @@ use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Publish, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
 use crate::sql::file;
+use crate::sql::located::Located as _;
 use crate::sql::runs::{Commits, Committed, Open};
 
 /// How often a new file is made again because another run swept it before it was locked.
@@ -82,7 +83,7 @@ impl SqliteSink {
     }
 
     fn place(&self, error: Error) -> Error {
-        self.config.place(error)
+        self.config.placed(error)
     }
 
     /// Whether the target says that `token` is committed: by a process that is gone, or by a call whose answer was lost.
@@ -90,7 +91,7 @@ impl SqliteSink {
         let token = token.clone();
         let stands =
             move |config: &Config| Ok(config.path.exists() && marker::stands(&config.open_to_read()?, &token)?);
-        self.config.run("sqlite-mark", stands).await
+        self.config.asked("mark", stands).await
     }
 }
 
@@ -98,7 +99,7 @@ impl SqliteSink {
 impl Sink for SqliteSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
         let (typed, incoming, request) = (self.typed.clone(), incoming.clone(), request.clone());
-        self.config.run("sqlite-agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
+        self.config.asked("agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
@@ -109,7 +110,7 @@ impl Sink for SqliteSink {
         let detail: Detail = serde_json::from_value(agreement.detail.clone())?;
         let (of, schema) = (token.clone(), Arc::clone(&agreement.target));
         let begin = move |config: &Config| begin(config, (&detail, &schema), &of);
-        let (stage, building) = self.config.run("sqlite-begin", begin).await?;
+        let (stage, building) = self.config.asked("begin", begin).await?;
         let interrupt = stage.interrupt_handle();
         let worker = Worker::start("sqlite-write", Some(stage))?;
         let ended = worker.ended();
@@ -206,7 +207,7 @@ impl Sink for SqliteSink {
                 None => Ok(Noted::NoTarget),
             }
         };
-        self.config.run("sqlite-position", noted).await
+        self.config.asked("position", noted).await
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
@@ -224,7 +225,7 @@ impl Sink for SqliteSink {
         self.stages.open.bury().await;
         self.stages.open.remove(token);
         let token = token.clone();
-        self.config.run("sqlite-abort", move |config| building::discard(&config.path, &token)).await
+        self.config.asked("abort", move |config| building::discard(&config.path, &token)).await
     }
 }
 
@@ -296,7 +297,7 @@ impl Writer for SqliteWriter {
         let id = self.attempt.id.clone();
         let count = batch.num_rows() as u64;
         let inserted = self.held.on_stage(move |stage| stage.insert(&id, &batch)).await;
-        let refused = inserted.map_err(|error| self.config.place(error))?;
+        let refused = inserted.map_err(|error| self.config.placed(error))?;
         let of_attempt = |refusal: Refusal| Refusal { row: self.rows + refusal.row, ..refusal };
         self.refused.extend(refused.into_iter().map(of_attempt));
         self.rows += count;
@@ -310,7 +311,7 @@ impl Writer for SqliteWriter {
     async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
         let id = self.attempt.id.clone();
         let rows = self.held.on_stage(move |stage| stage.flush(&id)).await;
-        let rows = rows.map_err(|error| self.config.place(error))?;
+        let rows = rows.map_err(|error| self.config.placed(error))?;
         Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
     }
 }

@@ -1,19 +1,17 @@
-//! One database behind a driver: it is asked on threads of their own, and errors name it.
+//! One database, as a locator names it: it is asked on threads of their own, and errors name it.
 
 use std::fmt;
 use std::future::Future;
 
-use super::name::Name;
-use super::origin::Origin;
 use crate::bridge::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
 
-/// What a locator says of a database.
+/// What a locator says of a database whose driver blocks.
 pub trait Located: Clone + fmt::Debug + Send + Sync + 'static {
     /// The connector, as threads are named after it.
     const CONNECTOR: &'static str;
-    /// A whole locator, for advice.
+    /// A whole locator, for advice, as a shell takes it.
     const EXAMPLE: &'static str;
 
     /// The locator without users, passwords and settings, for messages and plans.
@@ -24,24 +22,16 @@ pub trait Located: Clone + fmt::Debug + Send + Sync + 'static {
         error.at("database", self.label())
     }
 
-    /// What `object` names to be read.
-    ///
-    /// # Errors
-    /// Those of [`Origin::of`].
-    fn origin(&self, object: &ObjectRef) -> Result<Origin> {
-        Origin::of(object, Self::EXAMPLE).map_err(|error| self.placed(error))
-    }
-
-    /// The table that `object` names to be written.
+    /// The table that `object` names to be written, as it was typed.
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for what is no table.
-    fn target(&self, object: &ObjectRef) -> Result<Name> {
+    fn target<'a>(&self, object: &'a ObjectRef) -> Result<&'a str> {
         let ObjectRef::Table(typed) = object else {
             let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(self.placed(error.with_hint(format!("write '{}'", Self::EXAMPLE))));
+            return Err(self.placed(error.with_hint(format!("write {}", Self::EXAMPLE))));
         };
-        Name::parse(typed)
+        Ok(typed)
     }
 
     /// Runs `work`, which blocks, on a thread that is named for what it `does`.
