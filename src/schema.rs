@@ -1,9 +1,12 @@
 //! Names that travel in Arrow schemas: native types, value forms, reserved columns; and the size of what is in them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayData, RecordBatch};
-use arrow::datatypes::{DataType, Field};
+use arrow::array::{Array as _, ArrayData, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+
+use crate::error::Result;
 
 /// Field metadata: the source's own type, `postgres:numeric(18,4)`. Never decides how Arrow reads the column.
 pub const NATIVE: &str = "etl.native";
@@ -82,6 +85,15 @@ pub fn is_uuid(field: &Field) -> bool {
         && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
 }
 
+/// A batch of `rows` rows, which has no columns where `schema` has none.
+///
+/// # Errors
+/// Where `columns` are not those of `schema`.
+pub fn record_batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
 /// Bytes of the rows of `batch`. What a slice shares with other batches is not counted: only its own part.
 pub fn batch_bytes(batch: &RecordBatch) -> usize {
     batch.columns().iter().map(|column| data_bytes(&column.to_data())).sum()
@@ -122,9 +134,7 @@ fn offsets<T: arrow::array::OffsetSizeTrait>(data: &ArrayData) -> Option<(usize,
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray};
+    use arrow::array::{Int64Array, ListArray, StringArray};
     use arrow::datatypes::Int64Type;
 
     use super::*;

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::shape::TableShape;
 use crate::sink::{Agreement, Guarantee, Kept, Publish, Visible, WriteMode, Writers};
-use crate::sql::columns::Draft;
+use crate::sql::columns::{Draft, refuse_none};
 
 /// What is known of a target before the agreement. `T` is what the connector knows of a table.
 #[derive(Debug)]
@@ -98,9 +98,7 @@ impl Before {
                 Error::new(ErrorKind::Unsupported, message).with_hint("empty it by --pre-sql, and use --mode append")
             );
         }
-        if incoming.schema.fields().is_empty() {
-            return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-        }
+        refuse_none(incoming)?;
         Ok(before)
     }
 }

@@ -7,6 +7,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::name::{Name, Quote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
+use crate::sql::located::Located;
+use crate::sql::select::{list, select};
 
 /// Where rows come from.
 #[derive(Clone, Debug)]
@@ -18,16 +20,18 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What `object` names; `example` is a whole locator.
+    /// What `object` names in `database`.
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage) for a locator without a table.
-    pub fn of(object: &ObjectRef, example: &str) -> Result<Self> {
+    pub fn of<D: Located>(database: &D, object: &ObjectRef) -> Result<Self> {
         match object {
-            ObjectRef::Table(typed) => Ok(Self::Table(Name::parse(typed)?)),
+            ObjectRef::Table(typed) => Name::parse(typed).map(Self::Table).map_err(|error| database.placed(error)),
             ObjectRef::Query(sql) => Ok(Self::Query(sql.clone())),
-            ObjectRef::Whole => Err(Error::new(ErrorKind::Usage, "the locator names no table")
-                .with_hint(format!("write '{example}', or use --query"))),
+            ObjectRef::Whole => {
+                let error = Error::new(ErrorKind::Usage, "the locator names no table");
+                Err(database.placed(error.with_hint(format!("write {}, or use --query", D::EXAMPLE))))
+            }
         }
     }
 
@@ -38,8 +42,7 @@ impl Origin {
             (Self::Table(name), None) => format!("SELECT * FROM {}", name.quoted(quote)),
             (Self::Table(name), Some(columns)) => {
                 let names: Vec<String> = columns.fields().iter().map(|field| quote.around(field.name())).collect();
-                let list = if names.is_empty() { "1".to_owned() } else { names.join(", ") };
-                format!("SELECT {list} FROM {}", name.quoted(quote))
+                select(&list(&names), &name.quoted(quote), &[], None)
             }
         }
     }

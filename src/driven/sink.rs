@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -13,22 +13,19 @@ use super::agree::Terms;
 use super::load::{Filler, Load};
 use super::name::Name;
 use crate::attempt::{Attempt, Token};
-use crate::bridge::blocking::{self, Ended, Worker};
+use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verdict;
 use crate::schema::batch_bytes;
 use crate::shape::TableShape;
 use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
+use crate::sql::located::Located;
+use crate::sql::runs::{Commits, Committed, Open};
 
-/// A database as its driver is asked for it. All calls but [`placed`](Self::placed) block.
-pub trait Database: Clone + fmt::Debug + Send + Sync + 'static {
-    /// The connector, as threads are named after it.
-    const CONNECTOR: &'static str;
+/// A database that takes rows. All calls block.
+pub trait Database: Located {
     /// A connection that fills a table.
     type Filler: Filler;
-
-    /// `error` with the database that it concerns, unless it names it already.
-    fn placed(&self, error: Error) -> Error;
 
     /// Looks at the table `name`, and says how `incoming` lands in it. The detail of the agreement is its [`Terms`].
     fn agree(&self, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement>;
@@ -41,55 +38,20 @@ pub trait Database: Clone + fmt::Debug + Send + Sync + 'static {
 }
 
 /// What became of the tokens of an endpoint.
-pub struct Stages<F: Filler>(Mutex<HashMap<Token, State<F>>>);
-
-enum State<F: Filler> {
-    /// Open while somebody holds it: the sink that prepared it, or a writer of it. It is gone when it has ended.
-    Open(Weak<Held<F>>, Ended),
-    Committed,
+pub struct Stages<F: Filler> {
+    open: Open<Held<F>>,
+    commits: Commits,
 }
 
 impl<F: Filler> Default for Stages<F> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { open: Open::default(), commits: Commits::default() }
     }
 }
 
 impl<F: Filler> fmt::Debug for Stages<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stages").field("tokens", &self.all().len()).finish()
-    }
-}
-
-impl<F: Filler> Stages<F> {
-    fn all(&self) -> MutexGuard<'_, HashMap<Token, State<F>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_committed(&self, token: &Token) -> bool {
-        matches!(self.all().get(token), Some(State::Committed))
-    }
-
-    fn held(&self, token: &Token) -> Option<Arc<Held<F>>> {
-        match self.all().get(token) {
-            Some(State::Open(held, _)) => held.upgrade(),
-            _ => None,
-        }
-    }
-
-    /// Forgets the runs that nobody holds any more, and waits until their connections are gone.
-    async fn bury(&self) {
-        let mut dead = Vec::new();
-        self.all().retain(|_, state| match state {
-            State::Open(held, ended) if held.strong_count() == 0 => {
-                dead.push(ended.clone());
-                false
-            }
-            _ => true,
-        });
-        for ended in dead {
-            ended.wait().await;
-        }
+        f.debug_struct("Stages").field("open", &self.open).field("commits", &self.commits).finish()
     }
 }
 
@@ -97,12 +59,6 @@ impl<F: Filler> Stages<F> {
 struct Held<F: Filler> {
     worker: Worker<Option<Load<F>>>,
     stop: Box<dyn Fn() + Send + Sync>,
-}
-
-impl<F: Filler> fmt::Debug for Held<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("worker", &self.worker).finish_non_exhaustive()
-    }
 }
 
 impl<F: Filler> Drop for Held<F> {
@@ -163,16 +119,6 @@ impl<D: Database> TableSink<D> {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs `work` on a thread of its own, which is named for what it `does`.
-    async fn asked<T: Send + 'static>(
-        &self,
-        does: &str,
-        work: impl FnOnce(&D) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (database, name) = (self.database.clone(), format!("{}-{does}", D::CONNECTOR));
-        blocking::run(&name, move || work(&database)).await.map_err(|error| self.database.placed(error))
-    }
-
     /// Whether the table, which was new or empty, has the rows of `receipts`: nothing else tells of a commit by a process that
     /// is gone.
     async fn arrived(&self, agreement: &Agreement, receipts: &[Receipt]) -> Result<bool> {
@@ -180,7 +126,7 @@ impl<D: Database> TableSink<D> {
         if !terms.tell_by_rows() {
             return Ok(false);
         }
-        let there = self.asked("count", move |database| database.count(&terms.name)).await?;
+        let there = self.database.asked("count", move |database| database.count(&terms.name)).await?;
         Ok(there == Some(rows_of(receipts)))
     }
 }
@@ -193,28 +139,28 @@ fn rows_of(receipts: &[Receipt]) -> u64 {
 impl<D: Database> Sink for TableSink<D> {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
         let (name, incoming, request) = (self.name.clone(), incoming.clone(), request.clone());
-        self.asked("agree", move |database| database.agree(&name, &incoming, &request)).await
+        self.database.asked("agree", move |database| database.agree(&name, &incoming, &request)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.stages.bury().await;
-        if self.stages.is_committed(token) || self.stages.held(token).is_some() {
+        self.stages.open.bury().await;
+        if self.stages.commits.has(token) || self.stages.open.held(token).is_some() {
             return Ok(());
         }
         let (terms, schema) = (Terms::of(agreement)?, SchemaRef::clone(&agreement.target));
         let begin = move |database: &D| Load::begin(&terms, || database.connect(&terms, &schema));
-        let load = self.asked("begin", begin).await?;
+        let load = self.database.asked("begin", begin).await?;
         let stop = load.stop();
         let worker = Worker::start(&format!("{}-write", D::CONNECTOR), Some(load))?;
         let ended = worker.ended();
         let held = Arc::new(Held { worker, stop });
-        self.stages.all().insert(token.clone(), State::Open(Arc::downgrade(&held), ended));
+        self.stages.open.add(token, &held, ended);
         self.own().insert(token.clone(), held);
         Ok(())
     }
 
     async fn writer(&self, _agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let Some(held) = self.stages.held(&attempt.token) else {
+        let Some(held) = self.stages.open.held(&attempt.token) else {
             let message = "the connection of this run is not open in this process";
             return Err(self.database.placed(Error::new(ErrorKind::Internal, message)));
         };
@@ -224,22 +170,22 @@ impl<D: Database> Sink for TableSink<D> {
     }
 
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
-        let there = self.stages.is_committed(token)
-            || self.stages.held(token).is_none() && !logged.is_empty() && self.arrived(agreement, logged).await?;
+        let there = self.stages.commits.has(token)
+            || self.stages.open.held(token).is_none() && !logged.is_empty() && self.arrived(agreement, logged).await?;
         Ok(if there { Progress::Committed } else { Progress::Kept(Vec::new()) })
     }
 
     async fn verify(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
-        let Some(held) = self.stages.held(token) else { return Ok(Verdict::Unknown) };
+        let Some(held) = self.stages.open.held(token) else { return Ok(Verdict::Unknown) };
         let sent = rows_of(receipts);
         held.on_load(move |load| load.verify(sent)).await.map_err(|error| self.database.placed(error))
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.stages.commits.has(token) {
             return Ok(());
         }
-        let Some(held) = self.stages.held(token) else {
+        let Some(held) = self.stages.open.held(token) else {
             if self.arrived(agreement, receipts).await? {
                 return Ok(());
             }
@@ -248,22 +194,23 @@ impl<D: Database> Sink for TableSink<D> {
         };
         let attempts: Vec<String> = receipts.iter().map(|receipt| receipt.attempt.clone()).collect();
         held.on_load(move |load| load.commit(&attempts)).await.map_err(|error| self.database.placed(error))?;
-        self.stages.all().insert(token.clone(), State::Committed);
+        self.stages.commits.add(token, Committed::default());
+        self.stages.open.remove(token);
         self.own().remove(token);
         held.close().await
     }
 
     async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.stages.commits.has(token) {
             return Ok(());
         }
         let own = self.own().remove(token);
         let mut aborted = Ok(());
-        if let Some(held) = own.or_else(|| self.stages.held(token)) {
+        if let Some(held) = own.or_else(|| self.stages.open.held(token)) {
             aborted = held.abort().await;
         }
-        self.stages.bury().await;
-        self.stages.all().remove(token);
+        self.stages.open.bury().await;
+        self.stages.open.remove(token);
         aborted.map_err(|error| self.database.placed(error))
     }
 }

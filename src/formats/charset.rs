@@ -15,9 +15,6 @@ use crate::error::{Error, ErrorKind, Result};
 /// Bytes that are decoded at once.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// The first bytes of a file that [`Charset::of_head`] looks at.
-pub const MARK_BYTES: usize = 2;
-
 /// How the text of a file is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
@@ -98,7 +95,7 @@ impl Charset {
         }
     }
 
-    /// The encoding of a file that begins with `head`: UTF-16 with its order.
+    /// The encoding of a file that begins with `head`, two bytes of which are looked at: UTF-16 with its order.
     #[must_use]
     pub fn of_head(self, head: &[u8]) -> Self {
         match (self, head) {

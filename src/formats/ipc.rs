@@ -261,14 +261,6 @@ impl Encoder {
     }
 }
 
-/// Where the messages of an IPC file begin, given its first bytes: behind the magic and its padding.
-///
-/// From there on it can be read as a stream, where it cannot be read in any order.
-pub fn messages_start(head: &[u8]) -> usize {
-    let words = head.chunks_exact(8).skip(1).take_while(|word| word.iter().all(|byte| *byte == 0));
-    8 + 8 * words.count()
-}
-
 fn fetch<R: ChunkReader>(reader: &R, block: &Block) -> Result<Buffer> {
     let (offset, bytes) = place(block).ok_or_else(damaged)?;
     Ok(Buffer::from(bytes_at(reader, offset, bytes)?))
@@ -361,16 +353,14 @@ mod tests {
     }
 
     #[test]
-    fn streams_and_the_messages_of_a_file_are_read_in_order() {
-        for (bytes, file) in [(write(Kind::Stream, Codec::Zstd), false), (write(Kind::File, Codec::None), true)] {
-            let skip = if file { messages_start(&bytes) } else { 0 };
-            let mut stream = Stream::open(Box::new(std::io::Cursor::new(bytes.slice(skip..)))).unwrap();
-            let schema = Arc::clone(stream.schema());
-            assert_eq!(stream.next_batch(&schema).unwrap().unwrap().num_rows(), 3);
-            let second = stream.next_batch(&schema).unwrap().unwrap();
-            assert_eq!(second.column(0).as_primitive::<Int32Type>().values(), &[3, 4, 5]);
-            assert!(stream.next_batch(&schema).unwrap().is_none());
-        }
+    fn streams_are_read_in_order() {
+        let bytes = write(Kind::Stream, Codec::Zstd);
+        let mut stream = Stream::open(Box::new(std::io::Cursor::new(bytes))).unwrap();
+        let schema = Arc::clone(stream.schema());
+        assert_eq!(stream.next_batch(&schema).unwrap().unwrap().num_rows(), 3);
+        let second = stream.next_batch(&schema).unwrap().unwrap();
+        assert_eq!(second.column(0).as_primitive::<Int32Type>().values(), &[3, 4, 5]);
+        assert!(stream.next_batch(&schema).unwrap().is_none());
     }
 
     #[test]

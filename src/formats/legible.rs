@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::json;
 use super::value::parse::{Form, Misfit, Texts, parse_column};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::schema::{EXTENSION, EXTENSION_JSON, is_json, with_metadata};
+use crate::schema::{EXTENSION, EXTENSION_JSON, is_json, record_batch, with_metadata};
 
 /// Whether the texts are members of JSON objects, where NULL and the JSON value `null` are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,7 @@ pub fn batch(batch: &RecordBatch, within: Within) -> Result<RecordBatch> {
         if kept { Ok(Arc::clone(array)) } else { texts(array, field).at("column", || field.name()) }
     });
     let columns = columns.collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    record_batch(&schema, columns, batch.num_rows())
 }
 
 /// Whether values of `field` come back as values of its type.

@@ -26,6 +26,7 @@ pub mod workbook;
 
 mod block;
 mod guess;
+mod quote;
 mod sift;
 
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, StringArray, new_null_array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{concat, filter};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -12,6 +12,7 @@ use super::value::binary::print_hex;
 use super::value::print;
 use crate::error::{Error, Result};
 use crate::reject::{Rejects, Sifted, Stage};
+use crate::schema::record_batch;
 
 /// Which rows of a batch stay, and why the others do not.
 #[derive(Debug)]
@@ -88,9 +89,9 @@ impl Parting {
                 }
             }
         }
-        let staying = batch(schema, staying, self.staying.len() - self.errors.len())?;
+        let staying = record_batch(schema, staying, self.staying.len() - self.errors.len())?;
         let errors: Vec<Error> = self.errors.into_values().collect();
-        let told = batch(&Arc::new(Schema::new(fields)), told, errors.len())?;
+        let told = record_batch(&Arc::new(Schema::new(fields)), told, errors.len())?;
         Ok((staying, Rejects::new(Stage::Read, told, errors)))
     }
 }
@@ -131,7 +132,7 @@ impl Odd {
     pub(crate) fn part(&mut self, schema: &SchemaRef, rows: usize, arrays: Vec<ArrayRef>) -> Result<Sifted> {
         let Self { errors, texts } = std::mem::take(self);
         if errors.is_empty() {
-            return Ok((batch(schema, arrays, rows)?, None));
+            return Ok((record_batch(schema, arrays, rows)?, None));
         }
         let parting = Parting::new(rows, errors);
         let mut columns = Vec::with_capacity(arrays.len());
@@ -148,12 +149,6 @@ impl Odd {
         let (staying, rejects) = parting.batches(schema, columns)?;
         Ok((staying, Some(rejects)))
     }
-}
-
-/// A batch of `rows` rows.
-pub(crate) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 /// The text of the value in `row` of `array`; none for NULL, and where values of `field` have no text.

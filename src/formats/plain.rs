@@ -5,12 +5,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array as _, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array as _, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::schema::batch_bytes;
+use crate::schema::{batch_bytes, record_batch};
 
 /// `schema` with plain types; names, nullability and metadata stay.
 ///
@@ -49,8 +49,7 @@ pub fn select(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         cast_with_options(column, field.data_type(), &options).at("column", || field.name())
     };
     let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    record_batch(schema, columns, batch.num_rows())
 }
 
 /// `batch` in slices of at most `rows` rows and about `bytes` bytes.

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::value::parse::{Misfit, Texts};
 use crate::error::{Error, Result};
 use crate::reject::{Rejects, Stage};
+use crate::schema::record_batch;
 
 /// A record that is left out.
 pub(super) struct Refused {
@@ -74,9 +75,7 @@ pub(super) fn part(
         })
         .collect();
     let fields = all.schema_ref().fields().iter().map(|field| Field::new(field.name(), DataType::Utf8, true));
-    let count = RecordBatchOptions::new().with_row_count(Some(refused.len()));
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    let rows = RecordBatch::try_new_with_options(schema, texts, &count)?;
+    let rows = record_batch(&Arc::new(Schema::new(fields.collect::<Vec<_>>())), texts, refused.len())?;
     let (mut offset, mut line) = (0, first_line);
     let located = refused.into_iter().map(|record| {
         // Counted on from the one before: from the begin each time would take longer than decoding.

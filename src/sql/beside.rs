@@ -1,5 +1,7 @@
 //! What stands beside a target while a run writes: its names, what to say where it is gone, and what it finds in the target.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
@@ -31,6 +33,11 @@ impl Before {
 /// A digest for names: FNV-1a, the same in every build and process, which the standard hasher does not promise.
 pub fn digest(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The error of mode `create` for the `table`, which has rows.
+pub fn has_rows(table: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", table)
 }
 
 /// The error of a run that is gone on with where `table`, which noted its tasks, is not there any more.

@@ -319,5 +319,16 @@ pub fn offers(incoming: &TableShape) -> impl Iterator<Item = Offer<'_>> {
         .map(|(index, arrow)| Offer { arrow, native: incoming.native.get(index).and_then(|native| native.as_deref()) })
 }
 
+/// Refuses rows without columns, which no table takes.
+///
+/// # Errors
+/// [`Schema`](ErrorKind::Schema).
+pub fn refuse_none(incoming: &TableShape) -> Result<()> {
+    if incoming.schema.fields().is_empty() {
+        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
-//! Databases that are one file: what their locators and options say.
+//! Databases that are one file: what their locators and options say, and what is wrong with a path.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
@@ -53,6 +53,36 @@ pub fn busy_timeout(options: &Map<String, Json>) -> Result<Duration> {
     let seconds = seconds.filter(|seconds| *seconds <= MOST_BUSY_SECONDS);
     let seconds = seconds.ok_or_else(|| usage("the option busyTimeout is a number of seconds, up to 86400"))?;
     Ok(Duration::from_secs(seconds))
+}
+
+/// Says what is wrong with the file at `path` before a database does, with one code for all. The file is not opened: closing it
+/// would end the locks that this process has on it.
+///
+/// # Errors
+/// [`Usage`](ErrorKind::Usage) for a folder; those of looking at it.
+pub fn check(path: &Path) -> Result<()> {
+    if std::fs::metadata(path)?.is_dir() {
+        return Err(usage("this is a directory, not a database file"));
+    }
+    Ok(())
+}
+
+/// Whether there is a folder for a file that is to be made at `path`.
+///
+/// # Errors
+/// [`NotFound`](ErrorKind::NotFound) where there is none.
+pub fn check_folder(path: &Path) -> Result<()> {
+    let folder = folder(path);
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::NotFound, "the folder for the database file does not exist");
+    Err(error.with_hint(format!("make it: mkdir -p '{}'", folder.display())))
+}
+
+/// The folder of the file at `path`.
+pub fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
 fn usage(message: impl Into<String>) -> Error {

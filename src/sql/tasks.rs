@@ -1,7 +1,20 @@
-//! Rows that are seen task by task: when a database does it, and what the user should know.
+//! How tasks are noted in a target; and rows that are seen task by task: when a database does it, and what the user should know.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Tasks, Visible, WriteMode, WriteRequest};
+
+/// One key per split; a task without splits has a key of its own.
+pub fn keys(splits: &[u32], task: u32) -> Vec<String> {
+    if splits.is_empty() {
+        return vec![format!("task {task}")];
+    }
+    splits.iter().map(|split| format!("split {split}")).collect()
+}
+
+/// The split of a key.
+pub fn split_of(key: &str) -> Option<u32> {
+    key.strip_prefix("split ")?.parse().ok()
+}
 
 /// What the user should know of rows that are seen task by task.
 pub const STAY: &str =

@@ -1,4 +1,5 @@
-//! Wrappers of the contract's traits that fail, hang or dawdle at a chosen call, for tests of what happens then.
+//! Wrappers of the contract's traits that fail, hang or dawdle at a chosen call, or let a test stand between the engine and the
+//! writers, for tests of what happens then.
 //!
 //! ```
 //! use arrow_etl::error::ErrorKind;
@@ -9,6 +10,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -91,7 +93,22 @@ pub enum Fault {
 
 /// Which calls go wrong, counted over everything that was wrapped with it.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Inner>>);
+pub struct Faults {
+    inner: Arc<Mutex<Inner>>,
+    wrap: Option<Wrap>,
+}
+
+/// What stands between the engine and a writer.
+#[derive(Clone)]
+struct Wrap(Arc<Wrapper>);
+
+type Wrapper = dyn Fn(Box<dyn Writer>) -> Box<dyn Writer> + Send + Sync;
+
+impl fmt::Debug for Wrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wrap")
+    }
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -119,6 +136,12 @@ impl Faults {
         self
     }
 
+    /// Each writer as `wrap` makes it: it gets columns, never raw bytes.
+    #[must_use]
+    pub fn wrapping(self, wrap: impl Fn(Box<dyn Writer>) -> Box<dyn Writer> + Send + Sync + 'static) -> Self {
+        Self { wrap: Some(Wrap(Arc::new(wrap))), ..self }
+    }
+
     /// How often `point` was called.
     pub fn calls(&self, point: Point) -> usize {
         self.inner(|inner| inner.calls.get(&point).copied().unwrap_or(0))
@@ -141,7 +164,7 @@ impl Faults {
 
     fn inner<T>(&self, use_it: impl FnOnce(&mut Inner) -> T) -> T {
         // A test that panicked has said so already.
-        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        use_it(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn next(&self, point: Point) -> Option<Fault> {
@@ -207,6 +230,9 @@ struct FaultyEndpoint {
 impl Endpoint for FaultyEndpoint {
     fn label(&self) -> String {
         self.inner.label()
+    }
+    fn unproven(&self) -> Option<String> {
+        self.inner.unproven()
     }
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         self.inner.list(pattern).await
@@ -314,6 +340,10 @@ impl Sink for FaultySink {
     }
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let inner = self.faults.at(Point::Writer, self.inner.writer(agreement, attempt)).await?;
+        let inner = match &self.faults.wrap {
+            Some(Wrap(wrap)) => wrap(inner),
+            None => inner,
+        };
         let (faults, refusals) = (self.faults.clone(), agreement.refusals);
         Ok(Box::new(FaultyWriter { inner, faults, refusals, rows: 0, refused: Vec::new() }))
     }
@@ -357,7 +387,7 @@ impl Sink for FaultySink {
         self.inner.notes(token)
     }
     fn takes(&self, agreement: &Agreement, encoding: &Encoding, verify: Verify) -> bool {
-        self.inner.takes(agreement, encoding, verify)
+        self.faults.wrap.is_none() && self.inner.takes(agreement, encoding, verify)
     }
 }
 

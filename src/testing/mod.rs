@@ -1,13 +1,12 @@
 //! Test tools, behind the feature `test-util`: for this crate's own tests and for those of connectors outside it.
 //!
 //! [`conformance`] is the suite that every connector passes, [`memory`] a connector that needs nothing, [`faults`]
-//! wrappers that fail on demand, [`writers`] wraps writers alone, [`generate`] makes the values that break things.
+//! wrappers that fail on demand, [`generate`] makes the values that break things.
 
 pub mod conformance;
 pub mod faults;
 pub mod generate;
 pub mod memory;
-pub mod writers;
 
 #[cfg(test)]
 pub(crate) mod tests;

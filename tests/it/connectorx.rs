@@ -11,7 +11,8 @@ use arrow_etl::error::Result;
 use arrow_etl::job::{Job, Place};
 use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{Receipt, Writer};
-use arrow_etl::testing::{conformance, writers};
+use arrow_etl::testing::conformance;
+use arrow_etl::testing::faults::Faults;
 use async_trait::async_trait;
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -319,7 +320,7 @@ async fn rows_that_nobody_writes_wait_in_the_server() {
     let gate = Arc::new(Semaphore::new(0));
     let waiting = Arc::clone(&gate);
     let waiting = move |inner| -> Box<dyn Writer> { Box::new(Waiting { inner, gate: Arc::clone(&waiting) }) };
-    let target = writers::wrapped(endpoint(&job.target), waiting);
+    let target = Faults::new().wrapping(waiting).endpoint(endpoint(&job.target));
     let between = Between { source: endpoint(&job.source), target, also: Vec::new() };
     let surroundings = Surroundings::default();
     let watching = async {

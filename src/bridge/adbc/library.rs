@@ -47,6 +47,18 @@ pub enum Search {
 }
 
 impl Library {
+    /// That of DuckDB, which is its own driver.
+    pub const DUCKDB: Self = Self {
+        product: Cow::Borrowed("DuckDB"),
+        name: Cow::Borrowed("duckdb"),
+        entry_point: Some(Cow::Borrowed("duckdb_adbc_init")),
+        search: Search::Variable("DUCKDB_LIB"),
+        advice: Cow::Borrowed(
+            "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, into a \
+             folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
+        ),
+    };
+
     fn file_name(&self) -> OsString {
         library_name(&self.name)
     }

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What to do about a URL that falls apart at the wrong places.
-pub const ESCAPES: &str = "write the signs / ? # @ of a password as %2F %3F %23 %40, or use ${NAME}";
+const ESCAPES: &str = "write the signs / ? # @ of a password as %2F %3F %23 %40, or use ${NAME}";
 
 /// The parts, still escaped; empty where they are left out.
 #[derive(Clone, Copy)]

@@ -14,6 +14,7 @@ use crate::connector::{OptionDoc, option};
 use crate::driven::name::Quote;
 use crate::driven::settings::{Locator, hide, usage};
 use crate::error::Result;
+use crate::sql::located::Located;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -74,14 +75,6 @@ impl Config {
         })
     }
 
-    /// The driver and the place that it opens, without users, passwords and settings.
-    pub(super) fn label(&self) -> String {
-        match self.place() {
-            Some((name, place)) => format!("adbc:{}?{name}={place}", self.driver),
-            None => format!("adbc:{}", self.driver),
-        }
-    }
-
     /// The option that says where, and what of it may be seen.
     fn place(&self) -> Option<(&str, String)> {
         let (name, uri) = self.options.iter().find(|(name, _)| name == "uri" || name == "path")?;
@@ -113,6 +106,19 @@ impl Config {
             }
         }
         hide(text, secret)
+    }
+}
+
+impl Located for Config {
+    const CONNECTOR: &'static str = "adbc";
+    const EXAMPLE: &'static str = "'adbc:sqlite?uri=shop.db#orders'";
+
+    /// The driver and the place that it opens, without users, passwords and settings.
+    fn label(&self) -> String {
+        match self.place() {
+            Some((name, place)) => format!("adbc:{}?{name}={place}", self.driver),
+            None => format!("adbc:{}", self.driver),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn library(driver: &str, entry_point: Option<String>) -> Library {
     let entry_point = entry_point.map(Cow::Owned);
     let product = Product::of(driver);
     if is_path(driver) {
-        let duckdb = (product == Product::DuckDb).then_some(Cow::Borrowed(DUCKDB_ENTRY));
+        let duckdb = Library::DUCKDB.entry_point.filter(|_| product == Product::DuckDb);
         return Library {
             product: Cow::Owned(format!("the ADBC driver {driver}")),
             name: Cow::Owned(driver.to_owned()),
@@ -65,16 +65,7 @@ pub(super) fn library(driver: &str, entry_point: Option<String>) -> Library {
         };
     }
     if product == Product::DuckDb {
-        return Library {
-            product: Cow::Borrowed("DuckDB"),
-            name: Cow::Borrowed("duckdb"),
-            entry_point: entry_point.or(Some(Cow::Borrowed(DUCKDB_ENTRY))),
-            search: Search::Variable("DUCKDB_LIB"),
-            advice: Cow::Borrowed(
-                "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, \
-                 into a folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
-            ),
-        };
+        return Library { entry_point: entry_point.or(Library::DUCKDB.entry_point), ..Library::DUCKDB };
     }
     let name = if product == Product::Postgresql { "postgresql" } else { driver };
     Library {
@@ -85,8 +76,6 @@ pub(super) fn library(driver: &str, entry_point: Option<String>) -> Library {
         advice: Cow::Owned(advice(product, name)),
     }
 }
-
-const DUCKDB_ENTRY: &str = "duckdb_adbc_init";
 
 fn advice(product: Product, name: &str) -> String {
     let place = "name the folder of the library in ADBC_DRIVER_PATH, or put it next to etl";
@@ -125,6 +114,6 @@ mod tests {
         }
         assert_eq!(library("postgres", None).name, "adbc_driver_postgresql");
         assert!(library("snowflake", None).advice.contains("adbc-driver-snowflake"));
-        assert_eq!(library("duckdb", None).entry_point.as_deref(), Some(DUCKDB_ENTRY));
+        assert_eq!(library("duckdb", None).entry_point.as_deref(), Some("duckdb_adbc_init"));
     }
 }

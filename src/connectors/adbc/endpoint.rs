@@ -6,16 +6,15 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::UInt32Type;
 use async_trait::async_trait;
 
-use super::catalog;
 use super::config::Config;
 use super::database::Connection;
-use super::session::AdbcSession;
 use super::write::{AdbcSink, Stages};
-use crate::bridge::blocking;
+use super::{catalog, session};
 use crate::driven::name::Name;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, Sink};
+use crate::sql::located::Located as _;
 
 /// Codes of ADBC for what a driver says of itself.
 const VENDOR: u32 = 0;
@@ -30,25 +29,9 @@ pub(super) struct AdbcEndpoint {
     stages: Arc<Stages>,
 }
 
-/// `error` with the database that it concerns.
-pub(super) fn placed(config: &Config, error: Error) -> Error {
-    error.at("database", config.label())
-}
-
 impl AdbcEndpoint {
     pub(super) fn new(config: Config) -> Self {
         Self { config, stages: Arc::default() }
-    }
-
-    /// Runs `work` with a connection of its own.
-    async fn connected<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.config.clone();
-        let run = move || work(&mut Connection::open(&config)?);
-        blocking::run(name, run).await.map_err(|error| placed(&self.config, error))
     }
 }
 
@@ -66,21 +49,21 @@ impl Endpoint for AdbcEndpoint {
 
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         let pattern = pattern.to_owned();
-        let tables = self.connected("adbc-list", move |connection| catalog::tables(connection, &pattern)).await?;
-        Ok(tables.into_iter().map(ObjectRef::Table).collect())
+        let list = move |config: &Config| catalog::tables(&mut Connection::open(config)?, &pattern);
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        self.connected("adbc-ping", ping).await
+        self.config.asked("ping", |config| ping(&mut Connection::open(config)?)).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
-        Ok(Arc::new(AdbcSession::open(&self.config, request).await?))
+        Ok(Arc::new(session::open(&self.config, request).await?))
     }
 
     async fn execute(&self, _step: &StepToken, sql: &str) -> Result<()> {
         let sql = sql.to_owned();
-        self.connected("adbc-execute", move |connection| connection.execute(&sql)).await
+        self.config.asked("execute", move |config| Connection::open(config)?.execute(&sql)).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
@@ -88,11 +71,8 @@ impl Endpoint for AdbcEndpoint {
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let ObjectRef::Table(typed) = object else {
-            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(placed(&self.config, error.with_hint("write 'adbc:sqlite?uri=shop.db#orders'")));
-        };
-        Ok(Arc::new(AdbcSink::new(self.config.clone(), Name::parse(typed)?, Arc::clone(&self.stages))))
+        let name = Name::parse(self.config.target(object)?)?;
+        Ok(Arc::new(AdbcSink::new(self.config.clone(), name, Arc::clone(&self.stages))))
     }
 }
 

@@ -14,7 +14,8 @@ use futures::StreamExt as _;
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
-use super::database::Connection;
+use super::config::Config;
+use super::database::{Connection, Database};
 use super::driver::Product;
 use super::error::failed;
 use super::session::Opened;
@@ -29,6 +30,7 @@ use crate::formats::cut::Cutter;
 use crate::formats::parting::{Odd, Refuse};
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::located::Located as _;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -39,19 +41,22 @@ pub(super) struct AdbcSource {
 }
 
 impl AdbcSource {
-    pub(super) fn new(opened: Arc<Opened>, object: ObjectRef) -> Self {
-        Self { opened, object, columns: OnceCell::new() }
+    /// That of `object`.
+    pub(super) fn of(opened: Arc<Opened>, object: ObjectRef) -> Arc<dyn Source> {
+        Arc::new(Self { opened, object, columns: OnceCell::new() })
     }
 
     async fn columns(&self) -> Result<&SchemaRef> {
         let look = async || {
-            let from = self.opened.origin(&self.object)?;
-            let sql = from.sql(None, self.opened.config().quote);
-            let columns = self.opened.connected("adbc-describe", move |mut connection| connection.columns(&sql)).await;
+            let config = self.opened.config();
+            let from = Origin::of(config, &self.object)?;
+            let sql = from.sql(None, config.quote);
+            let look = move |config: &Config, database: &Arc<Database>| database.connect(config)?.columns(&sql);
+            let columns = self.opened.asked("describe", look).await;
             let fields: Result<Vec<Field>> =
                 columns.and_then(|columns| columns.fields().iter().map(|field| read(field)).collect());
             let checked = fields.and_then(described);
-            checked.map_err(|error| self.opened.place(error.at("table", from.shown())))
+            checked.map_err(|error| config.placed(error.at("table", from.shown())))
         };
         self.columns.get_or_try_init(look).await
     }
@@ -81,14 +86,14 @@ impl Source for AdbcSource {
         _attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        let from = self.opened.origin(&self.object)?;
-        let connected = self.opened.connected("adbc-connect", |connection| Ok((connection.interrupt(), connection)));
-        let (interrupt, connection) = connected.await?;
-        let stop = Stop(interrupt);
+        let from = Origin::of(self.opened.config(), &self.object)?;
+        let connect = |config: &Config, database: &Arc<Database>| database.connect(config);
+        let connection = self.opened.asked("connect", connect).await?;
+        let stop = Stop(connection.interrupt());
         let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         let stream = blocking::stream("adbc-read", move |outlet| {
             let poured = pour(connection, &from, &scan, (tray.as_deref(), outlet));
-            poured.map_err(|error| opened.place(error.at("table", from.shown())))
+            poured.map_err(|error| opened.config().placed(error.at("table", from.shown())))
         })?;
         Ok(stream
             .map(move |batch| {

@@ -9,7 +9,7 @@ use super::catalog::{Column, DefaultKind, Relation, Table};
 use super::ddl::{NewColumn, NewTable, order_for, sorts};
 use super::name::{Name, check_name};
 use super::split::HIDDEN;
-use super::stage::{Action, Detail, Swap, has_rows};
+use super::stage::{Action, Detail, Swap};
 use super::typemap::{Kind, Type, type_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::NATIVE;
@@ -17,7 +17,7 @@ use crate::sink::{
     Agreement, ColumnFate, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 use crate::sql::columns::{self, Known, Names, Unfilled};
 
 /// What is known of the target before the agreement.
@@ -77,9 +77,7 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_hint("append to a table of the engine ReplacingMergeTree, or use --mode replace"));
     }
-    if incoming.schema.fields().is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-    }
+    columns::refuse_none(incoming)?;
     let agreed = match target {
         Target::Missing(name) => create(incoming, name),
         Target::Table { relation, filled } => fill(incoming, request, relation, *filled),
@@ -140,7 +138,7 @@ fn fill(
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
     };
     if request.mode == WriteMode::Create && filled {
-        return Err(has_rows(&table.name));
+        return Err(has_rows(table.name.shown()));
     }
     let draft = matched(incoming, request.schema, relation)?;
     let replaces = matches!(request.mode, WriteMode::Truncate | WriteMode::Replace);

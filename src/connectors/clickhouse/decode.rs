@@ -3,6 +3,7 @@
 //! What it makes of a type has changed from version to version (a Date as 16 bits, an Enum as its number): each shape that is known
 //! is taken for what it is, any other one is an error.
 
+use std::fmt::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Decimal128Type, Field, Int8Type, Int16Type, Int32Type, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    ArrowPrimitiveType, DataType, Decimal128Type, Field, Int8Type, Int16Type, Int32Type, Time32MillisecondType,
+    Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type,
 };
 
 use super::typemap::{Kind, Type, digits_of, unit_of};
@@ -204,59 +206,67 @@ fn fixed(array: &ArrayRef, width: i32) -> Result<FixedSizeBinaryArray, Misfit> {
 /// 32 bytes each, the lowest first, as their digits.
 fn vast(array: &ArrayRef, signed: bool) -> Fit {
     let bytes = fixed(array, 32)?;
-    Ok(texts(bytes.len(), |row| {
+    Ok(texts(&bytes, |row, out| {
         let mut value = [0; 32];
         value.copy_from_slice(bytes.value(row));
-        bytes.is_valid(row).then(|| vast::digits(value, signed))
+        vast::print(value, signed, out)
     }))
 }
 
-fn texts(count: usize, of: impl Fn(usize) -> Option<String>) -> ArrayRef {
-    let mut builder = StringBuilder::with_capacity(count, count * 16);
-    for row in 0..count {
-        builder.append_option(of(row));
+/// The texts that `print` makes of the rows of `array`; NULL is one.
+fn texts(array: &dyn Array, print: impl Fn(usize, &mut StringBuilder) -> fmt::Result) -> ArrayRef {
+    let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 16);
+    for row in 0..array.len() {
+        if array.is_null(row) {
+            builder.append_null();
+            continue;
+        }
+        print(row, &mut builder).expect("a builder takes every text");
+        // The end of what was printed.
+        builder.append_value("");
     }
     Arc::new(builder.finish())
 }
 
 /// The names of an Enum: itself, or the numbers that stand for them.
 fn labels(array: &ArrayRef, names: &[(String, i16)]) -> Fit {
-    let number = |row: usize| match array.data_type() {
-        DataType::Int8 => i16::from(array.as_primitive::<Int8Type>().value(row)),
-        _ => array.as_primitive::<Int16Type>().value(row),
-    };
-    match array.data_type() {
-        DataType::Int8 | DataType::Int16 => {}
-        DataType::Utf8 | DataType::Binary => return text(array),
-        _ => return Err(unexpected(array)),
-    }
     let mut sorted: Vec<(i16, &str)> = names.iter().map(|(name, number)| (*number, name.as_str())).collect();
     sorted.sort_unstable();
-    let mut builder = StringBuilder::with_capacity(array.len(), array.len() * 8);
-    for row in 0..array.len() {
-        if array.is_null(row) {
+    match array.data_type() {
+        DataType::Int8 => named(array.as_primitive::<Int8Type>(), &sorted),
+        DataType::Int16 => named(array.as_primitive::<Int16Type>(), &sorted),
+        DataType::Utf8 | DataType::Binary => text(array),
+        _ => Err(unexpected(array)),
+    }
+}
+
+/// What `names`, in the order of their numbers, call `numbers`.
+fn named<T: ArrowPrimitiveType<Native: Into<i16>>>(numbers: &PrimitiveArray<T>, names: &[(i16, &str)]) -> Fit {
+    let mut builder = StringBuilder::with_capacity(numbers.len(), numbers.len() * 8);
+    for (row, number) in numbers.iter().enumerate() {
+        let Some(number) = number.map(Into::<i16>::into) else {
             builder.append_null();
             continue;
-        }
-        let Ok(place) = sorted.binary_search_by_key(&number(row), |(number, _)| *number) else {
+        };
+        let Ok(place) = names.binary_search_by_key(&number, |(number, _)| *number) else {
             return Err(Misfit::of_value(row, "the number stands for none of the names of the type"));
         };
-        builder.append_value(sorted[place].1);
+        builder.append_value(names[place].1);
     }
     Ok(Arc::new(builder.finish()))
 }
 
 fn ipv4(array: &ArrayRef) -> Fit {
     let Some(numbers) = array.as_primitive_opt::<UInt32Type>() else { return text(array) };
-    Ok(texts(numbers.len(), |row| numbers.is_valid(row).then(|| Ipv4Addr::from(numbers.value(row)).to_string())))
+    Ok(texts(numbers, |row, out| write!(out, "{}", Ipv4Addr::from(numbers.value(row)))))
 }
 
 fn ipv6(array: &ArrayRef) -> Fit {
     let bytes = fixed(array, 16)?;
-    Ok(texts(bytes.len(), |row| {
+    Ok(texts(&bytes, |row, out| {
         let mut value = [0; 16];
         value.copy_from_slice(bytes.value(row));
-        bytes.is_valid(row).then(|| Ipv6Addr::from(value).to_string())
+        write!(out, "{}", Ipv6Addr::from(value))
     }))
 }
 

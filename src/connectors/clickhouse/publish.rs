@@ -22,7 +22,7 @@ use super::stage::{self, Action, Detail, State, Swap};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result, retry};
 use crate::sink::Receipt;
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 
 /// Makes exactly the rows of `receipts` visible and marks that with `token`. A second call does nothing.
 pub(super) async fn commit(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -108,7 +108,7 @@ pub(super) async fn clean(server: &Server, detail: &Detail, token: &Token) -> Re
 
 async fn refuse_rows(server: &Server, detail: &Detail) -> Result<()> {
     if detail.before == Before::Refuse && catalog::count(server, &detail.name).await?.is_some_and(|rows| rows > 0) {
-        return Err(stage::has_rows(&detail.name));
+        return Err(has_rows(detail.name.shown()));
     }
     Ok(())
 }

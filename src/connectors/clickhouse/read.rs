@@ -31,6 +31,7 @@ use crate::shape::counted;
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::ClickHouse;
 use crate::sql::filter::{self, Column, Columns, Compares};
+use crate::sql::select::{list, select};
 
 /// Bytes of a block that the server hands out.
 const BLOCK_BYTES: usize = 16 << 20;
@@ -223,15 +224,7 @@ impl Select {
     ) -> Self {
         let fields = schema.fields().iter().zip(&types);
         let columns: Vec<String> = fields.map(|(field, declared)| selected(field.name(), declared)).collect();
-        // A row without columns is still one.
-        let columns = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
-        let mut sql = format!("SELECT {columns} FROM {from}");
-        if !conditions.is_empty() {
-            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
-        }
-        if let Some(limit) = limit {
-            sql = format!("{sql} LIMIT {limit}");
-        }
+        let sql = select(&list(&columns), from, conditions, limit);
         Self { sql: format!("{sql} FORMAT ArrowStream"), schema: Arc::clone(schema), types }
     }
 }

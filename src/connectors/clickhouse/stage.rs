@@ -186,8 +186,3 @@ pub(super) async fn drop_all(server: &Server, detail: &Detail, token: &Token) ->
     }
     Ok(())
 }
-
-/// The error of mode `create` for a table with rows.
-pub(super) fn has_rows(name: &Name) -> Error {
-    Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", name.shown())
-}

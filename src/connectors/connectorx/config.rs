@@ -12,6 +12,7 @@ use crate::bridge::login::{Secret, Surroundings};
 use crate::connector::{OptionDoc, option};
 use crate::driven::settings::{hide, usage};
 use crate::error::Result;
+use crate::sql::located::Located;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[option(
@@ -98,14 +99,19 @@ impl Config {
         Ok(Self { backend: Backend::Sqlite, url: Secret::new(path), label, secrets: Vec::new() })
     }
 
-    /// The kind of database and its place, without users, passwords and settings.
-    pub(super) fn label(&self) -> String {
-        self.label.clone()
-    }
-
     /// `text`, which a client wrote, without what may be a secret of these options.
     pub(super) fn hide(&self, text: &str) -> String {
         hide(text, self.secrets.iter().map(|piece| piece.reveal().to_owned()).collect())
+    }
+}
+
+impl Located for Config {
+    const CONNECTOR: &'static str = "connectorx";
+    const EXAMPLE: &'static str = "'connectorx:postgresql://ada@db/shop#orders'";
+
+    /// The kind of database and its place, without users, passwords and settings.
+    fn label(&self) -> String {
+        self.label.clone()
     }
 }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::backend::Backend;
-use super::catalog;
 use super::config::Config;
-use super::database;
-use super::session::ConnectorXSession;
-use crate::bridge::blocking;
+use super::database::{reach, server};
+use super::{catalog, session};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
+use crate::sql::located::Located as _;
 
 /// The endpoint.
 #[derive(Debug)]
@@ -20,27 +19,9 @@ pub(super) struct ConnectorXEndpoint {
     config: Config,
 }
 
-/// `error` with the database that it concerns.
-pub(super) fn placed(config: &Config, error: Error) -> Error {
-    error.at("database", config.label())
-}
-
 impl ConnectorXEndpoint {
     pub(super) fn new(config: Config) -> Self {
         Self { config }
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.config.clone();
-        let run = move || {
-            database::reach(&config)?;
-            work(&config)
-        };
-        blocking::run(name, run).await.map_err(|error| placed(&self.config, error))
     }
 
     fn read_only(&self) -> Error {
@@ -52,7 +33,7 @@ impl ConnectorXEndpoint {
             Backend::BigQuery => "write with 'adbc:'",
             Backend::Oracle | Backend::Trino => "write with 'odbc:'",
         };
-        placed(&self.config, Error::new(ErrorKind::Unsupported, "ConnectorX only reads").with_hint(hint))
+        self.config.placed(Error::new(ErrorKind::Unsupported, "ConnectorX only reads").with_hint(hint))
     }
 }
 
@@ -70,18 +51,18 @@ impl Endpoint for ConnectorXEndpoint {
 
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         let pattern = pattern.to_owned();
-        let tables = self.run("connectorx-list", move |config| catalog::tables(config, &pattern)).await?;
-        Ok(tables.into_iter().map(ObjectRef::Table).collect())
+        let list = move |config: &Config| reach(config).and_then(|()| catalog::tables(config, &pattern));
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        let server = self.run("connectorx-ping", database::server).await?;
+        let server = self.config.asked("ping", |config| reach(config).and_then(|()| server(config))).await?;
         let missing = vec!["ConnectorX only reads".to_owned()];
         Ok(Ping { server, facts: vec!["through ConnectorX".to_owned()], missing })
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
-        Ok(Arc::new(ConnectorXSession::open(&self.config, request).await?))
+        Ok(Arc::new(session::open(&self.config, request).await?))
     }
 
     async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {

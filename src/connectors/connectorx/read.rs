@@ -18,12 +18,14 @@ use super::split::{self, Part};
 use super::table::Table;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
+use crate::driven::origin::Origin;
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
 use crate::formats::cut::Cutter;
 use crate::reject::Tray;
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::located::Located as _;
 
 /// Rows of a batch of ConnectorX that may have long values: its bytes are known when it is full.
 const LONG_ROWS: usize = 256;
@@ -37,15 +39,16 @@ pub(super) struct ConnectorXSource {
 }
 
 impl ConnectorXSource {
-    pub(super) fn new(opened: Arc<Opened>, object: ObjectRef) -> Self {
-        Self { opened, object, known: OnceCell::new() }
+    /// That of `object`.
+    pub(super) fn of(opened: Arc<Opened>, object: ObjectRef) -> Arc<dyn Source> {
+        Arc::new(Self { opened, object, known: OnceCell::new() })
     }
 
     async fn known(&self) -> Result<&Arc<Table>> {
         let look = async || {
-            let from = self.opened.origin(&self.object)?;
+            let from = Origin::of(self.opened.config(), &self.object)?;
             let shown = from.shown();
-            let table = self.opened.run("connectorx-describe", move |config| Table::look(config, from)).await;
+            let table = self.opened.asked("describe", move |config, _| Table::look(config, from)).await;
             table.map(Arc::new).map_err(|error| error.at("table", shown))
         };
         self.known.get_or_try_init(look).await
@@ -69,9 +72,9 @@ impl Source for ConnectorXSource {
         let table = Arc::clone(self.known().await?);
         let (wanted, goal) = (scan.clone(), *goal);
         let cut = Arc::clone(&table);
-        let work = move |config: &Config| split::plan(config, &cut, &wanted, &goal);
-        let mut plan = self.opened.run("connectorx-plan", work).await?;
-        plan.notes.extend(notes(self.opened.config.backend, &table));
+        let work = move |config: &Config, _: &Arc<()>| split::plan(config, &cut, &wanted, &goal);
+        let mut plan = self.opened.asked("plan", work).await?;
+        plan.notes.extend(notes(self.opened.config().backend, &table));
         Ok(plan)
     }
 
@@ -82,13 +85,13 @@ impl Source for ConnectorXSource {
         _attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        self.opened.check()?;
+        self.opened.held()?;
         let table = Arc::clone(self.known().await?);
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         blocking::stream("connectorx-read", move |outlet| {
-            let poured = pour(&opened.config, &table, &scan, &part, (tray.as_deref(), outlet));
-            poured.map_err(|error| opened.place(error.at("table", table.shown())))
+            let poured = pour(opened.config(), &table, &scan, &part, (tray.as_deref(), outlet));
+            poured.map_err(|error| opened.config().placed(error.at("table", table.shown())))
         })
     }
 }

@@ -12,6 +12,7 @@ use super::typemap::{Way, usual, way};
 use crate::driven::name::Name;
 use crate::driven::origin::{Origin, described};
 use crate::error::{ErrorKind, Result};
+use crate::sql::select::{list, select};
 
 /// A table or query.
 #[derive(Debug)]
@@ -110,17 +111,12 @@ impl Table {
             text.map_or_else(|| name.clone(), |text| format!("{text} AS {name}"))
         };
         let columns: Vec<String> = wanted.fields().iter().map(column).collect();
-        let list = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
-        let mut sql = format!("SELECT {list} FROM {source}");
-        if let Some(condition) = condition {
-            sql.push_str(" WHERE ");
-            sql.push_str(condition);
+        let conditions: Vec<String> = condition.into_iter().map(str::to_owned).collect();
+        let sql = select(&list(&columns), &source, &conditions, None);
+        match limit {
+            Some(rows) => format!("{sql} {}", self.backend.limit(rows)),
+            None => sql,
         }
-        if let Some(rows) = limit {
-            sql.push(' ');
-            sql.push_str(&self.backend.limit(rows));
-        }
-        sql
     }
 
     /// Where each column of `wanted` is among those of a result.

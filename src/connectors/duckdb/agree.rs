@@ -9,7 +9,7 @@ use super::catalog::{Column, Name, Relation};
 use super::form;
 use super::merge::Merging;
 use super::read::GROUP_ROWS;
-use super::stage::{Detail, has_rows};
+use super::stage::Detail;
 use super::typemap::{Kind, kind_for};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
@@ -18,7 +18,7 @@ use crate::sink::{
     Agreement, ColumnFate, Form, Guarantee, Kept, Publish, SchemaPolicy, Visible, WriteMode, WriteRequest, Writers,
 };
 use crate::source::TableShape;
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 use crate::sql::columns::{self, Known, Names, Offer, Unfilled, offers};
 use crate::sql::ddl;
 use crate::sql::dialect::DuckDb;
@@ -72,9 +72,7 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     if let WriteMode::Changes { .. } = &request.mode {
         return Err(Error::new(ErrorKind::Unsupported, "DuckDB takes no change feed yet"));
     }
-    if incoming.schema.fields().is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-    }
+    columns::refuse_none(incoming)?;
     let agreed = match target {
         Target::Missing { name, new_file } => create(incoming, &request.mode, name, *new_file),
         Target::Table { relation, filled } => fill(incoming, request, relation, *filled),
@@ -155,7 +153,7 @@ fn fill(
         return Err(Error::new(ErrorKind::Unsupported, "this is a view, which takes no rows"));
     };
     if request.mode == WriteMode::Create && filled {
-        return Err(has_rows(name));
+        return Err(has_rows(name.shown()));
     }
     let before = Before::of(&request.mode);
     let mut draft = matched(incoming, request.schema, relation)?;

@@ -1,15 +1,14 @@
 //! The options of one database file.
 
-use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::bridge::adbc::{Library, Search};
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
+use crate::sql::located::Located;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: duckdb:shop.duckdb.").required(),
@@ -18,18 +17,6 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("memoryLimit", "string", "512MB", "What DuckDB itself may hold in memory; beyond it, it writes to disk.")
         .within("a number and kB, MB, GB, TB, KiB, MiB, GiB or TiB"),
 ];
-
-/// DuckDB's library.
-pub(super) const LIBRARY: Library = Library {
-    product: Cow::Borrowed("DuckDB"),
-    name: Cow::Borrowed("duckdb"),
-    entry_point: Some(Cow::Borrowed("duckdb_adbc_init")),
-    search: Search::Variable("DUCKDB_LIB"),
-    advice: Cow::Borrowed(
-        "get libduckdb (DuckDB for C and C++) from https://duckdb.org/install and put the library next to etl, into a \
-         folder of LD_LIBRARY_PATH, or name it in DUCKDB_LIB",
-    ),
-};
 
 /// One database file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,21 +40,24 @@ impl Config {
                 .ok_or_else(|| Error::new(ErrorKind::Usage, "the option memoryLimit is a size such as 512MB or 2GiB"))?
                 .to_owned(),
         };
-        let path = file::path(options, &["duckdb"], "duckdb:shop.duckdb#orders")?;
+        let path = file::path(options, &["duckdb"], Self::EXAMPLE)?;
         if path.to_str().is_some_and(|path| path.starts_with("md:")) {
             let error = Error::new(ErrorKind::Unsupported, "MotherDuck is not reached from here");
             return Err(error.with_hint("name a file"));
         }
         Ok(Self { path, busy_timeout, memory_limit })
     }
+}
 
-    /// The locator, for messages and plans.
-    pub(super) fn label(&self) -> String {
+impl Located for Config {
+    const CONNECTOR: &'static str = "duckdb";
+    const EXAMPLE: &'static str = "duckdb:shop.duckdb#orders";
+
+    fn label(&self) -> String {
         format!("duckdb:{}", self.path.display())
     }
 
-    /// `error` with the file that it concerns.
-    pub(super) fn place(&self, error: Error) -> Error {
+    fn placed(&self, error: Error) -> Error {
         error.at("database", self.path.display())
     }
 }

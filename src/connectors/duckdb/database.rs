@@ -13,10 +13,12 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 
 use super::catalog::Name;
-use super::config::{Config, LIBRARY};
+use super::config::Config;
 use super::error::failed;
-use crate::bridge::adbc::{self, Fill, Interrupt, Place, Rows};
+use crate::bridge::adbc::{self, Fill, Interrupt, Library, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::file;
+use crate::sql::located::Located as _;
 
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Weak<Database>>>> = LazyLock::new(Mutex::default);
 
@@ -62,7 +64,7 @@ fn open() -> MutexGuard<'static, HashMap<PathBuf, Weak<Database>>> {
 impl Database {
     /// The database of `config`: the open one, else it is opened.
     pub(super) fn open(config: &Config, access: Access) -> Result<Arc<Self>> {
-        Self::try_open(config, access).map_err(|error| config.place(error))
+        Self::try_open(config, access).map_err(|error| config.placed(error))
     }
 
     fn try_open(config: &Config, access: Access) -> Result<Arc<Self>> {
@@ -131,7 +133,7 @@ impl Database {
 }
 
 fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Database> {
-    let driver = LIBRARY.driver()?;
+    let driver = Library::DUCKDB.driver()?;
     let (file, was_there) = (path, path.exists());
     let path = path.to_str().ok_or_else(|| Error::new(ErrorKind::Unsupported, "the path is not UTF-8"))?;
     let access = if writable { "READ_WRITE" } else { "READ_ONLY" };
@@ -150,7 +152,7 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
         }
         let (major, minor) = LEAST_VERSION;
         let message = format!("this library is DuckDB {version}, and {major}.{minor} is the first that is understood");
-        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(LIBRARY.advice));
+        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(Library::DUCKDB.advice));
     }
     // Each group of rows is written when it is whole, while others are filled: else that is left to the commits, which wait for
     // each other, and takes more memory. Versions that gather no groups do not know the setting.
@@ -166,33 +168,15 @@ fn is_known(version: &str) -> bool {
 fn text(connection: &mut adbc::Connection, sql: &str) -> Result<String> {
     let rows = connection.query(sql).map_err(failed)?;
     let batches = rows.collect::<Result<Vec<RecordBatch>, _>>().map_err(failed)?;
-    Ok(batches.first().map(|batch| batch.column(0).as_string::<i32>().value(0).to_owned()).unwrap_or_default())
+    let column = batches.first().and_then(|batch| batch.columns().first()?.as_string_opt::<i32>());
+    Ok(column.filter(|column| !column.is_empty()).map(|column| column.value(0).to_owned()).unwrap_or_default())
 }
 
-/// Says what is wrong with the path. The file is not opened: closing it would end the lock of this process on it.
+/// Says what is wrong with the path.
 pub(super) fn look_at_file(path: &Path, access: Access) -> Result<()> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            Err(Error::new(ErrorKind::Usage, "this is a directory, not a database file"))
-        }
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && access == Access::Create => {
-            let folder = folder(path);
-            if folder.is_dir() {
-                return Ok(());
-            }
-            let error = Error::new(ErrorKind::NotFound, "the folder for the database file does not exist");
-            Err(error.with_hint(format!("make it: mkdir -p '{}'", folder.display())))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The folder of the file at `path`.
-pub(super) fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
+    match file::check(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound && access == Access::Create => file::check_folder(path),
+        checked => checked,
     }
 }
 
@@ -202,7 +186,7 @@ fn resolved(path: &Path) -> Result<PathBuf> {
         return Ok(whole);
     }
     let name = path.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the path names no file"))?;
-    Ok(folder(path).canonicalize()?.join(name))
+    Ok(file::folder(path).canonicalize()?.join(name))
 }
 
 /// A connection, with its database.

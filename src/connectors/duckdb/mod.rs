@@ -31,12 +31,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use crate::bridge::blocking;
+use crate::attempt::Token;
 use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, ColumnPlan, Sink, WriteMode, WriteRequest};
 use crate::source::TableShape;
+use crate::sql::located::Located as _;
+use crate::sql::runs::Commits;
 
 use config::Config;
 use database::{Access, Database};
@@ -65,7 +67,7 @@ impl Connector for DuckDb {
 
     fn endpoint(&self, options: &Json) -> Result<Arc<dyn Endpoint>> {
         let config = Config::parse(options)?;
-        Ok(Arc::new(DuckdbEndpoint { intent: Intent::of(&config.path), config, stages: Arc::default() }))
+        Ok(Arc::new(DuckdbEndpoint { intent: Intent::of(&config.path), config, commits: Arc::default() }))
     }
 
     fn create_table(&self, shape: &TableShape, table: &str) -> Result<Vec<String>> {
@@ -101,19 +103,7 @@ fn new_table(shape: &TableShape, table: &str) -> Result<Agreement> {
 struct DuckdbEndpoint {
     config: Config,
     intent: Intent,
-    stages: Arc<write::Stages>,
-}
-
-impl DuckdbEndpoint {
-    /// Runs `work` with the file's place added to its error.
-    async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.config.clone();
-        blocking::run(name, move || work(&config).map_err(|error| config.place(error))).await
-    }
+    commits: Arc<Commits>,
 }
 
 #[async_trait]
@@ -126,11 +116,11 @@ impl Endpoint for DuckdbEndpoint {
         let pattern = pattern.to_owned();
         let list =
             move |config: &Config| catalog::tables(&mut Database::open(config, Access::Read)?.connect()?, &pattern);
-        Ok(self.run("duckdb-list", list).await?.into_iter().map(ObjectRef::Table).collect())
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        self.run("duckdb-ping", ping).await
+        self.config.asked("ping", ping).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
@@ -139,39 +129,26 @@ impl Endpoint for DuckdbEndpoint {
 
     async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         let (sql, step) = (sql.to_owned(), step.step);
-        self.run("duckdb-execute", move |config| {
+        let execute = move |config: &Config| {
             // SQL before the copy may make the database; SQL after it finds one.
             let access = if step == Step::PreSql { Access::Create } else { Access::Write };
             Database::open(config, access)?.connect()?.transaction(|connection| connection.execute(&sql))
-        })
-        .await
+        };
+        self.config.asked("execute", execute).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
-        let tokens = self.stages.marked();
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let marked = tokens.clone();
-        let forget =
-            move |config: &Config| marker::forget(&mut Database::open(config, Access::Write)?.connect()?, &marked);
-        match self.run("duckdb-finish", forget).await {
-            // The data are there, and the marks do no harm: they go with those of a later run.
-            Err(error) if error.kind() == ErrorKind::Transient => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.stages.unmark(&tokens);
-                Ok(())
-            }
-        }
+        let forget = |tokens: Vec<Token>| {
+            self.config.asked("finish", move |config| {
+                marker::forget(&mut Database::open(config, Access::Write)?.connect()?, &tokens)
+            })
+        };
+        self.commits.unmark(forget).await
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let ObjectRef::Table(typed) = object else {
-            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(self.config.place(error.with_hint("write duckdb:shop.duckdb#orders")));
-        };
-        Ok(Arc::new(write::DuckdbSink::new(self.config.clone(), typed.clone(), Arc::clone(&self.stages))))
+        let typed = self.config.target(object)?.to_owned();
+        Ok(Arc::new(write::DuckdbSink::new(self.config.clone(), typed, Arc::clone(&self.commits))))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array as _, ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 
 use super::database::Connection;
@@ -15,6 +15,7 @@ use crate::attempt::Token;
 use crate::error::Result;
 use crate::proof::{ColumnProof, Verdict, sums, total};
 use crate::reject::set_aside;
+use crate::schema::record_batch;
 use crate::sink::Receipt;
 
 /// How sums are compared, for the plan.
@@ -64,9 +65,8 @@ pub(super) fn proofs(kinds: &[Kind], batch: &RecordBatch) -> Result<Vec<ColumnPr
         .iter()
         .zip(schema.fields())
         .map(|(array, field)| Field::new(field.name(), array.data_type().clone(), field.is_nullable()));
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-    Ok(sums::of(&RecordBatch::try_new_with_options(schema, columns, &options)?))
+    Ok(sums::of(&record_batch(&schema, columns, batch.num_rows())?))
 }
 
 /// The sums of the columns of `schema` in the rows of `receipts`. A value that is none of its type is another one than was sent.

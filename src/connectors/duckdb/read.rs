@@ -29,6 +29,7 @@ use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, S
 use crate::sql::dialect::{Dialect as _, DuckDb};
 use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
+use crate::sql::select::{list, select};
 
 /// Rows of a row group: DuckDB reads and skips whole ones, so a split is made of them.
 pub(super) const GROUP_ROWS: u64 = 122_880;
@@ -69,7 +70,7 @@ impl DuckdbSource {
     async fn described(&self) -> Result<&Arc<Described>> {
         let look = async || {
             let object = self.object.clone();
-            let lease = self.pool.lease().await?;
+            let lease = self.pool.readers.lease().await?;
             let work = move |connection: &mut Connection| {
                 let relation = catalog::relation(connection, &object)?;
                 Described::of(connection, relation).map(Arc::new)
@@ -153,7 +154,7 @@ impl Source for DuckdbSource {
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
         let described = self.described().await?;
         let mut notes = self.pool.notes.clone();
-        let ranges = ranges(described, scan, goal, self.pool.readers(), &mut notes);
+        let ranges = ranges(described, scan, goal, self.pool.readers.count(), &mut notes);
         let rows = described.rows.map(|rows| rows / ranges.len() as u64);
         let split = |(id, range): (usize, &KeyRange)| {
             let detail = serde_json::to_value(Detail { range: *range })?;
@@ -179,7 +180,7 @@ impl Source for DuckdbSource {
         let limit = scan.limit.filter(|_| exact);
         let select = Select::new(&described.relation, &scan.schema, &conditions, limit)?;
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
-        let lease = self.pool.lease().await?;
+        let lease = self.pool.readers.lease().await?;
         let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
         lease
             .stream(move |connection, outlet| {
@@ -292,14 +293,7 @@ impl Select {
             }
         };
         let columns: Vec<String> = schema.fields().iter().zip(&kinds).map(column).collect();
-        let list = if columns.is_empty() { "1".to_owned() } else { columns.join(", ") };
-        let mut sql = format!("SELECT {list} FROM {from}");
-        if !conditions.is_empty() {
-            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
-        }
-        if let Some(limit) = limit {
-            sql = format!("{sql} LIMIT {limit}");
-        }
+        let sql = select(&list(&columns), from, conditions, limit);
         Self { sql, object: from.to_owned(), schema: Arc::clone(schema), kinds }
     }
 

@@ -13,11 +13,11 @@ use async_trait::async_trait;
 use super::config::Config;
 use super::database::{Access, Connection, Database};
 use super::read::DuckdbSource;
-use crate::bridge::blocking;
-use crate::bridge::readers::{Lease, Readers};
+use crate::bridge::readers::Readers;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
+use crate::sql::located::Located as _;
 
 /// More readers than this only wait for each other.
 const MOST_READERS: usize = 64;
@@ -49,23 +49,14 @@ impl Intent {
 #[derive(Debug)]
 pub(super) struct Pool {
     config: Config,
-    readers: Arc<Readers<Connection>>,
+    pub(super) readers: Arc<Readers<Connection>>,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
 }
 
 impl Pool {
-    pub(super) fn readers(&self) -> usize {
-        self.readers.count()
-    }
-
     pub(super) fn place(&self, error: Error) -> Error {
-        self.config.place(error)
-    }
-
-    /// A reader, once one is free.
-    pub(super) async fn lease(&self) -> Result<Lease<Connection>> {
-        self.readers.lease().await
+        self.config.placed(error)
     }
 }
 
@@ -87,15 +78,11 @@ impl DuckdbSession {
     pub(super) async fn open(config: &Config, intent: &Intent, request: &OpenRequest) -> Result<Self> {
         if request.join.is_some() {
             let message = "a point in time of DuckDB cannot be joined by its id";
-            return Err(config.place(Error::new(ErrorKind::Unsupported, message)));
+            return Err(config.placed(Error::new(ErrorKind::Unsupported, message)));
         }
         let count = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
-        let (settings, shared) = (config.clone(), intent.is_shared());
-        let opened = blocking::run("duckdb-open", move || {
-            open_readers(&settings, if shared { Access::Write } else { Access::Read }, count)
-                .map_err(|error| settings.place(error))
-        })
-        .await?;
+        let access = if intent.is_shared() { Access::Write } else { Access::Read };
+        let opened = config.asked("open", move |config| open_readers(config, access, count)).await?;
         let readers = Readers::start("duckdb-read", opened.readers, |connection| {
             let handle = connection.interrupt();
             Box::new(move || handle.interrupt())

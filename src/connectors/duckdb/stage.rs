@@ -25,7 +25,7 @@ use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Merged, Receipt};
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 use crate::sql::ddl::{self, identifiers};
 use crate::sql::dialect::{Dialect as _, DuckDb};
 
@@ -165,7 +165,7 @@ pub(super) fn exists(connection: &mut Connection, name: &Name) -> Result<bool> {
 fn refuse_rows(connection: &mut Connection, detail: &Detail) -> Result<()> {
     let name = detail.name();
     if detail.create.is_none() && detail.before == Before::Refuse && is_filled(connection, &name)? {
-        return Err(has_rows(&name));
+        return Err(has_rows(name.shown()));
     }
     Ok(())
 }
@@ -173,11 +173,6 @@ fn refuse_rows(connection: &mut Connection, detail: &Detail) -> Result<()> {
 /// Whether a table has any row.
 pub(super) fn is_filled(connection: &mut Connection, name: &Name) -> Result<bool> {
     Ok(connection.number(&format!("SELECT 1::BIGINT FROM {} LIMIT 1", name.quoted()))?.is_some())
-}
-
-/// The error of mode `create` for a table with rows.
-pub(super) fn has_rows(name: &Name) -> Error {
-    Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", name.shown())
 }
 
 /// Brings the last rows of attempts into the stage of `token`, once no attempt is under way any more.

@@ -15,7 +15,7 @@ use super::load::Load;
 use super::stage::{self, Detail};
 use super::{marker, proof, sift};
 use crate::attempt::{Attempt, Token};
-use crate::bridge::adbc::Interrupt;
+use crate::bridge::adbc::{Interrupt, Library};
 use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict};
@@ -23,58 +23,22 @@ use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
-
-/// Which tokens of an endpoint are committed.
-#[derive(Debug, Default)]
-pub(super) struct Stages(Mutex<HashMap<Token, Committed>>);
-
-/// What became of a token.
-#[derive(Clone, Debug)]
-struct Committed {
-    /// Until its mark in the target was taken away.
-    marked: bool,
-    merged: Option<Merged>,
-    /// What the user should know.
-    note: Option<String>,
-}
-
-impl Stages {
-    fn all(&self) -> MutexGuard<'_, HashMap<Token, Committed>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_committed(&self, token: &Token) -> bool {
-        self.all().contains_key(token)
-    }
-
-    /// The tokens whose marks still stand in the target.
-    pub(super) fn marked(&self) -> Vec<Token> {
-        self.all().iter().filter(|(_, state)| state.marked).map(|(token, _)| token.clone()).collect()
-    }
-
-    pub(super) fn unmark(&self, tokens: &[Token]) {
-        let mut all = self.all();
-        for token in tokens {
-            if let Some(state) = all.get_mut(token) {
-                state.marked = false;
-            }
-        }
-    }
-}
+use crate::sql::located::Located as _;
+use crate::sql::runs::{Commits, Committed};
 
 /// One table of one file.
 #[derive(Debug)]
 pub(super) struct DuckdbSink {
     config: Config,
     typed: String,
-    stages: Arc<Stages>,
+    commits: Arc<Commits>,
     /// The file stays open as long as a run of this sink is under way.
     own: Mutex<HashMap<Token, Arc<Database>>>,
 }
 
 impl DuckdbSink {
-    pub(super) fn new(config: Config, typed: String, stages: Arc<Stages>) -> Self {
-        Self { config, typed, stages, own: Mutex::default() }
+    pub(super) fn new(config: Config, typed: String, commits: Arc<Commits>) -> Self {
+        Self { config, typed, commits, own: Mutex::default() }
     }
 
     fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Database>>> {
@@ -84,12 +48,10 @@ impl DuckdbSink {
     /// Runs `work` with a connection that may write, on a thread of its own.
     async fn connected<T: Send + 'static>(
         &self,
-        name: &str,
+        does: &str,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let config = self.config.clone();
-        let run = move || work(&mut Database::open(&config, Access::Write)?.connect()?);
-        blocking::run(name, run).await.map_err(|error| self.config.place(error))
+        self.config.asked(does, move |config| work(&mut Database::open(config, Access::Write)?.connect()?)).await
     }
 }
 
@@ -100,32 +62,29 @@ fn detail(agreement: &Agreement) -> Result<Detail> {
 #[async_trait]
 impl Sink for DuckdbSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        let (config, typed) = (self.config.clone(), self.typed.clone());
-        let (incoming, request) = (incoming.clone(), request.clone());
-        let work = move || agree(&incoming, &request, &look(&config, &typed)?);
-        blocking::run("duckdb-agree", work).await.map_err(|error| self.config.place(error))
+        let (typed, incoming, request) = (self.typed.clone(), incoming.clone(), request.clone());
+        self.config.asked("agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
-        let (detail, config, of) = (detail(agreement)?, self.config.clone(), token.clone());
-        let prepare = move || {
+        let (detail, of) = (detail(agreement)?, token.clone());
+        let prepare = move |config: &Config| {
             let new_file = !config.path.exists();
-            let database = Database::open(&config, Access::Create)?;
+            let database = Database::open(config, Access::Create)?;
             stage::prepare(&mut database.connect()?, &detail, &of, new_file)?;
             Ok(database)
         };
-        let database = blocking::run("duckdb-prepare", prepare).await.map_err(|error| self.config.place(error))?;
+        let database = self.config.asked("prepare", prepare).await?;
         self.own().insert(token.clone(), database);
         Ok(())
     }
 
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let (detail, id, token) = (detail(agreement)?, attempt.id.clone(), attempt.token.clone());
-        let load =
-            self.connected("duckdb-begin", move |connection| Load::begin(connection.another()?, &detail, &token, id));
+        let load = self.connected("begin", move |connection| Load::begin(connection.another()?, &detail, &token, id));
         let load = load.await?;
         let interrupt = load.interrupt();
         let worker = Worker::start("duckdb-write", load)?;
@@ -141,14 +100,14 @@ impl Sink for DuckdbSink {
     }
 
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(Progress::Committed);
         }
         if !self.config.path.exists() {
             return Ok(Progress::Kept(Vec::new()));
         }
         let (detail, token, logged) = (detail(agreement)?, token.clone(), logged.to_vec());
-        self.connected("duckdb-progress", move |connection| {
+        self.connected("progress", move |connection| {
             if marker::stands(connection, &token)? {
                 return Ok(Progress::Committed);
             }
@@ -168,14 +127,14 @@ impl Sink for DuckdbSink {
     }
 
     async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(Verdict::Unknown);
         }
         let (detail, schema) = (detail(agreement)?, Arc::clone(&agreement.target));
         let (token, receipts) = (token.clone(), receipts.to_vec());
         let verify =
             move |connection: &mut Connection| proof::verify(connection, (&detail, &schema), &token, &receipts);
-        self.connected("duckdb-verify", verify).await
+        self.connected("verify", verify).await
     }
 
     fn checksum(&self, _agreement: &Agreement) -> Option<String> {
@@ -194,13 +153,13 @@ impl Sink for DuckdbSink {
         receipts: &[Receipt],
         refuse: &dyn Refuse,
     ) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
         loop {
             let (detail, token, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
             let next = move |connection: &mut Connection| sift::next(connection, &detail, &token, &receipts);
-            match self.connected("duckdb-sift", next).await? {
+            match self.connected("sift", next).await? {
                 Some(refused) => refuse.refuse(refused).await?,
                 None => return Ok(()),
             }
@@ -208,7 +167,7 @@ impl Sink for DuckdbSink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
@@ -219,43 +178,43 @@ impl Sink for DuckdbSink {
                 Ok((merged, unwritten(connection.execute("CHECKPOINT"))))
             })
         };
-        let (merged, note) = self.connected("duckdb-commit", commit).await?;
-        self.stages.all().insert(token.clone(), Committed { marked: true, merged, note });
+        let (merged, note) = self.connected("commit", commit).await?;
+        self.commits.add(token, Committed { marked: true, merged, note });
         self.close(token).await
     }
 
     async fn position(&self, stream: &str) -> Result<Noted> {
-        let (config, typed, stream) = (self.config.clone(), self.typed.clone(), stream.to_owned());
-        let noted = move || {
+        let (typed, stream) = (self.typed.clone(), stream.to_owned());
+        let noted = move |config: &Config| {
             if !config.path.exists() {
                 return Ok(Noted::NoTarget);
             }
-            let mut connection = Database::open(&config, Access::Read)?.connect()?;
+            let mut connection = Database::open(config, Access::Read)?.connect()?;
             match catalog::find(&mut connection, &typed)? {
                 Some(_) => marker::noted(&mut connection, &stream),
                 None => Ok(Noted::NoTarget),
             }
         };
-        blocking::run("duckdb-position", noted).await.map_err(|error| self.config.place(error))
+        self.config.asked("position", noted).await
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
-        self.stages.all().get(token)?.merged
+        self.commits.get(token)?.merged
     }
 
     fn notes(&self, token: &Token) -> Vec<String> {
-        self.stages.all().get(token).and_then(|state| state.note.clone()).into_iter().collect()
+        self.commits.get(token).and_then(|commit| commit.note).into_iter().collect()
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.commits.has(token) {
             return Ok(());
         }
         if !self.config.path.exists() {
             return self.close(token).await;
         }
         let (detail, of, config) = (detail(agreement)?, token.clone(), self.config.clone());
-        self.connected("duckdb-abort", move |connection| {
+        self.connected("abort", move |connection| {
             if stage::abort(connection, &detail, &of)? {
                 connection.execute("CHECKPOINT")?;
                 // While this process still has it: whoever opens the path after that makes a new file.
@@ -295,7 +254,7 @@ fn look(config: &Config, typed: &str) -> Result<Target> {
     if !config.path.exists() {
         super::database::look_at_file(&config.path, Access::Create)?;
         // What cannot be loaded is said before anything is begun.
-        super::config::LIBRARY.driver()?;
+        Library::DUCKDB.driver()?;
         return Ok(Target::Missing { name: catalog::resolve(typed)?, new_file: true });
     }
     let mut connection = Database::open(config, Access::Read)?.connect()?;
@@ -332,7 +291,7 @@ impl Writer for DuckdbWriter {
         self.bytes += batch_bytes(&batch) as u64;
         let (before, count) = (self.rows, batch.num_rows() as u64);
         let added = self.worker.call(move |load| load.add(&batch, before)).await;
-        self.refused.extend(added.map_err(|error| self.config.place(error))?);
+        self.refused.extend(added.map_err(|error| self.config.placed(error))?);
         self.rows += count;
         Ok(())
     }
@@ -345,7 +304,7 @@ impl Writer for DuckdbWriter {
         if *token != self.attempt.token {
             return Err(Error::new(ErrorKind::Internal, "the rows of an attempt belong to its own run"));
         }
-        let rows = self.worker.call(Load::end).await.map_err(|error| self.config.place(error))?;
+        let rows = self.worker.call(Load::end).await.map_err(|error| self.config.placed(error))?;
         Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
     }
 }

@@ -14,7 +14,7 @@ use crate::reject::Refusals;
 use crate::sink::{Agreement, ColumnFate, Guarantee, Kept, Publish, Visible, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
 use crate::sql::beside::Before;
-use crate::sql::columns::{Draft, Known, Names};
+use crate::sql::columns::{Draft, Known, Names, refuse_none};
 
 /// What is known of the target before the agreement.
 #[derive(Debug)]
@@ -115,9 +115,7 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
         return Err(Error::new(ErrorKind::Unsupported, message)
             .with_hint("append to a table beside it and MERGE that one by --post-sql, or use --mode replace"));
     }
-    if incoming.schema.fields().is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-    }
+    refuse_none(incoming)?;
     let (name, agreed) = match target {
         Target::Missing(name) => (name, missing(incoming, request, name)),
         Target::Table { table, filled } => (&table.name, existing(incoming, request, (table.as_ref(), *filled))),

@@ -23,6 +23,7 @@ use crate::reject::Tray;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MsSql;
 use crate::sql::filter::{self, Compares};
+use crate::sql::select::{list, select};
 
 /// Bytes of a batch, at most: a single value may be large.
 const MOST_BATCH_BYTES: usize = 1 << 29;
@@ -116,20 +117,15 @@ impl MsSource {
             What::Query { sql, .. } => return Ok(Select { sql: sql.clone(), places }),
             What::Table(table) => table,
         };
-        let mut list = Vec::with_capacity(places.len());
-        for place in &places {
+        let named = |place: &usize| {
             let column = &table.columns[*place];
-            list.push(column.known()?.kind.selected(&column.name));
-        }
-        if list.is_empty() {
-            list.push("1".to_owned());
-        }
+            Ok(column.known()?.kind.selected(&column.name))
+        };
+        let list = list(&places.iter().map(named).collect::<Result<Vec<_>>>()?);
         let (filters, exact) = filter::conditions(&scan.filters, &self.facts(), &MsSql)?;
         let conditions: Vec<String> = part.condition(identifier).into_iter().chain(filters).collect();
-        let condition =
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
         let top = scan.limit.filter(|_| exact).map(|limit| format!("TOP ({limit}) ")).unwrap_or_default();
-        let sql = format!("SELECT {top}{} FROM {}{condition}", list.join(", "), table.name.quoted());
+        let sql = select(&format!("{top}{list}"), &table.name.quoted(), &conditions, None);
         Ok(Select { sql, places: (0..places.len()).collect() })
     }
 }

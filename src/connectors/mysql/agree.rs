@@ -17,7 +17,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Advance, Agreement, ColumnPlan, Guarantee, Kept, Merge, Publish, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
-use crate::sql::columns::{Names, by_place};
+use crate::sql::columns::{Names, by_place, refuse_none};
 
 use columns::Matched;
 pub(super) use path::{Emptying, Path};
@@ -134,9 +134,7 @@ pub(super) async fn agree(
     if let WriteMode::Changes { .. } = request.mode {
         return Err(Error::new(ErrorKind::Unsupported, "MySQL takes no change feed yet"));
     }
-    if incoming.schema.fields().is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-    }
+    refuse_none(incoming)?;
     check_name(&name.table, "table")?;
     let table = catalog::find(connection, name).await?;
     let agreed = match &table {

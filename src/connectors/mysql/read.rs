@@ -26,6 +26,7 @@ use crate::schema::{self, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
 use crate::sql::filter::{self, Compares};
+use crate::sql::select::{list, select};
 
 /// Batches that are decoded while the next rows come.
 const DECODING: usize = 2;
@@ -150,24 +151,16 @@ impl MySource {
     fn select(&self, columns: &[Column], scan: &Scan, part: &Part) -> Result<String> {
         let fields = scan.schema.fields();
         let wanted = fields.iter().map(|field| find(columns, field.name())).collect::<Result<Vec<_>>>()?;
-        let mut list: Vec<String> = wanted.iter().zip(fields).map(|(column, field)| column.expression(field)).collect();
-        if list.is_empty() {
-            list.push("1".to_owned());
-        }
-        let known = self.known(columns);
-        let filters: Vec<_> = scan.filters.iter().map(|filter| filter::to_sql(filter, &known, &MySql)).collect();
-        let is_exact = |filter: &Option<filter::Translated>| {
-            filter.as_ref().is_some_and(|filter| filter.exactness == Pushdown::Exact)
-        };
-        let limit = scan.limit.filter(|_| filters.iter().all(is_exact));
-        let mut conditions: Vec<String> = part.condition().into_iter().collect();
-        conditions.extend(filters.into_iter().flatten().map(|filter| filter.sql));
+        let named: Vec<String> = wanted.iter().zip(fields).map(|(column, field)| column.expression(field)).collect();
+        let (filters, exact) = filter::conditions(&scan.filters, &self.known(columns), &MySql)?;
+        let limit = scan.limit.filter(|_| exact);
+        let conditions: Vec<String> = part.condition().into_iter().chain(filters).collect();
         let from = match &self.what {
             What::Table(table) => table.name.quoted(),
             What::Query(query) => {
                 let whole = wanted.len() == columns.len()
                     && wanted.iter().zip(columns).all(|(wanted, column)| wanted.name == column.name)
-                    && wanted.iter().zip(&list).all(|(column, sql)| *sql == column.sql);
+                    && wanted.iter().zip(&named).all(|(column, sql)| *sql == column.sql);
                 if whole && conditions.is_empty() && limit.is_none() {
                     return Ok(query.clone());
                 }
@@ -175,10 +168,7 @@ impl MySource {
                 format!("({query}\n) AS etl_query")
             }
         };
-        let condition =
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
-        Ok(format!("SELECT {} FROM {from}{condition}{limit}", list.join(", ")))
+        Ok(select(&list(&named), &from, &conditions, limit))
     }
 
     async fn start(&self, scan: &Scan, split: &Split) -> Result<(Lease, Layout)> {

@@ -14,6 +14,7 @@ use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
 use crate::sql::beside::digest;
+use crate::sql::tasks;
 
 /// Statements that wait for a lock give up after so many seconds.
 const LOCK_WAIT: u32 = 3;
@@ -121,7 +122,7 @@ impl Stage {
 
     /// Begins the transaction of `attempt` by noting its parts.
     pub(super) async fn begin(&self, connection: &mut Connection, attempt: &Attempt) -> Result<()> {
-        let note: Vec<String> = parts(&attempt.splits, attempt.task)
+        let note: Vec<String> = tasks::keys(&attempt.splits, attempt.task)
             .iter()
             .map(|part| format!("({}, {}, 0)", literal(part), literal(&attempt.id)))
             .collect();
@@ -155,7 +156,7 @@ impl Stage {
     /// Notes how many rows `attempt` wrote, as the last statement of its transaction.
     pub(super) fn note(&self, attempt: &Attempt, rows: u64) -> String {
         // All of them with the first part.
-        let first = parts(&attempt.splits, attempt.task).swap_remove(0);
+        let first = tasks::keys(&attempt.splits, attempt.task).swap_remove(0);
         format!("UPDATE {} SET `rows` = {rows} WHERE part = {}", self.done.quoted(), literal(&first))
     }
 
@@ -177,7 +178,7 @@ impl Stage {
             _ => error,
         })?;
         let number = |index| found.first().and_then(|row| row.number::<u64>(index)).unwrap_or(0);
-        let wanted: usize = receipts.iter().map(|receipt| parts(&receipt.splits, receipt.task).len()).sum();
+        let wanted: usize = receipts.iter().map(|receipt| tasks::keys(&receipt.splits, receipt.task).len()).sum();
         let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
         if (number(0), number(1)) == (wanted as u64, rows) {
             return Ok(());
@@ -204,14 +205,6 @@ impl Stage {
         }
         Ok(tasks)
     }
-}
-
-/// One key per split; a task without splits has a key of its own.
-pub(super) fn parts(splits: &[u32], task: u32) -> Vec<String> {
-    if splits.is_empty() {
-        return vec![format!("task {task}")];
-    }
-    splits.iter().map(|split| format!("split {split}")).collect()
 }
 
 /// Letters of a comment that a table keeps.

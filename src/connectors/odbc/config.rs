@@ -10,6 +10,7 @@ use crate::bridge::login::{Secret, Surroundings, seen};
 use crate::connector::{OptionDoc, option};
 use crate::driven::settings::{Locator, hide, usage};
 use crate::error::Result;
+use crate::sql::located::Located;
 
 /// Every option, in the order of the help. `README.md` has the same table, which a test compares.
 pub(super) const OPTIONS: &[OptionDoc] = &[
@@ -123,15 +124,6 @@ impl Config {
         Secret::new(text)
     }
 
-    /// The data source or driver, and the place that it opens, without users, passwords and settings.
-    pub(super) fn label(&self) -> String {
-        let is_shown = |key: &str, value: &Secret| seen::odbc_place(key) && !value.reveal().contains('@');
-        let places = self.options.iter().filter(|(key, value)| is_shown(key, value));
-        let pairs: Vec<String> = places.map(|(key, value)| format!("{key}={}", value.reveal())).collect();
-        let dsn = self.dsn.as_deref().unwrap_or_default();
-        if pairs.is_empty() { format!("odbc:{dsn}") } else { format!("odbc:{dsn}?{}", pairs.join("&")) }
-    }
-
     /// `text`, which a driver wrote, without what may be a secret of these options.
     pub(super) fn hide(&self, text: &str) -> String {
         let is_shown = |key: &str| {
@@ -140,6 +132,20 @@ impl Config {
         };
         let secret = self.options.iter().filter(|(key, value)| !is_shown(key) || value.reveal().contains('@'));
         hide(text, secret.flat_map(|(_, value)| [escaped(value.reveal()), value.reveal().to_owned()]).collect())
+    }
+}
+
+impl Located for Config {
+    const CONNECTOR: &'static str = "odbc";
+    const EXAMPLE: &'static str = "'odbc:DSN#orders'";
+
+    /// The data source or driver, and the place that it opens, without users, passwords and settings.
+    fn label(&self) -> String {
+        let is_shown = |key: &str, value: &Secret| seen::odbc_place(key) && !value.reveal().contains('@');
+        let places = self.options.iter().filter(|(key, value)| is_shown(key, value));
+        let pairs: Vec<String> = places.map(|(key, value)| format!("{key}={}", value.reveal())).collect();
+        let dsn = self.dsn.as_deref().unwrap_or_default();
+        if pairs.is_empty() { format!("odbc:{dsn}") } else { format!("odbc:{dsn}?{}", pairs.join("&")) }
     }
 }
 

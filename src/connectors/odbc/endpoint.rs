@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::catalog;
 use super::config::Config;
 use super::database::{Connection, driver_of_source};
 use super::driver::Product;
-use super::session::OdbcSession;
 use super::write::{OdbcSink, Stages};
-use crate::bridge::blocking;
+use super::{catalog, session};
 use crate::driven::name::Name;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, Sink};
+use crate::sql::located::Located as _;
 
 /// The endpoint.
 #[derive(Debug)]
@@ -23,25 +22,9 @@ pub(super) struct OdbcEndpoint {
     stages: Arc<Stages>,
 }
 
-/// `error` with the database that it concerns.
-pub(super) fn placed(config: &Config, error: Error) -> Error {
-    error.at("database", config.label())
-}
-
 impl OdbcEndpoint {
     pub(super) fn new(config: Config) -> Self {
         Self { config, stages: Arc::default() }
-    }
-
-    /// Runs `work` with a connection of its own.
-    async fn connected<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.config.clone();
-        let run = move || work(&Connection::open(&config)?);
-        blocking::run(name, run).await.map_err(|error| placed(&self.config, error))
     }
 
     /// The name of the driver, or of its library; none where a data source does not tell it.
@@ -68,30 +51,31 @@ impl Endpoint for OdbcEndpoint {
 
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         let pattern = pattern.to_owned();
-        let tables = self.connected("odbc-list", move |connection| catalog::tables(connection, &pattern)).await?;
-        Ok(tables.into_iter().map(ObjectRef::Table).collect())
+        let list = move |config: &Config| catalog::tables(&Connection::open(config)?, &pattern);
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
         let driver = self.driver().map(|driver| format!("through the ODBC driver {driver}"));
         let facts: Vec<String> = driver.into_iter().collect();
-        let work = move |connection: &Connection| -> Result<Ping> {
+        let ping = move |config: &Config| -> Result<Ping> {
+            let connection = Connection::open(config)?;
             let mut missing = Vec::new();
             if connection.try_transaction().is_err() {
                 missing.push("the driver has no transactions: rows are seen while they are written".to_owned());
             }
             Ok(Ping { server: connection.database_name()?, facts, missing })
         };
-        self.connected("odbc-ping", work).await
+        self.config.asked("ping", ping).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
-        Ok(Arc::new(OdbcSession::open(&self.config, request).await?))
+        Ok(Arc::new(session::open(&self.config, request).await?))
     }
 
     async fn execute(&self, _step: &StepToken, sql: &str) -> Result<()> {
         let sql = sql.to_owned();
-        self.connected("odbc-execute", move |connection| connection.execute(&sql)).await
+        self.config.asked("execute", move |config| Connection::open(config)?.execute(&sql)).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
@@ -99,10 +83,7 @@ impl Endpoint for OdbcEndpoint {
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let ObjectRef::Table(typed) = object else {
-            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(placed(&self.config, error.with_hint("write 'odbc:DSN#orders'")));
-        };
-        Ok(Arc::new(OdbcSink::new(self.config.clone(), Name::parse(typed)?, Arc::clone(&self.stages))))
+        let name = Name::parse(self.config.target(object)?)?;
+        Ok(Arc::new(OdbcSink::new(self.config.clone(), name, Arc::clone(&self.stages))))
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
 use super::columns::Column;
+use super::config::Config;
 use super::database::Connection;
 use super::driver::Product;
 use super::session::Opened;
@@ -20,6 +21,7 @@ use crate::error::Result;
 use crate::formats::cut::Cutter;
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::sql::located::Located as _;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -37,20 +39,22 @@ struct Known {
 }
 
 impl OdbcSource {
-    pub(super) fn new(opened: Arc<Opened>, object: ObjectRef) -> Self {
-        Self { opened, object, known: OnceCell::new() }
+    /// That of `object`.
+    pub(super) fn of(opened: Arc<Opened>, object: ObjectRef) -> Arc<dyn Source> {
+        Arc::new(Self { opened, object, known: OnceCell::new() })
     }
 
     async fn known(&self) -> Result<&Known> {
         let look = async || {
-            let from = self.opened.origin(&self.object)?;
+            let from = Origin::of(self.opened.config(), &self.object)?;
             let asked = from.clone();
-            let work = move |connection: Connection| -> Result<Known> {
+            let work = move |config: &Config, _: &Arc<()>| -> Result<Known> {
+                let connection = Connection::open(config)?;
                 let columns = connection.columns(&asked.sql(None, connection.quote()))?;
                 let fields = columns.into_iter().map(|column| column.field).collect();
                 Ok(Known { columns: described(fields)?, product: connection.product() })
             };
-            let known = self.opened.connected("odbc-describe", work).await;
+            let known = self.opened.asked("describe", work).await;
             known.map_err(|error| error.at("table", from.shown()))
         };
         self.known.get_or_try_init(look).await
@@ -84,12 +88,12 @@ impl Source for OdbcSource {
         _attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
-        let from = self.opened.origin(&self.object)?;
-        let connection = self.opened.connected("odbc-connect", Ok).await?;
+        let from = Origin::of(self.opened.config(), &self.object)?;
+        let connection = self.opened.asked("connect", |config, _| Connection::open(config)).await?;
         let (opened, scan, tray) = (Arc::clone(&self.opened), scan.clone(), tray.cloned());
         blocking::stream("odbc-read", move |outlet| {
             let poured = pour(&connection, &from, &scan, (tray.as_deref(), outlet));
-            poured.map_err(|error| opened.place(error.at("table", from.shown())))
+            poured.map_err(|error| opened.config().placed(error.at("table", from.shown())))
         })
     }
 }

@@ -6,12 +6,11 @@ use super::agree::{Dialect, agree};
 use super::catalog;
 use super::config::Config;
 use super::database::Connection;
-use super::endpoint::placed;
 use super::load::Load;
 use crate::driven::agree::{Table, Target, Terms, Transactions};
 use crate::driven::name::Name;
 use crate::driven::sink::{self, Database, TableSink};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, WriteRequest};
 use crate::source::TableShape;
 
@@ -21,12 +20,7 @@ pub(super) type OdbcSink = TableSink<Config>;
 pub(super) type Stages = sink::Stages<Load>;
 
 impl Database for Config {
-    const CONNECTOR: &'static str = "odbc";
     type Filler = Load;
-
-    fn placed(&self, error: Error) -> Error {
-        placed(self, error)
-    }
 
     fn agree(&self, name: &Name, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
         let connection = Connection::open(self)?;

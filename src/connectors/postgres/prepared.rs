@@ -26,6 +26,7 @@ use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
+use crate::sql::tasks;
 
 /// How comments on what notes tasks that wait begin.
 const NOTES: &str = "tasks of an etl run in prepared transactions, ";
@@ -198,7 +199,7 @@ async fn ready(
     }
     check(connection, stage, receipts).await?;
     refuse_others(connection, stage).await?;
-    let parts = receipts.iter().map(|receipt| publish::parts(&receipt.splits, receipt.task).len());
+    let parts = receipts.iter().map(|receipt| tasks::keys(&receipt.splits, receipt.task).len());
     let comment = format!("{DECIDED}{}", parts.sum::<usize>());
     connection.run(&format!("COMMENT ON TABLE {} IS {}", stage.done.quoted(), literal(&comment))).await?;
     detail.marker.set(connection, token).await?;

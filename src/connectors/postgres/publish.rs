@@ -12,6 +12,7 @@ use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refuse;
 use crate::sink::{Merged, Receipt};
+use crate::sql::tasks;
 
 /// Generates the statements that put a stage in the place of its target.
 const SWAP: &str = include_str!("swap.sql");
@@ -21,19 +22,6 @@ const DEFINITION: &str = include_str!("definition.sql");
 
 /// Longest wait for the end of a writer that was told to go.
 const SWEEP_LIMIT: &str = "30s";
-
-/// One key per split; a task without splits has a key of its own.
-pub(super) fn parts(splits: &[u32], task: u32) -> Vec<String> {
-    if splits.is_empty() {
-        return vec![format!("task {task}")];
-    }
-    splits.iter().map(|split| format!("split {split}")).collect()
-}
-
-/// The split of a key.
-pub(super) fn split_of(part: &str) -> Option<u32> {
-    part.strip_prefix("split ")?.parse().ok()
-}
 
 /// How far a transaction is from its COMMIT.
 #[derive(Debug, PartialEq, Eq)]
@@ -287,7 +275,7 @@ pub(super) async fn check_done(connection: &Connection, stage: &Stage, receipts:
         _ => error,
     })?;
     let number = |index| found.first().and_then(|row| row.get(index)?.parse::<u64>().ok());
-    let wanted: usize = receipts.iter().map(|receipt| parts(&receipt.splits, receipt.task).len()).sum();
+    let wanted: usize = receipts.iter().map(|receipt| tasks::keys(&receipt.splits, receipt.task).len()).sum();
     if number(0) == Some(wanted as u64) && number(1) == Some(rows) {
         return Ok(());
     }

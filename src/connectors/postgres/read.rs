@@ -26,6 +26,7 @@ use crate::schema;
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect;
 use crate::sql::filter;
+use crate::sql::select::select;
 
 /// Name of the encoding: tuples of binary COPY, without header and trailer.
 pub(super) const ENCODING: &str = "postgres-copy-binary";
@@ -110,12 +111,10 @@ impl TableSource {
             // The line break ends a comment at the end of the query.
             (What::Query(query), _) => format!("({query}\n) AS etl_query"),
         };
-        let mut conditions: Vec<String> = part.condition().into_iter().collect();
-        conditions.extend(scan.filters.iter().filter_map(|filter| table.translated(filter)).map(|done| done.sql));
-        let condition =
-            if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-        let limit = scan.limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
-        Ok(format!("SELECT {} FROM {from}{condition}{limit}", columns?.join(", ")))
+        let (filters, exact) = filter::conditions(&scan.filters, table, &dialect::Postgres)?;
+        let conditions: Vec<String> = part.condition().into_iter().chain(filters).collect();
+        // A row without columns is one here, and has none on the wire.
+        Ok(select(&columns?.join(", "), &from, &conditions, scan.limit.filter(|_| exact)))
     }
 
     async fn start(&self, scan: &Scan, split: &Split, limits: Limits) -> Result<(Started, Layout)> {

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::catalog::Column;
 use super::describe::Described;
 use super::merge::{Merging, WAITING};
-use super::stage::{Detail, has_rows};
+use super::stage::Detail;
 use super::typemap::{Affinity, Kind, kind_for, landing, proposed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::Verify;
 use crate::reject::Refusals;
 use crate::sink::{Agreement, Guarantee, Kept, Publish, SchemaPolicy, WriteMode, WriteRequest, Writers};
 use crate::source::TableShape;
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 use crate::sql::columns::{self, Known, Names, Unfilled};
 use crate::sql::ddl;
 use crate::sql::dialect::{Dialect as _, Sqlite};
@@ -62,9 +62,7 @@ pub(super) fn agree(incoming: &TableShape, request: &WriteRequest, target: &Targ
     if let WriteMode::Changes { .. } = &request.mode {
         return Err(Error::new(ErrorKind::Unsupported, "SQLite takes no change feed yet"));
     }
-    if incoming.schema.fields().is_empty() {
-        return Err(Error::new(ErrorKind::Schema, "there are no columns to write"));
-    }
+    columns::refuse_none(incoming)?;
     let agreed = match target {
         Target::Missing { name, file } => create(incoming, &request.mode, name, *file),
         Target::Table { described, filled } => fill(incoming, request, described, *filled),

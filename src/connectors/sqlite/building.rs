@@ -20,6 +20,7 @@ use super::config::{Config, connect};
 use super::error::failed;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::file::folder;
 
 /// How the hidden names end.
 const SUFFIX: &str = ".etl-db";
@@ -93,14 +94,6 @@ fn taken() -> Error {
 /// Whether linking failed because the file system cannot do it.
 fn has_no_links(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || error.raw_os_error() == Some(NOT_PERMITTED)
-}
-
-/// The folder of the file at `path`.
-pub(super) fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
 }
 
 fn prefix(target: &Path) -> String {

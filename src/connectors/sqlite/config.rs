@@ -10,6 +10,7 @@ use super::error::failed;
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
+use crate::sql::located::Located;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: sqlite:shop.db.").required(),
@@ -30,18 +31,13 @@ impl Config {
         let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
         let options = file::options(options, "sqlite", &names)?;
         let busy_timeout = file::busy_timeout(options)?;
-        Ok(Self { path: file::path(options, &["sqlite", "sqlite3"], "sqlite:shop.db#orders")?, busy_timeout })
-    }
-
-    /// The locator, for messages and plans.
-    pub(super) fn label(&self) -> String {
-        format!("sqlite:{}", self.path.display())
+        Ok(Self { path: file::path(options, &["sqlite", "sqlite3"], Self::EXAMPLE)?, busy_timeout })
     }
 
     /// A connection that cannot write, in a transaction that has read: all it reads is of one point in time.
     pub(super) fn open_to_read(&self) -> Result<Connection> {
         let connection = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        self.begin_to_read(&connection).map_err(|error| self.place(error))?;
+        self.begin_to_read(&connection).map_err(|error| self.placed(error))?;
         Ok(connection)
     }
 
@@ -76,24 +72,21 @@ impl Config {
     }
 
     fn open(&self, flags: OpenFlags) -> Result<Connection> {
-        if !flags.contains(OpenFlags::SQLITE_OPEN_CREATE) {
-            self.look_at_file()?;
-        }
-        connect(&self.path, flags, self.busy_timeout).map_err(|error| self.place(error))
+        let is_made = flags.contains(OpenFlags::SQLITE_OPEN_CREATE);
+        let checked = if is_made { Ok(()) } else { file::check(&self.path) };
+        checked.and_then(|()| connect(&self.path, flags, self.busy_timeout)).map_err(|error| self.placed(error))
+    }
+}
+
+impl Located for Config {
+    const CONNECTOR: &'static str = "sqlite";
+    const EXAMPLE: &'static str = "sqlite:shop.db#orders";
+
+    fn label(&self) -> String {
+        format!("sqlite:{}", self.path.display())
     }
 
-    /// Says what is wrong with the path better than SQLite's one code for all. It does not open the file: closing it
-    /// would end every lock that this process holds on it.
-    fn look_at_file(&self) -> Result<()> {
-        let metadata = std::fs::metadata(&self.path).map_err(|error| self.place(error.into()))?;
-        if metadata.is_dir() {
-            return Err(self.place(Error::new(ErrorKind::Usage, "this is a directory, not a database file")));
-        }
-        Ok(())
-    }
-
-    /// `error` with the file that it concerns.
-    pub(super) fn place(&self, error: Error) -> Error {
+    fn placed(&self, error: Error) -> Error {
         error.at("database", self.path.display())
     }
 }

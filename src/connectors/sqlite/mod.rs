@@ -33,12 +33,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::Value as Json;
 
-use crate::bridge::blocking;
+use crate::attempt::Token;
 use crate::connector::{Connector, NativeType, OptionDoc};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Step, StepToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Agreement, ColumnPlan, Sink, Tasks, WriteMode, WriteRequest};
 use crate::source::TableShape;
+use crate::sql::located::Located as _;
 
 use config::Config;
 use error::failed;
@@ -101,18 +102,6 @@ struct SqliteEndpoint {
     stages: Arc<write::Stages>,
 }
 
-impl SqliteEndpoint {
-    /// Runs `work` with the file's place added to its error.
-    async fn run<T: Send + 'static>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&Config) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let config = self.config.clone();
-        blocking::run(name, move || work(&config).map_err(|error| config.place(error))).await
-    }
-}
-
 #[async_trait]
 impl Endpoint for SqliteEndpoint {
     fn label(&self) -> String {
@@ -121,12 +110,12 @@ impl Endpoint for SqliteEndpoint {
 
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
         let pattern = pattern.strip_prefix("main.").unwrap_or(pattern).to_owned();
-        let names = self.run("sqlite-list", move |config| catalog::tables(&config.open_to_read()?, &pattern)).await?;
-        Ok(names.into_iter().map(ObjectRef::Table).collect())
+        let list = move |config: &Config| catalog::tables(&config.open_to_read()?, &pattern);
+        Ok(self.config.asked("list", list).await?.into_iter().map(ObjectRef::Table).collect())
     }
 
     async fn ping(&self) -> Result<Ping> {
-        self.run("sqlite-ping", ping).await
+        self.config.asked("ping", ping).await
     }
 
     async fn open(&self, request: &OpenRequest) -> Result<Arc<dyn Session>> {
@@ -135,7 +124,7 @@ impl Endpoint for SqliteEndpoint {
 
     async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         let (sql, step) = (sql.to_owned(), step.step);
-        self.run("sqlite-execute", move |config| {
+        let execute = move |config: &Config| {
             // SQL before the copy may make the database; SQL after it finds one.
             let mut connection =
                 if step == Step::PreSql { config.open_or_create()? } else { config.open_to_write()? };
@@ -143,34 +132,20 @@ impl Endpoint for SqliteEndpoint {
                 connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
             transaction.execute_batch(&sql).map_err(failed)?;
             transaction.commit().map_err(failed)
-        })
-        .await
+        };
+        self.config.asked("execute", execute).await
     }
 
     async fn finish(&self, _transfers: &[Agreement]) -> Result<()> {
-        let tokens = self.stages.marked();
-        if tokens.is_empty() {
-            return Ok(());
-        }
-        let marked = tokens.clone();
-        let forget = move |config: &Config| marker::forget(&mut config.open_to_write()?, &marked);
-        match self.run("sqlite-finish", forget).await {
-            // The data are there, and the marks do no harm: they go with those of a later run.
-            Err(error) if error.kind() == ErrorKind::Transient => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => {
-                self.stages.unmark(&tokens);
-                Ok(())
-            }
-        }
+        let forget = |tokens: Vec<Token>| {
+            self.config.asked("finish", move |config| marker::forget(&mut config.open_to_write()?, &tokens))
+        };
+        self.stages.commits.unmark(forget).await
     }
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
-        let ObjectRef::Table(typed) = object else {
-            let error = Error::new(ErrorKind::Usage, "a table to write must be named");
-            return Err(self.config.place(error.with_hint("write sqlite:shop.db#orders")));
-        };
-        Ok(Arc::new(write::SqliteSink::new(self.config.clone(), typed.clone(), Arc::clone(&self.stages))))
+        let typed = self.config.target(object)?.to_owned();
+        Ok(Arc::new(write::SqliteSink::new(self.config.clone(), typed, Arc::clone(&self.stages))))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use rusqlite::Connection;
 
@@ -15,6 +15,7 @@ use super::stage::Detail;
 use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{ColumnProof, Verdict, sums, total};
+use crate::schema::record_batch;
 use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::Sqlite;
@@ -99,8 +100,7 @@ fn taken(decoders: &mut [Decoder], count: usize, schema: &SchemaRef) -> Result<S
     let arrays = decoders.iter_mut().map(Decoder::finish).collect();
     let nullable = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
     let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-    let options = RecordBatchOptions::new().with_row_count(Some(count));
-    let batch = RecordBatch::try_new_with_options(schema, arrays, &options)?;
+    let batch = record_batch(&schema, arrays, count)?;
     Ok(Sums { rows: count as u64, columns: Some(proofs(&batch)?) })
 }
 

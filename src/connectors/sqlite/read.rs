@@ -29,6 +29,7 @@ use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 use crate::sql::filter::{self, Column, Columns, Compares};
 use crate::sql::keyset::KeyRange;
+use crate::sql::select::select;
 
 /// A split has at least so many rows, and a table at most so many splits.
 const LEAST_SPLIT_ROWS: u64 = 4096;
@@ -59,7 +60,7 @@ impl SqliteSource {
     async fn described(&self) -> Result<&Arc<Described>> {
         let look = async || {
             let object = self.object.clone();
-            let lease = self.pool.lease().await?;
+            let lease = self.pool.readers.lease().await?;
             let work = move |connection: &mut Connection| {
                 describe(connection, catalog::relation(connection, &object)?).map(Arc::new)
             };
@@ -98,7 +99,7 @@ impl Source for SqliteSource {
                 "the primary key is not passed on: its columns may hold NULL, for they are not declared NOT NULL";
             notes.push(note.to_owned());
         }
-        let ranges = ranges(described, scan, goal, self.pool.readers(), &mut notes);
+        let ranges = ranges(described, scan, goal, self.pool.readers.count(), &mut notes);
         let share = |total: Option<u64>| total.map(|total| total / ranges.len() as u64);
         let rows = share(described.rows);
         let split = |(id, range): (usize, &KeyRange)| {
@@ -126,7 +127,7 @@ impl Source for SqliteSource {
         let described = Arc::clone(self.described().await?);
         let detail: Detail = serde_json::from_value(split.detail.clone())?;
         let select = Select::new(&described, scan, &detail.range, self.pool.is_utf8)?;
-        let lease = self.pool.lease().await?;
+        let lease = self.pool.readers.lease().await?;
         let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
         let pour = move |connection: &mut Connection, outlet: &Outlet| {
             select.pour(connection, tray.as_deref(), outlet).map_err(|error| pool.place(error))
@@ -240,19 +241,12 @@ impl Select {
             let comma = if columns.is_empty() { "" } else { ", " };
             list = format!("{list}{comma}{rest}");
         }
-        let mut sql = format!("SELECT {list} FROM {}", relation.sql());
         let (conditions, exact) = conditions(described, scan, range, is_utf8)?;
-        if conditions.is_empty() {
-            // A covering index would give the rows in another order.
-            sql.push_str(if relation.is_table() && alias.is_some() { " NOT INDEXED" } else { "" });
-        } else {
-            sql = format!("{sql} WHERE {}", conditions.join(" AND "));
-        }
-        if let Some(limit) = scan.limit.filter(|_| exact) {
-            sql = format!("{sql} LIMIT {limit}");
-        }
+        // A covering index would give the rows in another order.
+        let is_whole = relation.is_table() && alias.is_some() && conditions.is_empty();
+        let from = format!("{}{}", relation.sql(), if is_whole { " NOT INDEXED" } else { "" });
         Ok(Self {
-            sql,
+            sql: select(&list, &from, &conditions, scan.limit.filter(|_| exact)),
             object: relation.name.clone(),
             schema: Arc::clone(&scan.schema),
             has_rowid: alias.is_some(),

@@ -20,11 +20,11 @@ use rusqlite::Connection;
 use super::config::Config;
 use super::error::failed;
 use super::read::SqliteSource;
-use crate::bridge::blocking;
-use crate::bridge::readers::{Lease, Readers};
+use crate::bridge::readers::Readers;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
+use crate::sql::located::Located as _;
 
 /// Smaller files are read faster by one reader than several can be opened.
 const SMALL_FILE_BYTES: u64 = 8 << 20;
@@ -35,7 +35,7 @@ const MOST_READERS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Pool {
     config: Config,
-    readers: Arc<Readers<Connection>>,
+    pub(super) readers: Arc<Readers<Connection>>,
     /// How it was opened, one sentence each, for plans.
     pub(super) notes: Vec<String>,
     /// Whether text is stored as UTF-8, so that its byte order is Arrow's.
@@ -49,17 +49,8 @@ struct Opened {
 }
 
 impl Pool {
-    pub(super) fn readers(&self) -> usize {
-        self.readers.count()
-    }
-
     pub(super) fn place(&self, error: Error) -> Error {
-        self.config.place(error)
-    }
-
-    /// A reader, once one is free.
-    pub(super) async fn lease(&self) -> Result<Lease<Connection>> {
-        self.readers.lease().await
+        self.config.placed(error)
     }
 }
 
@@ -74,15 +65,11 @@ impl SqliteSession {
     pub(super) async fn open(config: &Config, request: &OpenRequest) -> Result<Self> {
         if request.join.is_some() {
             let message = "a point in time of SQLite cannot be joined by its id";
-            return Err(config.place(Error::new(ErrorKind::Unsupported, message)));
+            return Err(config.placed(Error::new(ErrorKind::Unsupported, message)));
         }
         let wanted = request.readers.max(request.objects.len()).clamp(1, MOST_READERS);
         let needed = request.objects.len().clamp(1, MOST_READERS);
-        let settings = config.clone();
-        let opened = blocking::run("sqlite-open", move || {
-            open_readers(&settings, wanted, needed).map_err(|error| settings.place(error))
-        })
-        .await?;
+        let opened = config.asked("open", move |config| open_readers(config, wanted, needed)).await?;
         let readers = Readers::start("sqlite-read", opened.readers, |connection| {
             let handle = connection.get_interrupt_handle();
             Box::new(move || handle.interrupt())

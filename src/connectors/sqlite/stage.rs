@@ -18,7 +18,7 @@ use arrow::datatypes::SchemaRef;
 use rusqlite::{Connection, ffi};
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{self, quoted};
+use super::catalog::quoted;
 use super::encode::Encoder;
 use super::error::{failed, named};
 use super::left::{self, Left, make_left};
@@ -32,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Verdict, total};
 use crate::reject::{Refusal, Refusals, Refused};
 use crate::sink::{Advance, Merged, Receipt};
-use crate::sql::beside::Before;
+use crate::sql::beside::{Before, has_rows};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 
@@ -177,8 +177,7 @@ impl Stage {
         if self.detail.create.is_some() || self.detail.before != Before::Refuse {
             return Ok(());
         }
-        let sql = format!("SELECT 1 FROM {}", quoted(&self.detail.table));
-        let filled = self.connection.prepare(&sql).and_then(|mut all| all.exists([])).map_err(failed)?;
+        let filled = is_filled(&self.connection, &quoted(&self.detail.table))?;
         if filled { Err(has_rows(&self.detail.table)) } else { Ok(()) }
     }
 
@@ -466,11 +465,6 @@ fn has_readers(connection: &Connection) -> Result<bool> {
     }
 }
 
-/// The error of mode `create` for a table with rows.
-pub(super) fn has_rows(table: &str) -> Error {
-    Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", table)
-}
-
 fn is_foreign_key(error: &rusqlite::Error) -> bool {
     matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }
@@ -479,8 +473,7 @@ fn savepoint(rows: &AttemptRows) -> String {
     Sqlite.identifier(&format!("etl_{}", rows.id))
 }
 
-/// Whether the target has any row. Used before anything is locked.
-pub(super) fn is_filled(connection: &Connection, relation: &catalog::Relation) -> Result<bool> {
-    let sql = format!("SELECT 1 FROM {}", relation.sql());
-    connection.prepare(&sql).and_then(|mut all| all.exists([])).map_err(failed)
+/// Whether `table`, which is quoted, has any row.
+pub(super) fn is_filled(connection: &Connection, table: &str) -> Result<bool> {
+    connection.prepare(&format!("SELECT 1 FROM {table}")).and_then(|mut all| all.exists([])).map_err(failed)
 }

@@ -1,8 +1,7 @@
 //! The sink of one table: one transaction in an existing database, a new file built beside its name.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,7 +10,7 @@ use rusqlite::InterruptHandle;
 use serde_json::Value as Json;
 
 use super::agree::{File, Target, agree};
-use super::building::{self, Building, folder};
+use super::building::{self, Building};
 use super::catalog;
 use super::config::Config;
 use super::describe::describe;
@@ -19,28 +18,25 @@ use super::marker;
 use super::proof;
 use super::stage::{Detail, Stage, is_filled};
 use crate::attempt::{Attempt, Token};
-use crate::bridge::blocking::{self, Ended, Worker};
+use crate::bridge::blocking::{self, Worker};
 use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict};
 use crate::reject::{Refusal, Refuse, Settled};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Merged, Noted, Progress, Publish, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
+use crate::sql::file;
+use crate::sql::located::Located as _;
+use crate::sql::runs::{Commits, Committed, Open};
 
 /// How often a new file is made again because another run swept it before it was locked.
 const BUILD_ATTEMPTS: usize = 3;
 
 /// What became of the tokens of an endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Stages(Mutex<HashMap<Token, State>>);
-
-/// What became of a token.
-#[derive(Clone, Debug)]
-enum State {
-    /// Open while somebody holds it: the sink that prepared it, or a writer of it. Its lock is gone when it has ended.
-    Open(Weak<Held>, Ended),
-    /// `marked` until its mark in the target was taken away.
-    Committed { marked: bool, merged: Option<Merged> },
+pub(super) struct Stages {
+    open: Open<Held>,
+    pub(super) commits: Commits,
 }
 
 /// One open transaction and where it will be visible.
@@ -67,58 +63,6 @@ impl Drop for Held {
     }
 }
 
-impl Stages {
-    fn all(&self) -> MutexGuard<'_, HashMap<Token, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_committed(&self, token: &Token) -> bool {
-        matches!(self.all().get(token), Some(State::Committed { .. }))
-    }
-
-    /// The open transaction of `token`.
-    fn held(&self, token: &Token) -> Option<Arc<Held>> {
-        match self.all().get(token) {
-            Some(State::Open(held, _)) => held.upgrade(),
-            _ => None,
-        }
-    }
-
-    fn set(&self, token: &Token, state: State) {
-        self.all().insert(token.clone(), state);
-    }
-
-    /// Forgets the transactions that nobody holds any more, and waits until their locks are gone.
-    async fn bury(&self) {
-        let mut dead = Vec::new();
-        self.all().retain(|_, state| match state {
-            State::Open(held, ended) if held.strong_count() == 0 => {
-                dead.push(ended.clone());
-                false
-            }
-            _ => true,
-        });
-        for ended in dead {
-            ended.wait().await;
-        }
-    }
-
-    /// The tokens whose marks still stand in the target.
-    pub(super) fn marked(&self) -> Vec<Token> {
-        let all = self.all();
-        let marked = all.iter().filter(|(_, state)| matches!(state, State::Committed { marked: true, .. }));
-        marked.map(|(token, _)| token.clone()).collect()
-    }
-
-    pub(super) fn unmark(&self, tokens: &[Token]) {
-        for token in tokens {
-            if let Some(State::Committed { marked, .. }) = self.all().get_mut(token) {
-                *marked = false;
-            }
-        }
-    }
-}
-
 /// One table of one file.
 #[derive(Debug)]
 pub(super) struct SqliteSink {
@@ -139,52 +83,45 @@ impl SqliteSink {
     }
 
     fn place(&self, error: Error) -> Error {
-        self.config.place(error)
+        self.config.placed(error)
     }
 
     /// Whether the target says that `token` is committed: by a process that is gone, or by a call whose answer was lost.
     async fn is_marked(&self, token: &Token) -> Result<bool> {
-        let (config, token) = (self.config.clone(), token.clone());
-        blocking::run("sqlite-mark", move || {
-            Ok(config.path.exists() && marker::stands(&config.open_to_read()?, &token)?)
-        })
-        .await
-        .map_err(|error| self.place(error))
+        let token = token.clone();
+        let stands =
+            move |config: &Config| Ok(config.path.exists() && marker::stands(&config.open_to_read()?, &token)?);
+        self.config.asked("mark", stands).await
     }
 }
 
 #[async_trait]
 impl Sink for SqliteSink {
     async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
-        let (config, typed) = (self.config.clone(), self.typed.clone());
-        let (incoming, request) = (incoming.clone(), request.clone());
-        let work = move || {
-            let target = look(&config, &typed)?;
-            agree(&incoming, &request, &target)
-        };
-        blocking::run("sqlite-agree", work).await.map_err(|error| self.place(error))
+        let (typed, incoming, request) = (self.typed.clone(), incoming.clone(), request.clone());
+        self.config.asked("agree", move |config| agree(&incoming, &request, &look(config, &typed)?)).await
     }
 
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        self.stages.bury().await;
-        if self.stages.is_committed(token) || self.stages.held(token).is_some() {
+        self.stages.open.bury().await;
+        if self.stages.commits.has(token) || self.stages.open.held(token).is_some() {
             return Ok(());
         }
         let detail: Detail = serde_json::from_value(agreement.detail.clone())?;
-        let (config, of, schema) = (self.config.clone(), token.clone(), Arc::clone(&agreement.target));
-        let opened = blocking::run("sqlite-begin", move || begin(&config, (&detail, &schema), &of)).await;
-        let (stage, building) = opened.map_err(|error| self.place(error))?;
+        let (of, schema) = (token.clone(), Arc::clone(&agreement.target));
+        let begin = move |config: &Config| begin(config, (&detail, &schema), &of);
+        let (stage, building) = self.config.asked("begin", begin).await?;
         let interrupt = stage.interrupt_handle();
         let worker = Worker::start("sqlite-write", Some(stage))?;
         let ended = worker.ended();
         let held = Arc::new(Held { worker, interrupt, building: building.map(Arc::new) });
-        self.stages.set(token, State::Open(Arc::downgrade(&held), ended));
+        self.stages.open.add(token, &held, ended);
         self.own().insert(token.clone(), held);
         Ok(())
     }
 
     async fn writer(&self, _agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let Some(held) = self.stages.held(&attempt.token) else {
+        let Some(held) = self.stages.open.held(&attempt.token) else {
             let message = "the transaction of this run is not open in this process";
             return Err(self.place(Error::new(ErrorKind::Internal, message)));
         };
@@ -201,12 +138,12 @@ impl Sink for SqliteSink {
     }
 
     async fn progress(&self, _agreement: &Agreement, token: &Token, _logged: &[Receipt]) -> Result<Progress> {
-        let committed = self.stages.is_committed(token) || self.is_marked(token).await?;
+        let committed = self.stages.commits.has(token) || self.is_marked(token).await?;
         Ok(if committed { Progress::Committed } else { Progress::Kept(Vec::new()) })
     }
 
     async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
-        let Some(held) = self.stages.held(token) else { return Ok(Verdict::Unknown) };
+        let Some(held) = self.stages.open.held(token) else { return Ok(Verdict::Unknown) };
         let (receipts, schema) = (receipts.to_vec(), Arc::clone(&agreement.target));
         held.on_stage(move |stage| stage.verify(&receipts, &schema)).await.map_err(|error| self.place(error))
     }
@@ -229,7 +166,7 @@ impl Sink for SqliteSink {
 
     async fn sift(&self, _: &Agreement, token: &Token, receipts: &[Receipt], refuse: &dyn Refuse) -> Result<()> {
         // Of one that is committed nothing is left to sift.
-        let Some(held) = self.stages.held(token) else { return Ok(()) };
+        let Some(held) = self.stages.open.held(token) else { return Ok(()) };
         let (wanted, of) = (ids(receipts), token.clone());
         let settled = held.on_stage(move |stage| stage.settle(&wanted, &of)).await;
         settled.map_err(|error| self.place(error))?;
@@ -240,11 +177,11 @@ impl Sink for SqliteSink {
     }
 
     async fn commit(&self, _agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.stages.commits.has(token) {
             return Ok(());
         }
-        let Some(held) = self.stages.held(token) else {
-            self.stages.bury().await;
+        let Some(held) = self.stages.open.held(token) else {
+            self.stages.open.bury().await;
             if self.is_marked(token).await? {
                 return Ok(());
             }
@@ -252,14 +189,15 @@ impl Sink for SqliteSink {
             return Err(self.place(Error::new(ErrorKind::Internal, message)));
         };
         let merged = held.commit(token.clone(), ids(receipts)).await.map_err(|error| self.place(error))?;
-        self.stages.set(token, State::Committed { marked: true, merged });
+        self.stages.commits.add(token, Committed { marked: true, merged, note: None });
+        self.stages.open.remove(token);
         self.own().remove(token);
         Ok(())
     }
 
     async fn position(&self, stream: &str) -> Result<Noted> {
-        let (config, typed, stream) = (self.config.clone(), self.typed.clone(), stream.to_owned());
-        let noted = move || {
+        let (typed, stream) = (self.typed.clone(), stream.to_owned());
+        let noted = move |config: &Config| {
             if !config.path.exists() {
                 return Ok(Noted::NoTarget);
             }
@@ -269,29 +207,25 @@ impl Sink for SqliteSink {
                 None => Ok(Noted::NoTarget),
             }
         };
-        blocking::run("sqlite-position", noted).await.map_err(|error| self.place(error))
+        self.config.asked("position", noted).await
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
-        match self.stages.all().get(token) {
-            Some(State::Committed { merged, .. }) => *merged,
-            _ => None,
-        }
+        self.stages.commits.get(token)?.merged
     }
 
     async fn abort(&self, _agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.stages.is_committed(token) {
+        if self.stages.commits.has(token) {
             return Ok(());
         }
         let own = self.own().remove(token);
-        if let Some(held) = own.or_else(|| self.stages.held(token)) {
+        if let Some(held) = own.or_else(|| self.stages.open.held(token)) {
             held.abort().await?;
         }
-        self.stages.bury().await;
-        self.stages.all().remove(token);
-        let (config, token) = (self.config.clone(), token.clone());
-        let discard = blocking::run("sqlite-abort", move || building::discard(&config.path, &token));
-        discard.await.map_err(|error| self.place(error))
+        self.stages.open.bury().await;
+        self.stages.open.remove(token);
+        let token = token.clone();
+        self.config.asked("abort", move |config| building::discard(&config.path, &token)).await
     }
 }
 
@@ -363,7 +297,7 @@ impl Writer for SqliteWriter {
         let id = self.attempt.id.clone();
         let count = batch.num_rows() as u64;
         let inserted = self.held.on_stage(move |stage| stage.insert(&id, &batch)).await;
-        let refused = inserted.map_err(|error| self.config.place(error))?;
+        let refused = inserted.map_err(|error| self.config.placed(error))?;
         let of_attempt = |refusal: Refusal| Refusal { row: self.rows + refusal.row, ..refusal };
         self.refused.extend(refused.into_iter().map(of_attempt));
         self.rows += count;
@@ -377,7 +311,7 @@ impl Writer for SqliteWriter {
     async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
         let id = self.attempt.id.clone();
         let rows = self.held.on_stage(move |stage| stage.flush(&id)).await;
-        let rows = rows.map_err(|error| self.config.place(error))?;
+        let rows = rows.map_err(|error| self.config.placed(error))?;
         Ok(Receipt::of(&self.attempt, rows, self.bytes, Json::Null))
     }
 }
@@ -386,22 +320,13 @@ impl Writer for SqliteWriter {
 fn look(config: &Config, typed: &str) -> Result<Target> {
     let missing = |file| Ok(Target::Missing { name: catalog::resolve(typed)?, file });
     if !config.path.exists() {
-        writable_folder(&config.path)?;
+        file::check_folder(&config.path)?;
         return missing(File::Missing);
     }
     let connection = config.open_to_read()?;
     let Some(relation) = catalog::find(&connection, typed)? else { return missing(File::There) };
-    let filled = relation.is_table() && is_filled(&connection, &relation)?;
+    let filled = relation.is_table() && is_filled(&connection, &relation.sql())?;
     Ok(Target::Table { described: describe(&connection, relation)?, filled })
-}
-
-fn writable_folder(path: &Path) -> Result<()> {
-    let folder = folder(path);
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let error = Error::new(ErrorKind::NotFound, "the folder for the database file does not exist");
-    Err(error.with_hint(format!("make it: mkdir -p '{}'", folder.display())))
 }
 
 /// Begins the transaction of `token`, in the target or in a new file beside it.

@@ -18,6 +18,7 @@ use arrow::datatypes::{
 use super::columns::{Column, Kind};
 use crate::error::Result;
 use crate::formats::value::parse::{self, Form, Texts};
+use crate::schema::record_batch;
 
 /// 2^64 divided by the golden ratio: the step of splitmix64.
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -35,10 +36,9 @@ pub(super) struct Placed {
 }
 
 /// The rows `rows` of `columns`, whose fields are `schema`.
-pub(super) fn batch(schema: SchemaRef, columns: &[Placed], seed: u64, rows: &Range<u64>) -> Result<RecordBatch> {
+pub(super) fn batch(schema: &SchemaRef, columns: &[Placed], seed: u64, rows: &Range<u64>) -> Result<RecordBatch> {
     let arrays = columns.iter().map(|placed| array(placed, seed, rows.clone())).collect();
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some((rows.end - rows.start) as usize));
-    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+    record_batch(schema, arrays, (rows.end - rows.start) as usize)
 }
 
 /// A stream of random numbers.

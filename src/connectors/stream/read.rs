@@ -126,7 +126,7 @@ impl Source for Columns {
         let batches = stream::iter(pieces).then(move |from| {
             let (columns, schema) = (Arc::clone(&columns), Arc::clone(&schema));
             let rows: Range<u64> = from..from.saturating_add(step).min(range.to);
-            async move { cpu::run(move || fill::batch(schema, &columns, seed, &rows)).await? }
+            async move { cpu::run(move || fill::batch(&schema, &columns, seed, &rows)).await? }
         });
         Ok(batches.boxed())
     }

@@ -218,7 +218,7 @@ async fn a_column_with_a_value_holds_it_in_every_row() {
     let config::Config::Columns(table) = config::parse(&options).unwrap() else { panic!("it makes columns") };
     let placed: Vec<_> = table.columns.iter().map(|column| fill::Placed { place: 0, column: column.clone() }).collect();
     let schema = Arc::new(arrow::datatypes::Schema::new(table.columns.iter().map(Column::field).collect::<Vec<_>>()));
-    let batch = fill::batch(schema, &placed, 0, &(0..3)).unwrap();
+    let batch = fill::batch(&schema, &placed, 0, &(0..3)).unwrap();
     let shown =
         |column: usize, row: usize| arrow::util::display::array_value_to_string(batch.column(column), row).unwrap();
     for row in 0..3 {

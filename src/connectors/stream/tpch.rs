@@ -17,6 +17,7 @@ use tpchgen_arrow::{
 };
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::record_batch;
 
 /// Rows of one part at least: a part begins by winding the random numbers forward.
 const PART_ROWS: u64 = 10_000;
@@ -222,8 +223,7 @@ pub(super) fn project(batch: &RecordBatch, places: &[usize], schema: &SchemaRef)
         plain_text(batch.schema_ref().field(*place)).map_or_else(|| Ok(Arc::clone(array)), |to| cast(array, &to))
     });
     let arrays = arrays.collect::<Result<_, _>>()?;
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?)
+    record_batch(schema, arrays, batch.num_rows())
 }
 
 fn plain_text(field: &arrow::datatypes::Field) -> Option<DataType> {

@@ -1,9 +1,8 @@
 //! The rows of blocks that were fetched.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 
@@ -15,6 +14,7 @@ use super::schema::Type;
 use super::skip::skip;
 use super::{BLOCK_BYTES, SYNC_BYTES, damaged};
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::schema::record_batch;
 
 /// Which columns of a segment are wanted, and in which batches.
 #[derive(Clone, Debug)]
@@ -185,7 +185,6 @@ impl Reader {
             }
         }
         let columns = columns.into_iter().flatten().collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.wanted.schema), columns, &options)?)
+        record_batch(&self.wanted.schema, columns, std::mem::take(&mut self.rows))
     }
 }

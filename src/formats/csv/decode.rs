@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 
 use super::options::CsvOptions;
@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::value::parse::{Misfit, Texts, parse_column};
 use crate::formats::value::type_name;
 use crate::formats::{Layout, Piece};
+use crate::schema::record_batch;
 
 /// Decodes the columns of `schema`.
 pub(super) fn decode(
@@ -26,7 +27,7 @@ pub(super) fn decode(
         let form = options.typing.form(field);
         parse_column(column, field, form).map_err(|misfit| column.explain(misfit, piece, field))
     });
-    batch(schema, parsed.collect::<Result<_>>()?, records.rows())
+    record_batch(schema, parsed.collect::<Result<_>>()?, records.rows())
 }
 
 /// The index of a piece's fields.
@@ -62,11 +63,6 @@ pub(super) fn columns<'a>(
         Ok(Column::new(options, piece, records, index))
     };
     schema.fields().iter().map(column).collect()
-}
-
-pub(super) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let rows = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }
 
 /// The line of the byte at `offset`.

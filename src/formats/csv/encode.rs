@@ -5,9 +5,9 @@ use arrow::datatypes::{DataType, Field, Schema};
 
 use super::options::CsvOptions;
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::json;
 use crate::formats::value::patterned;
 use crate::formats::value::print::{self, Look};
+use crate::formats::{json, quote};
 use crate::schema::NATIVE;
 
 /// The header line.
@@ -222,54 +222,7 @@ impl<'a> Style<'a> {
                 Error::new(ErrorKind::Value, message).with_hint("set a quote, or another null text or delimiter")
             );
         };
-        match self.escape {
-            None => quote_in_place(out, start, quote),
-            Some(escape) => {
-                let text = out.split_off(start);
-                out.push(quote);
-                for byte in text {
-                    if byte == quote || byte == escape {
-                        out.push(escape);
-                    }
-                    out.push(byte);
-                }
-                out.push(quote);
-            }
-        }
+        quote::put(out, start, quote, self.escape.unwrap_or(quote));
         Ok(())
-    }
-}
-
-/// Puts quotes around the text from `start` on and doubles those within, from the back to the front: a long text is
-/// not copied a second time.
-fn quote_in_place(out: &mut Vec<u8>, start: usize, quote: u8) {
-    let mut read = out.len();
-    let inner = memchr::memchr_iter(quote, &out[start..]).count();
-    out.resize(read + inner + 2, quote);
-    let mut write = out.len() - 1;
-    while let Some(at) = memchr::memrchr(quote, &out[start..read]).filter(|_| write > read + 1) {
-        let from = start + at;
-        out.copy_within(from..read, write - (read - from));
-        write -= read - from + 1;
-        out[write] = quote;
-        read = from;
-    }
-    out.copy_within(start..read, start + 1);
-    out[start] = quote;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quotes_are_added_in_place() {
-        for text in ["", "a", "\"", "\"\"", "a\"b", "\"a", "a\"", "é, \"x\" and \"\"y\"", "no quote, a comma"] {
-            let mut out = b"before".to_vec();
-            out.extend_from_slice(text.as_bytes());
-            quote_in_place(&mut out, 6, b'"');
-            let expected = format!("before\"{}\"", text.replace('"', "\"\""));
-            assert_eq!(String::from_utf8(out).unwrap(), expected, "{text:?}");
-        }
     }
 }

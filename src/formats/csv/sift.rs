@@ -3,7 +3,7 @@
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 
-use super::decode::{batch, columns, describe, describe_misfit, lines, records};
+use super::decode::{columns, describe, describe_misfit, lines, records};
 use super::options::CsvOptions;
 use super::tokenize::{Bad, Faulty, Width};
 use crate::error::Result;
@@ -11,6 +11,7 @@ use crate::formats::sift::{Misfits, Refused, part};
 use crate::formats::value::parse::sift_column;
 use crate::formats::{Layout, Piece};
 use crate::reject::Rejects;
+use crate::schema::record_batch;
 
 /// Decodes the columns of `schema`, and gives the records that cannot be decoded beside them.
 pub(super) fn sift(
@@ -42,6 +43,6 @@ pub(super) fn sift(
         record: None,
         error: describe_misfit(misfit, &schema.fields()[index]),
     }));
-    let all = batch(schema, arrays, records.rows())?;
+    let all = record_batch(schema, arrays, records.rows())?;
     part(&all, &columns, (refused, piece.first_line), |part| lines(piece, part))
 }

@@ -7,8 +7,9 @@ use arrow::datatypes::SchemaRef;
 
 use super::{Fit, Misfit};
 use crate::error::{Error, Result};
-use crate::formats::parting::{self, Column, Parting};
+use crate::formats::parting::{Column, Parting};
 use crate::reject::Sifted;
+use crate::schema::record_batch;
 
 /// How the columns of a database become ours.
 pub trait Decoder {
@@ -41,7 +42,7 @@ pub fn sift(schema: &SchemaRef, given: &RecordBatch, decoder: &impl Decoder) -> 
     if errors.is_empty() {
         let named = |(position, array): (usize, Fit)| array.map_err(|misfit| decoder.error(position, misfit));
         let columns = arrays.into_iter().enumerate().map(named).collect::<Result<_>>()?;
-        return Ok((parting::batch(schema, columns, rows)?, None));
+        return Ok((record_batch(schema, columns, rows)?, None));
     }
     let parting = Parting::new(rows, errors);
     let mut columns = Vec::with_capacity(arrays.len());

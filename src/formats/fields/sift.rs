@@ -9,6 +9,7 @@ use super::{Fault, Fields, Indexed, Span};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parting::{self, Column, Parting};
 use crate::reject::Sifted;
+use crate::schema::record_batch;
 
 /// How the columns of rows are decoded.
 pub(crate) trait Decoder {
@@ -39,7 +40,7 @@ pub(crate) fn sift(
         .collect::<Result<_, _>>()
         .map_err(|(position, fault)| decoder.error(position, &fault))?;
     if faults.is_empty() {
-        return Ok((parting::batch(schema, arrays.into_iter().flatten().collect(), rows)?, None));
+        return Ok((record_batch(schema, arrays.into_iter().flatten().collect(), rows)?, None));
     }
     let errors = faults.iter().map(|(row, (position, fault))| (*row, decoder.error(*position, fault)));
     let parting = Parting::new(rows, errors.collect());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 
 use super::records::{Sink, line, walk};
@@ -12,7 +12,7 @@ use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_colum
 use crate::formats::value::type_name;
 use crate::formats::{Layout, Piece, Typing};
 use crate::reject::{REJECT, Rejects};
-use crate::schema;
+use crate::schema::{self, record_batch};
 
 /// In the reasons of a reject: it was no row of columns.
 const RECORD_KEY: &str = "\"record\":\"";
@@ -37,7 +37,7 @@ pub(super) fn decode(typing: &Typing, piece: &Piece<'_>, layout: &Layout, schema
         })
     };
     let columns: Vec<ArrayRef> = schema.fields().iter().enumerate().map(column).collect::<Result<_>>()?;
-    batch(schema, columns, members.offsets.len())
+    record_batch(schema, columns, members.offsets.len())
 }
 
 /// Decodes the columns of `schema`, and gives the records that cannot be decoded beside them.
@@ -67,15 +67,10 @@ pub(super) fn sift(
         |(row, slot, misfit): (usize, usize, Misfit)| of_row(row, describe_misfit(misfit, &schema.fields()[slot]));
     refused.extend(misfits.of_rows().into_iter().map(of_misfit));
     refused.extend(members.unrepaired().map(|row| of_row(row, unrepaired())));
-    let all = batch(schema, arrays, members.offsets.len())?;
+    let all = record_batch(schema, arrays, members.offsets.len())?;
     part(&all, &columns, (refused, piece.first_line), |part| {
         memchr::memchr_iter(b'\n', &piece.bytes[part]).count() as u64
     })
-}
-
-fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let rows = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }
 
 /// The error for a record of a rejects file that is as it was refused, and would be a row of NULLs.

@@ -244,9 +244,7 @@ fn map(array: &MapArray) -> Result<Write<'_>> {
             write_key(entry, out)?;
             // Keys are strings in JSON, whatever they are in Arrow.
             if out[start] != b'"' {
-                let text = out.split_off(start);
-                out.push(b'"');
-                out.extend_from_slice(&text);
+                out.insert(start, b'"');
                 escape(out, start + 1);
                 out.push(b'"');
             }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder};
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::FixedOffset;
 
@@ -18,7 +18,7 @@ use crate::formats::value::Pattern;
 use crate::formats::value::parse::{Form, Misfit, Texts, sift_column};
 use crate::formats::{Layout, Piece};
 use crate::reject::Rejects;
-use crate::schema::{DIGITS, with_metadata};
+use crate::schema::{DIGITS, record_batch, with_metadata};
 
 /// How the columns of a file are read: the options, looked through once.
 #[derive(Clone, Debug)]
@@ -133,8 +133,7 @@ impl Reading {
             record: None,
             error: describe(misfit, &schema.fields()[index]),
         }));
-        let count = RecordBatchOptions::new().with_row_count(Some(records.starts.len()));
-        let all = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &count)?;
+        let all = record_batch(schema, arrays, records.starts.len())?;
         part(&all, &columns, (refused, piece.first_line), |part| lines(piece.bytes, part))
     }
 

@@ -15,10 +15,10 @@ use super::insert::Statements;
 use super::options::{BytesForm, Escape, FloatForm, LooseOptions, Quoting, Records};
 use super::pattern::{self, DAY_MICROS};
 use crate::error::{Error, ErrorKind, Result};
-use crate::formats::json;
 use crate::formats::value::Pattern;
 use crate::formats::value::print::{self, Print};
 use crate::formats::value::time::{self, Zone};
+use crate::formats::{json, quote};
 use crate::schema::NATIVE;
 
 /// How records are written: the options, looked through once.
@@ -205,16 +205,7 @@ impl Writing {
         if self.options.quoting == Quoting::Needed && !needs() {
             return put(out);
         }
-        let before = if escaped { escape::BACKSLASH } else { quote };
-        let field = out.split_off(start);
-        out.push(quote);
-        for byte in field {
-            if byte == quote || byte == before {
-                out.push(before);
-            }
-            out.push(byte);
-        }
-        out.push(quote);
+        quote::put(out, start, quote, if escaped { escape::BACKSLASH } else { quote });
     }
 
     fn column<'a>(&'a self, array: &'a dyn Array, field: &Field) -> Result<Column<'a>> {

@@ -1,6 +1,7 @@
 //! Records as statements of SQL.
 
 use super::options::InsertOptions;
+use crate::formats::quote;
 
 /// How rows become statements.
 #[derive(Clone, Debug)]
@@ -34,15 +35,7 @@ impl Statements {
 
     /// Puts quotes around the text that begins at `start`.
     pub(super) fn quote(out: &mut Vec<u8>, start: usize) {
-        let text = out.split_off(start);
-        out.push(b'\'');
-        for byte in text {
-            if byte == b'\'' {
-                out.push(byte);
-            }
-            out.push(byte);
-        }
-        out.push(b'\'');
+        quote::put(out, start, b'\'', b'\'');
     }
 
     /// Ends the statement of the row at `row` of `rows` that are written together: what is behind the last of them is committed.

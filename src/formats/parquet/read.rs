@@ -13,7 +13,7 @@ use ::parquet::basic::Type as Physical;
 use ::parquet::file::metadata::RowGroupMetaData;
 use ::parquet::file::reader::ChunkReader;
 use ::parquet::schema::types::SchemaDescriptor;
-use arrow::array::{ArrayRef, AsArray as _, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType};
 use rayon::prelude::*;
 
@@ -21,7 +21,7 @@ use super::pages::Group;
 use super::{damage, types};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain;
-use crate::schema::batch_bytes;
+use crate::schema::{batch_bytes, record_batch};
 
 /// Row groups below this decoded size are not worth several threads.
 const PARALLEL_BYTES: u64 = 8 << 20;
@@ -367,8 +367,7 @@ impl GroupReader {
         if let Some(times) = &mut self.lanes.times {
             check_times(&next_part(times, rows)?, &parts)?;
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows as usize));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+        record_batch(&self.schema, columns, rows as usize)
     }
 
     /// Takes fewer rows at once when those of `batch` were long, more after a probe that showed short ones.

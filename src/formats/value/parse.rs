@@ -125,14 +125,8 @@ type Taken<'t, 'r> = (Form<'t>, &'t mut Refuse<'r>);
 
 fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_>) -> Parsed {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-    let time32 = |unit| move |text: &[u8]| time::time(text, unit).and_then(|value| i32::try_from(value).ok());
-    let time64 = |unit| move |text: &[u8]| time::time(text, unit);
     let duration = |unit| move |text: &[u8]| time::duration(text, unit);
     let array = match data_type {
-        DataType::Time32(Second) => values::<Time32SecondType>(texts, (form, refuse), time32(Second)),
-        DataType::Time32(Millisecond) => values::<Time32MillisecondType>(texts, (form, refuse), time32(Millisecond)),
-        DataType::Time64(Microsecond) => values::<Time64MicrosecondType>(texts, (form, refuse), time64(Microsecond)),
-        DataType::Time64(Nanosecond) => values::<Time64NanosecondType>(texts, (form, refuse), time64(Nanosecond)),
         DataType::Duration(Second) => values::<DurationSecondType>(texts, (form, refuse), duration(Second)),
         DataType::Duration(Millisecond) => {
             values::<DurationMillisecondType>(texts, (form, refuse), duration(Millisecond))
@@ -141,17 +135,7 @@ fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_
             values::<DurationMicrosecondType>(texts, (form, refuse), duration(Microsecond))
         }
         DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, (form, refuse), duration(Nanosecond)),
-        DataType::Timestamp(unit, zone) => {
-            let zone = if zone.is_some() { Zone::Zoned } else { Zone::Local };
-            let stamp = |text: &[u8]| time::timestamp(text, *unit, zone);
-            match unit {
-                Second => values::<TimestampSecondType>(texts, (form, refuse), stamp),
-                Millisecond => values::<TimestampMillisecondType>(texts, (form, refuse), stamp),
-                Microsecond => values::<TimestampMicrosecondType>(texts, (form, refuse), stamp),
-                Nanosecond => values::<TimestampNanosecondType>(texts, (form, refuse), stamp),
-            }
-        }
-        _ => Err(Misfit::Type),
+        _ => times(texts, data_type, (form, refuse), (time::time, time::timestamp)),
     };
     array.map(|array| with_type(&array, data_type))
 }
@@ -162,23 +146,36 @@ fn patterned(
     data_type: &DataType,
     (pattern, form, refuse): (&Pattern, Form<'_>, &mut Refuse<'_>),
 ) -> Parsed {
+    if *data_type == DataType::Date32 {
+        return values::<Date32Type>(texts, (form, refuse), |text| pattern.date(text));
+    }
+    let time = |text: &[u8], unit| pattern.time(text, unit);
+    let stamp = |text: &[u8], unit, zone| pattern.timestamp(text, unit, zone);
+    times(texts, data_type, (form, refuse), (time, stamp))
+}
+
+/// Times of day, which `time` reads, and points in time, which `stamp` reads.
+fn times(
+    texts: &impl Texts,
+    data_type: &DataType,
+    taken: Taken<'_, '_>,
+    (time, stamp): (impl Fn(&[u8], TimeUnit) -> Option<i64>, impl Fn(&[u8], TimeUnit, Zone) -> Option<i64>),
+) -> Parsed {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-    let time32 = |unit| move |text: &[u8]| pattern.time(text, unit).and_then(|value| i32::try_from(value).ok());
-    let time64 = |unit| move |text: &[u8]| pattern.time(text, unit);
+    let small = |text: &[u8], unit| time(text, unit).and_then(|value| i32::try_from(value).ok());
     match data_type {
-        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), |text| pattern.date(text)),
-        DataType::Time32(Second) => values::<Time32SecondType>(texts, (form, refuse), time32(Second)),
-        DataType::Time32(Millisecond) => values::<Time32MillisecondType>(texts, (form, refuse), time32(Millisecond)),
-        DataType::Time64(Microsecond) => values::<Time64MicrosecondType>(texts, (form, refuse), time64(Microsecond)),
-        DataType::Time64(Nanosecond) => values::<Time64NanosecondType>(texts, (form, refuse), time64(Nanosecond)),
+        DataType::Time32(Second) => values::<Time32SecondType>(texts, taken, |text| small(text, Second)),
+        DataType::Time32(Millisecond) => values::<Time32MillisecondType>(texts, taken, |text| small(text, Millisecond)),
+        DataType::Time64(Microsecond) => values::<Time64MicrosecondType>(texts, taken, |text| time(text, Microsecond)),
+        DataType::Time64(Nanosecond) => values::<Time64NanosecondType>(texts, taken, |text| time(text, Nanosecond)),
         DataType::Timestamp(unit, zone) => {
             let zone = if zone.is_some() { Zone::Zoned } else { Zone::Local };
-            let stamp = |text: &[u8]| pattern.timestamp(text, *unit, zone);
+            let stamp = |text: &[u8]| stamp(text, *unit, zone);
             match unit {
-                Second => values::<TimestampSecondType>(texts, (form, refuse), stamp),
-                Millisecond => values::<TimestampMillisecondType>(texts, (form, refuse), stamp),
-                Microsecond => values::<TimestampMicrosecondType>(texts, (form, refuse), stamp),
-                Nanosecond => values::<TimestampNanosecondType>(texts, (form, refuse), stamp),
+                Second => values::<TimestampSecondType>(texts, taken, stamp),
+                Millisecond => values::<TimestampMillisecondType>(texts, taken, stamp),
+                Microsecond => values::<TimestampMicrosecondType>(texts, taken, stamp),
+                Nanosecond => values::<TimestampNanosecondType>(texts, taken, stamp),
             }
         }
         _ => Err(Misfit::Type),

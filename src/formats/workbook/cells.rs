@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use super::area::{Area, cell_name, column_name};
@@ -14,6 +14,7 @@ use crate::formats::Typing;
 use crate::formats::csv::apply_casts;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column};
 use crate::formats::value::type_name;
+use crate::schema::record_batch;
 
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,8 +252,7 @@ impl Sheet {
             let parsed = parse_column(&cells, field, form);
             columns.push(parsed.map_err(|misfit| self.explain(misfit, (rows.start, place), field))?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+        record_batch(schema, columns, rows.len())
     }
 
     fn explain(&self, misfit: Misfit, (first, place): (usize, usize), field: &Field) -> Error {

@@ -12,7 +12,6 @@ use arrow_etl::run::{Between, Surroundings, copy};
 use arrow_etl::sink::{Receipt, Writer};
 use arrow_etl::testing::faults::{Fault, Faults, Point};
 use arrow_etl::testing::memory::Memory;
-use arrow_etl::testing::writers;
 use async_trait::async_trait;
 
 fn job() -> Job {
@@ -112,7 +111,7 @@ async fn the_targets_get_the_same_arrays() {
     let noting = |which: usize| -> Arc<dyn Endpoint> {
         let seen = Arc::clone(&seen[which]);
         let note = move |inner| -> Box<dyn Writer> { Box::new(NotingWriter { inner, seen: Arc::clone(&seen) }) };
-        writers::wrapped(Memory::new().endpoint(), note)
+        Faults::new().wrapping(note).endpoint(Memory::new().endpoint())
     };
     let between = Between { source: source().endpoint(), target: noting(0), also: vec![noting(1)] };
     let mut one_at_a_time = job();

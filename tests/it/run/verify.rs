@@ -7,7 +7,8 @@ use arrow::datatypes::{DataType, Field};
 use arrow_etl::attempt::Token;
 use arrow_etl::proof::{ColumnProof, Integers, Verify};
 use arrow_etl::sink::{Receipt, Writer};
-use arrow_etl::testing::{generate, writers};
+use arrow_etl::testing::faults::Faults;
+use arrow_etl::testing::generate;
 use serde_json::json;
 
 use super::*;
@@ -16,7 +17,7 @@ use crate::server;
 
 /// `inner` with writers that do `harm` to each batch, and say nothing of it.
 pub(super) fn faulty(inner: Arc<dyn Endpoint>, harm: fn(&RecordBatch) -> RecordBatch) -> Arc<dyn Endpoint> {
-    writers::wrapped(inner, move |inner| Box::new(FaultyWriter { inner, harm, rows: 0 }))
+    Faults::new().wrapping(move |inner| Box::new(FaultyWriter { inner, harm, rows: 0 })).endpoint(inner)
 }
 
 struct FaultyWriter {

@@ -1,19 +1,21 @@
 //! Integers of 256 bits and their digits. A decimal of Arrow ends at 76 digits, these at 78.
 
-use std::fmt::Write as _;
+use std::fmt;
 
 /// Digits that 64 bits hold in any case.
 const CHUNK: u64 = 10_000_000_000_000_000_000;
 const CHUNK_DIGITS: usize = 19;
+/// Chunks of 256 bits.
+const CHUNKS: usize = 5;
 
-/// The digits of 32 bytes, the lowest first.
-pub(in super::super) fn digits(bytes: [u8; 32], signed: bool) -> String {
+/// Writes the digits of 32 bytes, the lowest first.
+pub(in super::super) fn print(bytes: [u8; 32], signed: bool, out: &mut impl fmt::Write) -> fmt::Result {
     let mut limbs = limbs_of(bytes);
     let negative = signed && limbs[3] >> 63 == 1;
     if negative {
         limbs = negated(limbs);
     }
-    let mut chunks = Vec::new();
+    let (mut chunks, mut count) = ([0; CHUNKS], 0);
     while limbs != [0; 4] {
         let mut rest: u64 = 0;
         for limb in limbs.iter_mut().rev() {
@@ -21,14 +23,12 @@ pub(in super::super) fn digits(bytes: [u8; 32], signed: bool) -> String {
             *limb = (whole / u128::from(CHUNK)) as u64;
             rest = (whole % u128::from(CHUNK)) as u64;
         }
-        chunks.push(rest);
+        chunks[count] = rest;
+        count += 1;
     }
-    let mut text = if negative { "-".to_owned() } else { String::new() };
-    text += &chunks.pop().unwrap_or(0).to_string();
-    for chunk in chunks.iter().rev() {
-        let _ = write!(text, "{chunk:0CHUNK_DIGITS$}");
-    }
-    text
+    let (first, others) = chunks[..count.max(1)].split_last().expect("there is one at least");
+    write!(out, "{}{first}", if negative { "-" } else { "" })?;
+    others.iter().rev().try_for_each(|chunk| write!(out, "{chunk:0CHUNK_DIGITS$}"))
 }
 
 /// The 32 bytes of a whole number as ClickHouse prints it; none for other texts and beyond 256 bits.
@@ -100,7 +100,9 @@ mod tests {
         let least = "-57896044618658097711785492504343953926634992332820282019728792003956564819968";
         for (text, signed) in [("0", true), ("-1", true), (least, true), (most, false), ("10000000000000000000", false)]
         {
-            assert_eq!(digits(bytes(text, signed).unwrap(), signed), text);
+            let mut digits = String::new();
+            print(bytes(text, signed).unwrap(), signed, &mut digits).unwrap();
+            assert_eq!(digits, text);
         }
         assert_eq!(bytes(most, true), None);
         assert_eq!(bytes(&format!("{most}0"), false), None);

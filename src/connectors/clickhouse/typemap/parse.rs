@@ -3,6 +3,7 @@
 use arrow::datatypes::TimeUnit;
 
 use super::{Kind, Type};
+use crate::sql::list;
 
 /// What nests deeper is not looked into.
 const MOST_DEPTH: usize = 64;
@@ -176,26 +177,7 @@ fn name_of(text: &str) -> Option<(String, &str)> {
     (is_word && !name.is_empty()).then(|| (name.to_owned(), rest))
 }
 
-/// Cuts `text` at the commas that stand in no quotes and no parentheses.
+/// What stands between the commas of `text`.
 fn parts(text: &str) -> Option<Vec<&str>> {
-    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
-    let mut letters = text.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        match (letter, quote) {
-            ('\\', Some(_)) => {
-                letters.next()?;
-            }
-            (letter, Some(open)) => quote = (letter != open).then_some(open),
-            ('\'' | '`', None) => quote = Some(letter),
-            ('(', None) => depth += 1,
-            (')', None) => depth = depth.checked_sub(1)?,
-            (',', None) if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    (depth == 0 && quote.is_none()).then_some(parts)
+    list::parts(text, ['\'', '`'], Some('\\'))
 }

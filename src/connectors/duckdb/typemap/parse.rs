@@ -3,6 +3,7 @@
 use arrow::datatypes::TimeUnit;
 
 use super::Kind;
+use crate::sql::list;
 
 /// What nests deeper is not looked into.
 const MOST_DEPTH: usize = 64;
@@ -86,25 +87,9 @@ fn plain(name: &str) -> Option<Kind> {
     })
 }
 
-/// Cuts `text` at the commas that stand in no quotes and no parentheses.
+/// What stands between the commas of `text`.
 pub(in super::super) fn parts(text: &str) -> Option<Vec<&str>> {
-    let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
-    for (at, letter) in text.char_indices() {
-        match (letter, quote) {
-            // A doubled quote ends and begins again.
-            (letter, Some(open)) => quote = (letter != open).then_some(open),
-            ('\'' | '"', None) => quote = Some(letter),
-            ('(' | '[', None) => depth += 1,
-            (')' | ']', None) => depth = depth.checked_sub(1)?,
-            (',', None) if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    (depth == 0 && quote.is_none()).then_some(parts)
+    list::parts(text, ['\'', '"'], None)
 }
 
 /// The name of a member, and its type.

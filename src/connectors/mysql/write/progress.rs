@@ -11,6 +11,7 @@ use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Progress, Receipt};
 use crate::sql::beside::notes_are_gone;
+use crate::sql::tasks;
 
 impl Shared {
     /// Ends what the other process left, and reads what stands in marks and stage.
@@ -49,7 +50,7 @@ async fn kept(
     let mut task = logged.iter().map(|receipt| receipt.task + 1).max().unwrap_or(0);
     let mut receipts = Vec::new();
     for (id, parts, rows) in stage.tasks(connection).await? {
-        let splits: Option<Vec<u32>> = parts.iter().map(|part| part.strip_prefix("split ")?.parse().ok()).collect();
+        let splits: Option<Vec<u32>> = parts.iter().map(|part| tasks::split_of(part)).collect();
         // A task of a plan that is not cut by splits: it cannot be gone on with.
         let Some(mut splits) = splits else { return Ok(Vec::new()) };
         splits.sort_unstable();

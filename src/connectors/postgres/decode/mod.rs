@@ -3,9 +3,7 @@
 //! Pure: bytes in, a batch out. The input comes from a server and is still not trusted: a length that does not fit is a
 //! `Corrupt` error, a value that the Arrow type cannot hold a `Value` error with column and row, never a panic.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use bytes::Bytes;
 
@@ -14,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::sift::{self, Decoder};
 use crate::formats::fields::{Fault, Fields, Indexed, Span, binary};
 use crate::reject::Rejects;
+use crate::schema::record_batch;
 
 mod column;
 mod list;
@@ -105,8 +104,7 @@ pub(super) fn decode(layout: &Layout, chunk: &Chunk) -> Result<RecordBatch> {
         let array = array(*kind, field, indexed.column(position));
         arrays.push(array.map_err(|fault| error(&fault, field, chunk.first_row))?);
     }
-    let options = RecordBatchOptions::new().with_row_count(Some(chunk.rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), arrays, &options)?)
+    record_batch(&layout.schema, arrays, chunk.rows)
 }
 
 /// As [`decode`], but rows with values that the Arrow form does not hold come beside the others.

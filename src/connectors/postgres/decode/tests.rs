@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use arrow::array::{Array as _, AsArray as _};
 use arrow::datatypes::{Decimal128Type, Field, Schema};
 use proptest::prelude::*;

@@ -30,6 +30,7 @@ use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::{Refusals, Settled};
 use crate::sink::{Receipt, Writer};
+use crate::sql::tasks;
 
 /// Bytes after which a COPY is ended, so that a refused row is heard of.
 const COPY_BYTES: u64 = 64 << 20;
@@ -155,7 +156,7 @@ impl CopyWriter {
 
     /// The keys of the progress rows, as literals.
     fn keys(&self) -> Vec<String> {
-        publish::parts(&self.attempt.splits, self.attempt.task).iter().map(|part| literal(part)).collect()
+        tasks::keys(&self.attempt.splits, self.attempt.task).iter().map(|part| literal(part)).collect()
     }
 
     pub(super) fn connection(&self) -> Result<&Connection> {

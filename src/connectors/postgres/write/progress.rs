@@ -15,6 +15,7 @@ use crate::attempt::{Attempt, Token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Progress, Receipt};
 use crate::sql::beside::notes_are_gone;
+use crate::sql::tasks;
 
 /// Longest wait for the end of writers that were told to go.
 const WAIT: &str = "20s";
@@ -85,7 +86,7 @@ async fn kept(
     let mut attempts: BTreeMap<&str, (Vec<u32>, u64)> = BTreeMap::new();
     for row in &done {
         let (Some(attempt), Some(split), Some(rows)) =
-            (row.get(0), row.get(1).and_then(publish::split_of), row.get(2).and_then(|rows| rows.parse::<u64>().ok()))
+            (row.get(0), row.get(1).and_then(tasks::split_of), row.get(2).and_then(|rows| rows.parse::<u64>().ok()))
         else {
             // A task of a plan that is not cut by splits: it cannot be gone on with.
             return Ok(Vec::new());

@@ -1,0 +1,29 @@
+//! SELECT statements as text.
+
+/// The rows of `from`, which is quoted, for which all `conditions` hold, and no more than `limit` of them.
+pub fn select(list: &str, from: &str, conditions: &[String], limit: Option<u64>) -> String {
+    let limit = limit.map(|limit| format!(" LIMIT {limit}")).unwrap_or_default();
+    format!("SELECT {list} FROM {from}{}{limit}", filtered(conditions))
+}
+
+/// What stands behind FROM where all `conditions` are to hold, with a blank before it; nothing where there are none.
+pub fn filtered(conditions: &[String]) -> String {
+    if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
+}
+
+/// What stands behind SELECT for `columns`: a row without any is still one.
+pub fn list(columns: &[String]) -> String {
+    if columns.is_empty() { "1".to_owned() } else { columns.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_asked_for_is_left_out() {
+        assert_eq!(select(&list(&[]), "t", &[], None), "SELECT 1 FROM t");
+        let both = ["a", "b"].map(str::to_owned);
+        assert_eq!(select(&list(&both), "t", &both, Some(3)), "SELECT a, b FROM t WHERE a AND b LIMIT 3");
+    }
+}
