@@ -37,12 +37,12 @@ use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
 use crate::run::loss;
 use crate::run::rejects;
-use crate::run::resume::{Unfinished, can_complete};
+use crate::run::resume::{PREPARED, Unfinished, can_complete};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::targets::{self, Goal};
 use crate::run::verify;
-use crate::run::{Between, Surroundings};
+use crate::run::{Between, PreSql, Surroundings};
 use crate::runner::{PlanShape, Transfer};
 use crate::schema::{ALL_TYPES, EMPTY_IS_NULL, NUMBERS, RESERVED, with_metadata};
 use crate::sink::{Agreement, Kept, Merged, Receipt, Sink, Tasks, Visible, WriteRequest};
@@ -212,9 +212,12 @@ impl Opened {
         Ok(Self { target, also, session, token, source, pipeline, draft, window, sizing, writers, budget, rejects })
     }
 
-    /// The first record of the run.
-    pub(super) fn started(&self, job: &Job) -> StateRecord {
+    /// The first record of the run; of a target that was prepared before it says so.
+    pub(super) fn started(&self, job: &Job, pre_sql: PreSql) -> StateRecord {
         let mut what = fingerprint::recorded(job);
+        if pre_sql == PreSql::Done {
+            what[PREPARED] = Json::from(true);
+        }
         what["sourceLabel"] = Json::from(self.source.label());
         what["targetLabel"] = Json::from(self.target.label());
         what["alsoLabels"] = self.also.iter().map(|target| target.label()).collect();
