@@ -130,6 +130,9 @@ fn place(place: &Place) -> Json {
             Json::String(text) if !is_words(text) => {
                 digests.insert(name.clone(), Json::from(digest_of(Json::from(text.as_str()))));
             }
+            Json::Array(statements) if name == "session" => {
+                digests.insert(name.clone(), Json::from(digest_of(json!(statements))));
+            }
             other => {
                 shown.insert(name.clone(), other.clone());
             }
@@ -232,12 +235,16 @@ mod tests {
             json!({"url": "mysql://ada:s3cret@db/shop", "session": "set @a:=2; set x='p@ss'"}),
             json!({"url": "mysql://ada:s3cret@db/shop", "time": "duration"}),
             json!({"url": "mysql://ada:s3cret@db/shop", "time": "time"}),
+            json!({"url": "odbc:SHOP", "session": ["set a = 1", "set x = 'p@ss'"]}),
+            json!({"url": "odbc:SHOP", "session": ["set a = 2", "set x = 'p@ss'"]}),
         ];
         let all: std::collections::BTreeSet<String> =
             options.iter().map(|one| of(&job(one.clone()), &columns())).collect();
         assert_eq!(all.len(), options.len());
-        let told = recorded(&job(options[3].clone())).to_string();
-        assert!(!told.contains("p@ss") && !told.contains("s3cret"), "{told}");
+        for hidden in [&options[3], &options[7]] {
+            let told = recorded(&job(hidden.clone())).to_string();
+            assert!(!told.contains("p@ss") && !told.contains("s3cret"), "{told}");
+        }
         // A run that is given up is swept by these options: none may stand there that its connector does not know.
         let told = recorded(&job(json!({"url": "postgres://db/shop?connect_timeout=9", "options": "-c x=y"})));
         assert_eq!(told["source"]["options"], json!({"url": "postgres://db/shop?connect_timeout=9"}));
