@@ -110,12 +110,11 @@ fn what_one_of_several_writers_has_is_not_kept_without_the_others() {
     let mut etl = start(folder.path(), &[&words[..], &slowly].concat());
     let at_work = "select count(*), count(*) filter (where wait_event = 'PgSleep') from pg_stat_activity \
                    where datname = current_database() and application_name like 'etl\\_write%'";
-    let begin = Instant::now();
     // The other one has ended its transaction.
-    while psql(&url, at_work) != "1|1" {
-        assert!(begin.elapsed() < Duration::from_mins(1) && etl.try_wait().unwrap().is_none());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until(|| {
+        assert!(etl.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        psql(&url, at_work) == "1|1"
+    });
     etl.kill().unwrap();
     etl.wait().unwrap();
     let said = resumed(folder.path(), &words);
