@@ -112,7 +112,7 @@ fn what_one_of_several_writers_has_is_not_kept_without_the_others() {
                    where datname = current_database() and application_name like 'etl\\_write%'";
     // The other one has ended its transaction.
     until(|| {
-        assert!(etl.try_wait().unwrap().is_none(), "it ended before it could be killed");
+        assert!(etl.try_wait().unwrap().is_none());
         psql(&url, at_work) == "1|1"
     });
     etl.kill().unwrap();
