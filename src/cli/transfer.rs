@@ -143,7 +143,8 @@ async fn interrupted(
         }
         (None, Resume::Unwanted | Resume::NextRound) => {}
     }
-    Ok((found, PreSql::Wanted))
+    let pre_sql = found.as_ref().map_or(PreSql::Wanted, Unfinished::pre_sql);
+    Ok((found, pre_sql))
 }
 
 /// How a run of `job` begins that must go on where the last one ended, since none was interrupted.

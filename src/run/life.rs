@@ -71,7 +71,8 @@ impl<'a> Life<'a> {
             self.surroundings.or_stop(resumed.refuse_moved(&**state)).await?;
         }
         if resumed.is_none() {
-            self.surroundings.or_stop(self.log.append(&self.opened.started(self.job))).await?;
+            let started = self.opened.started(self.job, self.surroundings.pre_sql);
+            self.surroundings.or_stop(self.log.append(&started)).await?;
         }
         match self.committed().await {
             Ok(committed) => {
@@ -123,14 +124,15 @@ impl<'a> Life<'a> {
     }
 
     async fn pre_sql(&self, ran: &mut usize) -> Result<()> {
+        if self.surroundings.pre_sql == PreSql::Done {
+            return Ok(());
+        }
         for (index, sql) in self.job.pre_sql.iter().enumerate() {
-            if self.surroundings.pre_sql == PreSql::Wanted {
-                let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
-                // A statement that was given up may have been executed all the same.
-                let lost = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Connection);
-                *ran += usize::from(executed.as_ref().err().is_none_or(lost));
-                executed.at("pre-SQL", || index + 1)?;
-            }
+            let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
+            // A statement that was given up may have been executed all the same.
+            let lost = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Connection);
+            *ran += usize::from(executed.as_ref().err().is_none_or(lost));
+            executed.at("pre-SQL", || index + 1)?;
             let done = StateRecord::Step { step: Step::PreSql, index: index as u32 };
             self.surroundings.or_stop(self.log.append(&done)).await?;
         }

@@ -68,7 +68,7 @@ pub enum PreSql {
     /// It is run.
     #[default]
     Wanted,
-    /// An earlier run of the job has prepared the target: the log says that it is done.
+    /// An earlier run of the job has prepared the target. The first record of this one says so: it may have to be gone on with.
     Done,
 }
 

@@ -7,11 +7,14 @@ use crate::endpoint::{Snapshot, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, OnError};
 use crate::proof::Verify;
-use crate::run::fingerprint;
+use crate::run::{PreSql, fingerprint};
 use crate::runner::PlanShape;
 use crate::sink::{Agreement, Kept, Publish, Receipt};
 use crate::source::{Cut, Split};
 use crate::state::{Life, StateLog, StateRecord};
+
+/// The member of a recorded job that says that an earlier run had prepared its target.
+pub(super) const PREPARED: &str = "prepared";
 
 /// A run that was interrupted: it neither finished nor failed, and its process is gone.
 #[derive(Clone, Debug, Default)]
@@ -82,6 +85,11 @@ impl Unfinished {
     pub(super) fn past(&self, step: Step, index: u32) -> Past {
         let known = self.steps.iter().rev().find(|(one, at, _)| (*one, *at) == (step, index));
         known.map_or(Past::NotBegun, |(_, _, past)| *past)
+    }
+
+    /// Whether its SQL before the rows is still wanted.
+    pub fn pre_sql(&self) -> PreSql {
+        if self.job[PREPARED] == true { PreSql::Done } else { PreSql::Wanted }
     }
 
     /// Refuses to begin anew beside what this run left to be seen in the target.
@@ -204,7 +212,7 @@ pub async fn ending(job: &Job, state: &dyn StateLog) -> Result<Option<Ending>> {
             _ => None,
         });
         let done: Vec<u32> = done.collect();
-        let prepared = (0..).zip(&job.pre_sql).all(|(index, _)| done.contains(&index));
+        let prepared = then[PREPARED] == true || (0..).zip(&job.pre_sql).all(|(index, _)| done.contains(&index));
         return Ok(Some(Ending::Failed { prepared }));
     }
     Ok(None)

@@ -1,5 +1,6 @@
 //! What a job holds between its steps: what was opened, and what was agreed.
 
+mod columns;
 mod told;
 
 use std::collections::HashMap;
@@ -7,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{FieldRef, Schema};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
 use futures::future::try_join_all;
@@ -20,12 +20,11 @@ use crate::bridge::opaque::Opaque;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::fate::is_text;
 use crate::flow::buffer::Buffer;
 use crate::flow::heavy::HeavyDoor;
 use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
-use crate::job::{Empty, Job, Limits, Place, Transform};
+use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
 use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
@@ -37,14 +36,13 @@ use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
 use crate::run::loss;
 use crate::run::rejects;
-use crate::run::resume::{Unfinished, can_complete};
+use crate::run::resume::{PREPARED, Unfinished, can_complete};
 use crate::run::retry::Renewal;
 use crate::run::sizing::{self, Sizing, Wanted};
 use crate::run::targets::{self, Goal};
 use crate::run::verify;
-use crate::run::{Between, Surroundings};
+use crate::run::{Between, PreSql, Surroundings};
 use crate::runner::{PlanShape, Transfer};
-use crate::schema::{ALL_TYPES, EMPTY_IS_NULL, NUMBERS, RESERVED, with_metadata};
 use crate::sink::{Agreement, Kept, Merged, Receipt, Sink, Tasks, Visible, WriteRequest};
 use crate::source::{Cut, Split, SplitGoal, TableShape};
 use crate::state::{StateLog, StateRecord};
@@ -163,11 +161,8 @@ impl Opened {
         let session = source.open(&request).await.at("source", || source.label())?;
         let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };
         let reader = session.source(&place.object)?;
-        let shape = reader.describe().await.and_then(without_reserved).at("source", || source.label())?;
-        let shape = match job.transform.empty {
-            Some(empty) => with_empty_texts(shape, empty),
-            None => shape,
-        };
+        let described = reader.describe().await.and_then(|shape| columns::usable(shape, job.transform.empty));
+        let shape = described.at("source", || source.label())?;
         let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
         // With a limit rows pass one writer.
         let writers = sizing::writers(&job.limits, fed, (&shape, memory_bytes));
@@ -212,9 +207,12 @@ impl Opened {
         Ok(Self { target, also, session, token, source, pipeline, draft, window, sizing, writers, budget, rejects })
     }
 
-    /// The first record of the run.
-    pub(super) fn started(&self, job: &Job) -> StateRecord {
+    /// The first record of the run; of a target that was prepared before it says so.
+    pub(super) fn started(&self, job: &Job, pre_sql: PreSql) -> StateRecord {
         let mut what = fingerprint::recorded(job);
+        if pre_sql == PreSql::Done {
+            what[PREPARED] = Json::from(true);
+        }
         what["sourceLabel"] = Json::from(self.source.label());
         what["targetLabel"] = Json::from(self.target.label());
         what["alsoLabels"] = self.also.iter().map(|target| target.label()).collect();
@@ -446,34 +444,6 @@ async fn find_end(window: &mut Window, parts: Parts, (session, budget): (&Arc<dy
     let pipeline = Pipeline::new(Parts { transform, ..parts })?;
     let (highest, nulls) = pipeline.highest(window.cursor(), Arc::new(ends)).await?;
     window.end(highest, nulls).at("source", || label)
-}
-
-/// Columns of change feeds have names that no other column may have.
-fn without_reserved(shape: TableShape) -> Result<TableShape> {
-    match shape.schema.fields().iter().find(|field| RESERVED.contains(&field.name().as_str())) {
-        Some(field) => Err(Error::new(ErrorKind::Unsupported, "this name is reserved for change feeds")
-            .with_hint("read the column under another name by --query, or rename it in the source")
-            .at("column", field.name())),
-        None => Ok(shape),
-    }
-}
-
-/// `shape`, whose columns of text say what the empty ones are.
-fn with_empty_texts(shape: TableShape, empty: Empty) -> TableShape {
-    let types = match empty {
-        Empty::NullForNumbers => NUMBERS,
-        Empty::NullButForText => ALL_TYPES,
-    };
-    let marked = |field: &FieldRef| {
-        if is_text(field.data_type()) {
-            Arc::new(with_metadata(field.as_ref().clone(), EMPTY_IS_NULL, types))
-        } else {
-            Arc::clone(field)
-        }
-    };
-    let fields: Vec<FieldRef> = shape.schema.fields().iter().map(marked).collect();
-    let schema = Arc::new(Schema::new_with_metadata(fields, shape.schema.metadata().clone()));
-    TableShape { schema, ..shape }
 }
 
 /// The sources of `job` as they are read.

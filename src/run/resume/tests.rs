@@ -169,8 +169,16 @@ async fn the_last_run_of_a_job_says_how_it_ended() {
         }
         assert_eq!(ending(&job, &log).await.unwrap(), Some(expected), "{run}");
     }
+    // A later round, which says at once that the target is prepared.
+    let mut round = fingerprint::recorded(&job);
+    round[PREPARED] = json!(true);
+    let begun = StateRecord::Started { job: round, fingerprint: "f".to_owned() };
+    log.append("r5", &begun).await.unwrap();
+    assert_eq!(ending(&job, &log).await.unwrap(), Some(Ending::Failed { prepared: true }));
+    let killed = Unfinished::of("r5", vec![begun]).unwrap();
+    assert_eq!((killed.pre_sql(), Unfinished::default().pre_sql()), (PreSql::Done, PreSql::Wanted));
     let other = Job { pre_sql: Vec::new(), ..job.clone() };
     assert_eq!(ending(&other, &log).await.unwrap(), None);
-    log.lease("r4", "r4").await.unwrap();
+    log.lease("r5", "r5").await.unwrap();
     assert_eq!(ending(&job, &log).await.unwrap(), None, "it is under way");
 }

@@ -102,17 +102,16 @@ fn product_of(product: Product, scheme: &str) -> Product {
 /// What each connection runs first.
 fn session(parameter: &Node<'_>) -> Result<Vec<String>> {
     let Some(node) = parameter.get("session") else { return Ok(Vec::new()) };
-    let mut statements = node.one_or_more().iter().map(Node::text).collect::<Result<Vec<_>>>()?;
-    statements.iter_mut().for_each(|sql| *sql = bare(sql).to_owned());
-    statements.retain(|sql| !sql.is_empty());
-    Ok(statements)
+    let texts = node.one_or_more().iter().map(Node::text).collect::<Result<Vec<_>>>()?;
+    Ok(texts.iter().map(|sql| bare(sql).to_owned()).filter(|sql| !sql.is_empty()).collect())
 }
 
 /// `sql` without a semicolon at its end, unless it ends a block, of which that is a part.
 fn bare(sql: &str) -> &str {
     let sql = sql.trim();
     let whole = sql.trim_end_matches(';').trim_end();
-    if whole.to_lowercase().ends_with("end") { sql } else { whole }
+    let last = whole.rsplit(|sign: char| !sign.is_alphanumeric() && sign != '_').next();
+    if last.is_some_and(|word| word.eq_ignore_ascii_case("end")) { sql } else { whole }
 }
 
 fn insert(options: &mut Options, key: &str, value: impl Into<Json>) {
