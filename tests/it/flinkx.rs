@@ -6,8 +6,6 @@ mod refused;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::thread::sleep;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
