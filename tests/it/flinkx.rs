@@ -6,8 +6,6 @@ mod refused;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::thread::sleep;
-use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -379,7 +377,8 @@ fn rounds_go_on_where_the_last_one_ended() {
         let etl = job.start(&["-s", "chk-*"]);
         until(|| rows() == expected);
         // The round is over, and the next one far.
-        sleep(Duration::from_millis(700));
+        let rounds = |kind| program::records(job.folder.path(), kind);
+        until(|| rounds("started") == rounds("finished"));
         let ended = interrupted(etl);
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         assert!(ended.stderr.contains(told), "{told}: {}", ended.stderr);
