@@ -5,9 +5,10 @@
 //! a job may allow instead. Sinks ask here in `agree`. Nullability is not judged: a NULL for a column that takes none is
 //! refused row by row.
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE, STEP_MICROS};
+use crate::schema::{CLOCK, EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE, STEP_MICROS};
 use crate::sink::ColumnFate;
 
 /// What happens to values of `from` in a column `to`. Of a cast that [`possible`] denies it says `Lossy`.
@@ -18,6 +19,44 @@ pub fn fate(from: &Field, to: &Field) -> ColumnFate {
 /// Whether the engine has any cast from `from` to `to`. Without one a transfer is refused at plan time.
 pub fn possible(from: &Field, to: &Field) -> bool {
     judge(from, to).is_some()
+}
+
+/// The clock by which an instant becomes a timestamp without a zone, or the reverse: that of the product whose column holds the
+/// instant, where it says one, else that of the transfer. None for other pairs, where nobody says a clock, and where it is not known.
+pub fn clock(from: &Field, to: &Field) -> Option<Tz> {
+    clock_name(from, to)?.parse().ok()
+}
+
+/// The same clock, as it was named.
+pub(crate) fn clock_name<'a>(from: &'a Field, to: &'a Field) -> Option<&'a str> {
+    let (instant, other) = match (has_zone(from)?, has_zone(to)?) {
+        (true, false) => (from, to),
+        (false, true) => (to, from),
+        _ => return None,
+    };
+    let said = |field: &'a Field| field.metadata().get(CLOCK);
+    said(instant).or_else(|| said(other)).map(String::as_str)
+}
+
+/// What helps where no cast leads from `from` to `to`.
+pub(crate) fn remedy(from: &Field, to: &Field) -> &'static str {
+    match (has_zone(from), has_zone(to)) {
+        _ if clock_name(from, to).is_some() => {
+            "the clock of the server has no zone that is known here: name one in its session, as SET time_zone = '+01:00'"
+        }
+        (Some(have), Some(want)) if have != want => {
+            "an instant has a zone and the other has none: say with --clock by which clock they stand for each other"
+        }
+        _ => "convert the column in the source, with --cast or with --set",
+    }
+}
+
+/// Whether the timestamps of `field` are instants; none where it holds something else.
+pub(crate) fn has_zone(field: &Field) -> Option<bool> {
+    match plain(field.data_type()) {
+        DataType::Timestamp(_, zone) => Some(zone.is_some()),
+        _ => None,
+    }
 }
 
 /// The most characters that a text column `field` takes: metadata [`MAX_CHARS`], else the length in a native type
@@ -138,7 +177,9 @@ fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {
     if is_text(source) && target.is_nested() {
         return is_read(target).then_some(ColumnFate::Lossy);
     }
-    types(source, target).or_else(|| nested(source, target))
+    // What a clock shows twice is another instant for each time, and what it never shows is none.
+    let by_clock = || clock(from, to).map(|_| ColumnFate::Lossy);
+    types(source, target).or_else(by_clock).or_else(|| nested(source, target))
 }
 
 /// A native form goes nowhere but into itself.

@@ -42,6 +42,10 @@ pub const NUMBERS: &str = "numbers";
 /// A value of [`EMPTY_IS_NULL`]: where it becomes anything but text and bytes.
 pub const ALL_TYPES: &str = "all types";
 
+/// Field metadata of a timestamp: by which clock an instant and a timestamp without a zone stand for each other, as `+08:00` or
+/// `Asia/Shanghai`. See [`crate::fate::clock`].
+pub const CLOCK: &str = "etl.clock";
+
 /// Field metadata: the comment on the column.
 pub const COMMENT: &str = "etl.comment";
 

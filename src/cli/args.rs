@@ -258,6 +258,9 @@ pub(super) struct TransformArgs {
     /// Copy no more rows than this
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u64>,
+    /// Clock by which instants and times without a zone stand for each other: '+08:00', 'Asia/Shanghai'
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    pub(super) clock: Option<String>,
     /// Let the source do nothing of this by itself
     #[arg(long)]
     pub(super) no_pushdown: bool,

@@ -127,7 +127,7 @@ fn transform(args: &TransformArgs) -> Result<Transform> {
     drop.extend(columns(&args.drop));
     Ok(Transform {
         steps: Vec::new(),
-        zone: None,
+        zone: args.clock.clone(),
         sql: args.sql.as_deref().map(text_of).transpose()?,
         trim: None,
         filter: args.filter.clone(),
@@ -266,6 +266,14 @@ mod tests {
         assert_eq!(job.transform.set, [pair("x=y", "a=1")]);
         assert_eq!(job.transform.rename, [pair("a", "B b")]);
         assert_eq!(job.transform.cast, [pair("n", "decimal(10,2)")]);
+    }
+
+    #[test]
+    fn a_clock_is_a_zone_of_the_transform() {
+        for zone in ["+08:00", "-03:00", "Asia/Shanghai"] {
+            let job = settings(&["a.csv", "b.db#t", "--clock", zone]).unwrap().job;
+            assert_eq!(job.transform.zone.as_deref(), Some(zone));
+        }
     }
 
     #[test]

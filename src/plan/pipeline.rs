@@ -39,6 +39,7 @@ use crate::plan::transform;
 use crate::plan::write::{Payload, WriteExec, WriteSpec, WriteTarget};
 use crate::proof::Verify;
 use crate::runner::{PlanShape, Transfer};
+use crate::schema::CLOCK;
 use crate::sink::{Agreement, ColumnFate, ColumnPlan, Form, Sink, Tasks};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
 
@@ -130,7 +131,12 @@ impl Draft {
             let index = self.shape.schema.index_of(plan.incoming.as_ref()?).ok()?;
             self.origins.get(index)?.clone()
         };
-        let kept = agreement.columns.iter().filter(|plan| plan.fate != ColumnFate::LossAllowed);
+        let by_clock = |plan: &ColumnPlan| {
+            let field = plan.target.as_ref().and_then(|target| agreement.target.field_with_name(target).ok());
+            field.is_some_and(|field| field.metadata().contains_key(CLOCK))
+        };
+        let kept = |plan: &&ColumnPlan| plan.fate != ColumnFate::LossAllowed && !by_clock(plan);
+        let kept = agreement.columns.iter().filter(kept);
         let passing: Vec<(&ColumnPlan, String)> = kept.filter_map(|plan| Some((plan, origin(plan)?))).collect();
         let whole = self.columns.fields().iter().all(|field| passing.iter().any(|(_, name)| name == field.name()));
         let written = passing.into_iter().filter_map(|(plan, name)| Some((plan.target.clone()?, name)));

@@ -6,6 +6,7 @@
 
 pub mod budget;
 mod buffer;
+mod clock;
 pub mod diff;
 mod fingerprint;
 mod hold;

@@ -31,6 +31,7 @@ use crate::proof::Verify;
 use crate::reject::Refusals;
 use crate::run::budget::{self, Budget, Work};
 use crate::run::buffer;
+use crate::run::clock;
 use crate::run::fingerprint;
 use crate::run::incremental::Window;
 use crate::run::local::LocalRunner;
@@ -133,6 +134,7 @@ impl Opened {
     /// A run that is gone on with keeps its id, and its splits where the source is as it was.
     pub(super) async fn open(job: &Job, between: Between, past: Past<'_>) -> Result<Self> {
         targets::refuse_files_twice(job)?;
+        clock::check(job)?;
         let all: Vec<_> = between.targets().cloned().collect();
         let reach = |target: Arc<dyn Endpoint>| async move { target.reach().await.at("target", || target.label()) };
         let reached = try_join_all(all.into_iter().map(reach));
@@ -241,6 +243,7 @@ impl Opened {
     pub(super) async fn agree(&self, job: &Job, landed: &[Landed]) -> Result<Agreed> {
         let mut shape = self.draft.shape.clone();
         loss::offer_values(job, &mut shape);
+        clock::offer(job, &mut shape);
         let mut settled = Vec::new();
         loop {
             let goals = goals(job, &self.target, &self.also);
@@ -281,6 +284,7 @@ impl Opened {
         let mut agreement = agreed.map_err(|error| self.without_position(error))?;
         targets::name_as_they_come(job.schema, shape, &mut agreement);
         loss::allow(job, shape, &mut agreement);
+        clock::settle(shape, &mut agreement);
         if !job.also.is_empty() {
             agreement.label = targets::label(&endpoint.label(), &agreement.label);
         }

@@ -4,6 +4,7 @@ use futures::future::try_join_all;
 use serde_json::Value as Json;
 
 use super::Surroundings;
+use super::clock;
 use super::diff::{self, Comparison};
 use super::stages::{endpoint, parsed_as_cast, understands};
 use super::targets;
@@ -39,6 +40,7 @@ fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
     let message = match job.mode {
         _ if !job.union.is_empty() => "rows of several sources are compared with none of them",
         _ if changed => "rows that are changed on their way are not those of the source",
+        _ if clock::is_used(agreement) => "what a clock shows is not the instant itself",
         _ if !job.allow_lossy.is_empty() => "values that are rounded or cut are not those of the source",
         WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
         _ if job.errors.on_error == OnError::Skip => "rows that are left out are not in the target",

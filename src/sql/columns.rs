@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef, Fields, Schema};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, possible};
+use crate::fate::{fate, possible, remedy};
 use crate::merge::Merge;
 use crate::shape::TableShape;
 use crate::sink::{ColumnPlan, SchemaPolicy};
@@ -172,8 +172,7 @@ impl<T> Draft<T> {
     pub fn fill(&mut self, from: &Field, to: Field, (native_type, known): (&str, T)) -> Result<&mut ColumnPlan> {
         if !possible(from, &to) {
             let message = format!("no cast leads from {} to {native_type}", from.data_type());
-            let hint = "convert the column with --cast or --set";
-            return Err(Error::new(ErrorKind::Schema, message).with_hint(hint).at("column", from.name()));
+            return Err(Error::new(ErrorKind::Schema, message).with_hint(remedy(from, &to)).at("column", from.name()));
         }
         self.plans.push(ColumnPlan {
             incoming: Some(from.name().clone()),

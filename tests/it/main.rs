@@ -19,6 +19,7 @@ mod bad_input;
 mod buffer;
 mod cli;
 mod clickhouse;
+mod clock;
 mod conformance;
 #[cfg(feature = "connectorx")]
 mod connectorx;

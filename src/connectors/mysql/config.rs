@@ -66,9 +66,10 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "timestamp",
         "string",
         "instant",
-        "How TIMESTAMP columns are read: as instants, or as the session's clock shows them.",
+        "How TIMESTAMP columns are read: as instants, or as the session's clock shows them; with server that clock is the one by \
+         which they become times without a zone, and come of such.",
     )
-    .within("instant, clock"),
+    .within("instant, clock, server"),
     option("lockAll", "boolean", "false", "Whether reading may lock all tables of the server for one point in time."),
     option(
         "session",
@@ -221,7 +222,10 @@ fn build(layers: &Layers, around: &Surroundings<'_>) -> Result<Config> {
             &[("reject", ZeroDates::Reject), ("null", ZeroDates::Null), ("text", ZeroDates::Text)],
         )?,
         time: layers.choose("time", &[("time", TimeForm::Time), ("duration", TimeForm::Duration)])?,
-        timestamps: layers.choose("timestamp", &[("instant", Timestamps::Instant), ("clock", Timestamps::Clock)])?,
+        timestamps: layers.choose(
+            "timestamp",
+            &[("instant", Timestamps::Instant), ("clock", Timestamps::Clock), ("server", Timestamps::Server)],
+        )?,
         session: text("session").filter(|sql| !sql.trim().is_empty()),
         lock_all: if layers.flag("lockAll")? { LockAll::Yes } else { LockAll::No },
     })

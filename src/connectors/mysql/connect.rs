@@ -28,6 +28,9 @@ const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, net_read_timeout = 36
 /// Instants are in UTC.
 const UTC: &str = ", time_zone = '+00:00'";
 
+/// What the server calls the zone of its system.
+const SYSTEM: &str = "SYSTEM";
+
 /// An open connection. Dropping it closes the socket at once.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -57,6 +60,8 @@ pub(super) struct Server {
     /// before MySQL 8.0 and MariaDB 10.10.
     pub(super) stamps_rows: bool,
     pub(super) user: String,
+    /// The zone whose clock the session had when it began, where it was asked for.
+    pub(super) clock: Option<String>,
 }
 
 impl Server {
@@ -177,9 +182,13 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
         if let Some(session) = &config.session {
             connection.run(session).await.at("option", || "session")?;
         }
-        let zone = if config.timestamps == Timestamps::Instant { UTC } else { "" };
+        let clock = match config.timestamps {
+            Timestamps::Server => Some(clock(&mut connection).await?),
+            Timestamps::Instant | Timestamps::Clock => None,
+        };
+        let zone = if config.timestamps == Timestamps::Clock { "" } else { UTC };
         connection.run(&format!("{SETTINGS}{zone}")).await?;
-        connection.server = facts(&mut connection).await?;
+        connection.server = Server { clock, ..facts(&mut connection).await? };
         Ok(connection)
     };
     let opened = match config.connect_timeout {
@@ -328,12 +337,39 @@ async fn facts(connection: &mut Connection) -> Result<Server> {
         user: row.get(3).unwrap_or_default().to_owned(),
         folds_names: row.get(4) != Some("0"),
         stamps_rows: row.get(5) == Some("0"),
+        clock: None,
     };
     // What tables hold is estimated from day to day otherwise.
     if server.is_mysql_from(80_000) {
         connection.run("SET information_schema_stats_expiry = 0").await?;
     }
     Ok(server)
+}
+
+/// The zone of the session. That of the system has no name here: it is told by its offset, where that has been the same all the time.
+async fn clock(connection: &mut Connection) -> Result<String> {
+    let name = connection.text("SELECT @@session.time_zone").await?.unwrap_or_default();
+    if name != SYSTEM {
+        return Ok(name);
+    }
+    // From 1992, when the clocks of China had stopped to change, to 2037, each half of a year.
+    let moments = (0..92_u32).map(|half| 694_224_000 + half * 15_778_800);
+    let offset = |moment| format!("SELECT TIMESTAMPDIFF(SECOND, '1970-01-01', FROM_UNIXTIME({moment})) - {moment}");
+    let sql = moments.map(offset).collect::<Vec<_>>().join(" UNION ");
+    let offsets = connection.rows(&sql).await?;
+    let offset = match offsets.as_slice() {
+        [one] => one.number(0).and_then(zone_of),
+        _ => None,
+    };
+    // Under its own name it is no zone that anybody else knows: what needs it is refused.
+    Ok(offset.unwrap_or(name))
+}
+
+/// `+08:00` for 28,800 seconds.
+fn zone_of(seconds: i64) -> Option<String> {
+    let sign = if seconds < 0 { '-' } else { '+' };
+    let minutes = seconds.abs() / 60;
+    (seconds % 60 == 0).then(|| format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60))
 }
 
 /// 80036 for `8.0.36-log`.
@@ -358,6 +394,13 @@ pub(super) async fn cancel(config: &Config, id: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn zones_as_offsets() {
+        let zones = [28_800, 0, -12_600, 20_700].map(|seconds| zone_of(seconds).unwrap());
+        assert_eq!(zones, ["+08:00", "+00:00", "-03:30", "+05:45"]);
+        assert_eq!(zone_of(29_143), None);
+    }
 
     #[test]
     fn versions_as_numbers() {

@@ -22,7 +22,7 @@ use crate::attempt::Attempt;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::{Sifted, Tray, set_aside};
-use crate::schema::{self, COMMENT, with_metadata};
+use crate::schema::{self, CLOCK, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
 use crate::sql::filter::{self, Compares};
@@ -127,6 +127,10 @@ impl MySource {
         let field = match &column.my_type {
             Some(my_type) => {
                 let field = my_type.arrow_field(&column.name, column.nullable, config.time);
+                let field = match (my_type.kind, self.pool.clock()) {
+                    (Kind::Timestamp(_), Some(clock)) => with_metadata(field, CLOCK, clock),
+                    _ => field,
+                };
                 let is_date = is_date(my_type);
                 match config.zero_dates {
                     ZeroDates::Text if is_date => field.with_data_type(DataType::Utf8),

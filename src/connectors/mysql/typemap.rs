@@ -46,6 +46,8 @@ pub(super) enum Timestamps {
     Instant,
     /// As the clock of the session shows them, which is that of the server unless somebody says otherwise.
     Clock,
+    /// As instants; where the other side of a copy has no zone, what that clock shows stands for them, also when they are written.
+    Server,
 }
 
 /// What a column holds.

@@ -8,7 +8,7 @@ use arrow::buffer::{BooleanBuffer, NullBuffer, ScalarBuffer};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field};
 
-use super::{Reason, bytes, float, json, nearest, nested, number, temporal, text};
+use super::{Reason, bytes, clock, float, json, nearest, nested, number, temporal, text};
 use crate::error::Result;
 use crate::fate::{is_bytes, is_text, loss, plain};
 use crate::schema::{DIGITS, FORM};
@@ -155,6 +155,7 @@ fn values(from: &Field, to: &Field) -> Option<Kernel> {
     }
     number::kernel(source, target)
         .or_else(|| temporal::kernel(source, target))
+        .or_else(|| clock::kernel(from, to))
         .or_else(|| bytes::kernel(source, target))
         .or_else(|| nested::kernel(source, target))
 }

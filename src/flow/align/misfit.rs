@@ -18,6 +18,8 @@ pub enum Reason {
     Digits,
     /// It would lose a part of its time, or is outside of the range.
     Time,
+    /// The clock of the transfer shows this time twice or never.
+    Clock,
     /// The text has more characters than the column takes.
     Length {
         /// Characters that the column takes.
@@ -41,6 +43,7 @@ impl fmt::Display for Reason {
             Self::Range => f.write_str("the value is beyond the range of the target's type"),
             Self::Digits => f.write_str("the value would lose digits in the target's type"),
             Self::Time => f.write_str("the value would lose a part of its time in the target's type"),
+            Self::Clock => f.write_str("the clock of the transfer shows this time twice or never"),
             Self::Length { room } => write!(f, "the text is longer than {room} characters"),
             Self::Bytes { width } => write!(f, "the value does not have the {width} bytes of the target's type"),
             Self::Text => f.write_str("the text is not a value of the target's type"),

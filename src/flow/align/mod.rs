@@ -6,6 +6,7 @@
 //! which the job allows loss, values are brought to the nearest that fits, and what is beyond the range is a misfit still.
 
 mod bytes;
+mod clock;
 mod exact;
 mod float;
 mod json;
@@ -29,6 +30,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, SchemaRef};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::fate::remedy;
 use crate::schema::FORM;
 use crate::sink::{ColumnFate, ColumnPlan};
 
@@ -165,7 +167,7 @@ fn column_kernel(from: &Field, to: &Field, fate: ColumnFate) -> Result<Kernel> {
         Error::new(ErrorKind::Schema, "the native form of a value can only be passed on as it is")
     } else {
         let message = format!("no cast leads from {} to {}", from.data_type(), to.data_type());
-        Error::new(ErrorKind::Schema, message).with_hint("convert the column in the source, with --cast or with --set")
+        Error::new(ErrorKind::Schema, message).with_hint(remedy(from, to))
     };
     Err(error.at("column", to.name()))
 }

@@ -13,7 +13,7 @@ use super::Reason;
 use super::exact::nearest_multiple;
 use super::float::Binary;
 use super::kernel::{Kernel, primitive};
-use super::{number, temporal, text};
+use super::{clock, number, temporal, text};
 use crate::fate::{is_text, plain, step_micros};
 use crate::formats::value::number as spelled;
 
@@ -25,7 +25,9 @@ pub(super) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
         (_, target) if is_text(target) => text::cut(to),
         (source, target) if is_text(source) => from_text(target),
         (source, target) if source.is_temporal() => {
-            let cast = if source == target { Kernel::Same } else { temporal::kernel(source, target)? };
+            let by_clock = || clock::kernel(from, to);
+            let cast = if source == target { Some(Kernel::Same) } else { temporal::kernel(source, target) };
+            let cast = cast.or_else(by_clock)?;
             let step = step_micros(to).map_or(Kernel::Same, |step| temporal::floor_to(target, step));
             Some(temporal::floor(source, target)?.then(cast).then(step))
         }

@@ -1,5 +1,6 @@
 //! The table of casts, the two ways out of each, and properties that compare values as text and big integers.
 
+mod clock;
 mod nearest;
 
 use std::sync::Arc;

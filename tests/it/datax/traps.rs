@@ -212,6 +212,57 @@ fn moments_are_shown_by_the_clock_that_datax_takes() {
     }
 }
 
+/// Trap 17, between tables: an instant becomes a time without a zone, and the reverse, by the clock of the job; for a TIMESTAMP of MySQL it is
+/// the one of the server, which the digits keep. Where both columns hold instants they are kept.
+#[test]
+fn instants_and_times_without_a_zone_become_each_other() {
+    let (folder, url, other) = (folder(), postgres(), mariadb());
+    psql(
+        &url,
+        "create table t (at timestamptz, shown timestamp); create table into_t (at timestamp, shown timestamptz);
+         create table from_m (at timestamp, shown timestamptz);
+         insert into t values ('2024-01-31 20:00:00.5Z', '2024-01-31 20:00:00.5'), (null, null)",
+    );
+    mariadb_client(
+        &other,
+        "set time_zone = '+09:00'; create table m (at timestamp null, shown datetime); insert into m values
+         ('2024-02-01 05:00:00', '2024-02-01 05:00:00'); create table into_m (at datetime, shown timestamp null);
+         create table from_p (at datetime(6), shown timestamp(6) null); create table kept (at timestamp(6) null, shown datetime(6))",
+    );
+    let in_postgres = |side: &'static str, table: &str| {
+        let url = format!("jdbc:postgresql://{}", url.split_once('@').unwrap().1);
+        let url = if side == "postgresqlreader" { json!([url]) } else { json!(url) };
+        let connection = json!([{"jdbcUrl": url, "table": [table]}]);
+        (side, json!({"username": "postgres", "password": "", "column": ["at", "shown"], "connection": connection}))
+    };
+    let in_mariadb = |side: &'static str, name: &str, zone: &str| {
+        let mut plugin = table(side, &other, name);
+        plugin.1["column"] = json!(["at", "shown"]);
+        plugin.1["session"] = json!([format!("set time_zone = '{zone}'")]);
+        plugin
+    };
+    let path = folder.path();
+    done(path, &job(in_postgres("postgresqlreader", "t"), in_postgres("postgresqlwriter", "into_t")));
+    assert_eq!(
+        psql(&url, "set timezone = 'UTC'; select * from into_t order by at"),
+        "2024-02-01 04:00:00.5|2024-01-31 12:00:00.5+00\n|"
+    );
+    done(path, &job(in_mariadb("mysqlreader", "m", "+09:00"), in_mariadb("mysqlwriter", "into_m", "+00:00")));
+    let found = mariadb_client(&other, "set time_zone = '+00:00'; select * from into_m");
+    assert_eq!(found.trim_end(), "2024-02-01 05:00:00\t2024-02-01 05:00:00");
+    // GMT-3 is the clock of the instants of PostgreSQL alone.
+    let mut job_of = job(in_mariadb("mysqlreader", "m", "+09:00"), in_postgres("postgresqlwriter", "from_m"));
+    job_of["common"] = json!({"column": {"timeZone": "GMT-3"}});
+    done(path, &job_of);
+    assert_eq!(psql(&url, "set timezone = 'UTC'; select * from from_m"), "2024-02-01 05:00:00|2024-02-01 08:00:00+00");
+    done(path, &job(in_postgres("postgresqlreader", "t"), in_mariadb("mysqlwriter", "from_p", "+09:00")));
+    let found = mariadb_client(&other, "set time_zone = '+09:00'; select * from from_p where at is not null");
+    assert_eq!(found.trim_end(), "2024-02-01 04:00:00.500000\t2024-01-31 20:00:00.500000");
+    done(path, &job(in_postgres("postgresqlreader", "t"), in_mariadb("mysqlwriter", "kept", "+09:00")));
+    let found = mariadb_client(&other, "set time_zone = '+00:00'; select * from kept where at is not null");
+    assert_eq!(found.trim_end(), "2024-01-31 20:00:00.500000\t2024-01-31 20:00:00.500000");
+}
+
 /// Trap 27: modes are told by their begin, in any case; of two rows with one key the last one counts; REPLACE gives other columns their
 /// defaults, and an update leaves them. A key that the table gives its rows itself is none.
 #[test]

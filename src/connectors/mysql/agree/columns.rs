@@ -14,7 +14,7 @@ use super::super::name::{check_name, identifier};
 use super::super::stage;
 use super::super::typemap::{Kind, MyType, PRODUCT};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, is_padded, possible};
+use crate::fate::{fate, is_padded, possible, remedy};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::TableShape;
@@ -57,6 +57,8 @@ struct Place<'a> {
     my_type: &'a MyType,
     nullable: bool,
     definition: String,
+    /// The zone whose clock stands for its instants where the other side has no zone.
+    clock: Option<&'a str>,
 }
 
 /// Matches `incoming` with the columns of `table`, by name. Those of `key` are to hold no NULL.
@@ -89,7 +91,8 @@ pub(super) fn match_existing(
         })?;
         let nullable = column.nullable && !key.contains(name);
         let definition = stage::definition(&catalog::Column { nullable, ..column.clone() });
-        matched.take(offer, Place { name: &column.name, my_type, nullable, definition })?;
+        let clock = server.clock.as_deref();
+        matched.take(offer, Place { name: &column.name, my_type, nullable, definition, clock })?;
     }
     for column in &known {
         let filled = |plan: &ColumnPlan| plan.target.as_deref() == Some(column.name);
@@ -113,7 +116,8 @@ pub(super) fn plan_new(incoming: &TableShape, key: &[String], server: &Server) -
         let my_type = type_of_new(&column.sql_type)?;
         let null = if column.not_null { "NOT NULL" } else { "NULL" };
         let definition = format!("{} {} {null}", identifier(&column.name), column.sql_type);
-        let place = Place { name: &column.name, my_type: &my_type, nullable: !column.not_null, definition };
+        let (name, nullable, clock) = (&column.name, !column.not_null, server.clock.as_deref());
+        let place = Place { name, my_type: &my_type, nullable, definition, clock };
         matched.take(offer, place)?;
     }
     Ok((matched, NewTable { columns, key: key.to_vec(), comment: incoming.comment.clone() }))
@@ -194,15 +198,12 @@ fn form(offer: Offer<'_>, place: &Place<'_>) -> Result<(Field, Form)> {
         // Its text has always 36 letters.
         field = Field::new(place.name, DataType::Utf8, place.nullable);
     }
+    if let (Kind::Timestamp(_), Some(clock)) = (place.my_type.kind, place.clock) {
+        field = schema::with_metadata(field, schema::CLOCK, clock);
+    }
     if !possible(from, &field) {
         let message = format!("no cast leads from {} to {}", from.data_type(), place.my_type.name);
-        let hint = match (from.data_type(), place.my_type.kind) {
-            (DataType::Timestamp(_, Some(_)), Kind::DateTime(_)) => {
-                "an instant has a zone and a datetime has none: use a timestamp column, or --set with the zone you mean"
-            }
-            _ => "convert the column with --cast or --set",
-        };
-        return Err(Error::new(ErrorKind::Schema, message).with_hint(hint).at("column", from.name()));
+        return Err(Error::new(ErrorKind::Schema, message).with_hint(remedy(from, &field)).at("column", from.name()));
     }
     Ok((field, Form::Arrow))
 }

@@ -18,6 +18,8 @@ pub(in super::super) struct Pool {
     free: Arc<Semaphore>,
     /// Which of the products it is.
     product: &'static str,
+    /// The zone whose clock stands for instants where the other side has no zone.
+    clock: Option<String>,
     readers: usize,
     /// Those whose connection is not lost.
     alive: AtomicUsize,
@@ -38,6 +40,7 @@ impl Pool {
         Self {
             config,
             product: begun.readers.first().map_or("mysql", |reader| reader.server().product()),
+            clock: begun.readers.first().and_then(|reader| reader.server().clock.clone()),
             readers: begun.readers.len(),
             alive: AtomicUsize::new(begun.readers.len()),
             free: Arc::new(Semaphore::new(begun.readers.len())),
@@ -50,6 +53,11 @@ impl Pool {
     /// Which of the products it is.
     pub(in super::super) fn product(&self) -> &'static str {
         self.product
+    }
+
+    /// The zone whose clock stands for instants where the other side has no zone.
+    pub(in super::super) fn clock(&self) -> Option<&str> {
+        self.clock.as_deref()
     }
 
     /// How columns are read.

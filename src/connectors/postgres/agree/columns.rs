@@ -14,7 +14,7 @@ use super::super::typemap::{BASE, PRODUCT};
 use super::super::typename::type_name;
 use super::fate;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{is_text, possible};
+use crate::fate::{is_text, possible, remedy};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::{Encoding, TableShape};
@@ -301,7 +301,7 @@ fn choose(catalog: &Catalog, offer: Offer<'_>, place: &Place<'_>, format: Format
         }
     }
     if !possible(offer.arrow, &field) {
-        return Err(no_way(from, place.shown));
+        return Err(no_way(from, place.shown).with_hint(remedy(offer.arrow, &field)));
     }
     let check = fate::left(check_of(catalog, offer.arrow, resolved), from, field.data_type());
     if let (Check::Characters(most), Layout::Text) = (check, &resolved.layout) {

@@ -63,9 +63,10 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
         let times = if context.goal == Goal::Table { Times::OfDay } else { Times::Durations };
         options::for_reading(product, &mut options, times);
         let connector = options::connector(product, &options);
-        if connector == "mysql" && context.goal == Goal::Text {
+        if connector == "mysql" {
             // The driver of these jobs takes what the server's clock shows for what that of the job shows.
-            options.insert("timestamp".to_owned(), "clock".into());
+            let timestamps = if context.goal == Goal::Text { "clock" } else { "server" };
+            options.insert("timestamp".to_owned(), timestamps.into());
         }
         let place = |object| Place::new(connector, Json::Object(options.clone()), object);
         let before = sources.len();
@@ -163,8 +164,11 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
         let login = options::login(parameter)?;
-        let options = options::of((product, Way::Writing), &urls, (parameter, &node), login, &mut context.notes)?;
+        let mut options = options::of((product, Way::Writing), &urls, (parameter, &node), login, &mut context.notes)?;
         let connector = options::connector(product, &options);
+        if connector == "mysql" {
+            options.insert("timestamp".to_owned(), "server".into());
+        }
         let names: Vec<String> = columns.iter().map(|column| name::column(&name::folded(connector, column))).collect();
         for table in name::tables(&connection.need("table")?)? {
             let statements = |key: &str| statements(parameter, key, &table);

@@ -501,6 +501,26 @@ fn plugins_that_are_not_here_are_named() {
     }
 }
 
+/// Trap 17: between tables times go by the clock of the job, and those of MySQL by that of its server.
+#[test]
+fn between_tables_times_go_by_clocks() {
+    let writer = |name: &str, url: &str| {
+        let connection = json!([{"jdbcUrl": url, "table": ["t"]}]);
+        json!({"name": name, "parameter": {"column": ["a", "b"], "connection": connection}})
+    };
+    let mut root = job(&mysql(&json!({})), &writer("postgresqlwriter", "jdbc:postgresql://h/d"));
+    let zone = |root: &Json| only(&translated(root.clone()).unwrap()).transform.zone.clone();
+    assert_eq!(zone(&root).as_deref(), Some("+08:00"));
+    root["common"] = json!({"column": {"timeZone": "GMT-3"}});
+    assert_eq!(zone(&root).as_deref(), Some("-03:00"));
+    let found = translated(job(&mysql(&json!({})), &writer("mysqlwriter", "jdbc:mysql://h/d"))).unwrap();
+    let options = [&only(&found).source, &only(&found).target].map(|place| place.options["timestamp"].clone());
+    assert_eq!(options, [json!("server"), json!("server")]);
+    let found = translated(job(&mysql(&json!({})), &into_files())).unwrap();
+    let Job { source, transform, .. } = only(&found);
+    assert_eq!((&source.options["timestamp"], &transform.zone), (&json!("clock"), &None));
+}
+
 /// Trap 18: parameters of a URL mean what they mean to its driver; those that mean nothing here are named.
 #[test]
 fn parameters_of_urls_are_taken_or_named() {

@@ -132,7 +132,11 @@ pub(super) fn options(
         dsn.password = Some(password.text()?);
     }
     match product {
-        Product::Mysql => Ok(("mysql", mysql(&dsn))),
+        Product::Mysql => {
+            let zone = dsn.parameter("loc").unwrap_or("UTC");
+            context.zone = Some(zone.to_owned()).filter(|zone| zone != "Local");
+            Ok(("mysql", mysql(&dsn)))
+        }
         Product::Postgres => Ok(("postgres", postgres(&dsn, context))),
         Product::SqlServer => {
             if let Some(database) = connection.get("table").map(|table| text(&table, "db")).transpose()?.flatten() {

@@ -86,6 +86,8 @@ struct Context<'a> {
     /// How the reader takes dates, by the place of their column: they are written so where the writer says nothing else.
     forms: Vec<(usize, String)>,
     trim: Option<Trim>,
+    /// The zone in which the driver of MySQL takes and gives times; none where it is that of go-etl's machine, or no table of MySQL.
+    zone: Option<String>,
 }
 
 impl Context<'_> {
@@ -134,10 +136,10 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let writer = Side::of(&content.need("writer")?)?;
     let goal = writer.goal()?;
     let idle = std::mem::take(&mut settings.idle);
-    let mut context = Context { goal, steps: &steps, notes, idle, forms: Vec::new(), trim: None };
+    let mut context = Context { goal, steps: &steps, notes, idle, forms: Vec::new(), trim: None, zone: None };
     let sources = Side::of(&content.need("reader")?)?.sources(&mut context)?;
     let targets = writer.targets(&mut context)?;
-    let Context { mut notes, idle, trim, .. } = context;
+    let Context { mut notes, idle, trim, zone, .. } = context;
     notes.extend(note(idle));
     let jobs = paired(content, sources, targets)?.into_iter().map(|(source, target)| {
         target.refuse_width(source.width, content)?;
@@ -150,6 +152,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
         }
         job.transform.steps.clone_from(&steps);
         job.transform.trim = trim;
+        // Functions have their own.
+        job.transform.zone = zone.clone().filter(|_| !goal.is_file() && steps.is_empty());
         // go-etl cannot tell it from NULL; here columns of text alone hold it.
         job.transform.empty = (job.source.options["format"] == "csv").then_some(Empty::NullButForText);
         job.transform.select = source.select;

@@ -146,9 +146,10 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
         // A time beyond 24 hours stays what it is; other products have no such times.
         options.insert("time".to_owned(), "duration".into());
     }
-    if product == Product::Mysql && context.goal.is_file() {
+    if product == Product::Mysql {
         // Without a zone: what the clock of the server shows.
-        options.insert("timestamp".to_owned(), "clock".into());
+        let timestamps = if context.goal.is_file() { "clock" } else { "server" };
+        options.insert("timestamp".to_owned(), timestamps.into());
     }
     if flag(parameter, "trimChar")? {
         context.trim = Some(Trim::Padded);
@@ -195,7 +196,10 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
 /// What is written: one table.
 pub(super) fn target(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Target> {
     let connection = connection(parameter)?;
-    let (connector, options) = dsn::options(product, Way::Writing, (parameter, &connection), context)?;
+    let (connector, mut options) = dsn::options(product, Way::Writing, (parameter, &connection), context)?;
+    if product == Product::Mysql {
+        options.insert("timestamp".to_owned(), "server".into());
+    }
     let table = product.table(&connection.need("table")?)?;
     let names = target_names(product, parameter)?;
     let mode = mode(product, parameter, context)?;

@@ -488,6 +488,24 @@ fn every_documented_parameter_is_known() {
     }
 }
 
+/// Times by the clocks that the drivers take: that of the server, and for other products `loc`.
+#[test]
+fn between_tables_times_go_by_clocks() {
+    let of = |reader: &Json, writer: &Json| only(&translated(job(reader, writer)).unwrap()).clone();
+    let mut reader = mysql("reader", &json!({}));
+    let found = of(&reader, &postgres("writer", &json!({})));
+    assert_eq!((found.transform.zone.as_deref(), &found.source.options["timestamp"]), (Some("UTC"), &json!("server")));
+    for (place, zone) in [("Asia%2FShanghai", Some("Asia/Shanghai")), ("Local", None)] {
+        reader["parameter"]["connection"]["url"] = format!("tcp(h:1)/d?loc={place}&parseTime=true").into();
+        assert_eq!(of(&reader, &postgres("writer", &json!({}))).transform.zone.as_deref(), zone);
+    }
+    let found = of(&postgres("reader", &json!({})), &mysql("writer", &json!({})));
+    assert_eq!((found.transform.zone.as_deref(), &found.target.options["timestamp"]), (Some("UTC"), &json!("server")));
+    for writer in [csv_writer(&json!({})), postgres("writer", &json!({}))] {
+        assert_eq!(of(&postgres("reader", &json!({})), &writer).transform.zone, None);
+    }
+}
+
 #[test]
 fn attempts_and_rows_that_are_refused() {
     let of = |retry: Json| {
