@@ -87,6 +87,13 @@ fn a_session_of_the_job_follows_that_of_the_url() {
     assert_eq!(options["session"], json!("SET SESSION a=1; set b = 2"));
 }
 
+#[test]
+fn a_semicolon_at_the_end_is_a_part_of_a_block_alone() {
+    let of = |sql: &str| told(Product::Oracle, "jdbc:oracle:thin:@h:1521:d", Some(sql)).0["session"].clone();
+    assert_eq!(of("begin x; END;"), json!(["begin x; END;"]));
+    assert_eq!(of("alter session set a = weekend; "), json!(["alter session set a = weekend"]));
+}
+
 /// Whatever stands in the list is noted where its database has it, in any case; and what nobody knows is, too.
 #[test]
 fn parameters_that_do_nothing_are_named() {
