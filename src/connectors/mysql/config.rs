@@ -67,7 +67,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "string",
         "instant",
         "How TIMESTAMP columns are read: as instants, or as the session's clock shows them; with server that clock is the one by \
-         which they become times without a zone, and come of such.",
+         which they become times without a zone, and come of such, and the one of queries and of SQL before and after.",
     )
     .within("instant, clock, server"),
     option("lockAll", "boolean", "false", "Whether reading may lock all tables of the server for one point in time."),
