@@ -60,6 +60,9 @@ pub(super) struct MySource {
     columns: OnceCell<Vec<Column>>,
 }
 
+/// Keeps a date of zeros that an expression gives: it is NULL otherwise, and not refused.
+const ZERO_DATES: &str = "SET sql_mode = REPLACE(REPLACE(@@sql_mode, 'NO_ZERO_DATE', ''), 'TRADITIONAL', '')";
+
 /// A column as it is read.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
@@ -117,7 +120,12 @@ impl MySource {
         let mut lease = self.pool.lease().await?;
         match self.what {
             What::Table(_) => lease.connection().go_by_utc().await?,
-            What::Query(_) => lease.connection().go_by_own_clock().await?,
+            What::Query(_) => {
+                lease.connection().go_by_own_clock().await?;
+                if self.pool.clock().is_some() {
+                    lease.connection().run(ZERO_DATES).await?;
+                }
+            }
         }
         Ok(lease)
     }
@@ -265,10 +273,11 @@ pub(super) fn refused(name: &str) -> Error {
         .with_hint("leave the column out with --drop, or cast it in --query")
 }
 
-/// The instant `sql` as UTC shows it, whatever the zone of the session is. A date of zeros, which is 0 seconds there, stays one.
+/// The instant `sql` as UTC shows it, whatever the zone of the session is. A date of zeros, of which the seconds are 0 or NULL, stays one.
 fn in_utc(sql: &str) -> String {
     let seconds = format!("UNIX_TIMESTAMP({sql})");
-    format!("IF({seconds} = 0, {sql}, TIMESTAMP '1970-01-01 00:00:00' + INTERVAL {seconds} SECOND)")
+    let shown = format!("TIMESTAMP '1970-01-01 00:00:00' + INTERVAL {seconds} SECOND");
+    format!("CASE WHEN {seconds} > 0 THEN {shown} ELSE {sql} END")
 }
 
 impl Column {
