@@ -123,6 +123,13 @@ pub(super) struct Tls {
     pub(super) key: Option<PathBuf>,
 }
 
+impl Tls {
+    /// Whether a connection may go on without it. Who shows a certificate means to be known by it, and it may be what the server refuses.
+    pub(super) fn gives_way(&self) -> bool {
+        self.mode == TlsMode::Preferred && self.cert.is_none() && self.key.is_none()
+    }
+}
+
 /// MySQL's `ssl-mode`, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TlsMode {

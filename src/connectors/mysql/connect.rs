@@ -269,7 +269,7 @@ async fn reach(config: &Config) -> Result<(Client, Option<Reached>)> {
         let address = stream.peer_addr()?;
         let client = match enter(config, &host.name, stream).await {
             // As good as none: older servers have no TLS of today.
-            Err(error) if config.tls.mode == TlsMode::Preferred && has_no_common_ground(&error) => {
+            Err(error) if config.tls.gives_way() && has_no_common_ground(&error) => {
                 let tls = Tls { mode: TlsMode::Disabled, ..config.tls.clone() };
                 let plain = Config { tls, ..config.clone() };
                 Box::pin(enter(&plain, &host.name, TcpStream::connect(address).await?)).await?
