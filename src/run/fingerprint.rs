@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::job::locator::{PATHS, is_secret, mask, plain_settings};
 use crate::job::{Highest, Job, OnError, Place, UnionBy};
+use crate::schema::{CLOCK, NATIVE};
 use crate::sink::Visible;
 
 /// The fingerprint of `job` over a source with these `columns`.
@@ -152,12 +153,12 @@ fn is_words(text: &str) -> bool {
 
 fn columns_of(columns: &Schema) -> Vec<Json> {
     let column = |field: &arrow::datatypes::FieldRef| {
-        json!([
-            field.name(),
-            field.data_type().to_string(),
-            field.is_nullable(),
-            field.metadata().get(crate::schema::NATIVE)
-        ])
+        let native = field.metadata().get(NATIVE);
+        let known = json!([field.name(), field.data_type().to_string(), field.is_nullable(), native]);
+        match field.metadata().get(CLOCK) {
+            Some(clock) => json!([known, clock]),
+            None => known,
+        }
     };
     columns.fields().iter().map(column).collect()
 }

@@ -67,7 +67,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "string",
         "instant",
         "How TIMESTAMP columns are read: as instants, or as the session's clock shows them; with server that clock is the one by \
-         which they become times without a zone, and come of such.",
+         which they become times without a zone, and come of such, and the one of queries and of SQL before and after.",
     )
     .within("instant, clock, server"),
     option("lockAll", "boolean", "false", "Whether reading may lock all tables of the server for one point in time."),
@@ -121,6 +121,13 @@ pub(super) struct Tls {
     pub(super) ca: Option<PathBuf>,
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
+}
+
+impl Tls {
+    /// Whether a connection may go on without it. Who shows a certificate means to be known by it, and it may be what the server refuses.
+    pub(super) fn gives_way(&self) -> bool {
+        self.mode == TlsMode::Preferred && self.cert.is_none() && self.key.is_none()
+    }
 }
 
 /// MySQL's `ssl-mode`, the weakest first.

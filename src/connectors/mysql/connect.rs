@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use arrow::array::timezone::Tz;
 use bytes::Bytes;
+use chrono::{DateTime, Offset as _, TimeZone as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -30,6 +32,16 @@ const UTC: &str = ", time_zone = '+00:00'";
 
 /// What the server calls the zone of its system.
 const SYSTEM: &str = "SYSTEM";
+
+/// Where a session keeps the zone that it began with.
+const OWN_ZONE: &str = "@etl_time_zone";
+
+/// Moments at which the clock of a system is looked at: each half of a year from 1970, before which no timestamp is, to 2037.
+const MOMENTS: usize = 136;
+
+/// Zones whose clocks have changed since 1970 and go on evenly now. Where summers still have a time of their own, this many moments do not
+/// tell a zone.
+const SETTLED: [&str; 5] = ["Asia/Shanghai", "Asia/Hong_Kong", "Asia/Taipei", "Asia/Singapore", "Asia/Seoul"];
 
 /// An open connection. Dropping it closes the socket at once.
 #[derive(Debug)]
@@ -164,6 +176,23 @@ impl Connection {
         self.client.next_rows(rows, bytes).await
     }
 
+    /// Goes by the clock that the session began with, where that was asked for: statements of the user mean it.
+    pub(super) async fn go_by_own_clock(&mut self) -> Result<()> {
+        self.go_by(OWN_ZONE).await
+    }
+
+    /// Goes by UTC again.
+    pub(super) async fn go_by_utc(&mut self) -> Result<()> {
+        self.go_by("'+00:00'").await
+    }
+
+    async fn go_by(&mut self, zone: &str) -> Result<()> {
+        match self.server.clock {
+            Some(_) => self.run(&format!("SET time_zone = {zone}")).await,
+            None => Ok(()),
+        }
+    }
+
     /// Ends it in order.
     pub(super) async fn close(self) {
         self.client.quit().await;
@@ -240,7 +269,7 @@ async fn reach(config: &Config) -> Result<(Client, Option<Reached>)> {
         let address = stream.peer_addr()?;
         let client = match enter(config, &host.name, stream).await {
             // As good as none: older servers have no TLS of today.
-            Err(error) if config.tls.mode == TlsMode::Preferred && has_no_common_ground(&error) => {
+            Err(error) if config.tls.gives_way() && has_no_common_ground(&error) => {
                 let tls = Tls { mode: TlsMode::Disabled, ..config.tls.clone() };
                 let plain = Config { tls, ..config.clone() };
                 Box::pin(enter(&plain, &host.name, TcpStream::connect(address).await?)).await?
@@ -346,27 +375,46 @@ async fn facts(connection: &mut Connection) -> Result<Server> {
     Ok(server)
 }
 
-/// The zone of the session. That of the system has no name here: it is told by its offset, where that has been the same all the time.
+/// The zone of the session, which is kept as [`OWN_ZONE`], too. That of the system has no name here: it is told by its offset, where
+/// that has been the same all the time, else by what its clock has shown.
 async fn clock(connection: &mut Connection) -> Result<String> {
-    let name = connection.text("SELECT @@session.time_zone").await?.unwrap_or_default();
+    let sql = format!("SET {OWN_ZONE} = @@session.time_zone; SELECT {OWN_ZONE}");
+    let name = connection.text(&sql).await?.unwrap_or_default();
     if name != SYSTEM {
         return Ok(name);
     }
-    // From 1992, when the clocks of China had stopped to change, to 2037, each half of a year.
-    let moments = (0..92_u32).map(|half| 694_224_000 + half * 15_778_800);
-    let offset = |moment| format!("SELECT TIMESTAMPDIFF(SECOND, '1970-01-01', FROM_UNIXTIME({moment})) - {moment}");
-    let sql = moments.map(offset).collect::<Vec<_>>().join(" UNION ");
-    let offsets = connection.rows(&sql).await?;
-    let offset = match offsets.as_slice() {
-        [one] => one.number(0).and_then(zone_of),
-        _ => None,
-    };
+    let offset =
+        |moment: i64| format!("TIMESTAMPDIFF(SECOND, '1970-01-01 00:00:00', FROM_UNIXTIME({moment})) - {moment}");
+    let rows = connection.rows(&format!("SELECT {}", moments().map(offset).collect::<Vec<_>>().join(", "))).await?;
+    let offsets =
+        rows.first().and_then(|row| (0..MOMENTS).map(|at| row.number::<i64>(at)).collect::<Option<Vec<i64>>>());
     // Under its own name it is no zone that anybody else knows: what needs it is refused.
-    Ok(offset.unwrap_or(name))
+    Ok(offsets.and_then(|offsets| zone_of(&offsets)).unwrap_or(name))
+}
+
+/// In seconds since 1970.
+fn moments() -> impl Iterator<Item = i64> {
+    (0_i64..).step_by(15_778_800).take(MOMENTS)
+}
+
+/// The zone whose clock is ahead of UTC by so many seconds at each of the [`moments`].
+fn zone_of(offsets: &[i64]) -> Option<String> {
+    let (first, others) = offsets.split_first()?;
+    if others.iter().all(|other| other == first) {
+        return offset_of(*first);
+    }
+    let shows =
+        |zone: &Tz| moments().map(|moment| seconds_ahead(*zone, moment)).eq(offsets.iter().map(|&ahead| Some(ahead)));
+    SETTLED.iter().find(|name| name.parse::<Tz>().is_ok_and(|zone| shows(&zone))).map(|&name| name.to_owned())
+}
+
+fn seconds_ahead(zone: Tz, moment: i64) -> Option<i64> {
+    let moment = DateTime::from_timestamp(moment, 0)?.naive_utc();
+    Some(i64::from(zone.offset_from_utc_datetime(&moment).fix().local_minus_utc()))
 }
 
 /// `+08:00` for 28,800 seconds.
-fn zone_of(seconds: i64) -> Option<String> {
+fn offset_of(seconds: i64) -> Option<String> {
     let sign = if seconds < 0 { '-' } else { '+' };
     let minutes = seconds.abs() / 60;
     (seconds % 60 == 0).then(|| format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60))
@@ -397,9 +445,20 @@ mod tests {
 
     #[test]
     fn zones_as_offsets() {
-        let zones = [28_800, 0, -12_600, 20_700].map(|seconds| zone_of(seconds).unwrap());
+        let zones = [28_800, 0, -12_600, 20_700].map(|seconds| zone_of(&[seconds; MOMENTS]).unwrap());
         assert_eq!(zones, ["+08:00", "+00:00", "-03:30", "+05:45"]);
-        assert_eq!(zone_of(29_143), None);
+        assert_eq!(zone_of(&[29_143; MOMENTS]), None);
+    }
+
+    /// In China summers had a time of their own from 1986 to 1991.
+    #[test]
+    fn zones_by_what_their_clock_has_shown() {
+        let shown = |summers: std::ops::RangeInclusive<usize>| -> Vec<i64> {
+            let is_summer = |half: usize| half % 2 == 1 && summers.contains(&(1970 + half / 2));
+            (0..MOMENTS).map(|half| if is_summer(half) { 32_400 } else { 28_800 }).collect()
+        };
+        assert_eq!(zone_of(&shown(1986..=1991)).as_deref(), Some("Asia/Shanghai"));
+        assert_eq!(zone_of(&shown(1986..=2037)), None);
     }
 
     #[test]

@@ -60,6 +60,9 @@ pub(super) struct MySource {
     columns: OnceCell<Vec<Column>>,
 }
 
+/// Keeps a date of zeros that an expression gives: it is NULL otherwise, and not refused.
+const ZERO_DATES: &str = "SET sql_mode = REPLACE(REPLACE(@@sql_mode, 'NO_ZERO_DATE', ''), 'TRADITIONAL', '')";
+
 /// A column as it is read.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
@@ -97,16 +100,34 @@ impl MySource {
         let mut columns = match &self.what {
             What::Table(table) => of_table(table),
             What::Query(query) => {
-                let mut lease = self.pool.lease().await?;
+                let mut lease = self.lease().await?;
                 of_query(&lease.connection().prepare(query).await?)?
             }
         };
-        if self.pool.config().timestamps == Timestamps::Clock {
-            for column in &mut columns {
-                column.my_type = column.my_type.take().map(MyType::by_the_clock);
+        let is_query = matches!(self.what, What::Query(_));
+        for column in &mut columns {
+            match self.pool.config().timestamps {
+                Timestamps::Clock => column.my_type = column.my_type.take().map(MyType::by_the_clock),
+                Timestamps::Server if is_query && column.is_instant() => column.sql = in_utc(&column.sql),
+                Timestamps::Server | Timestamps::Instant => {}
             }
         }
         Ok(columns)
+    }
+
+    /// A reader, which goes by UTC, but for the query of a user.
+    async fn lease(&self) -> Result<Lease> {
+        let mut lease = self.pool.lease().await?;
+        match self.what {
+            What::Table(_) => lease.connection().go_by_utc().await?,
+            What::Query(_) => {
+                lease.connection().go_by_own_clock().await?;
+                if self.pool.clock().is_some() {
+                    lease.connection().run(ZERO_DATES).await?;
+                }
+            }
+        }
+        Ok(lease)
     }
 
     /// How errors name the source.
@@ -164,7 +185,7 @@ impl MySource {
             What::Query(query) => {
                 let whole = wanted.len() == columns.len()
                     && wanted.iter().zip(columns).all(|(wanted, column)| wanted.name == column.name)
-                    && wanted.iter().zip(&named).all(|(column, sql)| *sql == column.sql);
+                    && wanted.iter().zip(&named).all(|(column, sql)| *sql == identifier(&column.name));
                 if whole && conditions.is_empty() && limit.is_none() {
                     return Ok(query.clone());
                 }
@@ -179,7 +200,7 @@ impl MySource {
         let columns = self.columns().await?;
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let select = self.select(columns, scan, &part)?;
-        let mut lease = self.pool.lease().await?;
+        let mut lease = self.lease().await?;
         let announced = lease.connection().open(&select).await?;
         let layout = self.layout(columns, scan, &announced)?;
         Ok((lease, layout))
@@ -252,7 +273,18 @@ pub(super) fn refused(name: &str) -> Error {
         .with_hint("leave the column out with --drop, or cast it in --query")
 }
 
+/// The instant `sql` as UTC shows it, whatever the zone of the session is. A date of zeros, of which the seconds are 0 or NULL, stays one.
+fn in_utc(sql: &str) -> String {
+    let seconds = format!("UNIX_TIMESTAMP({sql})");
+    let shown = format!("TIMESTAMP '1970-01-01 00:00:00' + INTERVAL {seconds} SECOND");
+    format!("CASE WHEN {seconds} > 0 THEN {shown} ELSE {sql} END")
+}
+
 impl Column {
+    fn is_instant(&self) -> bool {
+        self.my_type.as_ref().is_some_and(|my_type| matches!(my_type.kind, Kind::Timestamp(_)))
+    }
+
     /// What stands in the SELECT for the column in the form of `field`.
     fn expression(&self, field: &Field) -> String {
         let is_date = self.my_type.as_ref().is_some_and(|my_type| my_type.kind.is_temporal());
@@ -331,7 +363,7 @@ impl Source for MySource {
         let (what, which) = self.label();
         let mut plan = match self.what.table() {
             Some(table) => {
-                let mut lease = self.pool.lease().await?;
+                let mut lease = self.lease().await?;
                 split::plan(lease.connection(), table, scan, goal).await.at(what, || which)?
             }
             None => split::whole(None)?,

@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::align::kernel;
 use crate::job::UnionBy;
+use crate::schema::CLOCK;
 use crate::source::TableShape;
 
 /// One shape for all of `shapes`, each with the label of its source: the columns of the first in its order, those of the
@@ -113,12 +114,16 @@ fn unlike(one: &Field, other: &Field, label: &str) -> Error {
 /// The field that holds the values of both. What only one says of its column is not said of both.
 fn joined(one: &FieldRef, other: &Field) -> Option<FieldRef> {
     let data_type = common(one.data_type(), other.data_type())?;
-    let said: HashMap<String, String> = one
+    let mut said: HashMap<String, String> = one
         .metadata()
         .iter()
         .filter(|(key, value)| other.metadata().get(*key) == Some(value))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
+    if one.metadata().get(CLOCK) != other.metadata().get(CLOCK) {
+        // By none of them alone, nor by that of the transfer.
+        said.insert(CLOCK.to_owned(), "several clocks".to_owned());
+    }
     let field = Field::new(one.name(), data_type, one.is_nullable() || other.is_nullable());
     Some(Arc::new(field.with_metadata(said)))
 }
@@ -200,8 +205,11 @@ mod tests {
     use arrow::datatypes::DataType::{
         Date32, Decimal128, Decimal256, Float64, Int8, Int16, Int32, Int64, LargeUtf8, UInt8, UInt32, UInt64, Utf8,
     };
+    use arrow::datatypes::TimeUnit;
 
     use super::*;
+    use crate::fate::possible;
+    use crate::schema::with_metadata;
 
     fn shape(columns: &[(&str, DataType)]) -> TableShape {
         let fields: Vec<Field> = columns.iter().map(|(name, kind)| Field::new(*name, kind.clone(), false)).collect();
@@ -250,6 +258,21 @@ mod tests {
         assert!(error.contains("comes twice") && error.contains("source a"), "{error}");
         let error = refused(&one, &shape(&[("id", Utf8), ("name", Utf8)]));
         assert!(error.contains("Utf8 here and Int32 in the sources before"), "{error}");
+    }
+
+    #[test]
+    fn instants_of_servers_whose_clocks_differ_go_by_none() {
+        let instant = |clock: Option<&str>| {
+            let field = Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true);
+            Arc::new(clock.map_or(field.clone(), |clock| with_metadata(field, CLOCK, clock)))
+        };
+        let local = Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, None), true);
+        let both = |one, other| joined(&instant(one), &instant(other)).unwrap();
+        assert!(possible(&both(Some("+08:00"), Some("+08:00")), &local));
+        for (one, other) in [(Some("+08:00"), Some("+09:00")), (Some("+08:00"), None), (None, Some("+08:00"))] {
+            assert!(!possible(&both(one, other), &local));
+            assert!(possible(&both(one, other), &instant(None)));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{LABELS, figure, written};
 use crate::program::{Ended, bash, command, end, records, run, start, until};
-use crate::server::{mariadb, mariadb_client, postgres, psql};
+use crate::server::{mariadb, mariadb_client, mysql, postgres, psql};
 
 /// A reader or a writer with its parameters.
 type Plugin = (&'static str, Json);
@@ -261,6 +261,42 @@ fn instants_and_times_without_a_zone_become_each_other() {
     done(path, &job(in_postgres("postgresqlreader", "t"), in_mariadb("mysqlwriter", "kept", "+09:00")));
     let found = mariadb_client(&other, "set time_zone = '+00:00'; select * from kept where at is not null");
     assert_eq!(found.trim_end(), "2024-01-31 20:00:00.500000\t2024-01-31 20:00:00.500000");
+}
+
+/// Trap 17, in SQL of the job: a condition, a query and statements on the target mean the clock of the server, and what they find stays the instant
+/// that it is.
+#[test]
+fn sql_of_a_job_goes_by_the_clock_of_the_server() {
+    for url in [mysql(), mariadb()] {
+        let folder = folder();
+        mariadb_client(
+            &url,
+            "set time_zone = '+09:00'; create table m (at timestamp(3) null, said varchar(30)); create table n like m;
+             insert into m values ('2024-02-01 05:00:00.25', ''), ('2024-02-01 12:00:00', 'x'), (null, 'x')",
+        );
+        let in_mysql = |side: &'static str, name: &str| {
+            let mut plugin = table(side, &url, name);
+            plugin.1["column"] = json!(["at", "said"]);
+            plugin.1["session"] = json!(["set time_zone = '+09:00'"]);
+            plugin
+        };
+        let mut reader = in_mysql("mysqlreader", "m");
+        reader.1["where"] = json!("at > '2024-02-01 06:00:00'");
+        let mut writer = in_mysql("mysqlwriter", "n");
+        writer.1["postSql"] = json!(["update n set said = @@session.time_zone where said = 'x'"]);
+        done(folder.path(), &job(reader, writer));
+        let mut reader = in_mysql("mysqlreader", "m");
+        let query = "select at, date_format(at, '%Y-%m-%d') as day from m where said <> 'x' or at is null";
+        reader.1["connection"][0].as_object_mut().unwrap().remove("table");
+        reader.1["connection"][0]["querySql"] = json!([query]);
+        done(folder.path(), &job(reader, in_mysql("mysqlwriter", "n")));
+        let found = mariadb_client(&url, "set time_zone = '+00:00'; select * from n order by at");
+        assert_eq!(
+            found.trim_end(),
+            "NULL\tNULL\n2024-01-31 20:00:00.250\t2024-02-01\n2024-02-01 03:00:00.000\t+09:00",
+            "{url}"
+        );
+    }
 }
 
 /// Trap 27: modes are told by their begin, in any case; of two rows with one key the last one counts; REPLACE gives other columns their

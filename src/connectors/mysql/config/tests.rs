@@ -86,12 +86,14 @@ fn options() {
     assert_eq!((config.zero_dates, config.time), (ZeroDates::Text, TimeForm::Duration));
     assert_eq!(config.timestamps, Timestamps::Clock);
     assert_eq!(config.lock_all, LockAll::Yes);
+    assert!(!config.tls.gives_way(), "it shows a certificate");
     assert_eq!((config.tls.cert.unwrap(), config.tls.key.unwrap()), (PathBuf::from("/c"), PathBuf::from("/k")));
 
     let config = url("mysql://h");
     assert_eq!((config.zero_dates, config.time), (ZeroDates::Reject, TimeForm::Time));
     assert_eq!(config.timestamps, Timestamps::Instant);
     assert_eq!((config.lock_all, config.tls.mode), (LockAll::No, TlsMode::Preferred));
+    assert!(config.tls.gives_way() && !url("mysql://h?tlsMode=REQUIRED").tls.gives_way());
     assert_eq!((config.password, config.database), (None, None));
 }
 
