@@ -181,7 +181,7 @@ impl Merge {
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported).
-    pub(crate) fn refuse_defaults(&self, product: &str) -> Result<()> {
+    pub fn refuse_defaults(&self, product: &str) -> Result<()> {
         if self.rest == Rest::Kept {
             return Ok(());
         }
@@ -222,7 +222,7 @@ pub struct Merged {
 }
 
 /// The error of several rows with the key `columns`; `places` says where two of them are, as far as it is known.
-pub(crate) fn duplicate_key(columns: &[String], order: &Duplicates, places: &str) -> Error {
+pub fn duplicate_key(columns: &[String], order: &Duplicates, places: &str) -> Error {
     let (message, hint) = match order {
         Duplicates::First(column) | Duplicates::Last(column) => (
             format!("several rows of the source have the same key, and {column:?} does not say which one counts"),

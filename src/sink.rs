@@ -183,7 +183,7 @@ pub enum Noted {
 }
 
 /// The error of a commit whose position another run has moved.
-pub(crate) fn moved_meanwhile() -> Error {
+pub fn moved_meanwhile() -> Error {
     Error::new(ErrorKind::Transient, "another run has moved the position of this incremental copy meanwhile")
         .with_hint("run it again: it then goes on from there")
 }

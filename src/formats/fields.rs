@@ -11,7 +11,7 @@ use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuff
 
 use crate::error::ErrorKind;
 
-pub(crate) mod sift;
+pub mod sift;
 
 /// Spans for which a thread keeps the room.
 const SPANS_KEPT: usize = 1 << 20;
@@ -21,16 +21,16 @@ const LINE: usize = 64 / size_of::<Span>();
 
 /// Where the bytes of one field lie; a negative length is NULL.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
+pub struct Span {
     /// Offset of its first byte.
-    pub(crate) start: u32,
+    pub start: u32,
     /// How many there are.
-    pub(crate) length: i32,
+    pub length: i32,
 }
 
 impl Span {
     /// No value.
-    pub(crate) const NULL: Self = Self { start: 0, length: -1 };
+    pub const NULL: Self = Self { start: 0, length: -1 };
 }
 
 /// Why a text is refused.
@@ -38,7 +38,7 @@ const NOT_UTF8: &str = "the text is not valid UTF-8, which the server did not ch
 
 /// Rows, and where the fields of their columns lie.
 #[derive(Debug)]
-pub(crate) struct Indexed<'a> {
+pub struct Indexed<'a> {
     bytes: &'a [u8],
     rows: usize,
     /// Column after column, each this far behind the one before.
@@ -54,7 +54,7 @@ thread_local! {
 impl<'a> Indexed<'a> {
     /// Room for `rows` rows of `columns` columns in `bytes`, which `fill` walks: it puts the span of each field, at
     /// `column * stride + row`, and gives none when the bytes are no such rows.
-    pub(crate) fn new(
+    pub fn new(
         bytes: &'a [u8],
         (rows, columns): (usize, usize),
         fill: impl FnOnce(&mut [Span], usize) -> Option<()>,
@@ -72,7 +72,7 @@ impl<'a> Indexed<'a> {
     }
 
     /// The fields of the column at `position`.
-    pub(crate) fn column(&self, position: usize) -> Fields<'_> {
+    pub fn column(&self, position: usize) -> Fields<'_> {
         Fields::new(self.bytes, &self.spans[position * self.stride..][..self.rows])
     }
 }
@@ -87,58 +87,58 @@ impl Drop for Indexed<'_> {
 
 /// The fields of one column, top to bottom.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     /// The bytes that they lie in.
-    pub(crate) bytes: &'a [u8],
+    pub bytes: &'a [u8],
     /// Where each lies.
-    pub(crate) spans: &'a [Span],
+    pub spans: &'a [Span],
     nulls: usize,
 }
 
 impl<'a> Fields<'a> {
     /// The fields at `spans` of `bytes`.
-    pub(crate) fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
+    pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
         let nulls = spans.iter().filter(|span| span.length < 0).count();
         Self { bytes, spans, nulls }
     }
 
     /// The bytes at `span`; none for NULL, and where there are no such bytes.
-    pub(crate) fn get(&self, span: Span) -> Option<&'a [u8]> {
+    pub fn get(&self, span: Span) -> Option<&'a [u8]> {
         let length = usize::try_from(span.length).ok()?;
         self.bytes.get(span.start as usize..span.start as usize + length)
     }
 
     /// The bytes of each value; none for NULL.
-    pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> {
+    pub fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> {
         self.spans.iter().map(move |span| self.get(*span))
     }
 }
 
 /// What was wrong with which row of a column.
 #[derive(Debug)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// From 0.
-    pub(crate) row: usize,
+    pub row: usize,
     /// What kind of error it is.
-    pub(crate) kind: ErrorKind,
+    pub kind: ErrorKind,
     /// A sentence.
-    pub(crate) why: &'static str,
+    pub why: &'static str,
 }
 
 impl Fault {
     /// Bytes that are no value of the type.
-    pub(crate) fn corrupt(row: usize) -> Self {
+    pub fn corrupt(row: usize) -> Self {
         Self { row, kind: ErrorKind::Corrupt, why: "the server sent a value whose length does not fit its type" }
     }
 
     /// A value that the Arrow type does not hold.
-    pub(crate) fn value(row: usize, why: &'static str) -> Self {
+    pub fn value(row: usize, why: &'static str) -> Self {
         Self { row, kind: ErrorKind::Value, why }
     }
 }
 
 /// The null mask of a column; none when nothing is NULL.
-pub(crate) fn nulls(fields: Fields<'_>) -> Option<NullBuffer> {
+pub fn nulls(fields: Fields<'_>) -> Option<NullBuffer> {
     if fields.nulls == 0 {
         return None;
     }
@@ -147,7 +147,7 @@ pub(crate) fn nulls(fields: Fields<'_>) -> Option<NullBuffer> {
 }
 
 /// The column of values that `read` makes of fields of `WIDTH` bytes.
-pub(crate) fn primitive<T: ArrowPrimitiveType, const WIDTH: usize>(
+pub fn primitive<T: ArrowPrimitiveType, const WIDTH: usize>(
     fields: Fields<'_>,
     read: impl Fn([u8; WIDTH]) -> Result<T::Native, &'static str>,
 ) -> Result<ArrayRef, Fault> {
@@ -155,7 +155,7 @@ pub(crate) fn primitive<T: ArrowPrimitiveType, const WIDTH: usize>(
 }
 
 /// As [`primitive`].
-pub(crate) fn primitive_array<T: ArrowPrimitiveType, const WIDTH: usize>(
+pub fn primitive_array<T: ArrowPrimitiveType, const WIDTH: usize>(
     fields: Fields<'_>,
     read: impl Fn([u8; WIDTH]) -> Result<T::Native, &'static str>,
 ) -> Result<PrimitiveArray<T>, Fault> {
@@ -174,7 +174,7 @@ pub(crate) fn primitive_array<T: ArrowPrimitiveType, const WIDTH: usize>(
 }
 
 /// Fields of 16 bytes.
-pub(crate) fn fixed(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+pub fn fixed(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     let mut values = MutableBuffer::with_capacity(fields.spans.len() * 16);
     for (row, field) in fields.iter().enumerate() {
         let bytes = field.unwrap_or(&[0; 16]);
@@ -187,7 +187,7 @@ pub(crate) fn fixed(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
 }
 
 /// Offsets and bytes of a column of variable length, each value cut by `part`.
-pub(crate) fn variable<'a>(
+pub fn variable<'a>(
     fields: Fields<'a>,
     part: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
 ) -> Result<(OffsetBuffer<i32>, Buffer), Fault> {
@@ -205,12 +205,12 @@ pub(crate) fn variable<'a>(
 }
 
 /// The fault of offsets that outgrow 32 bits.
-pub(crate) fn too_long(row: usize) -> Fault {
+pub fn too_long(row: usize) -> Fault {
     Fault { row, kind: ErrorKind::Resource, why: "a batch holds more than 2 GiB in one column" }
 }
 
 /// Text, validated once for the whole column.
-pub(crate) fn strings(offsets: OffsetBuffer<i32>, values: Buffer, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+pub fn strings(offsets: OffsetBuffer<i32>, values: Buffer, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     let bounds = offsets.clone();
     let text = values.clone();
     if let Ok(array) = StringArray::try_new(offsets, values, nulls(fields)) {
@@ -222,13 +222,13 @@ pub(crate) fn strings(offsets: OffsetBuffer<i32>, values: Buffer, fields: Fields
 }
 
 /// The fields as text.
-pub(crate) fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+pub fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     let (offsets, values) = variable(fields, Some)?;
     strings(offsets, values, fields)
 }
 
 /// The fields as they are.
-pub(crate) fn binary(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+pub fn binary(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     let (offsets, values) = variable(fields, Some)?;
     Ok(Arc::new(BinaryArray::new(offsets, values, nulls(fields))))
 }

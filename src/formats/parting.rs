@@ -16,14 +16,14 @@ use crate::schema::record_batch;
 
 /// Which rows of a batch stay, and why the others do not.
 #[derive(Debug)]
-pub(crate) struct Parting {
+pub struct Parting {
     staying: BooleanArray,
     errors: BTreeMap<usize, Error>,
 }
 
 /// One column of a batch that is parted.
 #[derive(Debug)]
-pub(crate) enum Column {
+pub enum Column {
     /// It holds the values of all rows.
     Whole(ArrayRef),
     /// The values that stay, and what is told of those that are left out.
@@ -32,24 +32,24 @@ pub(crate) enum Column {
 
 impl Parting {
     /// Of `rows` rows those in `errors` are left out.
-    pub(crate) fn new(rows: usize, errors: BTreeMap<usize, Error>) -> Self {
+    pub fn new(rows: usize, errors: BTreeMap<usize, Error>) -> Self {
         let staying = BooleanBuffer::collect_bool(rows, |row| !errors.contains_key(&row));
         Self { staying: BooleanArray::new(staying, None), errors }
     }
 
     /// The rows that stay, ascending.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
+    pub fn rows(&self) -> impl Iterator<Item = usize> {
         self.staying.values().set_indices()
     }
 
     /// The values of `array` in the rows that stay.
-    pub(crate) fn staying(&self, array: &dyn Array) -> Result<ArrayRef> {
+    pub fn staying(&self, array: &dyn Array) -> Result<ArrayRef> {
         Ok(filter(array, &self.staying)?)
     }
 
     /// The column `field`, which does not hold all values, of which `staying` stay. Of each row that is left out `value` gives what
     /// the column holds, and `text` what is told where that is nothing.
-    pub(crate) fn parted(
+    pub fn parted(
         &self,
         field: &Field,
         staying: ArrayRef,
@@ -72,7 +72,7 @@ impl Parting {
     }
 
     /// The rows that stay as a batch of `schema`, which has these `columns`, and the others beside it.
-    pub(crate) fn batches(self, schema: &SchemaRef, columns: Vec<Column>) -> Result<(RecordBatch, Rejects)> {
+    pub fn batches(self, schema: &SchemaRef, columns: Vec<Column>) -> Result<(RecordBatch, Rejects)> {
         let left = BooleanArray::new(!self.staying.values(), None);
         let (mut staying, mut told, mut fields) = (Vec::new(), Vec::new(), Vec::<FieldRef>::new());
         for (column, field) in columns.into_iter().zip(schema.fields()) {
@@ -97,12 +97,11 @@ impl Parting {
 }
 
 /// Takes the row of a value that has no place in its column, what is told of the value, and why.
-#[cfg(any(feature = "adbc", feature = "connectorx", feature = "odbc"))]
-pub(crate) type Refuse<'a> = dyn FnMut(usize, Option<String>, Error) + 'a;
+pub type Refuse<'a> = dyn FnMut(usize, Option<String>, Error) + 'a;
 
 /// Values that have no place in their columns, noted while rows are read.
 #[derive(Debug, Default)]
-pub(crate) struct Odd {
+pub struct Odd {
     errors: BTreeMap<usize, Error>,
     /// What is told of them, by column and row.
     texts: BTreeMap<(usize, usize), Option<String>>,
@@ -110,18 +109,13 @@ pub(crate) struct Odd {
 
 impl Odd {
     /// Notes a value in `row` of the column at `position`, of which `text` is told. Of a row the first `error` counts.
-    pub(crate) fn note(&mut self, (position, row): (usize, usize), text: Option<String>, error: Error) {
+    pub fn note(&mut self, (position, row): (usize, usize), text: Option<String>, error: Error) {
         self.errors.entry(row).or_insert(error);
         self.texts.insert((position, row), text);
     }
 
     /// What notes values of the column `name` at `position`, in rows before which `before` others were.
-    #[cfg(any(feature = "adbc", feature = "connectorx", feature = "odbc"))]
-    pub(crate) fn refuse(
-        &mut self,
-        (position, name): (usize, &str),
-        before: u64,
-    ) -> impl FnMut(usize, Option<String>, Error) {
+    pub fn refuse(&mut self, (position, name): (usize, &str), before: u64) -> impl FnMut(usize, Option<String>, Error) {
         move |row, text, error| {
             self.note((position, row), text, error.at("column", name).at("row", before + row as u64 + 1));
         }
@@ -129,7 +123,7 @@ impl Odd {
 
     /// The columns `arrays` of `rows` rows, with anything in place of what was noted, without the rows of that. Then nothing is
     /// noted any more.
-    pub(crate) fn part(&mut self, schema: &SchemaRef, rows: usize, arrays: Vec<ArrayRef>) -> Result<Sifted> {
+    pub fn part(&mut self, schema: &SchemaRef, rows: usize, arrays: Vec<ArrayRef>) -> Result<Sifted> {
         let Self { errors, texts } = std::mem::take(self);
         if errors.is_empty() {
             return Ok((record_batch(schema, arrays, rows)?, None));
@@ -152,7 +146,7 @@ impl Odd {
 }
 
 /// The text of the value in `row` of `array`; none for NULL, and where values of `field` have no text.
-pub(crate) fn printed(array: &dyn Array, field: &Field, row: usize) -> Option<String> {
+pub fn printed(array: &dyn Array, field: &Field, row: usize) -> Option<String> {
     if array.is_null(row) {
         return None;
     }
@@ -162,12 +156,12 @@ pub(crate) fn printed(array: &dyn Array, field: &Field, row: usize) -> Option<St
 }
 
 /// What is told of bytes that should be a text.
-pub(crate) fn told(bytes: &[u8]) -> String {
+pub fn told(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| hex(bytes), str::to_owned)
 }
 
 /// What is told of bytes that are no text: `\x00ff`.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     let mut text = Vec::new();
     print_hex(bytes, &mut text);
     String::from_utf8_lossy(&text).into_owned()

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayAccessor, ArrayIter, ArrayRef, AsArray as _, PrimitiveArray, RecordBatch, RecordBatchOptions,
-};
+use arrow::array::{Array, ArrayAccessor, ArrayIter, ArrayRef, AsArray as _, PrimitiveArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::{max, min};
 use arrow::datatypes::ToByteSlice;
@@ -20,6 +18,7 @@ use num_traits::Float;
 use crate::error::Result;
 use crate::proof::hash::{hash, of_word, of_words};
 use crate::proof::{ColumnProof, Integers};
+use crate::schema::record_batch;
 
 /// The proof of each column of `batch`.
 pub fn of(batch: &RecordBatch) -> Vec<ColumnProof> {
@@ -39,9 +38,8 @@ pub fn without_signed_zeros(batch: &RecordBatch) -> Result<RecordBatch> {
             _ => Arc::clone(array),
         }
     };
-    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     let columns = batch.columns().iter().map(column).collect();
-    Ok(RecordBatch::try_new_with_options(batch.schema(), columns, &options)?)
+    record_batch(batch.schema_ref(), columns, batch.num_rows())
 }
 
 /// The proof of a column, without a digest.

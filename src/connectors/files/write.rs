@@ -19,7 +19,7 @@ use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
 use crate::formats::{RecordFormat, avro, ipc, parquet, workbook};
-use crate::schema::batch_bytes;
+use crate::schema::{batch_bytes, record_batch};
 use crate::sink::{Receipt, Writer};
 
 /// Rows that are gathered before they are encoded together; their bytes are the landing's.
@@ -425,6 +425,5 @@ fn widen(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     } else {
         schema.fields().iter().map(column).collect()
     };
-    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    record_batch(schema, columns, batch.num_rows())
 }

@@ -5,9 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch, RecordBatchOptions,
-};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, FieldRef, Float32Type, Float64Type,
@@ -25,6 +23,7 @@ use crate::formats::value::binary::uuid;
 use crate::formats::value::number::{decimal, decimal256};
 use crate::formats::value::time::{days_from_civil, month_days};
 use crate::reject::Rejects;
+use crate::schema::record_batch;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -92,9 +91,8 @@ impl Width {
 /// [`Corrupt`](ErrorKind::Corrupt) for rows that do not parse; [`Value`](ErrorKind::Value) for values that the Arrow form does
 /// not hold, with column and row.
 pub(super) fn decode(layout: &Layout, frames: &Frames, first_row: u64) -> Result<RecordBatch> {
-    let options = RecordBatchOptions::new().with_row_count(Some(frames.rows.len()));
     if layout.columns.is_empty() {
-        return Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), Vec::new(), &options)?);
+        return record_batch(&layout.schema, Vec::new(), frames.rows.len());
     }
     let indexed = index(layout, frames, first_row)?;
     let mut arrays = Vec::with_capacity(layout.columns.len());
@@ -103,7 +101,7 @@ pub(super) fn decode(layout: &Layout, frames: &Frames, first_row: u64) -> Result
         let array = array(*column, field.data_type(), indexed.column(position));
         arrays.push(array.map_err(|fault| error(&fault, field, first_row))?);
     }
-    Ok(RecordBatch::try_new_with_options(Arc::clone(&layout.schema), arrays, &options)?)
+    record_batch(&layout.schema, arrays, frames.rows.len())
 }
 
 /// As [`decode`], but rows with values that the Arrow form does not hold come beside the others.

@@ -12,7 +12,7 @@ use crate::reject::Sifted;
 use crate::schema::record_batch;
 
 /// How the columns of rows are decoded.
-pub(crate) trait Decoder {
+pub trait Decoder {
     /// The column at `position`.
     fn array(&self, position: usize, fields: Fields<'_>) -> Result<ArrayRef, Fault>;
 
@@ -28,11 +28,7 @@ pub(crate) trait Decoder {
 ///
 /// # Errors
 /// Those that are no matter of a value.
-pub(crate) fn sift(
-    schema: &SchemaRef,
-    (indexed, rows): (&Indexed<'_>, usize),
-    decoder: &impl Decoder,
-) -> Result<Sifted> {
+pub fn sift(schema: &SchemaRef, (indexed, rows): (&Indexed<'_>, usize), decoder: &impl Decoder) -> Result<Sifted> {
     let mut faults = BTreeMap::new();
     let columns = 0..schema.fields().len();
     let arrays: Vec<Option<ArrayRef>> = columns

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -19,6 +19,7 @@ use crate::fate::is_text;
 use crate::flow::align::kernel;
 use crate::job::UnionBy;
 use crate::reject::{Rejects, Tray};
+use crate::schema::record_batch;
 use crate::source::{
     BatchStream, Cut, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape,
 };
@@ -210,8 +211,7 @@ impl Names {
             )
         };
         let schema = Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>()));
-        let count = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(Rejects { rows: RecordBatch::try_new_with_options(schema, columns, &count)?, ..rejects })
+        Ok(Rejects { rows: record_batch(&schema, columns, rows)?, ..rejects })
     }
 }
 
@@ -241,13 +241,13 @@ fn in_common(rows: BatchStream, scan: &Scan) -> BatchStream {
                 .iter()
                 .zip(schema.fields())
                 .all(|(column, field)| column.data_type() == field.data_type());
-            if same { with_schema(&batch, schema) } else { cpu::run(move || with_schema(&batch, schema)).await? }
+            if same { with_schema(&batch, &schema) } else { cpu::run(move || with_schema(&batch, &schema)).await? }
         }
     }))
 }
 
 /// `batch` under the fields of `schema`, widened or printed where it is of other types. A widened value is the same value.
-fn with_schema(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
+fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let exact = CastOptions { safe: false, ..CastOptions::default() };
     let widened = |((column, mine), field): ((&ArrayRef, &FieldRef), &FieldRef)| -> Result<ArrayRef> {
         if column.data_type() == field.data_type() {
@@ -262,6 +262,5 @@ fn with_schema(batch: &RecordBatch, schema: SchemaRef) -> Result<RecordBatch> {
     let own = batch.schema();
     let columns = batch.columns().iter().zip(own.fields()).zip(schema.fields());
     let columns = columns.map(widened).collect::<Result<Vec<_>>>()?;
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
+    record_batch(schema, columns, batch.num_rows())
 }
