@@ -37,7 +37,8 @@ impl Bench {
                 into(&["--mode", "append", "--publish", publish])
             };
             // What `replace` removes on its way, this removes on its own.
-            let truncate = || bare(&[source, &target, "-q", "-j", "2", "--mode", "truncate"]);
+            let emptied = ["--mode", "append", "--pre-sql", "truncate target"];
+            let truncate = || bare(&[&[source, &target, "-q", "-j", "2"], &emptied[..]].concat());
             let [bare, create, emptied, replace, once, task] = self.in_turns([
                 &mut || without(),
                 &mut || create(),
