@@ -4,12 +4,16 @@
 //! Every transaction begins with [`Server::settings`] instead.
 
 use std::fmt::{self, Write as _};
+use std::future::poll_fn;
 use std::ops::Deref;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures::task::AtomicWaker;
 use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -36,8 +40,46 @@ pub(super) struct Connection {
     task: JoinHandle<()>,
     /// What the server said when it ended the connection by itself.
     last_word: LastWord,
+    gate: Arc<Gate>,
     server: Server,
     way: Way,
+}
+
+/// Where a connection is held back: the driver reads some messages ahead, whatever their size, and a message may be a row of 50 MB.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    is_held: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Gate {
+    /// From now on nothing is read, nor written, but what is under way.
+    pub(super) fn hold(&self) {
+        self.is_held.store(true, Ordering::Release);
+    }
+
+    /// The connection goes on.
+    pub(super) fn release(&self) {
+        if self.is_held.swap(false, Ordering::AcqRel) {
+            self.task.wake();
+        }
+    }
+
+    fn poll_pass(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.is_held.load(Ordering::Acquire) {
+            return Poll::Ready(());
+        }
+        self.task.register(context.waker());
+        // It may have been released just before.
+        if self.is_held.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+/// What is known of a connection that runs.
+struct Driven {
+    task: JoinHandle<()>,
+    last_word: LastWord,
+    gate: Arc<Gate>,
 }
 
 /// How the server was reached, for requests beside the connection.
@@ -153,8 +195,14 @@ impl Server {
 }
 
 impl Connection {
-    fn new(client: Client, (task, last_word): (JoinHandle<()>, LastWord), way: Way) -> Self {
-        Self { client: Some(client), task, last_word, server: Server::default(), way }
+    fn new(client: Client, driven: Driven, way: Way) -> Self {
+        let Driven { task, last_word, gate } = driven;
+        Self { client: Some(client), task, last_word, gate, server: Server::default(), way }
+    }
+
+    /// What holds it back.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// What is at the other end.
@@ -326,18 +374,22 @@ fn application_name(config: &Config, purpose: &str) -> String {
 }
 
 /// Runs a connection to its end, and keeps what the server says at the end.
-fn drive<F>(mut connection: F) -> (JoinHandle<()>, LastWord)
+fn drive<F>(mut connection: F) -> Driven
 where
     F: Future<Output = Result<(), tokio_postgres::Error>> + Send + Unpin + 'static,
 {
-    let last_word = LastWord::default();
-    let slot = last_word.clone();
+    let (last_word, gate) = (LastWord::default(), Arc::<Gate>::default());
+    let (slot, passed) = (last_word.clone(), Arc::clone(&gate));
     let task = tokio::spawn(async move {
         // By reference: the client sees the end when the connection is dropped, and the word is there by then.
-        if let Err(source) = Pin::new(&mut connection).await {
+        let ended = poll_fn(|context| {
+            ready!(passed.poll_pass(context));
+            Pin::new(&mut connection).poll(context)
+        });
+        if let Err(source) = ended.await {
             *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(errors::error(source));
         }
         drop(connection);
     });
-    (task, last_word)
+    Driven { task, last_word, gate }
 }

@@ -3,6 +3,7 @@
 //! PostgreSQL sends one message per tuple, the header before the first and a trailer at the end. Messages are copied
 //! into one buffer at once, which gives the driver's own buffer back; only a tuple as large as a chunk stays as it is.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +21,8 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 /// Reads on the leader stand behind this savepoint, so that none of them can end its transaction.
 const SAVEPOINT: &str = "etl_read";
+
+type MessageResult = std::result::Result<Bytes, tokio_postgres::Error>;
 
 /// When a chunk is full.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +74,17 @@ impl Guard {
         lane.connection().copy_out(sql).await.map_err(errors::error)
     }
 
+    /// The next message. One as large as a batch holds the connection back until the one behind it is asked for.
+    async fn next(&self, stream: &mut Pin<Box<CopyOutStream>>, large_bytes: usize) -> Option<MessageResult> {
+        let gate = self.lane.as_ref().expect("a lane is there until the COPY ends").connection().gate();
+        gate.release();
+        let message = stream.next().await;
+        if matches!(&message, Some(Ok(message)) if message.len() >= large_bytes) {
+            gate.hold();
+        }
+        message
+    }
+
     /// After an orderly end.
     async fn finish(&mut self) -> Result<()> {
         let Some(lane) = self.lane.take() else { return Ok(()) };
@@ -98,6 +112,7 @@ fn back() -> String {
 impl Drop for Guard {
     fn drop(&mut self) {
         let Some(lane) = self.lane.take() else { return };
+        lane.connection().gate().release();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
             // Without it the server may work on for long before it sees that nobody listens.
@@ -113,7 +128,7 @@ impl Drop for Guard {
 }
 
 struct Copy {
-    stream: std::pin::Pin<Box<CopyOutStream>>,
+    stream: Pin<Box<CopyOutStream>>,
     guard: Guard,
     limits: Limits,
     buffer: BytesMut,
@@ -141,7 +156,7 @@ impl Copy {
         }
         self.buffer.reserve(self.expected);
         while self.state != State::Ended && rows < self.limits.rows && self.buffer.len() < self.limits.bytes {
-            let message = match self.stream.next().await {
+            let message = match self.guard.next(&mut self.stream, self.limits.bytes / 2).await {
                 Some(Ok(message)) => self.tuple(message)?,
                 Some(Err(error)) => {
                     self.state = State::Ended;

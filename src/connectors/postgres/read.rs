@@ -8,7 +8,7 @@ use datafusion::common::tree_node::TreeNode as _;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::catalog::{self, Column, Relation};
 use super::copy::{self, Limits};
@@ -32,8 +32,8 @@ use crate::sql::select::select;
 pub(super) const ENCODING: &str = "postgres-copy-binary";
 /// Bytes of one raw frame, at least.
 const RAW_BYTES: usize = 256 * 1024;
-/// Chunks of one stream that are decoded while the next is received.
-const DECODING: usize = 2;
+/// Chunks of one stream that are decoded while the next is received. One with a row longer than a batch is decoded alone.
+const DECODING: u32 = 2;
 
 /// A table, view or query of a session.
 #[derive(Debug)]
@@ -293,10 +293,12 @@ impl Source for TableSource {
         let limits = Limits { rows, bytes };
         let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
         let skips = tray.is_some();
+        let room = Arc::new(Semaphore::new(DECODING as usize));
         let decoded = move |chunk: Result<decode::Chunk>| {
-            let layout = layout.clone();
+            let (layout, room) = (layout.clone(), Arc::clone(&room));
             async move {
                 let chunk = chunk?;
+                let _turn = room.acquire_many(if chunk.bytes.len() > 2 * bytes { DECODING } else { 1 }).await;
                 let decoding = move || {
                     if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
                 };
@@ -306,7 +308,7 @@ impl Source for TableSource {
         // In the order of the rows, whichever batch was decoded first.
         let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
         let place = move |error: Error| error.at(what, &which);
-        Ok(chunks.map(decoded).buffered(DECODING).map(told).map_err(place).boxed())
+        Ok(chunks.map(decoded).buffered(DECODING as usize).map(told).map_err(place).boxed())
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {
