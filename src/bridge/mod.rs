@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "adbc", feature = "duckdb"))]
 pub mod adbc;
+pub mod ahead;
 pub mod blocking;
 pub mod connections;
 pub mod cpu;

@@ -19,6 +19,7 @@ use super::stage::own_comment;
 use super::typemap::{COLLATION, Kind, MyType};
 use super::wire::Column as Announced;
 use crate::attempt::Attempt;
+use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::{Sifted, Tray, set_aside};
@@ -28,8 +29,6 @@ use crate::sql::dialect::MySql;
 use crate::sql::filter::{self, Compares};
 use crate::sql::select::{list, select};
 
-/// Batches that are decoded while the next rows come.
-const DECODING: usize = 2;
 
 /// Offsets of text are 32 bits wide.
 const MOST_BATCH_BYTES: usize = 1 << 30;
@@ -387,17 +386,21 @@ impl Source for MySource {
         let bytes = scan.batch_bytes.clamp(1, MOST_BATCH_BYTES);
         let place = move |error: Error| error.at(what, &which);
         let skips = tray.is_some();
-        let decoded = move |(frames, first): (Frames, u64)| {
+        let decoded = move |read: Result<(Frames, u64)>| {
             let layout = layout.clone();
-            let decoding = move || {
-                if skips { sift(&layout, &frames, first) } else { Ok((decode(&layout, &frames, first)?, None)) }
-            };
-            async move { cpu::run(decoding).await? }
+            async move {
+                let (frames, first) = read?;
+                let decoding = move || {
+                    if skips { sift(&layout, &frames, first) } else { Ok((decode(&layout, &frames, first)?, None)) }
+                };
+                cpu::run(decoding).await?
+            }
         };
-        // In the order of the rows, whichever batch was decoded first.
+        // Frames with a row much longer than a batch.
+        let is_long =
+            move |read: &Result<(Frames, u64)>| read.as_ref().is_ok_and(|(frames, _)| frames.bytes.len() > 2 * bytes);
         let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
-        let batches = frames(lease, rows, bytes).map_ok(decoded).try_buffered(DECODING);
-        Ok(batches.map(told).map_err(place).boxed())
+        Ok(ahead(frames(lease, rows, bytes).boxed(), is_long, decoded).map(told).map_err(place).boxed())
     }
 }
 

@@ -8,7 +8,7 @@ use datafusion::common::tree_node::TreeNode as _;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use super::catalog::{self, Column, Relation};
 use super::copy::{self, Limits};
@@ -19,6 +19,7 @@ use super::split::Part;
 use super::statements;
 use super::typemap::{Codec, PgType, Read, Wire, by_oid};
 use crate::attempt::Attempt;
+use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::reject::{Sifted, Tray, set_aside};
@@ -32,8 +33,6 @@ use crate::sql::select::select;
 pub(super) const ENCODING: &str = "postgres-copy-binary";
 /// Bytes of one raw frame, at least.
 const RAW_BYTES: usize = 256 * 1024;
-/// Chunks of one stream that are decoded while the next is received. One with a row longer than a batch is decoded alone.
-const DECODING: u32 = 2;
 
 /// A table, view or query of a session.
 #[derive(Debug)]
@@ -293,22 +292,22 @@ impl Source for TableSource {
         let limits = Limits { rows, bytes };
         let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
         let skips = tray.is_some();
-        let room = Arc::new(Semaphore::new(DECODING as usize));
         let decoded = move |chunk: Result<decode::Chunk>| {
-            let (layout, room) = (layout.clone(), Arc::clone(&room));
+            let layout = layout.clone();
             async move {
                 let chunk = chunk?;
-                let _turn = room.acquire_many(if chunk.bytes.len() > 2 * bytes { DECODING } else { 1 }).await;
                 let decoding = move || {
                     if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
                 };
                 cpu::run(decoding).await?
             }
         };
-        // In the order of the rows, whichever batch was decoded first.
+        // A chunk with a row much longer than a batch.
+        let is_long =
+            move |chunk: &Result<decode::Chunk>| chunk.as_ref().is_ok_and(|chunk| chunk.bytes.len() > 2 * bytes);
         let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
         let place = move |error: Error| error.at(what, &which);
-        Ok(chunks.map(decoded).buffered(DECODING as usize).map(told).map_err(place).boxed())
+        Ok(ahead(chunks, is_long, decoded).map(told).map_err(place).boxed())
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {

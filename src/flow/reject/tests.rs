@@ -37,7 +37,7 @@ async fn rejects_of_a_complete_attempt_that_does_not_count_are_taken_back() {
     log.accept(&receipt(&attempts[1]));
     // What counts is not taken back any more.
     log.forget(&receipt(&attempts[1]));
-    assert_eq!((log.rejected(), log.state().read, log.shown().len()), (2, 10, 2));
+    assert_eq!((log.rejected(), log.shown().len(), log.state().read), (2, 2, 10));
 }
 
 #[tokio::test]
