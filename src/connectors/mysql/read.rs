@@ -29,7 +29,6 @@ use crate::sql::dialect::MySql;
 use crate::sql::filter::{self, Compares};
 use crate::sql::select::{list, select};
 
-
 /// Offsets of text are 32 bits wide.
 const MOST_BATCH_BYTES: usize = 1 << 30;
 
