@@ -393,3 +393,26 @@ where
     });
     Driven { task, last_word, gate }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    async fn passed(gate: Arc<Gate>) {
+        poll_fn(|context| gate.poll_pass(context)).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_held_goes_on_when_it_is_released() {
+        let gate = Arc::<Gate>::default();
+        assert!(passed(Arc::clone(&gate)).now_or_never().is_some());
+        gate.hold();
+        let waiting = tokio::spawn(passed(Arc::clone(&gate)));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        gate.release();
+        waiting.await.unwrap();
+    }
+}
