@@ -235,7 +235,9 @@ impl LocalRunner {
         }
         let Some(error) = failed else { return Ok(all) };
         if let Some(rejects) = &Ends::of(&self.context)?.rejects {
-            all.iter().for_each(|receipt| rejects.forget(receipt));
+            for receipt in &all {
+                rejects.forget(receipt);
+            }
         }
         Err(error)
     }

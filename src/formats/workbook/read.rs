@@ -17,7 +17,7 @@ use crate::formats::value::{interval, number, time};
 
 const UNIT: TimeUnit = TimeUnit::Microsecond;
 
-/// The errors that OpenFormula names, as programs show them. LibreOffice has others by number: `Err:502`.
+/// The errors that `OpenFormula` names, as programs show them. `LibreOffice` has others by number: `Err:502`.
 const FAILURES: [&str; 7] = ["#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"];
 
 /// Reads one sheet of a workbook of `format` that has so many bytes.

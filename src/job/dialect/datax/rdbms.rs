@@ -246,5 +246,5 @@ fn mode(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Re
     let note = "a row whose key is there already takes the place of the old one, by the primary key, else by the only unique index";
     context.notes.push(note.to_owned());
     let (key_of, duplicates) = (KeyOf::Target, Duplicates::LastArrived);
-    Ok(WriteMode::Upsert(Merge { key_of, duplicates, rest, ..Merge::default() }))
+    Ok(WriteMode::Upsert(Merge { duplicates, key_of, rest, ..Merge::default() }))
 }

@@ -297,7 +297,7 @@ fn mode(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Re
                         unique index";
             context.notes.push(note.to_owned());
             let (key_of, duplicates, rest) = (KeyOf::Target, Duplicates::LastArrived, Rest::Default);
-            Ok(WriteMode::Upsert(Merge { key_of, duplicates, rest, ..Merge::default() }))
+            Ok(WriteMode::Upsert(Merge { duplicates, key_of, rest, ..Merge::default() }))
         }
         ("upsert", Product::Postgres) => Ok(WriteMode::Upsert(upsert::merge(&parameter.need("upsertSql")?)?)),
         (word, _) => {
