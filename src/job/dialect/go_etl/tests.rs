@@ -336,7 +336,7 @@ fn write_modes_are_those_of_the_products() {
     let upsert = |sql: &str| json!({"writeMode": "upsert", "upsertSql": sql});
     assert_eq!(mode(&mysql("writer", &json!({"writeMode": ""}))).unwrap(), WriteMode::Append);
     let (key_of, duplicates, rest) = (KeyOf::Target, Duplicates::LastArrived, Rest::Default);
-    let replace = Merge { key_of, duplicates, rest, ..Merge::default() };
+    let replace = Merge { duplicates, key_of, rest, ..Merge::default() };
     assert_eq!(mode(&mysql("writer", &json!({"writeMode": "Replace"}))).unwrap(), WriteMode::Upsert(replace));
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let duplicates = Duplicates::LastArrived;
