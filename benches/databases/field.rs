@@ -31,7 +31,7 @@ impl Bench {
         let attached = [format!("postgres={}", self.postgres)];
         self.against(
             &format!("{name}: PostgreSQL → PostgreSQL"),
-            &|| self.into_target(table, &format!("{}#{name}", self.postgres), &[]),
+            &|| self.copied_anew(table, &format!("{}#{name}", self.postgres), &[]),
             &[
                 ("Sling", lack_of("sling"), &|| self.sling(&self.postgres, &stream)),
                 ("DuckDB", self.peers.lack(&["duckdb", "postgres"]), &|| {
@@ -104,7 +104,7 @@ impl Bench {
         fs::write(&file, job).unwrap();
         self.against(
             &format!("{name}: {} → PostgreSQL", server.product),
-            &|| self.into_target(table, &server.locator(name), &[]),
+            &|| self.copied_anew(table, &server.locator(name), &[]),
             &[
                 ("Sling", lack_of("sling"), &|| self.sling(&server.url(), &server.qualified(name))),
                 ("pgloader", lack_of("pgloader").or_else(|| server.lack_for_pgloader()), &|| {
@@ -127,7 +127,7 @@ impl Bench {
     }
 
     /// Ours, into an empty table that is there.
-    fn into_target(&self, table: &Table, source: &str, words: &[&str]) -> Cost {
+    fn copied_anew(&self, table: &Table, source: &str, words: &[&str]) -> Cost {
         self.renewed(table);
         self.copied(source, &format!("{}#target", self.postgres), words)
     }

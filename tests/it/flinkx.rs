@@ -336,11 +336,14 @@ fn a_run_that_was_stopped_or_failed_is_gone_on_with() {
 #[test]
 fn a_run_that_left_nothing_is_begun_again() {
     let url = postgres();
-    psql(&url, "create table s (id int primary key, note text); insert into s values (1, 'a')");
+    psql(
+        &url,
+        "create table s (id int primary key, note text); insert into s values (1, 'a'); create table t (id int)",
+    );
     let job = Job::new("restores", &[("postgres", address(&url))]);
     let failed = job.run(&[]);
     assert_eq!(failed.code, 1, "{}", failed.stderr);
-    psql(&url, "create table t (id int, note text)");
+    psql(&url, "alter table t add note text");
     let ended = job.run(&["-s", "chk-*"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stderr.contains("the last run of this job failed and left nothing"), "{}", ended.stderr);
