@@ -320,7 +320,7 @@ async fn enter_tls(
 ) -> Result<Client> {
     wire::ask_for_tls(&mut packets, &greeting, &login(config)).await?;
     let packets = packets.over(async |stream| connector.secure(host, stream).await).await?;
-    admitted(config, (packets, greeting), Channel::Tls).await.map_err(|error| tls::told_late(host, error))
+    admitted(config, (packets, greeting), Channel::Tls).await.map_err(|error| tls::told_late(&config.tls, host, error))
 }
 
 async fn admitted<S>(

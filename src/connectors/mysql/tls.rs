@@ -7,7 +7,7 @@
 
 use super::config::{Tls, TlsMode};
 use crate::bridge::tls::{self, Check, Connector, Hints, Identity, Trust};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 const HINTS: Hints = Hints {
     name: "name the server as its certificate does, or use tlsMode=DISABLED",
@@ -18,7 +18,7 @@ const HINTS: Hints = Hints {
 /// Builds the connector for `tls`; reads certificate files. None where TLS is disabled.
 ///
 /// # Errors
-/// [`Usage`](crate::error::ErrorKind::Usage) or [`NotFound`](crate::error::ErrorKind::NotFound) for files that cannot be used.
+/// [`Usage`](ErrorKind::Usage) or [`NotFound`](ErrorKind::NotFound) for files that cannot be used.
 pub(super) fn connector(tls: &Tls) -> Result<Option<Connector>> {
     let check = match tls.mode {
         TlsMode::Disabled => return Ok(None),
@@ -35,11 +35,16 @@ pub(super) fn connector(tls: &Tls) -> Result<Option<Connector>> {
     Ok(Some(Connector::new(client, &HINTS)))
 }
 
-/// The error of a login at `host`: since TLS 1.3 a server says only then that it does not take the client's certificate.
-pub(super) fn told_late(host: &str, error: Error) -> Error {
+/// The error of a login at `host`: since TLS 1.3 a server says only then that it does not take the client's certificate. It hangs up
+/// behind that, and what it said may be lost.
+pub(super) fn told_late(settings: &Tls, host: &str, error: Error) -> Error {
+    let is_shown = settings.cert.is_some() || settings.key.is_some();
     match tls::cause(&error) {
         Some(alert @ rustls::Error::AlertReceived(_)) => {
             tls::refused(host, alert).with_hint("check tlsCert and tlsKey: the server does not take what they are")
+        }
+        None if is_shown && error.kind() == ErrorKind::Connection => {
+            error.with_hint("check tlsCert and tlsKey: the server may have hung up because of what they are")
         }
         _ => error,
     }
@@ -48,7 +53,6 @@ pub(super) fn told_late(host: &str, error: Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
 
     #[test]
     fn files_are_read_where_the_mode_needs_them() {

@@ -176,7 +176,7 @@ fn a_user_of_whom_a_certificate_is_asked_shows_one() {
         fails(folder.path(), &user.table(escaped, "tlsMode=REQUIRED"), "access denied");
         // One that nobody vouches for, whom the server knows, and one that is not there.
         let other = format!("tlsCert={}&tlsKey={}", place("other.crt"), place("other.key"));
-        fails(folder.path(), &user.table(escaped, &other), "do not come to terms on tls");
+        fails(folder.path(), &user.table(escaped, &other), "check tlscert and tlskey: ");
         fails(folder.path(), &user.table(escaped, &format!("tlsCert={}", place("none.pem"))), "none.pem");
     }
 }
