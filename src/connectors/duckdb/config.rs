@@ -7,8 +7,12 @@ use serde_json::Value as Json;
 
 use crate::connector::{OptionDoc, option};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::value::size;
 use crate::sql::file;
 use crate::sql::located::Located;
+
+/// What is said as 512MB in the options.
+const DEFAULT_LIMIT_BYTES: u64 = 512_000_000;
 
 pub(super) const OPTIONS: &[OptionDoc] = &[
     option("url", "string", "", "Path of the database file: duckdb:shop.duckdb.").required(),
@@ -23,7 +27,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
 pub(super) struct Config {
     pub(super) path: PathBuf,
     pub(super) busy_timeout: Duration,
-    pub(super) memory_limit: String,
+    pub(super) memory_limit_bytes: u64,
 }
 
 impl Config {
@@ -32,20 +36,20 @@ impl Config {
         let names: Vec<&str> = OPTIONS.iter().map(|option| option.name).collect();
         let options = file::options(options, "duckdb", &names)?;
         let busy_timeout = file::busy_timeout(options)?;
-        let memory_limit = match options.get("memoryLimit") {
-            None | Some(Json::Null) => "512MB".to_owned(),
-            Some(value) => value
-                .as_str()
-                .filter(|text| is_size(text))
-                .ok_or_else(|| Error::new(ErrorKind::Usage, "the option memoryLimit is a size such as 512MB or 2GiB"))?
-                .to_owned(),
+        let memory_limit_bytes = match options.get("memoryLimit") {
+            None | Some(Json::Null) => DEFAULT_LIMIT_BYTES,
+            Some(value) => {
+                value.as_str().filter(|text| text.ends_with(['b', 'B'])).and_then(size::bytes).ok_or_else(|| {
+                    Error::new(ErrorKind::Usage, "the option memoryLimit is a size such as 512MB or 2GiB")
+                })?
+            }
         };
         let path = file::path(options, &["duckdb"], Self::EXAMPLE)?;
         if path.to_str().is_some_and(|path| path.starts_with("md:")) {
             let error = Error::new(ErrorKind::Unsupported, "MotherDuck is not reached from here");
             return Err(error.with_hint("name a file"));
         }
-        Ok(Self { path, busy_timeout, memory_limit })
+        Ok(Self { path, busy_timeout, memory_limit_bytes })
     }
 }
 
@@ -60,13 +64,6 @@ impl Located for Config {
     fn placed(&self, error: Error) -> Error {
         error.at("database", self.path.display())
     }
-}
-
-/// A number with one of DuckDB's units.
-fn is_size(text: &str) -> bool {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let units = ["kb", "mb", "gb", "tb", "kib", "mib", "gib", "tib"];
-    unit.len() < text.len() && units.contains(&unit.trim().to_ascii_lowercase().as_str())
 }
 
 #[cfg(test)]
@@ -101,6 +98,8 @@ mod tests {
         ] {
             assert_eq!(Config::parse(&options).unwrap_err().kind(), ErrorKind::Usage, "{options}");
         }
-        assert_eq!(Config::parse(&json!({"url": "a.db", "memoryLimit": "2GiB"})).unwrap().memory_limit, "2GiB");
+        let limit = |options| Config::parse(&options).unwrap().memory_limit_bytes;
+        assert_eq!(limit(json!({"url": "a.db", "memoryLimit": "2GiB"})), 2 << 30);
+        assert_eq!(limit(json!({"url": "a.db"})), 512_000_000);
     }
 }

@@ -15,6 +15,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use super::catalog::Name;
 use super::config::Config;
 use super::error::failed;
+use super::memory::Memory;
 use crate::bridge::adbc::{self, Fill, Interrupt, Library, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
@@ -45,6 +46,7 @@ pub(super) struct Database {
     instance: Option<adbc::Database>,
     path: PathBuf,
     writable: bool,
+    memory: Memory,
     /// Held while something is committed, and while readers begin at one point in time.
     commits: Mutex<()>,
 }
@@ -100,9 +102,13 @@ impl Database {
         let opened = instance(config, path, writable);
         match opened {
             Ok(instance) => {
-                let database =
-                    Self { instance: Some(instance), path: path.to_owned(), writable, commits: Mutex::default() };
-                let database = Arc::new(database);
+                let database = Arc::new(Self {
+                    instance: Some(instance),
+                    path: path.to_owned(),
+                    writable,
+                    memory: Memory::new(config.memory_limit_bytes),
+                    commits: Mutex::default(),
+                });
                 all.insert(path.to_owned(), Arc::downgrade(&database));
                 Ok(Ok(database))
             }
@@ -114,6 +120,10 @@ impl Database {
     /// Whether this process alone has the file.
     pub(super) fn is_writable(&self) -> bool {
         self.writable
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Keeps commits of this process out until it is dropped.
@@ -139,7 +149,8 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
     let access = if writable { "READ_WRITE" } else { "READ_ONLY" };
     // Each of our readers and writers brings a thread of its own. Threads of the engine beside them take a third more processor
     // time for the same rows.
-    let limits = [("threads", "1"), ("memory_limit", config.memory_limit.as_str())];
+    let memory_limit = format!("{}B", config.memory_limit_bytes);
+    let limits = [("threads", "1"), ("memory_limit", memory_limit.as_str())];
     let options = [[("path", path), ("access_mode", access)], limits].concat();
     let instance = driver.open(&options).map_err(failed)?;
     let mut connection = instance.connect().map_err(failed)?;

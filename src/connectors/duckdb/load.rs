@@ -1,8 +1,8 @@
 //! The rows of one attempt on their way into the stage: one transaction on one connection, through the bulk path.
 //!
 //! DuckDB writes a group of rows to the file while the transaction is open once it is whole, by all connections at once. Groups
-//! that are not whole it puts together with their neighbours later, and writes these anew: so an attempt sends halves of
-//! groups, and its last rows wait beside a stage that becomes the table.
+//! that are not whole it puts together with their neighbours later, and writes these anew: so an attempt begins a group with
+//! half of its rows, and its last rows wait beside a stage that becomes the table.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
 use super::form::Form;
+use super::memory::Share;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -23,14 +24,20 @@ use crate::formats::exchange::{self, Misfit, Sent};
 use crate::reject::{Refusal, Refusals};
 use crate::schema::batch_bytes;
 
-/// Rows that are sent at once. Whole groups would take twice the memory, and those of more than half are seldom put together.
-const SENT_ROWS: u64 = GROUP_ROWS / 2;
+/// Rows of a group that are sent at once at first: groups of more than half are seldom put together.
+const FIRST_ROWS: u64 = GROUP_ROWS / 2;
+/// Rows that are sent at once once the group has so many.
+const NEXT_ROWS: u64 = GROUP_ROWS / 8;
 /// Fewer are sent at once where they have so many bytes.
 const SENT_BYTES: u64 = 32 << 20;
+
+/// What a column of a group takes at least: a block for its values, and one for its NULLs.
+const COLUMN_BYTES: u64 = 512 << 10;
 
 /// One attempt.
 pub(super) struct Load {
     connection: Connection,
+    memory: Share,
     stage: Name,
     /// Where the last rows go that would leave a group less than half filled behind whole ones.
     rest: Option<Name>,
@@ -72,8 +79,10 @@ impl Load {
         let words = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
         fields.push(Field::new(ATTEMPT, words, true));
         connection.execute("BEGIN TRANSACTION")?;
+        let memory = Share::of(connection.database(), fields.len() as u64 * COLUMN_BYTES);
         Ok(Self {
             connection,
+            memory,
             stage,
             rest: detail.rest(token),
             kinds,
@@ -109,7 +118,7 @@ impl Load {
         let (mut batch, refused) = exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))?;
         self.rows += batch.num_rows() as u64;
         loop {
-            let room = (SENT_ROWS - (self.sent_rows + self.held_rows) % SENT_ROWS) as usize;
+            let room = room(self.sent_rows + self.held_rows) as usize;
             if batch.num_rows() < room {
                 break;
             }
@@ -145,7 +154,7 @@ impl Load {
     fn send_rest(&mut self) -> Result<()> {
         let after_whole = self.sent_rows > 0 && self.sent_rows.is_multiple_of(GROUP_ROWS);
         // What is brought from there by one transaction, and is less than a group, DuckDB holds in memory.
-        let is_wide = self.held_bytes * SENT_ROWS > self.held_rows * SENT_BYTES;
+        let is_wide = self.held_bytes * FIRST_ROWS > self.held_rows * SENT_BYTES;
         match self.rest.clone() {
             Some(rest) if after_whole && !is_wide && !self.held.is_empty() => self.send(&rest),
             _ => self.send_to_stage(),
@@ -153,6 +162,9 @@ impl Load {
     }
 
     fn send(&mut self, table: &Name) -> Result<()> {
+        let group_bytes = (self.held_bytes / self.held_rows.max(1)).saturating_mul(GROUP_ROWS);
+        let columns_bytes = self.schema.flattened_fields().len() as u64 * COLUMN_BYTES;
+        self.memory.resize(group_bytes.saturating_add(columns_bytes));
         (self.held_rows, self.held_bytes) = (0, 0);
         let batches = std::mem::take(&mut self.held);
         self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
@@ -205,9 +217,27 @@ impl Load {
     }
 }
 
+/// How many rows are sent next where the attempt has `rows`, those included that are held.
+fn room(rows: u64) -> u64 {
+    let in_group = rows % GROUP_ROWS;
+    if in_group < FIRST_ROWS { FIRST_ROWS - in_group } else { NEXT_ROWS - in_group % NEXT_ROWS }
+}
+
 fn null_of(field: &Field, array: &ArrayRef) -> Option<usize> {
     if field.is_nullable() || array.null_count() == 0 {
         return None;
     }
     (0..array.len()).find(|row| array.is_null(*row))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_begun_with_half_of_its_rows_and_filled_by_eighths() {
+        let group = GROUP_ROWS;
+        let rooms = [0, 1, group / 2, group / 2 + 1, group - 1, group].map(room);
+        assert_eq!(rooms, [group / 2, group / 2 - 1, group / 8, group / 8 - 1, 1, group / 2]);
+    }
 }

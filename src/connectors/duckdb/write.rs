@@ -12,6 +12,7 @@ use super::catalog;
 use super::config::Config;
 use super::database::{Access, Connection, Database};
 use super::load::Load;
+use super::memory::Share;
 use super::stage::{self, Detail};
 use super::{marker, proof, sift};
 use crate::attempt::{Attempt, Token};
@@ -51,7 +52,12 @@ impl DuckdbSink {
         does: &str,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.config.asked(does, move |config| work(&mut Database::open(config, Access::Write)?.connect()?)).await
+        let work = move |config: &Config| {
+            let database = Database::open(config, Access::Write)?;
+            let _memory = Share::whole(&database);
+            work(&mut database.connect()?)
+        };
+        self.config.asked(does, work).await
     }
 }
 

@@ -1,0 +1,100 @@
+//! How much DuckDB may hold in memory while rows only pass into it.
+//!
+//! It keeps each block that it has written until its limit is reached, so a load fills all of it with blocks that nobody asks
+//! for again. While nothing but loads is at work its limit is what these need; for whatever else is asked it is that of the
+//! options.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::database::Database;
+
+/// What DuckDB needs beside the groups of rows that are filled.
+const BASE_BYTES: u64 = 32 << 20;
+
+/// The limit of one database, and who needs how much of it.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// That of the options.
+    most_bytes: u64,
+    needs: Mutex<Needs>,
+}
+
+#[derive(Debug, Default)]
+struct Needs {
+    bytes: u64,
+    /// The limit that DuckDB was told, beside that of the options.
+    told: Option<u64>,
+}
+
+impl Memory {
+    pub(super) fn new(most_bytes: u64) -> Self {
+        Self { most_bytes, needs: Mutex::default() }
+    }
+
+    fn needs(&self) -> MutexGuard<'_, Needs> {
+        self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The limit where `bytes` are needed.
+    fn limit(&self, bytes: u64) -> u64 {
+        if bytes == 0 { self.most_bytes } else { bytes.saturating_add(BASE_BYTES).min(self.most_bytes) }
+    }
+}
+
+/// What one user of a database needs of its memory, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    database: Arc<Database>,
+    bytes: u64,
+}
+
+impl Share {
+    /// Of `bytes`.
+    pub(super) fn of(database: &Arc<Database>, bytes: u64) -> Self {
+        let mut share = Self { database: Arc::clone(database), bytes: 0 };
+        share.resize(bytes);
+        share
+    }
+
+    /// All that the options allow.
+    pub(super) fn whole(database: &Arc<Database>) -> Self {
+        Self::of(database, database.memory().most_bytes)
+    }
+
+    /// Needs `bytes` from now on.
+    pub(super) fn resize(&mut self, bytes: u64) {
+        let memory = self.database.memory();
+        let bytes = bytes.min(memory.most_bytes);
+        let mut needs = memory.needs();
+        needs.bytes = needs.bytes - self.bytes + bytes;
+        self.bytes = bytes;
+        let limit = memory.limit(needs.bytes);
+        if needs.told.unwrap_or(memory.most_bytes) == limit {
+            return;
+        }
+        // Where more is in use than could be let go, the limit stays as it was.
+        let told = self.database.connect().and_then(|mut to| to.execute(&format!("SET memory_limit = '{limit}B'")));
+        if told.is_ok() {
+            needs.told = Some(limit);
+        }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.resize(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loads_alone_have_what_they_need_and_all_else_has_all() {
+        let memory = Memory::new(512 << 20);
+        let limits = [0, 100 << 20, 512 << 20, 1024 << 20].map(|bytes| memory.limit(bytes) >> 20);
+        assert_eq!(limits, [512, 132, 512, 512]);
+        assert_eq!(Memory::new(16 << 20).limit(1), 16 << 20);
+    }
+}
