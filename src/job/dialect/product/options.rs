@@ -272,8 +272,9 @@ fn clickhouse(url: &Url, login: Login) -> Options {
     let (host, port) = url.hosts.first().cloned().unwrap_or_default();
     let mut options = Options::new();
     insert(&mut options, "url", format!("clickhouse://{host}:{}", port.as_deref().unwrap_or("8123")));
-    if !url.database.is_empty() {
-        insert(&mut options, "database", url.database.as_str());
+    let path = Some(url.database.as_str()).filter(|path| !path.is_empty());
+    if let Some(database) = path.or(url.parameter("database")) {
+        insert(&mut options, "database", database);
     }
     log_in(&mut options, login);
     if url.parameter("ssl").is_some_and(|value| value.eq_ignore_ascii_case("true")) {

@@ -24,9 +24,7 @@ const MAPPED: &[(Product, &[&str])] = &[
         &["ssl", "sslmode", "sslrootcert", "sslcert", "sslkey", "currentschema", "options", "applicationname"],
     ),
     (Product::Postgres, &["connecttimeout", "logintimeout", "targetservertype", "loadbalancehosts"]),
-    (Product::Postgres, &["databasename", "database"]),
-    (Product::SqlServer, &["databasename", "database", "encrypt", "trustservercertificate"]),
-    (Product::SqlServer, &["applicationname", "logintimeout", "packetsize"]),
+    (Product::SqlServer, &["encrypt", "trustservercertificate", "applicationname", "logintimeout", "packetsize"]),
     (Product::Clickhouse, &["ssl", "database", "socket_timeout", "connection_timeout", "connect_timeout"]),
     (Product::Sqlite, &["busy_timeout"]),
 ];

@@ -67,6 +67,11 @@ fn parameters_become_options() {
         (Product::SqlServer, ms("applicationName=nightly"), "applicationName", json!("nightly")),
         (Product::SqlServer, ms("loginTimeout=9"), "connectTimeout", json!(9)),
         (Product::SqlServer, ms("packetSize=4096"), "packetBytes", json!(4096)),
+        (Product::SqlServer, "jdbc:sqlserver://h;databasename=e;database=f".to_owned(), "database", json!("e")),
+        (Product::SqlServer, "jdbc:sqlserver://h/d;database=f".to_owned(), "database", json!("f")),
+        (postgres, "jdbc:pivotal:greenplum://h;DatabaseName=d".to_owned(), "dbname", json!("d")),
+        (Product::Clickhouse, ch("database=e"), "database", json!("d")),
+        (Product::Clickhouse, "jdbc:clickhouse://h?database=e".to_owned(), "database", json!("e")),
         (Product::Clickhouse, ch("ssl=true"), "secure", json!(true)),
         (Product::Clickhouse, ch("socket_timeout=90000"), "timeout", json!(90)),
         (Product::Clickhouse, ch("connection_timeout=2000"), "connectTimeout", json!(2)),
@@ -108,8 +113,13 @@ fn parameters_that_do_nothing_are_named() {
         let expected = format!("these parameters of the URL do nothing here: {} (the page ", idle.key);
         assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{url}: {notes:?}");
     }
-    for url in ["jdbc:dm://h:5236/d?colour=red", "jdbc:db2://h:50000/d:colour=red;"] {
-        let (_, notes) = told(Product::Generic, url, None);
-        assert_eq!(notes, ["the parameter colour of the URL is not known, and does nothing here"], "{url}");
+    for (product, url, name) in [
+        (Product::Generic, "jdbc:dm://h:5236/d?colour=red", "colour"),
+        (Product::Generic, "jdbc:db2://h:50000/d:colour=red;", "colour"),
+        // Of PostgreSQL's URLs those with semicolons alone have it.
+        (Product::Postgres, "jdbc:postgresql://h/d?databaseName=e", "databaseName"),
+    ] {
+        let (_, notes) = told(product, url, None);
+        assert_eq!(notes, [format!("the parameter {name} of the URL is not known, and does nothing here")], "{url}");
     }
 }
