@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::driver::Way;
 use super::super::jdbc;
 use super::options::{self, Options};
-use super::{LACKS, Product};
+use super::{IdleParameters, LACKS, Product};
 use crate::job::tree::Tree;
 
 /// The options of `url` for the user `u`, with a `session` where one is named, and the notes.
@@ -15,8 +15,10 @@ fn told(product: Product, url: &str, session: Option<&str>) -> (Options, Vec<Str
     let node = root.need("jdbcUrl").unwrap();
     let urls = [jdbc::read(product, &node).unwrap()];
     let login = (Some("u".to_owned()), None);
-    let mut notes = Vec::new();
-    let options = options::of((product, Way::Reading), &urls, (&root, &node), login, &mut notes).unwrap();
+    let (mut notes, mut idle) = (Vec::new(), IdleParameters::default());
+    let told = (&mut notes, &mut idle);
+    let options = options::of((product, Way::Reading), &urls, (&root, &node), login, told).unwrap();
+    notes.extend(idle.notes());
     (options, notes)
 }
 
@@ -120,6 +122,6 @@ fn parameters_that_do_nothing_are_named() {
         (Product::Postgres, "jdbc:postgresql://h/d?databaseName=e", "databaseName"),
     ] {
         let (_, notes) = told(product, url, None);
-        assert_eq!(notes, [format!("the parameter {name} of the URL is not known, and does nothing here")], "{url}");
+        assert_eq!(notes, [format!("these parameters of the URL are not known, and do nothing here: {name}")], "{url}");
     }
 }
