@@ -195,10 +195,11 @@ impl Merging {
         let several =
             format!("SELECT min(place), max(place) FROM ({first}) AS first GROUP BY {key} HAVING count(*) > 1 LIMIT 1");
         let found = patience::rows(connection, &several).await?;
-        if found.is_empty() && self.is_by_arrival() {
-            return Ok(0);
-        }
-        if let Some(row) = found.first().filter(|_| !self.is_by_arrival()) {
+        if self.is_by_arrival() {
+            if found.is_empty() {
+                return Ok(0);
+            }
+        } else if let Some(row) = found.first() {
             // Rows lie in the stage as they came.
             let number =
                 |at| format!("(SELECT count(*) FROM {stage} WHERE ctid <= '{}')", row.get(at).unwrap_or("(0,0)"));
