@@ -9,7 +9,7 @@ use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::DuckDb;
-use crate::sql::merge;
+use crate::sql::merge::{self, PLACE, RANK};
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +65,8 @@ impl Merging {
         let waiting = merge::Waiting { table: stage, place: "rowid", arrival: &["rowid"] };
         let ranked = merge::ranked(&DuckDb, waiting, &self.key, &self.duplicates);
         let several = format!(
-            "SELECT min(place)::VARCHAR, max(place)::VARCHAR FROM ({ranked}) WHERE rank = 1 GROUP BY {key} \
-             HAVING count(*) > 1 ORDER BY min(place) LIMIT 1"
+            "SELECT min({PLACE})::VARCHAR, max({PLACE})::VARCHAR FROM ({ranked}) WHERE {RANK} = 1 GROUP BY {key} \
+             HAVING count(*) > 1 ORDER BY min({PLACE}) LIMIT 1"
         );
         if let Some([Some(one), Some(other)]) = connection.texts(&several)?.first().map(Vec::as_slice) {
             let place = |text: &String| text.parse::<u64>().map_or(0, |place| place + 1);
@@ -76,7 +76,8 @@ impl Merging {
         if self.duplicates == Duplicates::Refuse {
             return Ok(());
         }
-        connection.execute(&format!("DELETE FROM {stage} WHERE rowid IN (SELECT place FROM ({ranked}) WHERE rank > 1)"))
+        let left_out = format!("SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1");
+        connection.execute(&format!("DELETE FROM {stage} WHERE rowid IN ({left_out})"))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::sink::Receipt;
 use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb};
+use crate::sql::merge::PLACE;
 
 /// Rows that are told at once.
 const TOLD_ROWS: usize = 1000;
@@ -60,8 +61,8 @@ fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rul
         format!("CAST({name} AS VARCHAR)")
     });
     let texts: Vec<String> = texts.collect();
-    let source = format!("(SELECT rowid AS place, {} FROM {quoted}) AS s", detail.published());
-    let bad = format!("SELECT s.place FROM {source} WHERE {} ORDER BY s.place LIMIT {TOLD_ROWS}", rule.breaks);
+    let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS s", detail.published());
+    let bad = format!("SELECT s.{PLACE} FROM {source} WHERE {} ORDER BY s.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
     let rows = connection
         .texts(&format!("SELECT {} FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid", texts.join(", ")))?;
     if !rows.is_empty() {
@@ -126,12 +127,12 @@ fn all(columns: &[String], each: impl Fn(&str) -> String) -> String {
 fn twice(stage: &Name, key: &[String]) -> Rule {
     let quoted = stage.quoted();
     let ranked = format!(
-        "SELECT rowid AS place, row_number() OVER (PARTITION BY {} ORDER BY rowid) AS number FROM {quoted} WHERE {}",
+        "SELECT rowid AS {PLACE}, row_number() OVER (PARTITION BY {} ORDER BY rowid) AS number FROM {quoted} WHERE {}",
         identifiers(&DuckDb, key),
         all(key, |name| format!("{name} IS NOT NULL"))
     );
     Rule {
-        breaks: format!("s.place IN (SELECT place FROM ({ranked}) WHERE number > 1)"),
+        breaks: format!("s.{PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE number > 1)"),
         why: "its key came already",
         frame: ("column", key.join(", ")),
     }

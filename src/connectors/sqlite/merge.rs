@@ -16,7 +16,7 @@ use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
-use crate::sql::merge;
+use crate::sql::merge::{self, PLACE, RANK};
 
 /// The table in which rows wait.
 pub(super) const WAITING: &str = "temp.etl_merge";
@@ -98,7 +98,7 @@ impl Merging {
         let waiting = merge::Waiting { table: WAITING, place: "rowid", arrival: &["rowid"] };
         let ranked = merge::ranked(&Sqlite, waiting, &self.key, &self.duplicates);
         let several = format!(
-            "SELECT min(place), max(place) FROM ({ranked}) WHERE rank = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+            "SELECT min({PLACE}), max({PLACE}) FROM ({ranked}) WHERE {RANK} = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
         );
         let places = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         if let Some((one, other)) = connection.query_row(&several, [], places).optional().map_err(failed)? {
@@ -107,7 +107,7 @@ impl Merging {
         if self.duplicates == Duplicates::Refuse {
             return Ok(());
         }
-        let sql = format!("DELETE FROM {WAITING} WHERE rowid IN (SELECT place FROM ({ranked}) WHERE rank > 1)");
+        let sql = format!("DELETE FROM {WAITING} WHERE rowid IN (SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1)");
         connection.execute(&sql, []).map_err(failed).map(drop)
     }
 }
