@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::database::Connection;
-use super::stage::Detail;
+use super::stage::{Detail, waits_as};
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
@@ -61,9 +61,16 @@ impl Merging {
 
     /// Leaves one row of each key.
     pub(super) fn settle(&self, connection: &mut Connection, stage: &str) -> Result<()> {
-        let key = identifiers(&DuckDb, &self.key);
+        let waits = |name: &String| waits_as(name).to_owned();
+        let duplicates = match &self.duplicates {
+            Duplicates::First(column) => Duplicates::First(waits(column)),
+            Duplicates::Last(column) => Duplicates::Last(waits(column)),
+            other => other.clone(),
+        };
+        let key: Vec<String> = self.key.iter().map(waits).collect();
         let waiting = merge::Waiting { table: stage, place: "rowid", arrival: &["rowid"] };
-        let ranked = merge::ranked(&DuckDb, waiting, &self.key, &self.duplicates);
+        let ranked = merge::ranked(&DuckDb, waiting, &key, &duplicates);
+        let key = identifiers(&DuckDb, &key);
         let several = format!(
             "SELECT min({PLACE})::VARCHAR, max({PLACE})::VARCHAR FROM ({ranked}) WHERE {RANK} = 1 GROUP BY {key} \
              HAVING count(*) > 1 ORDER BY min({PLACE}) LIMIT 1"

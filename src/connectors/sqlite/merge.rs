@@ -18,7 +18,7 @@ use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
 use crate::sql::merge::{self, PLACE, RANK};
 
-/// The table in which rows wait.
+/// The table in which rows wait. Its column [`PLACE`] is the row id, whose own names may be those of columns.
 pub(super) const WAITING: &str = "temp.etl_merge";
 
 /// How rows are merged into the target.
@@ -95,7 +95,7 @@ impl Merging {
 
     fn settle_keys(&self, connection: &Connection) -> Result<()> {
         let key = identifiers(&Sqlite, &self.key);
-        let waiting = merge::Waiting { table: WAITING, place: "rowid", arrival: &["rowid"] };
+        let waiting = merge::Waiting { table: WAITING, place: PLACE, arrival: &[PLACE] };
         let ranked = merge::ranked(&Sqlite, waiting, &self.key, &self.duplicates);
         let several = format!(
             "SELECT min({PLACE}), max({PLACE}) FROM ({ranked}) WHERE {RANK} = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
@@ -107,7 +107,7 @@ impl Merging {
         if self.duplicates == Duplicates::Refuse {
             return Ok(());
         }
-        let sql = format!("DELETE FROM {WAITING} WHERE rowid IN (SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1)");
+        let sql = format!("DELETE FROM {WAITING} WHERE {PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1)");
         connection.execute(&sql, []).map_err(failed).map(drop)
     }
 }
@@ -122,7 +122,8 @@ pub(super) fn make_waiting(connection: &Connection, detail: &Detail) -> Result<(
         Ok(format!("{} {affinity} COLLATE {}", Sqlite.identifier(name), Sqlite.identifier(&collation)))
     };
     let columns = detail.columns.iter().zip(&detail.declared).map(column).collect::<Result<Vec<_>>>()?;
-    connection.execute_batch(&format!("CREATE TABLE {WAITING} ({})", columns.join(", "))).map_err(failed)
+    let sql = format!("CREATE TABLE {WAITING} ({}, {PLACE} INTEGER PRIMARY KEY)", columns.join(", "));
+    connection.execute_batch(&sql).map_err(failed)
 }
 
 /// The key decides which row is replaced: another unique index that refuses a row is a conflict that it does not solve.
