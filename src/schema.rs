@@ -46,6 +46,10 @@ pub const ALL_TYPES: &str = "all types";
 /// `Asia/Shanghai`. See [`crate::fate::clock`].
 pub const CLOCK: &str = "etl.clock";
 
+/// Value of [`CLOCK`] where several sources are read as one and their clocks differ: it is none, so that neither one of theirs nor
+/// that of the transfer is taken.
+pub const SEVERAL_CLOCKS: &str = "several clocks";
+
 /// Field metadata: the comment on the column.
 pub const COMMENT: &str = "etl.comment";
 

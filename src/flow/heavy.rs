@@ -44,6 +44,11 @@ impl HeavyDoor {
         Self { room: Some((Arc::new(Semaphore::new(permits as usize)), permits)), ..self }
     }
 
+    /// Whether a batch of `bytes` holds a row much longer than a batch should be.
+    pub fn is_heavy(&self, bytes: u64) -> bool {
+        self.memory_bytes.is_some() && bytes > self.from_bytes as u64
+    }
+
     /// Waits until a batch of `rows` and `bytes` may go on. A batch of usual size passes at once.
     ///
     /// # Errors
@@ -55,7 +60,7 @@ impl HeavyDoor {
             return Err(too_large(bytes, needed));
         }
         match &self.room {
-            Some((room, permits)) if bytes > self.from_bytes as u64 => {
+            Some((room, permits)) if self.is_heavy(bytes) => {
                 let wanted = u32::try_from(bytes / PERMIT_BYTES).unwrap_or(u32::MAX).clamp(1, *permits);
                 // Nobody closes it; a permit that is not to be had would hold nothing back.
                 Ok(Arc::clone(room).acquire_many_owned(wanted).await.ok())
@@ -96,6 +101,7 @@ mod tests {
     #[tokio::test]
     async fn one_heavy_batch_at_a_time_and_usual_ones_beside_it() {
         let door = HeavyDoor::new(512 * MB, MB as usize).holding(64 * MB as usize);
+        assert!(door.is_heavy(50 * MB) && !door.is_heavy(2 * MB));
         let first = door.pass(1, 50 * MB).await.unwrap();
         assert!(first.is_some());
         assert!(door.pass(1, 50 * MB).now_or_never().is_none(), "the second waits");

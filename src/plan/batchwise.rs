@@ -1,7 +1,7 @@
 //! Work on the batches of an input, each for itself, on the processor pool.
 //!
-//! One job per batch, the order is kept, and one batch is worked on ahead. Rows that fail end the stream, or are left out
-//! where the attempt has a basket for them.
+//! One job per batch, the order is kept, and one batch is worked on ahead, but none beside a long row. Rows that fail end the
+//! stream, or are left out where the attempt has a basket for them.
 
 use std::sync::Arc;
 
@@ -10,15 +10,16 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use datafusion::error::Result as PlanResult;
+use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::context::{basket, task_meter};
+use super::context::{Ends, basket, task_meter};
 use super::error::to_datafusion;
 use super::trail::{self, Origin};
+use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
 use crate::error::Error;
 use crate::flow::meter::{Transformed, Wait};
@@ -135,12 +136,13 @@ pub(super) fn stream<W: Batchwise>(
     schema: SchemaRef,
 ) -> PlanResult<SendableRecordBatchStream> {
     let (upward, basket) = (trail::upward(context), basket(context));
-    let meter = task_meter(context);
+    let (meter, ends) = (task_meter(context), Ends::of(context).ok());
     let (context, trail) = trail::follow(input, context);
     let input = input.execute(partition, context)?;
     let work = Arc::clone(work);
     let mut rows = 0u64;
-    let jobs = input.map(move |batch| {
+    let is_long = move |batch: &PlanResult<RecordBatch>| ends.as_ref().is_some_and(|ends| ends.is_long(batch));
+    let worked = ahead(input.boxed(), is_long, move |batch: PlanResult<RecordBatch>| {
         let first_row = rows;
         rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
         let origin = if batch.is_ok() { trail.as_ref().and_then(|trail| trail.pop()) } else { None };
@@ -162,11 +164,10 @@ pub(super) fn stream<W: Batchwise>(
                 let rejects = trail::rejects(Stage::Transform, &batch, origin.as_ref(), refused);
                 basket.add(rejects.map_err(to_datafusion)?).await.map_err(to_datafusion)?;
             }
-            Ok((rows, origin.map(|origin| origin.filtered(keep))))
+            Ok::<_, DataFusionError>((rows, origin.map(|origin| origin.filtered(keep))))
         }
     });
-    // Two at once: the one that is waited for, and one ahead.
-    let full = jobs.buffered(2).try_filter(|(batch, _)| std::future::ready(batch.num_rows() > 0));
+    let full = worked.try_filter(|(batch, _)| std::future::ready(batch.num_rows() > 0));
     let stream = full.map_ok(move |(batch, origin)| {
         if let (Some(upward), Some(origin)) = (&upward, origin) {
             upward.push(origin);
@@ -174,4 +175,66 @@ pub(super) fn stream<W: Batchwise>(
         batch
     });
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+    use futures::stream::iter;
+
+    use super::super::context::with_extension;
+    use super::*;
+    use crate::flow::heavy::HeavyDoor;
+
+    /// Four times a batch, and how often it was asked for.
+    #[derive(Debug)]
+    struct Counted {
+        batch: RecordBatch,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl PartitionStream for Counted {
+        fn schema(&self) -> &SchemaRef {
+            self.batch.schema_ref()
+        }
+
+        fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+            let asked = Arc::clone(&self.asked);
+            let batches = iter(vec![self.batch.clone(); 4]).map(move |batch| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                Ok(batch)
+            });
+            Box::pin(RecordBatchStreamAdapter::new(self.batch.schema(), batches))
+        }
+    }
+
+    struct Same;
+
+    impl Batchwise for Same {
+        fn work(&self, batch: &RecordBatch, _: OnError) -> Result<Worked, Failed> {
+            let transformed = Transformed::default();
+            Ok(Worked { rows: batch.clone(), keep: None, refused: Vec::new(), transformed })
+        }
+    }
+
+    #[tokio::test]
+    async fn one_batch_is_asked_for_ahead_but_none_beside_a_long_row() {
+        for (batch_bytes, expected) in [(1 << 20, 2), (1, 1)] {
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
+            let batch = RecordBatch::try_from_iter([("a", numbers)]).unwrap();
+            let (schema, asked) = (batch.schema(), Arc::<AtomicUsize>::default());
+            let counted: Arc<dyn PartitionStream> = Arc::new(Counted { batch, asked: Arc::clone(&asked) });
+            let input = StreamingTableExec::try_new(Arc::clone(&schema), vec![counted], None, [], false, None).unwrap();
+            let input: Arc<dyn ExecutionPlan> = Arc::new(input);
+            let ends = Ends { heavy: HeavyDoor::new(1 << 30, batch_bytes), ..Ends::default() };
+            let context = with_extension(&TaskContext::default(), Arc::new(ends));
+            let mut worked = stream(&Arc::new(Same), (&input, 0), &context, schema).unwrap();
+            assert_eq!(worked.try_next().await.unwrap().unwrap().num_rows(), 10);
+            assert_eq!(asked.load(Ordering::Relaxed), expected, "batches of {batch_bytes} bytes");
+            assert_eq!(worked.try_collect::<Vec<_>>().await.unwrap().len(), 3);
+        }
+    }
 }

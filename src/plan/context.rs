@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::TaskContext;
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 
@@ -15,6 +17,7 @@ use crate::flow::heavy::HeavyDoor;
 use crate::flow::meter::Meter;
 use crate::flow::reject::{Basket, RejectLog};
 use crate::flow::throttle::Throttle;
+use crate::schema::batch_bytes;
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -65,6 +68,11 @@ impl Ends {
     pub fn sink(&self, endpoint: &str) -> Result<Arc<dyn Sink>> {
         let sink = self.sinks.get(endpoint).map(Arc::clone);
         sink.ok_or_else(|| Error::new(ErrorKind::Internal, "the plan names no sink"))
+    }
+
+    /// Whether `batch` holds a row much longer than a batch should be: then no other is worked on beside it.
+    pub(super) fn is_long(&self, batch: &PlanResult<RecordBatch>) -> bool {
+        batch.as_ref().is_ok_and(|batch| self.heavy.is_heavy(batch_bytes(batch) as u64))
     }
 }
 

@@ -8,6 +8,10 @@ use crate::merge::{Absent, Duplicates};
 pub const OTHER_KEY: &str =
     "a row has another key and the same value there: mend the rows, or merge by that column with --key";
 
+/// What [`ranked`] calls the place of a row, and its rank: nothing else of a table has such a name.
+pub const PLACE: &str = "__etl_place";
+pub const RANK: &str = "__etl_rank";
+
 /// The rows of which each key keeps one.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting<'a> {
@@ -19,7 +23,7 @@ pub struct Waiting<'a> {
     pub arrival: &'a [&'a str],
 }
 
-/// The `key` of the rows that wait, their place, and their rank among those of the same key: 1 for those that count. Without an order
+/// The `key` of the rows that wait, their [`PLACE`], and their [`RANK`] among those of the same key: 1 for those that count. Without an order
 /// all do.
 pub fn ranked(dialect: &dyn Dialect, waiting: Waiting<'_>, key: &[String], duplicates: &Duplicates) -> String {
     let Waiting { table, place, arrival } = waiting;
@@ -35,7 +39,7 @@ pub fn ranked(dialect: &dyn Dialect, waiting: Waiting<'_>, key: &[String], dupli
         Duplicates::Last(column) => format!("ORDER BY {} DESC NULLS LAST", dialect.identifier(column)),
     };
     let key = identifiers(dialect, key);
-    format!("SELECT {place} AS place, rank() OVER (PARTITION BY {key} {order}) AS rank, {key} FROM {table}")
+    format!("SELECT {place} AS {PLACE}, rank() OVER (PARTITION BY {key} {order}) AS {RANK}, {key} FROM {table}")
 }
 
 /// Rows that come, and the table into which they are merged.
@@ -93,7 +97,7 @@ mod tests {
         let waiting = Waiting { table: "t", place: "rowid", arrival: &["part", "row"] };
         let of = |duplicates: Duplicates| ranked(&Sqlite, waiting, &["k".to_owned()], &duplicates);
         let expected = |order: &str| {
-            format!("SELECT rowid AS place, rank() OVER (PARTITION BY \"k\" {order}) AS rank, \"k\" FROM t")
+            format!("SELECT rowid AS __etl_place, rank() OVER (PARTITION BY \"k\" {order}) AS __etl_rank, \"k\" FROM t")
         };
         assert_eq!(of(Duplicates::Refuse), expected(""));
         assert_eq!(of(Duplicates::Last("v".to_owned())), expected("ORDER BY \"v\" DESC NULLS LAST"));

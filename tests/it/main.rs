@@ -59,6 +59,7 @@ mod postgres_write;
 mod program;
 mod rejects;
 mod resume;
+mod row_ids;
 mod run;
 mod server;
 mod sqlite;

@@ -106,6 +106,22 @@ fn keys_of_several_columns_and_of_text() {
     }
 }
 
+/// Statements that look for keys which come twice have words of their own for a row's place and rank.
+#[test]
+fn a_key_may_be_called_place_or_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    csv(folder.path(), "a.csv", "place,rank\n5,1\n1,2\n5,2\n");
+    for target in targets(folder.path(), "create table t (place int, rank int)") {
+        for key in ["place", "rank"] {
+            let done = merge(folder.path(), "a.csv", &target, &["--mode", "upsert", "--key", key]);
+            refused(&done, &[&format!("key {key}: "), "have the same key"]);
+        }
+        let words = ["--mode", "upsert", "--key", "place", "--on-duplicate", "last-arrived", "-j", "1"];
+        assert_eq!(counts(&merge(folder.path(), "a.csv", &target, &words)), (2, 0, 0));
+        assert_eq!((target.ask)("select * from t order by place"), "1|2\n5|2", "{}", target.locator);
+    }
+}
+
 #[test]
 fn a_collation_that_ignores_case_makes_keys_the_same() {
     let folder = tempfile::tempdir().unwrap();

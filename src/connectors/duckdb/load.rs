@@ -75,7 +75,8 @@ impl Load {
             return Err(Error::new(ErrorKind::Internal, "the stage of this run is not there"));
         }
         let kinds = detail.kinds()?;
-        let mut fields: Vec<Field> = kinds.iter().zip(&detail.columns).map(|(kind, name)| field(kind, name)).collect();
+        let fields = kinds.iter().zip(&detail.columns).map(|(kind, name)| field(kind, stage::waits_as(name)));
+        let mut fields: Vec<Field> = fields.collect();
         let words = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
         fields.push(Field::new(ATTEMPT, words, true));
         connection.execute("BEGIN TRANSACTION")?;

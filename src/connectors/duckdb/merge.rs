@@ -3,13 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::database::Connection;
-use super::stage::Detail;
+use super::stage::{Detail, waits_as};
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::DuckDb;
-use crate::sql::merge;
+use crate::sql::merge::{self, PLACE, RANK};
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,12 +61,19 @@ impl Merging {
 
     /// Leaves one row of each key.
     pub(super) fn settle(&self, connection: &mut Connection, stage: &str) -> Result<()> {
-        let key = identifiers(&DuckDb, &self.key);
+        let waits = |name: &String| waits_as(name).to_owned();
+        let duplicates = match &self.duplicates {
+            Duplicates::First(column) => Duplicates::First(waits(column)),
+            Duplicates::Last(column) => Duplicates::Last(waits(column)),
+            other => other.clone(),
+        };
+        let key: Vec<String> = self.key.iter().map(waits).collect();
         let waiting = merge::Waiting { table: stage, place: "rowid", arrival: &["rowid"] };
-        let ranked = merge::ranked(&DuckDb, waiting, &self.key, &self.duplicates);
+        let ranked = merge::ranked(&DuckDb, waiting, &key, &duplicates);
+        let key = identifiers(&DuckDb, &key);
         let several = format!(
-            "SELECT min(place)::VARCHAR, max(place)::VARCHAR FROM ({ranked}) WHERE rank = 1 GROUP BY {key} \
-             HAVING count(*) > 1 ORDER BY min(place) LIMIT 1"
+            "SELECT min({PLACE})::VARCHAR, max({PLACE})::VARCHAR FROM ({ranked}) WHERE {RANK} = 1 GROUP BY {key} \
+             HAVING count(*) > 1 ORDER BY min({PLACE}) LIMIT 1"
         );
         if let Some([Some(one), Some(other)]) = connection.texts(&several)?.first().map(Vec::as_slice) {
             let place = |text: &String| text.parse::<u64>().map_or(0, |place| place + 1);
@@ -76,7 +83,8 @@ impl Merging {
         if self.duplicates == Duplicates::Refuse {
             return Ok(());
         }
-        connection.execute(&format!("DELETE FROM {stage} WHERE rowid IN (SELECT place FROM ({ranked}) WHERE rank > 1)"))
+        let left_out = format!("SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1");
+        connection.execute(&format!("DELETE FROM {stage} WHERE rowid IN ({left_out})"))
     }
 }
 

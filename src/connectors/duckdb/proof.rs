@@ -77,10 +77,13 @@ fn sums_of(
     receipts: &[Receipt],
 ) -> Result<Vec<ColumnProof>> {
     let kinds = detail.kinds()?;
-    let field = |(field, kind): (&FieldRef, &Kind)| match Form::of(field) {
-        Form::Wire => kind.native(field.name(), true).unwrap_or_else(|| kind.column(field.name(), true)),
-        // NULL is counted wherever it stands.
-        _ => field.as_ref().clone().with_nullable(true),
+    let field = |(field, kind): (&FieldRef, &Kind)| {
+        let name = stage::waits_as(field.name());
+        match Form::of(field) {
+            Form::Wire => kind.native(name, true).unwrap_or_else(|| kind.column(name, true)),
+            // NULL is counted wherever it stands.
+            _ => field.as_ref().clone().with_name(name).with_nullable(true),
+        }
     };
     let fields = schema.fields().iter().zip(&kinds).map(field);
     let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));

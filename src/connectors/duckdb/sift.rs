@@ -16,6 +16,7 @@ use crate::sink::Receipt;
 use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb};
+use crate::sql::merge::PLACE;
 
 /// Rows that are told at once.
 const TOLD_ROWS: usize = 1000;
@@ -56,12 +57,12 @@ pub(super) fn next(
 fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Vec<Vec<Option<String>>>> {
     let quoted = stage.quoted();
     let texts = detail.columns.iter().map(|name| {
-        let name = DuckDb.identifier(name);
+        let name = DuckDb.identifier(stage::waits_as(name));
         format!("CAST({name} AS VARCHAR)")
     });
     let texts: Vec<String> = texts.collect();
-    let source = format!("(SELECT rowid AS place, {} FROM {quoted}) AS s", detail.published());
-    let bad = format!("SELECT s.place FROM {source} WHERE {} ORDER BY s.place LIMIT {TOLD_ROWS}", rule.breaks);
+    let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS s", detail.published());
+    let bad = format!("SELECT s.{PLACE} FROM {source} WHERE {} ORDER BY s.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
     let rows = connection
         .texts(&format!("SELECT {} FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid", texts.join(", ")))?;
     if !rows.is_empty() {
@@ -118,20 +119,21 @@ fn rules(connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<V
     Ok(rules)
 }
 
-fn all(columns: &[String], each: impl Fn(&str) -> String) -> String {
-    columns.iter().map(|name| each(&DuckDb.identifier(name))).collect::<Vec<_>>().join(" AND ")
+fn all(columns: &[impl AsRef<str>], each: impl Fn(&str) -> String) -> String {
+    columns.iter().map(|name| each(&DuckDb.identifier(name.as_ref()))).collect::<Vec<_>>().join(" AND ")
 }
 
 /// Rows after the first with the same values in `key`.
 fn twice(stage: &Name, key: &[String]) -> Rule {
     let quoted = stage.quoted();
+    let waiting: Vec<&str> = key.iter().map(|name| stage::waits_as(name)).collect();
     let ranked = format!(
-        "SELECT rowid AS place, row_number() OVER (PARTITION BY {} ORDER BY rowid) AS number FROM {quoted} WHERE {}",
-        identifiers(&DuckDb, key),
-        all(key, |name| format!("{name} IS NOT NULL"))
+        "SELECT rowid AS {PLACE}, row_number() OVER (PARTITION BY {} ORDER BY rowid) AS number FROM {quoted} WHERE {}",
+        identifiers(&DuckDb, &waiting),
+        all(&waiting, |name| format!("{name} IS NOT NULL"))
     );
     Rule {
-        breaks: format!("s.place IN (SELECT place FROM ({ranked}) WHERE number > 1)"),
+        breaks: format!("s.{PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE number > 1)"),
         why: "its key came already",
         frame: ("column", key.join(", ")),
     }
@@ -163,15 +165,17 @@ fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
 
 /// Rows that refer to one which is not there.
 fn reference(detail: &Detail, stage: &Name, columns: &[String], (table, others): (&str, &[&str])) -> Rule {
-    let same = columns
-        .iter()
-        .zip(others)
-        .map(|(own, other)| format!("r.{} = s.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
-    let same = same.collect::<Vec<_>>().join(" AND ");
+    let is_in = |table: &Name, others: &[&str]| {
+        let pairs = columns.iter().zip(others);
+        let same = pairs.map(|(own, other)| format!("r.{} = s.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
+        let same = same.collect::<Vec<_>>().join(" AND ");
+        format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", table.quoted())
+    };
     let referred = Name { schema: detail.schema.clone(), table: table.to_owned() };
-    let mut found = vec![format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", referred.quoted())];
+    let mut found = vec![is_in(&referred, others)];
     if table.eq_ignore_ascii_case(&detail.table) {
-        found.push(format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", stage.quoted()));
+        let waiting: Vec<&str> = others.iter().map(|name| stage::waits_as(name)).collect();
+        found.push(is_in(stage, &waiting));
     }
     Rule {
         breaks: format!("{} AND NOT ({})", all(columns, |name| format!("s.{name} IS NOT NULL")), found.join(" OR ")),

@@ -31,6 +31,8 @@ use crate::sql::dialect::{Dialect as _, DuckDb};
 
 /// The column that says which attempt wrote a row.
 pub(super) const ATTEMPT: &str = "__etl_attempt";
+/// What a column called rowid is called in a stage, whose row ids it would hide.
+const ROWID: &str = "__etl_rowid";
 /// What stands in the comment of a stage whose file was made for it.
 const NEW_FILE: &str = "the file was made with it";
 
@@ -81,26 +83,28 @@ impl Detail {
         self.is_renamed().then(|| Name { schema, table: format!("{table}_rest") })
     }
 
-    /// The columns of the stage in the types of the target.
+    /// The columns of the stage in the types of the target, and by their names there.
     pub(super) fn published(&self) -> String {
         let column = |(name, declared): (&String, &String)| {
-            let name = DuckDb.identifier(name);
+            let (waits, name) = (DuckDb.identifier(waits_as(name)), DuckDb.identifier(name));
             match staged(declared) {
-                Some(_) => format!("CAST({name} AS {declared}) AS {name}"),
-                None => name,
+                Some(_) => format!("CAST({waits} AS {declared}) AS {name}"),
+                None if waits == name => name,
+                None => format!("{waits} AS {name}"),
             }
         };
         self.columns.iter().zip(&self.types).map(column).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the stage becomes the table: it has the types of a table that is made, and loses no row. Rows that attempts without
-    /// a receipt left in it are seen at the commit alone.
+    /// Whether the stage becomes the table: it has the names and types of a table that is made, and loses no row. Rows that attempts
+    /// without a receipt left in it are seen at the commit alone.
     fn is_renamed(&self) -> bool {
         // An index that is built then would hold rows that are deleted and that a reader may still see.
         self.create.is_some()
             && self.merging.is_none()
             && self.refusals == Refusals::Fail
             && self.types.iter().all(|declared| staged(declared).is_none())
+            && self.columns.iter().all(|name| waits_as(name) == name.as_str())
     }
 
     /// The statements that bring the rows of `stage`, which is quoted, into a table that is there.
@@ -120,6 +124,11 @@ impl Detail {
         }
         statements
     }
+}
+
+/// What the column `name` is called in a stage.
+pub(super) fn waits_as(name: &str) -> &str {
+    if name.eq_ignore_ascii_case("rowid") { ROWID } else { name }
 }
 
 /// The type in which a column of type `declared` waits, where that is another one.
@@ -144,8 +153,9 @@ pub(super) fn prepare(connection: &mut Connection, detail: &Detail, token: &Toke
         let types: Vec<String> =
             detail.types.iter().map(|declared| staged(declared).unwrap_or_else(|| declared.clone())).collect();
         let columns = detail.columns.iter().zip(&types);
-        let mut columns: Vec<ddl::Column<'_>> =
-            columns.map(|(name, native_type)| ddl::Column { name, native_type, not_null: false }).collect();
+        let mut columns: Vec<ddl::Column<'_>> = columns
+            .map(|(name, native_type)| ddl::Column { name: waits_as(name), native_type, not_null: false })
+            .collect();
         columns.push(ddl::Column { name: ATTEMPT, native_type: "VARCHAR", not_null: false });
         for name in std::iter::once(&stage).chain(&detail.rest(token)) {
             connection.execute(&ddl::create_table(&DuckDb, &name.quoted(), &columns, &[]))?;

@@ -20,6 +20,9 @@ use crate::formats::{RecordFormat, Typing, parquet, workbook};
 
 use parse::Given;
 
+/// The size of the part files of a folder, unless another is named.
+const FILE_BYTES: u64 = 256_000_000;
+
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -65,7 +68,8 @@ pub(super) struct Config {
     pub(super) paths: Vec<String>,
     /// What the part files of a folder are told by.
     pub(super) prefix: Option<String>,
-    pub(super) file_bytes: u64,
+    /// The size of the part files of a folder, where it was named.
+    pub(super) file_bytes: Option<u64>,
     pub(super) row_group: parquet::RowGroupLimit,
 }
 
@@ -76,6 +80,11 @@ impl Config {
             Place::Standard => "-",
             Place::Path(path) => path,
         }
+    }
+
+    /// The size of the part files of a folder.
+    pub(super) fn part_bytes(&self) -> u64 {
+        self.file_bytes.unwrap_or(FILE_BYTES)
     }
 
     /// The codec of a text format.

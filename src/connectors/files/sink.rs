@@ -165,7 +165,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         avro::Encoder::new(&schema, settings, None)?;
     }
     let replaced = if mode == Mode::Replace { files } else { Vec::new() };
-    let notes = notes(format, &shape, &replaced);
+    let notes = notes(config, format, &shape, &replaced);
     let pipe = matches!(shape, Shape::Pipe(_));
     // Parts that cannot be joined must be one.
     let alone = pipe || (!encoding.is_joinable() && !shape.is_folder());
@@ -183,7 +183,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         format,
         encoding,
         prefix: config.prefix.clone(),
-        file_bytes: config.file_bytes,
+        file_bytes: config.part_bytes(),
         gather_bytes: memory.clamp(*GATHER_BYTES.start(), *GATHER_BYTES.end()) as usize,
         schema,
         old_files: replaced.into_iter().map(|file| file.path).collect(),
@@ -200,7 +200,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         marked: false,
         refusals: Refusals::Fail,
         // A task is at least one part file; parts of one file are joined, whatever their size.
-        task_bytes: landing.shape.is_folder().then_some(config.file_bytes),
+        task_bytes: landing.shape.is_folder().then_some(config.part_bytes()),
         notes,
         detail: serde_json::to_value(&landing)
             .map_err(|source| Error::new(ErrorKind::Internal, "an agreement cannot be written").with_source(source))?,
@@ -208,7 +208,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
 }
 
 /// What the user should know, for the plan.
-fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
+fn notes(config: &Config, format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
     let mut notes = vec![format!("{} is written to {}", format.title(), describe(shape))];
     match shape {
         Shape::Single(_) if format.is_workbook() => {
@@ -221,6 +221,12 @@ fn notes(format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
             notes.push("the files of the folder become visible one after the other, at commit".to_owned());
         }
         Shape::Single(_) | Shape::NewFolder(_) => {}
+    }
+    if config.file_bytes.is_some() && !shape.is_folder() {
+        // No error: of several targets others may be folders, and all have the flag.
+        notes.push(
+            "fileBytes (--file-bytes) does nothing here: it is the size of the part files of a folder".to_owned(),
+        );
     }
     if !replaced.is_empty() {
         let bytes: u64 = replaced.iter().map(|file| fs::metadata(&file.now).map_or(0, |metadata| metadata.len())).sum();
@@ -353,7 +359,7 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
     if format == Format::Parquet {
         let mut settings = config.parquet()?;
         if shape.is_folder() {
-            let file = usize::try_from(config.file_bytes).unwrap_or(usize::MAX);
+            let file = usize::try_from(config.part_bytes()).unwrap_or(usize::MAX);
             settings.row_group.bytes = settings.row_group.bytes.min(file);
         }
         return Ok(Encoding::Parquet(settings));

@@ -124,9 +124,14 @@ pub(super) struct Tls {
 }
 
 impl Tls {
+    /// Whether a certificate of ours is shown: either of its files is named.
+    pub(super) fn shows_certificate(&self) -> bool {
+        self.cert.is_some() || self.key.is_some()
+    }
+
     /// Whether a connection may go on without it. Who shows a certificate means to be known by it, and it may be what the server refuses.
     pub(super) fn gives_way(&self) -> bool {
-        self.mode == TlsMode::Preferred && self.cert.is_none() && self.key.is_none()
+        self.mode == TlsMode::Preferred && !self.shows_certificate()
     }
 }
 

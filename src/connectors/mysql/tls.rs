@@ -38,12 +38,11 @@ pub(super) fn connector(tls: &Tls) -> Result<Option<Connector>> {
 /// The error of a login at `host`: since TLS 1.3 a server says only then that it does not take the client's certificate. It hangs up
 /// behind that, and what it said may be lost.
 pub(super) fn told_late(settings: &Tls, host: &str, error: Error) -> Error {
-    let is_shown = settings.cert.is_some() || settings.key.is_some();
     match tls::cause(&error) {
         Some(alert @ rustls::Error::AlertReceived(_)) => {
             tls::refused(host, alert).with_hint("check tlsCert and tlsKey: the server does not take what they are")
         }
-        None if is_shown && error.kind() == ErrorKind::Connection => {
+        None if settings.shows_certificate() && error.kind() == ErrorKind::Connection => {
             error.with_hint("check tlsCert and tlsKey: the server may have hung up because of what they are")
         }
         _ => error,

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, Rest, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::dialect::Postgres;
-use crate::sql::merge;
+use crate::sql::merge::{self, PLACE, RANK};
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -188,17 +188,19 @@ impl Merging {
         let key = self.key_list();
         let first = match self.duplicates {
             Duplicates::First(_) | Duplicates::Last(_) => {
-                format!("SELECT * FROM ({}) AS ranked WHERE rank = 1", self.ranked(stage))
+                format!("SELECT * FROM ({}) AS ranked WHERE {RANK} = 1", self.ranked(stage))
             }
-            _ => format!("SELECT ctid AS place, {key} FROM {stage}"),
+            _ => format!("SELECT ctid AS {PLACE}, {key} FROM {stage}"),
         };
-        let several =
-            format!("SELECT min(place), max(place) FROM ({first}) AS first GROUP BY {key} HAVING count(*) > 1 LIMIT 1");
+        let several = format!(
+            "SELECT min({PLACE}), max({PLACE}) FROM ({first}) AS first GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+        );
         let found = patience::rows(connection, &several).await?;
-        if found.is_empty() && self.is_by_arrival() {
-            return Ok(0);
-        }
-        if let Some(row) = found.first().filter(|_| !self.is_by_arrival()) {
+        if self.is_by_arrival() {
+            if found.is_empty() {
+                return Ok(0);
+            }
+        } else if let Some(row) = found.first() {
             // Rows lie in the stage as they came.
             let number =
                 |at| format!("(SELECT count(*) FROM {stage} WHERE ctid <= '{}')", row.get(at).unwrap_or("(0,0)"));
@@ -211,9 +213,8 @@ impl Merging {
             return Ok(0);
         }
         let ranked = self.ranked(stage);
-        let sql = format!(
-            "DELETE FROM {stage} AS s USING ({ranked}) AS ranked WHERE s.ctid = ranked.place AND ranked.rank > 1"
-        );
+        let sql =
+            format!("DELETE FROM {stage} AS s USING ({ranked}) AS ranked WHERE s.ctid = ranked.{PLACE} AND {RANK} > 1");
         affected(connection, &sql).await
     }
 

@@ -203,6 +203,11 @@ fn columns(connection: &Connection, name: &str) -> Result<Vec<Column>> {
     Ok(columns.into_iter().flatten().collect())
 }
 
+/// What the row id of `table`, an exact name, is called; none where columns hide every name.
+pub(super) fn row_id(connection: &Connection, table: &str) -> Result<Option<&'static str>> {
+    Ok(rowid_alias(&columns(connection, table)?))
+}
+
 /// A name of the row id that no column has taken.
 fn rowid_alias(columns: &[Column]) -> Option<&'static str> {
     let free = |alias: &&&str| columns.iter().all(|column| !column.name.eq_ignore_ascii_case(alias));

@@ -11,7 +11,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::catalog::quoted;
+use super::catalog::{self, quoted};
 use super::error::{failed, named};
 use super::keys;
 use super::load::{Insert, Rows, Tried, tried};
@@ -22,8 +22,9 @@ use crate::reject::Refused;
 use crate::sink::Merged;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::Sqlite;
+use crate::sql::merge::PLACE;
 
-/// The table of rows that are to be tried again.
+/// The table of rows that are to be tried again. Its column [`PLACE`] is the row id, as in the others.
 const AGAIN: &str = "temp.etl_again";
 /// The table of rows that are left out; its first column is the reason.
 const OUT: &str = "temp.etl_left_out";
@@ -36,6 +37,7 @@ pub(super) struct Left(Insert);
 /// Makes the two tables.
 pub(super) fn make_left(connection: &Connection, columns: &[String]) -> Result<()> {
     let names = identifiers(&Sqlite, columns);
+    let names = format!("{names}, {PLACE} INTEGER PRIMARY KEY");
     let sql = format!("CREATE TABLE {AGAIN} ({names}); CREATE TABLE {OUT} (__reason, {names})");
     connection.execute_batch(&sql).map_err(failed)
 }
@@ -59,10 +61,10 @@ impl Left {
     pub(super) fn settle(connection: &Connection, detail: &Detail) -> Result<()> {
         let columns = identifiers(&Sqlite, &detail.columns);
         let insert = Some(format!(
-            "INSERT OR ABORT INTO {} ({columns}) SELECT {columns} FROM {AGAIN} WHERE rowid = ?1",
+            "INSERT OR ABORT INTO {} ({columns}) SELECT {columns} FROM {AGAIN} WHERE {PLACE} = ?1",
             quoted(&detail.table)
         ));
-        let forget = Some(format!("DELETE FROM {AGAIN} WHERE rowid = ?1"));
+        let forget = Some(format!("DELETE FROM {AGAIN} WHERE {PLACE} = ?1"));
         let both = [insert, forget];
         loop {
             let (mut came, mut waits, mut last) = (false, false, 0);
@@ -71,7 +73,7 @@ impl Left {
                 match tried(connection, &both, &[row])? {
                     Tried::Done(_) => came = true,
                     Tried::Refused { refers: true, .. } => waits = true,
-                    Tried::Refused { error, .. } => move_out(connection, detail, (AGAIN, row), &error)?,
+                    Tried::Refused { error, .. } => move_out(connection, detail, (AGAIN, PLACE, row), &error)?,
                 }
             }
             if !came || !waits {
@@ -82,7 +84,7 @@ impl Left {
         while let Some(row) = next(connection, AGAIN, last)? {
             last = row;
             let message = "the target refuses a row: what it refers to is not there";
-            move_out(connection, detail, (AGAIN, row), &Error::new(ErrorKind::Constraint, message))?;
+            move_out(connection, detail, (AGAIN, PLACE, row), &Error::new(ErrorKind::Constraint, message))?;
         }
         Ok(())
     }
@@ -91,10 +93,10 @@ impl Left {
 /// Merges the rows that wait, in halves where one is refused, down to the rows that are left out.
 pub(super) fn merge(connection: &Connection, detail: &Detail, merging: &Merging) -> Result<Merged> {
     merging.settle(connection)?;
-    let part = format!("(SELECT * FROM {WAITING} WHERE rowid BETWEEN ?1 AND ?2)");
+    let part = format!("(SELECT * FROM {WAITING} WHERE {PLACE} BETWEEN ?1 AND ?2)");
     let statements = merging.statements(detail, &part);
     let last: Option<i64> =
-        connection.query_row(&format!("SELECT max(rowid) FROM {WAITING}"), [], |row| row.get(0)).map_err(failed)?;
+        connection.query_row(&format!("SELECT max({PLACE}) FROM {WAITING}"), [], |row| row.get(0)).map_err(failed)?;
     let mut merged = Merged::default();
     let mut try_part = |first: i64, last: i64| -> Result<Tried> {
         let tried = tried(connection, &statements, &[first, last])?;
@@ -114,7 +116,7 @@ pub(super) fn merge(connection: &Connection, detail: &Detail, merging: &Merging)
                 parts.extend([(middle + 1, last), (first, middle)]);
             }
             Tried::Refused { refers: true, .. } => waiting.push(first),
-            Tried::Refused { error, .. } => move_out(connection, detail, (WAITING, first), &error)?,
+            Tried::Refused { error, .. } => move_out(connection, detail, (WAITING, PLACE, first), &error)?,
         }
     }
     // A row may refer to one that came after it.
@@ -130,7 +132,7 @@ pub(super) fn merge(connection: &Connection, detail: &Detail, merging: &Merging)
         }
         if left.len() == before {
             for (row, error) in left.into_iter().zip(reasons) {
-                move_out(connection, detail, (WAITING, row), &error)?;
+                move_out(connection, detail, (WAITING, PLACE, row), &error)?;
             }
             break;
         }
@@ -142,6 +144,8 @@ pub(super) fn merge(connection: &Connection, detail: &Detail, merging: &Merging)
 
 /// Leaves out the rows of a table that was emptied and refilled which refer to rows that are not there.
 pub(super) fn orphans(connection: &Connection, detail: &Detail) -> Result<()> {
+    // Where columns hide every name of the row id, no row can be taken out alone.
+    let Some(place) = catalog::row_id(connection, &detail.table)? else { return Ok(()) };
     loop {
         let rows = keys::new_orphans(connection, &detail.table)?;
         if rows.is_empty() {
@@ -150,31 +154,36 @@ pub(super) fn orphans(connection: &Connection, detail: &Detail) -> Result<()> {
         let message = "the target refuses a row: what it refers to is not there";
         for row in rows {
             let table = quoted(&detail.table);
-            move_out(connection, detail, (&table, row), &Error::new(ErrorKind::Constraint, message))?;
+            move_out(connection, detail, (&table, place, row), &Error::new(ErrorKind::Constraint, message))?;
         }
     }
 }
 
-/// Moves a row out of `from`, a table and the row's id in it.
-fn move_out(connection: &Connection, detail: &Detail, (from, row): (&str, i64), error: &Error) -> Result<()> {
+/// Moves a row out of `from`: a table, what the row id is called there, and that of the row.
+fn move_out(
+    connection: &Connection,
+    detail: &Detail,
+    (from, place, row): (&str, &str, i64),
+    error: &Error,
+) -> Result<()> {
     let columns = identifiers(&Sqlite, &detail.columns);
-    let copy = format!("INSERT INTO {OUT} SELECT ?1, {columns} FROM {from} WHERE rowid = ?2");
+    let copy = format!("INSERT INTO {OUT} (__reason, {columns}) SELECT ?1, {columns} FROM {from} WHERE {place} = ?2");
     let reason = error.message();
     connection.prepare_cached(&copy).and_then(|mut copy| copy.execute((reason, row))).map_err(failed)?;
-    let delete = format!("DELETE FROM {from} WHERE rowid = ?1");
+    let delete = format!("DELETE FROM {from} WHERE {place} = ?1");
     connection.prepare_cached(&delete).and_then(|mut delete| delete.execute([row])).map_err(failed).map(drop)
 }
 
 /// The id of the row of `table` behind row `last`.
 fn next(connection: &Connection, table: &str, last: i64) -> Result<Option<i64>> {
-    let sql = format!("SELECT min(rowid) FROM {table} WHERE rowid > ?1");
+    let sql = format!("SELECT min({PLACE}) FROM {table} WHERE {PLACE} > ?1");
     let mut statement = connection.prepare_cached(&sql).map_err(failed)?;
     statement.query_row([last], |row| row.get(0)).map_err(failed)
 }
 
 /// Takes some of the rows that are left out.
 pub(super) fn take(connection: &Connection, columns: &[String]) -> Result<Option<Refused>> {
-    let sql = format!("SELECT * FROM {OUT} ORDER BY rowid LIMIT {TOLD_ROWS}");
+    let sql = format!("SELECT * FROM {OUT} ORDER BY {PLACE} LIMIT {TOLD_ROWS}");
     let mut statement = connection.prepare(&sql).map_err(failed)?;
     let texts = |row: &Row<'_>| (0..=columns.len()).map(|at| Ok(text(row.get_ref(at)?))).collect();
     let rows = statement.query_map([], texts).map_err(failed)?;
@@ -182,7 +191,8 @@ pub(super) fn take(connection: &Connection, columns: &[String]) -> Result<Option
     if rows.is_empty() {
         return Ok(None);
     }
-    let delete = format!("DELETE FROM {OUT} WHERE rowid IN (SELECT rowid FROM {OUT} ORDER BY rowid LIMIT {TOLD_ROWS})");
+    let told = format!("SELECT {PLACE} FROM {OUT} ORDER BY {PLACE} LIMIT {TOLD_ROWS}");
+    let delete = format!("DELETE FROM {OUT} WHERE {PLACE} IN ({told})");
     connection.execute(&delete, []).map_err(failed)?;
     let column = |at: usize| Arc::new(rows.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) as ArrayRef;
     let fields: Vec<Field> = columns.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();

@@ -16,9 +16,9 @@ use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
-use crate::sql::merge;
+use crate::sql::merge::{self, PLACE, RANK};
 
-/// The table in which rows wait.
+/// The table in which rows wait. Its column [`PLACE`] is the row id, whose own names may be those of columns.
 pub(super) const WAITING: &str = "temp.etl_merge";
 
 /// How rows are merged into the target.
@@ -95,10 +95,10 @@ impl Merging {
 
     fn settle_keys(&self, connection: &Connection) -> Result<()> {
         let key = identifiers(&Sqlite, &self.key);
-        let waiting = merge::Waiting { table: WAITING, place: "rowid", arrival: &["rowid"] };
+        let waiting = merge::Waiting { table: WAITING, place: PLACE, arrival: &[PLACE] };
         let ranked = merge::ranked(&Sqlite, waiting, &self.key, &self.duplicates);
         let several = format!(
-            "SELECT min(place), max(place) FROM ({ranked}) WHERE rank = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
+            "SELECT min({PLACE}), max({PLACE}) FROM ({ranked}) WHERE {RANK} = 1 GROUP BY {key} HAVING count(*) > 1 LIMIT 1"
         );
         let places = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         if let Some((one, other)) = connection.query_row(&several, [], places).optional().map_err(failed)? {
@@ -107,7 +107,7 @@ impl Merging {
         if self.duplicates == Duplicates::Refuse {
             return Ok(());
         }
-        let sql = format!("DELETE FROM {WAITING} WHERE rowid IN (SELECT place FROM ({ranked}) WHERE rank > 1)");
+        let sql = format!("DELETE FROM {WAITING} WHERE {PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1)");
         connection.execute(&sql, []).map_err(failed).map(drop)
     }
 }
@@ -122,7 +122,8 @@ pub(super) fn make_waiting(connection: &Connection, detail: &Detail) -> Result<(
         Ok(format!("{} {affinity} COLLATE {}", Sqlite.identifier(name), Sqlite.identifier(&collation)))
     };
     let columns = detail.columns.iter().zip(&detail.declared).map(column).collect::<Result<Vec<_>>>()?;
-    connection.execute_batch(&format!("CREATE TABLE {WAITING} ({})", columns.join(", "))).map_err(failed)
+    let sql = format!("CREATE TABLE {WAITING} ({}, {PLACE} INTEGER PRIMARY KEY)", columns.join(", "));
+    connection.execute_batch(&sql).map_err(failed)
 }
 
 /// The key decides which row is replaced: another unique index that refuses a row is a conflict that it does not solve.

@@ -15,7 +15,7 @@ pub(super) struct Url {
     /// Servers, each with a port where it is named.
     pub(super) hosts: Vec<(String, Option<String>)>,
     pub(super) database: String,
-    /// Parameters by their names in small letters, in order.
+    /// Parameters by their names, in order.
     pub(super) parameters: Vec<(String, String)>,
 }
 
@@ -92,10 +92,14 @@ fn parted(rest: &str) -> Option<Url> {
     let (first, rest) = rest.split_once(';').unwrap_or((rest, ""));
     let (first, path) = first.split_once('/').unwrap_or((first, ""));
     let pair = |pair: &str| pair.split_once('=').map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()));
-    let parameters: Vec<_> = rest.split(';').filter_map(pair).collect();
+    let parameters = rest.split(';').filter_map(pair).collect();
     let mut url = Url { hosts: vec![server(first)?], database: path.to_owned(), parameters };
-    if let Some(database) = url.parameter("databaseName").or_else(|| url.parameter("database")) {
-        url.database = database.to_owned();
+    // The last of these counts, and none is a parameter any more.
+    for key in ["database", "databaseName"] {
+        if let Some(database) = url.parameter(key) {
+            url.database = database.to_owned();
+        }
+        url.parameters.retain(|(other, _)| !other.eq_ignore_ascii_case(key));
     }
     Some(url)
 }

@@ -6,7 +6,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::parameters::LACKS;
+pub(super) use self::parameters::{IdleParameters, LACKS};
 
 /// Whose database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
+use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
@@ -19,13 +20,12 @@ use tokio::task::JoinSet;
 use super::Side;
 use super::columns::Columns;
 use super::encode::{Codec, Encoder, SCHEMA, parts};
+use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::digest::{BucketSet, Buckets};
+use crate::plan::context::Ends;
 use crate::plan::error::{from_datafusion, to_datafusion};
-
-/// Batches of a partition that are encoded at once: the one that is waited for, and one ahead.
-const ENCODED_AT_ONCE: usize = 2;
 
 /// One of the two sources, planned.
 #[derive(Clone, Debug)]
@@ -125,12 +125,14 @@ impl PartitionStream for Encoded {
     }
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let ends = Ends::of(&context).ok();
+        let is_long = move |batch: &PlanResult<RecordBatch>| ends.as_ref().is_some_and(|ends| ends.is_long(batch));
         let batches = match self.rows.root.execute(self.partition, context) {
             Ok(batches) => batches.boxed(),
             Err(error) => stream::once(async { Err(error) }).boxed(),
         };
         let (encoder, wanted) = (Arc::clone(&self.rows.encoder), self.wanted.clone());
-        let encoded = batches.map(move |batch| {
+        let encoded = ahead(batches, is_long, move |batch: PlanResult<RecordBatch>| {
             let (encoder, wanted) = (Arc::clone(&encoder), wanted.clone());
             async move {
                 let batch = batch?;
@@ -138,7 +140,7 @@ impl PartitionStream for Encoded {
                 encoded.map_err(to_datafusion)
             }
         });
-        let full = encoded.buffered(ENCODED_AT_ONCE).try_filter(|batch| std::future::ready(batch.num_rows() > 0));
+        let full = encoded.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), full))
     }
 }

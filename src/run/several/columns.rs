@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::align::kernel;
 use crate::job::UnionBy;
-use crate::schema::CLOCK;
+use crate::schema::{CLOCK, SEVERAL_CLOCKS};
 use crate::source::TableShape;
 
 /// One shape for all of `shapes`, each with the label of its source: the columns of the first in its order, those of the
@@ -121,8 +121,7 @@ fn joined(one: &FieldRef, other: &Field) -> Option<FieldRef> {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     if one.metadata().get(CLOCK) != other.metadata().get(CLOCK) {
-        // By none of them alone, nor by that of the transfer.
-        said.insert(CLOCK.to_owned(), "several clocks".to_owned());
+        said.insert(CLOCK.to_owned(), SEVERAL_CLOCKS.to_owned());
     }
     let field = Field::new(one.name(), data_type, one.is_nullable() || other.is_nullable());
     Some(Arc::new(field.with_metadata(said)))

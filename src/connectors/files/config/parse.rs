@@ -188,10 +188,9 @@ impl Config {
         if let Some(word) = raw.compression.as_deref() {
             compression::check(word)?;
         }
-        let bytes = |given: Option<Bytes>, default: u64| given.map_or(Ok(default), Bytes::parse);
         let row_group = parquet::RowGroupLimit {
             rows: raw.row_group_rows.unwrap_or(1 << 20).max(1),
-            bytes: bytes(raw.row_group_bytes, 64_000_000)?.max(1) as usize,
+            bytes: raw.row_group_bytes.map_or(Ok(64_000_000), Bytes::parse)?.max(1) as usize,
         };
         Ok(Self {
             place: parse_place(&raw.url)?,
@@ -210,7 +209,7 @@ impl Config {
             loose: raw.loose,
             paths: raw.paths,
             prefix: raw.prefix,
-            file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
+            file_bytes: raw.file_bytes.map(Bytes::parse).transpose()?.map(|bytes| bytes.max(1)),
             row_group,
         })
     }

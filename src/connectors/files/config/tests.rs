@@ -39,7 +39,8 @@ fn a_delimiter_that_is_named_holds_in_every_format() {
 fn options_are_checked() {
     let parse = |options: Json| Config::parse(&options).map_err(|error| error.kind());
     assert_eq!(parse(json!({"url": "file:///tmp/a%20b.csv"})).unwrap().place, Place::Path("/tmp/a b.csv".into()));
-    assert_eq!(parse(json!({"url": "-", "fileBytes": "16 MB"})).unwrap().file_bytes, 16_000_000);
+    assert_eq!(parse(json!({"url": "-", "fileBytes": "16 MB"})).unwrap().file_bytes, Some(16_000_000));
+    assert_eq!(parse(json!({"url": "-"})).unwrap().part_bytes(), 256_000_000);
     for wrong in [
         json!({"url": ""}),
         json!({"url": "a", "nonsense": 1}),

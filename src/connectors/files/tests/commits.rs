@@ -239,7 +239,11 @@ async fn a_writer_holds_what_it_was_given_and_tasks_are_large_only_for_folders()
         assert_eq!((settings.row_group.bytes, landing.gather_bytes), (group, gather));
     }
     for single in ["t.csv", "t.jsonl.gz", "t.parquet", "t.avro", "t.arrows"] {
-        assert_eq!(agree(single, 1 << 30).await.task_bytes, None, "{single}");
+        let agreement = agree(single, 1 << 30).await;
+        assert_eq!(agreement.task_bytes, None, "{single}");
+        assert!(agreement.notes.iter().any(|note| note.contains("does nothing here")), "{:?}", agreement.notes);
     }
-    assert_eq!(agree("new/", 1 << 30).await.task_bytes, Some(1000));
+    let agreement = agree("new/", 1 << 30).await;
+    assert_eq!(agreement.task_bytes, Some(1000));
+    assert!(agreement.notes.iter().all(|note| !note.contains("does nothing here")), "{:?}", agreement.notes);
 }

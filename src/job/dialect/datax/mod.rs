@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 
 use self::settings::Settings;
 use super::lacks::note;
-use super::product::Product;
+use super::product::{IdleParameters, Product};
 use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
@@ -97,6 +97,8 @@ struct Context<'a> {
     notes: Vec<String>,
     /// Keys that do nothing here.
     idle: Vec<&'static str>,
+    /// The same of the parameters of all URLs.
+    parameters: IdleParameters,
 }
 
 impl Context<'_> {
@@ -139,13 +141,14 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let empty = (empty && goal.is_table()).then_some(Empty::NullForNumbers);
     let idle = std::mem::take(&mut settings.idle);
     let has_names = false;
-    let mut context = Context { goal, settings: &settings, steps: &steps, has_names, notes, idle };
+    let parameters = IdleParameters::default();
+    let mut context = Context { goal, settings: &settings, steps: &steps, has_names, notes, idle, parameters };
     let reader = Side::of(&content.need("reader")?)?;
     let read = reader.read(&mut context)?;
     let targets = writer.targets(&read.sources, &mut context)?;
     let groups = grouped(content, read, targets.len(), &mut context)?;
-    let Context { mut notes, idle, .. } = context;
-    notes.extend(note(idle));
+    let Context { mut notes, idle, parameters, .. } = context;
+    notes.extend(note(idle).into_iter().chain(parameters.notes()));
     let jobs = groups.into_iter().zip(targets).map(|(mut sources, target)| {
         sources.iter().try_for_each(|source| target.refuse_width(source.width, content))?;
         let select = sources.first_mut().map(|source| std::mem::take(&mut source.select)).unwrap_or_default();

@@ -58,7 +58,8 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
         let login = options::login(parameter)?;
-        let mut options = options::of((product, Way::Reading), &urls, (parameter, &node), login, &mut context.notes)?;
+        let told = (&mut context.notes, &mut context.parameters);
+        let mut options = options::of((product, Way::Reading), &urls, (parameter, &node), login, told)?;
         // Of other products' tables none holds a time beyond 24 hours.
         let times = if context.goal == Goal::Table { Times::OfDay } else { Times::Durations };
         options::for_reading(product, &mut options, times);
@@ -164,7 +165,8 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
         let node = connection.need("jdbcUrl")?;
         let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
         let login = options::login(parameter)?;
-        let mut options = options::of((product, Way::Writing), &urls, (parameter, &node), login, &mut context.notes)?;
+        let told = (&mut context.notes, &mut context.parameters);
+        let mut options = options::of((product, Way::Writing), &urls, (parameter, &node), login, told)?;
         let connector = options::connector(product, &options);
         if connector == "mysql" {
             options.insert("timestamp".to_owned(), "server".into());

@@ -529,7 +529,7 @@ fn parameters_of_urls_are_taken_or_named() {
         let reader =
             json!({"name": format!("{product}reader"), "parameter": {"column": ["*"], "connection": connection}});
         let found = translated(job(&reader, &nothing())).unwrap();
-        let named = |note: &String| Some(note.strip_prefix("the parameter ")?.split(' ').next()?.to_owned());
+        let named = |note: &String| Some(note.split_once(" are not known, and do nothing here: ")?.1.to_owned());
         let named: Vec<String> = found.notes.iter().filter_map(named).collect();
         (only(&found).source.options.clone(), named)
     };
@@ -548,6 +548,22 @@ fn parameters_of_urls_are_taken_or_named() {
     let (options, named) =
         of("sqlserver", "jdbc:sqlserver://h;DatabaseName=d;encrypt=true;trustServerCertificate=false;odd=1");
     assert_eq!((options.get("tlsCheck"), named), (None, vec!["odd".to_owned()]));
+}
+
+#[test]
+fn parameters_of_all_urls_are_named_once() {
+    let side = |plugin: &str, parameters: &str| {
+        let connection = json!([{"jdbcUrl": format!("jdbc:mysql://h/d?{parameters}"), "table": ["t"]}]);
+        json!({"name": plugin, "parameter": {"column": ["a"], "connection": connection}})
+    };
+    let reader = side("mysqlreader", "useUnicode=true&odd=1&even=2");
+    let writer = side("mysqlwriter", "rewriteBatchedStatements=true&useUnicode=true&odd=1");
+    let found = translated(job(&reader, &writer)).unwrap();
+    let told: Vec<&String> = found.notes.iter().filter(|note| note.contains("parameters of the URL")).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    let known = "these parameters of the URL do nothing here: rewriteBatchedStatements, useUnicode (the page ";
+    assert!(told[0].starts_with(known), "{told:?}");
+    assert_eq!(told[1], "these parameters of the URL are not known, and do nothing here: even, odd");
 }
 
 #[test]

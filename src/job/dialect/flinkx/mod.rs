@@ -19,8 +19,8 @@ use std::time::Duration;
 use self::plugins::{Plugin, Side};
 use self::settings::{Restore, Settings};
 use super::lacks::note;
-use super::product::Product;
 use super::product::options::Times;
+use super::product::{IdleParameters, Product};
 use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template};
 use crate::error::{Error, ErrorKind, Result};
@@ -74,6 +74,8 @@ struct Context<'a> {
     notes: Vec<String>,
     /// Keys that do nothing here.
     idle: Vec<&'static str>,
+    /// The same of the parameters of all URLs.
+    parameters: IdleParameters,
 }
 
 impl Context<'_> {
@@ -125,7 +127,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
         refuse_restore(&reader, &writer)?;
     }
     let notes = std::mem::take(&mut settings.notes);
-    let mut context = Context { settings: &settings, times, notes, idle: Vec::new() };
+    let parameters = IdleParameters::default();
+    let mut context = Context { settings: &settings, times, notes, idle: Vec::new(), parameters };
     context.idle(lacks::JOB, &job);
     context.idle(lacks::CONTENT, content);
     if tree.lenient {
@@ -140,8 +143,8 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let mut translated = joined(&settings, source, target, &mut context.notes);
     between(content, &reader, &mut translated, &mut context)?;
     refuse_part_of_rows(content, &translated.job)?;
-    let Context { mut notes, idle, .. } = context;
-    notes.extend(note(idle));
+    let Context { mut notes, idle, parameters, .. } = context;
+    notes.extend(note(idle).into_iter().chain(parameters.notes()));
     let Joined { job, again_after, widths } = translated;
     if let [Some(come), Some(go)] = widths
         && come != go

@@ -103,8 +103,12 @@ impl Dsn {
 
     /// Notes parameters that are none of `known`, in small letters: nothing is made of them.
     fn note_others(&self, known: &[&str], context: &mut Context<'_>) {
-        for (key, _) in self.parameters.iter().filter(|(key, _)| !known.contains(&key.to_lowercase().as_str())) {
-            context.notes.push(format!("the parameter {key} of the connection has no meaning here"));
+        let others = self.parameters.iter().map(|(key, _)| key.as_str());
+        let others: Vec<&str> = others.filter(|key| !known.contains(&key.to_lowercase().as_str())).collect();
+        if !others.is_empty() {
+            context
+                .notes
+                .push(format!("these parameters of the connection have no meaning here: {}", others.join(", ")));
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 use super::super::driver::{self, Oracle, Way};
 use super::super::jdbc::Url;
 use super::super::name;
-use super::{Product, parameters};
+use super::{IdleParameters, Product};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::Node;
 
@@ -38,13 +38,14 @@ pub(in super::super) fn login(node: &Node<'_>) -> Result<Login> {
     Ok((text("username")?, text("password")?))
 }
 
-/// The options of a connection to the first of `urls`, which stand at `node`, that answers. `parameter` may name a session.
+/// The options of a connection to the first of `urls`, which stand at `node`, that answers. `parameter` may name a session. Parameters
+/// of the URLs that do nothing go to `idle`.
 pub(in super::super) fn of(
     (product, way): (Product, Way),
     urls: &[Url],
     (parameter, node): (&Node<'_>, &Node<'_>),
     login: Login,
-    notes: &mut Vec<String>,
+    (notes, idle): (&mut Vec<String>, &mut IdleParameters),
 ) -> Result<Options> {
     let first = urls.first().ok_or_else(|| node.error("no URL is named"))?;
     let several = urls.len() > 1 || first.hosts.len() > 1;
@@ -53,7 +54,7 @@ pub(in super::super) fn of(
         notes.push("of several URLs the first is used".to_owned());
     }
     let scheme = scheme(node)?;
-    notes.extend(parameters::notes(product_of(product, &scheme), first));
+    idle.add(product_of(product, &scheme), first);
     let said = |key: &str| first.parameter(key).map(str::to_owned);
     let login = (login.0.or_else(|| said("user")), login.1.or_else(|| said("password")));
     let session = session(parameter)?;
@@ -272,8 +273,9 @@ fn clickhouse(url: &Url, login: Login) -> Options {
     let (host, port) = url.hosts.first().cloned().unwrap_or_default();
     let mut options = Options::new();
     insert(&mut options, "url", format!("clickhouse://{host}:{}", port.as_deref().unwrap_or("8123")));
-    if !url.database.is_empty() {
-        insert(&mut options, "database", url.database.as_str());
+    let path = Some(url.database.as_str()).filter(|path| !path.is_empty());
+    if let Some(database) = path.or(url.parameter("database")) {
+        insert(&mut options, "database", database);
     }
     log_in(&mut options, login);
     if url.parameter("ssl").is_some_and(|value| value.eq_ignore_ascii_case("true")) {

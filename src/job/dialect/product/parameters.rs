@@ -24,9 +24,7 @@ const MAPPED: &[(Product, &[&str])] = &[
         &["ssl", "sslmode", "sslrootcert", "sslcert", "sslkey", "currentschema", "options", "applicationname"],
     ),
     (Product::Postgres, &["connecttimeout", "logintimeout", "targetservertype", "loadbalancehosts"]),
-    (Product::Postgres, &["databasename", "database"]),
-    (Product::SqlServer, &["databasename", "database", "encrypt", "trustservercertificate"]),
-    (Product::SqlServer, &["applicationname", "logintimeout", "packetsize"]),
+    (Product::SqlServer, &["encrypt", "trustservercertificate", "applicationname", "logintimeout", "packetsize"]),
     (Product::Clickhouse, &["ssl", "database", "socket_timeout", "connection_timeout", "connect_timeout"]),
     (Product::Sqlite, &["busy_timeout"]),
 ];
@@ -128,20 +126,37 @@ const KEYS: &[IdleKey] = &[
     idle(SQL_SERVER, "trustStorePassword", STORES),
 ];
 
-/// Notes of the parameters of `url`, a database of `product`, that do nothing here, and of those that nobody knows.
-pub(super) fn notes(product: Product, url: &Url) -> Vec<String> {
-    let is_mapped = |key: &str| {
-        let of = MAPPED.iter().filter(|(of, _)| *of == product).flat_map(|(_, keys)| keys.iter());
-        LOGIN.iter().chain(of).any(|mapped| mapped.eq_ignore_ascii_case(key))
-    };
-    let (mut known, mut notes) = (Vec::new(), Vec::new());
-    for (key, _) in url.parameters.iter().filter(|(key, _)| !is_mapped(key)) {
-        let mut idle = KEYS.iter().filter(|idle| [ALL, product.title()].contains(&idle.of)).map(|idle| idle.key);
-        match idle.find(|idle| idle.eq_ignore_ascii_case(key)) {
-            Some(idle) => known.push(idle),
-            None => notes.push(format!("the parameter {key} of the URL is not known, and does nothing here")),
+/// Parameters of the URLs of a job that do nothing here.
+#[derive(Debug, Default)]
+pub(in super::super) struct IdleParameters {
+    known: Vec<&'static str>,
+    /// Those that nobody knows.
+    others: Vec<String>,
+}
+
+impl IdleParameters {
+    /// Adds those of `url`, a database of `product`.
+    pub(super) fn add(&mut self, product: Product, url: &Url) {
+        let is_mapped = |key: &str| {
+            let of = MAPPED.iter().filter(|(of, _)| *of == product).flat_map(|(_, keys)| keys.iter());
+            LOGIN.iter().chain(of).any(|mapped| mapped.eq_ignore_ascii_case(key))
+        };
+        for (key, _) in url.parameters.iter().filter(|(key, _)| !is_mapped(key)) {
+            let mut idle = KEYS.iter().filter(|idle| [ALL, product.title()].contains(&idle.of)).map(|idle| idle.key);
+            match idle.find(|idle| idle.eq_ignore_ascii_case(key)) {
+                Some(idle) => self.known.push(idle),
+                None => self.others.push(key.clone()),
+            }
         }
     }
-    notes.extend(note_parameters(known));
-    notes
+
+    /// One note of those that are known, and one of the others.
+    pub(in super::super) fn notes(self) -> impl Iterator<Item = String> {
+        let mut others = self.others;
+        others.sort_unstable();
+        others.dedup();
+        let told = || format!("these parameters of the URL are not known, and do nothing here: {}", others.join(", "));
+        let unknown = (!others.is_empty()).then(told);
+        note_parameters(self.known).into_iter().chain(unknown)
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::driver::Way;
 use super::super::jdbc;
 use super::options::{self, Options};
-use super::{LACKS, Product};
+use super::{IdleParameters, LACKS, Product};
 use crate::job::tree::Tree;
 
 /// The options of `url` for the user `u`, with a `session` where one is named, and the notes.
@@ -15,8 +15,10 @@ fn told(product: Product, url: &str, session: Option<&str>) -> (Options, Vec<Str
     let node = root.need("jdbcUrl").unwrap();
     let urls = [jdbc::read(product, &node).unwrap()];
     let login = (Some("u".to_owned()), None);
-    let mut notes = Vec::new();
-    let options = options::of((product, Way::Reading), &urls, (&root, &node), login, &mut notes).unwrap();
+    let (mut notes, mut idle) = (Vec::new(), IdleParameters::default());
+    let told = (&mut notes, &mut idle);
+    let options = options::of((product, Way::Reading), &urls, (&root, &node), login, told).unwrap();
+    notes.extend(idle.notes());
     (options, notes)
 }
 
@@ -67,6 +69,11 @@ fn parameters_become_options() {
         (Product::SqlServer, ms("applicationName=nightly"), "applicationName", json!("nightly")),
         (Product::SqlServer, ms("loginTimeout=9"), "connectTimeout", json!(9)),
         (Product::SqlServer, ms("packetSize=4096"), "packetBytes", json!(4096)),
+        (Product::SqlServer, "jdbc:sqlserver://h;databasename=e;database=f".to_owned(), "database", json!("e")),
+        (Product::SqlServer, "jdbc:sqlserver://h/d;database=f".to_owned(), "database", json!("f")),
+        (postgres, "jdbc:pivotal:greenplum://h;DatabaseName=d".to_owned(), "dbname", json!("d")),
+        (Product::Clickhouse, ch("database=e"), "database", json!("d")),
+        (Product::Clickhouse, "jdbc:clickhouse://h?database=e".to_owned(), "database", json!("e")),
         (Product::Clickhouse, ch("ssl=true"), "secure", json!(true)),
         (Product::Clickhouse, ch("socket_timeout=90000"), "timeout", json!(90)),
         (Product::Clickhouse, ch("connection_timeout=2000"), "connectTimeout", json!(2)),
@@ -108,8 +115,13 @@ fn parameters_that_do_nothing_are_named() {
         let expected = format!("these parameters of the URL do nothing here: {} (the page ", idle.key);
         assert!(notes.len() == 1 && notes[0].starts_with(&expected), "{url}: {notes:?}");
     }
-    for url in ["jdbc:dm://h:5236/d?colour=red", "jdbc:db2://h:50000/d:colour=red;"] {
-        let (_, notes) = told(Product::Generic, url, None);
-        assert_eq!(notes, ["the parameter colour of the URL is not known, and does nothing here"], "{url}");
+    for (product, url, name) in [
+        (Product::Generic, "jdbc:dm://h:5236/d?colour=red", "colour"),
+        (Product::Generic, "jdbc:db2://h:50000/d:colour=red;", "colour"),
+        // Of PostgreSQL's URLs those with semicolons alone have it.
+        (Product::Postgres, "jdbc:postgresql://h/d?databaseName=e", "databaseName"),
+    ] {
+        let (_, notes) = told(product, url, None);
+        assert_eq!(notes, [format!("these parameters of the URL are not known, and do nothing here: {name}")], "{url}");
     }
 }

@@ -25,7 +25,8 @@ fn connected(
         urls.iter().skip(1).for_each(|other| _ = other.json());
         context.note("of several URLs the first is used, as FlinkX does");
     }
-    options::of((product, way), &[jdbc::read(product, first)?], (parameter, first), login, &mut context.notes)
+    let told = (&mut context.notes, &mut context.parameters);
+    options::of((product, way), &[jdbc::read(product, first)?], (parameter, first), login, told)
 }
 
 /// Who logs in to the database of `connection`: what it says itself, else what holds for all.
