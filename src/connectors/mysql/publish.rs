@@ -25,25 +25,40 @@ pub(super) enum Ready {
     ToCommit(Option<Merged>),
 }
 
-/// Readies the stage of `token`, with exactly `receipts`, for its COMMIT, or publishes it where that is one statement.
+/// Readies the stage of `token`, with exactly `receipts`, for its COMMIT, or publishes it where that is one statement. The
+/// connection keeps other commits of the token out until it is done, or ends.
 pub(super) async fn staged(
     connection: &mut Connection,
     detail: &Detail,
     (token, receipts): (&Token, &[Receipt]),
     refuse: Option<&dyn Refuse>,
 ) -> Result<Ready> {
+    let stage = Stage::of(&detail.target, token);
+    stage.lock_commit(connection).await?;
+    let ready = ready(connection, detail, (&stage, token, receipts), refuse).await?;
+    if matches!(ready, Ready::Done) {
+        stage.unlock_commit(connection).await?;
+    }
+    Ok(ready)
+}
+
+async fn ready(
+    connection: &mut Connection,
+    detail: &Detail,
+    (stage, token, receipts): (&Stage, &Token, &[Receipt]),
+    refuse: Option<&dyn Refuse>,
+) -> Result<Ready> {
     if marker::stands(connection, &detail.target, token).await? {
         return Ok(Ready::Done);
     }
-    let stage = Stage::of(&detail.target, token);
     stage.check(connection, receipts).await?;
     connection.run("SET lock_wait_timeout = 3").await?;
     if detail.path.renames() {
-        rename(connection, detail, &stage).await?;
+        rename(connection, detail, stage).await?;
         return Ok(Ready::Done);
     }
     marker::make(connection, &detail.target, detail.advance.as_ref()).await?;
-    let merged = match transaction(connection, detail, (&stage, receipts), refuse).await {
+    let merged = match transaction(connection, detail, (stage, receipts), refuse).await {
         Ok(merged) => merged,
         Err(error) => {
             // The first error counts; a broken connection has rolled back by itself.
