@@ -134,6 +134,16 @@ async fn the_stage_of_a_run_that_was_overtaken_is_left_to_the_other() {
     assert_eq!(target.counts().aborts, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_a_run_that_was_overtaken_and_has_not_heard_of_it_sweeps_nothing() {
+    let state: Arc<dyn StateLog> = Arc::new(Overtaken::default());
+    let surroundings = Surroundings { state: Some(state), ..Surroundings::default() };
+    let faults = Faults::new().each(Point::Flush, Fault::Fail(ErrorKind::Constraint));
+    let (error, target) = failing_in(faults, surroundings).await;
+    assert_eq!(error.kind(), ErrorKind::Constraint, "{error:?}");
+    assert_eq!(target.counts().aborts, 0);
+}
+
 /// A log that is away when a task has been written.
 #[derive(Debug)]
 struct Away;
