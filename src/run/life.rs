@@ -244,6 +244,12 @@ impl<'a> Life<'a> {
     async fn completed(&self, mut committed: Committed) -> Result<Summary> {
         let token = &self.opened.token;
         let mut logged = std::mem::replace(&mut committed.logged, Ok(()));
+        if let Some(lease) = self.lease.get()
+            && lease.is_lost_now(self.sweep_time).await
+        {
+            // Who has it now finds the rows by the target's own mark, and does what comes after them.
+            return Err(lease.lost().await);
+        }
         if logged.is_ok() {
             for Landed { sink, agreement, .. } in &committed.landed {
                 // It may take the target's own mark away, which is all that says so otherwise.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use super::input::{self, Footer, Input};
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
 use super::leftover::{self, Settled};
 use super::proof;
+use super::stage::Stage;
 use super::write::FileWriter;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking;
@@ -45,8 +46,9 @@ const ROW_GROUP_PARTS: u64 = 3;
 #[derive(Debug)]
 pub(super) struct FileSink {
     config: Arc<Config>,
-    /// Locks that say that the runs of this sink are alive. Dropping the sink, or the death of the process, frees them.
-    alive: Mutex<Vec<fs::File>>,
+    /// Locks that say that the runs of this sink are alive, by their stages. Dropping the sink, or the death of the process, frees
+    /// them.
+    alive: Mutex<Vec<(PathBuf, fs::File)>>,
     /// Long rows are encoded one after the other: each is in memory several times while it is.
     turn: Arc<Semaphore>,
 }
@@ -60,8 +62,18 @@ impl FileSink {
         landing.format.is_records().then(|| self.config.records(landing.format)).transpose()
     }
 
-    fn keep(&self, lock: Option<fs::File>) {
-        self.alive.lock().unwrap_or_else(PoisonError::into_inner).extend(lock);
+    fn alive(&self) -> MutexGuard<'_, Vec<(PathBuf, fs::File)>> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps locks of the stage in `folder`.
+    fn keep(&self, folder: &Path, locks: impl IntoIterator<Item = fs::File>) {
+        self.alive().extend(locks.into_iter().map(|lock| (folder.to_owned(), lock)));
+    }
+
+    /// Whether this sink holds `stage`.
+    fn holds(&self, stage: &Stage) -> bool {
+        self.alive().iter().any(|(folder, _)| *folder == stage.folder)
     }
 }
 
@@ -75,11 +87,17 @@ impl Sink for FileSink {
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
-        let lock = blocking::run("files-prepare", move || {
+        let (is_held, folder) = (self.holds(&stage), stage.folder.clone());
+        let locks = blocking::run("files-prepare", move || {
             leftover::settle(&landing.shape, &stage)?;
-            stage.prepare(&landing)
+            if is_held && stage.folder.exists() {
+                return Ok(Vec::new());
+            }
+            let locks = stage.prepare(&landing)?;
+            stage.refuse_another(&landing)?;
+            Ok(locks)
         });
-        self.keep(lock.await?);
+        self.keep(&folder, locks.await?);
         Ok(())
     }
 
@@ -92,8 +110,19 @@ impl Sink for FileSink {
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(Progress::Kept(Vec::new())) };
-        let logged = logged.to_vec();
-        blocking::run("files-progress", move || stage.progress(logged)).await
+        let (logged, is_held, folder) = (logged.to_vec(), self.holds(&stage), stage.folder.clone());
+        let found = blocking::run("files-progress", move || {
+            // Before the look, so that nobody changes what is found: neither its process, nor a run that sweeps.
+            let locks = if is_held { Ok(Vec::new()) } else { stage.take() };
+            if stage.is_done()? {
+                return Ok((Progress::Committed, Vec::new()));
+            }
+            let locks = locks?;
+            Ok((Progress::Kept(stage.kept(logged)?), locks))
+        });
+        let (progress, locks) = found.await?;
+        self.keep(&folder, locks);
+        Ok(progress)
     }
 
     async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
@@ -114,9 +143,9 @@ impl Sink for FileSink {
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(self.records(&landing)?, token) else { return Ok(()) };
-        let (token, receipts) = (token.clone(), receipts.to_vec());
+        let (token, receipts, folder) = (token.clone(), receipts.to_vec(), stage.folder.clone());
         let lock = blocking::run("files-commit", move || stage.commit(&landing, &token, &receipts)).await?;
-        self.keep(lock);
+        self.keep(&folder, lock);
         Ok(())
     }
 
@@ -132,7 +161,15 @@ impl Sink for FileSink {
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
-        blocking::run("files-abort", move || stage.abort()).await
+        let (is_held, folder) = (self.holds(&stage), stage.folder.clone());
+        let aborted = blocking::run("files-abort", move || {
+            // Another process may have gone on with the run: then all of it is its.
+            let _locks = if is_held || stage.is_done()? { Vec::new() } else { stage.take()? };
+            stage.abort()
+        });
+        aborted.await?;
+        self.alive().retain(|(held, _)| *held != folder);
+        Ok(())
     }
 }
 
@@ -187,6 +224,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         gather_bytes: memory.clamp(*GATHER_BYTES.start(), *GATHER_BYTES.end()) as usize,
         schema,
         old_files: replaced.into_iter().map(|file| file.path).collect(),
+        job: request.job.clone(),
     };
     Ok(Agreement {
         label: config.label().to_owned(),

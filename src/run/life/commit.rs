@@ -67,13 +67,11 @@ impl Life<'_> {
     /// Sweeps what was staged in `targets`. A failure to do so is told beside the one that led here. Where rows are seen they
     /// stay, and so does what is staged beside them, and what the job wants to be kept.
     async fn sweep(&self, targets: &[Target], mut error: Error) -> (Error, Left) {
-        if let Some(lease) = self.lease.get() {
-            // Asked for at this moment: this process may have slept since it was last heard of.
-            let _ = timeout(self.sweep_time, lease.renew()).await;
-            if lease.is_lost() {
-                // Who has the lease now may have gone on with this very run: the stages are theirs.
-                return (error, Left::Stage);
-            }
+        if let Some(lease) = self.lease.get()
+            && lease.is_lost_now(self.sweep_time).await
+        {
+            // Who has the lease now may have gone on with this very run: the stages are theirs.
+            return (error, Left::Stage);
         }
         for Target { sink, agreement, token, .. } in targets.iter().filter(|target| target.agreement.tasks_stay()) {
             let standing = timeout(self.sweep_time, sink.progress(agreement, token, &[])).await;
