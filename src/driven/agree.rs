@@ -153,11 +153,7 @@ impl Terms {
                 Transactions::Missing => Publish::PerTask,
             },
             guarantee: Guarantee::AtLeastOnce,
-            // Of one transaction others see all or nothing: two runs of the same job at once would both bring their rows.
-            kept: match self.transactions {
-                Transactions::Had => Kept::Commit,
-                Transactions::Missing => Kept::Nothing,
-            },
+            kept: Kept::Nothing,
             marked: false,
             refusals: Refusals::Fail,
             task_bytes: None,
