@@ -114,7 +114,8 @@ async fn transaction(
 
 /// Gives the stage the name of the target.
 async fn rename(connection: &mut Connection, detail: &Detail, stage: &Stage) -> Result<()> {
-    let (target, table, old) = (detail.target.quoted(), stage.table.quoted(), stage.old.quoted());
+    let aside = if detail.must_be_empty { &stage.unseen } else { &stage.old };
+    let (target, table, old) = (detail.target.quoted(), stage.table.quoted(), aside.quoted());
     if detail.path == Path::NewStaged {
         return patiently(connection, &format!("RENAME TABLE {table} TO {target}")).await.map_err(taken);
     }
@@ -125,7 +126,7 @@ async fn rename(connection: &mut Connection, detail: &Detail, stage: &Stage) -> 
     }
     patiently(connection, &format!("RENAME TABLE {target} TO {old}, {table} TO {target}")).await?;
     if detail.must_be_empty
-        && let Err(error) = refuse_rows(connection, &stage.old).await
+        && let Err(error) = refuse_rows(connection, aside).await
     {
         // Somebody wrote into it meanwhile: it gets its name back with all its rows.
         patiently(connection, &format!("RENAME TABLE {target} TO {table}, {old} TO {target}")).await?;

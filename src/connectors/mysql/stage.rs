@@ -6,7 +6,7 @@
 //! statement of a writer's transaction notes which splits it has: of two attempts at one split the second waits, and ends the first
 //! if that one hangs.
 
-use super::agree::{Detail, Path};
+use super::agree::{Detail, Path, refuse_rows};
 use super::connect::Connection;
 use super::errors::{self, code};
 use super::merge::Merging;
@@ -30,8 +30,10 @@ pub(super) struct Stage {
     pub(super) table: Name,
     /// Which splits are in it.
     pub(super) done: Name,
-    /// Under what the old table goes when the stage takes its place.
+    /// Under what the old table goes when the stage takes its place, and one that must be empty: a process that is killed before it
+    /// has looked must not leave rows of others to be removed.
     pub(super) old: Name,
+    pub(super) unseen: Name,
     /// The lock that is held while the run lives.
     lease: String,
     /// The lock that is held from the commit's first statement to its end.
@@ -46,6 +48,7 @@ impl Stage {
         Self {
             done: target.beside(&format!("{table}_done")),
             old: target.beside(&format!("{table}_old")),
+            unseen: target.beside(&format!("{table}_unseen")),
             commit: format!("{table}_commit"),
             lease: table.clone(),
             table: target.beside(&table),
@@ -126,7 +129,8 @@ impl Stage {
     /// Removes it.
     pub(super) async fn drop(&self, connection: &mut Connection) -> Result<()> {
         let tables = [&self.table, &self.done, &self.old].map(Name::quoted).join(", ");
-        connection.run(&format!("SET lock_wait_timeout = {LOCK_WAIT}; DROP TABLE IF EXISTS {tables}")).await
+        connection.run(&format!("SET lock_wait_timeout = {LOCK_WAIT}; DROP TABLE IF EXISTS {tables}")).await?;
+        drop_if_empty(connection, &self.unseen).await
     }
 
     /// Ends the connections of those who write into it.
@@ -297,6 +301,14 @@ pub(super) async fn exists(connection: &mut Connection, table: &Name) -> Result<
     Ok(connection.number(&sql).await?.unwrap_or(0) > 0)
 }
 
+/// Removes a table that may have rows of others, if it has none.
+async fn drop_if_empty(connection: &mut Connection, table: &Name) -> Result<()> {
+    if exists(connection, table).await? && refuse_rows(connection, table).await.is_ok() {
+        return connection.run(&format!("DROP TABLE IF EXISTS {}", table.quoted())).await;
+    }
+    Ok(())
+}
+
 /// Takes the lock of `job` on `target`, on a connection that stays open.
 ///
 /// # Errors
@@ -330,7 +342,7 @@ pub(super) async fn sweep_orphans(connection: &mut Connection, target: &Name) ->
             continue;
         }
         let beside = |end: &str| target.beside(&format!("{table}{end}")).quoted();
-        // What an exchange has put aside is removed; a table whose rows are nowhere else never has that name.
+        // What an exchange has put aside is removed; a table whose rows are nowhere else never has that name, but the last one.
         let sql = format!(
             "SET lock_wait_timeout = {LOCK_WAIT}; DROP TABLE IF EXISTS {}, {}, {}",
             beside(""),
@@ -338,6 +350,7 @@ pub(super) async fn sweep_orphans(connection: &mut Connection, target: &Name) ->
             beside("_old")
         );
         let _ = connection.run(&sql).await;
+        let _ = drop_if_empty(connection, &target.beside(&format!("{table}_unseen"))).await;
         connection.run(&format!("DO RELEASE_LOCK({lock})")).await?;
     }
     Ok(())

@@ -130,6 +130,31 @@ async fn of_two_commits_at_once_one_is_done_and_both_say_so() {
     }
 }
 
+/// A process may be killed when it has put an empty table aside, and before it has seen that somebody wrote into it meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_others_in_a_table_that_was_put_aside_are_not_removed() {
+    for url in databases() {
+        mariadb_client(&url, "create table t (id int not null)");
+        let sink = sink(&url);
+        let agreement = agreed(&*sink, WriteMode::Append).await;
+        let dead = token();
+        sink.prepare(&agreement, &dead).await.unwrap();
+        let stage = mariadb_client(&url, LEFT).lines().next().unwrap().to_owned();
+        for (row, expected) in [("", ""), ("insert into x values (7);", "7")] {
+            mariadb_client(&url, &format!("create table x (id int); {row} rename table x to {stage}_unseen"));
+            let next = token();
+            sink.abort(&agreement, &dead).await.unwrap();
+            sink.prepare(&agreement, &next).await.unwrap();
+            sink.abort(&agreement, &next).await.unwrap();
+            let left = mariadb_client(&url, LEFT);
+            assert_eq!(left, if expected.is_empty() { String::new() } else { format!("{stage}_unseen") }, "{url}");
+            if !expected.is_empty() {
+                assert_eq!(mariadb_client(&url, &format!("select id from {stage}_unseen")), expected, "{url}");
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_whose_answer_was_lost_is_taken_as_it_stands() {
     for (url, mode, expected) in scenes() {
