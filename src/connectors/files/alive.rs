@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::landing::Landing;
@@ -16,6 +17,32 @@ pub(super) const JOB: &str = "job";
 /// How long another run of the same job is waited for that gives way, and between two looks.
 const JOB_WAIT: Duration = Duration::from_secs(3);
 const JOB_PAUSE: Duration = Duration::from_millis(50);
+
+/// Locks that say that the runs of a sink are alive, with the folders of their stages. Dropping them, or the death of the process, frees
+/// them.
+#[derive(Debug, Default)]
+pub(super) struct Alive(Mutex<Vec<(PathBuf, fs::File)>>);
+
+impl Alive {
+    fn all(&self) -> MutexGuard<'_, Vec<(PathBuf, fs::File)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps `locks` of the stage in `folder`.
+    pub(super) fn keep(&self, folder: &Path, locks: impl IntoIterator<Item = fs::File>) {
+        self.all().extend(locks.into_iter().map(|lock| (folder.to_owned(), lock)));
+    }
+
+    /// Whether some of `stage` are kept.
+    pub(super) fn holds(&self, stage: &Stage) -> bool {
+        self.all().iter().any(|(folder, _)| *folder == stage.folder)
+    }
+
+    /// Frees those of the stage in `folder`.
+    pub(super) fn forget(&self, folder: &Path) {
+        self.all().retain(|(held, _)| held != folder);
+    }
+}
 
 impl Landing {
     /// Which job it is, and into which target; none where nobody said so.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use super::alive::Alive;
 use super::columns::{Existing, Forms};
 use super::config::{Config, Place, Wanted};
 use super::find;
@@ -16,7 +17,6 @@ use super::input::{self, Footer, Input};
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
 use super::leftover::{self, Settled};
 use super::proof;
-use super::stage::Stage;
 use super::write::FileWriter;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking;
@@ -46,34 +46,19 @@ const ROW_GROUP_PARTS: u64 = 3;
 #[derive(Debug)]
 pub(super) struct FileSink {
     config: Arc<Config>,
-    /// Locks that say that the runs of this sink are alive, by their stages. Dropping the sink, or the death of the process, frees
-    /// them.
-    alive: Mutex<Vec<(PathBuf, fs::File)>>,
+    /// The runs of this sink that are alive.
+    alive: Alive,
     /// Long rows are encoded one after the other: each is in memory several times while it is.
     turn: Arc<Semaphore>,
 }
 
 impl FileSink {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, alive: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+        Self { config, alive: Alive::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
     fn records(&self, landing: &Landing) -> Result<Option<Arc<dyn RecordFormat>>> {
         landing.format.is_records().then(|| self.config.records(landing.format)).transpose()
-    }
-
-    fn alive(&self) -> MutexGuard<'_, Vec<(PathBuf, fs::File)>> {
-        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps locks of the stage in `folder`.
-    fn keep(&self, folder: &Path, locks: impl IntoIterator<Item = fs::File>) {
-        self.alive().extend(locks.into_iter().map(|lock| (folder.to_owned(), lock)));
-    }
-
-    /// Whether this sink holds `stage`.
-    fn holds(&self, stage: &Stage) -> bool {
-        self.alive().iter().any(|(folder, _)| *folder == stage.folder)
     }
 }
 
@@ -87,7 +72,7 @@ impl Sink for FileSink {
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
-        let (is_held, folder) = (self.holds(&stage), stage.folder.clone());
+        let (is_held, folder) = (self.alive.holds(&stage), stage.folder.clone());
         let locks = blocking::run("files-prepare", move || {
             leftover::settle(&landing.shape, &stage)?;
             if is_held && stage.folder.exists() {
@@ -97,7 +82,7 @@ impl Sink for FileSink {
             stage.refuse_another(&landing)?;
             Ok(locks)
         });
-        self.keep(&folder, locks.await?);
+        self.alive.keep(&folder, locks.await?);
         Ok(())
     }
 
@@ -110,7 +95,7 @@ impl Sink for FileSink {
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(Progress::Kept(Vec::new())) };
-        let (logged, is_held, folder) = (logged.to_vec(), self.holds(&stage), stage.folder.clone());
+        let (logged, is_held, folder) = (logged.to_vec(), self.alive.holds(&stage), stage.folder.clone());
         let found = blocking::run("files-progress", move || {
             // Before the look, so that nobody changes what is found: neither its process, nor a run that sweeps.
             let locks = if is_held { Ok(Vec::new()) } else { stage.take() };
@@ -121,7 +106,7 @@ impl Sink for FileSink {
             Ok((Progress::Kept(stage.kept(logged)?), locks))
         });
         let (progress, locks) = found.await?;
-        self.keep(&folder, locks);
+        self.alive.keep(&folder, locks);
         Ok(progress)
     }
 
@@ -145,7 +130,7 @@ impl Sink for FileSink {
         let Some(stage) = landing.stage(self.records(&landing)?, token) else { return Ok(()) };
         let (token, receipts, folder) = (token.clone(), receipts.to_vec(), stage.folder.clone());
         let lock = blocking::run("files-commit", move || stage.commit(&landing, &token, &receipts)).await?;
-        self.keep(&folder, lock);
+        self.alive.keep(&folder, lock);
         Ok(())
     }
 
@@ -161,14 +146,14 @@ impl Sink for FileSink {
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
-        let (is_held, folder) = (self.holds(&stage), stage.folder.clone());
+        let (is_held, folder) = (self.alive.holds(&stage), stage.folder.clone());
         let aborted = blocking::run("files-abort", move || {
             // Another process may have gone on with the run: then all of it is its.
             let _locks = if is_held || stage.is_done()? { Vec::new() } else { stage.take()? };
             stage.abort()
         });
         aborted.await?;
-        self.alive().retain(|(held, _)| *held != folder);
+        self.alive.forget(&folder);
         Ok(())
     }
 }
