@@ -33,7 +33,11 @@ pub trait Sink: Debug + Send + Sync {
     /// Opens the writer of one attempt of a task. At most as many are open at once as `agreement.writers` allows.
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>>;
 
-    /// What of `token`, whose process is gone, is still there. Ends what is left of that process. Its log has `logged`.
+    /// What of `token`, whose process is gone, is still there. Ends what is left of that process, and holds what it finds: from then on
+    /// neither that process, should it wake, nor a run that sweeps changes it. Its log has `logged`.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) where that process is seen to be at work.
     async fn progress(&self, _agreement: &Agreement, _token: &Token, _logged: &[Receipt]) -> Result<Progress> {
         Ok(Progress::Kept(Vec::new()))
     }
@@ -69,7 +73,7 @@ pub trait Sink: Debug + Send + Sync {
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()>;
 
     /// Sweeps what `token` staged and did not commit. Idempotent; after a commit it does nothing. Tasks may be begun anew all together:
-    /// then the same token is prepared once more.
+    /// then the same token is prepared once more. What another process of the run holds it leaves alone, where that can be seen.
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()>;
 
     /// What the target itself notes of the position of the incremental copy `stream`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -59,8 +59,11 @@ impl Lease {
         renewed
     }
 
-    /// Whether another run has taken it, as far as this one has heard.
-    pub(super) fn is_lost(&self) -> bool {
+    /// Whether another run has taken it. Asked of the log, for no longer than `limit`: this process may have slept since it was last
+    /// heard of.
+    pub(super) async fn is_lost_now(&self, limit: Duration) -> bool {
+        // A log that does not answer knows of nobody.
+        let _ = timeout(limit, self.renew()).await;
         self.lost.is_cancelled()
     }
 

@@ -65,7 +65,7 @@ impl<'a> Life<'a> {
     pub(super) async fn live(&self) -> Result<Summary> {
         let resumed = self.surroundings.resume.as_ref();
         if resumed.is_some() || !self.job.pre_sql.is_empty() {
-            self.surroundings.or_stop(self.hold(Kept::Commit)).await?;
+            self.surroundings.or_stop(self.hold(fingerprint::identity(self.job))).await?;
         }
         if let (Some(resumed), Some(state)) = (resumed, &self.surroundings.state) {
             self.surroundings.or_stop(resumed.refuse_moved(&**state)).await?;
@@ -91,12 +91,10 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Takes the lease of the job, once. What leaves nothing behind may be done by many at once: there it is the run's own.
-    async fn hold(&self, kept: Kept) -> Result<()> {
+    /// Takes the lease of `job`, once.
+    async fn hold(&self, job: String) -> Result<()> {
         let Some(state) = &self.surroundings.state else { return Ok(()) };
-        let run = &self.opened.token.run;
-        let job = if kept == Kept::Nothing { run.clone() } else { fingerprint::identity(self.job) };
-        let take = || Lease::take(state, job.clone(), run);
+        let take = || Lease::take(state, job, &self.opened.token.run);
         self.lease.get_or_try_init(take).await.map(drop)
     }
 
@@ -169,7 +167,10 @@ impl<'a> Life<'a> {
     /// A new agreement, under the lease of the job, with the targets that have not `landed`.
     async fn agreed(&self, landed: &[Landed]) -> Result<Agreed> {
         let agreed = self.surroundings.or_stop(self.opened.agree(self.job, landed)).await?;
-        self.surroundings.or_stop(self.hold(agreed.kept())).await?;
+        // What may be done by many at once has a lease of its own.
+        let run = &self.opened.token.run;
+        let job = if targets::pass_on(&agreed.targets) { run.clone() } else { fingerprint::identity(self.job) };
+        self.surroundings.or_stop(self.hold(job)).await?;
         let before = landed.iter().map(|landed| (landed.sink, &landed.agreement));
         let new = agreed.targets.iter().map(|target| (target.token.sink, &target.agreement));
         let mut agreements: Vec<_> = before.chain(new).collect();
@@ -244,6 +245,12 @@ impl<'a> Life<'a> {
     async fn completed(&self, mut committed: Committed) -> Result<Summary> {
         let token = &self.opened.token;
         let mut logged = std::mem::replace(&mut committed.logged, Ok(()));
+        if let Some(lease) = self.lease.get()
+            && lease.is_lost_now(self.sweep_time).await
+        {
+            // Who has it now finds the rows by the target's own mark, and does what comes after them.
+            return Err(lease.lost().await);
+        }
         if logged.is_ok() {
             for Landed { sink, agreement, .. } in &committed.landed {
                 // It may take the target's own mark away, which is all that says so otherwise.

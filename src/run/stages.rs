@@ -44,7 +44,7 @@ use crate::run::targets::{self, Goal};
 use crate::run::verify;
 use crate::run::{Between, PreSql, Surroundings};
 use crate::runner::{PlanShape, Transfer};
-use crate::sink::{Agreement, Kept, Merged, Receipt, Sink, Tasks, Visible, WriteRequest};
+use crate::sink::{Agreement, Merged, Receipt, Sink, Tasks, Visible, WriteRequest};
 use crate::source::{Cut, Split, SplitGoal, TableShape};
 use crate::state::{StateLog, StateRecord};
 
@@ -78,14 +78,6 @@ pub(super) struct Agreed {
     pub(super) sizing: Sizing,
     /// Where rows wait on disk.
     pub(super) buffer: Option<Arc<Buffer>>,
-}
-
-impl Agreed {
-    /// What the target keeps that keeps most.
-    pub(super) fn kept(&self) -> Kept {
-        let kept = |wanted| self.targets.iter().any(|target| target.agreement.kept == wanted);
-        [Kept::Tasks, Kept::Commit].into_iter().find(|wanted| kept(*wanted)).unwrap_or(Kept::Nothing)
-    }
 }
 
 /// What was committed.

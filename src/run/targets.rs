@@ -90,6 +90,13 @@ pub(super) fn refuse_twice(targets: &[Target]) -> Result<()> {
     }
 }
 
+/// Whether rows are only passed on, or counted: then the same job may be done by many at once.
+pub(super) fn pass_on(targets: &[Target]) -> bool {
+    let passes_on =
+        |Target { agreement, .. }: &Target| agreement.kept == Kept::Nothing && agreement.publish != Publish::Held;
+    targets.iter().all(passes_on)
+}
+
 /// Refuses a job of so many tasks whose rows are to be seen otherwise than at once, by a target that does not do so, or where a
 /// failure would leave rows that nobody could go on behind.
 ///
@@ -200,4 +207,28 @@ pub(super) fn left(transfer: &Transfer, targets: &[Target], done: &[Receipt]) ->
 /// Adds the target to an error where it is one of several.
 pub(super) fn named<T, A>(result: Result<T>, target: &Target, all: &[A]) -> Result<T> {
     if all.len() > 1 { result.at("target", || &target.agreement.label) } else { result }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::Token;
+    use crate::endpoint::ObjectRef;
+    use crate::sink::{WriteMode, WriteRequest};
+    use crate::testing::memory::Memory;
+
+    #[tokio::test]
+    async fn one_transaction_is_not_passed_on() {
+        let sink = Memory::new().endpoint().sink(&ObjectRef::Table("t".to_owned())).unwrap();
+        let shape = TableShape::of(Arc::new(arrow::datatypes::Schema::empty()));
+        let agreement = sink.agree(&shape, &WriteRequest::new(WriteMode::Append)).await.unwrap();
+        let token = Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
+        let target = |kept, publish| {
+            let agreement = Agreement { kept, publish, ..agreement.clone() };
+            Target { endpoint: String::new(), sink: Arc::clone(&sink), agreement, token: token.clone() }
+        };
+        assert!(pass_on(&[target(Kept::Nothing, Publish::PerTask), target(Kept::Nothing, Publish::AtOnce)]));
+        assert!(!pass_on(&[target(Kept::Nothing, Publish::PerTask), target(Kept::Nothing, Publish::Held)]));
+        assert!(!pass_on(&[target(Kept::Tasks, Publish::AtOnce)]));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod lost;
 mod tls;
+mod zombies;
 
 use crate::program::{copied, end, etl, start};
 use crate::server::{clickhouse, clickhouse_client, postgres, psql};

@@ -8,6 +8,7 @@ mod own;
 mod sessions;
 #[cfg(target_arch = "x86_64")]
 mod versions;
+mod zombies;
 
 use std::path::Path;
 

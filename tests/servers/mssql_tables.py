@@ -439,7 +439,6 @@ HANDLERS = [
          ("c", "nvarchar(128)")],
         [["16.0.0.0", "sa", "shop", "dbo", int(session.database.snapshots), "Latin1_General_CI_AS"]], None)),
     (r"sp_getapplock", lambda session: ([("n", "bigint")], [[0]], None)),
-    (r"APPLOCK_TEST", lambda session: ([("n", "bigint")], [[1]], None)),
     (r"^SELECT 1$", lambda session: ([("n", "int")], [[1]], None)),
     (rf"^CREATE TABLE {TABLE} \((.*)\)$", Session.create),
     (rf"^DROP TABLE {TABLE}$", Session.drop),

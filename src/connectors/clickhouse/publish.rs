@@ -27,18 +27,23 @@ use crate::sql::beside::{Before, has_rows};
 /// Makes exactly the rows of `receipts` visible and marks that with `token`. A second call does nothing.
 pub(super) async fn commit(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
     if !is_committed(server, detail, token).await? {
-        match stage::state(server, detail, token).await? {
-            State::None => {
+        let taken = stage::take(server, detail, token).await?;
+        match taken {
+            Some((stage, State::Publishing)) => {
+                publish(server, detail, (&stage, token), receipts, &mut Shown::Some).await?;
+            }
+            Some((taken, _)) => {
+                refuse_rows(server, detail).await?;
+                let stage = fill(server, detail, (&taken, token), receipts).await?;
+                stage::set_comment(server, &stage, &stage::publishing(token)).await?;
+                begin(server, detail, (&stage, token), receipts).await?;
+            }
+            // Another process of the run was faster.
+            None if is_committed(server, detail, token).await? => {}
+            None => {
                 let message = "the stage of this run is gone: none of its rows were kept";
                 return Err(Error::new(ErrorKind::Internal, message));
             }
-            State::Staging => {
-                refuse_rows(server, detail).await?;
-                fill(server, detail, token, receipts).await?;
-                stage::set_comment(server, &detail.stage(token), &stage::publishing(token)).await?;
-                begin(server, detail, token, receipts).await?;
-            }
-            State::Publishing => publish(server, detail, token, receipts, &mut Shown::Some).await?,
         }
         marker::set(server, &detail.name, token).await?;
     }
@@ -54,12 +59,12 @@ enum Shown {
 }
 
 /// The first try to publish. Where the server refuses its first step nothing is visible, so that all may be swept.
-async fn begin(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+async fn begin(server: &Server, detail: &Detail, (stage, token): (&Name, &Token), receipts: &[Receipt]) -> Result<()> {
     let mut shown = Shown::Nothing;
-    let published = publish(server, detail, token, receipts, &mut shown).await;
+    let published = publish(server, detail, (stage, token), receipts, &mut shown).await;
     if shown == Shown::Nothing && published.as_ref().is_err_and(|error| !retry(error.kind())) {
         // Should this fail, too, the stage stays.
-        let _ = stage::set_comment(server, &detail.stage(token), &stage::staging(token)).await;
+        let _ = stage::set_comment(server, stage, &stage::staging(token)).await;
     }
     published
 }
@@ -113,8 +118,9 @@ async fn refuse_rows(server: &Server, detail: &Detail) -> Result<()> {
     Ok(())
 }
 
-/// Puts the rows of `receipts` into the stage, where they do not go out from the tables of the attempts.
-async fn fill(server: &Server, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
+/// Puts the rows of `receipts` into a stage in the place of the one that was `taken`, and gives it. Where they go out from the tables of
+/// the attempts it is that one.
+async fn fill(server: &Server, detail: &Detail, (taken, token): (&Name, &Token), receipts: &[Receipt]) -> Result<Name> {
     let mut all = 0;
     for receipt in receipts {
         if !holds(server, detail, token, receipt).await? {
@@ -123,12 +129,11 @@ async fn fill(server: &Server, detail: &Detail, token: &Token, receipts: &[Recei
         all += receipt.rows;
     }
     if detail.action == Action::Insert {
-        return Ok(());
+        return Ok(taken.clone());
     }
-    let stage = detail.stage(token);
+    // What an earlier try has put into the other one comes again.
+    let stage = stage::renew(server, detail, token, taken).await?;
     let quoted = stage.quoted();
-    // What an earlier try has put there comes again.
-    server.run(&format!("TRUNCATE TABLE {quoted}")).await?;
     for receipt in receipts.iter().filter(|receipt| receipt.rows > 0) {
         let attempt = detail.attempt(token, &receipt.attempt);
         if detail.action == Action::Exchange(Swap::Inserted) {
@@ -148,17 +153,17 @@ async fn fill(server: &Server, detail: &Detail, token: &Token, receipts: &[Recei
     if counted && catalog::count(server, &stage).await? != Some(all) {
         return Err(Error::new(ErrorKind::Internal, "the stage does not hold the rows of its attempts"));
     }
-    Ok(())
+    Ok(stage)
 }
 
 async fn publish(
     server: &Server,
     detail: &Detail,
-    token: &Token,
+    (stage, token): (&Name, &Token),
     receipts: &[Receipt],
     shown: &mut Shown,
 ) -> Result<()> {
-    let (stage, target) = (detail.stage(token), detail.name.quoted());
+    let target = detail.name.quoted();
     let quoted = stage.quoted();
     match &detail.action {
         Action::Rename(_) => server.run(&format!("RENAME TABLE {quoted} TO {target}")).await,
@@ -170,7 +175,7 @@ async fn publish(
             server.run(&format!("RENAME TABLE {target} TO {old}, {quoted} TO {target}")).await
         }
         Action::Move => {
-            for partition in partitions(server, &stage).await? {
+            for partition in partitions(server, stage).await? {
                 let partition = literal(&partition);
                 server.run(&format!("ALTER TABLE {quoted} MOVE PARTITION ID {partition} TO TABLE {target}")).await?;
                 *shown = Shown::Some;

@@ -3,8 +3,12 @@
 //! ```text
 //! prepare   CREATE TABLE etl_stage_TOKEN, with the comment "etl: staging TOKEN"
 //! task      CREATE TABLE etl_stage_TOKEN_ATTEMPT · INSERT block, each with a token of its own, so that one sent twice counts once
-//! commit    fill etl_stage_TOKEN · comment "etl: publishing TOKEN" · publish (publish.rs) · mark · DROP
+//! commit    RENAME etl_stage_TOKEN TO etl_stage_TOKEN_by_N · fill another like it · comment "etl: publishing TOKEN" · publish
+//!           (publish.rs) · mark · DROP
 //! ```
+//!
+//! ClickHouse has no locks that would tell who is alive. So who goes on with a run, or commits it, gives the stage a name of its own:
+//! what another process that was taken for dead still does with it fails, since the name that this one knows is gone.
 //!
 //! Attempts that no receipt names are never looked at and go with the stage. What a dead process has staged is there for the next one.
 
@@ -13,12 +17,19 @@ use serde::{Deserialize, Serialize};
 use super::catalog::{self, STAGE};
 use super::connect::Server;
 use super::ddl::{NewColumn, NewTable};
+use super::errors::{code, code_of};
 use super::name::{Name, literal};
 use super::typemap::Type;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sql::beside::Before;
+
+/// How often a stage is looked for that others give other names at the same moment.
+const TRIES: u32 = 5;
+
+/// What stands between the name of a stage and that of who has taken it.
+const BY: &str = "_by_";
 
 /// Blocks that a table of an attempt remembers: more than are under way at once.
 const WINDOW: u64 = 100;
@@ -82,10 +93,18 @@ impl Detail {
         self.columns.iter().map(|column| column.declared_as().ok_or_else(lost)).collect()
     }
 
-    /// What becomes the target or goes into it.
+    /// What becomes the target or goes into it, as it is made.
     pub(super) fn stage(&self, token: &Token) -> Name {
         let token = token.to_string().replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
         self.name.beside(format!("{STAGE}{token}"))
+    }
+
+    /// A name for the stage that nobody else knows. No attempt has one like it.
+    fn own(&self, token: &Token) -> Name {
+        let stage = self.stage(token);
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        // The end of a time-ordered id is its random part.
+        stage.beside(format!("{}{BY}{}", stage.table, &id[24..]))
     }
 
     /// Where the rows of an attempt are.
@@ -117,12 +136,69 @@ pub(super) fn publishing(token: &Token) -> String {
 
 /// How far the commit of `token` is.
 pub(super) async fn state(server: &Server, detail: &Detail, token: &Token) -> Result<State> {
-    let comment = catalog::comment(server, &detail.stage(token)).await?;
-    Ok(match comment {
-        Some(comment) if comment == staging(token) => State::Staging,
-        Some(comment) if comment == publishing(token) => State::Publishing,
-        _ => State::None,
-    })
+    Ok(find(server, detail, token).await?.map_or(State::None, |(_, state)| state))
+}
+
+fn state_of(comment: &str, token: &Token) -> State {
+    if comment == publishing(token) {
+        State::Publishing
+    } else if comment == staging(token) {
+        State::Staging
+    } else {
+        State::None
+    }
+}
+
+/// The stage of `token` as it is called now, and how far it is.
+async fn find(server: &Server, detail: &Detail, token: &Token) -> Result<Option<(Name, State)>> {
+    let stage = detail.stage(token);
+    // A table that is made like the stage has its comment, too. Of two stages the one that is published counts.
+    let sql = format!(
+        "SELECT name, comment FROM system.tables WHERE database = {} AND (name = {} OR startsWith(name, {})) \
+         AND comment IN ({}, {}) ORDER BY comment LIMIT 1",
+        literal(&stage.database),
+        literal(&stage.table),
+        literal(&format!("{}{BY}", stage.table)),
+        literal(&publishing(token)),
+        literal(&staging(token))
+    );
+    let found = server.rows(&sql).await?.into_iter().next();
+    Ok(found.and_then(|row| match row.as_slice() {
+        [Some(name), Some(comment)] => Some((stage.beside(name.clone()), state_of(comment, token))),
+        _ => None,
+    }))
+}
+
+/// Gives the stage of `token` a name of its own, and says how far it is; none where there is none.
+///
+/// # Errors
+/// [`Transient`](ErrorKind::Transient) while others do the same.
+pub(super) async fn take(server: &Server, detail: &Detail, token: &Token) -> Result<Option<(Name, State)>> {
+    for _ in 0..TRIES {
+        let Some((name, _)) = find(server, detail, token).await? else { return Ok(None) };
+        let own = detail.own(token);
+        let renamed = server.run(&format!("RENAME TABLE {} TO {}", name.quoted(), own.quoted())).await;
+        if renamed.as_ref().is_err_and(|error| code_of(error) == Some(code::UNKNOWN_TABLE)) {
+            // Another process was faster.
+            continue;
+        }
+        renamed?;
+        // It may have been published, or have become the old table, a moment before.
+        let state = catalog::comment(server, &own).await?.map_or(State::None, |comment| state_of(&comment, token));
+        if state != State::None {
+            return Ok(Some((own, state)));
+        }
+    }
+    Err(Error::new(ErrorKind::Transient, "another process goes on with this run at this moment"))
+}
+
+/// Puts an empty table into the place of the stage `taken`: what a statement of another process still brings into that one does not
+/// count.
+pub(super) async fn renew(server: &Server, detail: &Detail, token: &Token, taken: &Name) -> Result<Name> {
+    let new = detail.own(token);
+    make(server, detail, token, (&new, taken)).await?;
+    server.run(&format!("DROP TABLE {}", taken.quoted())).await?;
+    Ok(new)
 }
 
 /// Makes the stage of `token`, unless it is there.
@@ -130,15 +206,19 @@ pub(super) async fn prepare(server: &Server, detail: &Detail, token: &Token) -> 
     if state(server, detail, token).await? != State::None {
         return Ok(());
     }
-    let stage = detail.stage(token);
+    make(server, detail, token, (&detail.stage(token), &detail.name)).await
+}
+
+/// Makes `stage`, as it is or as `like` is.
+async fn make(server: &Server, detail: &Detail, token: &Token, (stage, like): (&Name, &Name)) -> Result<()> {
     let (quoted, comment) = (stage.quoted(), staging(token));
     match &detail.action {
         Action::Rename(new) => server.run(&new.create(&quoted, &comment, &[])).await,
         Action::Insert => server.run(&detail.heap().create(&quoted, &comment, &[])).await,
         Action::Move | Action::Exchange(_) => {
             // It gets the comment in a second step, before which an earlier try may have died.
-            server.run(&format!("CREATE TABLE IF NOT EXISTS {quoted} AS {}", detail.name.quoted())).await?;
-            set_comment(server, &stage, &comment).await
+            server.run(&format!("CREATE TABLE IF NOT EXISTS {quoted} AS {}", like.quoted())).await?;
+            set_comment(server, stage, &comment).await
         }
     }
 }
@@ -148,14 +228,14 @@ pub(super) async fn prepare(server: &Server, detail: &Detail, token: &Token) -> 
 /// # Errors
 /// [`Internal`](ErrorKind::Internal) where the run is over.
 pub(super) async fn begin(server: &Server, detail: &Detail, token: &Token, attempt: &str) -> Result<Name> {
-    if state(server, detail, token).await? != State::Staging {
+    let Some((stage, State::Staging)) = find(server, detail, token).await? else {
         return Err(Error::new(ErrorKind::Internal, "the stage of this run is not there"));
-    }
+    };
     let table = detail.attempt(token, attempt);
     // Without merges its parts are the blocks that were sent.
     let settings = [("non_replicated_deduplication_window", WINDOW), ("max_bytes_to_merge_at_max_space_in_pool", 1)];
     if detail.is_like_target() {
-        let (stage, quoted) = (detail.stage(token).quoted(), table.quoted());
+        let (stage, quoted) = (stage.quoted(), table.quoted());
         server.run(&format!("CREATE TABLE {quoted} AS {stage}")).await?;
         let settings: Vec<String> = settings.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         server.run(&format!("ALTER TABLE {quoted} MODIFY SETTING {}", settings.join(", "))).await?;

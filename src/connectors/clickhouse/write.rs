@@ -92,7 +92,9 @@ impl Sink for ChSink {
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let detail = detail(agreement)?;
         let looked = async {
-            let state = stage::state(&self.server, &detail, token).await?;
+            // From now on: what its process may still do with the stage fails.
+            let taken = stage::take(&self.server, &detail, token).await?;
+            let state = taken.map_or(State::None, |(_, state)| state);
             // All of it was there, and a part of it may be in the target already: only the commit can go on. One that was done is
             // not done again, and what it left is swept.
             if state == State::Publishing || publish::is_committed(&self.server, &detail, token).await? {

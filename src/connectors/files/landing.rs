@@ -41,6 +41,9 @@ pub(super) struct Landing {
     pub(super) old_file: Option<Stamp>,
     /// Files of a folder that go when the new ones are there.
     pub(super) old_files: Vec<PathBuf>,
+    /// Which job it is: one run of it alone writes at a time.
+    #[serde(default)]
+    pub(super) job: Option<String>,
 }
 
 /// What the target is.

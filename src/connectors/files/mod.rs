@@ -21,6 +21,7 @@ use crate::formats::extension::Format;
 use crate::sink::{Agreement, ColumnPlan, Sink};
 use crate::source::TableShape;
 
+mod alive;
 mod chunks;
 mod columnar;
 mod columns;

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
+use super::alive::Alive;
 use super::columns::{Existing, Forms};
 use super::config::{Config, Place, Wanted};
 use super::find;
@@ -45,23 +46,19 @@ const ROW_GROUP_PARTS: u64 = 3;
 #[derive(Debug)]
 pub(super) struct FileSink {
     config: Arc<Config>,
-    /// Locks that say that the runs of this sink are alive. Dropping the sink, or the death of the process, frees them.
-    alive: Mutex<Vec<fs::File>>,
+    /// The runs of this sink that are alive.
+    alive: Alive,
     /// Long rows are encoded one after the other: each is in memory several times while it is.
     turn: Arc<Semaphore>,
 }
 
 impl FileSink {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, alive: Mutex::default(), turn: Arc::new(Semaphore::new(1)) }
+        Self { config, alive: Alive::default(), turn: Arc::new(Semaphore::new(1)) }
     }
 
     fn records(&self, landing: &Landing) -> Result<Option<Arc<dyn RecordFormat>>> {
         landing.format.is_records().then(|| self.config.records(landing.format)).transpose()
-    }
-
-    fn keep(&self, lock: Option<fs::File>) {
-        self.alive.lock().unwrap_or_else(PoisonError::into_inner).extend(lock);
     }
 }
 
@@ -75,11 +72,17 @@ impl Sink for FileSink {
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
-        let lock = blocking::run("files-prepare", move || {
+        let (is_held, folder) = (self.alive.holds(&stage), stage.folder.clone());
+        let locks = blocking::run("files-prepare", move || {
             leftover::settle(&landing.shape, &stage)?;
-            stage.prepare(&landing)
+            if is_held && stage.folder.exists() {
+                return Ok(Vec::new());
+            }
+            let locks = stage.prepare(&landing)?;
+            stage.refuse_another(&landing)?;
+            Ok(locks)
         });
-        self.keep(lock.await?);
+        self.alive.keep(&folder, locks.await?);
         Ok(())
     }
 
@@ -92,8 +95,19 @@ impl Sink for FileSink {
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(Progress::Kept(Vec::new())) };
-        let logged = logged.to_vec();
-        blocking::run("files-progress", move || stage.progress(logged)).await
+        let (logged, is_held, folder) = (logged.to_vec(), self.alive.holds(&stage), stage.folder.clone());
+        let found = blocking::run("files-progress", move || {
+            // Before the look, so that nobody changes what is found: neither its process, nor a run that sweeps.
+            let locks = if is_held { Ok(Vec::new()) } else { stage.take() };
+            if stage.is_done()? {
+                return Ok((Progress::Committed, Vec::new()));
+            }
+            let locks = locks?;
+            Ok((Progress::Kept(stage.kept(logged)?), locks))
+        });
+        let (progress, locks) = found.await?;
+        self.alive.keep(&folder, locks);
+        Ok(progress)
     }
 
     async fn verify(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<Verdict> {
@@ -114,9 +128,9 @@ impl Sink for FileSink {
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(self.records(&landing)?, token) else { return Ok(()) };
-        let (token, receipts) = (token.clone(), receipts.to_vec());
+        let (token, receipts, folder) = (token.clone(), receipts.to_vec(), stage.folder.clone());
         let lock = blocking::run("files-commit", move || stage.commit(&landing, &token, &receipts)).await?;
-        self.keep(lock);
+        self.alive.keep(&folder, lock);
         Ok(())
     }
 
@@ -132,7 +146,15 @@ impl Sink for FileSink {
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let landing = Landing::of(agreement)?;
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
-        blocking::run("files-abort", move || stage.abort()).await
+        let (is_held, folder) = (self.alive.holds(&stage), stage.folder.clone());
+        let aborted = blocking::run("files-abort", move || {
+            // Another process may have gone on with the run: then all of it is its.
+            let _locks = if is_held || stage.is_done()? { Vec::new() } else { stage.take()? };
+            stage.abort()
+        });
+        aborted.await?;
+        self.alive.forget(&folder);
+        Ok(())
     }
 }
 
@@ -187,6 +209,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         gather_bytes: memory.clamp(*GATHER_BYTES.start(), *GATHER_BYTES.end()) as usize,
         schema,
         old_files: replaced.into_iter().map(|file| file.path).collect(),
+        job: request.job.clone(),
     };
     Ok(Agreement {
         label: config.label().to_owned(),

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! .etl-TOKEN.stage/            made by prepare, gone after commit or abort
-//!     owner                    whose target it is; locked while its run is alive
+//!     owner                    whose target it is; locked while its run is alive, and by who goes on with it from the first look on
+//!     job                      which job it is of
 //!     part-TASK-ATTEMPT-N      what writers made; only those in receipts count
 //!     ready/NAME               what will be published, under its final name
 //!     moving                   names of a folder that are being published
@@ -22,13 +23,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::alive::JOB;
 use super::input::Stamp;
 use super::join;
 use super::landing::{Landing, Mode, Shape, parent_of};
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::RecordFormat;
-use crate::sink::{Agreement, Progress, Receipt};
+use crate::sink::{Agreement, Receipt};
 
 /// Parts may hold what only the owner may see, whatever the target will be.
 const PRIVATE: u32 = 0o700;
@@ -60,7 +62,7 @@ pub(super) struct Marker {
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     /// Holds the stage and the marker.
-    parent: PathBuf,
+    pub(super) parent: PathBuf,
     pub(super) folder: PathBuf,
     ready: PathBuf,
     pub(super) marker: PathBuf,
@@ -86,13 +88,15 @@ impl Stage {
     }
 
     /// Makes the folder. What comes back is held as long as the run is alive.
-    pub(super) fn prepare(&self, landing: &Landing) -> Result<Option<fs::File>> {
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) where another process of the run is at work.
+    pub(super) fn prepare(&self, landing: &Landing) -> Result<Vec<fs::File>> {
         if self.marker.exists() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         if self.folder.exists() {
-            let owner = fs::File::open(self.owner()).at("folder", || self.folder.display())?;
-            return Ok(owner.try_lock().is_ok().then_some(owner));
+            return self.take();
         }
         // Made under another name, so that nobody sees it without its lock.
         let draft = self.folder.with_extension("new");
@@ -102,10 +106,13 @@ impl Stage {
             let target = serde_json::to_vec(&landing.shape).map_err(|source| internal().with_source(source))?;
             let mut owner = fs::File::create(draft.join("owner"))?;
             owner.write_all(&target)?;
+            if let Some(job) = landing.whose() {
+                fs::write(draft.join(JOB), job)?;
+            }
             // A file system without locks cannot tell the dead from the living: there everybody is alive.
             let held = owner.try_lock().is_ok();
             fs::rename(&draft, &self.folder)?;
-            Ok(held.then_some(owner))
+            Ok(held.then_some(owner).into_iter().collect())
         };
         make().map_err(|error: Error| error.at("folder", self.parent.display()))
     }
@@ -120,28 +127,25 @@ impl Stage {
         self.folder.join(name)
     }
 
-    /// What a process that is gone left of the parts in `logged`.
-    ///
-    /// # Errors
-    /// [`Busy`](ErrorKind::Busy) when it is not gone.
-    pub(super) fn progress(&self, logged: Vec<Receipt>) -> Result<Progress> {
-        if let Some(marker) = self.read_marker()? {
-            return Ok(if self.is_committed(&marker)? { Progress::Committed } else { Progress::Kept(logged) });
+    /// Whether the rows are visible.
+    pub(super) fn is_done(&self) -> Result<bool> {
+        self.read_marker()?.map_or(Ok(false), |marker| self.is_committed(&marker))
+    }
+
+    /// What a process that is gone left of the parts in `logged`, which it has not committed.
+    pub(super) fn kept(&self, logged: Vec<Receipt>) -> Result<Vec<Receipt>> {
+        if self.read_marker()?.is_some() {
+            return Ok(logged);
         }
-        let owner = match fs::File::open(self.owner()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Progress::Kept(Vec::new())),
-            owner => owner.at("folder", || self.folder.display())?,
-        };
-        if let Err(fs::TryLockError::WouldBlock) = owner.try_lock() {
-            let message = "the process that writes here is still at work";
-            return Err(Error::new(ErrorKind::Busy, message).at("folder", self.folder.display()));
+        if !self.owner().exists() {
+            return Ok(Vec::new());
         }
         // A commit that has begun may have joined parts, and has all of them.
         let begun = self.ready.exists();
         // A part is whole when its receipt is written; a footer is not among its counted bytes.
         let is_there = |part: &Part| fs::metadata(self.part(&part.name)).is_ok_and(|found| found.len() >= part.bytes);
         let whole = |receipt: &Receipt| parts_of(receipt).is_ok_and(|parts| parts.iter().all(is_there));
-        Ok(Progress::Kept(logged.into_iter().filter(|receipt| begun || whole(receipt)).collect()))
+        Ok(logged.into_iter().filter(|receipt| begun || whole(receipt)).collect())
     }
 
     /// Makes the parts of `receipts` visible. What comes back, the marker, is held as long as the run is alive.

@@ -18,7 +18,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::attempt::{Attempt, Token};
-use crate::sink::{Publish, Receipt, WriteMode, WriteRequest, Writers};
+use crate::sink::{Progress, Publish, Receipt, WriteMode, WriteRequest, Writers};
 use crate::source::{ReadPlan, Scan, Source, SplitGoal, TableShape};
 
 fn endpoint(options: Json) -> Result<Arc<dyn Endpoint>> {

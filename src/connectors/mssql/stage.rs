@@ -1,7 +1,8 @@
 //! What stands beside a target while a token is written, who holds it, and the sweep of what nobody holds any more.
 //!
 //! ```text
-//! prepare   sp_getapplock etl_TARGET_RUN, held by a connection that stays open: the server gives it back when the process is gone
+//! prepare   sp_getapplock etl_TARGET_RUN, held by a connection that stays open: the server gives it back when the process is gone;
+//!           who goes on with a run has it before it looks
 //! task      CREATE TABLE etl_TARGET_RUN_ATTEMPT · INSERT BULK …
 //! commit    the tables that receipts name, into the target (publish.rs) · DROP
 //! ```
@@ -16,8 +17,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sink::Receipt;
 use crate::sql::beside::digest;
 
-/// How long the lock of a job is waited for.
-const JOB_WAIT_MILLIS: u32 = 3000;
+/// How long the lock of a run, or of a job, is waited for: what is left of a process that was killed may hold it for a moment still.
+const LOCK_WAIT_MILLIS: u32 = 3000;
 /// How long somebody is waited for who still uses a table that is to go.
 const DROP_WAIT_MILLIS: u32 = 10_000;
 
@@ -50,14 +51,7 @@ impl Stage {
 
     /// Takes the lock that says that the run lives; says whether it was free.
     pub(super) async fn hold(&self, connection: &mut Connection) -> Result<bool> {
-        lock(connection, &self.run, 0).await
-    }
-
-    /// Whether nobody holds it.
-    pub(super) async fn is_free(&self, connection: &mut Connection) -> Result<bool> {
-        let sql =
-            format!("SELECT CAST(APPLOCK_TEST(N'public', {}, N'Exclusive', N'Session') AS bigint)", literal(&self.run));
-        Ok(connection.number(&sql).await? == Some(1))
+        lock(connection, &self.run, LOCK_WAIT_MILLIS).await
     }
 
     /// How many rows an attempt has there; none where its table is gone.
@@ -121,7 +115,7 @@ async fn lock(connection: &mut Connection, name: &str, millis: u32) -> Result<bo
 pub(super) async fn hold_job(connection: &mut Connection, detail: &Detail) -> Result<()> {
     let Some(job) = &detail.job else { return Ok(()) };
     let name = format!("etl_job_{:016x}", digest(&format!("{job} {}", detail.target.quoted())));
-    if lock(connection, &name, JOB_WAIT_MILLIS).await? {
+    if lock(connection, &name, LOCK_WAIT_MILLIS).await? {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Busy, "another run of the same job writes into the table")

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 
 use super::agree::{self, Detail, Target};
 use super::catalog;
@@ -24,6 +26,9 @@ mod writer;
 
 use writer::BulkWriter;
 
+/// How long a connection that was idle is given to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
 /// One table of one server.
 #[derive(Debug)]
 pub(super) struct MsSink {
@@ -39,6 +44,8 @@ pub(super) struct MsSink {
 struct State {
     /// Connections that hold the stage of a token.
     leases: HashMap<Token, Connection>,
+    /// Tokens whose stage this process has prepared.
+    prepared: HashSet<Token>,
     committed: HashSet<Token>,
     /// Tokens whose COMMIT may have been sent, and of whose answer nothing is known.
     doubtful: HashSet<Token>,
@@ -69,17 +76,41 @@ impl MsSink {
 
     /// Holds the stage of `token`, and removes those of earlier runs that nobody holds any more.
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
-        let mut lease = self.connections.open().await?;
-        if !Stage::of(&detail.target, token).hold(&mut lease).await? {
-            return Err(held());
-        }
+        let mut lease = self.hold(detail, token).await?;
         stage::hold_job(&mut lease, detail).await?;
         let mut connection = self.connections.take().await?;
         marker::make(&mut connection, &detail.target).await?;
         stage::sweep_orphans(&mut connection, &detail.target).await?;
         self.connections.put_back(connection);
-        self.state().leases.insert(token.clone(), lease);
+        let mut state = self.state();
+        state.leases.insert(token.clone(), lease);
+        state.prepared.insert(token.clone());
         Ok(())
+    }
+
+    /// What holds the stage of `token`: the connection of this process that does so, else a new one.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while another process of the run holds it.
+    async fn hold(&self, detail: &Detail, token: &Token) -> Result<Connection> {
+        let known = self.state().leases.remove(token);
+        if let Some(mut lease) = known
+            && timeout(ANSWER_TIME, lease.run("SELECT 1")).await.is_ok_and(|answer| answer.is_ok())
+        {
+            return Ok(lease);
+        }
+        let mut lease = self.connections.open().await?;
+        if Stage::of(&detail.target, token).hold(&mut lease).await? {
+            return Ok(lease);
+        }
+        Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
+            .with_hint("wait for its end, or stop it"))
+    }
+
+    /// Whether this process has prepared the stage of `token`, and holds it.
+    fn is_prepared(&self, token: &Token) -> bool {
+        let state = self.state();
+        state.prepared.contains(token) && state.leases.get(token).is_some_and(Connection::is_ready)
     }
 
     async fn publish(&self, detail: &Detail, token: &Token, receipts: &[Receipt]) -> Result<()> {
@@ -88,7 +119,11 @@ impl MsSink {
             self.connections.put_back(connection);
             return Ok(());
         }
-        publish::bring(&mut connection, detail, token, receipts).await?;
+        if let Err(error) = publish::bring(&mut connection, detail, token, receipts).await {
+            drop(connection);
+            // Another process of the run may have been faster.
+            return self.outcome(detail, token, error).await;
+        }
         self.state().doubtful.insert(token.clone());
         let Err(error) = connection.run("COMMIT").await else {
             self.state().doubtful.remove(token);
@@ -116,15 +151,17 @@ impl MsSink {
         }
     }
 
-    /// Ends what this process still holds open for `token`, and removes what it staged. What is left goes with a later run.
+    /// Removes what `token` staged, and ends what holds it. What is left goes with a later run.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) where another process has gone on with the run: then all of it is its.
     async fn sweep(&self, detail: &Detail, token: &Token) -> Result<()> {
-        let lease = self.state().leases.remove(token);
+        let lease = self.hold(detail, token).await?;
         let mut connection = self.connections.take().await?;
         let dropped = Stage::of(&detail.target, token).drop(&mut connection).await;
         self.connections.put_back(connection);
-        if let Some(lease) = lease {
-            lease.close().await;
-        }
+        self.state().prepared.remove(token);
+        lease.close().await;
         dropped
     }
 
@@ -136,24 +173,17 @@ impl MsSink {
     }
 
     async fn progressed(&self, detail: &Detail, token: &Token, logged: &[Receipt]) -> Result<Progress> {
+        // Before the look, so that nobody changes what is found: neither its process, nor a run that sweeps.
+        let lease = self.hold(detail, token).await;
         if self.is_committed(detail, token).await? {
             return Ok(Progress::Committed);
         }
+        self.state().leases.insert(token.clone(), lease?);
         let mut connection = self.connections.take().await?;
-        let stage = Stage::of(&detail.target, token);
-        let is_ours = self.state().leases.contains_key(token);
-        if !is_ours && !stage.is_free(&mut connection).await? {
-            return Err(held());
-        }
-        let kept = stage.kept(&mut connection, logged).await?;
+        let kept = Stage::of(&detail.target, token).kept(&mut connection, logged).await?;
         self.connections.put_back(connection);
         Ok(Progress::Kept(kept))
     }
-}
-
-fn held() -> Error {
-    Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
-        .with_hint("wait for its end, or stop it")
 }
 
 #[async_trait]
@@ -168,12 +198,9 @@ impl Sink for MsSink {
     async fn prepare(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         // Several tasks may be begun anew at once.
         let _alone = self.staging.lock().await;
-        if self.state().leases.get(token).is_some_and(Connection::is_ready) {
+        if self.is_prepared(token) {
             return Ok(());
         }
-        // One that is broken may still be held by the server: it goes before another takes its place.
-        let broken = self.state().leases.remove(token);
-        drop(broken);
         self.stage(&Detail::of(agreement)?, token).await.at("table", || &agreement.label)
     }
 

@@ -25,25 +25,40 @@ pub(super) enum Ready {
     ToCommit(Option<Merged>),
 }
 
-/// Readies the stage of `token`, with exactly `receipts`, for its COMMIT, or publishes it where that is one statement.
+/// Readies the stage of `token`, with exactly `receipts`, for its COMMIT, or publishes it where that is one statement. The
+/// connection keeps other commits of the token out until it is done, or ends.
 pub(super) async fn staged(
     connection: &mut Connection,
     detail: &Detail,
     (token, receipts): (&Token, &[Receipt]),
     refuse: Option<&dyn Refuse>,
 ) -> Result<Ready> {
+    let stage = Stage::of(&detail.target, token);
+    stage.lock_commit(connection).await?;
+    let ready = ready(connection, detail, (&stage, token, receipts), refuse).await?;
+    if matches!(ready, Ready::Done) {
+        stage.unlock_commit(connection).await?;
+    }
+    Ok(ready)
+}
+
+async fn ready(
+    connection: &mut Connection,
+    detail: &Detail,
+    (stage, token, receipts): (&Stage, &Token, &[Receipt]),
+    refuse: Option<&dyn Refuse>,
+) -> Result<Ready> {
     if marker::stands(connection, &detail.target, token).await? {
         return Ok(Ready::Done);
     }
-    let stage = Stage::of(&detail.target, token);
     stage.check(connection, receipts).await?;
     connection.run("SET lock_wait_timeout = 3").await?;
     if detail.path.renames() {
-        rename(connection, detail, &stage).await?;
+        rename(connection, detail, stage).await?;
         return Ok(Ready::Done);
     }
     marker::make(connection, &detail.target, detail.advance.as_ref()).await?;
-    let merged = match transaction(connection, detail, (&stage, receipts), refuse).await {
+    let merged = match transaction(connection, detail, (stage, receipts), refuse).await {
         Ok(merged) => merged,
         Err(error) => {
             // The first error counts; a broken connection has rolled back by itself.
@@ -99,7 +114,8 @@ async fn transaction(
 
 /// Gives the stage the name of the target.
 async fn rename(connection: &mut Connection, detail: &Detail, stage: &Stage) -> Result<()> {
-    let (target, table, old) = (detail.target.quoted(), stage.table.quoted(), stage.old.quoted());
+    let aside = if detail.must_be_empty { &stage.unseen } else { &stage.old };
+    let (target, table, old) = (detail.target.quoted(), stage.table.quoted(), aside.quoted());
     if detail.path == Path::NewStaged {
         return patiently(connection, &format!("RENAME TABLE {table} TO {target}")).await.map_err(taken);
     }
@@ -110,7 +126,7 @@ async fn rename(connection: &mut Connection, detail: &Detail, stage: &Stage) -> 
     }
     patiently(connection, &format!("RENAME TABLE {target} TO {old}, {table} TO {target}")).await?;
     if detail.must_be_empty
-        && let Err(error) = refuse_rows(connection, &stage.old).await
+        && let Err(error) = refuse_rows(connection, aside).await
     {
         // Somebody wrote into it meanwhile: it gets its name back with all its rows.
         patiently(connection, &format!("RENAME TABLE {target} TO {table}, {old} TO {target}")).await?;

@@ -1,11 +1,12 @@
 //! What stands beside a target while a token is written, who holds it, and the sweep of what nobody holds any more.
 //!
 //! The stage is a table with the token in its comment. Locks of the server with names of ours (`GET_LOCK`) tell who is alive: the
-//! connection of a run holds that of its stage, each writer that of its attempt. The server gives them back when the process is
-//! gone, however it ended. The first statement of a writer's transaction notes which splits it has: of two attempts at one split
-//! the second waits, and ends the first if that one hangs.
+//! connection of a run holds that of its stage, each writer that of its attempt, each commit that of its token. The server gives
+//! them back when the process is gone, however it ended. Who goes on with a run holds its stage from the first look on. The first
+//! statement of a writer's transaction notes which splits it has: of two attempts at one split the second waits, and ends the first
+//! if that one hangs.
 
-use super::agree::{Detail, Path};
+use super::agree::{Detail, Path, refuse_rows};
 use super::connect::Connection;
 use super::errors::{self, code};
 use super::merge::Merging;
@@ -19,6 +20,9 @@ use crate::sql::tasks;
 /// Statements that wait for a lock give up after so many seconds.
 const LOCK_WAIT: u32 = 3;
 
+/// So many seconds another commit of the same token is waited for.
+const COMMIT_WAIT: u32 = 20;
+
 /// Names that carry the token, so that no run meets another's.
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
@@ -26,10 +30,14 @@ pub(super) struct Stage {
     pub(super) table: Name,
     /// Which splits are in it.
     pub(super) done: Name,
-    /// Under what the old table goes when the stage takes its place.
+    /// Under what the old table goes when the stage takes its place, and one that must be empty: a process that is killed before it
+    /// has looked must not leave rows of others to be removed.
     pub(super) old: Name,
+    pub(super) unseen: Name,
     /// The lock that is held while the run lives.
     lease: String,
+    /// The lock that is held from the commit's first statement to its end.
+    commit: String,
 }
 
 impl Stage {
@@ -40,6 +48,8 @@ impl Stage {
         Self {
             done: target.beside(&format!("{table}_done")),
             old: target.beside(&format!("{table}_old")),
+            unseen: target.beside(&format!("{table}_unseen")),
+            commit: format!("{table}_commit"),
             lease: table.clone(),
             table: target.beside(&table),
         }
@@ -86,20 +96,41 @@ impl Stage {
         Ok(true)
     }
 
-    /// Takes the lock that says that the run lives, on a connection that stays open; says whether it was free.
+    /// Takes the lock that says that the run lives, on a connection that stays open; says whether it was free. What is left of a
+    /// process that was killed may hold it for a moment still.
     pub(super) async fn hold(&self, connection: &mut Connection) -> Result<bool> {
-        Ok(connection.number(&format!("SELECT GET_LOCK({}, 0)", literal(&self.lease))).await? == Some(1))
+        Ok(connection.number(&format!("SELECT GET_LOCK({}, {LOCK_WAIT})", literal(&self.lease))).await? == Some(1))
     }
 
-    /// Whether nobody holds it.
-    pub(super) async fn is_free(&self, connection: &mut Connection) -> Result<bool> {
-        Ok(connection.number(&format!("SELECT IS_FREE_LOCK({})", literal(&self.lease))).await? == Some(1))
+    /// Ends the connection `id` of this process that held the run, if the server has not noticed yet that it is broken.
+    pub(super) async fn end_broken(&self, connection: &mut Connection, id: u32) -> Result<()> {
+        let holder = connection.number(&format!("SELECT IS_USED_LOCK({})", literal(&self.lease))).await?;
+        if holder == Some(u64::from(id)) { end_holder(connection, &self.lease).await } else { Ok(()) }
+    }
+
+    /// Waits for another commit of the same token, and makes others wait for this one, to the end of the connection.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) where that takes long.
+    pub(super) async fn lock_commit(&self, connection: &mut Connection) -> Result<()> {
+        let lock = format!("SELECT GET_LOCK({}, {COMMIT_WAIT})", literal(&self.commit));
+        if connection.number(&lock).await? == Some(1) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Busy, "another process commits the rows of this run at this moment")
+            .with_hint("wait for its end"))
+    }
+
+    /// Lets others commit, from a connection that goes on.
+    pub(super) async fn unlock_commit(&self, connection: &mut Connection) -> Result<()> {
+        connection.run(&format!("DO RELEASE_LOCK({})", literal(&self.commit))).await
     }
 
     /// Removes it.
     pub(super) async fn drop(&self, connection: &mut Connection) -> Result<()> {
         let tables = [&self.table, &self.done, &self.old].map(Name::quoted).join(", ");
-        connection.run(&format!("SET lock_wait_timeout = {LOCK_WAIT}; DROP TABLE IF EXISTS {tables}")).await
+        connection.run(&format!("SET lock_wait_timeout = {LOCK_WAIT}; DROP TABLE IF EXISTS {tables}")).await?;
+        drop_if_empty(connection, &self.unseen).await
     }
 
     /// Ends the connections of those who write into it.
@@ -120,8 +151,9 @@ impl Stage {
         Ok(())
     }
 
-    /// Begins the transaction of `attempt` by noting its parts.
-    pub(super) async fn begin(&self, connection: &mut Connection, attempt: &Attempt) -> Result<()> {
+    /// Begins the transaction of `attempt` by noting its parts. Where an earlier attempt at the same ones stands, no transaction is
+    /// open, and its rows come back.
+    pub(super) async fn begin(&self, connection: &mut Connection, attempt: &Attempt) -> Result<Option<u64>> {
         let note: Vec<String> = tasks::keys(&attempt.splits, attempt.task)
             .iter()
             .map(|part| format!("({}, {}, 0)", literal(part), literal(&attempt.id)))
@@ -130,22 +162,40 @@ impl Stage {
         let waits = format!("SET innodb_lock_wait_timeout = {LOCK_WAIT}, lock_wait_timeout = 3600");
         connection.run(&format!("{waits}; {lock}")).await?;
         let insert = format!("INSERT INTO {} (part, attempt, `rows`) VALUES {}", self.done.quoted(), note.join(", "));
+        let mut standing = None;
         for wait in 0.. {
             connection.run("START TRANSACTION").await?;
             let Err(error) = connection.run(&insert).await else { break };
             connection.run("ROLLBACK").await?;
-            if errors::code_of(&error) != Some(code::LOCK_WAIT_TIMEOUT) || wait > 3 {
-                return Err(match errors::code_of(&error) {
-                    Some(code::DUPLICATE) => {
-                        Error::new(ErrorKind::Internal, "another attempt has written these rows already")
-                    }
-                    _ => error,
-                });
+            match errors::code_of(&error) {
+                Some(code::DUPLICATE) => {
+                    Self::end(connection, attempt).await?;
+                    standing = Some(self.standing(connection, attempt).await?);
+                    break;
+                }
+                // Somebody has them and says nothing: an attempt that hangs.
+                Some(code::LOCK_WAIT_TIMEOUT) if wait <= 3 => self.dismiss(connection).await?,
+                _ => return Err(error),
             }
-            // Somebody has them and says nothing: an attempt that hangs.
-            self.dismiss(connection).await?;
         }
-        connection.run("SET innodb_lock_wait_timeout = 3600").await
+        connection.run("SET innodb_lock_wait_timeout = 3600").await.map(|()| standing)
+    }
+
+    /// The rows of an earlier attempt at the parts of `attempt`: its answer was lost, or that to its commit.
+    async fn standing(&self, connection: &mut Connection, attempt: &Attempt) -> Result<u64> {
+        let keys = tasks::keys(&attempt.splits, attempt.task);
+        let parts: Vec<String> = keys.iter().map(|part| literal(part)).collect();
+        let sql = format!(
+            "SELECT COUNT(*), COALESCE(SUM(`rows`), 0) FROM {} WHERE part IN ({})",
+            self.done.quoted(),
+            parts.join(", ")
+        );
+        let found = connection.rows(&sql).await?;
+        let number = |index| found.first().and_then(|row| row.number::<u64>(index)).unwrap_or(0);
+        if number(0) == keys.len() as u64 {
+            return Ok(number(1));
+        }
+        Err(Error::new(ErrorKind::Internal, "another task wrote a part of these splits before"))
     }
 
     /// Gives back what `begin` took beside the transaction, which has ended.
@@ -251,6 +301,14 @@ pub(super) async fn exists(connection: &mut Connection, table: &Name) -> Result<
     Ok(connection.number(&sql).await?.unwrap_or(0) > 0)
 }
 
+/// Removes a table that may have rows of others, if it has none.
+async fn drop_if_empty(connection: &mut Connection, table: &Name) -> Result<()> {
+    if exists(connection, table).await? && refuse_rows(connection, table).await.is_ok() {
+        return connection.run(&format!("DROP TABLE IF EXISTS {}", table.quoted())).await;
+    }
+    Ok(())
+}
+
 /// Takes the lock of `job` on `target`, on a connection that stays open.
 ///
 /// # Errors
@@ -284,7 +342,7 @@ pub(super) async fn sweep_orphans(connection: &mut Connection, target: &Name) ->
             continue;
         }
         let beside = |end: &str| target.beside(&format!("{table}{end}")).quoted();
-        // What an exchange has put aside is removed; a table whose rows are nowhere else never has that name.
+        // What an exchange has put aside is removed; a table whose rows are nowhere else never has that name, but the last one.
         let sql = format!(
             "SET lock_wait_timeout = {LOCK_WAIT}; DROP TABLE IF EXISTS {}, {}, {}",
             beside(""),
@@ -292,6 +350,7 @@ pub(super) async fn sweep_orphans(connection: &mut Connection, target: &Name) ->
             beside("_old")
         );
         let _ = connection.run(&sql).await;
+        let _ = drop_if_empty(connection, &target.beside(&format!("{table}_unseen"))).await;
         connection.run(&format!("DO RELEASE_LOCK({lock})")).await?;
     }
     Ok(())
@@ -349,7 +408,7 @@ mod tests {
         let target = Name { database: "d".into(), table: "t".repeat(64) };
         let token = Token { run: "r".repeat(99), transfer: 1, sink: 2, epoch: 3 };
         let stage = Stage::of(&target, &token);
-        assert!(stage.done.table.len() <= 64 && stage.lease.len() <= 64);
+        assert!(stage.done.table.len() <= 64 && stage.lease.len() <= 64 && stage.commit.len() <= 64);
         assert!(stage.table.table.starts_with(&prefix(&target)));
         assert_eq!(stage.table, Stage::of(&target, &token).table);
         assert_ne!(stage.table, Stage::of(&target, &Token { epoch: 4, ..token.clone() }).table);

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 
 use super::agree::{self, Detail, refuse_rows};
 use super::connect::Connection;
@@ -26,6 +28,9 @@ mod writer;
 
 use writer::LoadWriter;
 
+/// How long a connection that was idle is given to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
 /// One table of one server.
 #[derive(Debug)]
 pub(super) struct MySink {
@@ -47,7 +52,8 @@ struct Shared {
 struct State {
     /// Connections that hold the stage of a token.
     leases: HashMap<Token, Connection>,
-    leased_once: HashSet<Token>,
+    /// Tokens whose stage this process has made, or found and gone on with.
+    staged: HashSet<Token>,
     /// Transactions that were flushed and wait for their commit, by attempt.
     held: Vec<(Token, String, Connection)>,
     /// The connection of the last writer whose transaction will be held.
@@ -74,15 +80,12 @@ impl Shared {
     /// held again and left as it is: tasks may be writing into it.
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
         let stage = Stage::of(&detail.target, token);
-        let mut lease = self.connections.open().await?;
-        stage.hold(&mut lease).await?;
+        let mut lease = self.hold(&stage, token).await?;
         stage::hold_job(&mut lease, detail).await?;
         let mut connection = self.connections.take().await?;
         stage::sweep_orphans(&mut connection, &detail.target).await?;
         if !stage.is_there(&mut connection, detail.path).await? {
-            if self.state().leased_once.contains(token)
-                && !marker::stands(&mut connection, &detail.target, token).await?
-            {
+            if self.state().staged.contains(token) && !marker::stands(&mut connection, &detail.target, token).await? {
                 let message = "the table that held the rows before the commit is gone";
                 return Err(Error::new(ErrorKind::NotFound, message).with_hint("run the copy again"));
             }
@@ -90,9 +93,33 @@ impl Shared {
         }
         self.connections.put_back(connection);
         let mut state = self.state();
-        state.leased_once.insert(token.clone());
+        state.staged.insert(token.clone());
         state.leases.insert(token.clone(), lease);
         Ok(())
+    }
+
+    /// What holds `stage`: the connection of this process that does so, else a new one.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while another process of the run holds it.
+    async fn hold(&self, stage: &Stage, token: &Token) -> Result<Connection> {
+        let known = self.state().leases.remove(token);
+        let mut broken = None;
+        if let Some(mut lease) = known {
+            if timeout(ANSWER_TIME, lease.run("DO 0")).await.is_ok_and(|answer| answer.is_ok()) {
+                return Ok(lease);
+            }
+            broken = Some(lease.id());
+        }
+        let mut lease = self.connections.open().await?;
+        if let Some(broken) = broken {
+            stage.end_broken(&mut lease, broken).await?;
+        }
+        if stage.hold(&mut lease).await? {
+            return Ok(lease);
+        }
+        Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
+            .with_hint("wait for its end, or stop it"))
     }
 
     async fn make(&self, connection: &mut Connection, detail: &Detail, (stage, token): (&Stage, &Token)) -> Result<()> {
@@ -108,6 +135,12 @@ impl Shared {
             connection.run(&statement).await?;
         }
         Ok(())
+    }
+
+    /// Whether this process has made the stage of `token`, and holds it.
+    fn is_staged(&self, token: &Token) -> bool {
+        let state = self.state();
+        state.staged.contains(token) && state.leases.get(token).is_some_and(Connection::is_ready)
     }
 
     /// Ends what this process still holds open for `token`.
@@ -239,13 +272,10 @@ impl MySink {
                 self.shared.state().merges.extend(merged.map(|merged| (token.clone(), merged)));
                 self.shared.conclude(connection, detail, token).await?;
             }
-            Err(error) if error.kind() == ErrorKind::Connection => {
+            Err(error) => {
+                // Its answer may be lost, or another process of the run have been faster.
                 drop(connection);
                 self.shared.outcome(detail, token, error).await?;
-            }
-            Err(error) => {
-                self.shared.state().commits.remove(token);
-                return Err(error);
             }
         }
         self.shared.sweep(detail, token).await;
@@ -272,7 +302,7 @@ impl Sink for MySink {
         }
         // Several tasks may be begun anew at once.
         let _alone = self.shared.staging.lock().await;
-        if self.shared.state().leases.get(token).is_some_and(Connection::is_ready) {
+        if self.shared.is_staged(token) {
             return Ok(());
         }
         self.shared.stage(&detail, token).await.at("table", || &agreement.label)
@@ -366,17 +396,21 @@ impl Sink for MySink {
             }
             _ => {}
         }
-        self.shared.let_go(token).await;
         if detail.path.held() {
+            self.shared.let_go(token).await;
             return Ok(());
         }
-        let mut connection = self.shared.connections.take().await?;
         let stage = Stage::of(&detail.target, token);
+        // Another process may have gone on with the run: then all of it is its.
+        let lease = self.shared.hold(&stage, token).await.at("table", || &agreement.label)?;
+        self.shared.let_go(token).await;
+        let mut connection = self.shared.connections.take().await?;
         stage.dismiss(&mut connection).await.at("table", || &agreement.label)?;
         stage.drop(&mut connection).await.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
         // Its tasks may be begun anew.
-        self.shared.state().leased_once.remove(token);
+        self.shared.state().staged.remove(token);
+        lease.close().await;
         Ok(())
     }
 

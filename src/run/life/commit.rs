@@ -13,7 +13,6 @@ use super::{Failure, Left, Life, begun};
 use crate::error::{Context as _, Error, ErrorKind};
 use crate::job::Toggle;
 use crate::plan::pipeline::Target;
-use crate::run::lease::Lease;
 use crate::run::resume::always_whole;
 use crate::run::stages::{Agreed, Committed, Landed};
 use crate::run::targets;
@@ -68,7 +67,9 @@ impl Life<'_> {
     /// Sweeps what was staged in `targets`. A failure to do so is told beside the one that led here. Where rows are seen they
     /// stay, and so does what is staged beside them, and what the job wants to be kept.
     async fn sweep(&self, targets: &[Target], mut error: Error) -> (Error, Left) {
-        if self.lease.get().is_some_and(Lease::is_lost) {
+        if let Some(lease) = self.lease.get()
+            && lease.is_lost_now(self.sweep_time).await
+        {
             // Who has the lease now may have gone on with this very run: the stages are theirs.
             return (error, Left::Stage);
         }

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 
@@ -97,9 +97,18 @@ async fn a_source_that_does_not_answer_in_time_is_not_waited_for() {
     }
 }
 
-/// A log in which another run takes the lease at once.
-#[derive(Debug, Default)]
-struct Overtaken(AtomicBool);
+/// A log in which another run takes the lease when this one has asked for it so often.
+#[derive(Debug)]
+struct Overtaken {
+    after: u32,
+    asked: AtomicU32,
+}
+
+impl Overtaken {
+    fn after(after: u32) -> Arc<dyn StateLog> {
+        Arc::new(Self { after, asked: AtomicU32::new(0) })
+    }
+}
 
 #[async_trait]
 impl StateLog for Overtaken {
@@ -117,7 +126,7 @@ impl StateLog for Overtaken {
     }
 
     async fn lease(&self, _job: &str, _run: &str) -> Result<()> {
-        if self.0.swap(true, Ordering::SeqCst) {
+        if self.asked.fetch_add(1, Ordering::SeqCst) >= self.after {
             return Err(Error::new(ErrorKind::Busy, "another run has it"));
         }
         Ok(())
@@ -126,12 +135,31 @@ impl StateLog for Overtaken {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_stage_of_a_run_that_was_overtaken_is_left_to_the_other() {
-    let state: Arc<dyn StateLog> = Arc::new(Overtaken::default());
-    let surroundings = Surroundings { state: Some(state), ..Surroundings::default() };
+    let surroundings = Surroundings { state: Some(Overtaken::after(1)), ..Surroundings::default() };
     let (error, target) = failing_in(Faults::new(), surroundings).await;
     assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
     assert!(target.staged() > 0);
     assert_eq!(target.counts().aborts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_a_run_that_was_overtaken_and_has_not_heard_of_it_sweeps_nothing() {
+    let surroundings = Surroundings { state: Some(Overtaken::after(1)), ..Surroundings::default() };
+    let faults = Faults::new().each(Point::Flush, Fault::Fail(ErrorKind::Constraint));
+    let (error, target) = failing_in(faults, surroundings).await;
+    assert_eq!(error.kind(), ErrorKind::Constraint, "{error:?}");
+    assert_eq!(target.counts().aborts, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_overtaken_in_its_commit_leaves_what_comes_after_to_the_other() {
+    let surroundings = Surroundings { state: Some(Overtaken::after(2)), ..Surroundings::default() };
+    // What would come is not reached.
+    let faults = Faults::new().each(Point::Finish, Fault::Fail(ErrorKind::Internal));
+    let (error, target) = failing_in(faults, surroundings).await;
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
+    assert!(error.to_string().starts_with("the data are committed: "), "{error}");
+    assert_eq!((target.staged(), target.counts().aborts), (0, 0));
 }
 
 /// A log that is away when a task has been written.

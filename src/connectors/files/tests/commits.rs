@@ -247,3 +247,81 @@ async fn a_writer_holds_what_it_was_given_and_tasks_are_large_only_for_folders()
     assert_eq!(agreement.task_bytes, Some(1000));
     assert!(agreement.notes.iter().all(|note| !note.contains("does nothing here")), "{:?}", agreement.notes);
 }
+
+#[tokio::test]
+async fn a_run_that_is_at_work_is_left_alone_by_who_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_sources(folder);
+    let from = open(at(folder, "a.csv")).await.unwrap();
+    let at_work = Copy::run(&from, at(folder, "t.csv"), WriteMode::Create, "one").await.unwrap();
+    let Copy { agreement, token, receipts, .. } = &at_work;
+    let next = endpoint(at(folder, "t.csv")).unwrap().sink(&ObjectRef::Whole).unwrap();
+    assert_eq!(next.progress(agreement, token, receipts).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(next.prepare(agreement, token).await.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(next.abort(agreement, token).await.unwrap_err().kind(), ErrorKind::Busy);
+    at_work.commit().await.unwrap();
+    assert_eq!(next.progress(agreement, token, receipts).await.unwrap(), Progress::Committed);
+    next.abort(agreement, token).await.unwrap();
+    assert_eq!(ids(&rows(at(folder, "t.csv")).await.unwrap()), (0..2000).collect::<Vec<_>>());
+
+    // It is publishing: some of its files have their names.
+    let out = folder.join("out");
+    fs::create_dir(&out).unwrap();
+    let to = json!({"url": out, "format": "csv", "fileBytes": 1});
+    let at_work = Copy::run(&from, to.clone(), WriteMode::Create, "two").await.unwrap();
+    let Copy { agreement, token, receipts, .. } = &at_work;
+    let taken = out.join("part-two-00-00001.csv");
+    fs::write(&taken, "id\n").unwrap();
+    assert_eq!(at_work.commit().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let next = endpoint(to).unwrap().sink(&ObjectRef::Whole).unwrap();
+    assert_eq!(next.progress(agreement, token, receipts).await.unwrap_err().kind(), ErrorKind::Busy);
+    fs::remove_file(taken).unwrap();
+    at_work.commit().await.unwrap();
+    assert_eq!(rows(json!({"url": out, "format": "csv"})).await.unwrap().num_rows(), 2000);
+}
+
+#[tokio::test]
+async fn what_a_process_that_goes_on_has_found_is_not_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_sources(folder);
+    let from = open(at(folder, "a.csv")).await.unwrap();
+    let dead = Copy::run(&from, at(folder, "t.csv"), WriteMode::Create, "dead").await.unwrap();
+    let Copy { sink, agreement, token, receipts } = dead;
+    drop(sink);
+    let next = endpoint(at(folder, "t.csv")).unwrap().sink(&ObjectRef::Whole).unwrap();
+    for _ in 0..2 {
+        let found = next.progress(&agreement, &token, &receipts).await.unwrap();
+        assert_eq!(found, Progress::Kept(receipts.clone()));
+    }
+    let other = Copy::run(&from, at(folder, "t.csv"), WriteMode::Create, "other").await.unwrap();
+    other.abort().await.unwrap();
+    next.prepare(&agreement, &token).await.unwrap();
+    next.commit(&agreement, &token, &receipts).await.unwrap();
+    assert_eq!(ids(&rows(at(folder, "t.csv")).await.unwrap()), (0..2000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn of_one_job_one_run_alone_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    write_sources(folder);
+    let from = open(at(folder, "a.csv")).await.unwrap();
+    let prepared = async |target: &str, job: &str, run: &str| {
+        let sink = endpoint(at(folder, target)).unwrap().sink(&ObjectRef::Whole).unwrap();
+        let request = WriteRequest { job: Some(job.to_owned()), ..WriteRequest::new(WriteMode::Append) };
+        let agreement = sink.agree(&from.shape, &request).await.unwrap();
+        sink.prepare(&agreement, &token(run)).await.map(|()| (sink, agreement))
+    };
+    let (first, agreement) = prepared("t.csv", "job", "2").await.unwrap();
+    // One that began later, and one that is gone on with.
+    for run in ["3", "1"] {
+        let refused = prepared("t.csv", "job", run).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Busy, "{run}: {refused}");
+    }
+    prepared("t.csv", "another", "4").await.unwrap();
+    prepared("other.csv", "job", "5").await.unwrap();
+    first.abort(&agreement, &token("2")).await.unwrap();
+    prepared("t.csv", "job", "6").await.unwrap();
+}

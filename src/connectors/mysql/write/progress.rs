@@ -8,7 +8,7 @@ use super::super::marker;
 use super::super::stage::Stage;
 use super::Shared;
 use crate::attempt::{Attempt, Token};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Progress, Receipt};
 use crate::sql::beside::notes_are_gone;
 use crate::sql::tasks;
@@ -18,18 +18,19 @@ impl Shared {
     pub(super) async fn progress(&self, detail: &Detail, token: &Token, logged: &[Receipt]) -> Result<Progress> {
         let stage = Stage::of(&detail.target, token);
         let mut connection = self.connections.take().await?;
-        stage.dismiss(&mut connection).await?;
+        stage.lock_commit(&mut connection).await?;
         let progress = if marker::stands(&mut connection, &detail.target, token).await? {
             Progress::Committed
         } else if detail.path.held() {
             Progress::Kept(Vec::new())
         } else {
-            if !self.state().leases.contains_key(token) && !stage.is_free(&mut connection).await? {
-                let message = "another process still holds the rows of this run";
-                return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
-            }
+            // From now on, so that no other run sweeps what is found in it before this one goes on.
+            let lease = self.hold(&stage, token).await?;
+            self.state().leases.insert(token.clone(), lease);
+            stage.dismiss(&mut connection).await?;
             Progress::Kept(kept(&mut connection, (&stage, detail.path), (token, logged)).await?)
         };
+        stage.unlock_commit(&mut connection).await?;
         self.connections.put_back(connection);
         Ok(progress)
     }

@@ -19,6 +19,7 @@ use crate::bridge::cpu;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::{Refusal, Refusals, Settled};
 use crate::sink::{Receipt, Writer};
+use crate::sql::tasks::refuse_untold;
 
 /// Bytes that one statement loads, about: they are kept until the server has taken them, to find rows that it refuses.
 const LOAD_BYTES: usize = 16 << 20;
@@ -30,6 +31,8 @@ pub(super) struct LoadWriter {
     detail: Arc<Detail>,
     stage: Stage,
     attempt: Attempt,
+    /// Rows of an earlier attempt at the same splits, where they stand: then those that come here are dropped.
+    standing: Option<u64>,
     put: Put,
     work: Work,
     /// Rows that wait to be loaded, each piece with the place of its first row in the attempt.
@@ -79,16 +82,18 @@ impl LoadWriter {
             _ => &stage.table,
         };
         let put = Put::new(&detail, &into.quoted());
-        if let Path::Held(emptying) = detail.path {
+        let standing = if let Path::Held(emptying) = detail.path {
             begin_held(&mut connection, &shared, (&detail, emptying), &attempt.token).await?;
+            None
         } else {
-            stage.begin(&mut connection, attempt).await?;
-        }
+            stage.begin(&mut connection, attempt).await?
+        };
         Ok(Self {
             shared,
             detail: Arc::new(detail),
             stage,
             attempt: attempt.clone(),
+            standing,
             put,
             work: Work::Idle(Box::new(connection)),
             waiting: Vec::new(),
@@ -225,6 +230,10 @@ impl Writer for LoadWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         let (detail, style, before) = (Arc::clone(&self.detail), self.put.style(), self.written);
         let count = batch.num_rows() as u64;
+        if self.standing.is_some() {
+            self.written += count;
+            return Ok(());
+        }
         let Sparing { written, left } = cpu::run(move || match encode(&batch, &detail.columns, style, before) {
             Ok(rows) => Ok(Sparing { written: vec![(0, rows)], left: Vec::new() }),
             Err(error) if detail.refusals == Refusals::LeftOut && error.kind() == ErrorKind::Value => {
@@ -248,10 +257,19 @@ impl Writer for LoadWriter {
     }
 
     fn settled(&mut self) -> Settled {
+        if self.standing.is_some() {
+            return Settled { rows: self.written, refused: Vec::new() };
+        }
         Settled { rows: self.settled, refused: std::mem::take(&mut self.refused) }
     }
 
     async fn flush(&mut self, _token: &Token) -> Result<Receipt> {
+        if let Some(rows) = self.standing {
+            refuse_untold(self.detail.refusals, (rows, self.written))?;
+            let connection = self.idle().await?;
+            self.shared.connections.put_back(connection);
+            return Ok(Receipt::of(&self.attempt, rows, 0, Json::Null));
+        }
         self.load().await?;
         let connection = self.idle().await?;
         if self.detail.path.held() {

@@ -284,6 +284,7 @@ impl CopyWriter {
 
     async fn finish(&mut self) -> Result<Receipt> {
         if let Some(rows) = self.standing {
+            tasks::refuse_untold(self.detail.refusals, (rows, self.rows))?;
             self.shared.connections.put_back(self.connection.take().ok_or_else(ended)?);
             return Ok(Receipt::of(&self.attempt, rows, 0, Json::Null));
         }
@@ -354,6 +355,7 @@ impl CopyWriter {
 impl Writer for CopyWriter {
     async fn write(&mut self, batch: RecordBatch) -> Result<()> {
         if self.standing.is_some() {
+            self.rows += batch.num_rows() as u64;
             return Ok(());
         }
         let result = self.take(batch).await;
@@ -369,6 +371,7 @@ impl Writer for CopyWriter {
 
     async fn write_raw(&mut self, bytes: Bytes, rows: u64) -> Result<()> {
         if self.standing.is_some() {
+            self.rows += rows;
             return Ok(());
         }
         let result = self.take_raw(bytes, rows).await;
