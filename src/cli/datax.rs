@@ -5,11 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
 
-use super::args::{Output, Progress, TalkArgs};
 use super::job_file::{Compat, JobFileArgs};
-use super::log::LogArgs;
 use super::printer;
-use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
 use super::voice::{Lines, Underway, Voice};
 use crate::error::ErrorKind;
@@ -59,10 +56,7 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     }
     let file =
         JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
-    let log = LogArgs::default();
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
-    let (resume, resume_required, record) = (false, false, StateArgs::default());
-    run::run(&RunArgs { file, resume, resume_required, record, dry_run: false, talk, http: None }).await
+    run::run(&RunArgs { file, ..RunArgs::default() }).await
 }
 
 /// What those who know DataX read.

@@ -8,9 +8,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use self::conf::Conf;
-use super::args::{Output, Progress, TalkArgs};
 use super::job_file::{Compat, JobFileArgs};
-use super::log::LogArgs;
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
@@ -158,11 +156,9 @@ pub(super) async fn run(args: FlinkxArgs) -> Ended {
         Err(error) => return Ended { result: Err(error), code: exit_code },
     };
     let params = params.iter().flat_map(|list| definitions(list)).collect();
-    let file = JobFileArgs { job, params, compat: Some(Compat::Flinkx), set, strict: false };
-    let log = LogArgs::default();
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
+    let file = JobFileArgs { job, params, compat: Some(Compat::Flinkx), set, ..JobFileArgs::default() };
     let (resume, record) = (savepoint.is_some(), StateArgs { state });
-    run::run(&RunArgs { file, resume, resume_required: resume, record, dry_run: false, talk, http: None }).await
+    run::run(&RunArgs { file, resume, resume_required: resume, record, ..RunArgs::default() }).await
 }
 
 /// What the job file is told besides, and where its runs are recorded.
