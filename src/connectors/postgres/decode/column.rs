@@ -9,16 +9,12 @@ use arrow::datatypes::{
     IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 
-use super::super::typemap::Read;
+use super::super::typemap::{EPOCH_DAYS, EPOCH_MICROS, Read};
 use super::numeric;
 use crate::formats::fields::{
     Fault, Fields, binary, fixed, nulls, primitive, primitive_array, strings, text, too_long, variable,
 };
 
-/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's day 0.
-const EPOCH_DAYS: i32 = 10_957;
-/// The same in microseconds.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Microseconds of a day: 24:00, which PostgreSQL takes and Arrow does not.
 const DAY_MICROS: i64 = 86_400_000_000;
 
