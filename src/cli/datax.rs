@@ -244,31 +244,12 @@ fn flow(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::meter::Meter;
-    use crate::reject::Classes;
 
     /// The block of datax.md §1.5.
     #[test]
     fn the_summary_is_that_of_datax() {
-        let mut meter = Meter::default().reading();
-        meter.bytes_read = 40;
-        let summary = Summary {
-            run: String::new(),
-            source: String::new(),
-            target: String::new(),
-            rows: 10,
-            merged: None,
-            position: None,
-            rejected: 0,
-            rejected_by: Classes::default(),
-            rejects: None,
-            bytes_written: 0,
-            targets: Vec::new(),
-            tasks: 1,
-            channels: 1,
-            meter,
-            notes: Vec::new(),
-        };
+        let meter = Reading { bytes_read: 40, ..Reading::default() };
+        let summary = Summary { rows: 10, meter, ..Summary::default() };
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let times = [at("2026-11-20T17:53:15.900Z"), at("2026-11-20T17:53:16.100Z")];
         let mut stepped = summary.clone();
@@ -307,7 +288,7 @@ Transformer过滤记录总数         :                   0
     fn a_line_of_progress_is_that_of_datax() {
         let tree = |text: &str| crate::job::syntax::parse(text, crate::job::syntax::Syntax::Json).unwrap().into_tree();
         let plain = tree("{}");
-        let then = Reading { seconds: 10.0, rows_read: 3000, bytes_read: 3 << 20, ..Meter::default().reading() };
+        let then = Reading { seconds: 10.0, rows_read: 3000, bytes_read: 3 << 20, ..Reading::default() };
         let reading = Reading {
             seconds: 20.9,
             rows_read: 5000,

@@ -247,7 +247,7 @@ fn report(summaries: &[Summary]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::meter::{Meter, Reading};
+    use crate::flow::meter::Reading;
     use crate::reject::Classes;
 
     #[test]
@@ -272,23 +272,15 @@ mod tests {
     /// The names and the form of its documentation.
     #[test]
     fn the_table_is_that_of_flinkx() {
-        let meter = Reading { seconds: 1.5, rows_read: 12, bytes_read: 40, ..Meter::default().reading() };
+        let meter = Reading { seconds: 1.5, rows_read: 12, bytes_read: 40, ..Reading::default() };
         let summary = Summary {
-            run: String::new(),
-            source: String::new(),
-            target: String::new(),
             rows: 10,
-            merged: None,
             position: Some("42".to_owned()),
             rejected: 2,
             rejected_by: Classes { null: 1, duplicate: 0, conversion: 1, other: 0 },
-            rejects: None,
             bytes_written: 30,
-            targets: Vec::new(),
-            tasks: 1,
-            channels: 1,
             meter,
-            notes: Vec::new(),
+            ..Summary::default()
         };
         let expected = "
 *********************************************
