@@ -8,8 +8,7 @@ use clap::Args;
 use super::job_file::{Compat, JobFileArgs};
 use super::printer;
 use super::run::{self, Ended, RunArgs};
-use super::voice::{Lines, Underway, Voice};
-use crate::error::ErrorKind;
+use super::voice::{Lines, Underway, Voice, java_exit_code};
 use crate::flow::meter::{Reading, Transformed};
 use crate::job::tree::Tree;
 use crate::run::report::Summary;
@@ -62,17 +61,12 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
 /// What those who know DataX read.
 pub(super) const VOICE: Voice = Voice {
     dialect: Some("datax"),
-    exit_code,
+    exit_code: java_exit_code,
     shows_each: false,
     failure: None,
     report: Some(|finished| report(finished.summaries, [finished.began, finished.ended], zone(finished.tree))),
     lines: Some(Lines { every, line: |underway| progress(underway, zone(underway.tree)) }),
 };
-
-/// Exit code of DataX: 1 for every failure, 143 where it was killed.
-fn exit_code(kind: ErrorKind) -> u8 {
-    if kind == ErrorKind::Cancelled { 143 } else { 1 }
-}
 
 /// The time zone of the job's log: `common.column.timeZone`, else DataX's own, GMT+8.
 fn zone(tree: &Tree) -> FixedOffset {

@@ -12,7 +12,7 @@ use super::job_file::{Compat, JobFileArgs};
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
-use super::voice::Voice;
+use super::voice::{Voice, java_exit_code};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::run::report::Summary;
 
@@ -153,7 +153,7 @@ pub(super) async fn run(args: FlinkxArgs) -> Ended {
     }
     let (set, state) = match settled(job_type.as_deref(), conf_prop.as_deref(), savepoint.as_deref()) {
         Ok(settled) => settled,
-        Err(error) => return Ended { result: Err(error), code: exit_code },
+        Err(error) => return Ended { result: Err(error), code: java_exit_code },
     };
     let params = params.iter().flat_map(|list| definitions(list)).collect();
     let file = JobFileArgs { job, params, compat: Some(Compat::Flinkx), set, ..JobFileArgs::default() };
@@ -199,17 +199,12 @@ fn definitions(list: &str) -> Vec<String> {
 /// What those who know FlinkX read.
 pub(super) const VOICE: Voice = Voice {
     dialect: Some("flinkx"),
-    exit_code,
+    exit_code: java_exit_code,
     shows_each: true,
     report: Some(|finished| report(finished.summaries)),
     failure: None,
     lines: None,
 };
-
-/// Exit code of its launcher: 1 for every failure, 143 where it was killed.
-fn exit_code(kind: ErrorKind) -> u8 {
-    if kind == ErrorKind::Cancelled { 143 } else { 1 }
-}
 
 /// Around the table of metrics.
 const STARS: &str = "*********************************************";
