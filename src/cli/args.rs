@@ -281,14 +281,14 @@ pub(super) struct ErrorArgs {
 }
 
 /// How the program talks.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 pub(super) struct TalkArgs {
     /// Progress on stderr: bar, log (a line every 5 s), json, none; auto is a bar on a terminal, else log
-    #[arg(long, value_enum, default_value_t = Progress::Auto, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     pub(super) progress: Progress,
     /// Form of the result: text or json
-    #[arg(long, value_enum, default_value_t = Output::Text, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     pub(super) output: Output,
     /// Say nothing but errors
     #[arg(short, long, conflicts_with = "verbose")]
@@ -387,7 +387,7 @@ pub(super) struct CastArgs {
 #[derive(Debug, Args)]
 pub(super) struct OutputArgs {
     /// Form of the result: text or json
-    #[arg(long, value_enum, default_value_t = Output::Text, hide_possible_values = true)]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     pub(super) output: Output,
 }
 
@@ -419,9 +419,10 @@ pub(super) enum Proof {
     Rows,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Progress {
     /// A bar on a terminal, else lines
+    #[default]
     Auto,
     /// A bar
     Bar,
@@ -433,9 +434,10 @@ pub(super) enum Progress {
     None,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Output {
     /// For people
+    #[default]
     Text,
     /// For programs
     Json,

@@ -5,14 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset, Utc};
 use clap::Args;
 
-use super::args::{Output, Progress, TalkArgs};
 use super::job_file::{Compat, JobFileArgs};
-use super::log::LogArgs;
 use super::printer;
-use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
-use super::voice::{Lines, Underway, Voice};
-use crate::error::ErrorKind;
+use super::voice::{Lines, Underway, Voice, java_exit_code};
 use crate::flow::meter::{Reading, Transformed};
 use crate::job::tree::Tree;
 use crate::run::report::Summary;
@@ -59,26 +55,18 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     }
     let file =
         JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
-    let log = LogArgs::default();
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
-    let (resume, resume_required, record) = (false, false, StateArgs::default());
-    run::run(&RunArgs { file, resume, resume_required, record, dry_run: false, talk, http: None }).await
+    run::run(&RunArgs { file, ..RunArgs::default() }).await
 }
 
 /// What those who know DataX read.
 pub(super) const VOICE: Voice = Voice {
     dialect: Some("datax"),
-    exit_code,
+    exit_code: java_exit_code,
     shows_each: false,
     failure: None,
     report: Some(|finished| report(finished.summaries, [finished.began, finished.ended], zone(finished.tree))),
     lines: Some(Lines { every, line: |underway| progress(underway, zone(underway.tree)) }),
 };
-
-/// Exit code of DataX: 1 for every failure, 143 where it was killed.
-fn exit_code(kind: ErrorKind) -> u8 {
-    if kind == ErrorKind::Cancelled { 143 } else { 1 }
-}
 
 /// The time zone of the job's log: `common.column.timeZone`, else DataX's own, GMT+8.
 fn zone(tree: &Tree) -> FixedOffset {
@@ -250,31 +238,12 @@ fn flow(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::meter::Meter;
-    use crate::reject::Classes;
 
     /// The block of datax.md §1.5.
     #[test]
     fn the_summary_is_that_of_datax() {
-        let mut meter = Meter::default().reading();
-        meter.bytes_read = 40;
-        let summary = Summary {
-            run: String::new(),
-            source: String::new(),
-            target: String::new(),
-            rows: 10,
-            merged: None,
-            position: None,
-            rejected: 0,
-            rejected_by: Classes::default(),
-            rejects: None,
-            bytes_written: 0,
-            targets: Vec::new(),
-            tasks: 1,
-            channels: 1,
-            meter,
-            notes: Vec::new(),
-        };
+        let meter = Reading { bytes_read: 40, ..Reading::default() };
+        let summary = Summary { rows: 10, meter, ..Summary::default() };
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let times = [at("2026-11-20T17:53:15.900Z"), at("2026-11-20T17:53:16.100Z")];
         let mut stepped = summary.clone();
@@ -313,7 +282,7 @@ Transformer过滤记录总数         :                   0
     fn a_line_of_progress_is_that_of_datax() {
         let tree = |text: &str| crate::job::syntax::parse(text, crate::job::syntax::Syntax::Json).unwrap().into_tree();
         let plain = tree("{}");
-        let then = Reading { seconds: 10.0, rows_read: 3000, bytes_read: 3 << 20, ..Meter::default().reading() };
+        let then = Reading { seconds: 10.0, rows_read: 3000, bytes_read: 3 << 20, ..Reading::default() };
         let reading = Reading {
             seconds: 20.9,
             rows_read: 5000,

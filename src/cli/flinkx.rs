@@ -8,13 +8,11 @@ use std::ffi::OsString;
 use clap::Args;
 
 use self::conf::Conf;
-use super::args::{Output, Progress, TalkArgs};
 use super::job_file::{Compat, JobFileArgs};
-use super::log::LogArgs;
 use super::printer;
 use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
-use super::voice::Voice;
+use super::voice::{Voice, java_exit_code};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::run::report::Summary;
 
@@ -155,14 +153,12 @@ pub(super) async fn run(args: FlinkxArgs) -> Ended {
     }
     let (set, state) = match settled(job_type.as_deref(), conf_prop.as_deref(), savepoint.as_deref()) {
         Ok(settled) => settled,
-        Err(error) => return Ended { result: Err(error), code: exit_code },
+        Err(error) => return Ended { result: Err(error), code: java_exit_code },
     };
     let params = params.iter().flat_map(|list| definitions(list)).collect();
-    let file = JobFileArgs { job, params, compat: Some(Compat::Flinkx), set, strict: false };
-    let log = LogArgs::default();
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
+    let file = JobFileArgs { job, params, compat: Some(Compat::Flinkx), set, ..JobFileArgs::default() };
     let (resume, record) = (savepoint.is_some(), StateArgs { state });
-    run::run(&RunArgs { file, resume, resume_required: resume, record, dry_run: false, talk, http: None }).await
+    run::run(&RunArgs { file, resume, resume_required: resume, record, ..RunArgs::default() }).await
 }
 
 /// What the job file is told besides, and where its runs are recorded.
@@ -203,17 +199,12 @@ fn definitions(list: &str) -> Vec<String> {
 /// What those who know FlinkX read.
 pub(super) const VOICE: Voice = Voice {
     dialect: Some("flinkx"),
-    exit_code,
+    exit_code: java_exit_code,
     shows_each: true,
     report: Some(|finished| report(finished.summaries)),
     failure: None,
     lines: None,
 };
-
-/// Exit code of its launcher: 1 for every failure, 143 where it was killed.
-fn exit_code(kind: ErrorKind) -> u8 {
-    if kind == ErrorKind::Cancelled { 143 } else { 1 }
-}
 
 /// Around the table of metrics.
 const STARS: &str = "*********************************************";
@@ -251,7 +242,7 @@ fn report(summaries: &[Summary]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::meter::{Meter, Reading};
+    use crate::flow::meter::Reading;
     use crate::reject::Classes;
 
     #[test]
@@ -276,23 +267,15 @@ mod tests {
     /// The names and the form of its documentation.
     #[test]
     fn the_table_is_that_of_flinkx() {
-        let meter = Reading { seconds: 1.5, rows_read: 12, bytes_read: 40, ..Meter::default().reading() };
+        let meter = Reading { seconds: 1.5, rows_read: 12, bytes_read: 40, ..Reading::default() };
         let summary = Summary {
-            run: String::new(),
-            source: String::new(),
-            target: String::new(),
             rows: 10,
-            merged: None,
             position: Some("42".to_owned()),
             rejected: 2,
             rejected_by: Classes { null: 1, duplicate: 0, conversion: 1, other: 0 },
-            rejects: None,
             bytes_written: 30,
-            targets: Vec::new(),
-            tasks: 1,
-            channels: 1,
             meter,
-            notes: Vec::new(),
+            ..Summary::default()
         };
         let expected = "
 *********************************************

@@ -4,12 +4,9 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::args::{Output, Progress, TalkArgs};
 use super::http::Address;
 use super::job_file::{self, AfterFailure, Compat, JobFileArgs, Loaded, Refused};
-use super::log::LogArgs;
 use super::printer;
-use super::record::StateArgs;
 use super::run::{self, Ended, RunArgs};
 use super::voice::Voice;
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -56,10 +53,7 @@ pub(super) async fn run(args: GoEtlArgs) -> Ended {
         return Ended { result: told, code: exit_code };
     }
     let file = JobFileArgs { job: args.job, compat: Some(Compat::GoEtl), ..JobFileArgs::default() };
-    let log = LogArgs::default();
-    let talk = TalkArgs { progress: Progress::Auto, output: Output::Text, quiet: false, verbose: false, log };
-    let record = StateArgs::default();
-    let whole = RunArgs { file, resume: false, resume_required: false, record, dry_run: false, talk, http: args.http };
+    let whole = RunArgs { file, http: args.http, ..RunArgs::default() };
     match args.pairs {
         Some(pairs) => run::of(&whole, of_pairs(&whole.file, &pairs)).await,
         None => run::run(&whole).await,

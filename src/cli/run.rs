@@ -29,7 +29,7 @@ Examples:
 Exit codes are those of etl; for a job of DataX those of DataX: 0, 1, and 143 when it is interrupted;
 for a job of go-etl 0 and 1, for one of FlinkX as for one of DataX.";
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) file: JobFileArgs,

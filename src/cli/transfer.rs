@@ -255,17 +255,13 @@ mod tests {
             source: "a.csv".to_owned(),
             target: "shop.db#a".to_owned(),
             rows: 1000,
-            merged: None,
-            position: None,
-            rejected: 0,
-            rejected_by: crate::reject::Classes::default(),
-            rejects: None,
             bytes_written: 1_500_000,
             targets: vec![TargetSummary { target: "shop.db#a".to_owned(), rows: 1000, ..TargetSummary::default() }],
             tasks: 2,
             channels: 1,
             meter,
             notes: vec!["the table was made".to_owned()],
+            ..Summary::default()
         }
     }
 

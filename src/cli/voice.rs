@@ -64,6 +64,11 @@ pub(super) struct Finished<'a> {
 const OURS: Voice =
     Voice { dialect: None, exit_code: error::exit_code, shows_each: true, report: None, failure: None, lines: None };
 
+/// Exit code of programs that run on Java: 1 for every failure, 143 where they were killed.
+pub(super) fn java_exit_code(kind: ErrorKind) -> u8 {
+    if kind == ErrorKind::Cancelled { 143 } else { 1 }
+}
+
 /// The voices that are not ours.
 const VOICES: &[Voice] = &[datax::VOICE, flinkx::VOICE, go_etl::VOICE];
 

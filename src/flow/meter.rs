@@ -101,7 +101,7 @@ impl From<Part> for Wait {
 }
 
 /// What the counters said at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reading {
     /// Time since the start, in seconds.

@@ -6,7 +6,9 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, FixedSizeBinaryArray, PrimitiveArray, StringArray};
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, FixedSizeBinaryArray, PrimitiveArray, StringArray,
+};
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
 use crate::error::ErrorKind;
@@ -171,6 +173,16 @@ pub fn primitive_array<T: ArrowPrimitiveType, const WIDTH: usize>(
         values.push(value);
     }
     Ok(PrimitiveArray::new(ScalarBuffer::from(values), nulls(fields)))
+}
+
+/// Fields of one byte: false where it is 0.
+pub fn boolean(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    if let Some(row) = fields.iter().position(|field| field.is_some_and(|bytes| bytes.len() != 1)) {
+        return Err(Fault::corrupt(row));
+    }
+    let is_true = |row: usize| fields.get(fields.spans[row]).is_some_and(|bytes| bytes != [0]);
+    let values = BooleanBuffer::collect_bool(fields.spans.len(), is_true);
+    Ok(Arc::new(BooleanArray::new(values, nulls(fields))))
 }
 
 /// Fields of 16 bytes.

@@ -226,6 +226,18 @@ pub struct Typing {
     pub pattern: Option<Pattern>,
 }
 
+/// What some programs write before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Where the text of a file begins: at its start, or behind its mark.
+fn text_start(head: &[u8]) -> Result<usize> {
+    if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+        return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
+            .with_hint("name its encoding: --encoding utf-16"));
+    }
+    Ok(if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 })
+}
+
 /// The error for a head that is shorter than the first record.
 fn endless(bytes: usize) -> Error {
     let message = format!("the first record does not end within {bytes} bytes");

@@ -129,7 +129,7 @@ pub struct TaskReport {
 }
 
 /// What a finished run says.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
     /// Id of the run.

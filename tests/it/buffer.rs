@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::program::{bash, command, etl, until};
+use crate::program::{bash, command, done, etl, until};
 use crate::server::{self, postgres, psql};
 
 /// Rows that do not compress, about 14 MB.
@@ -58,13 +58,6 @@ fn on_disk(process: &Child, folder: &Path) -> u64 {
 fn start(folder: &Path, words: &[&str]) -> Child {
     let mut copy = command(folder, &[&["copy", "--progress", "none", "--mode", "append", "-j", "1"], words].concat());
     copy.env("XDG_STATE_HOME", folder.join("state")).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn done(copy: Child) -> String {
-    let output = copy.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    said
 }
 
 fn is_empty(folder: &Path) -> bool {

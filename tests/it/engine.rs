@@ -14,16 +14,16 @@ use arrow_etl::sink::WriteMode;
 use arrow_etl::testing::faults::{Fault, Faults, Point};
 use arrow_etl::testing::memory::Memory;
 
-fn job() -> Job {
+pub(crate) fn job() -> Job {
     let place = |name: &str| Place::new("memory", serde_json::Value::Null, ObjectRef::Table(name.to_owned()));
     Job::new(place("src"), place("dst"))
 }
 
-fn between(source: &Memory, target: &Memory) -> Between {
+pub(crate) fn between(source: &Memory, target: &Memory) -> Between {
     Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() }
 }
 
-async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary, Error> {
+pub(crate) async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary, Error> {
     copy(job, between(source, target), &Surroundings::default()).await
 }
 
@@ -41,12 +41,12 @@ fn source(rows: i64, splits: usize) -> Memory {
     memory
 }
 
-fn integers(target: &Memory, column: &str) -> Vec<i64> {
+pub(crate) fn integers(target: &Memory, column: &str) -> Vec<i64> {
     let rows = target.table("dst").expect("the target was made").rows;
     rows.column_by_name(column).expect("the column is there").as_primitive::<Int64Type>().values().to_vec()
 }
 
-fn sorted(mut values: Vec<i64>) -> Vec<i64> {
+pub(crate) fn sorted(mut values: Vec<i64>) -> Vec<i64> {
     values.sort_unstable();
     values
 }

@@ -10,7 +10,7 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use self::proxy::Proxy;
-use crate::program::{self, command, records};
+use crate::program::{self, command, done, end, records};
 use crate::server::own::Own;
 use crate::server::{psql, until};
 
@@ -25,13 +25,6 @@ fn start(folder: &Path, words: &[&str]) -> Child {
     let words = [&["copy", "--progress", "none", "--limit-rate", "100k rows/s", "--retry", "10"], words].concat();
     let mut copy = command(folder, &words);
     copy.env("XDG_STATE_HOME", folder.join("state")).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn done(copy: Child) -> String {
-    let output = copy.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
-    said
 }
 
 /// What a copy says in whose midst `server` is stopped, by a signal, and started.
@@ -94,8 +87,8 @@ fn a_crash_that_takes_rows_of_an_unlogged_stage_ends_the_copy() {
     server.end("-QUIT");
     std::thread::sleep(Duration::from_millis(300));
     server.begin();
-    let output = copy.wait_with_output().unwrap();
-    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ended = end(copy);
+    assert_ne!(ended.code, 0, "{}", ended.stderr);
     assert_eq!(psql(&server.url(), "select count(*) from t"), "0");
     assert_eq!(psql(&server.url(), LEFT), "0");
 }
@@ -108,14 +101,13 @@ fn a_source_that_is_stopped_ends_the_copy_with_nothing_done() {
     let copy = start(folder.path(), &[&format!("{}#s", server.url()), "t.csv", "-j", "2"]);
     until(&server.url(), COPYING, |count| count != "0");
     server.end("-QUIT");
-    let output = copy.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let ended = end(copy);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
     assert!(!folder.path().join("t.csv").exists());
     let hidden = std::fs::read_dir(folder.path())
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".etl"));
-    assert_eq!(hidden.count(), 0, "{said}");
+    assert_eq!(hidden.count(), 0, "{}", ended.stderr);
 }
 
 #[test]

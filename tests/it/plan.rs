@@ -17,28 +17,21 @@ use arrow_etl::run::report::Summary;
 use arrow_etl::run::{Between, Surroundings, copy, plan};
 use arrow_etl::testing::memory::Memory;
 
+use crate::engine::{self, between, sorted};
+
 /// Long past what any of these copies takes: a plan that waits for itself fails here instead of for ever.
 const HANGS: Duration = Duration::from_mins(5);
 
 fn job(transform: Transform) -> Job {
-    let place = |name: &str| Place::new("memory", serde_json::Value::Null, ObjectRef::Table(name.to_owned()));
-    let mut job = Job::new(place("src"), place("dst"));
-    job.transform = transform;
-    job
+    Job { transform, ..engine::job() }
 }
 
 fn sql(text: &str) -> Transform {
     Transform { sql: Some(text.to_owned()), ..Transform::default() }
 }
 
-fn between(source: &Memory, target: &Memory) -> Between {
-    Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() }
-}
-
 async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary, Error> {
-    let surroundings = Surroundings::default();
-    let copying = copy(job, between(source, target), &surroundings);
-    tokio::time::timeout(HANGS, copying).await.expect("the copy waits for itself")
+    tokio::time::timeout(HANGS, engine::run(job, source, target)).await.expect("the copy waits for itself")
 }
 
 /// A table of `rows` rows of about a kilobyte each: id counts up, ref is the id of another row, pad is long.
@@ -52,13 +45,7 @@ fn wide(rows: i64, splits: usize) -> Memory {
 }
 
 fn ids(target: &Memory) -> Vec<i64> {
-    let rows = target.table("dst").expect("the target was made").rows;
-    rows.column_by_name("id").expect("the column is there").as_primitive::<Int64Type>().values().to_vec()
-}
-
-fn sorted(mut values: Vec<i64>) -> Vec<i64> {
-    values.sort_unstable();
-    values
+    engine::integers(target, "id")
 }
 
 /// Queries over 12,000 rows, and how many rows each gives.

@@ -16,16 +16,12 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow_etl::attempt::{Attempt, Token};
-use arrow_etl::endpoint::{Endpoint, ObjectRef};
+use arrow_etl::endpoint::ObjectRef;
 use arrow_etl::error::Result;
 use arrow_etl::sink::{Agreement, Merge, Receipt, Sink, Tasks, WriteMode, WriteRequest};
 use arrow_etl::source::TableShape;
-use serde_json::json;
 
-/// The database at `url`.
-fn endpoint(url: &str) -> Arc<dyn Endpoint> {
-    arrow_etl::connectors::find("postgres").unwrap().endpoint(&json!({ "url": url })).unwrap()
-}
+use crate::postgres_read::endpoint;
 
 /// A sink of `table` in the database at `url`.
 fn sink(url: &str, table: &str) -> Arc<dyn Sink> {

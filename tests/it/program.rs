@@ -76,6 +76,13 @@ pub(crate) fn end(etl: Child) -> Ended {
     ended(etl.wait_with_output().unwrap())
 }
 
+/// What it said on stderr; it must have succeeded.
+pub(crate) fn done(etl: Child) -> String {
+    let done = end(etl);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    done.stderr
+}
+
 /// Starts it, and kills it once its log has `count` records of this `kind`.
 pub(crate) fn killed_at(folder: &Path, words: &[&str], (kind, count): (&str, u64)) {
     let (mut etl, begin) = (start(folder, words), Instant::now());

@@ -23,10 +23,7 @@ use arrow_etl::state::{RunEntry, StateLog, StateRecord};
 use arrow_etl::testing::memory::Memory;
 use async_trait::async_trait;
 
-fn job() -> Job {
-    let place = |name: &str| Place::new("memory", serde_json::Value::Null, ObjectRef::Table(name.to_owned()));
-    Job::new(place("src"), place("dst"))
-}
+use crate::engine::job;
 
 /// A table of so many numbers.
 fn source(rows: i64, splits: usize) -> Memory {

@@ -18,13 +18,13 @@ use arrow::datatypes::{
 use tiberius::ColumnData;
 use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
+use super::typemap::EPOCH_FROM_ONE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parting::Odd;
 use crate::formats::value::time::{print_date, print_time};
 use crate::reject::{Tray, set_aside};
 
-/// Days from 0001-01-01 to 1970-01-01, and from 1900-01-01 to then.
-const EPOCH_FROM_ONE: i64 = 719_162;
+/// Days from 1900-01-01 to 1970-01-01.
 const EPOCH_FROM_1900: i64 = 25_567;
 const DAY_SECONDS: i64 = 86_400;
 /// A longer value is refused: with one of them more, a batch stays within offsets of 32 bits.

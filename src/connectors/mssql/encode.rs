@@ -16,11 +16,10 @@ use tiberius::time::{Date, DateTime2, DateTimeOffset, Time};
 use tiberius::{ColumnData, TokenRow};
 
 use super::agree::Column;
-use super::typemap::Kind;
+use super::typemap::{EPOCH_FROM_ONE, Kind};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Days from 0001-01-01 to 1970-01-01, and the last day that the server has.
-const EPOCH_FROM_ONE: i64 = 719_162;
+/// The last day that the server has, from 0001-01-01 on.
 const LAST_DAY: i64 = 3_652_058;
 /// Days from 0001-01-01 to 1753-01-01, 1900-01-01 and 2079-06-06.
 const FIRST_OF_DATETIME: i64 = 639_905;

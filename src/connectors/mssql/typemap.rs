@@ -17,6 +17,9 @@ pub(super) const DECIMAL_DIGITS: u8 = 38;
 pub(super) const NVARCHAR_UNITS: u32 = 4000;
 pub(super) const VARBINARY_BYTES: u32 = 8000;
 
+/// Days from 0001-01-01, the first that the server has, to 1970-01-01.
+pub(super) const EPOCH_FROM_ONE: i64 = 719_162;
+
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {

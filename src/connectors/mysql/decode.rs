@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, PrimitiveArray, RecordBatch};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, FieldRef, Float32Type, Float64Type,
@@ -238,7 +238,7 @@ fn array(column: Decoding, data_type: &DataType, fields: Fields<'_>) -> Result<A
             let array = values::<Decimal256Type>(fields, |text| found(decimal256(text, precision, scale), UNFIT))?;
             Arc::new(array.with_precision_and_scale(precision, scale).map_err(|_| unfit())?)
         }
-        Kind::Bit(1) => bits(fields)?,
+        Kind::Bit(1) => fields::boolean(fields)?,
         Kind::Bit(_) => Arc::new(values::<UInt64Type>(fields, |bytes| found(number(bytes), UNFIT))?),
         Kind::Date => Arc::new(dated::<Date32Type>(fields, column.zeros, |at| Ok(at.days()? as i32))?),
         Kind::DateTime(_) => Arc::new(dated::<TimestampMicrosecondType>(fields, column.zeros, Moment::micros)?),
@@ -399,15 +399,6 @@ fn duration(bytes: &[u8]) -> Result<i64, &'static str> {
 /// Bits as a number: the first byte counts most.
 fn number(bytes: &[u8]) -> Option<u64> {
     (bytes.len() <= 8).then(|| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-}
-
-fn bits(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
-    if let Some(row) = fields.iter().position(|field| field.is_some_and(|bytes| bytes.len() != 1)) {
-        return Err(Fault::corrupt(row));
-    }
-    let is_true = |row: usize| fields.get(fields.spans[row]).is_some_and(|bytes| bytes != [0]);
-    let values = BooleanBuffer::collect_bool(fields.spans.len(), is_true);
-    Ok(Arc::new(BooleanArray::new(values, nulls(fields))))
 }
 
 /// Texts as UUIDs.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{Check, Unfit};
 use super::typemap::{Kind, MyType, WITH_SYSTEM};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::value::binary::hex_digits;
 use crate::formats::value::number::print_float;
 use crate::formats::value::print;
 use crate::schema;
@@ -339,13 +340,10 @@ fn escape(text: &[u8], quote: bool, out: &mut Vec<u8>) {
 }
 
 fn hexadecimal(bytes: &[u8], quote: bool, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     if quote {
         out.push(b'x');
     }
-    quoted(quote, out, |out| {
-        out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
-    });
+    quoted(quote, out, |out| out.extend(bytes.iter().flat_map(|byte| hex_digits(*byte))));
 }
 
 /// WKB as the server keeps it: after the number of its reference system.

@@ -16,6 +16,11 @@ pub(super) const PRODUCT: &str = "postgres";
 /// Field metadata: the base type of a domain, in the same notation as `etl.native`, where that is a domain.
 pub(super) const BASE: &str = "etl.native.base";
 
+/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's day 0.
+pub(super) const EPOCH_DAYS: i32 = 10_957;
+/// The same in microseconds.
+pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
 /// The pseudo-types `record` and `record[]`.
 const RECORD: u32 = 2249;
 const RECORDS: u32 = 2287;

@@ -12,17 +12,11 @@ use super::tokenize::{Faulty, Width};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::guess::Guess;
 use crate::formats::value::parse::Texts;
-use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_ROWS, Start, Typing, endless};
-
-const MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_ROWS, Start, Typing, endless, text_start};
 
 /// Where the records begin, and what the columns are called.
 pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result<Start> {
-    if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-        return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
-            .with_hint("name its encoding: --encoding utf-16"));
-    }
-    let mark = if head.starts_with(MARK) { MARK.len() } else { 0 };
+    let mark = text_start(head)?;
     // Quotes in comments and behind escapes do not count, and where these stand is not seen from the middle of a file.
     let splittable = options.comment.is_none() && options.escape.is_none();
     let piece = Piece { bytes: &head[mark..], first_line: 1 };

@@ -11,6 +11,7 @@ use serde::de::IgnoredAny;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Typing;
+use crate::formats::value::binary::hex_digits;
 use crate::formats::value::patterned;
 use crate::formats::value::print::{self, Look};
 
@@ -154,7 +155,6 @@ fn escape(out: &mut Vec<u8>, start: usize) {
 
 /// A byte within a string, and how many bytes of it count.
 fn escaped(byte: u8) -> ([u8; 6], usize) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let short = |letter: u8| ([b'\\', letter, 0, 0, 0, 0], 2);
     match byte {
         b'"' | b'\\' => short(byte),
@@ -162,7 +162,7 @@ fn escaped(byte: u8) -> ([u8; 6], usize) {
         b'\r' => short(b'r'),
         b'\t' => short(b't'),
         0..0x20 => {
-            let [high, low] = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+            let [high, low] = hex_digits(byte);
             ([b'\\', b'u', b'0', b'0', high, low], 6)
         }
         byte => ([byte, 0, 0, 0, 0, 0], 1),

@@ -8,24 +8,20 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::decode::twice;
 use super::records::{Sink, line, walk};
 use super::scan::{Scanner, is_array};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::formats::csv::apply_casts;
 use crate::formats::guess::Guess;
 use crate::formats::value::Pattern;
-use crate::formats::{Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless};
-
-const MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::formats::{
+    Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless, text_start,
+};
 
 /// What stands in each record of a rejects file, see [`REJECT`](crate::reject::REJECT).
 const REJECT_KEY: &[u8] = b"\"__reject\":";
 
 /// Where the records begin.
 pub(super) fn start(head: &[u8]) -> Result<Start> {
-    if matches!(head, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-        return Err(Error::new(ErrorKind::Corrupt, "the file is UTF-16, not UTF-8")
-            .with_hint("name its encoding: --encoding utf-16"));
-    }
-    let data_start = if head.starts_with(MARK) { MARK.len() } else { 0 };
+    let data_start = text_start(head)?;
     let lines = !is_array(&head[data_start..]);
     Ok(Start { layout: None, data_start, line: 1, splittable: lines, extendable: lines })
 }

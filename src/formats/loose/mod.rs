@@ -22,11 +22,9 @@ pub use self::options::{
     BytesForm, Escape, FieldOptions, FloatForm, InsertOptions, Kind, LooseOptions, Quoting, Records,
 };
 use super::split::ChunkScan;
-use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, SAMPLE_ROWS, Start};
+use super::{BYTE_ORDER_MARK, Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, SAMPLE_ROWS, Start};
 use crate::error::Result;
 use crate::reject::Rejects;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Loose text.
 #[derive(Clone, Debug)]

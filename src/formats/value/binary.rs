@@ -2,8 +2,6 @@
 
 use uuid::Uuid;
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
 /// The bytes of `\x00ff`.
 pub(crate) fn hex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (pairs, rest) = text.strip_prefix(b"\\x")?.as_chunks::<2>();
@@ -20,11 +18,17 @@ fn nibble(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
+/// The two hexadecimal digits of `byte`.
+#[inline]
+pub(crate) fn hex_digits(byte: u8) -> [u8; 2] {
+    [byte >> 4, byte & 15].map(|nibble| b"0123456789abcdef"[usize::from(nibble)])
+}
+
 /// Prints `\x00ff`.
 pub(crate) fn print_hex(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(2 + bytes.len() * 2);
     out.extend_from_slice(b"\\x");
-    out.extend(bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]));
+    out.extend(bytes.iter().flat_map(|byte| hex_digits(*byte)));
 }
 
 /// The bytes of a UUID.

@@ -1,6 +1,7 @@
 //! A target that somebody else has locked, and two copies into one target at once.
 
 use super::*;
+use crate::program::Ended;
 use crate::server::{postgres, sqlite3};
 
 const LOCKED: &str = "select count(*) from pg_locks where granted and mode = 'AccessExclusiveLock' \
@@ -92,13 +93,11 @@ fn of_two_copies_that_make_one_table_one_does() {
         let copies = [("200000", start(folder.path(), &words(ROWS))), ("100000", start(folder.path(), &words(HALF)))];
         let mut made = Vec::new();
         for (rows, copy) in copies {
-            let output = copy.wait_with_output().unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            match output.status.code() {
-                Some(0) => made.push(rows),
-                code => assert!(
-                    code == Some(1) && ["exists", "made by somebody else"].iter().any(|word| said.contains(word)),
-                    "{target}: {code:?} {said}"
+            match end(copy) {
+                Ended { code: 0, .. } => made.push(rows),
+                Ended { code, stderr, .. } => assert!(
+                    code == 1 && ["exists", "made by somebody else"].iter().any(|word| stderr.contains(word)),
+                    "{target}: {code} {stderr}"
                 ),
             }
         }

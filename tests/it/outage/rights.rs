@@ -38,11 +38,10 @@ fn deprived(role: &Role, folder: &Path, words: &[&str], rights: &str) -> String 
     let copy = start(folder, words);
     until(&role.admin, COPYING, |count| count != "0");
     role.sql(rights);
-    let output = copy.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
-    assert!(said.contains("permission denied"), "{words:?}: {said}");
-    said
+    let ended = crate::program::end(copy);
+    assert_eq!(ended.code, 1, "{words:?}: {}", ended.stderr);
+    assert!(ended.stderr.contains("permission denied"), "{words:?}: {}", ended.stderr);
+    ended.stderr
 }
 
 #[test]

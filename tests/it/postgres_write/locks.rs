@@ -6,10 +6,9 @@ use arrow_etl::attempt::Attempt;
 use arrow_etl::endpoint::{ObjectRef, OpenRequest};
 use arrow_etl::error::ErrorKind;
 use arrow_etl::sink::{Publish, Receipt, Tasks, Visible, WriteMode, WriteRequest};
-use serde_json::json;
 use tokio_postgres::NoTls;
 
-use super::{LEFT, batch, request, shape, sink, task, token};
+use super::{LEFT, batch, endpoint, request, shape, sink, task, token};
 use crate::server::{postgres, psql};
 
 /// A session with `sql` in an open transaction.
@@ -172,7 +171,7 @@ async fn a_table_that_stays_locked_ends_the_copy_before_a_row_is_written() {
 async fn a_table_is_emptied_into_itself() {
     let url = postgres();
     psql(&url, "create table t (id int not null, name text); insert into t values (1, 'one'), (2, null)");
-    let endpoint = arrow_etl::connectors::find("postgres").unwrap().endpoint(&json!({ "url": url })).unwrap();
+    let endpoint = endpoint(&url);
     let open = OpenRequest { objects: vec![ObjectRef::Table("t".into())], readers: 1, join: None };
     let reading = endpoint.open(&open).await.unwrap();
     let rows = batch(&[(1, Some("one")), (2, None)]);

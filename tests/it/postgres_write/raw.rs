@@ -11,9 +11,8 @@ use arrow_etl::sink::{Tasks, WriteMode};
 use arrow_etl::source::{Scan, SplitGoal};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::TryStreamExt as _;
-use serde_json::json;
 
-use super::{LEFT, batch, fitted, request, shape, sink, token};
+use super::{LEFT, batch, endpoint, fitted, request, shape, sink, token};
 use crate::server::{postgres, psql};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,7 +23,7 @@ async fn raw_frames_go_through() {
         "create table s (id int not null, v numeric, a int[], t timestamptz, e text);
         insert into s values (1, 'NaN', '[0:1]={1,2}', 'infinity', E'a\\tb'), (2, null, '{{1},{2}}', '0044-03-15 BC', '')",
     );
-    let endpoint = arrow_etl::connectors::find("postgres").unwrap().endpoint(&json!({ "url": url })).unwrap();
+    let endpoint = endpoint(&url);
     let object = ObjectRef::Table("s".into());
     let session = endpoint.open(&OpenRequest { objects: vec![object.clone()], readers: 1, join: None }).await.unwrap();
     let source = session.source(&object).unwrap();

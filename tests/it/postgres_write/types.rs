@@ -11,16 +11,14 @@ use arrow_etl::schema;
 use arrow_etl::sink::{Agreement, ColumnFate, Form, Tasks, WriteMode};
 use arrow_etl::source::{Scan, SplitGoal};
 use futures::TryStreamExt as _;
-use serde_json::json;
 
-use super::{request, sink, token};
+use super::{endpoint, request, sink, token};
 use crate::server::{postgres, psql};
 
 /// Copies table `from` into `to` as the engine would, one task per split.
 async fn transfer(url: &str, from: &str, to: &str, mode: WriteMode) -> Result<Agreement> {
-    let endpoint = arrow_etl::connectors::find("postgres")?.endpoint(&json!({ "url": url }))?;
     let object = ObjectRef::Table(from.to_owned());
-    let session = endpoint.open(&OpenRequest { objects: vec![object.clone()], readers: 1, join: None }).await?;
+    let session = endpoint(url).open(&OpenRequest { objects: vec![object.clone()], readers: 1, join: None }).await?;
     let source = session.source(&object)?;
     let shape = source.describe().await?;
     let sink = sink(url, to);

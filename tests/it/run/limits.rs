@@ -6,15 +6,10 @@ use arrow_etl::run::plan;
 use arrow_etl::testing::faults::{Fault, Faults, Point};
 
 use super::*;
-
-async fn run(job: &Job, source: &Memory, target: &Memory) -> Result<Summary> {
-    let between = Between { source: source.endpoint(), target: target.endpoint(), also: Vec::new() };
-    copy(job, between, &Surroundings::default()).await
-}
+use crate::engine::{between, run};
 
 async fn arithmetic(job: &Job, source: &Memory) -> Vec<String> {
-    let between = Between { source: source.endpoint(), target: Memory::new().endpoint(), also: Vec::new() };
-    plan(job, between).await.unwrap().sizing.arithmetic
+    plan(job, between(source, &Memory::new())).await.unwrap().sizing.arithmetic
 }
 
 /// Rows of one long value each.
@@ -58,8 +53,8 @@ async fn a_channel_is_held_to_its_own_limit() {
 async fn a_plan_says_the_least_time_of_a_limited_copy() {
     let mut job = job();
     job.limits.speed = Speed { job_rows: Some(50), ..Speed::default() };
-    let between = Between { source: source(1000, 4).endpoint(), target: Memory::new().endpoint(), also: Vec::new() };
-    assert_eq!(plan(&job, between).await.unwrap().least_seconds, Some(20.0));
+    let plan = plan(&job, between(&source(1000, 4), &Memory::new())).await.unwrap();
+    assert_eq!(plan.least_seconds, Some(20.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::super::ddl;
 use super::super::encode::{Check, Column, Format, Layout, wire_readable};
+use super::super::read::ENCODING;
 use super::super::target::{Catalog, Resolved, Table, TableColumn};
 use super::super::typemap::{BASE, PRODUCT};
 use super::super::typename::type_name;
@@ -265,7 +266,7 @@ impl Matched {
             Some(base_of(field).unwrap_or(native).to_owned())
         };
         let columns: Option<Vec<String>> = incoming.schema.fields().iter().map(word).collect();
-        self.raw = columns.filter(|_| same).map(|columns| Encoding { name: super::RAW.to_owned(), columns });
+        self.raw = columns.filter(|_| same).map(|columns| Encoding { name: ENCODING.to_owned(), columns });
         self
     }
 }

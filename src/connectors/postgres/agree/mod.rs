@@ -28,9 +28,6 @@ use self::columns::Matched;
 pub(super) use self::fate::modifier;
 pub(super) use self::path::{Emptying, Path};
 
-/// Framing of what [`super::write`] takes as it is.
-pub(super) const RAW: &str = "postgres-copy-binary";
-
 /// What writers and commit need; private to this connector.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,23 +2,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
-use arrow::buffer::{BooleanBuffer, MutableBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::array::ArrayRef;
+use arrow::buffer::{MutableBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano,
     IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 
-use super::super::typemap::Read;
+use super::super::typemap::{EPOCH_DAYS, EPOCH_MICROS, Read};
 use super::numeric;
 use crate::formats::fields::{
-    Fault, Fields, binary, fixed, nulls, primitive, primitive_array, strings, text, too_long, variable,
+    Fault, Fields, binary, boolean, fixed, primitive, primitive_array, strings, text, too_long, variable,
 };
 
-/// Days from 1970-01-01 to 2000-01-01, PostgreSQL's day 0.
-const EPOCH_DAYS: i32 = 10_957;
-/// The same in microseconds.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Microseconds of a day: 24:00, which PostgreSQL takes and Arrow does not.
 const DAY_MICROS: i64 = 86_400_000_000;
 
@@ -102,15 +98,6 @@ fn interval(bytes: [u8; 16]) -> Result<IntervalMonthDayNano, &'static str> {
     }
     let nanos = micros.checked_mul(1_000).ok_or("the interval is beyond Arrow's range of nanoseconds")?;
     Ok(IntervalMonthDayNano::new(months, days, nanos))
-}
-
-fn boolean(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
-    if let Some(row) = fields.iter().position(|field| field.is_some_and(|bytes| bytes.len() != 1)) {
-        return Err(Fault::corrupt(row));
-    }
-    let is_true = |row: usize| fields.get(fields.spans[row]).is_some_and(|bytes| bytes != [0]);
-    let values = BooleanBuffer::collect_bool(fields.spans.len(), is_true);
-    Ok(Arc::new(BooleanArray::new(values, nulls(fields))))
 }
 
 /// JSON after its version byte, which is 1.

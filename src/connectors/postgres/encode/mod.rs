@@ -25,15 +25,10 @@ pub(super) use self::numeric::{
     Sign, groups as numeric_groups, put_i128 as put_decimal, put_text as put_numeric, wire_to_text as numeric_text,
 };
 pub(super) use self::wire_text::readable as wire_readable;
+pub(super) use super::typemap::{EPOCH_DAYS, EPOCH_MICROS};
 
 use self::cells::Cells;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Days from 1970 to 2000.
-pub(super) const EPOCH_DAYS: i32 = 10_957;
-
-/// Microseconds from 1970 to 2000.
-pub(super) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Bytes of a block: a row more ends it. Small enough for the cache, large enough for the socket.
 const BLOCK_BYTES: usize = 256 << 10;

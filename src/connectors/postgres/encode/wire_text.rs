@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::{Layout, numeric};
+use crate::formats::value::binary::hex_digits;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -65,12 +66,8 @@ fn int8(wire: &[u8]) -> Option<i64> {
 
 /// Appends `\x` and the bytes in hexadecimal.
 pub(super) fn put_hex(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push_str("\\x");
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)].into());
-        out.push(DIGITS[usize::from(byte & 15)].into());
-    }
+    out.extend(bytes.iter().flat_map(|byte| hex_digits(*byte)).map(char::from));
 }
 
 /// Appends `text` as an element of an array.
