@@ -81,7 +81,16 @@ impl Marker {
         if let Some(sql) = &self.make {
             make(connection, sql).await?;
         }
-        connection.run(&format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))).await
+        connection.run(&mark(table, token)).await
+    }
+
+    /// Begins a transaction and sets the mark of `token` in it: in one round trip where it can be done.
+    pub(super) async fn begin(&self, connection: &Connection, token: &(impl Display + Sync)) -> Result<()> {
+        if let Self { table: Some(table), make: None, advance: None } = self {
+            return connection.run(&format!("BEGIN; {}", mark(table, token))).await;
+        }
+        connection.run("BEGIN").await?;
+        self.set(connection, token).await
     }
 
     /// The same, which also moves a position.
@@ -131,6 +140,11 @@ impl Marker {
         let Some(table) = &self.table else { return Ok(()) };
         connection.run(&format!("DELETE FROM {table} WHERE committed_at < now() - interval '{KEPT}'")).await
     }
+}
+
+/// Sets the mark of `token`.
+fn mark(table: &str, token: &impl Display) -> String {
+    format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))
 }
 
 /// Has a row where `token` is committed.

@@ -7,7 +7,7 @@ use super::name::{Name, filled, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, BEFORE_WRITING, affected};
 use super::sift::{Landing, Sieve};
 use super::stage::{PART, ROW, Stage};
-use super::target::{COLUMNS, Catalog, all_columns};
+use super::target::{COLUMNS, Catalog, Look, all_columns};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refuse;
@@ -243,7 +243,7 @@ async fn refuse_changes(connection: &Connection, detail: &Detail, stage: &Stage)
     let rows = connection.rows(&sql).await?;
     let mut change = rows.first().and_then(|row| row.get(0)).map(str::to_owned);
     if whole && change.is_none() {
-        let catalog = Catalog::read(connection, &detail.target, &[]).await?;
+        let catalog = Catalog::read(connection, &detail.target, &[], Look::Exchange).await?;
         change = match catalog.table {
             Some(table) => table.in_the_way().next().map(str::to_owned),
             None => Some("its name".to_owned()),
