@@ -81,9 +81,8 @@ impl Endpoint for PgEndpoint {
 
     async fn reach(&self) -> Result<()> {
         let connection = self.connections.take().await?;
-        // A new server process reads its catalogs with the first question, which takes longer than the answer: here that
-        // costs nobody's time.
-        if Catalog::without_table(&connection).await.is_ok() {
+        // Here it costs nobody's time.
+        if Catalog::warm(&connection).await.is_ok() {
             self.connections.put_back(connection);
         }
         Ok(())

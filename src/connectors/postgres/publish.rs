@@ -303,13 +303,12 @@ pub(super) async fn sweep(connection: &Connection, stage: &Stage, path: Path) ->
 /// Readies what the open transaction of an attempt wrote, into the target or into its own table `own`, for its COMMIT.
 /// `false` when the token is committed already.
 pub(super) async fn held(connection: &Connection, detail: &Detail, own: &Name, token: &Token) -> Result<bool> {
-    if detail.marker.stands_under(connection, token, &commit_lock(&Stage::of(&detail.target, token))).await? {
+    if !detail.marker.set_under(connection, token, &commit_lock(&Stage::of(&detail.target, token))).await? {
         return Ok(false);
     }
     if let Some(new) = &detail.create {
         let rename = format!("ALTER TABLE {} RENAME TO {}; ", own.quoted(), identifier(&detail.target.table));
         patience::run(connection, &(rename + &new.finish(&detail.target.quoted()).join("; "))).await?;
     }
-    detail.marker.set(connection, token).await?;
     Ok(true)
 }

@@ -285,6 +285,13 @@ impl Catalog {
         Ok((Self::read(connection, &nothing, &[], Look::Plain).await?, nothing))
     }
 
+    /// Asks for a table that every server has. A new server process reads its own catalogs with the first question of this kind,
+    /// which takes longer than the answer.
+    pub(super) async fn warm(connection: &Connection) -> Result<()> {
+        let known = Name { schema: Some("pg_catalog".to_owned()), table: "pg_am".to_owned() };
+        Self::read(connection, &known, &[], Look::Plain).await.map(drop)
+    }
+
     /// That of a server of today which knows of `type_names` those that are built in.
     pub(super) fn built_in(type_names: Vec<String>) -> Self {
         let array = |entry: &BuiltIn| Type {
