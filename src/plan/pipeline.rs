@@ -338,8 +338,9 @@ impl Pipeline {
         let Transform { steps, zone, .. } = &self.transform;
         let steps = Arc::new(Steps::by_clock(steps, &fields, zone.as_deref())?);
         let table = Arc::new(SteppedTable::new(table, Arc::clone(&steps)));
-        let pass = self.passed(table.schema().fields()).is_some_and(|passed| passed.len() == fields.fields().len());
-        let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if pass {
+        let after = table.schema();
+        let all = |passed: Vec<usize>| passed.len() == after.fields().len();
+        let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if self.passed(after.fields()).is_some_and(all) {
             (Arc::new(table.read_all().await?), Lineage::of_all(fields.fields()))
         } else {
             self.queried(table).await?
