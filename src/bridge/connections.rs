@@ -36,7 +36,7 @@ pub trait Pooled: Debug + Send + Sized + 'static {
     async fn end(self);
 }
 
-/// What an endpoint and its sinks share. None of its connections was given SQL of the user.
+/// What an endpoint and its sinks share. Of SQL of the user nothing is left in any of its connections.
 #[derive(Debug)]
 pub struct Connections<C: Pooled> {
     config: C::Config,

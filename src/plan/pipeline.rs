@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Fields, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::Column;
 use datafusion::execution::TaskContext;
@@ -326,10 +326,10 @@ impl Pipeline {
         if !self.transform.steps.is_empty() {
             return self.stepped(table).await;
         }
-        if self.is_plain() {
-            return Ok((Arc::new(table.read_all().await?), Lineage::of_all(table.schema().fields())));
-        }
-        self.queried(table).await
+        let Some(columns) = self.passed(table.schema().fields()) else { return self.queried(table).await };
+        let read = table.read_columns(&columns).await?;
+        let lineage = Lineage::of_all(read.schema().fields());
+        Ok((Arc::new(read), lineage))
     }
 
     /// As [`Pipeline::physical`], after the steps of the transform.
@@ -338,7 +338,9 @@ impl Pipeline {
         let Transform { steps, zone, .. } = &self.transform;
         let steps = Arc::new(Steps::by_clock(steps, &fields, zone.as_deref())?);
         let table = Arc::new(SteppedTable::new(table, Arc::clone(&steps)));
-        let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if self.is_plain() {
+        let after = table.schema();
+        let all = |passed: Vec<usize>| passed.len() == after.fields().len();
+        let (root, lineage): (Arc<dyn ExecutionPlan>, _) = if self.passed(after.fields()).is_some_and(all) {
             (Arc::new(table.read_all().await?), Lineage::of_all(fields.fields()))
         } else {
             self.queried(table).await?
@@ -355,12 +357,16 @@ impl Pipeline {
         Ok((labelled(root, &labels).map_err(from_datafusion)?, lineage))
     }
 
-    /// Whether rows pass as they are, but for steps. To plan this as a query would take milliseconds, and give the same.
-    fn is_plain(&self) -> bool {
-        let Transform { empty, limit, pushdown, ref steps, ref zone, .. } = self.transform;
-        let (steps, zone) = (steps.clone(), zone.clone());
-        let plain = Transform { steps, zone, empty, limit, pushdown, ..Transform::default() };
-        self.window.is_none() && self.transform == plain
+    /// The places of those columns of `fields` that pass as they are, where nothing else happens to the rows but steps. To plan this as
+    /// a query would take milliseconds, and give the same.
+    fn passed(&self, fields: &Fields) -> Option<Vec<usize>> {
+        let Transform { empty, limit, pushdown, ref steps, ref zone, ref select, ref names, .. } = self.transform;
+        let (steps, zone, select, names) = (steps.clone(), zone.clone(), select.clone(), names.clone());
+        let plain = Transform { steps, zone, select, names, empty, limit, pushdown, ..Transform::default() };
+        if self.window.is_some() || self.transform != plain {
+            return None;
+        }
+        transform::passed(fields, &plain.select, &plain.names)
     }
 
     fn context(&self) -> &SessionContext {

@@ -118,7 +118,12 @@ impl SourceTable {
     /// A reader of all columns and rows, up to the limit of the job.
     pub(super) async fn read_all(&self) -> Result<ReadExec> {
         let columns: Vec<usize> = (0..self.schema.fields().len()).collect();
-        self.read(&columns, &[], self.limit(None)).await
+        self.read_columns(&columns).await
+    }
+
+    /// The same, of these `columns` alone.
+    pub(super) async fn read_columns(&self, columns: &[usize]) -> Result<ReadExec> {
+        self.read(columns, &[], self.limit(None)).await
     }
 
     /// The limit that the source may keep: that of the job or of a query, whichever is lower.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arrow::datatypes::Fields;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -74,6 +75,19 @@ pub(super) async fn query(
         frame = name_all(frame, &transform.names)?;
     }
     Ok(frame)
+}
+
+/// The places of those columns of `fields` that pass as they are, in their order, where nothing happens but `select` and `names`; none
+/// where these do more than to leave some out.
+pub(super) fn passed(fields: &Fields, select: &[String], names: &[String]) -> Option<Vec<usize>> {
+    let all = fields.iter().map(|field| field.name().as_str());
+    let chosen: Vec<usize> = match select {
+        [] => (0..fields.len()).collect(),
+        select => select.iter().map(|name| place(all.clone(), name)).collect::<Option<_>>()?,
+    };
+    let in_order = chosen.is_sorted_by(|one, next| one < next);
+    let as_named = names.is_empty() || names.iter().eq(chosen.iter().map(|place| fields[*place].name()));
+    (in_order && as_named).then_some(chosen)
 }
 
 /// `table` under this name.
@@ -208,13 +222,19 @@ fn outputs(frame: &DataFrame) -> Vec<Output> {
     frame.schema().iter().map(column).collect()
 }
 
-/// The place of the column `name`: the one that is written so, else the only one that is but for the case of its letters, as databases
-/// take a name without quotes.
+/// The place of the column `name` among `names`: the one that is written so, else the only one that is but for the case of its letters, as
+/// databases take a name without quotes.
+fn place<'a>(names: impl Iterator<Item = &'a str> + Clone, name: &str) -> Option<usize> {
+    let exact = names.clone().position(|existing| existing == name);
+    let alike = names.enumerate().filter(|(_, existing)| existing.eq_ignore_ascii_case(name));
+    let mut alike = alike.map(|(place, _)| place);
+    exact.or_else(|| alike.next().filter(|_| alike.next().is_none()))
+}
+
 fn position(outputs: &[Output], name: &str) -> Result<usize> {
-    let exact = outputs.iter().position(|(_, existing)| existing == name);
-    let mut alike = (0..outputs.len()).filter(|place| outputs[*place].1.eq_ignore_ascii_case(name));
-    exact.or_else(|| alike.next().filter(|_| alike.next().is_none())).ok_or_else(|| {
-        let names: Vec<&str> = outputs.iter().map(|(_, name)| name.as_str()).collect();
+    let names = outputs.iter().map(|(_, name)| name.as_str());
+    place(names.clone(), name).ok_or_else(|| {
+        let names: Vec<&str> = names.collect();
         Error::new(ErrorKind::Usage, format!("there is no column {name:?}"))
             .with_hint(format!("the columns are {}", names.join(", ")))
     })
@@ -226,4 +246,34 @@ fn project(frame: DataFrame, outputs: Vec<Output>) -> Result<DataFrame> {
         _ => expr.alias(name),
     });
     frame.select(aliased.collect::<Vec<_>>()).map_err(from_datafusion)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    #[test]
+    fn columns_pass_where_they_keep_their_order_and_their_names() {
+        let fields: Fields =
+            ["id", "Name", "price"].map(|name| Field::new(name, DataType::Int64, true)).to_vec().into();
+        let passed = |select: &[&str], names: &[&str]| {
+            let [select, names] = [select, names].map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
+            passed(&fields, &select, &names)
+        };
+        assert_eq!(passed(&[], &[]), Some(vec![0, 1, 2]));
+        assert_eq!(passed(&["id", "name", "price"], &["id", "Name", "price"]), Some(vec![0, 1, 2]));
+        assert_eq!(passed(&["id", "price"], &[]), Some(vec![0, 2]));
+        let others: [(&[&str], &[&str]); 5] = [
+            (&["price", "id"], &[]),
+            (&["id", "id"], &[]),
+            (&["id", "other"], &[]),
+            (&["id"], &["id", "Name"]),
+            (&[], &["id", "name", "price"]),
+        ];
+        for (select, names) in others {
+            assert_eq!(passed(select, names), None, "{select:?} {names:?}");
+        }
+    }
 }

@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join;
 use tokio::sync::OnceCell;
 use tokio::time::{sleep, timeout};
 
@@ -112,7 +113,7 @@ impl<'a> Life<'a> {
         }
         let mut ran = 0;
         let result = match self.pre_sql(&mut ran).await {
-            Ok(()) => self.moved(past).await,
+            Ok(last) => self.moved(past, last).await,
             Err(error) => Err(error.into()),
         };
         result.map_err(|failure| match ran {
@@ -121,20 +122,30 @@ impl<'a> Life<'a> {
         })
     }
 
-    async fn pre_sql(&self, ran: &mut usize) -> Result<()> {
+    /// Runs the pieces of SQL that come before the rows. Gives the record of the last, which is to be logged before anything rests
+    /// on it.
+    async fn pre_sql(&self, ran: &mut usize) -> Result<Option<StateRecord>> {
+        let mut last = None;
         if self.surroundings.pre_sql == PreSql::Done {
-            return Ok(());
+            return Ok(last);
         }
         for (index, sql) in self.job.pre_sql.iter().enumerate() {
+            self.logged(last.take()).await?;
             let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
             // A statement that was given up may have been executed all the same.
             let lost = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Connection);
             *ran += usize::from(executed.as_ref().err().is_none_or(lost));
             executed.at("pre-SQL", || index + 1)?;
-            let done = StateRecord::Step { step: Step::PreSql, index: index as u32 };
-            self.surroundings.or_stop(self.log.append(&done)).await?;
+            last = Some(StateRecord::Step { step: Step::PreSql, index: index as u32 });
         }
-        Ok(())
+        Ok(last)
+    }
+
+    async fn logged(&self, record: Option<StateRecord>) -> Result<()> {
+        match record {
+            Some(record) => self.surroundings.or_stop(self.log.append(&record)).await,
+            None => Ok(()),
+        }
     }
 
     fn steps(&self) -> Steps<'_> {
@@ -146,11 +157,23 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// From the agreement to the commits.
-    async fn moved(&self, Past { landed, staged, note }: Past) -> Result<Committed, Failure> {
+    /// From the agreement to the commits, with a record that is to be logged on the way.
+    async fn moved(
+        &self,
+        Past { landed, staged, note }: Past,
+        last: Option<StateRecord>,
+    ) -> Result<Committed, Failure> {
         let (agreed, done, note) = match staged {
-            Some(staged) => self.staged(staged, &landed, note).await?,
-            None => (self.agreed(&landed).await?, Vec::new(), note),
+            Some(staged) => {
+                self.logged(last).await?;
+                self.staged(staged, &landed, note).await?
+            }
+            None => {
+                // The log is synced while the targets are asked: nothing is changed before both are done.
+                let (agreed, logged) = join(self.asked(&landed), self.logged(last)).await;
+                logged?;
+                (self.planned(agreed?, &landed).await?, Vec::new(), note)
+            }
         };
         let kept = agreed.targets.iter().map(|target| (target.token.sink, target.agreement.kept));
         let _ = self.log.kept.set(kept.collect());
@@ -166,7 +189,16 @@ impl<'a> Life<'a> {
 
     /// A new agreement, under the lease of the job, with the targets that have not `landed`.
     async fn agreed(&self, landed: &[Landed]) -> Result<Agreed> {
-        let agreed = self.surroundings.or_stop(self.opened.agree(self.job, landed)).await?;
+        self.planned(self.asked(landed).await?, landed).await
+    }
+
+    /// What the targets agree to. It changes nothing.
+    async fn asked(&self, landed: &[Landed]) -> Result<Agreed> {
+        self.surroundings.or_stop(self.opened.agree(self.job, landed)).await
+    }
+
+    /// `agreed`, when the job is held and the log has it.
+    async fn planned(&self, agreed: Agreed, landed: &[Landed]) -> Result<Agreed> {
         // What may be done by many at once has a lease of its own.
         let run = &self.opened.token.run;
         let job = if targets::pass_on(&agreed.targets) { run.clone() } else { fingerprint::identity(self.job) };

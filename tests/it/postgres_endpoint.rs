@@ -47,6 +47,22 @@ fn lists_pings_and_runs_sql() {
 }
 
 #[test]
+fn what_sql_leaves_in_its_session_changes_nothing_behind_it() {
+    let url = postgres();
+    psql(&url, "create table t (i int); create schema other; create table other.t (i int)");
+    runtime().block_on(async {
+        let endpoint = endpoint(&url);
+        let leaves = "set search_path = other; create temp table t (i int); select pg_advisory_lock(7)";
+        endpoint.execute(&step(Step::PreSql, 0), leaves).await.unwrap();
+        let looks = "insert into t select count(*) from pg_locks where locktype = 'advisory' and objid = 7 \
+                     and database = (select oid from pg_database where datname = current_database())";
+        endpoint.execute(&step(Step::PreSql, 1), looks).await.unwrap();
+        assert_eq!(psql(&url, "select string_agg(i::text, ',') from public.t"), "0");
+        assert_eq!(psql(&url, "select count(*) from other.t"), "0");
+    });
+}
+
+#[test]
 fn executed_sql_is_known_to_the_next_process() {
     let url = postgres();
     psql(&url, "create table t (i int)");

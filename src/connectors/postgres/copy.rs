@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use futures::future::try_join;
 use futures::{Stream, StreamExt as _, stream};
 use tokio_postgres::CopyOutStream;
 
@@ -68,10 +69,13 @@ struct Guard {
 impl Guard {
     async fn start(&self, sql: &str) -> Result<CopyOutStream> {
         let lane = self.lane.as_ref().expect("a lane is there until the COPY ends");
-        if matches!(lane, Lane::Leader(..)) {
-            lane.connection().run(&format!("SAVEPOINT {SAVEPOINT}")).await?;
+        let copy = async { lane.connection().copy_out(sql).await.map_err(errors::error) };
+        if !matches!(lane, Lane::Leader(..)) {
+            return copy.await;
         }
-        lane.connection().copy_out(sql).await.map_err(errors::error)
+        // Sent together: behind a savepoint that fails a COPY does, too.
+        let savepoint = format!("SAVEPOINT {SAVEPOINT}");
+        Ok(try_join(lane.connection().run(&savepoint), copy).await?.1)
     }
 
     /// The next message. One as large as a batch holds the connection back until the one behind it is asked for.

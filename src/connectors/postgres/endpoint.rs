@@ -81,18 +81,22 @@ impl Endpoint for PgEndpoint {
 
     async fn reach(&self) -> Result<()> {
         let connection = self.connections.take().await?;
-        // A new server process reads its catalogs with the first question, which takes longer than the answer: here that
-        // costs nobody's time.
-        if Catalog::without_table(&connection).await.is_ok() {
+        // Here it costs nobody's time.
+        if Catalog::warm(&connection).await.is_ok() {
             self.connections.put_back(connection);
         }
         Ok(())
     }
 
     async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
-        let connection = connect(&self.config, "sql").await?;
+        let connection = self.connections.take().await?;
         let result = steps::execute(&connection, step, sql).await;
-        connection.close().await;
+        // Rows come after pre-SQL, and nothing after the other.
+        if result.is_ok() && step.step == Step::PreSql && steps::forget(&connection).await {
+            self.connections.put_back(connection);
+        } else {
+            connection.close().await;
+        }
         result.map_err(|error| error.at("sql", step_name(step.step)))
     }
 

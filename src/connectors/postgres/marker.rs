@@ -81,7 +81,16 @@ impl Marker {
         if let Some(sql) = &self.make {
             make(connection, sql).await?;
         }
-        connection.run(&format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))).await
+        connection.run(&mark(table, token)).await
+    }
+
+    /// Begins a transaction and sets the mark of `token` in it: in one round trip where it can be done.
+    pub(super) async fn begin(&self, connection: &Connection, token: &(impl Display + Sync)) -> Result<()> {
+        if let Self { table: Some(table), make: None, advance: None } = self {
+            return connection.run(&format!("BEGIN; {}", mark(table, token))).await;
+        }
+        connection.run("BEGIN").await?;
+        self.set(connection, token).await
     }
 
     /// The same, which also moves a position.
@@ -90,15 +99,20 @@ impl Marker {
         Self { advance, ..self }
     }
 
-    /// Runs `lock`, and tells then whether `token` is committed: in one round trip where it can be done.
-    pub(super) async fn stands_under(&self, connection: &Connection, token: &Token, lock: &str) -> Result<bool> {
-        if let (Some(table), None) = (&self.table, &self.make) {
+    /// Runs `lock`, and sets the mark of `token` then, unless it is committed: in one round trip where it can be done. Whether it
+    /// was set.
+    pub(super) async fn set_under(&self, connection: &Connection, token: &Token, lock: &str) -> Result<bool> {
+        if let Self { table: Some(table), make: None, advance: None } = self {
             // Each statement sees what was committed when it began.
-            let sql = format!("{lock}; {}", question(table, token));
-            return Ok(!patience::rows(connection, &sql).await?.is_empty());
+            let sql = format!("{lock}; {} ON CONFLICT DO NOTHING", mark(table, token));
+            return Ok(patience::affected(connection, &sql).await? == 1);
         }
         patience::run(connection, lock).await?;
-        self.stands(connection, token).await
+        if self.stands(connection, token).await? {
+            return Ok(false);
+        }
+        self.set(connection, token).await?;
+        Ok(true)
     }
 
     /// Whether `token` is committed. Asked under the lock of its commit, so that none is under way.
@@ -131,6 +145,11 @@ impl Marker {
         let Some(table) = &self.table else { return Ok(()) };
         connection.run(&format!("DELETE FROM {table} WHERE committed_at < now() - interval '{KEPT}'")).await
     }
+}
+
+/// Sets the mark of `token`.
+fn mark(table: &str, token: &impl Display) -> String {
+    format!("INSERT INTO {table} (token) VALUES ({})", literal(&token.to_string()))
 }
 
 /// Has a row where `token` is committed.

@@ -7,7 +7,7 @@ use super::name::{Name, filled, identifier, literal};
 use super::patience::{self, BEFORE_COMMIT, BEFORE_WRITING, affected};
 use super::sift::{Landing, Sieve};
 use super::stage::{PART, ROW, Stage};
-use super::target::{COLUMNS, Catalog, all_columns};
+use super::target::{COLUMNS, Catalog, Look, all_columns};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refuse;
@@ -243,7 +243,7 @@ async fn refuse_changes(connection: &Connection, detail: &Detail, stage: &Stage)
     let rows = connection.rows(&sql).await?;
     let mut change = rows.first().and_then(|row| row.get(0)).map(str::to_owned);
     if whole && change.is_none() {
-        let catalog = Catalog::read(connection, &detail.target, &[]).await?;
+        let catalog = Catalog::read(connection, &detail.target, &[], Look::Exchange).await?;
         change = match catalog.table {
             Some(table) => table.in_the_way().next().map(str::to_owned),
             None => Some("its name".to_owned()),
@@ -303,13 +303,12 @@ pub(super) async fn sweep(connection: &Connection, stage: &Stage, path: Path) ->
 /// Readies what the open transaction of an attempt wrote, into the target or into its own table `own`, for its COMMIT.
 /// `false` when the token is committed already.
 pub(super) async fn held(connection: &Connection, detail: &Detail, own: &Name, token: &Token) -> Result<bool> {
-    if detail.marker.stands_under(connection, token, &commit_lock(&Stage::of(&detail.target, token))).await? {
+    if !detail.marker.set_under(connection, token, &commit_lock(&Stage::of(&detail.target, token))).await? {
         return Ok(false);
     }
     if let Some(new) = &detail.create {
         let rename = format!("ALTER TABLE {} RENAME TO {}; ", own.quoted(), identifier(&detail.target.table));
         patience::run(connection, &(rename + &new.finish(&detail.target.quoted()).join("; "))).await?;
     }
-    detail.marker.set(connection, token).await?;
     Ok(true)
 }

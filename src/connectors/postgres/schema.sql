@@ -1,10 +1,11 @@
 -- What a write must know before it looks at its target, in one row of JSON: rights, and which types there are. NAME is the
 -- quoted target as a literal, TYPES an array of type names as a literal, SCHEMA the target's schema; ALL_PUBLISHED
--- differs between versions of the server.
+-- and PUBLISHES differ between versions of the server.
 SELECT json_build_object(
   'there', to_regclass($NAME) IS NOT NULL,
   'schema', current_schema(),
   'allPublished', $ALL_PUBLISHED,
+  'publishes', $PUBLISHES,
   'prepared', current_setting('max_prepared_transactions')::int,
   'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),
   'marker', json_build_object(

@@ -5,6 +5,8 @@
 //! marked STEP?       before SQL that runs statement by statement: nobody can tell how far it came
 //! ```
 
+use tokio_postgres::SimpleQueryRow;
+
 use super::connect::Connection;
 use super::marker::Marker;
 use super::statements::{self, Control};
@@ -27,9 +29,8 @@ pub(super) async fn execute(connection: &Connection, step: &StepToken, sql: &str
     let marker = marker(connection).await?;
     // With a COMMIT in the middle of it, a second run would repeat what is done.
     if controls.is_empty() {
-        connection.run("BEGIN").await?;
         // Before the SQL, which may change role and search path.
-        marker.set(connection, step).await?;
+        marker.begin(connection, step).await?;
         let Err(error) = connection.batch_execute(sql).await else {
             return connection.run("COMMIT").await;
         };
@@ -38,8 +39,7 @@ pub(super) async fn execute(connection: &Connection, step: &StepToken, sql: &str
             return Err(connection.error(error));
         }
     }
-    connection.run("BEGIN").await?;
-    marker.set(connection, &begun(step)).await?;
+    marker.begin(connection, &begun(step)).await?;
     connection.run("COMMIT").await?;
     for statement in statements {
         connection.run(statement).await.map_err(|error| {
@@ -47,6 +47,22 @@ pub(super) async fn execute(connection: &Connection, step: &StepToken, sql: &str
         })?;
     }
     Ok(())
+}
+
+/// Takes out of the session what SQL of the user has left in it, and tells whether nothing is left: its settings, role, locks and
+/// temporary tables would change what comes after it.
+///
+/// A server may forget the role that the session began with, too, and behind a pooler it may be another session that forgets.
+pub(super) async fn forget(connection: &Connection) -> bool {
+    let server = connection.server();
+    if server.is_pooled {
+        return false;
+    }
+    let who = connection.rows("SELECT current_user, pg_backend_pid()");
+    let (discarded, rows) = futures::join!(connection.run("DISCARD ALL"), who);
+    let pid = server.pid.to_string();
+    let is_same = |row: &SimpleQueryRow| row.get(0) == Some(server.user.as_str()) && row.get(1) == Some(pid.as_str());
+    discarded.is_ok() && rows.is_ok_and(|rows| rows.first().is_some_and(is_same))
 }
 
 /// Whether `step` was executed; none where it cannot be told.

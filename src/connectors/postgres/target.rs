@@ -1,6 +1,6 @@
 //! What a write must know of its target: rights (`schema.sql`), types that are not just built in (`types.sql`), and where it is
-//! there, columns and dependents (`target.sql`). Each answers with one row of JSON, so that nothing has to be prepared or
-//! looked up before.
+//! there, columns and rules (`target.sql`), and what hangs on it (`exchange.sql`). Each answers with one row of JSON, so that nothing
+//! has to be prepared or looked up before.
 
 use std::collections::HashMap;
 
@@ -22,9 +22,30 @@ pub(super) const COLUMNS: &str = "COLUMNS";
 const SCHEMA: &str = include_str!("schema.sql");
 const TYPES: &str = include_str!("types.sql");
 const TARGET: &str = include_str!("target.sql");
+const EXCHANGE: &str = include_str!("exchange.sql");
+
+/// Whether a copy reads the target.
+const READ_HERE: &str = "EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+    WHERE l.locktype = 'relation' AND l.granted AND l.relation = target.oid AND a.datname = current_database() \
+    AND a.application_name ~ ' (leader|reader)$')";
+
+/// Whether a publication sends the target on.
+const PUBLISHED: &str =
+    "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)";
 
 /// `int2vector` and `oidvector` call themselves arrays and have a text form of their own.
 const VECTORS: [u32; 2] = [22, 30];
+
+/// What of a target is looked at beside what every write must know. A server takes long over it, and few writes need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Nothing.
+    Plain,
+    /// Who reads it: it may be emptied.
+    Readers,
+    /// What hangs on it: another table may take its place.
+    Exchange,
+}
 
 /// The answer.
 #[derive(Debug, Deserialize)]
@@ -41,6 +62,8 @@ pub(super) struct Catalog {
     pub(super) may_create: bool,
     /// Whether some publication sends on every table, new ones too.
     pub(super) all_published: bool,
+    /// Whether there is any publication.
+    publishes: bool,
     /// How many transactions the server holds prepared, at most.
     pub(super) prepared: u32,
     /// Where the marker of a commit may stand.
@@ -80,10 +103,6 @@ pub(super) struct Table {
     pub(super) access: Access,
     pub(super) columns: Vec<TableColumn>,
     pub(super) uniques: Vec<Unique>,
-    /// Other objects that depend on it.
-    pub(super) dependents: Vec<String>,
-    /// What a new table in its place would not have.
-    pub(super) odd: Vec<String>,
     pub(super) published: bool,
     /// Whether anything may refuse a row beyond its types: a constraint, a trigger, a domain.
     pub(super) guarded: bool,
@@ -93,6 +112,18 @@ pub(super) struct Table {
     pub(super) checks: Vec<Constraint>,
     /// Foreign keys of other tables that refer to it.
     pub(super) referenced: Vec<Reference>,
+    /// Known with [`Look::Exchange`].
+    #[serde(skip)]
+    hanging: Option<Hanging>,
+}
+
+/// What hangs on a target.
+#[derive(Debug, Deserialize)]
+struct Hanging {
+    /// Other objects that depend on it.
+    dependents: Vec<String>,
+    /// What a new table in its place would not have.
+    odd: Vec<String>,
 }
 
 /// A unique index over columns alone.
@@ -116,7 +147,7 @@ pub(super) struct Access {
     /// Rows may be read and updated.
     pub(super) merge: bool,
     pub(super) delete: bool,
-    /// A copy is reading it now: very likely this one.
+    /// A copy is reading it now: very likely this one. Known with [`Look::Readers`].
     pub(super) read_here: bool,
 }
 
@@ -198,21 +229,28 @@ pub(super) struct Resolved {
 }
 
 impl Table {
-    /// Asks for the table `name` of a server of `version`.
-    fn query(name: &Name, version: u32) -> String {
-        let since = |first: u32, condition: &'static str| if version >= first { condition } else { "false" };
-        let published =
-            "EXISTS (SELECT FROM pg_publication_tables p WHERE p.schemaname = nspname AND p.tablename = relname)";
+    /// The table `name`, with what `look` says; none when it was dropped at this moment.
+    async fn read(connection: &Connection, name: &Name, look: Look, catalog: &Catalog) -> Result<Option<Self>> {
+        let since = |first: u32, condition: &'static str| if catalog.version >= first { condition } else { "false" };
         let method =
             "relam <> (SELECT m.oid FROM pg_am m WHERE m.amname = current_setting('default_table_access_method'))";
         let values = [
             ("NAME", &*literal(&name.quoted())),
-            ("PUBLISHED", since(100_000, published)),
+            ("PUBLISHED", if catalog.publishes { PUBLISHED } else { "false" }),
+            ("READ_HERE", if look == Look::Readers { READ_HERE } else { "false" }),
             ("METHOD", since(120_000, method)),
             ("GENERATED", since(120_000, "attgenerated <> ''")),
-            (COLUMNS, all_columns(version)),
+            (COLUMNS, all_columns(catalog.version)),
         ];
-        filled(TARGET, &values)
+        let (sql, exchange) = (filled(TARGET, &values), filled(EXCHANGE, &values));
+        let hanging = async {
+            match look {
+                Look::Exchange => answer(connection, &exchange).await,
+                Look::Plain | Look::Readers => Ok(None),
+            }
+        };
+        let (table, hanging): (Option<Self>, Option<Hanging>) = try_join(answer(connection, &sql), hanging).await?;
+        Ok(table.map(|table| Self { hanging, ..table }))
     }
 
     /// The columns of its primary key, in the order of the index.
@@ -226,10 +264,17 @@ impl Table {
         others.map(|unique| unique.columns.as_slice())
     }
 
-    /// Why another table cannot take its place.
+    /// Why another table cannot take its place. Asked of one that was read with [`Look::Exchange`].
     pub(super) fn in_the_way(&self) -> impl Iterator<Item = &str> {
+        let hanging = self.hanging.iter().flat_map(|hanging| hanging.dependents.iter().chain(&hanging.odd));
         let published = self.published.then_some("its publication");
-        self.dependents.iter().chain(&self.odd).map(String::as_str).chain(published)
+        let unknown = self.hanging.is_none().then_some("what hangs on it, which is not known");
+        hanging.map(String::as_str).chain(published).chain(unknown)
+    }
+
+    /// Whether more of a column has to be known than the OID of its type.
+    fn has_odd_types(&self) -> bool {
+        self.columns.iter().any(|column| is_odd(&column.shown, column.type_oid))
     }
 }
 
@@ -237,7 +282,14 @@ impl Catalog {
     /// Asks for rights where no table is: with the name of one that nobody has.
     pub(super) async fn without_table(connection: &Connection) -> Result<(Self, Name)> {
         let nothing = Name { schema: None, table: "etl_nothing".to_owned() };
-        Ok((Self::read(connection, &nothing, &[]).await?, nothing))
+        Ok((Self::read(connection, &nothing, &[], Look::Plain).await?, nothing))
+    }
+
+    /// Asks for a table that every server has. A new server process reads its own catalogs with the first question of this kind,
+    /// which takes longer than the answer.
+    pub(super) async fn warm(connection: &Connection) -> Result<()> {
+        let known = Name { schema: Some("pg_catalog".to_owned()), table: "pg_am".to_owned() };
+        Self::read(connection, &known, &[], Look::Plain).await.map(drop)
     }
 
     /// That of a server of today which knows of `type_names` those that are built in.
@@ -257,6 +309,7 @@ impl Catalog {
             schema: None,
             may_create: true,
             all_published: false,
+            publishes: false,
             prepared: 0,
             marker: MarkerRights { table: None, schema: None, database: true },
             hashes: true,
@@ -266,38 +319,44 @@ impl Catalog {
         }
     }
 
-    /// Asks for `name` and for the types in `type_names`.
-    pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String]) -> Result<Self> {
+    /// Asks for `name`, with what `look` says, and for the types in `type_names`.
+    pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String], look: Look) -> Result<Self> {
         let version = connection.server().version_number;
         let types: Vec<String> = type_names.iter().map(|name| literal(name)).collect();
         let schema = name.schema.as_deref().map_or_else(
             || "quote_ident(current_schema())".to_owned(),
             |schema| format!("quote_ident({})", literal(schema)),
         );
-        let all_published = "EXISTS (SELECT FROM pg_publication WHERE puballtables)";
+        let publications = |condition: &'static str| if version >= 100_000 { condition } else { "false" };
         let values = [
             ("TYPES", &*format!("ARRAY[{}]", types.join(", "))),
             ("NAME", &literal(&name.quoted())),
             ("SCHEMA", &schema),
-            ("ALL_PUBLISHED", if version >= 100_000 { all_published } else { "false" }),
+            ("ALL_PUBLISHED", publications("EXISTS (SELECT FROM pg_publication WHERE puballtables)")),
+            ("PUBLISHES", publications("EXISTS (SELECT FROM pg_publication)")),
         ];
         let sql = filled(SCHEMA, &values);
         let mut catalog: Self = answer(connection, &sql).await?.ok_or_else(|| not_understood(None))?;
         catalog.version = version;
         // Hashed are the bytes in the encoding of the database.
         catalog.hashes &= connection.server().encoding == "UTF8";
-        let odd: Vec<u32> =
-            catalog.names.iter().filter_map(|(name, oid)| oid.filter(|oid| is_odd(name, *oid))).collect();
-        if catalog.there {
-            let table = Table::query(name, version);
-            let types = types_sql(name, &odd);
-            let (table, types) = try_join(answer(connection, &table), answer(connection, &types)).await?;
-            // It may have been dropped at this moment.
-            (catalog.table, catalog.types) = (table, types.unwrap_or_default());
-        } else if !odd.is_empty() {
-            catalog.types = answer(connection, &types_sql(name, &odd)).await?.unwrap_or_default();
-        }
+        (catalog.table, catalog.types) = catalog.more(connection, name, look).await?;
         Ok(catalog)
+    }
+
+    /// The table `name`, where it is there, and the types that are odd.
+    async fn more(&self, connection: &Connection, name: &Name, look: Look) -> Result<(Option<Table>, Vec<Type>)> {
+        let odd = self.names.iter().filter_map(|(name, oid)| oid.filter(|oid| is_odd(name, *oid)));
+        let odd: Vec<u32> = odd.collect();
+        let sql = types_sql(name, &odd);
+        let table = async { if self.there { Table::read(connection, name, look, self).await } else { Ok(None) } };
+        // Those of the columns of `name` are among them.
+        let types = async { if odd.is_empty() { Ok(None) } else { answer(connection, &sql).await } };
+        let (table, mut types): (Option<Table>, Option<Vec<Type>>) = try_join(table, types).await?;
+        if types.is_none() && table.as_ref().is_some_and(Table::has_odd_types) {
+            types = answer(connection, &sql).await?;
+        }
+        Ok((table, types.unwrap_or_default()))
     }
 
     /// The type that the server knows as `name`, with modifier `modifier`.

@@ -1,8 +1,8 @@
 //! The state log in one SQLite file: append-only, one row per record, shared by all runs of a user; and their leases.
 //!
 //! Records go to SQLite's write-ahead log: they outlive the process when `append` returns. Those that later steps rest on
-//! are synced, so they outlive a power cut too, with all records before them; a sync takes milliseconds, and nothing is
-//! lost with a `Started`, `Held` or `Finished` alone. For the same reason the last connection leaves the write-ahead log where
+//! are synced, so they outlive a power cut too, with all records and leases before them; a sync takes milliseconds, and nothing is
+//! lost with a `Started`, `Held`, `Finished` or a lease alone. For the same reason the last connection leaves the write-ahead log where
 //! it is. Several processes append at once. Only this user can read the file: records tell what is moved where.
 //! Secrets are not its business: records hold references.
 
@@ -30,6 +30,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Pages of the write-ahead log that are carried over into the file: it is read whole when the log is opened.
 const LOG_PAGES: u32 = 200;
+
+/// From here on what is written outlives a power cut, with all that was written before.
+const SYNCED: &str = "PRAGMA synchronous = FULL";
+/// From here on it outlives the process: whoever holds a lease dies with a power cut, too.
+const NOT_SYNCED: &str = "PRAGMA synchronous = NORMAL";
 
 /// Held while the file is made: closing it ends the locks that this process has on it.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -105,13 +110,15 @@ impl StateLog for SqliteStateLog {
     }
 
     async fn append(&self, run: &str, record: &StateRecord) -> Result<()> {
-        let (run, body) = (run.to_owned(), serde_json::to_string(record)?);
-        let sync = if record.is_relied_on() { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+        let (run, body, is_relied_on) = (run.to_owned(), serde_json::to_string(record)?, record.is_relied_on());
         self.call(move |connection| {
-            connection.execute_batch(sync).map_err(failed)?;
-            let sql = "INSERT INTO record (run, body) VALUES (?1, ?2)";
-            let mut insert = connection.prepare_cached(sql).map_err(failed)?;
-            insert.execute([&run, &body]).map_err(failed).map(drop)
+            if !is_relied_on {
+                return insert(connection, &run, &body);
+            }
+            connection.execute_batch(SYNCED).map_err(failed)?;
+            let inserted = insert(connection, &run, &body);
+            connection.execute_batch(NOT_SYNCED).map_err(failed)?;
+            inserted
         })
         .await
     }
@@ -149,6 +156,12 @@ impl StateLog for SqliteStateLog {
     }
 }
 
+fn insert(connection: &Connection, run: &str, body: &str) -> Result<()> {
+    let sql = "INSERT INTO record (run, body) VALUES (?1, ?2)";
+    let mut insert = connection.prepare_cached(sql).map_err(failed)?;
+    insert.execute([run, body]).map_err(failed).map(drop)
+}
+
 fn open(path: &Path) -> Result<Connection> {
     make_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -165,6 +178,7 @@ fn open(path: &Path) -> Result<Connection> {
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     connection.query_row(&format!("PRAGMA wal_autocheckpoint = {LOG_PAGES}"), [], |_| Ok(())).map_err(failed)?;
+    connection.execute_batch(NOT_SYNCED).map_err(failed)?;
     Ok(connection)
 }
 

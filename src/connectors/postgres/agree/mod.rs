@@ -188,7 +188,7 @@ pub(super) async fn agree(
     let mut wanted = columns::type_names(incoming);
     wanted.sort_unstable();
     wanted.dedup();
-    let catalog = Catalog::read(connection, name, &wanted).await?;
+    let catalog = Catalog::read(connection, name, &wanted, path::look(request)).await?;
     let target = settle_name(name, &catalog)?;
     let label = target.quoted();
     let under_its_names =

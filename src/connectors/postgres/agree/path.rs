@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::target::Table;
+use super::super::target::{Look, Table};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refusals;
 use crate::sink::{Publish, Tasks, Visible, WriteMode, WriteRequest};
@@ -88,7 +88,17 @@ pub(super) fn new(request: &WriteRequest, key: &[String]) -> Result<Choice> {
     Ok(Choice { path, notes: Vec::new() })
 }
 
-/// The way into `table`.
+/// What the way into a table that is there rests on.
+pub(super) fn look(request: &WriteRequest) -> Look {
+    match request.mode {
+        WriteMode::Truncate => Look::Readers,
+        WriteMode::Replace => Look::Exchange,
+        WriteMode::Create if request.tasks == Tasks::Many => Look::Exchange,
+        _ => Look::Plain,
+    }
+}
+
+/// The way into `table`, which was read with [`look`].
 ///
 /// # Errors
 /// [`Constraint`](ErrorKind::Constraint) when emptying the table would change others; [`Usage`](ErrorKind::Usage) and
@@ -224,4 +234,28 @@ fn emptying(table: &Table) -> Result<Emptying> {
         ));
     }
     Ok(if table.referenced.is_empty() { Emptying::Truncate } else { Emptying::Delete })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_table_takes_the_place_of_one_when_it_is_not_known_what_hangs_on_that() {
+        let table: Table = serde_json::from_value(json!({
+            "kind": "r", "persistence": "p", "schema": "public", "name": "t", "columns": [], "uniques": [], "checks": [],
+            "access": {"insert": true, "lock": true, "merge": true, "delete": true, "readHere": false},
+            "published": false, "guarded": false, "triggers": false, "refersToItself": false, "referenced": [],
+        }))
+        .unwrap();
+        for (mode, emptying) in [(WriteMode::Replace, Emptying::Truncate), (WriteMode::Create, Emptying::Keep)] {
+            let request = WriteRequest::new(mode);
+            assert_eq!(look(&request), Look::Exchange);
+            assert_eq!(existing(&table, &request, 0).unwrap().path, Path::Refill(emptying));
+        }
+        assert_eq!(look(&WriteRequest::new(WriteMode::Truncate)), Look::Readers);
+        assert_eq!(look(&WriteRequest::new(WriteMode::Append)), Look::Plain);
+    }
 }

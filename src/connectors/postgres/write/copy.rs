@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::SinkExt as _;
+use futures::future::try_join;
 use serde_json::Value as Json;
 use tokio_postgres::CopyInSink;
 
@@ -165,10 +166,16 @@ impl CopyWriter {
 
     pub(super) async fn begin_copy(&mut self) -> Result<()> {
         let connection = self.connection.as_ref().ok_or_else(ended)?;
-        if self.replay.is_some() {
-            connection.run(replay::BEFORE_COPY).await?;
-        }
-        let copy = connection.copy_in(self.statement.as_str()).await.map_err(errors::error)?;
+        let (savepoint, statement) = (self.replay.as_ref().map(|_| replay::BEFORE_COPY), self.statement.as_str());
+        let noted = async {
+            match savepoint {
+                Some(savepoint) => connection.run(savepoint).await,
+                None => Ok(()),
+            }
+        };
+        let copy = async { connection.copy_in(statement).await.map_err(errors::error) };
+        // Sent together: behind a savepoint that fails a COPY does, too.
+        let ((), copy) = try_join(noted, copy).await?;
         let mut copy = Box::pin(copy);
         let header = Encoder::header(self.detail.format);
         if !header.is_empty() {

@@ -14,6 +14,7 @@ mod verdict;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::try_join;
 
 use self::copy::CopyWriter;
 use self::registry::{Commit, Registry};
@@ -76,12 +77,13 @@ impl Sink for PostgresSink {
         let connection = self.shared.connections.take().await?;
         let mut waits = 0;
         let agreement = loop {
-            patience::run(&connection, patience::LOOK).await?;
-            let agreed = agree::agree(&connection, &self.name, incoming, request).await;
+            let look = patience::run(&connection, patience::LOOK);
+            // The first question is sent together with what begins the transaction.
+            let agreed = try_join(look, agree::agree(&connection, &self.name, incoming, request)).await;
             waits += 1;
             match agreed {
                 Err(error) if waits < BEFORE_WRITING && patience::is_over(&error) => connection.run("ROLLBACK").await?,
-                agreed => break agreed?,
+                agreed => break agreed?.1,
             }
         };
         connection.run("ROLLBACK").await?;
@@ -375,14 +377,17 @@ fn begin(connection: &Connection, detail: &Detail, attempt: &Attempt) -> String 
 
 /// Opens a transaction that is held, up to its COPY.
 async fn open(connection: &Connection, detail: &Detail, begin: &str) -> Result<()> {
-    stage::hold_job(connection, begin).await?;
-    match detail.path {
-        Path::Held(Emptying::Truncate) => {
-            patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_WRITING).await
+    let locked = async {
+        match detail.path {
+            Path::Held(Emptying::Truncate) => {
+                patience::lock(connection, &detail.truncate(), &detail.target, BEFORE_WRITING).await
+            }
+            Path::Held(_) => publish::keep_others_out(connection, detail, BEFORE_WRITING).await,
+            _ => Ok(()),
         }
-        Path::Held(_) => publish::keep_others_out(connection, detail, BEFORE_WRITING).await,
-        _ => Ok(()),
-    }
+    };
+    // Sent together: a lock begins with a savepoint, which fails where there is no transaction.
+    try_join(stage::hold_job(connection, begin), locked).await.map(drop)
 }
 
 /// A new table whose name somebody else took in the meantime.

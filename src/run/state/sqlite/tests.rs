@@ -55,6 +55,20 @@ async fn records_keep_their_order_and_outlive_the_process() {
     assert!(log.read("none").await.unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn behind_a_record_that_is_synced_a_lease_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap();
+    let normal = 1;
+    for record in records() {
+        let sql = "PRAGMA synchronous";
+        let found = log.call(move |connection| connection.query_row(sql, [], |row| row.get(0)).map_err(failed));
+        let found: i64 = found.await.unwrap();
+        assert_eq!(found, normal);
+        log.append("one", &record).await.unwrap();
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn nobody_else_can_read_it() {
