@@ -36,6 +36,7 @@ mod proof;
 mod prune;
 mod read;
 mod records;
+mod replay;
 mod session;
 mod sink;
 mod stage;
