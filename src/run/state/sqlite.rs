@@ -87,6 +87,18 @@ impl SqliteStateLog {
         Ok(Self { worker: Worker::start("state", connection)?, path })
     }
 
+    /// Refuses a file that can be read alone.
+    ///
+    /// # Errors
+    /// [`Permission`](ErrorKind::Permission).
+    pub async fn check_writable(&self) -> Result<()> {
+        // Whether others write at this moment says nothing.
+        match self.call(|connection| connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(failed)).await {
+            Err(error) if error.kind() == ErrorKind::Permission => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     async fn call<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
         let done = self.worker.call(move |connection| work(connection)).await;
         done.map_err(|error| error.at("state log", self.path.display()))
