@@ -223,6 +223,19 @@ fn targets_that_are_there_or_differ() {
     assert_eq!(names(path), ["a.csv", "old.csv", "shop.db"]);
 }
 
+/// Behind the commit it would be too late to say so.
+#[test]
+fn sql_for_what_is_no_database() {
+    let folder = folder_of(&[("a.csv", b"id,v\n1,1\n")]);
+    for (target, flag) in [("out.csv", "--post-sql"), ("out/", "--pre-sql"), ("null:", "--post-sql")] {
+        for command in ["copy", "plan"] {
+            let ended = etl(folder.path(), &[command, "a.csv", target, flag, "select 1"]);
+            tells(&ended, 2, &[flag, target, "runs no SQL"]);
+        }
+    }
+    assert_eq!(names(folder.path()), ["a.csv"]);
+}
+
 #[test]
 fn tables_that_are_not_there() {
     let (folder, url) = (folder_of(&[]), postgres());

@@ -122,6 +122,10 @@ impl Endpoint for FileEndpoint {
         session::open(Arc::clone(&self.config)).await
     }
 
+    fn runs_sql(&self) -> bool {
+        false
+    }
+
     async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "files take no SQL"))
     }
