@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::DbError;
 
 use crate::error::{Error, ErrorKind};
 use crate::sql::message::{blanked, lower_start};
@@ -98,7 +98,7 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
     let constraint = reply.constraint().map(str::to_owned);
     let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned(), constraint };
     let mut error = Error::new(kind, lower_start(&message)).with_source(cause);
-    if let Some(hint) = advice(reply.code()).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
+    if let Some(hint) = advice(reply).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
         error = error.with_hint(hint);
     }
     let place = reply.where_().and_then(copy_place);
@@ -160,11 +160,14 @@ pub(super) fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'stati
     None
 }
 
-fn advice(code: &SqlState) -> Option<&'static str> {
-    match code.code() {
+fn advice(reply: &DbError) -> Option<&'static str> {
+    // One code for both sides of a foreign key; only the detail tells them apart, in the words of a server that speaks English.
+    let is_referred_to = reply.detail().is_some_and(|detail| detail.contains("is still referenced"));
+    match reply.code().code() {
         "53300" => Some("the server has no connection left: lower --jobs or raise its max_connections"),
         "55P03" => Some("another session holds a lock: try again when it is done"),
         "23502" => Some("leave such rows out with --where, or fill the column with --set"),
+        "23503" if is_referred_to => Some("rows that others refer to must be among those that come"),
         "23503" => Some("copy the rows that it refers to first, or leave such rows out with --where"),
         "23505" => Some("leave out rows whose key is there already or comes twice, or merge them with --mode upsert"),
         "54011" => Some("leave columns out with --select or --drop"),
