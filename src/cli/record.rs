@@ -1,7 +1,8 @@
 //! The record of runs: the state log of this user.
 //!
 //! A copy does not depend on it. Where it cannot be kept (a service without a home, a read-only disk) the user is
-//! told so, and the copy goes on; a disk that is full when a record is to be written fails it. A record that was asked for by `--state` is another matter: without it nothing begins.
+//! told so, and the copy goes on; a disk that is full when a record is to be written fails it. A record that was asked
+//! for by `--state` is another matter: without it nothing begins.
 
 use std::sync::Arc;
 
