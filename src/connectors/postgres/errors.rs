@@ -49,7 +49,7 @@ pub(super) fn kind_of(code: &str) -> ErrorKind {
         "55P03" | "57014" | "25P03" | "57P05" => ErrorKind::Timeout,
         "57P01" | "57P02" | "57P04" => ErrorKind::Connection,
         "57P03" | "53300" | "55006" => ErrorKind::Transient,
-        "0A000" | "54000" | "54011" | "54023" => ErrorKind::Unsupported,
+        "0A000" | "54011" => ErrorKind::Unsupported,
         "58030" => ErrorKind::Io,
         "XX001" | "XX002" => ErrorKind::Corrupt,
         _ => match code.get(..2).unwrap_or_default() {
@@ -170,6 +170,7 @@ fn advice(reply: &DbError) -> Option<&'static str> {
         "23503" if is_referred_to => Some("rows that others refer to must be among those that come"),
         "23503" => Some("copy the rows that it refers to first, or leave such rows out with --where"),
         "23505" => Some("leave out rows whose key is there already or comes twice, or merge them with --mode upsert"),
+        "54000" => Some("the server has a limit here: leave such rows out with --where, or change the target"),
         "54011" => Some("leave columns out with --select or --drop"),
         "23514" | "23P01" => Some("leave such rows out with --where, or change them with --set"),
         "42501" => Some("ask for the privilege or connect as another user"),
