@@ -38,6 +38,11 @@ pub trait Endpoint: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Whether it is a database that runs SQL of the user.
+    fn runs_sql(&self) -> bool {
+        true
+    }
+
     /// Runs SQL of the user in a transaction of its own, and notes `step` with it where that can be done.
     async fn execute(&self, step: &StepToken, sql: &str) -> Result<()>;
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing is decided here; `settings` turns it into a job before any work begins.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::completions::CompletionShell;
@@ -140,7 +141,7 @@ pub(super) struct CopyArgs {
     #[arg(long, value_name = "SRC", help_heading = "Source")]
     pub(super) union: Vec<String>,
     /// Read SRC at a point in time that 'etl snapshot' or a session holds
-    #[arg(long, value_name = "ID", help_heading = "Source")]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), help_heading = "Source")]
     pub(super) snapshot: Option<String>,
     /// Cut SRC by key; an interrupted copy may then be completed later
     #[arg(long, help_heading = "Source")]

@@ -28,8 +28,8 @@ Examples:
   etl diff a.parquet b.parquet --key region,id --where \"day >= '2024-01-01'\" --output json
   etl diff shop.db#orders old.db#orders --to missing.parquet
 
-A's values are cast to B's types as a copy from A to B would cast them. NULL equals NULL, NaN equals NaN, and -0.0 is
-not 0.0. Exit code 0: equal; 4: not.";
+A's values are cast to B's types as a copy from A to B would cast them. NULL equals NULL, NaN equals
+NaN, and -0.0 is not 0.0. Exit code 0: equal; 4: not.";
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
@@ -209,10 +209,12 @@ fn lines(report: &Report, shown: &Shown) -> Vec<Vec<String>> {
     }
 }
 
-/// A JSON value as a cell: texts without their quotes.
+/// A JSON value as a cell: texts without their quotes, where they can be told from others so.
 fn value(raw: Option<&RawValue>) -> String {
     match raw.map_or("null", RawValue::get) {
         "null" => "NULL".to_owned(),
+        // Without their quotes these look like nothing, and like NULL.
+        raw @ ("\"\"" | "\"NULL\"") => raw.to_owned(),
         raw => cell(&serde_json::from_str::<String>(raw).unwrap_or_else(|_| raw.to_owned())),
     }
 }

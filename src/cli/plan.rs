@@ -144,7 +144,7 @@ fn column(column: &ColumnReport) -> Vec<String> {
         or_none(&plan.target),
         plan.target_type.clone(),
         fate(plan.fate).to_owned(),
-        plan.note.clone().unwrap_or_default(),
+        plan.note.clone().filter(|note| note != fate(plan.fate)).unwrap_or_default(),
     ]
 }
 

@@ -1,7 +1,8 @@
 //! The record of runs: the state log of this user.
 //!
-//! A copy does not depend on it. Where it cannot be kept (a service without a home, a full or read-only disk) the user
-//! is told so, and the copy goes on. A record that was asked for by `--state` is another matter: without it nothing begins.
+//! A copy does not depend on it. Where it cannot be kept (a service without a home, a read-only disk) the user is
+//! told so, and the copy goes on; a disk that is full when a record is to be written fails it. A record that was asked
+//! for by `--state` is another matter: without it nothing begins.
 
 use std::sync::Arc;
 
@@ -36,14 +37,28 @@ pub(super) fn named_for(args: &StateArgs, job: &Job) -> Result<Option<Place>> {
 
 /// Opens the state log at `place`, else that of this user.
 pub(super) async fn open(place: Option<&Place>) -> Result<Arc<dyn StateLog>> {
-    if let Some(place) = place {
-        return state::open(place).await.at("option", || "--state");
+    match place {
+        Some(place) => state::open(place).await.at("option", || "--state"),
+        None => Ok(Arc::new(own().await?)),
     }
+}
+
+/// As [`open`]; that of this user only where it can be written.
+pub(super) async fn open_to_write(place: Option<&Place>) -> Result<Arc<dyn StateLog>> {
+    if place.is_some() {
+        return open(place).await;
+    }
+    let log = own().await?;
+    log.check_writable().await?;
+    Ok(Arc::new(log))
+}
+
+async fn own() -> Result<SqliteStateLog> {
     let path = state::default_path().or_else(|error| {
         // No variable says it: the system has it.
         let home = Surroundings { variable: &|_| None, ..Surroundings::PROCESS }.home();
         let home = home.filter(|home| home.is_absolute()).ok_or(error)?;
         Ok::<_, Error>(home.join(".local/state/etl/state.db"))
     })?;
-    Ok(Arc::new(SqliteStateLog::open(&path).await?))
+    SqliteStateLog::open(&path).await
 }

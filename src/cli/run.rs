@@ -160,7 +160,7 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
                 AfterFailure::GoOn { names } if error.kind() != ErrorKind::Cancelled => failed.add(error, &names[at]),
                 _ => {
                     tell_left([at - failed.names.len(), jobs.len() - at - 1], talk);
-                    return Err(error.at("transfer", format!("{} of {}", at + 1, jobs.len())));
+                    return Err(of_several(error, at, jobs.len()));
                 }
             },
         }
@@ -236,11 +236,19 @@ fn show_all(summaries: &[Summary], talk: Talk) -> Result<()> {
     Ok(())
 }
 
+/// `error` of the transfer `at`, of so many.
+fn of_several(error: Error, at: usize, count: usize) -> Error {
+    error.at("transfer", format!("{} of {count}", at + 1))
+}
+
 async fn show_plans(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<()> {
     let mut plans = Vec::new();
     let log = args.talk.log.file().or_else(|| loaded.translation.log.clone()).map(|file| file.path);
-    for job in &loaded.translation.jobs {
-        let report = plan::of(job, &args.record, interrupt).await?;
+    let jobs = &loaded.translation.jobs;
+    for (at, job) in jobs.iter().enumerate() {
+        let planned = plan::of(job, &args.record, interrupt).await;
+        let report =
+            planned.map_err(|error| if jobs.len() == 1 { error } else { of_several(error, at, jobs.len()) })?;
         plans.push(PlanReport { log: log.clone(), ..report });
     }
     match args.talk.output {

@@ -13,9 +13,11 @@ use crate::run;
 const SNAPSHOT_EXAMPLES: &str = "\
 Example:
   etl snapshot hold 'postgres://ada@db/shop#orders' > id &
-  etl copy 'postgres://ada@db/shop#orders' 'postgres://ada@dw/shop#orders' --snapshot \"$(cat id)\" --resume
+  until [ -s id ]; do sleep 1; done
+  etl copy 'postgres://ada@db/shop#orders' orders.parquet --snapshot \"$(cat id)\" --resume
 
-The table is locked against being rewritten or dropped, and dead rows pile up, for as long as it is held.";
+The table is locked against being rewritten or dropped, and dead rows pile up, for as long as it is
+held.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SnapshotCommand {

@@ -45,7 +45,7 @@ pub(super) fn refuse_both_on_stdout(job: &Job, talk: Talk) -> Result<()> {
 pub(super) async fn run(transfer: Transfer<'_>, interrupt: &Interrupt) -> Result<Option<Summary>> {
     let Transfer { job, talk, aside, resume, record, watched } = transfer;
     let named = record::named_for(record, job)?;
-    let state = match interrupt.or_stop(record::open(named.as_ref())).await {
+    let state = match interrupt.or_stop(record::open_to_write(named.as_ref())).await {
         Err(error) if named.is_some() || error.kind() == ErrorKind::Cancelled => return Err(error),
         record => record.map_err(|error| note(talk, &format!("this run is not recorded: {error}"))).ok(),
     };
@@ -200,7 +200,8 @@ fn text(summary: &Summary, level: Level) -> String {
         several => lines.extend(several.iter().map(of_target)),
     }
     if summary.rejected > 0 {
-        let place = summary.rejects.as_deref().map_or_else(String::new, |file| format!(", they are in {file}"));
+        let they = if summary.rejected == 1 { "it is" } else { "they are" };
+        let place = summary.rejects.as_deref().map_or_else(String::new, |file| format!(", {they} in {file}"));
         lines.push(format!("{} rejected{place}", amount::counted(summary.rejected, "row")));
     }
     if level == Level::Verbose {
@@ -271,7 +272,7 @@ mod tests {
         let note = "note: the table was made";
         assert_eq!(text(&summary(), Level::Normal), format!("{line}\n{note}"));
         let rejected = Summary { rejected: 1, rejects: Some("bad.jsonl".to_owned()), ..summary() };
-        let told = "1 row rejected, they are in bad.jsonl";
+        let told = "1 row rejected, it is in bad.jsonl";
         assert_eq!(text(&rejected, Level::Normal), format!("{line}\n{told}\n{note}"));
         let parquet = TargetSummary { target: "a.parquet".to_owned(), rows: 990, rejected: 10, ..Default::default() };
         let several = Summary { targets: [summary().targets, vec![parquet]].concat(), ..summary() };

@@ -18,7 +18,7 @@ pub(super) struct Refused {
     pub(super) offset: usize,
     /// Which row of the batch it is; none where it is not in it.
     pub(super) row: Option<usize>,
-    /// Its text, where it is no row of the batch.
+    /// Its text, where it is no row of the batch, or stands for none.
     pub(super) record: Option<String>,
     /// Why.
     pub(super) error: Error,

@@ -151,6 +151,9 @@ fn from_arrow(error: &ArrowError) -> Error {
         ArrowError::CastError(_) | ArrowError::ParseError(_) => {
             (ErrorKind::Value, "a value cannot be converted to the wanted type")
         }
+        ArrowError::InvalidArgumentError(text) if text.contains("UTF-8") => {
+            (ErrorKind::Value, "the bytes of a value are no text in UTF-8")
+        }
         ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
             (ErrorKind::Value, "an expression cannot be computed for a value")
         }

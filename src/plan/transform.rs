@@ -10,6 +10,7 @@ use arrow::datatypes::Fields;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::functions::expr_fn::btrim;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
@@ -99,7 +100,12 @@ async fn named(context: &SessionContext, name: &TableReference, table: Arc<dyn T
 
 /// The query of `sql`, which may only read. It is looked at before anything runs: DataFusion would create and drop at once.
 async fn selected(context: &SessionContext, sql: &str) -> Result<DataFrame> {
-    let plan = context.state().create_logical_plan(sql).await.map_err(from_datafusion)?;
+    let plan = context.state().create_logical_plan(sql).await.map_err(|error| match error {
+        DataFusionError::NotImplemented(text) if text.contains("single SQL statement") => {
+            Error::new(ErrorKind::Usage, "these are several statements").with_hint("join them to one SELECT")
+        }
+        error => from_datafusion(error),
+    })?;
     let reads = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let shows = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_));
     if shows || reads.verify_plan(&plan).is_err() {

@@ -115,7 +115,8 @@ impl Window {
     /// [`Constraint`](ErrorKind::Constraint) for rows without a cursor, where they are refused.
     pub(super) fn end(&mut self, highest: ScalarValue, nulls: u64) -> Result<()> {
         if nulls > 0 && self.what.null_cursor == NullCursor::Refuse {
-            let message = format!("the cursor of {nulls} rows is NULL: they would never be copied");
+            let (rows, they) = if nulls == 1 { ("row", "it") } else { ("rows", "they") };
+            let message = format!("the cursor of {nulls} {rows} is NULL: {they} would never be copied");
             return Err(Error::new(ErrorKind::Constraint, message)
                 .with_hint("use --null-cursor skip or always, or another column")
                 .at("column", self.cursor()));

@@ -98,8 +98,23 @@ impl Between {
     }
 }
 
+/// Refuses SQL for a target that runs none: behind the commit it would be too late.
+fn check_sql(job: &Job, target: &dyn Endpoint) -> Result<()> {
+    let option = match (job.pre_sql.is_empty(), job.post_sql.is_empty()) {
+        (false, _) => "--pre-sql",
+        (true, false) => "--post-sql",
+        (true, true) => return Ok(()),
+    };
+    if target.runs_sql() {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Usage, format!("{} is no database and runs no SQL", target.label()));
+    Err(error.with_hint(format!("leave {option} out")).at("option", option))
+}
+
 /// Plans `job` without changing anything. Pre-SQL is not run: what it would change is not seen.
 pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
+    check_sql(job, &*between.target)?;
     let mut unproven: Vec<String> =
         std::iter::once(&between.source).chain(between.targets()).filter_map(|place| place.unproven()).collect();
     unproven.dedup();
@@ -120,6 +135,7 @@ pub async fn plan(job: &Job, between: Between) -> Result<PlanReport> {
 /// Runs `job` to its end. On an error the targets are as they were, but for what pre-SQL did; an error after the commit
 /// says that the data are committed, and one between the commits of several targets, which of them have the rows.
 pub async fn copy(job: &Job, between: Between, surroundings: &Surroundings) -> Result<Summary> {
+    check_sql(job, &*between.target)?;
     // Boxed: both hold all that a run holds.
     let past = Past { state: surroundings.state.as_deref(), resume: surroundings.resume.as_ref() };
     let opened = surroundings.or_stop(Box::pin(Opened::open(job, between, past))).await?;

@@ -44,12 +44,20 @@ pub(super) async fn log(
     let mode = if is_folder { WriteMode::Append } else { WriteMode::Create };
     let request = WriteRequest { memory_bytes, ..WriteRequest::new(mode) };
     let agreement = sink.agree(&TableShape::of(Arc::clone(layout.schema())), &request).await;
-    let agreement = agreement.at("rejects file", || file.label())?;
+    let agreement = agreement.map_err(taken).at("rejects file", || file.label())?;
     let aligner = Aligner::new(layout.schema(), &agreement.target, &agreement.columns)?;
     // The sink behind those of the targets.
     let token = Token { sink: job.targets().count() as u32, ..token.clone() };
     let file = RejectFile { endpoint: file, sink, agreement, token, aligner, layout };
     Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)))))
+}
+
+/// The modes of a copy are for its targets: a rejects file is always new.
+fn taken(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists => error.with_hint("move it away, or name another --rejects file"),
+        _ => error,
+    }
 }
 
 /// The place of a rejects file, told how its lines are written.

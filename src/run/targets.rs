@@ -101,7 +101,7 @@ pub(super) fn pass_on(targets: &[Target]) -> bool {
 /// failure would leave rows that nobody could go on behind.
 ///
 /// # Errors
-/// [`Usage`](ErrorKind::Usage) and [`Unsupported`](ErrorKind::Unsupported).
+/// [`Usage`](ErrorKind::Usage).
 pub(super) fn check_visible(job: &Job, tasks: Tasks, agreement: &Agreement) -> Result<()> {
     if tasks == Tasks::One {
         return Ok(());
@@ -120,7 +120,7 @@ pub(super) fn check_visible(job: &Job, tasks: Tasks, agreement: &Agreement) -> R
     if agreement.publish == wanted {
         return Ok(());
     }
-    let error = Error::new(ErrorKind::Unsupported, message).with_hint(format!("leave {flag} out"));
+    let error = Error::new(ErrorKind::Usage, message).with_hint(format!("leave {flag} out"));
     Err(error.at("option", flag))
 }
 

@@ -17,14 +17,13 @@ use crate::sink::{Agreement, Publish, Receipt, WriteMode};
 /// Refuses a job that wants more proof than its target or its transform allows.
 ///
 /// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) for a target that cannot compare sums, [`Usage`](ErrorKind::Usage) for rows that
-/// are not to be found again one by one.
+/// [`Usage`](ErrorKind::Usage) for a target that cannot compare sums, and for rows that are not to be found again one by one.
 pub(super) fn check_way(job: &Job, key: &[String], Target { sink, agreement, .. }: &Target) -> Result<()> {
     match job.verify {
         Verify::Checksum if sink.checksum(agreement).is_none() => {
             let message = "this target cannot compare sums before rows become visible";
-            Err(Error::new(ErrorKind::Unsupported, message)
-                .with_hint("use --verify rows, which compares each row after the commit")
+            Err(Error::new(ErrorKind::Usage, message)
+                .with_hint("use --verify rows, which reads the target after the commit, or --verify count")
                 .at("option", "--verify checksum"))
         }
         Verify::Rows => check_rows(job, key, agreement).at("option", || "--verify rows"),

@@ -96,13 +96,14 @@ fn files_that_cannot_be_read() {
 fn expressions_that_cannot_be() {
     let folder = folder_of(&[("a.csv", b"id,name\n1,n1\n2,n2\n3,n3\n")]);
     let path = folder.path();
-    let table: [(&[&str], i32, &[&str]); 8] = [
+    let table: [(&[&str], i32, &[&str]); 9] = [
         (&["--where", "nope > 1"], 2, &["--where", "nope"]),
         (&["--set", "x=id/(id-2)"], 1, &["division by zero", "row"]),
         (&["--set", "x=cast(name as int)"], 1, &["row"]),
         (&["--cast", "name:int"], 1, &["a.csv", "line 2", "column name"]),
         (&["--sql", "SELECT id FROM nowhere"], 2, &["--sql"]),
         (&["--sql", "SELEC id"], 2, &["--sql"]),
+        (&["--sql", "SELECT id FROM src; SELECT name FROM src"], 2, &["--sql", "several statements"]),
         (&["--select", "nope"], 2, &["--select", "nope"]),
         (&["--cast", "id:blob99"], 2, &["id", "blob99"]),
     ];
@@ -162,6 +163,32 @@ fn postgres_refuses_rows() {
 }
 
 #[test]
+fn postgres_says_what_is_wrong_and_not_how_we_go_about_it() {
+    let (folder, url) = (refused_files(), postgres());
+    psql(&url, &format!("{TABLES} delete from u; create table k (id integer primary key, v integer)"));
+    let path = folder.path();
+    let copy = |file: &str, table: &str, more: &[&str]| {
+        etl(path, &[&["copy", "-q", file, &format!("{url}#{table}")], more].concat())
+    };
+    let broken = copy("check.csv", "u", &["--mode", "replace"]);
+    tells(&broken, 1, &["row 2", "new row violates check constraint \"u_v_check\""]);
+    let twice = copy("unique.csv", "k", &["--mode", "replace"]);
+    tells(&twice, 1, &["column id", "duplicate key"]);
+    assert!(twice.stderr.contains("comes twice"), "{}", twice.stderr);
+    let schema = copy("unique.csv", "nowhere.k", &[]);
+    tells(&schema, 1, &["there is no schema \"nowhere\""]);
+    let after = copy("unique.csv", "new", &["--post-sql", "insert into nothing values (1)"]);
+    tells(&after, 1, &["the data are committed", "nothing"]);
+    assert!(!after.stderr.contains("folder"), "{}", after.stderr);
+    // Nobody holds such a point in time; where a shell had none to say, nothing is asked for.
+    let source = format!("{url}#u");
+    let gone = etl(path, &["copy", "-q", &source, "out.csv", "--snapshot", "00000003-00000001-1"]);
+    tells(&gone, 1, &["nobody holds the point in time"]);
+    assert!(gone.stderr.contains("etl snapshot hold"), "{}", gone.stderr);
+    assert_eq!(etl(path, &["copy", "-q", &source, "out.csv", "--snapshot", ""]).code, 2);
+}
+
+#[test]
 fn sqlite_refuses_rows() {
     let folder = refused_files();
     let database = folder.path().join("shop.db");
@@ -194,6 +221,19 @@ fn targets_that_are_there_or_differ() {
     assert_eq!(sqlite3(&path.join("shop.db"), "select * from t"), "5");
     assert_eq!(std::fs::read(path.join("old.csv")).unwrap(), b"x\n1\n");
     assert_eq!(names(path), ["a.csv", "old.csv", "shop.db"]);
+}
+
+/// Behind the commit it would be too late to say so.
+#[test]
+fn sql_for_what_is_no_database() {
+    let folder = folder_of(&[("a.csv", b"id,v\n1,1\n")]);
+    for (target, flag) in [("out.csv", "--post-sql"), ("out/", "--pre-sql"), ("null:", "--post-sql")] {
+        for command in ["copy", "plan"] {
+            let ended = etl(folder.path(), &[command, "a.csv", target, flag, "select 1"]);
+            tells(&ended, 2, &[flag, target, "runs no SQL"]);
+        }
+    }
+    assert_eq!(names(folder.path()), ["a.csv"]);
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn files_as_source_and_as_target() {
     let database = path.join("t.db");
     let words = ["--cursor", "day", "--cast", "day:date"];
     let into = |target: &str, more: &[&str]| incremental(path, "s.csv", target, &[&words, more].concat());
-    failed(&into("t.db#t", &[]), "the cursor of 1 rows is NULL");
+    failed(&into("t.db#t", &[]), "the cursor of 1 row is NULL: it would never be copied");
     failed(&into("t.db#t", &["--null-cursor", "always"]), "--key");
     failed(&into("t.db#t", &["--lag", "1d"]), "--key");
     failed(&into("t.db#t", &["--null-cursor", "skip", "--limit", "1"]), "no --limit");

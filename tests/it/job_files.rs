@@ -270,6 +270,10 @@ fn a_dry_run_shows_a_plan_of_each_transfer() {
     let json: Json = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(json["plans"].as_array().map(Vec::len), Some(2), "{json}");
     assert!(!folder.path().join("a.csv").exists() && !folder.path().join("b.csv").exists());
+    written(folder.path(), "b.csv", CSV);
+    let ended = run(folder.path(), &["job.yaml", "--dry-run"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{}", ended.stderr);
+    assert!(ended.stderr.contains("transfer 2 of 2: file b.csv: the file exists already"), "{}", ended.stderr);
 }
 
 /// Exit codes of datax.py: 1 for a job that fails, 255 for words that are wrong (datax.md §1.4).

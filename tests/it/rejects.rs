@@ -146,8 +146,17 @@ fn good_rows_land_once_in_sqlite_and_parquet() {
     copied(path, &skipping);
     // SQLite has neither small integers nor lengths.
     assert_eq!(sqlite3(&database, SUMS), good(&[0, 1, 4, 5, 6]));
-    copied(path, &["bad.parquet", "bad.db#t"]);
-    assert_eq!(sqlite3(&path.join("bad.db"), "select count(*), count(distinct id) from t"), "21|16");
+    // Records without columns are no rows of NULLs here either, and keep their text when they are refused again.
+    let again = etl(path, &["copy", "-q", "bad.parquet", "bad.db#t"]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("the rejected record has no columns yet"), "{}", again.stderr);
+    copied(path, &["bad.parquet", "bad.db#t", "--on-error", "skip", "--rejects", "still.jsonl"]);
+    assert_eq!(sqlite3(&path.join("bad.db"), "select count(*), count(distinct id) from t"), "16|16");
+    let still: Vec<Json> = lines(&path.join("still.jsonl"));
+    let records: Vec<&str> = still.iter().filter_map(|line| line["__reject"]["record"].as_str()).collect();
+    assert_eq!(records, ["100", "800", "1500", "2200", "2900"]);
+    copied(path, &["still.jsonl", "bad.db#t", "--mode", "append", "--on-error", "skip", "--rejects", "again.jsonl"]);
+    assert_eq!(lines(&path.join("again.jsonl"))[0]["__reject"]["record"], "100");
 
     copied(path, &[&["dirty.csv", "good.parquet", "-j", "3", "--rejects", "bad.jsonl"], &SKIPPING[..]].concat());
     assert_eq!(lines(&path.join("bad.jsonl")).len(), 17);

@@ -14,9 +14,11 @@ use super::gate::{Gate, Held};
 use super::input::{Footer, Input};
 use super::prune;
 use super::read::Piece;
+use super::replay;
 use crate::bridge::{blocking, cpu};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::{avro, ipc, parquet, plain, workbook};
+use crate::reject::{Tray, set_aside};
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
@@ -129,6 +131,10 @@ struct Groups {
     /// Row groups to come, last first.
     waiting: Vec<usize>,
     left: Option<u64>,
+    /// Rows that were read.
+    rows: u64,
+    /// Where records of a rejects file go that are no rows yet.
+    tray: Option<Arc<Tray>>,
     chunks: Option<Chunks>,
     current: Option<parquet::GroupReader>,
     /// Whether its rows are long.
@@ -140,14 +146,15 @@ struct Groups {
 /// Streams row groups of a Parquet file.
 pub(super) fn read_groups(
     (inputs, turn): (Arc<Vec<Input>>, Arc<Semaphore>),
-    file: usize,
-    mut groups: Vec<usize>,
+    (file, mut groups): (usize, Vec<usize>),
     scan: &Scan,
+    tray: Option<&Arc<Tray>>,
 ) -> BatchStream {
     groups.reverse();
     let left = limit_of(scan);
-    let (scan, waiting) = (scan.clone(), groups);
-    let state = Groups { inputs, file, scan, waiting, left, chunks: None, current: None, long: false, turn };
+    let (scan, waiting, tray) = (scan.clone(), groups, tray.cloned());
+    let (chunks, current, long) = (None, None, false);
+    let state = Groups { inputs, file, scan, waiting, left, rows: 0, tray, chunks, current, long, turn };
     let stream = stream::try_unfold(state, |mut state| async move {
         loop {
             if let Some(mut reader) = state.current.take() {
@@ -159,7 +166,7 @@ pub(super) fn read_groups(
                 .await?;
                 drop(turn);
                 if let Some(batch) = state.explained(batch)? {
-                    state.left = state.left.map(|left| left.saturating_sub(batch.num_rows() as u64));
+                    let batch = state.sifted(batch)?;
                     state.current = Some(reader);
                     return Ok(Some((batch, state)));
                 }
@@ -181,6 +188,15 @@ impl Groups {
         result.at("file", || &self.inputs[self.file].name)
     }
 
+    /// Counts the rows of `batch`, and puts those into the tray that stand for no row of columns.
+    fn sifted(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows() as u64;
+        let sifted = replay::sifted(batch, &self.inputs[self.file].name, self.rows)?;
+        self.rows += rows;
+        self.left = self.left.map(|left| left.saturating_sub(rows));
+        set_aside(self.tray.as_deref(), sifted)
+    }
+
     /// Fetches a row group and opens its reader. Blocks.
     fn open(mut self, group: usize) -> Result<Self> {
         let input = &self.inputs[self.file];
@@ -192,7 +208,7 @@ impl Groups {
         let Footer::Parquet(footer) = input.footer().at("file", place)? else {
             return Err(Error::new(ErrorKind::Internal, "the split is not one of Parquet"));
         };
-        let schema = &self.scan.schema;
+        let schema = &replay::with_reasons(&self.scan.schema, footer.schema());
         let scan = parquet::GroupScan {
             group,
             schema: Arc::clone(schema),

@@ -37,6 +37,7 @@ mod proof;
 mod prune;
 mod read;
 mod records;
+mod replay;
 mod session;
 mod sink;
 mod stage;
@@ -120,6 +121,10 @@ impl Endpoint for FileEndpoint {
         }
         request.objects.iter().try_for_each(whole)?;
         session::open(Arc::clone(&self.config)).await
+    }
+
+    fn runs_sql(&self) -> bool {
+        false
     }
 
     async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {

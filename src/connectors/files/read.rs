@@ -194,7 +194,8 @@ impl Source for FileSource {
         self.blocking(move |source| source.splits(&scan, &goal)).await
     }
 
-    /// Columnar files and workbooks have no rows that cannot be decoded: what is wrong there is a damaged file.
+    /// Columnar files and workbooks have no rows that cannot be decoded: what is wrong there is a damaged file. But a
+    /// rejects file in Parquet may have records that are no rows yet.
     async fn read(
         &self,
         scan: &Scan,
@@ -208,7 +209,7 @@ impl Source for FileSource {
         match (&piece, &self.records) {
             (Piece::Groups { file, groups }, _) => {
                 let (inputs, turn) = (Arc::clone(&self.inputs), Arc::clone(&self.turn));
-                Ok(columnar::read_groups((inputs, turn), *file, groups.clone(), scan))
+                Ok(columnar::read_groups((inputs, turn), (*file, groups.clone()), scan, tray))
             }
             (Piece::Blocks { file, from, to }, _) => {
                 columnar::read_blocks(Arc::clone(&self.inputs), *file, *from..*to, scan)
@@ -285,7 +286,7 @@ fn merge(all: &SchemaRef, found: &SchemaRef, inferred: bool) -> Result<SchemaRef
     let differs = |field: &FieldRef, message: String| -> Result<FieldRef> {
         Err(Error::new(ErrorKind::Schema, message)
             .at("column", field.name())
-            .with_hint("files that are read together have the same columns: name fewer files, or --select by query"))
+            .with_hint("files that are read together have the same columns: name fewer files"))
     };
     if let Some(extra) = found.fields().iter().find(|field| all.index_of(field.name()).is_err()) {
         return differs(extra, "the files before have no such column".to_owned()).map(|_| Arc::clone(all));

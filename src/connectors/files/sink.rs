@@ -376,7 +376,7 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
         let message = format!("{} is compressed within, not as a whole", format.title());
         return Err(Error::new(ErrorKind::Unsupported, message).at("file", config.label()).with_hint(match format {
             format if format.is_workbook() => "name it .xlsx".to_owned(),
-            format => format!("name it .{} and say compression=zstd", format.extension()),
+            format => format!("name it .{} and say --compress zstd", format.extension()),
         }));
     }
     if format == Format::Parquet {

@@ -138,7 +138,7 @@ fn advice(code: u16) -> Option<&'static str> {
         1205 => "another session holds a lock: try again when it is done",
         3948 | 1148 => "set local_infile=1 on the server; without it rows go in by INSERT",
         1452 => "copy the rows that it refers to first, or leave such rows out with --where",
-        1062 => "leave out rows that are there already, or use --mode truncate or replace",
+        1062 => "leave out rows whose key is there already or comes twice, or merge them with --mode upsert",
         1115 | 1273 => "make the table first, with a collation that this server has, and use --mode append",
         1290 => "the server is read-only, or started with an option that forbids this",
         _ => return None,

@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::DbError;
 
 use crate::error::{Error, ErrorKind};
 use crate::sql::message::{blanked, lower_start};
@@ -49,7 +49,7 @@ pub(super) fn kind_of(code: &str) -> ErrorKind {
         "55P03" | "57014" | "25P03" | "57P05" => ErrorKind::Timeout,
         "57P01" | "57P02" | "57P04" => ErrorKind::Connection,
         "57P03" | "53300" | "55006" => ErrorKind::Transient,
-        "0A000" => ErrorKind::Unsupported,
+        "0A000" | "54011" => ErrorKind::Unsupported,
         "58030" => ErrorKind::Io,
         "XX001" | "XX002" => ErrorKind::Corrupt,
         _ => match code.get(..2).unwrap_or_default() {
@@ -94,11 +94,11 @@ pub(super) fn server_error(reply: &DbError) -> Error {
 fn error_at(reply: &DbError, rows_before: u64) -> Error {
     let code = reply.code().code();
     let kind = kind_of(code);
-    let message = if kind == ErrorKind::Value { blanked(reply.message(), '"') } else { reply.message().to_owned() };
+    let message = if kind == ErrorKind::Value { blanked(reply.message(), '"') } else { unstaged(reply) };
     let constraint = reply.constraint().map(str::to_owned);
     let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned(), constraint };
     let mut error = Error::new(kind, lower_start(&message)).with_source(cause);
-    if let Some(hint) = advice(reply.code()).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
+    if let Some(hint) = advice(reply).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
         error = error.with_hint(hint);
     }
     let place = reply.where_().and_then(copy_place);
@@ -110,6 +110,19 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
         Some((line, _)) => error.at("row", rows_before + line),
         None => error,
     }
+}
+
+/// What the server says, without the name of a stage of ours, which nobody knows.
+fn unstaged(reply: &DbError) -> String {
+    let stage = reply.table().filter(|table| table.starts_with("etl_stage_"));
+    stage.map_or_else(|| reply.message().to_owned(), |stage| without_relation(reply.message(), stage))
+}
+
+/// `message` without its words for the relation `name`.
+fn without_relation(message: &str, name: &str) -> String {
+    [" for", " of"]
+        .iter()
+        .fold(message.to_owned(), |message, word| message.replace(&format!("{word} relation \"{name}\""), ""))
 }
 
 /// The columns in a detail such as `Key (id, name)=(1, x) already exists.`, never the values behind them. Other details
@@ -147,13 +160,18 @@ pub(super) fn cause<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'stati
     None
 }
 
-fn advice(code: &SqlState) -> Option<&'static str> {
-    match code.code() {
+fn advice(reply: &DbError) -> Option<&'static str> {
+    // One code for both sides of a foreign key; only the detail tells them apart, in the words of a server that speaks English.
+    let is_referred_to = reply.detail().is_some_and(|detail| detail.contains("is still referenced"));
+    match reply.code().code() {
         "53300" => Some("the server has no connection left: lower --jobs or raise its max_connections"),
         "55P03" => Some("another session holds a lock: try again when it is done"),
         "23502" => Some("leave such rows out with --where, or fill the column with --set"),
+        "23503" if is_referred_to => Some("rows that others refer to must be among those that come"),
         "23503" => Some("copy the rows that it refers to first, or leave such rows out with --where"),
-        "23505" => Some("leave out rows that are there already, or use --mode truncate or replace"),
+        "23505" => Some("leave out rows whose key is there already or comes twice, or merge them with --mode upsert"),
+        "54000" => Some("the server has a limit here: leave such rows out with --where, or change the target"),
+        "54011" => Some("leave columns out with --select or --drop"),
         "23514" | "23P01" => Some("leave such rows out with --where, or change them with --set"),
         "42501" => Some("ask for the privilege or connect as another user"),
         "57P03" => Some("the server is starting or stopping: try again in a moment"),
@@ -172,6 +190,7 @@ mod tests {
         assert_eq!(kind_of("28P01"), ErrorKind::Authentication);
         assert_eq!(kind_of("23505"), ErrorKind::Constraint);
         assert_eq!(kind_of("22P02"), ErrorKind::Value);
+        assert_eq!(kind_of("54011"), ErrorKind::Unsupported);
         assert_eq!(kind_of("40P01"), ErrorKind::Transient);
         assert_eq!(kind_of(""), ErrorKind::Usage);
     }
@@ -182,6 +201,15 @@ mod tests {
         assert_eq!(key_columns("23505", unique), Some(r#"id, "a b""#));
         assert_eq!(key_columns("23503", "Key (parent)=(7) is not present in table \"p\"."), Some("parent"));
         assert_eq!(key_columns("23514", "Failing row contains (1, (secret)=(x))."), None);
+    }
+
+    #[test]
+    fn relations_that_nobody_knows_are_not_named() {
+        let check = "new row for relation \"etl_stage_1\" violates check constraint \"c\"";
+        assert_eq!(without_relation(check, "etl_stage_1"), "new row violates check constraint \"c\"");
+        let null = "null value in column \"v\" of relation \"etl_stage_1\" violates not-null constraint";
+        assert_eq!(without_relation(null, "etl_stage_1"), "null value in column \"v\" violates not-null constraint");
+        assert_eq!(without_relation(check, "t"), check);
     }
 
     #[test]

@@ -13,12 +13,12 @@ use crate::sink::{Advance, Noted, moved_meanwhile};
 const RIGHTS: &str = "
 SELECT
   CASE
-    WHEN to_regclass('etl.positions') IS NOT NULL THEN has_schema_privilege('etl', 'USAGE')
-      AND has_table_privilege('etl.positions', 'SELECT') AND has_table_privilege('etl.positions', 'INSERT')
+    WHEN to_regnamespace('etl') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+    -- Who may not look into the schema may not even ask what is in it.
+    WHEN NOT has_schema_privilege('etl', 'USAGE') THEN false
+    WHEN to_regclass('etl.positions') IS NULL THEN has_schema_privilege('etl', 'CREATE')
+    ELSE has_table_privilege('etl.positions', 'SELECT') AND has_table_privilege('etl.positions', 'INSERT')
       AND has_table_privilege('etl.positions', 'UPDATE')
-    WHEN to_regnamespace('etl') IS NOT NULL
-      THEN has_schema_privilege('etl', 'USAGE') AND has_schema_privilege('etl', 'CREATE')
-    ELSE has_database_privilege(current_database(), 'CREATE')
   END,
   to_regnamespace('etl') IS NOT NULL,
   to_regclass($BESIDE) IS NOT NULL OR has_schema_privilege($SCHEMA, 'CREATE')";

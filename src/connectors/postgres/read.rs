@@ -63,10 +63,11 @@ pub(super) struct Table {
 /// The one statement of a query, without its semicolon.
 ///
 /// # Errors
-/// [`Usage`](ErrorKind::Usage) when there is none, or more than one.
+/// [`Usage`](ErrorKind::Usage) when there is none, more than one, or one that is no SELECT.
 pub(super) fn one_statement(query: &str) -> Result<&str> {
     let wrong = match statements::split(query)[..] {
-        [statement] => return Ok(statement),
+        [statement] if statements::may_be_a_table(statement) => return Ok(statement),
+        [_] => "the query is no SELECT",
         [] => "the query is empty",
         _ => "the query is more than one statement",
     };

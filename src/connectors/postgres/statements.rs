@@ -19,6 +19,13 @@ pub(super) fn control(statement: &str) -> Option<Control> {
     }
 }
 
+/// Whether `statement` may stand where a table does, which only those that give rows and do nothing else may. One in
+/// parentheses begins with no word.
+pub(super) fn may_be_a_table(statement: &str) -> bool {
+    let first = words(statement).next().map(str::to_ascii_lowercase);
+    matches!(first.as_deref(), None | Some("select" | "with" | "values" | "table"))
+}
+
 /// The words at the start of a statement, without the comments between.
 fn words(statement: &str) -> impl Iterator<Item = &str> {
     let mut rest = statement;
@@ -119,7 +126,19 @@ fn dollar_tag(rest: &str) -> Option<&str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Control, control, split};
+    use super::{Control, control, may_be_a_table, split};
+
+    #[test]
+    fn what_may_be_a_table() {
+        for statement in
+            ["select 1", "-- a\n WITH a AS (SELECT 1) TABLE a", "values (1)", "/* b */ table t", "(select 1)"]
+        {
+            assert!(may_be_a_table(statement), "{statement}");
+        }
+        for statement in ["delete from t returning id", "EXPLAIN select 1", "show all", "create table t (a int)"] {
+            assert!(!may_be_a_table(statement), "{statement}");
+        }
+    }
 
     #[test]
     fn semicolons_that_count() {

@@ -58,7 +58,9 @@ pub(super) struct Catalog {
     pub(super) table: Option<Table>,
     /// Where a table without a schema is made; none when no schema of the search path exists.
     pub(super) schema: Option<String>,
-    /// Whether tables may be created in the target's schema.
+    /// Whether the target's schema is there.
+    pub(super) has_schema: bool,
+    /// Whether tables may be created in it.
     pub(super) may_create: bool,
     /// Whether some publication sends on every table, new ones too.
     pub(super) all_published: bool,
@@ -307,6 +309,7 @@ impl Catalog {
             there: false,
             table: None,
             schema: None,
+            has_schema: true,
             may_create: true,
             all_published: false,
             publishes: false,

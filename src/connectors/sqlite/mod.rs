@@ -155,7 +155,7 @@ fn ping(config: &Config) -> Result<Ping> {
     let tables = catalog::tables(&connection, "*")?.len();
     let journal = text("PRAGMA journal_mode")?;
     let facts = vec![
-        format!("{} tables and views", tables),
+        if tables == 1 { "1 table or view".to_owned() } else { format!("{tables} tables and views") },
         format!("journal {journal}"),
         format!("encoding {}", text("PRAGMA encoding")?),
     ];

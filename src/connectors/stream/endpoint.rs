@@ -10,6 +10,7 @@ use super::read;
 use super::tpch::{self, Tpch};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
 use crate::error::{Error, ErrorKind, Result};
+use crate::shape::counted;
 use crate::sink::{Agreement, Sink};
 use crate::source::Source;
 
@@ -37,7 +38,9 @@ impl Generator {
 impl Endpoint for Generator {
     fn label(&self) -> String {
         match &*self.0 {
-            Rows::Columns(table) => format!("gen: ({} columns, {} rows)", table.columns.len(), table.rows),
+            Rows::Columns(table) => {
+                format!("gen: ({}, {} rows)", counted(table.columns.len(), "column"), table.rows)
+            }
             Rows::Tpch(Tpch { table: Some(table), scale }) => format!("gen:tpch.{}?sf={scale}", table.name),
             Rows::Tpch(Tpch { table: None, scale }) => format!("gen:tpch?sf={scale}"),
         }

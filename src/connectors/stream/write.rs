@@ -40,6 +40,10 @@ impl Endpoint for Null {
         Err(Error::new(ErrorKind::Unsupported, "null: takes rows and gives none").with_hint("gen: makes rows"))
     }
 
+    fn runs_sql(&self) -> bool {
+        false
+    }
+
     async fn execute(&self, _step: &StepToken, _sql: &str) -> Result<()> {
         Err(Error::new(ErrorKind::Unsupported, "null: is no database and runs no SQL"))
     }

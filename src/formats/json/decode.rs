@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use serde::Deserialize;
 
 use super::records::{Sink, line, walk};
 use crate::error::{Error, ErrorKind, Result};
@@ -14,14 +15,11 @@ use crate::formats::{Layout, Piece, Typing};
 use crate::reject::{REJECT, Rejects};
 use crate::schema::{self, record_batch};
 
-/// In the reasons of a reject: it was no row of columns.
-const RECORD_KEY: &str = "\"record\":\"";
-
 /// Decodes the columns of `schema`; `layout` names all keys there are.
 pub(super) fn decode(typing: &Typing, piece: &Piece<'_>, layout: &Layout, schema: &SchemaRef) -> Result<RecordBatch> {
     let mut members = Members::new(piece, layout, schema)?;
     walk(piece, &mut members)?;
-    if let Some(row) = members.unrepaired().next() {
+    if let Some((row, _)) = members.unrepaired().next() {
         return Err(unrepaired().at("line", line(piece, members.offsets[row])));
     }
     let column = |(slot, field): (usize, &FieldRef)| {
@@ -66,7 +64,8 @@ pub(super) fn sift(
     let of_misfit =
         |(row, slot, misfit): (usize, usize, Misfit)| of_row(row, describe_misfit(misfit, &schema.fields()[slot]));
     refused.extend(misfits.of_rows().into_iter().map(of_misfit));
-    refused.extend(members.unrepaired().map(|row| of_row(row, unrepaired())));
+    let still = |(row, record): (usize, &str)| Refused { record: Some(record.to_owned()), ..of_row(row, unrepaired()) };
+    refused.extend(members.unrepaired().map(still));
     let all = record_batch(schema, arrays, members.offsets.len())?;
     part(&all, &columns, (refused, piece.first_line), |part| {
         memchr::memchr_iter(b'\n', &piece.bytes[part]).count() as u64
@@ -77,6 +76,15 @@ pub(super) fn sift(
 fn unrepaired() -> Error {
     Error::new(ErrorKind::Value, "the rejected record has no columns yet")
         .with_hint("write its values beside __reject, or leave the line out")
+}
+
+/// The text of the record that was no row of columns, in the reasons of a reject; programs that mend it may have set blanks.
+fn record_of(reasons: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Reasons {
+        record: Option<String>,
+    }
+    serde_json::from_str::<Reasons>(reasons).ok()?.record
 }
 
 /// The error for a key that stands twice in an object.
@@ -108,9 +116,10 @@ struct Members<'p> {
     offsets: Vec<usize>,
     /// Records that were begun.
     records: usize,
-    /// Where the layout is that of a rejects file, its key for the reasons, and the rows that were no rows of columns.
+    /// Where the layout is that of a rejects file, its key for the reasons. They tell which rows were no rows of columns.
     reasons: Option<usize>,
-    shapeless: Vec<usize>,
+    /// These rows, each with its record.
+    shapeless: Vec<(usize, String)>,
     /// Records that are left out; without it the first one is an error.
     refused: Option<Vec<Refused>>,
 }
@@ -149,15 +158,16 @@ impl<'p> Members<'p> {
         })
     }
 
-    /// Rows that were no rows of columns when they were rejected, and still have no value.
-    fn unrepaired(&self) -> impl Iterator<Item = usize> + '_ {
+    /// Rows that were no rows of columns when they were rejected, and still have no value; each with its record.
+    fn unrepaired(&self) -> impl Iterator<Item = (usize, &str)> + '_ {
         let blank = move |span: &Span| matches!(&self.bytes[span.start as usize..span.end as usize], b"" | b"null");
         let reasons = self.reasons.and_then(|reasons| self.slots[reasons]);
-        let row = move |row: &usize| {
+        let row = move |row: usize| {
             let spans = self.spans[row * self.width..(row + 1) * self.width].iter().enumerate();
             spans.filter(|(slot, _)| Some(*slot) != reasons).all(|(_, span)| blank(span))
         };
-        self.shapeless.iter().copied().filter(move |at| self.width > 0 && row(at))
+        let shapeless = self.shapeless.iter().map(|(at, record)| (*at, record.as_str()));
+        shapeless.filter(move |(at, _)| self.width > 0 && row(*at))
     }
 }
 
@@ -183,8 +193,10 @@ impl<'p> Sink<'p> for Members<'p> {
             return Err(twice(key));
         }
         self.seen[index] = self.records;
-        if self.reasons == Some(index) && raw.contains(RECORD_KEY) {
-            self.shapeless.push(self.offsets.len() - 1);
+        if self.reasons == Some(index)
+            && let Some(record) = record_of(raw)
+        {
+            self.shapeless.push((self.offsets.len() - 1, record));
         }
         if let Some(slot) = self.slots[index] {
             let start = raw.as_ptr().addr() - self.bytes.as_ptr().addr();
@@ -199,7 +211,7 @@ impl<'p> Sink<'p> for Members<'p> {
         self.offsets.pop();
         let row = self.offsets.len();
         self.spans.truncate(row * self.width);
-        self.shapeless.retain(|shapeless| *shapeless < row);
+        self.shapeless.retain(|(shapeless, _)| *shapeless < row);
         let record = Some(String::from_utf8_lossy(record.trim_ascii_end()).into_owned());
         refused.push(Refused { offset, row: None, record, error });
         Ok(())

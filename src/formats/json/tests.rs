@@ -342,6 +342,21 @@ fn a_mended_rejects_file_is_read_by_its_texts() {
 }
 
 #[test]
+fn a_rejected_record_that_is_rejected_again_keeps_its_text() {
+    let format = JsonLines::default();
+    let file = "{\"id\":1,\"__reject\":{\"line\":4,\"record\":null}}\n\
+                {\"id\":null,\"__reject\":{\"line\":7, \"record\": \"2,\\\"x\\\",\"}}\n";
+    let inferred = format.infer(file.as_bytes(), Extent::Whole).unwrap();
+    let piece = Piece { bytes: file.as_bytes(), first_line: 1 };
+    let schema = Arc::new(inferred.schema.project(&[0]).unwrap());
+    let (batch, rejects) = format.sift(&piece, &inferred.layout, &schema).unwrap();
+    let rejects = rejects.unwrap();
+    assert_eq!((batch.num_rows(), rejects.rows.column(0).is_null(0)), (1, true));
+    assert_eq!(rejects.records, [Some("2,\"x\",".to_owned())]);
+    assert_eq!(rejects.errors[0].to_string(), "line 2: the rejected record has no columns yet");
+}
+
+#[test]
 fn dates_are_read_and_written_in_the_form_that_is_named() {
     let pattern = Some(crate::formats::value::Pattern::parse("%d.%m.%Y %H:%M").unwrap());
     let format = JsonLines::new(Typing { pattern, ..Typing::default() });

@@ -92,6 +92,19 @@ impl SqliteStateLog {
         Ok(Self { worker: Worker::start("state", connection)?, path })
     }
 
+    /// Refuses a file that can be read alone.
+    ///
+    /// # Errors
+    /// [`Permission`](ErrorKind::Permission).
+    pub async fn check_writable(&self) -> Result<()> {
+        // SQLite tells it at a statement that writes. Whether others write at this moment says nothing.
+        let nothing = "DELETE FROM lease WHERE job = ''";
+        match self.call(move |connection| connection.execute_batch(nothing).map_err(failed)).await {
+            Err(error) if error.kind() == ErrorKind::Permission => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     async fn call<T: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<T> + Send + 'static) -> Result<T> {
         let done = self.worker.call(move |connection| work(connection)).await;
         done.map_err(|error| error.at("state log", self.path.display()))

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{COPYING, LEFT, ROWS, start};
+use crate::program::etl;
 use crate::server::{postgres, psql, until};
 
 /// A role of its own for a test, which may do everything in the schema `public` of the database of `url`.
@@ -42,6 +43,21 @@ fn deprived(role: &Role, folder: &Path, words: &[&str], rights: &str) -> String 
     assert_eq!(ended.code, 1, "{words:?}: {}", ended.stderr);
     assert!(ended.stderr.contains("permission denied"), "{words:?}: {}", ended.stderr);
     ended.stderr
+}
+
+/// Another user has made it, for positions or with `--state`.
+#[test]
+fn a_schema_of_ours_that_may_not_be_looked_into_is_no_hindrance() {
+    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
+    role.sql("create schema etl; create table etl.commits (token text); create table etl.positions (stream text)");
+    let target = format!("{}#t", role.url());
+    for more in [&["--mode", "append"][..], &["--mode", "incremental", "--cursor", "id"][..]] {
+        let done = etl(folder.path(), &[&["copy", "-q", "gen:id:seq?rows=5", &target], more].concat());
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{more:?}");
+        assert_eq!(psql(&role.admin, "select count(*) from t"), "5");
+        role.sql("drop table t");
+    }
+    assert_eq!(psql(&role.admin, "select (select count(*) from etl.commits), count(*) from etl.positions"), "0|0");
 }
 
 #[test]

@@ -213,6 +213,11 @@ pub(super) async fn agree(
         let path = path::new(request, &create.key).map_err(|error| error.at("table", &label))?;
         Draft { target, matched, path, create: Some(create) }
     };
+    if !catalog.has_schema {
+        let schema = draft.target.schema.as_deref().unwrap_or_default();
+        return Err(Error::new(ErrorKind::NotFound, format!("there is no schema {schema:?} for {label}"))
+            .with_hint("name one that is there, or make it before with --pre-sql 'CREATE SCHEMA …'"));
+    }
     if !catalog.may_create && (draft.create.is_some() || !draft.path.path.held()) {
         return Err(Error::new(ErrorKind::Permission, format!("no table may be created in the schema of {label}"))
             .with_hint(

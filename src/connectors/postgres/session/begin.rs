@@ -197,7 +197,7 @@ async fn attempt(leader: &Connection, wish: &Wish<'_>) -> Result<Answer> {
     let names: Vec<&str> = wish.found.iter().map(|found| found.sql.as_str()).collect();
     sql.push_str(&catalog::sizes_sql(&names, leader.server().version_number));
     let mut sets = Vec::new();
-    for message in leader.simple_query(&sql).await.map_err(|source| leader.error(source))? {
+    for message in leader.simple_query(&sql).await.map_err(|source| not_held(leader.error(source), wish.join))? {
         match message {
             SimpleQueryMessage::RowDescription(_) => sets.push(Vec::new()),
             SimpleQueryMessage::Row(row) => sets.last_mut().map(|set| set.push(row)).unwrap_or_default(),
@@ -209,6 +209,18 @@ async fn attempt(leader: &Connection, wish: &Wish<'_>) -> Result<Answer> {
     let pid = first.and_then(|row| row.get(1)?.parse().ok());
     let relations = sets.get(1).map(|set| catalog::relations(set)).unwrap_or_default();
     Ok(Answer { relations, shared, pid })
+}
+
+/// `error` of the statements that were to join a point in time: servers have several codes where nobody holds it.
+fn not_held(error: Error, join: Option<&SnapshotId>) -> Error {
+    match join {
+        Some(SnapshotId(id)) if matches!(errors::state(&error), Some("22023" | "42704")) => {
+            Error::new(ErrorKind::NotFound, format!("nobody holds the point in time {id:?}"))
+                .with_source(error)
+                .with_hint("'etl snapshot hold' prints the id of one, which is there as long as it runs")
+        }
+        _ => error,
+    }
 }
 
 /// First statements of a worker.
