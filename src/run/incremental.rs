@@ -200,6 +200,12 @@ impl Window {
                     .to_owned(),
             );
         }
+        if self.what.lag.is_none() {
+            notes.push(format!(
+                "rows that become visible later with a {cursor} below its position, as of transactions that are still running, are \
+                 not copied: --key and --lag find them"
+            ));
+        }
         notes
     }
 }
