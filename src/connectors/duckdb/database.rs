@@ -15,7 +15,7 @@ use arrow::datatypes::{Int64Type, SchemaRef};
 use super::catalog::Name;
 use super::config::Config;
 use super::error::failed;
-use super::memory::Memory;
+use super::memory::{Memory, Share};
 use crate::bridge::adbc::{self, Fill, Interrupt, Library, Place, Rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::file;
@@ -133,12 +133,19 @@ impl Database {
 
     /// A new connection.
     pub(super) fn connect(self: &Arc<Self>) -> Result<Connection> {
-        let instance = self.instance.as_ref().expect("it is open until it is dropped");
-        let connection = instance.connect().map_err(failed)?;
-        let mut connection = Connection { connection, database: Arc::clone(self) };
+        let mut connection = Connection { connection: self.bare()?, memory: Share::whole(self) };
         // Types as they are, and instants in UTC.
         connection.execute("SET arrow_lossless_conversion = true; SET TimeZone = 'UTC'")?;
         Ok(connection)
+    }
+
+    /// Tells DuckDB how much it may hold in memory.
+    pub(super) fn limit_memory(&self, bytes: u64) -> Result<()> {
+        self.bare()?.execute(&format!("SET memory_limit = '{bytes}B'")).map_err(failed)
+    }
+
+    fn bare(&self) -> Result<adbc::Connection> {
+        self.instance.as_ref().expect("it is open until it is dropped").connect().map_err(failed)
     }
 }
 
@@ -203,15 +210,20 @@ fn resolved(path: &Path) -> Result<PathBuf> {
 /// A connection, with its database.
 #[derive(Debug)]
 pub(super) struct Connection {
-    // Dropped in this order: the database closes with its last connection.
+    // Dropped in this order: the database, which the share holds, closes with its last connection.
     connection: adbc::Connection,
-    database: Arc<Database>,
+    memory: Share,
 }
 
 impl Connection {
     /// One more to the same database.
     pub(super) fn another(&self) -> Result<Self> {
-        self.database.connect()
+        self.database().connect()
+    }
+
+    /// Needs no more memory than `bytes` from now on; at first it is all that the options allow.
+    pub(super) fn needs(&mut self, bytes: u64) {
+        self.memory.resize(bytes);
     }
 
     pub(super) fn interrupt(&self) -> Interrupt {
@@ -219,7 +231,7 @@ impl Connection {
     }
 
     pub(super) fn database(&self) -> &Arc<Database> {
-        &self.database
+        self.memory.database()
     }
 
     pub(super) fn execute(&mut self, sql: &str) -> Result<()> {
@@ -287,7 +299,7 @@ impl Connection {
 
     /// Runs `work` in a transaction, which is rolled back where it fails. No other commit of this process comes between.
     pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let database = Arc::clone(&self.database);
+        let database = Arc::clone(self.database());
         let _held = database.hold_commits();
         self.execute("BEGIN TRANSACTION")?;
         let done = work(self).and_then(|value| self.execute("COMMIT").map(|()| value));

@@ -13,7 +13,6 @@ use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
 use super::form::Form;
-use super::memory::Share;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -37,7 +36,6 @@ const COLUMN_BYTES: u64 = 512 << 10;
 /// One attempt.
 pub(super) struct Load {
     connection: Connection,
-    memory: Share,
     stage: Name,
     /// Where the last rows go that would leave a group less than half filled behind whole ones.
     rest: Option<Name>,
@@ -80,10 +78,9 @@ impl Load {
         let words = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
         fields.push(Field::new(ATTEMPT, words, true));
         connection.execute("BEGIN TRANSACTION")?;
-        let memory = Share::of(connection.database(), fields.len() as u64 * COLUMN_BYTES);
+        connection.needs(fields.len() as u64 * COLUMN_BYTES);
         Ok(Self {
             connection,
-            memory,
             stage,
             rest: detail.rest(token),
             kinds,
@@ -165,7 +162,7 @@ impl Load {
     fn send(&mut self, table: &Name) -> Result<()> {
         let group_bytes = (self.held_bytes / self.held_rows.max(1)).saturating_mul(GROUP_ROWS);
         let columns_bytes = self.schema.flattened_fields().len() as u64 * COLUMN_BYTES;
-        self.memory.resize(group_bytes.saturating_add(columns_bytes));
+        self.connection.needs(group_bytes.saturating_add(columns_bytes));
         (self.held_rows, self.held_bytes) = (0, 0);
         let batches = std::mem::take(&mut self.held);
         self.connection.fill(table, (Arc::clone(&self.schema), batches))?;

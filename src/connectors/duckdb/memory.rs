@@ -41,7 +41,7 @@ impl Memory {
     }
 }
 
-/// What one user of a database needs of its memory, until it is dropped.
+/// What one connection needs of the memory of its database, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     database: Arc<Database>,
@@ -49,16 +49,15 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Of `bytes`.
-    pub(super) fn of(database: &Arc<Database>, bytes: u64) -> Self {
+    /// All that the options allow.
+    pub(super) fn whole(database: &Arc<Database>) -> Self {
         let mut share = Self { database: Arc::clone(database), bytes: 0 };
-        share.resize(bytes);
+        share.resize(database.memory().most_bytes);
         share
     }
 
-    /// All that the options allow.
-    pub(super) fn whole(database: &Arc<Database>) -> Self {
-        Self::of(database, database.memory().most_bytes)
+    pub(super) fn database(&self) -> &Arc<Database> {
+        &self.database
     }
 
     /// Needs `bytes` from now on.
@@ -73,8 +72,7 @@ impl Share {
             return;
         }
         // Where more is in use than could be let go, the limit stays as it was.
-        let told = self.database.connect().and_then(|mut to| to.execute(&format!("SET memory_limit = '{limit}B'")));
-        if told.is_ok() {
+        if self.database.limit_memory(limit).is_ok() {
             needs.told = Some(limit);
         }
     }

@@ -12,7 +12,6 @@ use super::catalog;
 use super::config::Config;
 use super::database::{Access, Connection, Database};
 use super::load::Load;
-use super::memory::Share;
 use super::stage::{self, Detail};
 use super::{marker, proof, sift};
 use crate::attempt::{Attempt, Token};
@@ -52,12 +51,7 @@ impl DuckdbSink {
         does: &str,
         work: impl FnOnce(&mut Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let work = move |config: &Config| {
-            let database = Database::open(config, Access::Write)?;
-            let _memory = Share::whole(&database);
-            work(&mut database.connect()?)
-        };
-        self.config.asked(does, work).await
+        self.config.asked(does, move |config| work(&mut Database::open(config, Access::Write)?.connect()?)).await
     }
 }
 
