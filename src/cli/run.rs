@@ -152,6 +152,8 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
             Ok(Some(summary)) => {
                 if voice.shows_each {
                     transfer::show(&summary, talk);
+                } else {
+                    transfer::show_notes(&summary, talk);
                 }
                 summaries.push(summary);
             }

@@ -65,6 +65,8 @@ pub(super) struct Config {
     pub(super) paths: Vec<String>,
     /// What the part files of a folder are told by.
     pub(super) prefix: Option<String>,
+    /// Whether folders above a target are made that are missing.
+    pub(super) makes_folders: bool,
     pub(super) file_bytes: u64,
     pub(super) row_group: parquet::RowGroupLimit,
 }

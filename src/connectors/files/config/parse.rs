@@ -51,6 +51,8 @@ struct Raw {
     #[serde(default)]
     paths: Vec<String>,
     prefix: Option<String>,
+    #[serde(default)]
+    make_folders: bool,
     file_bytes: Option<Bytes>,
     row_group_rows: Option<usize>,
     row_group_bytes: Option<Bytes>,
@@ -210,6 +212,7 @@ impl Config {
             loose: raw.loose,
             paths: raw.paths,
             prefix: raw.prefix,
+            makes_folders: raw.make_folders,
             file_bytes: bytes(raw.file_bytes, 256_000_000)?.max(1),
             row_group,
         })
