@@ -440,8 +440,9 @@ fn statements_are_written_into_new_folders() {
         ("txtfilewriter", more)
     };
     let statements = |to: &str| {
-        let mut files = fs::read_dir(path.join(to)).unwrap();
-        fs::read_to_string(files.next().unwrap().unwrap().path()).unwrap()
+        let mut files = fs::read_dir(path.join(to)).unwrap().map(|file| file.unwrap());
+        let file = files.find(|file| file.file_name().to_string_lossy().starts_with("f__")).unwrap();
+        fs::read_to_string(file.path()).unwrap()
     };
     fs::write(path.join("in.txt"), "1,x\n2,y\n").unwrap();
     done(path, &job(lines(), into("deep/er")));
