@@ -75,7 +75,9 @@ pub fn settle(tree: &Tree, places: &dyn Places, variables: &Variables<'_>) -> Re
     let root = tree.root();
     let file = File { root: root.clone(), tree, places, variables };
     let transfers = root.need("transfers").map_err(|error| match root.get("job") {
-        Some(_) => error.with_hint("'job' begins a file of another program: name it with --compat datax, go-etl or flinkx"),
+        Some(_) => {
+            error.with_hint("'job' begins a file of another program: name it with --compat datax, go-etl or flinkx")
+        }
         None => error,
     });
     let transfers = transfers?.elements()?;
