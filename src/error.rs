@@ -211,7 +211,12 @@ impl From<std::io::Error> for Error {
             }
             _ => (ErrorKind::Io, "reading or writing failed"),
         };
-        Self::new(kind, message).with_source(source)
+        let error = Self::new(kind, message).with_source(source);
+        if kind == ErrorKind::NotFound {
+            error.with_hint("check the name; a path begins in the current folder")
+        } else {
+            error
+        }
     }
 }
 
@@ -264,7 +269,7 @@ pub fn exit_code(kind: ErrorKind) -> u8 {
 pub fn hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
         ErrorKind::AlreadyExists => Some("use --mode append, truncate or replace, or name another target"),
-        ErrorKind::NotFound => Some("check the name; a path begins in the current folder"),
+        ErrorKind::NotFound => Some("check the name"),
         ErrorKind::Permission => Some("ask for the right, or run as another user"),
         ErrorKind::Value => Some("leave such rows out with --where, or mend them with --set or --cast"),
         ErrorKind::Constraint => Some("mend such rows or leave them out with --where, or change the target's rule"),
