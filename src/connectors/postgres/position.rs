@@ -9,16 +9,16 @@ use super::patience::affected;
 use crate::error::Result;
 use crate::sink::{Advance, Noted, moved_meanwhile};
 
-/// Who may use what for a table of positions. $SCHEMA is the target's schema as a literal, $BESIDE the table in it.
+/// Who may use what for a table of positions; a schema that may not be used may not be looked into, either. $SCHEMA is the target's schema as a literal, $BESIDE the table in it.
 const RIGHTS: &str = "
 SELECT
   CASE
-    WHEN to_regclass('etl.positions') IS NOT NULL THEN has_schema_privilege('etl', 'USAGE')
-      AND has_table_privilege('etl.positions', 'SELECT') AND has_table_privilege('etl.positions', 'INSERT')
+    WHEN to_regnamespace('etl') IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+    WHEN NOT has_schema_privilege('etl', 'USAGE') THEN false
+    WHEN to_regclass('etl.positions') IS NOT NULL
+      THEN has_table_privilege('etl.positions', 'SELECT') AND has_table_privilege('etl.positions', 'INSERT')
       AND has_table_privilege('etl.positions', 'UPDATE')
-    WHEN to_regnamespace('etl') IS NOT NULL
-      THEN has_schema_privilege('etl', 'USAGE') AND has_schema_privilege('etl', 'CREATE')
-    ELSE has_database_privilege(current_database(), 'CREATE')
+    ELSE has_schema_privilege('etl', 'CREATE')
   END,
   to_regnamespace('etl') IS NOT NULL,
   to_regclass($BESIDE) IS NOT NULL OR has_schema_privilege($SCHEMA, 'CREATE')";

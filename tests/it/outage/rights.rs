@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{COPYING, LEFT, ROWS, start};
+use crate::program::copied;
 use crate::server::{postgres, psql, until};
 
 /// A role of its own for a test, which may do everything in the schema `public` of the database of `url`.
@@ -70,4 +71,28 @@ fn a_source_that_may_no_longer_be_read_ends_the_copy() {
     assert!(said.contains("\"s\"") || said.contains(" s"), "{said}");
     let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["state"]);
+}
+
+/// What another user's copy has made stands in a schema that this one may not even look into: marks and positions of its own are beside
+/// the target.
+#[test]
+fn a_schema_of_another_user_is_in_nobodys_way() {
+    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
+    role.sql("create table t (id bigint primary key, note text); grant all on t to $ROLE");
+    let csv = |rows: &str| std::fs::write(folder.path().join("a.csv"), format!("id,note\n{rows}")).unwrap();
+    let place = |url: &str| format!("{url}#t");
+    csv("1,x\n");
+    copied(folder.path(), &["a.csv", &place(&role.admin), "--mode", "incremental", "--cursor", "id"]);
+    assert_eq!(psql(&role.admin, "select count(*) from pg_namespace where nspname = 'etl'"), "1");
+    for (mode, rows, held) in [("append", "2,y\n", "2"), ("upsert", "2,z\n3,z\n", "3"), ("sync", "2,w\n", "1")] {
+        csv(rows);
+        copied(folder.path(), &["a.csv", &place(&role.url()), "--mode", mode]);
+        assert_eq!(psql(&role.admin, "select count(*) from t"), held, "{mode}");
+    }
+    csv("5,v\n7,v\n");
+    for _ in 0..2 {
+        let words = ["a.csv", &place(&role.url()), "--mode", "incremental", "--cursor", "id", "--key", "id"];
+        copied(folder.path(), &words);
+        assert_eq!(psql(&role.admin, "select count(*) from t"), "3");
+    }
 }
