@@ -107,7 +107,7 @@ pub(super) fn show(summary: &Summary, talk: Talk) {
     }
 }
 
-/// Shows what the user should know of it, where people read and another program's report says the rest: why rows were refused, above all.
+/// Shows what the user should know of it where another program's report says the rest: above all why rows were refused.
 pub(super) fn show_notes(summary: &Summary, talk: Talk) {
     if is_for_people(talk) {
         summary.notes.iter().for_each(|text| note(talk, text));

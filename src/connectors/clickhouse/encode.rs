@@ -155,7 +155,7 @@ fn addresses_of_six(array: &ArrayRef) -> Fit {
 
 /// The inner values, under the names by which ClickHouse knows them.
 fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
-    let child = |place, column: &ArrayRef| {
+    let child = |place, column: &ArrayRef| -> Fit {
         let member = kind.child(place).ok_or_else(|| wrong(column))?;
         let column = encode(member, column)?;
         match column.as_string_opt::<i32>() {
