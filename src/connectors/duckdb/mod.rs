@@ -158,6 +158,9 @@ fn ping(config: &Config) -> Result<Ping> {
     let version = connection.texts("SELECT library_version FROM pragma_version()")?;
     let version = version.into_iter().flatten().flatten().next().unwrap_or_default();
     let tables = catalog::tables(&mut connection, "*.*")?.len();
-    let facts = vec![format!("{tables} tables and views"), format!("memory limit {} MB", config.memory_limit_bytes / 1_000_000)];
+    let facts = vec![
+        format!("{tables} tables and views"),
+        format!("memory limit {} MB", config.memory_limit_bytes / 1_000_000),
+    ];
     Ok(Ping { server: format!("DuckDB {}", version.trim_start_matches('v')), facts, missing: Vec::new() })
 }
