@@ -14,9 +14,10 @@ use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Finished, Underway};
 use super::{amount, log, plan, printer, rounds};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::meter::Reading;
 use crate::job::Job;
+use crate::run::Between;
 use crate::run::report::{PlanReport, Summary};
 
 pub(super) const RUN_EXAMPLES: &str = "\
@@ -107,10 +108,24 @@ async fn run_loaded(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> R
         return show_plans(loaded, args, interrupt).await;
     }
     jobs.iter().try_for_each(|job| transfer::refuse_both_on_stdout(job, talk))?;
+    refuse_mistakes(loaded)?;
     let server = Server::start(args.http.as_ref(), jobs.len(), talk).await?;
     let ran = Box::pin(run_jobs(loaded, args, interrupt, server.as_ref())).await;
     Server::stop(server).await;
     ran
+}
+
+/// Refuses options of places that their connectors do not take, before the first of several transfers begins.
+fn refuse_mistakes(loaded: &Loaded) -> Result<()> {
+    let jobs = &loaded.translation.jobs;
+    // One alone is refused when it begins, and others may run beside one that fails.
+    if jobs.len() < 2 || matches!(loaded.after_failure, AfterFailure::GoOn { .. }) {
+        return Ok(());
+    }
+    let checked = |(at, job): (usize, &Job)| {
+        Between::of(job).map(drop).at("transfer", || format!("{} of {}", at + 1, jobs.len()))
+    };
+    jobs.iter().enumerate().try_for_each(checked)
 }
 
 async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server: Option<&Server>) -> Result<()> {
@@ -152,6 +167,8 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
             Ok(Some(summary)) => {
                 if voice.shows_each {
                     transfer::show(&summary, talk);
+                } else {
+                    transfer::show_notes(&summary, talk);
                 }
                 summaries.push(summary);
             }

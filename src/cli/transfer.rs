@@ -107,6 +107,13 @@ pub(super) fn show(summary: &Summary, talk: Talk) {
     }
 }
 
+/// Shows what the user should know of it where another program's report says the rest: above all why rows were refused.
+pub(super) fn show_notes(summary: &Summary, talk: Talk) {
+    if is_for_people(talk) {
+        summary.notes.iter().for_each(|text| note(talk, text));
+    }
+}
+
 /// Whether a result is shown to people, on stderr.
 pub(super) fn is_for_people(talk: Talk) -> bool {
     talk.output == Output::Text && talk.level != Level::Quiet && talk.progress != Progress::Json

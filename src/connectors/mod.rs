@@ -50,6 +50,9 @@ pub const CONNECTORS: &[&dyn Connector] = &[
     &stream::Stream,
 ];
 
+/// Connectors that a default build lacks.
+const IN_FULL: [&str; 4] = ["adbc", "connectorx", "mssql", "odbc"];
+
 /// The connector whose name or alias is `scheme`.
 ///
 /// # Errors
@@ -57,6 +60,10 @@ pub const CONNECTORS: &[&dyn Connector] = &[
 pub fn find(scheme: &str) -> Result<&'static dyn Connector> {
     let is_meant = |known: &&&dyn Connector| known.name() == scheme || known.aliases().contains(&scheme);
     CONNECTORS.iter().find(is_meant).copied().ok_or_else(|| {
+        if IN_FULL.contains(&scheme) {
+            return Error::new(ErrorKind::Usage, format!("this build has no connector {scheme:?}"))
+                .with_hint("build the program with '--features full'");
+        }
         let names: Vec<_> = CONNECTORS.iter().map(|connector| connector.name()).collect();
         Error::new(ErrorKind::Usage, format!("there is no connector {scheme:?}"))
             .with_hint(format!("use one of {}", names.join(", ")))

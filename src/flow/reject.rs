@@ -216,7 +216,9 @@ impl RejectLog {
             Some(file) => error.with_hint(format!(
                 "the rejected rows are in {file}: mend what is wrong with them, or allow more with --max-errors"
             )),
-            None => error.with_hint("keep the rejected rows with --rejects FILE, or allow more with --max-errors"),
+            None => error.with_hint(
+                "keep the rejected rows with --rejects FILE, or allow more with --max-errors; a job file says both itself",
+            ),
         })
     }
 

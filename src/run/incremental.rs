@@ -187,7 +187,10 @@ impl Window {
                 let from = self.what.start.as_ref().map_or_else(String::new, |start| format!("from {start} on, "));
                 format!("no position is known: {from}all rows with {cursor} up to {} are read", text(bound))
             }
-            (None, None) => format!("no position is known, and no row has a {cursor}"),
+            (None, None) => {
+                let beyond = self.what.start.as_ref().map_or_else(String::new, |start| format!(" beyond {start}"));
+                format!("no position is known, and no row has a {cursor}{beyond}")
+            }
             (Some(position), Some(bound)) if position != bound => {
                 format!("the position of {cursor} moves from {} to {}", text(position), text(bound))
             }

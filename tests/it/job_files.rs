@@ -224,6 +224,14 @@ fn a_mistake_is_named_before_anything_is_written() {
         assert!(ended.stderr.contains(message), "{job}: {}", ended.stderr);
         assert!(!folder.path().join("a.csv").exists(), "{job}");
     }
+    // An option that no file has, in the second of two transfers.
+    let two = "transfers:\n  - {source: {locator: people.csv}, target: {locator: a.csv}}\n  \
+               - {source: {connector: file, url: people.csv, encodng: gbk}, target: {locator: b.csv}}\n";
+    written(folder.path(), "job.yaml", two);
+    let ended = run(folder.path(), &["job.yaml"]);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("error: transfer 2 of 2: file has no option \"encodng\""), "{}", ended.stderr);
+    assert!(!folder.path().join("a.csv").exists());
     written(folder.path(), "job.json", &one(", \"mdoe\": \"append\""));
     let ended = run(folder.path(), &["job.json"]);
     assert_eq!(ended.code, 0, "{}", ended.stderr);

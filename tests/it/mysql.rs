@@ -159,6 +159,11 @@ fn dates_with_zeros_and_long_times_are_refused_read_as_wished_or_kept() {
         assert_eq!(rows[1], "1,,,,838:59:59");
         assert_eq!(rows[2], "2,,,,-838:59:59");
         assert_eq!(rows[3], "3,2024-02-29,2024-02-29 12:00:00.5,2024-02-29 12:00:00+00:00,-00:00:00.000001");
+        // As text they find back.
+        mariadb_client(&url, "create table back like dates");
+        copied(folder.path(), &["null.csv", &table(&url, "back"), "--mode", "append"]);
+        let times = mariadb_client(&url, "select id, t from back order by id");
+        assert_eq!(times.trim_end(), "1\t838:59:59.000000\n2\t-838:59:59.000000\n3\t-00:00:00.000001", "{url}");
         copied(folder.path(), &[&with("zeroDates=text&time=duration"), "text.csv"]);
         let text = std::fs::read_to_string(folder.path().join("text.csv")).unwrap();
         let rows: Vec<&str> = text.lines().collect();

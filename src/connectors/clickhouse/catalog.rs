@@ -171,7 +171,11 @@ pub(super) async fn find(server: &Server, name: &Name) -> Result<Option<Relation
 /// # Errors
 /// [`NotFound`](ErrorKind::NotFound).
 pub(super) async fn expect(server: &Server, name: &Name) -> Result<Relation> {
-    let missing = || Error::new(ErrorKind::NotFound, "the database has no such table").at("table", name.shown());
+    let missing = || {
+        Error::new(ErrorKind::NotFound, "the database has no such table")
+            .at("table", name.shown())
+            .with_hint("check the name, in which case counts; one of another database is written database.table")
+    };
     find(server, name).await?.ok_or_else(missing)
 }
 

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, Int32Array, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray as _, BinaryArray, Int32Array, StringArray, UInt32Array};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Field, Time32MillisecondType, Time32SecondType, Time64MicrosecondType,
     Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
@@ -64,15 +64,21 @@ fn data_type(kind: &Kind) -> DataType {
         Kind::Time => DataType::Int32,
         Kind::Ipv4 => DataType::UInt32,
         Kind::Ipv6 => DataType::FixedSizeBinary(16),
-        Kind::Array(item) => DataType::List(Arc::new(field(item, Field::LIST_FIELD_DEFAULT_NAME))),
+        Kind::Array(item) => DataType::List(Arc::new(inner(item, Field::LIST_FIELD_DEFAULT_NAME))),
         Kind::Map(both) => {
-            let entries = vec![field(&both.0, "key").with_nullable(false), field(&both.1, "value")];
+            let entries = vec![inner(&both.0, "key").with_nullable(false), inner(&both.1, "value")];
             DataType::Map(Arc::new(Field::new_struct("entries", entries, false)), false)
         }
-        Kind::Tuple(members) => DataType::Struct(fields(members, &field)),
+        Kind::Tuple(members) => DataType::Struct(fields(members, &inner)),
         // The zone is that of the column, whatever stands here.
         other => other.data_type(),
     }
+}
+
+/// The same within a nested type, where no mark tells bytes from text: a String takes both as bytes.
+fn inner(declared: &Type, name: &str) -> Field {
+    let field = field(declared, name);
+    if matches!(declared.kind, Kind::Text) { field.with_data_type(DataType::Binary) } else { field }
 }
 
 fn wrong(array: &ArrayRef) -> Misfit {
@@ -149,9 +155,15 @@ fn addresses_of_six(array: &ArrayRef) -> Fit {
 
 /// The inner values, under the names by which ClickHouse knows them.
 fn nested(kind: &Kind, array: &ArrayRef) -> Fit {
-    let child = |place, column: &ArrayRef| match kind.child(place) {
-        Some(member) => encode(member, column),
-        None => Err(wrong(column)),
+    let child = |place, column: &ArrayRef| -> Fit {
+        let member = kind.child(place).ok_or_else(|| wrong(column))?;
+        let column = encode(member, column)?;
+        match column.as_string_opt::<i32>() {
+            Some(texts) if matches!(member.kind, Kind::Text) => {
+                Ok(Arc::new(BinaryArray::from(texts.clone())) as ArrayRef)
+            }
+            _ => Ok(column),
+        }
     };
     exchange::nested(array, &data_type(kind), child, wrong)
 }
@@ -204,6 +216,21 @@ mod tests {
         assert_eq!(refused("Array(Nullable(Int32))", lists(true, None)), None);
         assert_eq!(refused("Array(Nullable(Int32))", lists(false, Some(1))), Some(0));
         assert_eq!(refused("Array(Int32)", lists(true, None)), Some(0));
+    }
+
+    /// A String within a tuple has no mark, whatever it holds.
+    #[test]
+    fn texts_and_bytes_are_taken_within_nested_types() {
+        let declared = Type::parse("Tuple(`a` String, `b` String)").unwrap();
+        let fields = [("a", DataType::Utf8), ("b", DataType::Binary)];
+        let fields: Vec<Field> = fields.into_iter().map(|(name, kind)| Field::new(name, kind, false)).collect();
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(StringArray::from(vec!["x"])), Arc::new(BinaryArray::from(vec![&b"\x00\xff"[..]]))];
+        let came = arrow::array::StructArray::try_new(fields.into(), columns, None).unwrap();
+        let taken = encode(&declared, &(Arc::new(came) as ArrayRef)).unwrap();
+        assert_eq!(taken.data_type(), field(&declared, "t").data_type());
+        let taken = taken.as_struct().columns().iter().map(|column| column.as_binary::<i32>().value(0).to_vec());
+        assert_eq!(taken.collect::<Vec<_>>(), [b"x".to_vec(), b"\x00\xff".to_vec()]);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub(super) struct Config {
     pub(super) prefix: Option<String>,
     /// The size of the part files of a folder, where it was named.
     pub(super) file_bytes: Option<u64>,
+    /// Whether folders above a target are made that are missing.
+    pub(super) makes_folders: bool,
     pub(super) row_group: parquet::RowGroupLimit,
 }
 

@@ -108,7 +108,9 @@ fn find_glob(pattern: &str) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     if files.is_empty() {
-        return Err(Error::new(ErrorKind::NotFound, "no file matches").at("glob", pattern));
+        return Err(Error::new(ErrorKind::NotFound, "no file matches")
+            .at("glob", pattern)
+            .with_hint("check the pattern; a path begins in the current folder"));
     }
     Ok(files)
 }

@@ -46,6 +46,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("loose", "object", "", "Delimited text as other programs take and write it; see below. Not with header, delimiter, quote and null."),
     option("paths", "list", "", "Further paths, globs and folders that are read with it, as if they were one.").only(End::Source),
     option("prefix", "string", "", "The begin of the names of part files in a target folder; other files there are left alone."),
+    option("makeFolders", "boolean", "false", "Whether folders above a target are made that are missing.").only(End::Target),
     option("fileBytes", "bytes", "256MB", "The size of the part files in a target folder.").within("1 or more").only(End::Target),
     option("rowGroupRows", "integer", "1048576", "Rows of a Parquet row group, at most.").within("1 or more").only(End::Target),
     option("rowGroupBytes", "bytes", "64MB", "Memory that a Parquet row group takes while it is built, at most.")

@@ -74,6 +74,9 @@ impl Sink for FileSink {
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
         let (is_held, folder) = (self.alive.holds(&stage), stage.folder.clone());
         let locks = blocking::run("files-prepare", move || {
+            // Missing only where they may be made.
+            let parent = landing.shape.stage_parent();
+            parent.map_or(Ok(()), |parent| fs::create_dir_all(&parent).at("folder", || parent.display()))?;
             leftover::settle(&landing.shape, &stage)?;
             if is_held && stage.folder.exists() {
                 return Ok(Vec::new());
@@ -290,7 +293,7 @@ fn target_of(config: &Config, mode: Mode) -> Result<Target> {
     let path = find::literal_path(text)
         .ok_or_else(|| Error::new(ErrorKind::Usage, "a glob names no target").at("file", text))?;
     let metadata = match fs::metadata(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return new_target(text, &path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return new_target(config, text, &path),
         metadata => metadata.at("file", || text)?,
     };
     let kind = metadata.file_type();
@@ -321,15 +324,18 @@ fn target_of(config: &Config, mode: Mode) -> Result<Target> {
     Ok(Target::alone(Shape::Single(path)))
 }
 
-/// A file or folder that is not there yet; its own folder is.
-fn new_target(text: &str, path: &Path) -> Result<Target> {
+/// A file or folder that is not there yet. Its own folder is, or is made with the stage.
+fn new_target(config: &Config, text: &str, path: &Path) -> Result<Target> {
     let parent = parent_of(path);
-    let missing = || {
-        Error::new(ErrorKind::NotFound, "the folder of the target does not exist")
-            .at("folder", parent.display())
-            .with_hint("make it first")
+    let parent = match fs::canonicalize(&parent).ok().filter(|parent| parent.is_dir()) {
+        Some(there) => there,
+        None if config.makes_folders => std::path::absolute(&parent).at("folder", || parent.display())?,
+        None => {
+            return Err(Error::new(ErrorKind::NotFound, "the folder of the target does not exist")
+                .at("folder", parent.display())
+                .with_hint("make it first, or say makeFolders=true in the options of the target"));
+        }
     };
-    let parent = fs::canonicalize(&parent).ok().filter(|parent| parent.is_dir()).ok_or_else(missing)?;
     let name =
         path.file_name().ok_or_else(|| Error::new(ErrorKind::Usage, "the target has no name").at("file", text))?;
     let path = parent.join(name);

@@ -156,8 +156,8 @@ async fn not_found(connection: &Connection, name: &str) -> Error {
             "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_catalog.pg_class c \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relkind IN ('r','p','v','m','f') AND n.nspname !~ '^pg_(toast|temp)' \
-             AND (lower(c.relname) = {like} OR n.nspname NOT IN ('pg_catalog', 'information_schema') \
-             AND (strpos(lower(c.relname), {like}) > 0 OR strpos({like}, lower(c.relname)) > 0)) \
+             AND (lower(c.relname) = {like} OR n.nspname !~ '^(pg_|information_schema$)' \
+               AND (strpos(lower(c.relname), {like}) > 0 OR strpos({like}, lower(c.relname)) > 0)) \
              ORDER BY lower(c.relname) <> {like}, n.nspname LIKE 'pg\\_%', 1 LIMIT 4"
         ))
         .await

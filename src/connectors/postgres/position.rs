@@ -9,7 +9,8 @@ use super::patience::affected;
 use crate::error::Result;
 use crate::sink::{Advance, Noted, moved_meanwhile};
 
-/// Who may use what for a table of positions. $SCHEMA is the target's schema as a literal, $BESIDE the table in it.
+/// Who may use what for a table of positions; a schema that may not be used may not be looked into, either. $SCHEMA is the target's schema
+/// as a literal, $BESIDE the table in it.
 const RIGHTS: &str = "
 SELECT
   CASE

@@ -370,7 +370,8 @@ mod tests {
     fn values_are_hashed_by_their_type_or_by_their_text_as_far_as_it_is_known() {
         let name = |text: &str| text.replace('$', "\"a\"\"b\"");
         let typed = |call: &str, digest| Way::Hashed(name(call), digest);
-        let signed = |hash: &str, digest| typed(&format!("{hash}($, 0) # CASE WHEN $ < 0 THEN -1 ELSE 0 END"), digest);
+        let signed =
+            |hash: &str, digest| typed(&format!("CASE WHEN $ < 0 THEN ~{hash}($, 0) ELSE {hash}($, 0) END"), digest);
         let of_text = |text: &str| name(&format!("hashtextextended(({text}) COLLATE \"C\", 0)"));
         let hashed = |text: &str, form| Way::Hashed(of_text(text), Digest::Text(form));
         let float = |hash: &str, send: &str| {

@@ -10,10 +10,11 @@ SELECT json_build_object(
   'hasSchema', to_regnamespace($SCHEMA) IS NOT NULL,
   'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),
   'marker', json_build_object(
-    -- Who may not look into the schema may not even ask what is in it.
-    'table', CASE WHEN has_schema_privilege(to_regnamespace('etl')::oid, 'USAGE')
-      THEN has_table_privilege(to_regclass('etl.commits')::oid, 'SELECT')
-        AND has_table_privilege(to_regclass('etl.commits')::oid, 'INSERT') END,
+    -- Who may not use a schema may not ask what is in it.
+    'table', CASE WHEN to_regnamespace('etl') IS NULL THEN NULL
+      WHEN NOT has_schema_privilege('etl', 'USAGE') THEN false
+      WHEN to_regclass('etl.commits') IS NOT NULL
+      THEN has_table_privilege('etl.commits', 'SELECT') AND has_table_privilege('etl.commits', 'INSERT') END,
     'schema', CASE WHEN to_regnamespace('etl') IS NOT NULL
       THEN has_schema_privilege('etl', 'USAGE') AND has_schema_privilege('etl', 'CREATE') END,
     'database', has_database_privilege(current_database(), 'CREATE')),

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveDateTime};
 
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata};
@@ -271,19 +271,27 @@ fn length(range: Option<&str>, default: RangeInclusive<u32>) -> Result<RangeIncl
     }
 }
 
-fn days(range: Option<&str>) -> Result<RangeInclusive<i64>> {
-    let read = |text: &str| {
-        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-        Some(date.signed_duration_since(NaiveDate::default()).num_days())
-    };
-    ordered(range.unwrap_or("1970-01-01..2069-12-31"), read)
+/// The range of days that is meant where none is named.
+const DAYS: &str = "1970-01-01..2069-12-31";
+
+fn day(text: &str) -> Option<i64> {
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(date.signed_duration_since(NaiveDate::default()).num_days())
 }
 
-/// From the start of the first day to the last microsecond of the last.
+fn days(range: Option<&str>) -> Result<RangeInclusive<i64>> {
+    ordered(range.unwrap_or(DAYS), day)
+}
+
+/// From one moment to the other. A day stands for all of it.
 fn instants(range: Option<&str>) -> Result<RangeInclusive<i64>> {
-    let days = days(range)?;
-    let micros = |day: i64| day.checked_mul(MICROS_PER_DAY).ok_or_else(|| usage("this day is too far away"));
-    Ok(micros(*days.start())?..=micros(*days.end())?.saturating_add(MICROS_PER_DAY - 1))
+    let read = |text: &str| match NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f") {
+        Ok(at) => Some((at.and_utc().timestamp_micros(), 0)),
+        Err(_) => Some((day(text)?.checked_mul(MICROS_PER_DAY)?, MICROS_PER_DAY - 1)),
+    };
+    let range = ordered(range.unwrap_or(DAYS), read)?;
+    let ((first, _), (last, rest)) = (*range.start(), *range.end());
+    Ok(first..=last.saturating_add(rest))
 }
 
 fn usage(message: impl Into<String>) -> Error {

@@ -53,7 +53,8 @@ async fn table(options: Json, channels: usize, batch_rows: usize) -> (RecordBatc
 #[test]
 fn the_grammar_is_read() {
     let columns = parse(
-        "id:seq(5), \"a,b\":int(-3..4),p:decimal(18,4)(-1.5..1000)~0.25,t:text(7),d:date(2020-01-01..2020-01-02)",
+        "id:seq(5), \"a,b\":int(-3..4),p:decimal(18,4)(-1.5..1000)~0.25,t:text(7),d:date(2020-01-01..2020-01-02),\
+         day:timestamp(1970-01-01..1970-01-01),at:timestamptz(1970-01-01T00:00:01..1970-01-01T00:00:02.5)",
     );
     let kinds = [
         ("id", Kind::Sequence(5), 0.0),
@@ -61,6 +62,8 @@ fn the_grammar_is_read() {
         ("p", Kind::Decimal { precision: 18, scale: 4, range: -15_000..=10_000_000 }, 0.25),
         ("t", Kind::Text(7..=7), 0.0),
         ("d", Kind::Date(18262..=18263), 0.0),
+        ("day", Kind::Timestamp(0..=86_399_999_999), 0.0),
+        ("at", Kind::TimestampTz(1_000_000..=2_500_000), 0.0),
     ];
     let expected = kinds.map(|(name, kind, nulls)| Column { name: name.to_owned(), kind, nulls, value: None });
     assert_eq!(columns.unwrap(), expected);

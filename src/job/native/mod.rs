@@ -74,7 +74,13 @@ const MERGING: [&str; 2] = ["upsert", "sync"];
 pub fn settle(tree: &Tree, places: &dyn Places, variables: &Variables<'_>) -> Result<Native> {
     let root = tree.root();
     let file = File { root: root.clone(), tree, places, variables };
-    let transfers = root.need("transfers")?.elements()?;
+    let transfers = root.need("transfers").map_err(|error| match root.get("job") {
+        Some(_) => {
+            error.with_hint("'job' begins a file of another program: name it with --compat datax, go-etl or flinkx")
+        }
+        None => error,
+    });
+    let transfers = transfers?.elements()?;
     if transfers.is_empty() {
         return Err(root.need("transfers")?.error("the file has no transfer"));
     }

@@ -68,6 +68,9 @@ fn text_is_taken_for_what_it_is() {
     assert_eq!(copied("0"), "a,b\nc,d\n");
     fs::write(path.join("in.txt"), b"a\n\xffb\nc\n").unwrap();
     assert_eq!(copied("1"), "a\nc\n");
+    // DataX logs the first dirty rows with their reasons.
+    let ended = done(path, &job(lines(), into_files("x", "text")));
+    assert!(ended.stderr.contains("note: rejected: ") && ended.stderr.contains("line 2"), "{}", ended.stderr);
     assert_eq!(bash(path, "printf 'a,b\\nc,d\\n' | gzip > in.txt").code, 0);
     assert_eq!(copied("0"), "a,b\nc,d\n");
 }
@@ -424,4 +427,33 @@ fn all_columns_find_those_that_are_meant() {
     fs::write(folder.path().join("in.txt"), "4,3\n").unwrap();
     done(folder.path(), &job(lines(), table("mysqlwriter", &url, "t")));
     assert_eq!(mariadb_client(&url, "select a, b from t order by a").trim_end(), "1\t2\n3\t4");
+}
+
+/// A column may be listed twice, all fields of text may become statements, and folders that are missing are made, as DataX does.
+#[test]
+fn statements_are_written_into_new_folders() {
+    let (folder, url) = (folder(), mariadb());
+    let path = folder.path();
+    let into = |to: &str| {
+        let more = json!({"path": to, "fileName": "f", "writeMode": "append", "fileFormat": "sql", "table": "t",
+            "quoteChar": "`", "header": ["a", "b"]});
+        ("txtfilewriter", more)
+    };
+    let statements = |to: &str| {
+        let mut files = fs::read_dir(path.join(to)).unwrap().map(|file| file.unwrap());
+        let file = files.find(|file| file.file_name().to_string_lossy().starts_with("f__")).unwrap();
+        fs::read_to_string(file.path()).unwrap()
+    };
+    fs::write(path.join("in.txt"), "1,x\n2,y\n").unwrap();
+    done(path, &job(lines(), into("deep/er")));
+    mariadb_client(&url, &format!("create table t (a int, b varchar(9)); {}", statements("deep/er")));
+    assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), "1\tx\n2\ty");
+    let (name, mut reader) = table("mysqlreader", &url, "t");
+    reader["column"] = json!(["a", "`A`"]);
+    done(path, &job((name, reader), into("new/er")));
+    mariadb_client(&url, &format!("delete from t; {}", statements("new/er")));
+    assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), "1\t1\n2\t2");
+    let stream = json!({"path": "made/here", "fileName": "s.txt"});
+    done(path, &job(made(1, json!([{"value": "x"}])), ("streamwriter", stream)));
+    assert_eq!(fs::read_to_string(path.join("made/here/s.txt")).unwrap(), "x\n");
 }

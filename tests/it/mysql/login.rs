@@ -68,6 +68,27 @@ fn fails(folder: &Path, source: &str, says: &str) {
     assert!(!folder.join("never.csv").exists());
 }
 
+/// Someone with all rights on one database and none beside writes into it, and more rows are refused than the server keeps warnings of
+/// by itself.
+#[test]
+fn a_user_of_one_database_writes() {
+    for url in [mysql(), mariadb()].map(with_table) {
+        let (folder, user) = (tempfile::tempdir().unwrap(), User::new(&url, "by 's3cret'", ""));
+        let rows = |ids: std::ops::RangeInclusive<u32>| {
+            let lines: String = ids.map(|id| format!("{id},x\n")).collect();
+            std::fs::write(folder.path().join("rows.csv"), format!("id,v\n{lines}")).unwrap();
+        };
+        let table = user.table("s3cret", "");
+        let words = ["rows.csv", &table, "--mode", "append", "--on-error", "skip", "--max-errors", "5000"];
+        rows(3..=3000);
+        copied(folder.path(), &words);
+        rows(1..=4000);
+        copied(folder.path(), &words);
+        let held = mariadb_client(&url, "select count(*), min(id), max(id), sum(v is null) from t");
+        assert_eq!(held.trim_end(), "4000\t1\t4000\t1", "{url}");
+    }
+}
+
 #[test]
 fn passwords_of_caching_sha2_password() {
     by_caching_sha2_password(mysql(), ["tlsMode=DISABLED", "tlsMode=REQUIRED"]);

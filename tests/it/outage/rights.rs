@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{COPYING, LEFT, ROWS, start};
-use crate::program::etl;
+use crate::program::copied;
 use crate::server::{postgres, psql, until};
 
 /// A role of its own for a test, which may do everything in the schema `public` of the database of `url`.
@@ -45,21 +45,6 @@ fn deprived(role: &Role, folder: &Path, words: &[&str], rights: &str) -> String 
     ended.stderr
 }
 
-/// Another user has made it, for positions or with `--state`.
-#[test]
-fn a_schema_of_ours_that_may_not_be_looked_into_is_no_hindrance() {
-    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
-    role.sql("create schema etl; create table etl.commits (token text); create table etl.positions (stream text)");
-    let target = format!("{}#t", role.url());
-    for more in [&["--mode", "append"][..], &["--mode", "incremental", "--cursor", "id"][..]] {
-        let done = etl(folder.path(), &[&["copy", "-q", "gen:id:seq?rows=5", &target], more].concat());
-        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{more:?}");
-        assert_eq!(psql(&role.admin, "select count(*) from t"), "5");
-        role.sql("drop table t");
-    }
-    assert_eq!(psql(&role.admin, "select (select count(*) from etl.commits), count(*) from etl.positions"), "0|0");
-}
-
 #[test]
 fn a_target_that_may_no_longer_be_written_is_as_it_was() {
     let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
@@ -85,4 +70,28 @@ fn a_source_that_may_no_longer_be_read_ends_the_copy() {
     assert!(said.contains("\"s\"") || said.contains(" s"), "{said}");
     let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["state"]);
+}
+
+/// What another user's copy has made stands in a schema that this one may not even look into: marks and positions of its own are beside
+/// the target.
+#[test]
+fn a_schema_of_another_user_is_in_nobodys_way() {
+    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
+    role.sql("create table t (id bigint primary key, note text); grant all on t to $ROLE");
+    let csv = |rows: &str| std::fs::write(folder.path().join("a.csv"), format!("id,note\n{rows}")).unwrap();
+    let place = |url: &str| format!("{url}#t");
+    csv("1,x\n");
+    copied(folder.path(), &["a.csv", &place(&role.admin), "--mode", "incremental", "--cursor", "id"]);
+    assert_eq!(psql(&role.admin, "select count(*) from pg_namespace where nspname = 'etl'"), "1");
+    for (mode, rows, held) in [("append", "2,y\n", "2"), ("upsert", "2,z\n3,z\n", "3"), ("sync", "2,w\n", "1")] {
+        csv(rows);
+        copied(folder.path(), &["a.csv", &place(&role.url()), "--mode", mode]);
+        assert_eq!(psql(&role.admin, "select count(*) from t"), held, "{mode}");
+    }
+    csv("5,v\n7,v\n");
+    for _ in 0..2 {
+        let words = ["a.csv", &place(&role.url()), "--mode", "incremental", "--cursor", "id", "--key", "id"];
+        copied(folder.path(), &words);
+        assert_eq!(psql(&role.admin, "select count(*) from t"), "3");
+    }
 }

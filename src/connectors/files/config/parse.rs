@@ -51,6 +51,8 @@ struct Raw {
     #[serde(default)]
     paths: Vec<String>,
     prefix: Option<String>,
+    #[serde(default)]
+    make_folders: bool,
     file_bytes: Option<Bytes>,
     row_group_rows: Option<usize>,
     row_group_bytes: Option<Bytes>,
@@ -185,6 +187,7 @@ impl Config {
             return Err(usage(format!("sheetRows is not between 2 and {}", workbook::SHEET_ROWS)));
         }
         let csv = csv_options(&raw, typing)?;
+        let charset = raw.encoding.as_deref().map(Charset::parse).transpose().at("option", || "encoding")?;
         if let Some(word) = raw.compression.as_deref() {
             compression::check(word)?;
         }
@@ -205,10 +208,11 @@ impl Config {
             sheet_rows: raw.sheet_rows,
             area: raw.range.as_deref().map(workbook::Area::parse).transpose()?.unwrap_or_default(),
             null: raw.null,
-            charset: raw.encoding.as_deref().map(Charset::parse).transpose()?.unwrap_or_default(),
+            charset: charset.unwrap_or_default(),
             loose: raw.loose,
             paths: raw.paths,
             prefix: raw.prefix,
+            makes_folders: raw.make_folders,
             file_bytes: raw.file_bytes.map(Bytes::parse).transpose()?.map(|bytes| bytes.max(1)),
             row_group,
         })

@@ -14,7 +14,7 @@ use super::super::name::{check_name, identifier};
 use super::super::stage;
 use super::super::typemap::{Kind, MyType, PRODUCT};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{fate, is_padded, possible, remedy};
+use crate::fate::{fate, is_padded, is_text, plain, possible, remedy};
 use crate::schema;
 use crate::sink::{ColumnFate, ColumnPlan, Form, SchemaPolicy};
 use crate::source::TableShape;
@@ -189,8 +189,10 @@ fn form(offer: Offer<'_>, place: &Place<'_>) -> Result<(Field, Form)> {
     if let Some(native) = offer.native.filter(|native| is_same_type(native, place.my_type)) {
         return Ok((native.clone().with_name(place.name).with_nullable(place.nullable), Form::Native));
     }
-    let times = match from.data_type() {
+    let times = match plain(from.data_type()) {
         DataType::Duration(_) => TimeForm::Duration,
+        // It may tell of more than a day.
+        text if is_text(text) => TimeForm::Duration,
         _ => TimeForm::Time,
     };
     let mut field = place.my_type.arrow_field(place.name, place.nullable, times);

@@ -92,7 +92,7 @@ pub(super) fn hash_of_text(text: &str) -> String {
 
 /// A hash that does not know the sign, turned over for what is below zero.
 fn signed(hash: &str, name: &str) -> String {
-    format!("{hash}({name}, 0) # CASE WHEN {name} < 0 THEN -1 ELSE 0 END")
+    format!("CASE WHEN {name} < 0 THEN ~{hash}({name}, 0) ELSE {hash}({name}, 0) END")
 }
 
 impl Digest {

@@ -43,6 +43,8 @@ pub(super) const DATAX: Dialect = Dialect {
 enum Goal {
     /// Text is written: dates are moments in the zone of the job.
     Text,
+    /// The same in statements of SQL, each of which has all columns.
+    Statements,
     /// A table of MySQL.
     Mysql,
     /// A table of another product.
@@ -54,6 +56,10 @@ enum Goal {
 impl Goal {
     fn is_table(self) -> bool {
         matches!(self, Self::Mysql | Self::Table)
+    }
+
+    fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Statements)
     }
 }
 
@@ -214,6 +220,7 @@ impl<'a> Side<'a> {
 
     fn goal(&self) -> Result<Goal> {
         match self.name.as_str() {
+            "txtfilewriter" if text::is_sql(&self.parameter) => Ok(Goal::Statements),
             "txtfilewriter" => Ok(Goal::Text),
             "streamwriter" if stream::is_silent(&self.parameter)? => Ok(Goal::Nowhere),
             "streamwriter" => Ok(Goal::Text),

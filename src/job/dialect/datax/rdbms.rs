@@ -66,7 +66,7 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
         let connector = options::connector(product, &options);
         if connector == "mysql" {
             // The driver of these jobs takes what the server's clock shows for what that of the job shows.
-            let timestamps = if context.goal == Goal::Text { "clock" } else { "server" };
+            let timestamps = if context.goal.is_text() { "clock" } else { "server" };
             options.insert("timestamp".to_owned(), timestamps.into());
         }
         let place = |object| Place::new(connector, Json::Object(options.clone()), object);

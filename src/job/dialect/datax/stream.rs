@@ -1,5 +1,6 @@
 //! `streamreader` makes rows, `streamwriter` prints or drops them.
 
+use chrono::{FixedOffset, NaiveDate, NaiveDateTime, TimeDelta};
 use serde_json::{Map, json};
 
 use super::columns::{self, Kind};
@@ -14,6 +15,9 @@ use crate::sink::WriteMode;
 
 /// How a date of a column is read unless it says so.
 const DATE_FORMAT: &str = "yyyy-MM-dd HH:mm:ss";
+
+/// Formats that are read alike: a date may lack its time.
+const USUAL: [&str; 3] = ["", DATE_FORMAT, "yyyy-MM-dd"];
 
 /// Whether nothing is printed or written.
 pub(super) fn is_silent(parameter: &Node<'_>) -> Result<bool> {
@@ -63,27 +67,27 @@ fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(S
     }
     let kind = match kind {
         Kind::Text => "text",
-        Kind::Long => "bigint",
+        Kind::Long => {
+            value.integer()?;
+            "bigint"
+        }
         Kind::Double if context.is_filtered(place) => "double",
         // A number that keeps its text.
         Kind::Double => "text",
-        Kind::Bool => "bool",
+        Kind::Bool => {
+            value.flag()?;
+            "bool"
+        }
         Kind::Bytes => "bytes",
         Kind::Date => {
-            usual_format(node)?;
+            let text = moment(&text, &value, node)?.format("%Y-%m-%d %H:%M:%S").to_string();
             let stamped = !context.goal.is_table();
-            let text = if stamped { zoned(&text, &context.settings.zone) } else { text };
+            let text = if stamped { format!("{text}{}", context.settings.zone) } else { text };
             return Ok(((if stamped { "timestamptz" } else { "timestamp" }).to_owned(), Some(text)));
         }
     };
     let text = if kind == "bytes" { hex(text.as_bytes()) } else { text };
     Ok((kind.to_owned(), Some(text)))
-}
-
-/// A date with a time, as a clock of `zone` shows it.
-fn zoned(text: &str, zone: &str) -> String {
-    let text = text.trim();
-    if text.len() == 10 { format!("{text} 00:00:00{zone}") } else { format!("{text}{zone}") }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -94,14 +98,53 @@ fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-fn usual_format(node: &Node<'_>) -> Result<()> {
-    let Some(format) = node.get("dateFormat") else { return Ok(()) };
-    if [DATE_FORMAT, "yyyy-MM-dd"].contains(&format.text()?.as_str()) {
-        return Ok(());
+/// The date that `text`, of `value`, is in the `dateFormat` of the column `node`.
+fn moment(text: &str, value: &Node<'_>, node: &Node<'_>) -> Result<NaiveDateTime> {
+    let text = text.trim();
+    let format =
+        node.get("dateFormat").filter(|format| format.text().is_ok_and(|text| !USUAL.contains(&text.as_str())));
+    let forms = match &format {
+        Some(format) => vec![strftime(&format.text()?).ok_or_else(|| unknown_letters(format))?],
+        None => vec!["%Y-%m-%d %H:%M:%S".to_owned(), "%Y-%m-%d".to_owned()],
+    };
+    let read = |form: &String| {
+        let day = || NaiveDate::parse_from_str(text, form).ok()?.and_hms_opt(0, 0, 0);
+        NaiveDateTime::parse_from_str(text, form).ok().or_else(day)
+    };
+    forms.iter().find_map(read).ok_or_else(|| {
+        let form = format.and_then(|format| format.text().ok()).unwrap_or_else(|| DATE_FORMAT.to_owned());
+        value.error(format!("{text:?} is no date of the form {form}"))
+    })
+}
+
+fn unknown_letters(format: &Node<'_>) -> Error {
+    let error = format.error("dates of rows that are made have the letters yyyy, MM, dd, HH, mm and ss alone");
+    Error::new(ErrorKind::Unsupported, error.to_string())
+        .with_hint(format!("write the date with the format {DATE_FORMAT}"))
+}
+
+/// A format in Java's letters as strftime has it; none where it has letters beside those of a date and a time.
+fn strftime(format: &str) -> Option<String> {
+    let mut found = String::new();
+    let mut rest = format;
+    while let Some(sign) = rest.chars().next() {
+        let behind = rest.trim_start_matches(sign);
+        let (alike, count) =
+            (&rest[..rest.len() - behind.len()], rest.chars().take_while(|other| *other == sign).count());
+        match (sign, count) {
+            ('y', 4) => found.push_str("%Y"),
+            ('M', 1 | 2) => found.push_str("%m"),
+            ('d', 1 | 2) => found.push_str("%d"),
+            ('H', 1 | 2) => found.push_str("%H"),
+            ('m', 1 | 2) => found.push_str("%M"),
+            ('s', 1 | 2) => found.push_str("%S"),
+            ('\'' | '%', _) => return None,
+            _ if sign.is_ascii_alphabetic() => return None,
+            _ => found.push_str(alike),
+        }
+        rest = behind;
     }
-    let error = format.error("rows are made with dates as 2024-01-02 03:04:05 alone");
-    Err(Error::new(ErrorKind::Unsupported, error.to_string())
-        .with_hint(format!("write the date so, with the format {DATE_FORMAT}")))
+    Some(found)
 }
 
 /// A column of values by chance.
@@ -125,13 +168,22 @@ fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_
             }
         },
         Kind::Date => {
-            usual_format(node)?;
-            let day = |text: &str| text.get(..10).map(str::to_owned).ok_or_else(wrong);
-            let word = if context.goal.is_table() { "timestamp" } else { "timestamptz" };
-            format!("{word}({}..{})", day(low)?, day(high)?)
+            let is_table = context.goal.is_table();
+            let word = if is_table { "timestamp" } else { "timestamptz" };
+            let east = if is_table { 0 } else { east_seconds(&context.settings.zone) };
+            let end = |text: &str| {
+                let at = moment(text, random, node)?.checked_sub_signed(TimeDelta::seconds(east)).ok_or_else(wrong)?;
+                Ok::<_, Error>(at.format("%Y-%m-%dT%H:%M:%S").to_string())
+            };
+            format!("{word}({}..{})", end(low)?, end(high)?)
         }
     };
     Ok((made, None))
+}
+
+/// How far east of UTC `zone` is, which is written as `+08:00`.
+fn east_seconds(zone: &str) -> i64 {
+    zone.parse::<FixedOffset>().map_or(0, |offset| i64::from(offset.local_minus_utc()))
 }
 
 /// Where `parameter` of `streamwriter` leads: standard output, one file, or nowhere.
@@ -154,6 +206,9 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
         "floats": "short",
         "records": if ragged { "ragged" } else { "even" },
     });
-    let options = json!({"url": file.unwrap_or_else(|| "-".to_owned()), "format": "csv", "loose": loose});
+    let mut options = json!({"url": file.as_deref().unwrap_or("-"), "format": "csv", "loose": loose});
+    if file.is_some() {
+        options["makeFolders"] = true.into();
+    }
     Ok(Target::plain(Place::new(FILE, options, ObjectRef::Whole), mode))
 }

@@ -161,6 +161,7 @@ fn files_are_written_as_csv_statements_and_compressed() {
     let sql = json!({"fileFormat": "sql", "table": "t", "quoteChar": "`", "header": ["a"], "byteEncoding": "base64"});
     let sql = loose(sql).unwrap();
     assert_eq!(sql["loose"]["insert"], json!({"table": "t", "quote": "`", "commitRows": 2000}));
+    assert_eq!(sql["loose"].get("records"), None);
     assert_eq!((&sql["loose"]["bytes"], &sql["loose"]["header"]), (&json!("base64"), &json!(["a"])));
     let missing = loose(json!({"fileFormat": "sql", "table": "t", "header": ["a"]})).unwrap_err();
     assert!(missing.to_string().contains("the key 'quoteChar' is missing"), "{missing}");
@@ -297,6 +298,43 @@ fn rows_are_made_for_each_channel() {
     assert_eq!(options["values"], values);
     let target = &only(&found).target.options;
     assert_eq!((&target["url"], &target["loose"]["delimiter"]), (&json!("-"), &json!("\t")));
+}
+
+/// A date that is made is read by the format of its column, and one by chance lies between its two ends, as the clock of the job has them.
+#[test]
+fn dates_that_are_made_have_forms_and_ends() {
+    let made = |column: Json| {
+        let reader = json!({"name": "streamreader", "parameter": {"sliceRecordCount": 1, "column": [column]}});
+        let root = job(&reader, &json!({"name": "streamwriter", "parameter": {"print": true}}));
+        translated(root).map(|found| only(&found).source.options.clone())
+    };
+    let value = |value: &str, format: &str| made(json!({"type": "date", "value": value, "dateFormat": format}));
+    for (text, format) in [
+        ("2024/01/02", "yyyy/MM/dd"),
+        ("20240102", "yyyyMMdd"),
+        ("00:00 2.1.2024", "HH:mm d.M.yyyy"),
+        ("2024-01-02", ""),
+    ] {
+        let options = value(text, format).unwrap();
+        assert_eq!(options["values"], json!({"c1": "2024-01-02 00:00:00+08:00"}), "{text}");
+    }
+    let options = made(json!({"type": "date", "random": "2024-01-01 10:00:00, 2024-01-01 11:30:00"})).unwrap();
+    assert_eq!(options["url"], json!("gen:c1:timestamptz(2024-01-01T02:00:00..2024-01-01T03:30:00)"));
+    for (column, wrong) in [
+        (
+            json!({"type": "date", "value": "2024", "dateFormat": "yyyy/MM/dd"}),
+            "column.0.value: \"2024\" is no date of the form yyyy/MM/dd",
+        ),
+        (
+            json!({"type": "date", "value": "2024", "dateFormat": "yyyy E"}),
+            "column.0.dateFormat: dates of rows that are made",
+        ),
+        (json!({"type": "long", "value": "x5"}), "column.0.value: a whole number is wanted here"),
+        (json!({"type": "bool", "value": "yes"}), "column.0.value: true or false is wanted here"),
+    ] {
+        let error = made(column).unwrap_err().to_string();
+        assert!(error.contains(wrong), "{error}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json, json};
 use super::super::name::is_star;
 use super::columns::{self, Kind};
 use super::lacks::{TEXT_READER, TEXT_WRITER};
-use super::{Context, Source, Target};
+use super::{Context, Goal, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Place;
 use crate::job::locator::FILE;
@@ -25,7 +25,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     let any = is_star(&parameter.need("column")?);
     let fields = if any { Vec::new() } else { fields(&parameter.need("column")?)? };
     let width = (!any).then_some(fields.len());
-    let ragged = any && !context.goal.is_table();
+    let ragged = any && matches!(context.goal, Goal::Text | Goal::Nowhere);
     if ragged {
         loose.insert("records".to_owned(), "ragged".into());
     }
@@ -82,8 +82,14 @@ pub(super) fn target(parameter: &Node<'_>, ragged: bool, context: &mut Context<'
     };
     let mut options = files_options(parameter, format!("{}/", path.trim_end_matches('/')))?;
     options.insert("prefix".to_owned(), prefix.into());
+    options.insert("makeFolders".to_owned(), true.into());
     options.insert("loose".to_owned(), Json::Object(written(parameter, ragged, context)?));
     Ok(Target::plain(Place::new(FILE, Json::Object(options), ObjectRef::Whole), mode))
+}
+
+/// Whether `parameter` of `txtfilewriter` asks for statements of SQL.
+pub(super) fn is_sql(parameter: &Node<'_>) -> bool {
+    parameter.get("fileFormat").is_some_and(|format| format.text().is_ok_and(|text| text.eq_ignore_ascii_case("sql")))
 }
 
 /// How records are written.

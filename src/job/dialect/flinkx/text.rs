@@ -63,6 +63,7 @@ pub(super) fn target(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
         }
     };
     let mut options = options(parameter, format!("{}/", local(&path).trim_end_matches('/')))?;
+    options.insert("makeFolders".to_owned(), true.into());
     if let Some(node) = present(parameter, "fileName") {
         let name = node.text()?;
         if name.contains('/') {
