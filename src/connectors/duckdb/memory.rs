@@ -10,6 +10,8 @@ use super::database::Database;
 
 /// What DuckDB needs beside the groups of rows that are filled.
 const BASE_BYTES: u64 = 32 << 20;
+/// Limits are multiples of it: rows are not all of one width, and each new limit is a statement.
+const STEP_BYTES: u64 = 4 << 20;
 
 /// The limit of one database, and who needs how much of it.
 #[derive(Debug)]
@@ -37,7 +39,8 @@ impl Memory {
 
     /// The limit where `bytes` are needed.
     fn limit(&self, bytes: u64) -> u64 {
-        if bytes == 0 { self.most_bytes } else { bytes.saturating_add(BASE_BYTES).min(self.most_bytes) }
+        let wanted = bytes.saturating_add(BASE_BYTES).div_ceil(STEP_BYTES).saturating_mul(STEP_BYTES);
+        if bytes == 0 { self.most_bytes } else { wanted.min(self.most_bytes) }
     }
 }
 
@@ -91,7 +94,7 @@ mod tests {
     #[test]
     fn loads_alone_have_what_they_need_and_all_else_has_all() {
         let memory = Memory::new(512 << 20);
-        let limits = [0, 100 << 20, 512 << 20, 1024 << 20].map(|bytes| memory.limit(bytes) >> 20);
+        let limits = [0, (100 << 20) - 1, 512 << 20, 1024 << 20].map(|bytes| memory.limit(bytes) >> 20);
         assert_eq!(limits, [512, 132, 512, 512]);
         assert_eq!(Memory::new(16 << 20).limit(1), 16 << 20);
     }
