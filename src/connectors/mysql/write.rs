@@ -176,13 +176,14 @@ impl Shared {
 
     /// What became of a commit whose answer was `error`.
     async fn outcome(&self, detail: &Detail, token: &Token, error: Error) -> Result<()> {
-        let Ok(mut connection) = self.connections.open().await else { return Err(doubtful(error)) };
-        match marker::stands(&mut connection, &detail.target, token).await {
+        match self.is_committed(detail, token).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.state().commits.remove(token);
                 Err(error)
             }
+            // Another process is at it, and that is what `error` says.
+            Err(_) if error.kind() == ErrorKind::Busy => Err(error),
             Err(_) => Err(doubtful(error)),
         }
     }
@@ -203,9 +204,18 @@ impl Shared {
         }
     }
 
+    /// Whether `token` is committed. A commit whose answer is lost may still be under way: it is waited for.
     async fn is_committed(&self, detail: &Detail, token: &Token) -> Result<bool> {
-        let mut connection = self.connections.take().await?;
+        // Those that are idle may be lost, too.
+        let mut connection = self.connections.open().await?;
+        let stage = Stage::of(&detail.target, token);
+        if detail.path.renames() {
+            stage.lock_commit(&mut connection).await?;
+        }
         let stands = marker::stands(&mut connection, &detail.target, token).await?;
+        if detail.path.renames() {
+            stage.unlock_commit(&mut connection).await?;
+        }
         self.connections.put_back(connection);
         Ok(stands)
     }
