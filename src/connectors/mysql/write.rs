@@ -52,6 +52,8 @@ struct Shared {
 struct State {
     /// Connections that hold the stage of a token.
     leases: HashMap<Token, Connection>,
+    /// Those of them that broke, of which the server may not know.
+    broken: HashMap<Token, u32>,
     /// Tokens whose stage this process has made, or found and gone on with.
     staged: HashSet<Token>,
     /// Transactions that were flushed and wait for their commit, by attempt.
@@ -104,18 +106,19 @@ impl Shared {
     /// [`Busy`](ErrorKind::Busy) while another process of the run holds it.
     async fn hold(&self, stage: &Stage, token: &Token) -> Result<Connection> {
         let known = self.state().leases.remove(token);
-        let mut broken = None;
         if let Some(mut lease) = known {
             if timeout(ANSWER_TIME, lease.run("DO 0")).await.is_ok_and(|answer| answer.is_ok()) {
                 return Ok(lease);
             }
-            broken = Some(lease.id());
+            self.state().broken.insert(token.clone(), lease.id());
         }
         let mut lease = self.connections.open().await?;
+        let broken = self.state().broken.get(token).copied();
         if let Some(broken) = broken {
             stage.end_broken(&mut lease, broken).await?;
         }
         if stage.hold(&mut lease).await? {
+            self.state().broken.remove(token);
             return Ok(lease);
         }
         Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
@@ -176,13 +179,14 @@ impl Shared {
 
     /// What became of a commit whose answer was `error`.
     async fn outcome(&self, detail: &Detail, token: &Token, error: Error) -> Result<()> {
-        let Ok(mut connection) = self.connections.open().await else { return Err(doubtful(error)) };
-        match marker::stands(&mut connection, &detail.target, token).await {
+        match self.is_committed(detail, token).await {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.state().commits.remove(token);
                 Err(error)
             }
+            // Another process is at it, and that is what `error` says.
+            Err(_) if error.kind() == ErrorKind::Busy => Err(error),
             Err(_) => Err(doubtful(error)),
         }
     }
@@ -203,9 +207,18 @@ impl Shared {
         }
     }
 
+    /// Whether `token` is committed. A commit whose answer is lost may still be under way: it is waited for.
     async fn is_committed(&self, detail: &Detail, token: &Token) -> Result<bool> {
-        let mut connection = self.connections.take().await?;
+        // Those that are idle may be lost, too.
+        let mut connection = self.connections.open().await?;
+        let stage = Stage::of(&detail.target, token);
+        if detail.path.renames() {
+            stage.lock_commit(&mut connection).await?;
+        }
         let stands = marker::stands(&mut connection, &detail.target, token).await?;
+        if detail.path.renames() {
+            stage.unlock_commit(&mut connection).await?;
+        }
         self.connections.put_back(connection);
         Ok(stands)
     }

@@ -1,6 +1,8 @@
 //! Two processes of one run: one that was taken for dead, and one that goes on. Each has an endpoint of its own.
 
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
 use arrow::compute::cast;
@@ -166,5 +168,57 @@ async fn a_task_whose_answer_was_lost_is_taken_as_it_stands() {
         let receipts = [write(&*sink, &agreement, &token, 0).await, write(&*sink, &agreement, &token, 1).await];
         sink.commit(&agreement, &token, &receipts).await.unwrap();
         assert_eq!((rows(&url), mariadb_client(&url, LEFT)), (expected.to_owned(), String::new()), "{url}");
+    }
+}
+
+/// The locator of `url` behind a relay, and the connections of that one.
+fn relayed(url: &str) -> (String, Arc<Mutex<Vec<TcpStream>>>) {
+    let (before, rest) = url.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let behind = format!("{before}@{}/{database}", listener.local_addr().unwrap());
+    let (server, streams) = (server.to_owned(), Arc::<Mutex<Vec<TcpStream>>>::default());
+    let known = Arc::clone(&streams);
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+            known.lock().unwrap().extend([client, server]);
+        }
+    });
+    (behind, streams)
+}
+
+/// MySQL goes on with an exchange whose client is gone, MariaDB does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_is_under_way_when_its_connection_is_cut_is_waited_for() {
+    for (url, mode, expected) in scenes().into_iter().filter(|(_, mode, _)| *mode == WriteMode::Replace) {
+        let (behind, streams) = relayed(&url);
+        let (sink, token) = (sink(&behind), token());
+        let agreement = agreed(&*sink, mode).await;
+        sink.prepare(&agreement, &token).await.unwrap();
+        let receipts = [write(&*sink, &agreement, &token, 0).await, write(&*sink, &agreement, &token, 1).await];
+        let reading = "start transaction; select count(*) from t; do sleep(2); commit";
+        let reader = std::thread::spawn({
+            let url = url.clone();
+            move || mariadb_client(&url, reading)
+        });
+        // The exchange waits for the reader.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let cut = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            for stream in streams.lock().unwrap().drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        };
+        let (committed, ()) = tokio::join!(sink.commit(&agreement, &token, &receipts), cut);
+        reader.join().unwrap();
+        assert_eq!(rows(&url) == expected, committed.is_ok(), "{url}: {committed:?}");
     }
 }
