@@ -8,8 +8,10 @@ use crate::merge::{Absent, Duplicates};
 pub const OTHER_KEY: &str =
     "a row has another key and the same value there: mend the rows, or merge by that column with --key";
 
-/// What [`ranked`] calls the place of a row, and its rank: nothing else of a table has such a name.
+/// What [`ranked`] calls the place of a row: no column of a table has such a name.
 pub const PLACE: &str = "__etl_place";
+
+/// What [`ranked`] calls the rank of a row among those of its key: no column of a table has such a name.
 pub const RANK: &str = "__etl_rank";
 
 /// The rows of which each key keeps one.
