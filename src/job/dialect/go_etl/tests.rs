@@ -252,7 +252,7 @@ fn a_table_is_read_whole_or_by_the_sql_of_its_columns() {
     assert_eq!(folded.source.object, ObjectRef::Table("\"public\".\"num\"".to_owned()));
     assert_eq!(
         query(&source(&postgres("reader", &json!({"column": ["ID", "\"Id\"", "null"]}))).0),
-        "select ID,\"Id\",null as constant_3 from \"public\".\"num\""
+        "select ID,\"Id\" as Id_2,null as constant_3 from \"public\".\"num\""
     );
     // No table lists this column.
     assert_eq!(
