@@ -365,7 +365,7 @@ fn targets_that_are_in_the_way_of_each_other_are_refused() {
     }
     assert_eq!(psql(&url, "select count(*) from t"), "0");
     let checked = run(path, &["copy", "-q", "in.csv", "out.parquet", "--also", "null:", "--verify", "checksum"]);
-    assert!(checked.code == 1 && checked.stderr.contains("target null:"), "{}", checked.stderr);
+    assert!(checked.code == 2 && checked.stderr.contains("target null:"), "{}", checked.stderr);
     assert_eq!(std::fs::read_dir(path).unwrap().count(), 2, "the source and the log of runs");
 }
 

@@ -112,8 +112,12 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
     }
 }
 
-/// What the server says, without the name of a stage of ours, which nobody knows.
+/// What the server says, without the names of a stage of ours and of its indexes, which nobody knows.
 fn unstaged(reply: &DbError) -> String {
+    let is_of_stage = |index: &str| index.starts_with("etl_stage_");
+    if reply.code().code() == "23505" && reply.constraint().is_some_and(is_of_stage) {
+        return "the rows have a duplicate key".to_owned();
+    }
     let stage = reply.table().filter(|table| table.starts_with("etl_stage_"));
     stage.map_or_else(|| reply.message().to_owned(), |stage| without_relation(reply.message(), stage))
 }
