@@ -1,5 +1,6 @@
 //! Where and how rows land: the detail of an agreement. Plain data.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
@@ -140,6 +141,22 @@ impl Shape {
             Self::Single(path) | Self::NewFolder(path) => Some(parent_of(path)),
             Self::Folder(path) => Some(path.clone()),
             Self::Pipe(_) => None,
+        }
+    }
+
+    /// Makes the folder that holds the stage. It is missing only where it may be made.
+    pub(super) fn make_parent(&self) -> Result<()> {
+        let Some(parent) = self.stage_parent() else { return Ok(()) };
+        fs::create_dir_all(&parent).at("folder", || parent.display())
+    }
+
+    /// What it is, for people.
+    pub(super) fn described(&self) -> String {
+        match self {
+            Self::Single(_) => "one file, joined from the parts of all tasks at commit".to_owned(),
+            Self::NewFolder(_) | Self::Folder(_) => "a folder of part files".to_owned(),
+            Self::Pipe(Some(path)) => path.display().to_string(),
+            Self::Pipe(None) => "standard output".to_owned(),
         }
     }
 

@@ -74,9 +74,7 @@ impl Sink for FileSink {
         let Some(stage) = landing.stage(None, token) else { return Ok(()) };
         let (is_held, folder) = (self.alive.holds(&stage), stage.folder.clone());
         let locks = blocking::run("files-prepare", move || {
-            // Missing only where they may be made.
-            let parent = landing.shape.stage_parent();
-            parent.map_or(Ok(()), |parent| fs::create_dir_all(&parent).at("folder", || parent.display()))?;
+            landing.shape.make_parent()?;
             leftover::settle(&landing.shape, &stage)?;
             if is_held && stage.folder.exists() {
                 return Ok(Vec::new());
@@ -235,7 +233,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
 
 /// What the user should know, for the plan.
 fn notes(config: &Config, format: Format, shape: &Shape, replaced: &[Settled]) -> Vec<String> {
-    let mut notes = vec![format!("{} is written to {}", format.title(), describe(shape))];
+    let mut notes = vec![format!("{} is written to {}", format.title(), shape.described())];
     match shape {
         Shape::Single(_) if format.is_workbook() => {
             notes = vec!["an Excel workbook is written by one writer, and gets its name at commit".to_owned()];
@@ -491,13 +489,4 @@ fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing>
         return Ok(Existing { schema: plain::schema(incoming)?, typed });
     }
     Ok(Existing { schema, typed })
-}
-
-fn describe(shape: &Shape) -> String {
-    match shape {
-        Shape::Single(_) => "one file, joined from the parts of all tasks at commit".to_owned(),
-        Shape::NewFolder(_) | Shape::Folder(_) => "a folder of part files".to_owned(),
-        Shape::Pipe(Some(path)) => path.display().to_string(),
-        Shape::Pipe(None) => "standard output".to_owned(),
-    }
 }
