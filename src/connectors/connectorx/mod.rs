@@ -23,7 +23,6 @@ mod database;
 mod decode;
 mod endpoint;
 mod error;
-mod guard;
 mod pull;
 mod read;
 mod session;
