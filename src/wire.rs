@@ -10,6 +10,8 @@ pub mod schema {
     use base64::prelude::{BASE64_STANDARD, Engine as _};
     use serde::{Deserialize as _, Deserializer, Serializer, de};
 
+    use crate::bridge::guard::guarded;
+
     /// Writes `schema`.
     pub fn serialize<S: Serializer>(schema: &SchemaRef, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&encode(schema))
@@ -19,7 +21,9 @@ pub mod schema {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SchemaRef, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = BASE64_STANDARD.decode(text).map_err(de::Error::custom)?;
-        try_schema_from_flatbuffer_bytes(&bytes).map(Arc::new).map_err(de::Error::custom)
+        // It panics where a type is none that it knows.
+        let schema = guarded(|| try_schema_from_flatbuffer_bytes(&bytes)).map_err(de::Error::custom)?;
+        schema.map(Arc::new).map_err(de::Error::custom)
     }
 
     fn encode(schema: &Schema) -> String {

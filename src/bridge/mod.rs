@@ -1,4 +1,4 @@
-//! Doors out of async Rust over Arrow 59: to the processor pool, to drivers that block, to ADBC, to servers, and to C.
+//! Doors out of async Rust over Arrow 59: to the processor pool, to drivers that block, to ADBC, to servers, to code that panics, and to C.
 
 #[cfg(any(feature = "adbc", feature = "duckdb"))]
 pub mod adbc;
@@ -7,6 +7,7 @@ pub mod blocking;
 pub mod connections;
 pub mod cpu;
 pub mod ffi;
+pub(crate) mod guard;
 pub mod login;
 pub mod opaque;
 pub mod process;

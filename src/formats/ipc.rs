@@ -6,25 +6,27 @@
 //! anywhere else is damage.
 
 mod join;
+mod message;
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::parquet::file::reader::ChunkReader;
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::reader::{FileDecoder, StreamReader, read_footer_length};
+use arrow::ipc::reader::read_footer_length;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
-use arrow::ipc::{Block, CompressionType, MetadataVersion, convert::fb_to_schema, root_as_footer};
+use arrow::ipc::{Block, CompressionType, MetadataVersion, root_as_footer};
 use serde::{Deserialize, Serialize};
 
 use super::plain;
 use crate::error::{Error, ErrorKind, Result};
+use message::Dictionaries;
 
 pub use join::Joiner;
+pub use message::Message;
 
 /// First bytes of an IPC file, and its last.
 pub const MAGIC: &[u8] = b"ARROW1";
@@ -36,9 +38,6 @@ pub const STREAM_MAGIC: &[u8] = &[0xff, 0xff, 0xff, 0xff];
 pub const FEATHER_1_MAGIC: &[u8] = b"FEA1";
 
 const TRAILER_BYTES: usize = 10;
-
-/// A message takes a multiple of this many bytes.
-const MESSAGE_BYTES: u64 = 8;
 
 /// How buffers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +86,7 @@ impl File {
         let footer = bytes_at(reader, start, footer_bytes)?;
         let footer = root_as_footer(&footer).map_err(|source| damaged().with_source(source.to_string()))?;
         let stored = footer.schema().ok_or_else(damaged)?;
-        let stored: SchemaRef = Arc::new(fb_to_schema(stored));
+        let stored: SchemaRef = Arc::new(message::schema(stored)?);
         let dictionaries = footer.dictionaries().iter().flatten().copied().collect::<Vec<_>>();
         let batches = footer.recordBatches().iter().flatten().copied().collect::<Vec<_>>();
         let within = |block: &Block| place(block).is_some_and(|(offset, bytes)| offset + bytes as u64 <= length);
@@ -109,56 +108,44 @@ impl File {
 
     /// A decoder of the columns of `schema`, which knows the file's dictionaries. Reads them.
     pub fn decoder<R: ChunkReader>(&self, reader: &R, schema: &SchemaRef) -> Result<Decoder> {
-        let mut decoder = FileDecoder::new(Arc::clone(&self.stored), self.version);
+        let mut dictionaries = Dictionaries::new();
         for block in &self.dictionaries {
-            decoder.read_dictionary(block, &fetch(reader, block)?).map_err(damage)?;
+            fetch(reader, block)?.dictionary(&self.stored, &mut dictionaries)?;
         }
-        let known: Vec<usize> =
-            schema.fields().iter().filter_map(|field| self.stored.index_of(field.name()).ok()).collect();
-        Ok(Decoder { decoder: decoder.with_projection(known), schema: Arc::clone(schema) })
+        let known = schema.fields().iter().filter_map(|field| self.stored.index_of(field.name()).ok()).collect();
+        Ok(Decoder { stored: Arc::clone(&self.stored), known, dictionaries, schema: Arc::clone(schema) })
     }
 
-    /// The bytes of batch `index`, for [`Decoder::decode`]. Blocks.
-    pub fn batch<R: ChunkReader>(&self, reader: &R, index: usize) -> Result<(Block, Buffer)> {
-        let block = self.batches.get(index).ok_or_else(damaged)?;
-        Ok((*block, fetch(reader, block)?))
+    /// Batch `index`, for [`Decoder::decode`]. Blocks.
+    pub fn batch<R: ChunkReader>(&self, reader: &R, index: usize) -> Result<Message> {
+        fetch(reader, self.batches.get(index).ok_or_else(damaged)?)
     }
 }
 
 /// Decodes batches of one file.
 #[derive(Debug)]
 pub struct Decoder {
-    decoder: FileDecoder,
+    stored: SchemaRef,
+    /// Places of the columns in the file.
+    known: Vec<usize>,
+    dictionaries: Dictionaries,
     schema: SchemaRef,
 }
 
 impl Decoder {
     /// The batch that [`File::batch`] fetched. Processor work.
-    pub fn decode(&self, fetched: &(Block, Buffer)) -> Result<RecordBatch> {
-        let batch = self.decoder.read_record_batch(&fetched.0, &fetched.1).map_err(damage)?.ok_or_else(damaged)?;
+    pub fn decode(&self, fetched: &Message) -> Result<RecordBatch> {
+        let batch = fetched.batch(&self.stored, Some(&self.known), &self.dictionaries)?.ok_or_else(damaged)?;
         plain::select(&batch, &self.schema)
     }
 }
 
 /// The batches of an IPC stream, one after the other.
 pub struct Stream {
-    reader: StreamReader<Counted>,
+    reader: Box<dyn Read + Send>,
+    stored: SchemaRef,
     schema: SchemaRef,
-    read: Arc<AtomicU64>,
-}
-
-/// Counts the bytes that were read.
-struct Counted {
-    inner: Box<dyn Read + Send>,
-    read: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let bytes = self.inner.read(buffer)?;
-        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
-        Ok(bytes)
-    }
+    dictionaries: Dictionaries,
 }
 
 impl std::fmt::Debug for Stream {
@@ -172,11 +159,10 @@ impl Stream {
     ///
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) for a stream that is cut off or damaged.
-    pub fn open(reader: Box<dyn Read + Send>) -> Result<Self> {
-        let read = Arc::new(AtomicU64::new(0));
-        let reader = StreamReader::try_new(Counted { inner: reader, read: Arc::clone(&read) }, None).map_err(damage)?;
-        let schema = plain::schema(&reader.schema())?;
-        Ok(Self { reader, schema, read })
+    pub fn open(mut reader: Box<dyn Read + Send>) -> Result<Self> {
+        let first = Message::next(&mut *reader)?.ok_or_else(damaged)?;
+        let stored = Arc::new(first.schema()?);
+        Ok(Self { reader, schema: plain::schema(&stored)?, stored, dictionaries: Dictionaries::new() })
     }
 
     /// All columns, in plain types.
@@ -186,16 +172,15 @@ impl Stream {
 
     /// The next batch, in the columns of `schema`. Blocks.
     pub fn next_batch(&mut self, schema: &SchemaRef) -> Result<Option<RecordBatch>> {
-        match self.reader.next() {
-            // The reader takes an end within the length of a message for the end of the stream.
-            None if !self.read.load(Ordering::Relaxed).is_multiple_of(MESSAGE_BYTES) => Err(truncated()),
-            None => {
-                // Behind the last message a compressed file has its checksum, which is looked at only when it is read.
-                std::io::copy(self.reader.get_mut(), &mut std::io::sink()).map_err(super::compress::damage)?;
-                Ok(None)
+        while let Some(message) = Message::next(&mut *self.reader)? {
+            if let Some(batch) = message.batch(&self.stored, None, &self.dictionaries)? {
+                return plain::select(&batch, schema).map(Some);
             }
-            Some(batch) => plain::select(&batch.map_err(damage)?, schema).map(Some),
+            message.dictionary(&self.stored, &mut self.dictionaries)?;
         }
+        // Behind the last message a compressed file has its checksum, which is looked at only when it is read.
+        std::io::copy(&mut self.reader, &mut std::io::sink()).map_err(super::compress::damage)?;
+        Ok(None)
     }
 }
 
@@ -261,9 +246,9 @@ impl Encoder {
     }
 }
 
-fn fetch<R: ChunkReader>(reader: &R, block: &Block) -> Result<Buffer> {
+fn fetch<R: ChunkReader>(reader: &R, block: &Block) -> Result<Message> {
     let (offset, bytes) = place(block).ok_or_else(damaged)?;
-    Ok(Buffer::from(bytes_at(reader, offset, bytes)?))
+    Message::of(block, &Buffer::from(bytes_at(reader, offset, bytes)?))
 }
 
 fn place(block: &Block) -> Option<(u64, usize)> {

@@ -20,8 +20,8 @@ use tokio_postgres::NoTls;
 use super::backend::Backend;
 use super::config::Config;
 use super::error::{failed, panicked};
-use super::guard::guarded;
 use super::pull::{Described, Query, Taker, unread};
+use crate::bridge::guard::guarded;
 use crate::bridge::tls::settle_provider;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -2,7 +2,7 @@
 //!
 //! What it makes of a table is fast, and not always true: it cuts decimals, writes JSON anew, reads infinity as a day of a far
 //! year, panics on what it does not know, and queues batches without bound. So `typemap` says of each of its types whether it
-//! is kept, and what is not is asked for as text and parsed here; `guard` makes errors of panics; and `pull` drives its
+//! is kept, and what is not is asked for as text and parsed here; `bridge::guard` makes errors of panics; and `pull` drives its
 //! parsers itself, one batch at a time, on the thread that reads the split.
 #![doc = ""]
 #![doc = include_str!("README.md")]
@@ -23,7 +23,6 @@ mod database;
 mod decode;
 mod endpoint;
 mod error;
-mod guard;
 mod pull;
 mod read;
 mod session;

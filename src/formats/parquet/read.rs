@@ -18,7 +18,8 @@ use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMicrosecondType, 
 use rayon::prelude::*;
 
 use super::pages::Group;
-use super::{damage, types};
+use super::{taken, types};
+use crate::bridge::guard::guarded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain;
 use crate::schema::{batch_bytes, record_batch};
@@ -85,18 +86,18 @@ impl File {
     /// # Errors
     /// [`Corrupt`](ErrorKind::Corrupt) for a file that is cut off or damaged.
     pub fn open<R: ChunkReader>(reader: &R) -> Result<Self> {
-        let metadata = ArrowReaderMetadata::load(reader, ArrowReaderOptions::new()).map_err(damage)?;
+        let metadata = taken(|| ArrowReaderMetadata::load(reader, ArrowReaderOptions::new()))?;
         let wanted = plain::schema(metadata.schema())?;
         let metadata = if wanted == *metadata.schema() {
             metadata
         } else {
             let options = ArrowReaderOptions::new().with_schema(wanted);
-            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damage)?
+            taken(|| ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options))?
         };
         let schema = types::with_extensions(metadata.schema(), metadata.parquet_schema());
         let micros = types::micros_of_int96(metadata.schema(), metadata.parquet_schema()).map(|schema| {
             let options = ArrowReaderOptions::new().with_schema(schema);
-            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(damage)
+            taken(|| ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options))
         });
         Ok(Self { micros: micros.transpose()?, metadata, schema })
     }
@@ -129,8 +130,11 @@ impl File {
                 Physical::INT64 | Physical::DOUBLE | Physical::INT96 => 8,
                 Physical::FIXED_LEN_BYTE_ARRAY => u64::from(chunk.column_descr().type_length().max(0).unsigned_abs()),
             };
-            size.stored += chunk.compressed_size().max(0) as u64;
-            size.decoded += (chunk.uncompressed_size().max(0) as u64).max(data + width * values);
+            // A damaged footer may say anything.
+            let decoded =
+                width.saturating_mul(values).saturating_add(data).max(chunk.uncompressed_size().max(0) as u64);
+            size.stored = size.stored.saturating_add(chunk.compressed_size().max(0) as u64);
+            size.decoded = size.decoded.saturating_add(decoded);
         }
         size
     }
@@ -216,13 +220,13 @@ impl File {
         let open = |metadata: &ArrowReaderMetadata, roots: Vec<usize>| {
             let schema = self.metadata.parquet_schema();
             let (wanted, types) = (ProjectionMask::roots(schema, roots), metadata.schema().fields());
-            let levels = parquet_to_arrow_field_levels(schema, wanted, Some(types)).map_err(damage)?;
+            let levels = taken(|| parquet_to_arrow_field_levels(schema, wanted, Some(types)))?;
             let group =
                 Group { reader: Arc::clone(&chunks), metadata: Arc::clone(metadata.metadata()), index: scan.group };
             let (skipped, wanted) = (range.start as usize, (range.end - range.start) as usize);
             let selected = vec![RowSelector::skip(skipped), RowSelector::select(wanted)];
             let part = (wanted < group.num_rows()).then(|| RowSelection::from(selected));
-            ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, step, part).map_err(damage)
+            taken(|| ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, step, part))
         };
         let columns = roots.iter().map(|roots| open(&self.metadata, roots.clone())).collect::<Result<Vec<_>>>()?;
         let times = self.times(scan).map(|(metadata, roots)| open(metadata, roots)).transpose()?;
@@ -266,14 +270,15 @@ impl File {
         }
         let mut weights = vec![0u64; self.schema.fields().len()];
         for (leaf, chunk) in self.group(scan.group).columns().iter().enumerate() {
-            weights[self.root_of(leaf)] += chunk.uncompressed_size().max(0) as u64;
+            let weight = &mut weights[self.root_of(leaf)];
+            *weight = weight.saturating_add(chunk.uncompressed_size().max(0) as u64);
         }
         roots.sort_by_key(|root| std::cmp::Reverse(weights[*root]));
         let mut dealt = vec![(0u64, Vec::new()); lanes];
         for root in roots {
             let lightest = dealt.iter_mut().min_by_key(|(weight, roots)| (*weight, roots.len()));
             let (weight, lane) = lightest.expect("there is at least one lane");
-            *weight += weights[root];
+            *weight = weight.saturating_add(weights[root]);
             lane.push(root);
         }
         Ok(dealt.into_iter().map(|(_, roots)| roots).collect())
@@ -424,12 +429,14 @@ fn check_times(micros: &RecordBatch, parts: &[RecordBatch]) -> Result<()> {
 
 fn next_part(lane: &mut ParquetRecordBatchReader, rows: u64) -> Result<RecordBatch> {
     let cut = || Error::new(ErrorKind::Corrupt, "a row group has fewer rows than the footer says");
-    let batch = lane.next().ok_or_else(cut)?.map_err(|source| {
+    let damage = || Error::new(ErrorKind::Corrupt, "a row group of the Parquet file cannot be decoded");
+    let next = guarded(|| lane.next()).map_err(|panic| damage().with_source(panic))?;
+    let batch = next.ok_or_else(cut)?.map_err(|source| {
         // The library says this with words alone.
         if source.to_string().contains("index overflow") {
             return Error::new(ErrorKind::Resource, "the texts of one batch exceed 2 GiB").with_source(source);
         }
-        Error::new(ErrorKind::Corrupt, "a row group of the Parquet file cannot be decoded").with_source(source)
+        damage().with_source(source)
     })?;
     if batch.num_rows() as u64 == rows { Ok(batch) } else { Err(cut()) }
 }

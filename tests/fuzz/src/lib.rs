@@ -4,8 +4,9 @@
 #[path = "../../../src"]
 mod included {
     pub mod attempt;
-    /// Of its doors the one that parses settings.
+    /// Of its doors the one that parses settings, and the one to code that panics.
     pub mod bridge {
+        pub(crate) mod guard;
         pub mod login;
     }
     pub mod error;

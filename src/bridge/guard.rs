@@ -1,4 +1,4 @@
-//! Panics of ConnectorX as errors. They are silent on the threads that ask for it, and nowhere else.
+//! Panics of code that is not ours as errors. They are silent on the threads that ask for it, and nowhere else.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -17,7 +17,7 @@ static HOOK: Once = Once::new();
 ///
 /// # Errors
 /// What it panicked with.
-pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     HOOK.call_once(|| {
         let before = take_hook();
         set_hook(Box::new(move |panic| {
