@@ -362,7 +362,7 @@ impl Pipeline {
     fn passed(&self, fields: &Fields) -> Option<Vec<usize>> {
         let Transform { empty, limit, pushdown, ref steps, ref zone, ref select, ref names, .. } = self.transform;
         let (steps, zone, select, names) = (steps.clone(), zone.clone(), select.clone(), names.clone());
-        let plain = Transform { steps, zone, select, names, empty, limit, pushdown, ..Transform::default() };
+        let plain = Transform { steps, zone, empty, select, names, limit, pushdown, ..Transform::default() };
         if self.window.is_some() || self.transform != plain {
             return None;
         }

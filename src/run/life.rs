@@ -163,17 +163,14 @@ impl<'a> Life<'a> {
         Past { landed, staged, note }: Past,
         last: Option<StateRecord>,
     ) -> Result<Committed, Failure> {
-        let (agreed, done, note) = match staged {
-            Some(staged) => {
-                self.logged(last).await?;
-                self.staged(staged, &landed, note).await?
-            }
-            None => {
-                // The log is synced while the targets are asked: nothing is changed before both are done.
-                let (agreed, logged) = join(self.asked(&landed), self.logged(last)).await;
-                logged?;
-                (self.planned(agreed?, &landed).await?, Vec::new(), note)
-            }
+        let (agreed, done, note) = if let Some(staged) = staged {
+            self.logged(last).await?;
+            self.staged(staged, &landed, note).await?
+        } else {
+            // The log is synced while the targets are asked: nothing is changed before both are done.
+            let (agreed, logged) = join(self.asked(&landed), self.logged(last)).await;
+            logged?;
+            (self.planned(agreed?, &landed).await?, Vec::new(), note)
         };
         let kept = agreed.targets.iter().map(|target| (target.token.sink, target.agreement.kept));
         let _ = self.log.kept.set(kept.collect());

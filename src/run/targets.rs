@@ -224,7 +224,7 @@ mod tests {
         let agreement = sink.agree(&shape, &WriteRequest::new(WriteMode::Append)).await.unwrap();
         let token = Token { run: "r".to_owned(), transfer: 0, sink: 0, epoch: 0 };
         let target = |kept, publish| {
-            let agreement = Agreement { kept, publish, ..agreement.clone() };
+            let agreement = Agreement { publish, kept, ..agreement.clone() };
             Target { endpoint: String::new(), sink: Arc::clone(&sink), agreement, token: token.clone() }
         };
         assert!(pass_on(&[target(Kept::Nothing, Publish::PerTask), target(Kept::Nothing, Publish::AtOnce)]));

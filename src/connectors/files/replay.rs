@@ -43,7 +43,9 @@ pub(super) fn sifted(batch: RecordBatch, file: &str, rows_before: u64) -> Result
         return Ok((rows, None));
     }
     let mut kept = vec![true; rows.num_rows()];
-    blank.iter().for_each(|row| kept[*row] = false);
+    for row in &blank {
+        kept[*row] = false;
+    }
     let left_out: BooleanArray = kept.iter().map(|kept| Some(!kept)).collect();
     let error = |row: &usize| unrepaired().at("row", rows_before + *row as u64 + 1).at("file", file);
     let errors = blank.iter().map(error).collect();

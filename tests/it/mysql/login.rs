@@ -75,8 +75,8 @@ fn a_user_of_one_database_writes() {
     for url in [mysql(), mariadb()].map(with_table) {
         let (folder, user) = (tempfile::tempdir().unwrap(), User::new(&url, "by 's3cret'", ""));
         let rows = |ids: std::ops::RangeInclusive<u32>| {
-            let lines: String = ids.map(|id| format!("{id},x\n")).collect();
-            std::fs::write(folder.path().join("rows.csv"), format!("id,v\n{lines}")).unwrap();
+            let lines: Vec<String> = ids.map(|id| format!("{id},x\n")).collect();
+            std::fs::write(folder.path().join("rows.csv"), format!("id,v\n{}", lines.concat())).unwrap();
         };
         let table = user.table("s3cret", "");
         let words = ["rows.csv", &table, "--mode", "append", "--on-error", "skip", "--max-errors", "5000"];
