@@ -14,7 +14,7 @@ use super::settings::{self, Resume, Talk};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Finished, Underway};
 use super::{amount, log, plan, printer, rounds};
-use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Reading;
 use crate::job::Job;
 use crate::run::Between;
@@ -122,9 +122,8 @@ fn refuse_mistakes(loaded: &Loaded) -> Result<()> {
     if jobs.len() < 2 || matches!(loaded.after_failure, AfterFailure::GoOn { .. }) {
         return Ok(());
     }
-    let checked = |(at, job): (usize, &Job)| {
-        Between::of(job).map(drop).at("transfer", || format!("{} of {}", at + 1, jobs.len()))
-    };
+    let checked =
+        |(at, job): (usize, &Job)| Between::of(job).map(drop).map_err(|error| of_several(error, at, jobs.len()));
     jobs.iter().enumerate().try_for_each(checked)
 }
 

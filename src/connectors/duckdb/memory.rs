@@ -21,16 +21,16 @@ pub(super) struct Memory {
     needs: Mutex<Needs>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Needs {
     bytes: u64,
-    /// The limit that DuckDB was told, beside that of the options.
-    told: Option<u64>,
+    /// The limit that DuckDB was told last.
+    told_bytes: u64,
 }
 
 impl Memory {
     pub(super) fn new(most_bytes: u64) -> Self {
-        Self { most_bytes, needs: Mutex::default() }
+        Self { most_bytes, needs: Mutex::new(Needs { bytes: 0, told_bytes: most_bytes }) }
     }
 
     fn needs(&self) -> MutexGuard<'_, Needs> {
@@ -71,12 +71,12 @@ impl Share {
         needs.bytes = needs.bytes - self.bytes + bytes;
         self.bytes = bytes;
         let limit = memory.limit(needs.bytes);
-        if needs.told.unwrap_or(memory.most_bytes) == limit {
+        if needs.told_bytes == limit {
             return;
         }
         // Where more is in use than could be let go, the limit stays as it was.
         if self.database.limit_memory(limit).is_ok() {
-            needs.told = Some(limit);
+            needs.told_bytes = limit;
         }
     }
 }

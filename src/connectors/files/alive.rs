@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::landing::Landing;
-use super::stage::{Stage, names};
+use super::stage::{OWNER, Stage, names};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 /// The file of a stage that says which job it is of.
@@ -101,7 +101,7 @@ impl Stage {
     fn another_of(&self, job: &str) -> Result<Option<PathBuf>> {
         let is_alive = |folder: &Path| {
             let is_of_job = fs::read_to_string(folder.join(JOB)).is_ok_and(|other| other == job);
-            let owner = is_of_job.then(|| fs::File::open(folder.join("owner")).ok()).flatten();
+            let owner = is_of_job.then(|| fs::File::open(folder.join(OWNER)).ok()).flatten();
             owner.is_some_and(|owner| matches!(owner.try_lock(), Err(fs::TryLockError::WouldBlock)))
         };
         let folders = names(&self.parent)?.into_iter().map(|name| self.parent.join(name));

@@ -32,6 +32,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::RecordFormat;
 use crate::sink::{Agreement, Receipt};
 
+/// The file of a stage that says whose target it is.
+pub(super) const OWNER: &str = "owner";
+
 /// Parts may hold what only the owner may see, whatever the target will be.
 const PRIVATE: u32 = 0o700;
 
@@ -104,7 +107,7 @@ impl Stage {
         let make = || {
             fs::DirBuilder::new().mode(PRIVATE).create(&draft)?;
             let target = serde_json::to_vec(&landing.shape).map_err(|source| internal().with_source(source))?;
-            let mut owner = fs::File::create(draft.join("owner"))?;
+            let mut owner = fs::File::create(draft.join(OWNER))?;
             owner.write_all(&target)?;
             if let Some(job) = landing.whose() {
                 fs::write(draft.join(JOB), job)?;
@@ -119,7 +122,7 @@ impl Stage {
 
     /// The file that is locked while the run is alive.
     pub(super) fn owner(&self) -> PathBuf {
-        self.folder.join("owner")
+        self.folder.join(OWNER)
     }
 
     /// The path of a part.
