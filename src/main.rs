@@ -11,7 +11,7 @@ use arrow_etl::cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long freed memory is kept for the next who asks.
-const KEPT: Duration = Duration::from_millis(10);
+const KEPT: Duration = Duration::from_millis(25);
 
 fn main() -> ExitCode {
     ffi::give_memory_back(KEPT);
