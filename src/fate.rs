@@ -42,7 +42,7 @@ pub(crate) fn clock_name<'a>(from: &'a Field, to: &'a Field) -> Option<&'a str> 
 pub(crate) fn remedy(from: &Field, to: &Field) -> &'static str {
     match (has_zone(from), has_zone(to)) {
         _ if clock_name(from, to).is_some() => {
-            "the clock of the server has no zone that is known here: name one in its session, as SET time_zone = '+01:00'"
+            "the clock of the server has no zone that is known here: name one in its session, by its offset or as Europe/Berlin"
         }
         (Some(have), Some(want)) if have != want => {
             "an instant has a zone and the other has none: say with --clock by which clock they stand for each other"

@@ -303,6 +303,38 @@ fn values_are_written_as_go_etl_writes_them() {
     assert_eq!(text(folder.path(), "out.csv"), expected);
 }
 
+/// As go-etl's driver has them (`encode.go` of lib/pq 1.10.9): an instant goes as the clock of the session shows it that reads it, and
+/// a time without a zone as one of UTC.
+#[test]
+fn instants_of_postgres_become_times_without_a_zone_and_the_reverse() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(
+        &url,
+        "create table s (id int, at timestamptz, shown timestamp, kept timestamptz);
+         insert into s values (1, '2024-01-31 20:00:00.123456Z', '2024-07-01 12:00:00', '2024-01-01 12:00Z'),
+         (2, '2024-07-01 12:00:00Z', '2024-03-31 02:30:00', null), (3, null, null, '2024-10-27 00:30Z');
+         create table t (id int, at timestamp, shown timestamptz, kept timestamptz);
+         do $$ begin execute format('alter database %I set timezone = ''Asia/Tokyo''', current_database()); end $$",
+    );
+    for (parameter, zone) in [
+        ("", "'Asia/Tokyo'"),
+        ("&TimeZone=America/New_York", "'America/New_York'"),
+        ("&timezone=8", "interval '8 hours'"),
+    ] {
+        let mut reader = table(&url, "s", &json!({}));
+        let address = format!("{}{parameter}", reader["connection"]["url"].as_str().unwrap());
+        reader["connection"]["url"] = address.into();
+        let writer = table(&url, "t", &json!({"preSql": ["truncate table t"]}));
+        done(ran(folder.path(), &job(("postgresreader", reader), ("postgreswriter", writer)).to_string()));
+        let same = format!(
+            "select count(*) from s join t using (id) where t.kept is not distinct from s.kept
+             and t.at is not distinct from s.at at time zone {zone}
+             and t.shown is not distinct from s.shown at time zone 'UTC'"
+        );
+        assert_eq!(psql(&url, &same), "3", "{zone}");
+    }
+}
+
 /// Traps 4 and 10, and a source that is not there: nothing is emptied for it.
 #[test]
 fn a_table_is_emptied_only_for_a_source_that_is_there() {

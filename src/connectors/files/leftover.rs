@@ -50,8 +50,8 @@ pub(super) fn settled_files(folder: &Path, wanted: Wanted<'_>) -> Result<Vec<Set
             files.retain(|file| !left.stage.doomed(marker).contains(&file.path));
             continue;
         }
-        let moving = left.stage.moving(folder)?;
-        files.retain(|file| !moving.contains(&file.path));
+        let new = marker.new_files(folder);
+        files.retain(|file| !new.contains(&file.path));
         files.extend(left.stage.set_aside_of(folder)?.into_iter().map(|(now, path)| Settled { path, now }));
     }
     files.sort();

@@ -6,9 +6,8 @@
 //!     job                      which job it is of
 //!     part-TASK-ATTEMPT-N      what writers made; only those in receipts count
 //!     ready/NAME               what will be published, under its final name
-//!     moving                   names of a folder that are being published
 //!     old/NAME                 files of a folder that were replaced
-//! .etl-TOKEN.done              the marker: `ready` is complete and durable, publishing has begun
+//! .etl-TOKEN.done              the marker: `ready` is complete and durable, publishing has begun, in a folder under these names
 //! ```
 //! Committed means: there is a marker, and nothing is left in `ready` (or its one file is the target already). From
 //! there on nothing can fail any more, what is left to do is to sweep. Before, everything can be taken back. The marker
@@ -59,6 +58,16 @@ pub(super) struct Marker {
     pub(super) shape: Shape,
     /// Files of the target that go when the new ones are there.
     pub(super) old: Vec<PathBuf>,
+    /// Names of a folder that are being given, so that they can be taken back.
+    #[serde(default)]
+    new: Vec<String>,
+}
+
+impl Marker {
+    /// The new files of `folder` that may be there already.
+    pub(super) fn new_files(&self, folder: &Path) -> Vec<PathBuf> {
+        self.new.iter().map(|name| folder.join(name)).collect()
+    }
 }
 
 /// The stage of one token.
@@ -173,8 +182,12 @@ impl Stage {
             _ => join::folder(self, landing, &parts, token)?,
         }
         sync_folder(&self.ready)?;
+        let new: Vec<String> = match &landing.shape {
+            Shape::Folder(_) => names(&self.ready)?.iter().map(|name| name.to_string_lossy().into_owned()).collect(),
+            _ => Vec::new(),
+        };
         let old = landing.old_files.clone();
-        let marker = Marker { agreement: landing.id.clone(), shape: landing.shape.clone(), old };
+        let marker = Marker { agreement: landing.id.clone(), shape: landing.shape.clone(), old, new };
         let held = self.write_marker(&marker)?;
         self.publish(landing)?;
         self.sweep(&marker);
@@ -189,7 +202,7 @@ impl Stage {
                 return Ok(());
             }
             if let Shape::Folder(folder) = &marker.shape {
-                self.take_back(folder)?;
+                self.take_back(folder, &marker)?;
             }
             remove_file(&self.marker)?;
         }
@@ -230,7 +243,6 @@ impl Stage {
                 })?;
             }
             Shape::Folder(path) => {
-                self.note_moving()?;
                 for name in names(&self.ready)? {
                     let target = path.join(&name);
                     link(&self.ready.join(&name), &target).at("file", || target.display())?;
@@ -241,17 +253,6 @@ impl Stage {
             Shape::Pipe(_) => {}
         }
         Ok(())
-    }
-
-    /// The names that are about to be given, so that they can be taken back.
-    fn note_moving(&self) -> Result<()> {
-        let list = self.folder.join("moving");
-        if list.exists() {
-            return Ok(());
-        }
-        let names: Vec<String> = names(&self.ready)?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-        let text = serde_json::to_vec(&names).map_err(|source| internal().with_source(source))?;
-        write_durably(&list, &text).map(drop)
     }
 
     /// Moves old files of a folder out of sight; they are there until all is done.
@@ -268,24 +269,14 @@ impl Stage {
     }
 
     /// Makes a folder what it was before publishing began.
-    fn take_back(&self, folder: &Path) -> Result<()> {
+    fn take_back(&self, folder: &Path, marker: &Marker) -> Result<()> {
         for (aside, path) in self.set_aside_of(folder)? {
             if path.exists() {
                 return Err(already_there().at("file", path.display()));
             }
             fs::rename(&aside, &path).at("file", || path.display())?;
         }
-        self.moving(folder)?.iter().try_for_each(|path| remove_file(path))
-    }
-
-    /// The new files of a folder that may be there already.
-    pub(super) fn moving(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let list = match fs::read(self.folder.join("moving")) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            list => list.at("folder", || self.folder.display())?,
-        };
-        let names: Vec<String> = serde_json::from_slice(&list).map_err(|source| internal().with_source(source))?;
-        Ok(names.iter().map(|name| folder.join(name)).collect())
+        marker.new_files(folder).iter().try_for_each(|path| remove_file(path))
     }
 
     /// The old files of a folder that were moved out of sight, and where they were.

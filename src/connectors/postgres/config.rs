@@ -40,6 +40,16 @@ pub(super) struct Config {
     pub(super) channel_binding: tokio_postgres::config::ChannelBinding,
     pub(super) target: TargetSession,
     pub(super) shuffle_hosts: Shuffle,
+    pub(super) timestamps: Timestamps,
+}
+
+/// How columns of type timestamptz are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timestamps {
+    /// As the instants that they are.
+    Instant,
+    /// As instants; where the other side of a copy has no zone, what the clock of the session shows stands for them.
+    Server,
 }
 
 /// One server of the list.
@@ -280,6 +290,7 @@ fn build(settings: &Settings, around: &Surroundings<'_>) -> Result<Config> {
         channel_binding: choose(settings, "channel_binding", CHANNEL_BINDING)?,
         target: choose(settings, "target_session_attrs", TARGET)?,
         shuffle_hosts: choose(settings, "load_balance_hosts", SHUFFLE)?,
+        timestamps: choose(settings, "timestamptz", TIMESTAMPS)?,
     })
 }
 
@@ -297,6 +308,7 @@ const TARGET: &[(&str, TargetSession)] = &[
     ("prefer-standby", TargetSession::PreferStandby),
 ];
 const SHUFFLE: &[(&str, Shuffle)] = &[("disable", Shuffle::Keep), ("random", Shuffle::Random)];
+const TIMESTAMPS: &[(&str, Timestamps)] = &[("instant", Timestamps::Instant), ("server", Timestamps::Server)];
 const SSL_MODE: &[(&str, SslMode)] = &[
     ("prefer", SslMode::Prefer),
     ("disable", SslMode::Disable),

@@ -124,6 +124,8 @@ pub(super) struct Server {
     pub(super) is_pooled: bool,
     /// What the user sets for the session: `-c statement_timeout=1h`.
     options: String,
+    /// The zone in which the session shows instants, unless we set another one.
+    time_zone: String,
 }
 
 /// Asks what is at the other end. It must stand up to any version from 9.6. The view `pg_stat_activity` takes longer to plan than all
@@ -133,7 +135,7 @@ const FACTS: &str = "SELECT current_setting('server_version_num'), current_setti
     current_setting('server_encoding'), pg_backend_pid(), \
     (extract(epoch FROM current_setting('lock_timeout')::interval) * 1000)::int8, \
     coalesce((SELECT (extract(epoch FROM clock_timestamp() - backend_start) * 1000)::int8 \
-    FROM pg_stat_get_activity(pg_backend_pid())), 0)";
+    FROM pg_stat_get_activity(pg_backend_pid())), 0), current_setting('TimeZone')";
 
 /// Time limits that a long copy would meet, with the version that brought them.
 const LIMITS: [(&str, u32); 3] =
@@ -161,6 +163,11 @@ impl Server {
         settings
     }
 
+    /// The zone by whose clock the session shows instants, as it is named elsewhere.
+    pub(super) fn clock(&self) -> String {
+        named_elsewhere(&self.time_zone)
+    }
+
     /// What was found out over a connection that was asked for `waited` ago with the user's `options`.
     fn known(self, waited: Duration, options: Option<&str>) -> Self {
         // The server takes a dash for an underscore, and letters in any case.
@@ -180,6 +187,7 @@ impl Server {
             pid: row.get(7)?.parse().ok()?,
             lock_timeout: Duration::from_millis(row.get(8)?.parse().ok()?),
             age: Duration::from_millis(row.get(9)?.parse().unwrap_or(0)),
+            time_zone: row.get(10)?.to_owned(),
             ..Self::default()
         })
     }
@@ -192,6 +200,17 @@ impl Server {
             TargetSession::Primary => !self.standby,
             TargetSession::Standby => self.standby,
         }
+    }
+}
+
+/// `zone` of the server as it is named elsewhere. An offset in it counts to the west, as POSIX has it, with a name before it (`<+08>-08`)
+/// or without. What is neither that nor in the tz database stays as it is, and is no zone that anybody else knows.
+fn named_elsewhere(zone: &str) -> String {
+    let offset = zone.split_once('>').map_or(zone, |(_, offset)| offset);
+    match offset.split_at_checked(1) {
+        Some(("+", west)) => format!("-{west}"),
+        Some(("-", east)) => format!("+{east}"),
+        _ => zone.to_owned(),
     }
 }
 
@@ -400,6 +419,21 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    /// What `SHOW TimeZone` says, and the offset in what a server (PostgreSQL 15) then shows of an instant.
+    #[test]
+    fn offsets_of_the_server_count_to_the_west() {
+        for (zone, known) in [
+            ("Asia/Shanghai", "Asia/Shanghai"),
+            ("<+08>-08", "+08"),
+            ("<-05:30>+05:30", "-05:30"),
+            ("+08:00", "-08:00"),
+            ("UTC+8", "UTC+8"),
+            ("", ""),
+        ] {
+            assert_eq!(named_elsewhere(zone), known, "{zone}");
+        }
+    }
 
     async fn passed(gate: Arc<Gate>) {
         poll_fn(|context| gate.poll_pass(context)).await;

@@ -112,4 +112,11 @@ const OPTIONS: &[OptionDoc] = &[
     option("options", "string", "", "Command-line options for the server: -c search_path=sales."),
     option("targetSessionAttrs", "string", "any", "Which of several hosts will do.")
         .within("any, read-write, read-only, primary, standby, prefer-standby"),
+    option(
+        "timestamptz",
+        "string",
+        "instant",
+        "How instants are read: as such, and with server the clock of the session is the one by which they become times without a zone.",
+    )
+    .within("instant, server"),
 ];

@@ -11,6 +11,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::OnceCell;
 
 use super::catalog::{self, Column, Relation};
+use super::config::Timestamps;
 use super::copy::{self, Limits};
 use super::decode::{self, Kind, Layout};
 use super::plan;
@@ -22,6 +23,7 @@ use crate::attempt::Attempt;
 use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
 use crate::error::{Context as _, Error, ErrorKind, Result};
+use crate::fate::has_zone;
 use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema;
 use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -58,6 +60,8 @@ pub(super) struct Table {
     comment: Option<String>,
     /// Every letter has a place in the database, so that any text may stand in a condition.
     utf8: bool,
+    /// By which clock instants become times without a zone, where the source says one.
+    clock: Option<String>,
 }
 
 /// The one statement of a query, without its semicolon.
@@ -96,7 +100,8 @@ impl TableSource {
                     (catalog::query_columns(&leader, query).await.at("query", || "of the source")?, None)
                 }
             };
-            Ok(Table { columns, comment, utf8: catalog::is_utf8(&leader) })
+            let clock = (self.core.timestamps() == Timestamps::Server).then(|| leader.server().clock());
+            Ok(Table { columns, comment, utf8: catalog::is_utf8(&leader), clock })
         };
         self.columns.get_or_try_init(ask).await
     }
@@ -156,6 +161,14 @@ impl Table {
     pub(super) fn column(&self, name: &str) -> Result<&Column> {
         let column = self.columns.iter().find(|column| column.name == name);
         column.ok_or_else(|| Error::new(ErrorKind::NotFound, "the source has no such column").at("column", name))
+    }
+
+    /// `field` with the clock that its instants go by.
+    fn by_clock(&self, field: Field) -> Field {
+        match &self.clock {
+            Some(clock) if has_zone(&field) == Some(true) => schema::with_metadata(field, schema::CLOCK, clock),
+            _ => field,
+        }
     }
 
     /// A filter as SQL; none when nothing of it can be.
@@ -244,7 +257,7 @@ impl Source for TableSource {
                 None => field,
             };
             let Column { name, pg, not_null, .. } = column;
-            fields.push(commented(pg.arrow_field(name, !not_null)));
+            fields.push(table.by_clock(commented(pg.arrow_field(name, !not_null))));
             native.push(pg.native_field(name, !not_null).map(commented).map(Arc::new));
         }
         let mut key: Vec<&Column> = table.columns.iter().filter(|column| column.key.is_some()).collect();

@@ -1,6 +1,5 @@
 //! Fields to typed columns.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
@@ -10,7 +9,7 @@ use chrono::FixedOffset;
 use super::escape;
 use super::options::{Escape, FieldOptions, Kind, LooseOptions, Records as Length};
 use super::pattern;
-use super::tokenize::{Fault, LONGEST, Marks, Records, Width, tokenize};
+use super::tokenize::{Fault, LONGEST, Marks, Records, Width, lines, tokenize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::csv::unescape;
 use crate::formats::sift::{Misfits, Refused, part};
@@ -331,14 +330,6 @@ fn whole(text: &[u8]) -> Option<Vec<u8>> {
         return Some(b"0".to_vec());
     }
     Some(whole)
-}
-
-/// The line ends in a part of `bytes`.
-fn lines(bytes: &[u8], part: Range<usize>) -> u64 {
-    let start = part.start;
-    let lone = |at: &usize| bytes.get(start + at + 1) != Some(&b'\n');
-    let part = &bytes[part];
-    (memchr::memchr_iter(b'\n', part).count() + memchr::memchr_iter(b'\r', part).filter(lone).count()) as u64
 }
 
 fn explain(fault: Fault) -> Error {

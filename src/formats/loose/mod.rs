@@ -4,6 +4,7 @@
 //! What is read: a quote opens a field only at its start, text behind the closing one is left out, and LF, CR LF and CR all end
 //! a record, unless one character is named for it. A file is never cut: only from its start it is known which quotes count.
 
+mod column;
 mod decode;
 mod encode;
 mod escape;

@@ -1,6 +1,7 @@
-//! Record ends of loose text in consecutive buffers. Quotes within unquoted fields mean nothing, so the bytes are walked in order.
+//! Record ends of loose text in consecutive buffers. Quotes within unquoted fields mean nothing, so the bytes are walked in order;
+//! records without any quote are passed over at once.
 
-use super::tokenize::Marks;
+use super::tokenize::{self, Marks};
 use crate::error::Result;
 use crate::formats::{RecordEnd, RecordScanner};
 
@@ -42,6 +43,9 @@ impl Scanner {
         let rest = &bytes[at..];
         match self.state {
             State::Record | State::Field => {
+                if let Some(end) = self.pass_over(rest) {
+                    return (at + end, true);
+                }
                 let skip = self.marks.blanks(rest);
                 let Some(byte) = rest.get(skip).copied() else { return (bytes.len(), false) };
                 let comment = self.marks.comment.filter(|_| self.state == State::Record);
@@ -76,6 +80,20 @@ impl Scanner {
                 (at + usize::from(doubled), false)
             }
         }
+    }
+
+    /// The end of the last of the records that `rest` begins with and that have no quote: each of their line ends ends one.
+    fn pass_over(&mut self, rest: &[u8]) -> Option<usize> {
+        let plain = self.marks.line_end.is_none() && self.marks.bare_escape().is_none();
+        if self.state != State::Record || !plain {
+            return None;
+        }
+        let quote = self.marks.quote.and_then(|quote| memchr::memchr(quote, rest));
+        // An LF may follow on a CR in the last byte.
+        let known = quote.unwrap_or(rest.len() - usize::from(rest.last() == Some(&b'\r')));
+        let end = memchr::memrchr2(b'\n', b'\r', &rest[..known])? + 1;
+        self.lines += tokenize::lines(rest, 0..end);
+        Some(end)
     }
 
     /// The same in a comment, or a field without quotes.
@@ -188,6 +206,8 @@ mod tests {
     fn cuts_change_no_record() {
         let text = b"  lead,\"a\nb\"\"c\" x\r\n\r\"d\"e,f\"g\rh,\ni, \"j\r\nk\"\n\nlast".as_slice();
         check(text, MARKS, 8);
+        check(b"a,b\r\nc\rd\n\ne,\"f\n\"\r\r\nh,i\nj", MARKS, 8);
+        check(b"a,\"\r\n\rb\r\r\nc\"\nd", Marks { quote: None, ..MARKS }, 5);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// The escape of fields without quotes.
-    fn bare_escape(self) -> Option<u8> {
+    pub(super) fn bare_escape(self) -> Option<u8> {
         self.escape.filter(|_| self.quote.is_none())
     }
 
@@ -271,6 +271,14 @@ fn unquoted(bytes: &[u8], from: usize, marks: Marks) -> ((usize, End, usize), bo
 /// The bytes of the line end at `at`.
 pub(super) fn line_end(bytes: &[u8], at: usize) -> usize {
     if bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n') { 2 } else { 1 }
+}
+
+/// The line ends in a part of `bytes`.
+pub(super) fn lines(bytes: &[u8], part: Range<usize>) -> u64 {
+    let start = part.start;
+    let lone = |at: &usize| bytes.get(start + at + 1) != Some(&b'\n');
+    let part = &bytes[part];
+    (memchr::memchr_iter(b'\n', part).count() + memchr::memchr_iter(b'\r', part).filter(lone).count()) as u64
 }
 
 fn trailing(bytes: &[u8]) -> usize {

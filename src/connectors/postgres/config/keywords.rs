@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Values by libpq keyword.
 pub(super) type Settings = BTreeMap<&'static str, String>;
 
-/// Every keyword that libpq 17 knows, with the environment variable that fills it.
+/// Every keyword that libpq 17 knows, with the environment variable that fills it, and one of ours.
 pub(super) const KEYWORDS: &[(&str, &str)] = &[
     ("host", "PGHOST"),
     ("hostaddr", "PGHOSTADDR"),
@@ -55,6 +55,7 @@ pub(super) const KEYWORDS: &[(&str, &str)] = &[
     ("target_session_attrs", "PGTARGETSESSIONATTRS"),
     ("load_balance_hosts", "PGLOADBALANCEHOSTS"),
     ("replication", ""),
+    ("timestamptz", ""),
 ];
 
 /// Keywords that clients often misspell; named in the hint of an unknown one.

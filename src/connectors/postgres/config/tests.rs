@@ -54,6 +54,8 @@ fn options() {
     assert_eq!(config.label(), "postgres://u@h:5433/d");
     assert_eq!(config.connect_timeout, Some(Duration::from_secs(7)));
     assert_eq!(of(json!({"url": "postgres://u@h/a", "dbname": "b"})).dbname, "b");
+    assert_eq!(config.timestamps, Timestamps::Instant);
+    assert_eq!(of(json!({"url": "postgres://u@h?timestamptz=server"})).timestamps, Timestamps::Server);
     let tls =
         of(json!({"host": "h", "user": "u", "tlsMode": "verify-ca", "tlsCa": "/ca", "tlsCert": "/c", "tlsKey": "/k"}))
             .tls;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::super::config::Config;
+use super::super::config::{Config, Timestamps};
 use super::super::connect::{Connection, connect};
 use crate::endpoint::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
@@ -101,6 +101,11 @@ impl Core {
     pub(in super::super) fn leader(&self) -> Result<Arc<Connection>> {
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leader.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the session is closed"))
+    }
+
+    /// How instants are read.
+    pub(in super::super) fn timestamps(&self) -> Timestamps {
+        self.config.timestamps
     }
 
     /// What the plan should say about how the session was opened.

@@ -48,6 +48,8 @@ enum Goal {
     Sheet,
     /// A table of MySQL.
     Mysql,
+    /// A table of PostgreSQL.
+    Postgres,
     /// A table of another product.
     Table,
 }
@@ -86,7 +88,8 @@ struct Context<'a> {
     /// How the reader takes dates, by the place of their column: they are written so where the writer says nothing else.
     forms: Vec<(usize, String)>,
     trim: Option<Trim>,
-    /// The zone in which the driver of MySQL takes and gives times; none where it is that of go-etl's machine, or no table of MySQL.
+    /// The zone in which the driver of MySQL takes and gives times, and that of PostgreSQL takes times without a zone from a table of its
+    /// own; none where it is that of go-etl's machine, and between other products.
     zone: Option<String>,
 }
 
@@ -227,6 +230,7 @@ impl<'a> Side<'a> {
             "xlsxwriter" => Ok(Goal::Sheet),
             name => match name.strip_suffix("writer").and_then(Product::of) {
                 Some(Product::Mysql) => Ok(Goal::Mysql),
+                Some(Product::Postgres) => Ok(Goal::Postgres),
                 Some(_) => Ok(Goal::Table),
                 None => Err(self.unknown()),
             },

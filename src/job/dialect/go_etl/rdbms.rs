@@ -3,7 +3,7 @@
 mod range;
 mod upsert;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::lacks::{READERS, WRITERS};
 use super::{Context, Goal, Source, Target, dsn, flag, is_star, known, text, texts};
@@ -142,15 +142,7 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
     context.idle(READERS, parameter);
     let connection = connection(parameter)?;
     let (connector, mut options) = dsn::options(product, Way::Reading, (parameter, &connection), context)?;
-    if product == Product::Mysql && context.goal != Goal::Table {
-        // A time beyond 24 hours stays what it is; other products have no such times.
-        options.insert("time".to_owned(), "duration".into());
-    }
-    if product == Product::Mysql {
-        // Without a zone: what the clock of the server shows.
-        let timestamps = if context.goal.is_file() { "clock" } else { "server" };
-        options.insert("timestamp".to_owned(), timestamps.into());
-    }
+    read_times(product, &mut options, context);
     if flag(parameter, "trimChar")? {
         context.trim = Some(Trim::Padded);
     }
@@ -191,6 +183,27 @@ pub(super) fn sources(product: Product, parameter: &Node<'_>, context: &mut Cont
         }
     };
     Ok(vec![source])
+}
+
+/// How times are read, as the driver of `product` gives them.
+fn read_times(product: Product, options: &mut Map<String, Json>, context: &mut Context<'_>) {
+    match (product, context.goal) {
+        (Product::Mysql, goal) => {
+            if !matches!(goal, Goal::Postgres | Goal::Table) {
+                // A time beyond 24 hours stays what it is; other products have no such times.
+                options.insert("time".to_owned(), "duration".into());
+            }
+            // Without a zone: what the clock of the server shows.
+            let timestamps = if goal.is_file() { "clock" } else { "server" };
+            options.insert("timestamp".to_owned(), timestamps.into());
+        }
+        (Product::Postgres, Goal::Postgres) => {
+            // An instant as the clock of the session shows it, and a time without a zone as one of UTC.
+            options.insert("timestamptz".to_owned(), "server".into());
+            context.zone = Some("UTC".to_owned());
+        }
+        _ => {}
+    }
 }
 
 /// What is written: one table.

@@ -488,7 +488,8 @@ fn every_documented_parameter_is_known() {
     }
 }
 
-/// Times by the clocks that the drivers take: that of the server, and for other products `loc`.
+/// Times by the clocks that the drivers take: that of the server, and for other products `loc`; between tables of PostgreSQL that of the
+/// session for instants, and UTC for times without a zone.
 #[test]
 fn between_tables_times_go_by_clocks() {
     let of = |reader: &Json, writer: &Json| only(&translated(job(reader, writer)).unwrap()).clone();
@@ -501,9 +502,11 @@ fn between_tables_times_go_by_clocks() {
     }
     let found = of(&postgres("reader", &json!({})), &mysql("writer", &json!({})));
     assert_eq!((found.transform.zone.as_deref(), &found.target.options["timestamp"]), (Some("UTC"), &json!("server")));
-    for writer in [csv_writer(&json!({})), postgres("writer", &json!({}))] {
-        assert_eq!(of(&postgres("reader", &json!({})), &writer).transform.zone, None);
-    }
+    let told = |found: &Job| (found.transform.zone.clone(), found.source.options.get("timestamptz").cloned());
+    assert_eq!(told(&found), (Some("UTC".to_owned()), None));
+    assert_eq!(told(&of(&postgres("reader", &json!({})), &csv_writer(&json!({})))), (None, None));
+    let found = of(&postgres("reader", &json!({})), &postgres("writer", &json!({})));
+    assert_eq!(told(&found), (Some("UTC".to_owned()), Some(json!("server"))));
 }
 
 #[test]
