@@ -2,14 +2,19 @@
 
 use std::fmt::Debug;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use crate::error::Result;
 
 /// Idle connections that are kept; more are given up.
 const MOST: usize = 16;
+
+/// How long a connection that holds something, and was idle, is given to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A connection, as it is opened, kept and ended.
 #[async_trait]
@@ -31,6 +36,11 @@ pub trait Pooled: Debug + Send + Sized + 'static {
 
     /// Whether the server is still there: it ends connections that were idle for long.
     async fn answers(&mut self) -> bool;
+
+    /// The same, where no answer for a while is none.
+    async fn answers_in_time(&mut self) -> bool {
+        timeout(ANSWER_TIME, self.answers()).await.unwrap_or(false)
+    }
 
     /// Ends it in order.
     async fn end(self);

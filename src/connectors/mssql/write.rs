@@ -2,10 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
 
 use super::agree::{self, Detail, Target};
 use super::catalog;
@@ -16,18 +14,17 @@ use super::name::Name;
 use super::publish;
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
+use crate::bridge::connections::Pooled as _;
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::proof::Verdict;
 use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
+use crate::sql::beside::still_held;
 
 mod writer;
 
 use writer::BulkWriter;
-
-/// How long a connection that was idle is given to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// One table of one server.
 #[derive(Debug)]
@@ -95,7 +92,7 @@ impl MsSink {
     async fn hold(&self, detail: &Detail, token: &Token) -> Result<Connection> {
         let known = self.state().leases.remove(token);
         if let Some(mut lease) = known
-            && timeout(ANSWER_TIME, lease.run("SELECT 1")).await.is_ok_and(|answer| answer.is_ok())
+            && lease.answers_in_time().await
         {
             return Ok(lease);
         }
@@ -103,8 +100,7 @@ impl MsSink {
         if Stage::of(&detail.target, token).hold(&mut lease).await? {
             return Ok(lease);
         }
-        Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
-            .with_hint("wait for its end, or stop it"))
+        Err(still_held())
     }
 
     /// Whether this process has prepared the stage of `token`, and holds it.

@@ -2,10 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
 
 use super::agree::{self, Detail, refuse_rows};
 use super::connect::Connection;
@@ -16,20 +14,19 @@ use super::proof;
 use super::publish::{self, Ready};
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
+use crate::bridge::connections::Pooled as _;
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict};
 use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
+use crate::sql::beside::still_held;
 
 mod progress;
 mod writer;
 
 use writer::LoadWriter;
-
-/// How long a connection that was idle is given to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// One table of one server.
 #[derive(Debug)]
@@ -107,7 +104,7 @@ impl Shared {
     async fn hold(&self, stage: &Stage, token: &Token) -> Result<Connection> {
         let known = self.state().leases.remove(token);
         if let Some(mut lease) = known {
-            if timeout(ANSWER_TIME, lease.run("DO 0")).await.is_ok_and(|answer| answer.is_ok()) {
+            if lease.answers_in_time().await {
                 return Ok(lease);
             }
             self.state().broken.insert(token.clone(), lease.id());
@@ -121,8 +118,7 @@ impl Shared {
             self.state().broken.remove(token);
             return Ok(lease);
         }
-        Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
-            .with_hint("wait for its end, or stop it"))
+        Err(still_held())
     }
 
     async fn make(&self, connection: &mut Connection, detail: &Detail, (stage, token): (&Stage, &Token)) -> Result<()> {
