@@ -1,10 +1,10 @@
 //! The connections that write into one server: one that is idle serves the next who asks.
 
 use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
@@ -79,7 +79,7 @@ impl<C: Pooled> Connections<C> {
     /// # Errors
     /// Those of [`Pooled::reach`].
     pub async fn take(&self) -> Result<C> {
-        let idle = self.idle().pop();
+        let idle = self.idle.lock().pop();
         if let Some(mut connection) = idle
             && connection.answers().await
         {
@@ -98,7 +98,7 @@ impl<C: Pooled> Connections<C> {
 
     /// Keeps a connection that has no transaction open and no lock, unless there are many already.
     pub fn put_back(&self, connection: C) {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         if connection.is_usable() && idle.len() < MOST {
             idle.push(connection);
         }
@@ -106,12 +106,7 @@ impl<C: Pooled> Connections<C> {
 
     /// Ends the idle ones in order.
     pub async fn close(&self) {
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = std::mem::take(&mut *self.idle.lock());
         futures::future::join_all(idle.into_iter().map(C::end)).await;
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<C>> {
-        // Nothing panics with the lock held; if it did, the list is still a list.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

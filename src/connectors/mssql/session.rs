@@ -8,10 +8,11 @@
 //! database allows none, or the lock is not to be had, one connection reads all.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::catalog::{self, Table};
@@ -198,7 +199,7 @@ impl Pool {
     /// A reader, once one is free.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| self.over())?;
-        let connection = self.idle().pop().ok_or_else(lost)?;
+        let connection = self.idle.lock().pop().ok_or_else(lost)?;
         Ok(Lease { pool: Arc::clone(self), connection: Some(connection), permit: Some(permit) })
     }
 
@@ -210,13 +211,9 @@ impl Pool {
         Error::new(ErrorKind::Cancelled, "the session is closed")
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn close(&self) {
         self.free.close();
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = std::mem::take(&mut *self.idle.lock());
         futures::future::join_all(idle.into_iter().map(Connection::close)).await;
     }
 }
@@ -237,7 +234,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         let (Some(connection), Some(permit)) = (self.connection.take(), self.permit.take()) else { return };
         if connection.is_ready() && !self.pool.free.is_closed() {
-            self.pool.idle().push(connection);
+            self.pool.idle.lock().push(connection);
             return;
         }
         // There is one reader fewer. With the last of them the point in time is lost.

@@ -1,9 +1,10 @@
 //! The sink of one table, over writers that load rows.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::agree::{self, Detail, Target};
 use super::catalog;
@@ -55,11 +56,6 @@ impl MsSink {
         Ok(Arc::new(Self { connections, name, state: Mutex::default(), staging: tokio::sync::Mutex::default() }))
     }
 
-    /// Never held while something is awaited.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What the target is like now.
     async fn look(&self, connection: &mut Connection) -> Result<Target> {
         match catalog::find(connection, &self.name).await? {
@@ -79,7 +75,7 @@ impl MsSink {
         marker::make(&mut connection, &detail.target).await?;
         stage::sweep_orphans(&mut connection, &detail.target).await?;
         self.connections.put_back(connection);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.leases.insert(token.clone(), lease);
         state.prepared.insert(token.clone());
         Ok(())
@@ -90,7 +86,7 @@ impl MsSink {
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) while another process of the run holds it.
     async fn hold(&self, detail: &Detail, token: &Token) -> Result<Connection> {
-        let known = self.state().leases.remove(token);
+        let known = self.state.lock().leases.remove(token);
         if let Some(mut lease) = known
             && lease.answers_in_time().await
         {
@@ -105,7 +101,7 @@ impl MsSink {
 
     /// Whether this process has prepared the stage of `token`, and holds it.
     fn is_prepared(&self, token: &Token) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.prepared.contains(token) && state.leases.get(token).is_some_and(Connection::is_ready)
     }
 
@@ -120,9 +116,9 @@ impl MsSink {
             // Another process of the run may have been faster.
             return self.outcome(detail, token, error).await;
         }
-        self.state().doubtful.insert(token.clone());
+        self.state.lock().doubtful.insert(token.clone());
         let Err(error) = connection.run("COMMIT").await else {
-            self.state().doubtful.remove(token);
+            self.state.lock().doubtful.remove(token);
             self.connections.put_back(connection);
             return Ok(());
         };
@@ -140,7 +136,7 @@ impl MsSink {
         let Ok(mut connection) = self.connections.open().await else { return Err(doubtful(error)) };
         match marker::stands(&mut connection, &detail.target, token).await {
             Ok(stands) => {
-                self.state().doubtful.remove(token);
+                self.state.lock().doubtful.remove(token);
                 if stands { Ok(()) } else { Err(error) }
             }
             Err(_) => Err(doubtful(error)),
@@ -156,7 +152,7 @@ impl MsSink {
         let mut connection = self.connections.take().await?;
         let dropped = Stage::of(&detail.target, token).drop(&mut connection).await;
         self.connections.put_back(connection);
-        self.state().prepared.remove(token);
+        self.state.lock().prepared.remove(token);
         lease.close().await;
         dropped
     }
@@ -174,7 +170,7 @@ impl MsSink {
         if self.is_committed(detail, token).await? {
             return Ok(Progress::Committed);
         }
-        self.state().leases.insert(token.clone(), lease?);
+        self.state.lock().leases.insert(token.clone(), lease?);
         let mut connection = self.connections.take().await?;
         let kept = Stage::of(&detail.target, token).kept(&mut connection, logged).await?;
         self.connections.put_back(connection);
@@ -229,26 +225,26 @@ impl Sink for MsSink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.state().committed.contains(token) {
+        if self.state.lock().committed.contains(token) {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
         self.publish(&detail, token, receipts).await.at("table", || &agreement.label)?;
-        self.state().committed.insert(token.clone());
+        self.state.lock().committed.insert(token.clone());
         // The rows are there: what cannot be removed now goes with a later run.
         let _ = self.sweep(&detail, token).await;
         Ok(())
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.state().committed.contains(token) {
+        if self.state.lock().committed.contains(token) {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
         // What may be committed must not be swept.
-        let in_doubt = self.state().doubtful.contains(token);
+        let in_doubt = self.state.lock().doubtful.contains(token);
         if in_doubt && self.is_committed(&detail, token).await? {
-            self.state().committed.insert(token.clone());
+            self.state.lock().committed.insert(token.clone());
         }
         self.sweep(&detail, token).await.at("table", || &agreement.label)
     }

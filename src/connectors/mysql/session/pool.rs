@@ -1,8 +1,9 @@
 //! Who reads on which connection.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::config::Config;
@@ -82,7 +83,7 @@ impl Pool {
     /// A reader, once one is free.
     pub(in super::super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| self.over())?;
-        let connection = self.idle().pop().ok_or_else(lost)?;
+        let connection = self.idle.lock().pop().ok_or_else(lost)?;
         Ok(Lease { pool: Arc::clone(self), connection: Some(connection), permit: Some(permit) })
     }
 
@@ -111,7 +112,7 @@ impl Pool {
         let mut asked = Vec::new();
         // Each keeps its permit meanwhile: who wants one waits, and does not miss it.
         while let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
-            let Some(reader) = self.idle().pop() else { break };
+            let Some(reader) = self.idle.lock().pop() else { break };
             asked.push((reader, permit));
         }
         for (mut reader, permit) in asked {
@@ -131,16 +132,12 @@ impl Pool {
 
     pub(super) async fn close(&self) {
         self.free.close();
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = std::mem::take(&mut *self.idle.lock());
         futures::future::join_all(idle.into_iter().map(Connection::close)).await;
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put_back(&self, connection: Connection) {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         // Asked under the lock: a session that closes now either finds the reader or is seen to be closed.
         if !self.free.is_closed() {
             idle.push(connection);
