@@ -8,7 +8,7 @@
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use crate::schema::{CLOCK, EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE, STEP_MICROS};
+use crate::schema::{CLOCK, FORM, MAX_CHARS, NATIVE, STEP_MICROS, is_json};
 use crate::sink::ColumnFate;
 
 mod number;
@@ -140,16 +140,6 @@ fn is_coarser(from: &DataType, to: &DataType) -> bool {
         (T::Timestamp(..), T::Date32 | T::Date64) | (T::Date64, T::Date32 | T::Timestamp(TimeUnit::Second, _)) => true,
         _ => false,
     }
-}
-
-/// Whether `field` holds UUIDs as 16 bytes.
-pub fn is_uuid(field: &Field) -> bool {
-    field.data_type() == &DataType::FixedSizeBinary(16)
-        && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
-}
-
-fn is_json(field: &Field) -> bool {
-    field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_JSON)
 }
 
 fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {

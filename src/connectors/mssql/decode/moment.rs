@@ -13,11 +13,10 @@ use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
 use super::super::typemap::EPOCH_FROM_ONE;
 use super::Fault;
-use crate::formats::value::time::{print_date, print_time};
+use crate::formats::value::time::{DAY_SECONDS, per_second, print_date, print_time};
 
 /// Days from 1900-01-01 to 1970-01-01.
 const EPOCH_FROM_1900: i64 = 25_567;
-const DAY_SECONDS: i64 = 86_400;
 
 /// What is told of a value that was refused; none of one that is too long.
 pub(super) fn told(value: &ColumnData<'static>) -> Option<String> {
@@ -77,25 +76,15 @@ fn millis(value: DateTime) -> i64 {
     (i64::from(value.days()) - EPOCH_FROM_1900) * DAY_SECONDS * 1000 + fraction
 }
 
-/// Digits behind the second that `unit` counts.
-fn digits(unit: TimeUnit) -> u32 {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
-    }
-}
-
 /// A time of day; `unit` is no coarser than its digits.
 fn of_day(time: Time, unit: TimeUnit) -> i64 {
-    let more = digits(unit).saturating_sub(u32::from(time.scale()));
+    let more = per_second(unit).ilog10().saturating_sub(u32::from(time.scale()));
     (time.increments() as i64).saturating_mul(10_i64.pow(more))
 }
 
 fn instant(value: DateTime2, unit: TimeUnit) -> Result<i64, Fault> {
-    let day = i128::from(DAY_SECONDS) * 10_i128.pow(digits(unit));
-    let whole = i128::from(days(value.date())) * day + i128::from(of_day(value.time(), unit));
+    let day = DAY_SECONDS * per_second(unit);
+    let whole = i128::from(days(value.date())) * i128::from(day) + i128::from(of_day(value.time(), unit));
     i64::try_from(whole).map_err(|_| Fault::Range)
 }
 
