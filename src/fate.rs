@@ -8,8 +8,12 @@
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use crate::schema::{CLOCK, EXTENSION, EXTENSION_JSON, EXTENSION_UUID, FORM, MAX_CHARS, NATIVE, STEP_MICROS};
+use crate::schema::{CLOCK, FORM, MAX_CHARS, NATIVE, STEP_MICROS, is_json};
 use crate::sink::ColumnFate;
+
+mod number;
+
+use number::Number;
 
 /// What happens to values of `from` in a column `to`. Of a cast that [`possible`] denies it says `Lossy`.
 pub fn fate(from: &Field, to: &Field) -> ColumnFate {
@@ -111,7 +115,7 @@ pub fn loss(from: &Field, to: &Field) -> Option<Loss> {
     }
     let rounded = match (Number::of(source), Number::of(target)) {
         (_, Some(Number::Float(11))) => false,
-        (Some(from), Some(to)) => rounds(from, to),
+        (Some(from), Some(to)) => from.rounds_in(to),
         (None, Some(_)) => is_text(source),
         _ => false,
     };
@@ -126,20 +130,6 @@ fn is_number_as_text(field: &Field) -> bool {
         .is_some_and(|(_, name)| ["numeric", "decimal"].iter().any(|word| name.to_ascii_lowercase().starts_with(word)))
 }
 
-/// Whether a number of `from` may lie between two of `to`.
-fn rounds(from: Number, to: Number) -> bool {
-    use Number as N;
-    match (from, to) {
-        (N::Signed(have) | N::Unsigned(have) | N::Float(have), N::Float(room)) => have > room,
-        (N::Signed(_) | N::Unsigned(_), N::Signed(_) | N::Unsigned(_)) => false,
-        (N::Signed(_) | N::Unsigned(_), N::Decimal(_, scale)) => scale < 0,
-        (N::Float(_), N::Signed(_) | N::Unsigned(_) | N::Decimal(..)) => true,
-        (N::Decimal(_, scale), N::Signed(_) | N::Unsigned(_)) => scale > 0,
-        (N::Decimal(_, scale), N::Decimal(_, target)) => scale > target,
-        (N::Decimal(..), N::Float(_)) => number_fate(from, to) == ColumnFate::Lossy,
-    }
-}
-
 /// Whether a cast that is possible leads to a coarser unit.
 fn is_coarser(from: &DataType, to: &DataType) -> bool {
     use DataType as T;
@@ -150,16 +140,6 @@ fn is_coarser(from: &DataType, to: &DataType) -> bool {
         (T::Timestamp(..), T::Date32 | T::Date64) | (T::Date64, T::Date32 | T::Timestamp(TimeUnit::Second, _)) => true,
         _ => false,
     }
-}
-
-/// Whether `field` holds UUIDs as 16 bytes.
-pub fn is_uuid(field: &Field) -> bool {
-    field.data_type() == &DataType::FixedSizeBinary(16)
-        && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
-}
-
-fn is_json(field: &Field) -> bool {
-    field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_JSON)
 }
 
 fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {
@@ -224,7 +204,7 @@ fn text_fate(from: &Field, to: &Field, source: &DataType) -> ColumnFate {
 fn types(from: &DataType, to: &DataType) -> Option<ColumnFate> {
     use DataType as T;
     if let (Some(from), Some(to)) = (Number::of(from), Number::of(to)) {
-        return Some(number_fate(from, to));
+        return Some(from.fate_in(to));
     }
     match (from, to) {
         (T::Null, _) => Some(ColumnFate::Exact),
@@ -351,68 +331,6 @@ fn worse(a: Option<ColumnFate>, b: Option<ColumnFate>) -> Option<ColumnFate> {
     };
     let (a, b) = (a?, b?);
     Some(if rank(a) >= rank(b) { a } else { b })
-}
-
-/// What of a numeric type decides whether another one holds all its values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Number {
-    /// Signed or not, and bits without the sign.
-    Signed(u32),
-    Unsigned(u32),
-    /// Bits of the significand.
-    Float(u32),
-    /// Precision and scale.
-    Decimal(i32, i32),
-}
-
-impl Number {
-    fn of(data_type: &DataType) -> Option<Self> {
-        use DataType as T;
-        Some(match data_type {
-            T::Int8 => Self::Signed(7),
-            T::Int16 => Self::Signed(15),
-            T::Int32 => Self::Signed(31),
-            T::Int64 => Self::Signed(63),
-            T::UInt8 => Self::Unsigned(8),
-            T::UInt16 => Self::Unsigned(16),
-            T::UInt32 => Self::Unsigned(32),
-            T::UInt64 => Self::Unsigned(64),
-            T::Float16 => Self::Float(11),
-            T::Float32 => Self::Float(24),
-            T::Float64 => Self::Float(53),
-            T::Decimal32(precision, scale)
-            | T::Decimal64(precision, scale)
-            | T::Decimal128(precision, scale)
-            | T::Decimal256(precision, scale) => Self::Decimal(i32::from(*precision), i32::from(*scale)),
-            _ => return None,
-        })
-    }
-
-    /// Decimal digits of the largest integer of `bits` bits: 127 has 3.
-    fn digits(bits: u32) -> i32 {
-        (f64::from(bits) * std::f64::consts::LOG10_2).floor() as i32 + 1
-    }
-}
-
-fn number_fate(from: Number, to: Number) -> ColumnFate {
-    use Number as N;
-    let fits = match (from, to) {
-        (from, to) if from == to => return ColumnFate::Exact,
-        (N::Signed(have), N::Signed(room))
-        | (N::Unsigned(have), N::Unsigned(room) | N::Signed(room))
-        | (N::Signed(have) | N::Unsigned(have) | N::Float(have), N::Float(room)) => have <= room,
-        (N::Signed(have) | N::Unsigned(have), N::Decimal(precision, scale)) => {
-            scale >= 0 && N::digits(have) <= precision - scale
-        }
-        (N::Decimal(have, scale), N::Decimal(room, target)) => scale <= target && have - scale <= room - target,
-        // 10^digits − 1 fits when one more digit than that is needed to write the largest value.
-        (N::Decimal(precision, scale), N::Signed(bits)) => scale <= 0 && precision - scale < N::digits(bits),
-        // Up to 15 digits come back from a double as they went in, up to 6 from a float.
-        (N::Decimal(precision, 0..=15), N::Float(53)) => precision <= 15,
-        (N::Decimal(precision, 0..=6), N::Float(24)) => precision <= 6,
-        _ => false,
-    };
-    if fits { ColumnFate::Widened } else { ColumnFate::Lossy }
 }
 
 #[cfg(test)]

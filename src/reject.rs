@@ -1,9 +1,8 @@
 //! Rows that are left out of a copy, with their reasons.
 
-use std::sync::{Mutex, PoisonError};
-
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -204,12 +203,12 @@ pub struct Tray(Mutex<Vec<Rejects>>);
 impl Tray {
     /// Puts `rejects` down. It goes with the batch that the stream gives next.
     pub fn put(&self, rejects: Rejects) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(rejects);
+        self.0.lock().push(rejects);
     }
 
     /// All that was put down since the last time.
     pub fn take(&self) -> Vec<Rejects> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.0.lock())
     }
 }
 

@@ -1,15 +1,20 @@
 //! The connections that write into one server: one that is idle serves the next who asks.
 
 use std::fmt::Debug;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use crate::error::Result;
 
 /// Idle connections that are kept; more are given up.
 const MOST: usize = 16;
+
+/// How long a connection that holds something, and was idle, is given to answer.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A connection, as it is opened, kept and ended.
 #[async_trait]
@@ -31,6 +36,11 @@ pub trait Pooled: Debug + Send + Sized + 'static {
 
     /// Whether the server is still there: it ends connections that were idle for long.
     async fn answers(&mut self) -> bool;
+
+    /// The same, where no answer for a while is none.
+    async fn answers_in_time(&mut self) -> bool {
+        timeout(ANSWER_TIME, self.answers()).await.unwrap_or(false)
+    }
 
     /// Ends it in order.
     async fn end(self);
@@ -69,7 +79,7 @@ impl<C: Pooled> Connections<C> {
     /// # Errors
     /// Those of [`Pooled::reach`].
     pub async fn take(&self) -> Result<C> {
-        let idle = self.idle().pop();
+        let idle = self.idle.lock().pop();
         if let Some(mut connection) = idle
             && connection.answers().await
         {
@@ -88,7 +98,7 @@ impl<C: Pooled> Connections<C> {
 
     /// Keeps a connection that has no transaction open and no lock, unless there are many already.
     pub fn put_back(&self, connection: C) {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         if connection.is_usable() && idle.len() < MOST {
             idle.push(connection);
         }
@@ -96,12 +106,7 @@ impl<C: Pooled> Connections<C> {
 
     /// Ends the idle ones in order.
     pub async fn close(&self) {
-        let idle = std::mem::take(&mut *self.idle());
+        let idle = std::mem::take(&mut *self.idle.lock());
         futures::future::join_all(idle.into_iter().map(C::end)).await;
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<C>> {
-        // Nothing panics with the lock held; if it did, the list is still a list.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,6 +10,7 @@ pub mod ffi;
 pub(crate) mod guard;
 pub mod login;
 pub mod opaque;
+pub mod pinned;
 pub mod process;
 pub mod readers;
 pub mod tls;

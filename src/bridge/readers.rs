@@ -1,11 +1,12 @@
 //! Readers of one file at one point in time: connections of a driver that blocks, each in its transaction and on its thread.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::blocking::{Ended, Outlet, Worker, insist};
@@ -61,7 +62,7 @@ impl<C: Send + 'static> Readers<C> {
     pub async fn lease(self: &Arc<Self>) -> Result<Lease<C>> {
         let closed = || Error::new(ErrorKind::Internal, "the point in time of this database was given up already");
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| closed())?;
-        let reader = self.idle().pop().ok_or_else(closed)?;
+        let reader = self.idle.lock().pop().ok_or_else(closed)?;
         Ok(Lease { readers: Arc::clone(self), reader: Some(reader), _permit: permit })
     }
 
@@ -80,19 +81,13 @@ impl<C: Send + 'static> Readers<C> {
     /// connections are gone.
     pub async fn release(&self) {
         self.free.close();
-        let readers = std::mem::take(&mut *self.idle());
+        let readers = std::mem::take(&mut *self.idle.lock());
         // A thread ends, and with it the transaction, once nothing runs on it.
         let ending: Vec<(Ended, Interrupt)> =
             readers.into_iter().map(|reader| (reader.worker.ended(), reader.interrupt)).collect();
         for (ended, interrupt) in ending {
             insist(ended.wait(), &interrupt).await;
         }
-    }
-}
-
-impl<C> Readers<C> {
-    fn idle(&self) -> MutexGuard<'_, Vec<Reader<C>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,7 +129,7 @@ impl<C> Drop for Lease<C> {
         let Some(reader) = self.reader.take() else { return };
         // Nobody wants what it may still be computing.
         (reader.interrupt)();
-        let mut idle = self.readers.idle();
+        let mut idle = self.readers.idle.lock();
         // Asked under the lock: a session that closes now either finds the reader or is seen to be closed.
         if !self.readers.free.is_closed() {
             idle.push(reader);

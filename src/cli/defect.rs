@@ -3,7 +3,7 @@
 //! On every thread but the first a panic becomes an error of what ran there, and that error is printed. The place is
 //! kept for it; the panic's own words are not, as they may hold values.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use super::printer;
 
@@ -16,13 +16,13 @@ pub fn watch_for_defects() {
         if std::thread::current().name() == Some("main") {
             printer::talk(&text(place.as_deref()));
         }
-        *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        *PLACE.lock() = place;
     }));
 }
 
 /// Where the last panic happened.
 pub(super) fn place() -> Option<String> {
-    PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    PLACE.lock().clone()
 }
 
 fn text(place: Option<&str>) -> String {

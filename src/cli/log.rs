@@ -6,10 +6,10 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use chrono::Utc;
 use clap::{Args, ValueEnum};
+use parking_lot::Mutex;
 
 use super::settings::usage;
 use super::size::LogPath;
@@ -53,10 +53,6 @@ impl LogArgs {
 /// The one log of this process.
 static LOG: Mutex<Option<Log>> = Mutex::new(None);
 
-fn log() -> MutexGuard<'static, Option<Log>> {
-    LOG.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Writes from now on what is said into `file` as well.
 ///
 /// # Errors
@@ -65,13 +61,13 @@ pub(super) fn open(file: &LogFile) -> Result<()> {
     let opened = Log::open(file.clone()).map_err(|error| {
         usage("the log cannot be written").at("file", &file.path).with_source(error).with_hint("name another file")
     })?;
-    *log() = Some(opened);
+    *LOG.lock() = Some(opened);
     Ok(())
 }
 
 /// Writes the lines of `text`. Why it cannot, once: after that it is not tried again.
 pub(super) fn say(text: &str) -> Option<String> {
-    let mut log = log();
+    let mut log = LOG.lock();
     let open = log.as_mut()?;
     let error = open.say(text).err()?;
     let path = open.file.path.clone();

@@ -2,9 +2,10 @@
 //! what the database shows it then.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::bridge::blocking;
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
@@ -25,16 +26,12 @@ impl<C: Located, H: Send + Sync + 'static> Opened<C, H> {
         &self.config
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Arc<H>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What stays open.
     ///
     /// # Errors
     /// [`Internal`](ErrorKind::Internal) when the session was closed.
     pub fn held(&self) -> Result<Arc<H>> {
-        let held = self.slot().clone();
+        let held = self.held.lock().clone();
         held.ok_or_else(|| self.config.placed(Error::new(ErrorKind::Internal, "this session was closed already")))
     }
 
@@ -98,7 +95,7 @@ impl<C: Located, H: fmt::Debug + Send + Sync + 'static> Session for DriverSessio
     }
 
     async fn close(&self) -> Result<()> {
-        let held = self.opened.slot().take();
+        let held = self.opened.held.lock().take();
         // Whoever drops it last closes it, which may take its time.
         blocking::run(&format!("{}-close", C::CONNECTOR), move || {
             drop(held);

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 
 use super::agree::Terms;
@@ -115,10 +116,6 @@ impl<D: Database> TableSink<D> {
         Self { database, name, stages, own: Mutex::default() }
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Held<D::Filler>>>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether the table, which was new or empty, has the rows of `receipts`: nothing else tells of a commit by a process that
     /// is gone.
     async fn arrived(&self, agreement: &Agreement, receipts: &[Receipt]) -> Result<bool> {
@@ -155,7 +152,7 @@ impl<D: Database> Sink for TableSink<D> {
         let ended = worker.ended();
         let held = Arc::new(Held { worker, stop });
         self.stages.open.add(token, &held, ended);
-        self.own().insert(token.clone(), held);
+        self.own.lock().insert(token.clone(), held);
         Ok(())
     }
 
@@ -196,7 +193,7 @@ impl<D: Database> Sink for TableSink<D> {
         held.on_load(move |load| load.commit(&attempts)).await.map_err(|error| self.database.placed(error))?;
         self.stages.commits.add(token, Committed::default());
         self.stages.open.remove(token);
-        self.own().remove(token);
+        self.own.lock().remove(token);
         held.close().await
     }
 
@@ -204,7 +201,7 @@ impl<D: Database> Sink for TableSink<D> {
         if self.stages.commits.has(token) {
             return Ok(());
         }
-        let own = self.own().remove(token);
+        let own = self.own.lock().remove(token);
         let mut aborted = Ok(());
         if let Some(held) = own.or_else(|| self.stages.open.held(token)) {
             aborted = held.abort().await;

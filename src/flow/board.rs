@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::flow::meter::{Meter, Transformed, Wait};
@@ -281,7 +282,7 @@ impl fmt::Debug for Around {
 impl Board {
     /// Those that are shown, in the order of their begin.
     pub fn tasks(&self) -> Vec<TaskReading> {
-        self.all().iter().map(|task| task.reading()).collect()
+        self.tasks.lock().iter().map(|task| task.reading()).collect()
     }
 
     /// Notes what others know; the first who does stands.
@@ -296,7 +297,7 @@ impl Board {
 
     /// Shows one more task. One of the same number is the same task for other targets.
     fn add(&self, task: Arc<Tally>) {
-        let mut all = self.all();
+        let mut all = self.tasks.lock();
         all.retain(|known| known.card.task != task.card.task);
         if all.len() >= SHOWN
             && let Some(first) = all.iter().position(|known| known.ended.get().is_some())
@@ -304,10 +305,6 @@ impl Board {
             all.remove(first);
         }
         all.push_back(task);
-    }
-
-    fn all(&self) -> MutexGuard<'_, VecDeque<Arc<Tally>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

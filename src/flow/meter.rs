@@ -1,9 +1,9 @@
 //! Counters of a running transfer, and who is waiting for whom.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::flow::board::Board;
@@ -190,7 +190,7 @@ impl Meter {
     /// A task is begun anew, which `sentence` tells.
     pub fn retried(&self, sentence: String) {
         self.retries.fetch_add(1, Ordering::Relaxed);
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         if told.len() < TOLD {
             told.push(sentence);
         }
@@ -198,7 +198,7 @@ impl Meter {
 
     /// What was told since the last time.
     pub fn take_told(&self) -> Vec<String> {
-        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.told.lock())
     }
 
     /// Rows were left out.

@@ -9,11 +9,12 @@ mod rows;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::Schema;
+use parking_lot::Mutex;
 
 use crate::attempt::{Attempt, Token};
 use crate::bridge::cpu;
@@ -97,12 +98,12 @@ impl RejectLog {
 
     /// How many rows were rejected.
     pub fn rejected(&self) -> u64 {
-        self.state().rejected
+        self.state.lock().rejected
     }
 
     /// How many of each class.
     pub fn classes(&self) -> Classes {
-        self.state().classes
+        self.state.lock().classes
     }
 
     /// The name of the file.
@@ -112,7 +113,7 @@ impl RejectLog {
 
     /// The first reasons of a run without a file, each with its place.
     pub fn shown(&self) -> Vec<String> {
-        self.state().shown.clone()
+        self.state.lock().shown.clone()
     }
 
     /// Makes the stage of the file.
@@ -134,7 +135,7 @@ impl RejectLog {
 
     /// The attempt of `receipt` counts, and so do its rejects.
     pub fn accept(&self, receipt: &Receipt) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(Sealed { part, counts, places }) = state.sealed.remove(&receipt.attempt) {
             state.kept.extend(part);
             state.shown.extend(counts.shown);
@@ -145,7 +146,7 @@ impl RejectLog {
 
     /// The attempt of `receipt` does not count after all: neither do its rejects.
     pub fn forget(&self, receipt: &Receipt) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(Sealed { counts, .. }) = state.sealed.remove(&receipt.attempt) {
             state.uncount(&counts);
         }
@@ -153,7 +154,7 @@ impl RejectLog {
 
     /// `error` of a row that an attempt which counts wrote as its `row`th, from 0, with the place of that in the source.
     pub fn locate(&self, error: Error, attempt: &str, row: u64) -> Error {
-        match self.state().places.get(attempt) {
+        match self.state.lock().places.get(attempt) {
             Some(places) => places(row, error),
             None => error,
         }
@@ -170,7 +171,7 @@ impl RejectLog {
 
     /// The end of a run that failed with `error`: only of one with too many rejects the file is kept.
     pub async fn abandon(&self, error: Error) -> Error {
-        if self.state().exceeded {
+        if self.state.lock().exceeded {
             return match self.publish().await {
                 Ok(()) => error,
                 Err(also) => error.at("the rejects file could not be written", format!("({also})")),
@@ -186,7 +187,7 @@ impl RejectLog {
 
     async fn publish(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
-        let kept = self.state().kept.clone();
+        let kept = self.state.lock().kept.clone();
         let done = if kept.is_empty() {
             file.sink.abort(&file.agreement, &file.token).await
         } else {
@@ -201,7 +202,7 @@ impl RejectLog {
     /// An error when more rows are rejected than may be; `complete` when all rows are read.
     fn judge(&self, complete: bool) -> Result<()> {
         let Some(max) = self.max_errors else { return Ok(()) };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let (rejected, read) = (state.rejected, state.read);
         let Some(exceeded) = max.exceeded(rejected, read, complete) else { return Ok(()) };
         state.exceeded = true;
@@ -220,10 +221,6 @@ impl RejectLog {
                 "keep the rejected rows with --rejects FILE, or allow more with --max-errors; a job file says both itself",
             ),
         })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -317,10 +314,10 @@ impl Basket {
 
     /// Counts rows that left the source.
     pub fn read(&self, rows: u64) {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if counts.fate == Fate::Open {
             counts.read += rows;
-            self.log.state().read += rows;
+            self.log.state.lock().read += rows;
         }
     }
 
@@ -343,8 +340,8 @@ impl Basket {
         let Err(too_many) = self.log.judge(false) else { return Ok(()) };
         // What led to this is what the user wants to see.
         let part = self.flush().await?;
-        self.log.state().kept.extend(part);
-        let first = self.counts().shown.first().cloned();
+        self.log.state.lock().kept.extend(part);
+        let first = self.counts.lock().shown.first().cloned();
         Err(first.into_iter().fold(too_many, Error::with_source))
     }
 
@@ -353,24 +350,24 @@ impl Basket {
     pub async fn seal(&self, receipt: &Receipt, places: Vec<(String, Places)>) -> Result<u64> {
         let part = self.flush().await?;
         let sealed = Counts { fate: Fate::Sealed, ..Counts::default() };
-        let counts = std::mem::replace(&mut *self.counts(), sealed);
+        let counts = std::mem::replace(&mut *self.counts.lock(), sealed);
         let rejected = counts.rejected;
-        self.log.state().sealed.insert(receipt.attempt.clone(), Sealed { part, counts, places });
+        self.log.state.lock().sealed.insert(receipt.attempt.clone(), Sealed { part, counts, places });
         Ok(rejected)
     }
 
     /// The attempt does not count: neither do its rejects.
     pub fn forget(&self) {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if counts.fate == Fate::Open {
             counts.fate = Fate::Forgotten;
-            self.log.state().uncount(&counts);
+            self.log.state.lock().uncount(&counts);
         }
     }
 
     /// Counts `rejects`, where they still count.
     fn count(&self, rejects: &Rejects) -> Fate {
-        let mut counts = self.counts();
+        let mut counts = self.counts.lock();
         if counts.fate != Fate::Open {
             return counts.fate;
         }
@@ -381,7 +378,7 @@ impl Basket {
         let mut classes = Classes::default();
         rejects.errors.iter().for_each(|error| *classes.of(Class::of(error)) += 1);
         counts.classes = counts.classes.with(classes, u64::saturating_add);
-        let mut state = self.log.state();
+        let mut state = self.log.state.lock();
         state.rejected += rows;
         state.classes = state.classes.with(classes, u64::saturating_add);
         drop(state);
@@ -433,10 +430,6 @@ impl Basket {
             }
             Slot::Empty | Slot::Closed => Ok(None),
         }
-    }
-
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,8 +3,9 @@
 //! What passes has waited until its own time is over, so that after any number of seconds no more than so many times
 //! the limit went through, but for what a pause saved up.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// What a bucket saves up while nothing moves, as time.
 const BURST: Duration = Duration::from_millis(200);
@@ -66,7 +67,7 @@ impl Bucket {
 
     /// Promises `amount` and says when it will have passed.
     fn take(&self, now: Instant, amount: u64) -> Instant {
-        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut promised = self.promised.lock();
         let start = promised.unwrap_or(now).max(now.checked_sub(BURST).unwrap_or(now));
         let end = start + Duration::from_secs_f64(amount as f64 / self.per_second as f64);
         *promised = Some(end);

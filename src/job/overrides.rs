@@ -4,6 +4,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
 use super::syntax::{self, Syntax};
+use super::tree::joined;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sets in `root` what `typed` says: a dotted path, as errors print it, and a value, which is JSON if it can be, else a text. Keys that
@@ -24,7 +25,7 @@ pub fn set(root: &mut Json, typed: &str) -> Result<()> {
             let above = if above.is_empty() { "the whole file" } else { &above };
             Error::new(ErrorKind::Usage, message).at("key", above).at("override", path)
         })?;
-        above = if above.is_empty() { key.to_owned() } else { format!("{above}.{key}") };
+        above = joined(&above, key);
     }
     *place = value;
     Ok(())

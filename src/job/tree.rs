@@ -298,7 +298,8 @@ impl<'a> Node<'a> {
     }
 }
 
-fn joined(path: &str, key: &str) -> String {
+/// The path of a value within that at `path`.
+pub(super) fn joined(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 

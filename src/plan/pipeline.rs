@@ -31,7 +31,7 @@ use crate::plan::context::{Ends, Reads, with_extension};
 use crate::plan::error::from_datafusion;
 use crate::plan::lineage::{Lineage, lineage};
 use crate::plan::read::{ReadExec, ReadSpec};
-use crate::plan::rowwise::labelled;
+use crate::plan::rowwise::{labelled, placed};
 use crate::plan::steps::{SteppedTable, Steps};
 use crate::plan::table::{ScanSettings, SourceTable, schema_in_forms};
 use crate::plan::tasks::{find_read, one_per_partition, shape_of};
@@ -273,7 +273,8 @@ impl Pipeline {
             agreement: agreement.clone(),
             token: token.clone(),
         };
-        let spec = WriteSpec { targets: targets.iter().map(write).collect(), payload, verify: terms.verify };
+        let options = self.options();
+        let spec = WriteSpec { targets: targets.iter().map(write).collect(), payload, verify: terms.verify, options };
         let tasks = one_per_partition(&splits, root.output_partitioning().partition_count());
         let root: Arc<dyn ExecutionPlan> = Arc::new(WriteExec::new(Arc::new(spec), tasks, root));
         let operators = displayable(&*root).indent(false).to_string().lines().map(str::to_owned).collect();
@@ -308,9 +309,10 @@ impl Pipeline {
         let aggregates = vec![max(column()), count(column()), count(lit(1))];
         let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
         let root = frame.create_physical_plan().boxed().await.map_err(from_datafusion)?;
-        let root = checked::check_plan(root).map_err(from_datafusion)?;
+        let root = self.checked(root)?;
         let schema = root.schema();
-        let found = collect(root, self.task_context(ends)).await.map_err(from_datafusion)?;
+        let found = collect(root, self.task_context(ends)).await;
+        let found = found.map_err(|error| placed(from_datafusion(error), self.options().as_deref()))?;
         let found = concat_batches(&schema, &found)?;
         let value = |at: usize| ScalarValue::try_from_array(found.column(at), 0).map_err(from_datafusion);
         let number = |at: usize| match value(at)? {
@@ -352,9 +354,18 @@ impl Pipeline {
         let frame = transform::query(self.context(), table, (self.window.as_deref(), &self.transform)).boxed().await?;
         let lineage = lineage(frame.logical_plan());
         let root = frame.create_physical_plan().boxed().await.map_err(from_datafusion)?;
+        Ok((self.checked(root)?, lineage))
+    }
+
+    /// `root` with checks, in which row-wise operators know the options that their expressions come from.
+    fn checked(&self, root: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let root = checked::check_plan(root).map_err(from_datafusion)?;
-        let labels = Arc::new(transform::labels(&self.transform));
-        Ok((labelled(root, &labels).map_err(from_datafusion)?, lineage))
+        labelled(root, &Arc::new(transform::labels(&self.transform))).map_err(from_datafusion)
+    }
+
+    /// The options that other operators come from.
+    fn options(&self) -> Option<String> {
+        transform::labels(&self.transform).others
     }
 
     /// The places of those columns of `fields` that pass as they are, where nothing else happens to the rows but steps. To plan this as

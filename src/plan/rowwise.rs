@@ -47,12 +47,20 @@ pub struct RowwiseExec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Labels {
-    /// Of the filter: `--where`.
+    /// Of filters: `--where`.
     pub filter: Option<String>,
     /// Of a column by its name: `--set total`.
     pub columns: BTreeMap<String, String>,
-    /// Of all other columns: `--sql`.
+    /// Of all other columns, and of operators over several rows: `--sql`.
     pub others: Option<String>,
+}
+
+/// `error` of a query with the `options` that it may come from, unless it has a place: operators over several rows give none.
+pub(super) fn placed(error: Error, options: Option<&str>) -> Error {
+    match options {
+        Some(options) if error.kind() == ErrorKind::Value && error.frames().is_empty() => error.at("option", options),
+        _ => error,
+    }
 }
 
 /// `root`, whose row-wise operators know the options that their expressions come from.

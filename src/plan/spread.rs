@@ -5,8 +5,8 @@
 //! a lane.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use datafusion::common::runtime::SpawnedTask;
@@ -15,6 +15,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::board::TaskMeter;
@@ -60,7 +61,7 @@ impl Spread {
 
     /// The lane of an output, and the readers that fill it. The first one who asks sets them to work.
     fn lane(&self, input: &Arc<dyn ExecutionPlan>, output: usize, context: &Arc<TaskContext>) -> Result<Output> {
-        let mut dealing = self.dealing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dealing = self.dealing.lock();
         if dealing.is_none() {
             *dealing = Some(self.deal(input, context)?);
         }

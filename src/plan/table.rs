@@ -1,6 +1,6 @@
 //! A source as a DataFusion table: what of a query it can do itself, and the scan of what is left.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -9,6 +9,7 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
+use parking_lot::Mutex;
 
 use crate::attempt::Token;
 use crate::bridge::opaque::Opaque;
@@ -96,22 +97,18 @@ impl SourceTable {
     /// The newest cut for the filters and the limit of `scan`.
     pub(super) async fn cut(&self, scan: &Scan) -> Result<ReadPlan> {
         let known = |cut: &Cut| cut.filters == scan.filters && cut.limit == scan.limit;
-        let found = self.lock().iter().find(|cut| known(cut)).map(|cut| cut.plan.clone());
+        let found = self.cuts.lock().iter().find(|cut| known(cut)).map(|cut| cut.plan.clone());
         if let Some(plan) = found {
             return Ok(plan);
         }
         let plan = self.source.plan(scan, &self.settings.goal).await.at("source", || &self.settings.label)?;
-        self.lock().push(Cut { filters: scan.filters.clone(), limit: scan.limit, plan: plan.clone() });
+        self.cuts.lock().push(Cut { filters: scan.filters.clone(), limit: scan.limit, plan: plan.clone() });
         Ok(plan)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Cut>> {
-        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many splits may be read at once: as many as there are channels, or fewer where the session says so.
     pub(super) fn readers(&self) -> usize {
-        let fewest = self.lock().iter().filter_map(|cut| cut.plan.readers).min();
+        let fewest = self.cuts.lock().iter().filter_map(|cut| cut.plan.readers).min();
         fewest.unwrap_or(usize::MAX).clamp(1, self.settings.goal.channels.max(1))
     }
 

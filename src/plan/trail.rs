@@ -5,13 +5,14 @@
 //! [`follow`] makes no trail over operators that mix or cut them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::{Array as _, BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::take_record_batch;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::limit::GlobalLimitExec;
+use parking_lot::Mutex;
 
 use crate::error::{Error, Frame, Result};
 use crate::flow::reject::Places;
@@ -151,12 +152,12 @@ pub(super) struct Trail(Mutex<VecDeque<Origin>>);
 
 impl Trail {
     pub(super) fn push(&self, origin: Origin) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(origin);
+        self.0.lock().push_back(origin);
     }
 
     /// The origin of the batch that was just received.
     pub(super) fn pop(&self) -> Option<Origin> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.0.lock().pop_front()
     }
 }
 

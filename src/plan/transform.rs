@@ -115,15 +115,11 @@ async fn selected(context: &SessionContext, sql: &str) -> Result<DataFrame> {
     context.execute_logical_plan(plan).await.map_err(from_datafusion)
 }
 
-/// Which option each expression of the query comes from, for errors.
+/// Which option each expression of the query comes from, for errors: all that it may be where the optimizer joins those of several.
 pub(super) fn labels(transform: &Transform) -> Labels {
     let sql = transform.sql.as_ref().map(|_| "--sql".to_owned());
-    let filter = match (&sql, &transform.filter) {
-        (None, Some(_)) => Some("--where".to_owned()),
-        // One filter for both: which of them failed is not known.
-        (Some(_), Some(_)) => None,
-        (sql, None) => sql.clone(),
-    };
+    let filter = transform.filter.as_ref().map(|_| "--where".to_owned());
+    let sets = transform.set.iter().map(|(name, _)| format!("--set {name}"));
     let mut columns: BTreeMap<String, String> = BTreeMap::new();
     let options = transform
         .set
@@ -141,7 +137,12 @@ pub(super) fn labels(transform: &Transform) -> Labels {
             columns.insert(new.clone(), option);
         }
     }
-    Labels { filter, columns, others: sql }
+    Labels { filter: listed(sql.iter().cloned().chain(filter)), columns, others: listed(sql.into_iter().chain(sets)) }
+}
+
+fn listed(options: impl Iterator<Item = String>) -> Option<String> {
+    let options: Vec<String> = options.collect();
+    (!options.is_empty()).then(|| options.join(", "))
 }
 
 /// Texts of columns that pad them, without the blanks around them.

@@ -23,6 +23,7 @@ use crate::plan::context::{Ends, task_meter, with_extension};
 use crate::plan::error::{from_datafusion, to_datafusion};
 use crate::plan::intake;
 use crate::plan::outlet::{Fitting, Outlet};
+use crate::plan::rowwise::placed;
 use crate::plan::settle::Pending;
 use crate::plan::trail::{self, Origin, Trail};
 use crate::plan::unary::{Operation, Unary};
@@ -44,6 +45,8 @@ pub struct WriteSpec {
     pub payload: Payload,
     /// How much proof the receipts carry.
     pub verify: Verify,
+    /// Options of the user that operators over several rows come from, for errors.
+    pub options: Option<String>,
 }
 
 /// One target of a [`WriteExec`].
@@ -290,7 +293,7 @@ impl Writing {
     }
 
     async fn received(&self, input: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>> {
-        input.try_next().await.map_err(from_datafusion)
+        input.try_next().await.map_err(|error| placed(from_datafusion(error), self.spec.options.as_deref()))
     }
 
     /// Where the rows of the batch that was just received come from.

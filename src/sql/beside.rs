@@ -40,6 +40,12 @@ pub fn has_rows(table: impl fmt::Display) -> Error {
     Error::new(ErrorKind::AlreadyExists, "the table exists and has rows").at("table", table)
 }
 
+/// The error of a run whose rows another process holds.
+pub fn still_held() -> Error {
+    Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
+        .with_hint("wait for its end, or stop it")
+}
+
 /// The error of a run that is gone on with where `table`, which noted its tasks, is not there any more.
 pub fn notes_are_gone(table: &str) -> Error {
     let message = format!("the table {table} is gone, which noted the tasks that are in the target");

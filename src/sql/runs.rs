@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::attempt::Token;
 use crate::bridge::blocking::Ended;
@@ -27,7 +29,7 @@ impl<H> fmt::Debug for Open<H> {
 
 impl<H> Open<H> {
     fn all(&self) -> MutexGuard<'_, HashMap<Token, (Weak<H>, Ended)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Adds the run of `token`. What it locks is free when it has `ended`.
@@ -78,7 +80,7 @@ pub struct Committed {
 
 impl Commits {
     fn all(&self) -> MutexGuard<'_, HashMap<Token, Committed>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Adds that of `token`.

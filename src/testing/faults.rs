@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -21,6 +21,7 @@ use bytes::Bytes;
 use datafusion::logical_expr::Expr;
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, stream};
+use parking_lot::Mutex;
 
 use crate::attempt::{Attempt, Token};
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, Snapshot, StepToken};
@@ -163,8 +164,7 @@ impl Faults {
     }
 
     fn inner<T>(&self, use_it: impl FnOnce(&mut Inner) -> T) -> T {
-        // A test that panicked has said so already.
-        use_it(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+        use_it(&mut self.inner.lock())
     }
 
     fn next(&self, point: Point) -> Option<Fault> {

@@ -150,6 +150,30 @@ async fn an_error_names_the_row_of_its_split() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_names_each_option_that_it_may_come_from() {
+    let (source, target) = (wide(10, 2), Memory::new());
+    let set = |columns: [(&str, &str); 2]| {
+        let set = columns.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Transform { set, ..Transform::default() }
+    };
+    let divided = Some("1 / (id - 7) > 0".to_owned());
+    let filtered = Transform { filter: divided, pushdown: Toggle::Off, ..sql("select id from src") };
+    for (transform, option) in [
+        (sql("select sum(9223372036854775000 + id) as id from src"), "--sql"),
+        (sql("select ref % 2 as odd, sum(9223372036854775000 + id) as id from src group by ref % 2"), "--sql"),
+        (sql("select id from src order by 9223372036854775800 + id"), "--sql"),
+        (set([("big", "9223372036854775000 + id"), ("total", "sum(big) over ()")]), "--set big, --set total"),
+        (set([("a", "9223372036854775800 + id - 1"), ("b", "9223372036854775800 + id - 2")]), "--set a, --set b"),
+        (filtered, "--sql, --where"),
+    ] {
+        let shown = format!("{transform:?}");
+        let error = run(&job(transform), &source, &target).await.expect_err(&shown);
+        assert_eq!(error.kind(), ErrorKind::Value, "{shown}: {error:?}");
+        assert!(places(&error).contains(&format!("option {option}")), "{shown}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_does_not_fit_is_named_with_target_split_row_and_column() {
     for limit in [None, Some(9_000)] {
         let (source, target) = (wide(10_000, 4), Memory::new());

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use adbc_core::LOAD_FLAG_DEFAULT;
 use adbc_core::options::AdbcVersion;
 use adbc_driver_manager::ManagedDriver;
+use parking_lot::Mutex;
 
 use super::{Driver, Failure};
 use crate::error::{Error, ErrorKind, Result};
@@ -71,7 +72,7 @@ impl Library {
     pub fn driver(&self) -> Result<Driver> {
         static LOADED: LazyLock<Mutex<HashMap<PathBuf, ManagedDriver>>> = LazyLock::new(Mutex::default);
         let path = self.place()?;
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = LOADED.lock();
         if let Some(driver) = loaded.get(&path) {
             return Ok(Driver(driver.clone()));
         }

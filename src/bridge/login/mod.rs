@@ -2,6 +2,7 @@
 //! passwords that do not show, and locators in the form of URLs. What the names mean, each connector knows.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 
@@ -97,6 +98,12 @@ impl Surroundings<'_> {
         out.push_str(rest);
         Ok(out)
     }
+}
+
+/// The error of a server that is not reached within `limit`.
+pub fn late(limit: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, format!("the server did not answer within {} seconds", limit.as_secs()))
+        .with_hint("check host and port, or raise connectTimeout")
 }
 
 /// The value of option `name` as the text that it would be in a URL; true is 1.

@@ -12,8 +12,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::pin::pin;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::Request;
@@ -21,6 +21,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -103,7 +104,7 @@ impl Site {
     }
 
     fn current(&self) -> Option<Arc<Shown>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().clone()
     }
 }
 
@@ -118,7 +119,7 @@ impl Watched<'_> {
     /// Shows it from now on, in place of the one before. Labels are without secrets.
     pub(super) fn show(&self, source: String, targets: &[String], meter: &Arc<Meter>) {
         let shown = Shown { number: self.number, source, targets: targets.to_vec(), meter: Arc::clone(meter) };
-        *self.site.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(shown));
+        *self.site.current.lock() = Some(Arc::new(shown));
     }
 }
 

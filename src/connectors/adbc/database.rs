@@ -4,11 +4,12 @@
 //! instance, which is closed with the last of them; who comes while it closes waits.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use parking_lot::Mutex;
 
 use super::config::Config;
 use super::error::failed;
@@ -39,14 +40,10 @@ impl std::fmt::Debug for Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let mut open = open();
+        let mut open = OPEN.lock();
         self.instance = None;
         open.remove(&self.key);
     }
-}
-
-fn open() -> MutexGuard<'static, HashMap<Key, Weak<Database>>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Database {
@@ -57,7 +54,7 @@ impl Database {
         let owned = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let key: Key = (config.driver.clone(), owned.collect());
         loop {
-            let mut all = open();
+            let mut all = OPEN.lock();
             let known = all.get(&key).map(Weak::upgrade);
             match known {
                 Some(Some(known)) => return Ok(known),

@@ -14,8 +14,8 @@ use serde_json::Value as Json;
 
 use super::driver::Product;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{is_uuid, plain};
-use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, is_json, with_metadata};
+use crate::fate::plain;
+use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, is_json, is_uuid, with_metadata};
 
 /// Name of the extension under which drivers pass what Arrow has no type for.
 const OPAQUE: &str = "arrow.opaque";

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
@@ -117,25 +117,21 @@ impl Server {
     }
 
     fn idle_sender(&self) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         idle.retain(|(sender, since)| since.elapsed() < IDLE && !sender.is_closed());
         idle.pop().map(|(sender, _)| sender)
     }
 
     fn give_back(&self, sender: SendRequest<Full<Bytes>>) {
-        let mut idle = self.idle();
+        let mut idle = self.idle.lock();
         if idle.len() < MOST_IDLE {
             idle.push((sender, Instant::now()));
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<(SendRequest<Full<Bytes>>, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Closes what is idle.
     pub(super) fn close(&self) {
-        self.idle().clear();
+        self.idle.lock().clear();
     }
 }
 

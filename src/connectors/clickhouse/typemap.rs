@@ -23,6 +23,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, TimeUnit};
 
 use super::name::{identifier, literal};
 use crate::formats::exchange;
+use crate::formats::value::time::per_second;
 use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata, with_native};
 
 mod parse;
@@ -365,12 +366,7 @@ pub(super) fn unit_of(digits: u8) -> TimeUnit {
 
 /// Digits of a second that `unit` has.
 pub(super) fn digits_of(unit: TimeUnit) -> u8 {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
-    }
+    per_second(unit).ilog10() as u8
 }
 
 fn integer(bits: u16, signed: bool) -> String {

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::catalog::Name;
 use super::config::Config;
@@ -53,14 +54,10 @@ pub(super) struct Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let mut open = open();
+        let mut open = OPEN.lock();
         self.instance = None;
         open.remove(&self.path);
     }
-}
-
-fn open() -> MutexGuard<'static, HashMap<PathBuf, Weak<Database>>> {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Database {
@@ -87,7 +84,7 @@ impl Database {
 
     /// One try; the inner error is one that may pass.
     fn once(config: &Config, path: &Path, access: Access) -> Result<Result<Arc<Self>>> {
-        let mut all = open();
+        let mut all = OPEN.lock();
         if let Some(known) = all.get(path) {
             let known = known.upgrade();
             drop(all);
@@ -128,7 +125,7 @@ impl Database {
 
     /// Keeps commits of this process out until it is dropped.
     pub(super) fn hold_commits(&self) -> MutexGuard<'_, ()> {
-        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+        self.commits.lock()
     }
 
     /// A new connection.

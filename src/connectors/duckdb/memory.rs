@@ -4,7 +4,9 @@
 //! for again. While nothing but loads is at work its limit is what these need; for whatever else is asked it is that of the
 //! options.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::database::Database;
 
@@ -31,10 +33,6 @@ struct Needs {
 impl Memory {
     pub(super) fn new(most_bytes: u64) -> Self {
         Self { most_bytes, needs: Mutex::new(Needs { bytes: 0, told_bytes: most_bytes }) }
-    }
-
-    fn needs(&self) -> MutexGuard<'_, Needs> {
-        self.needs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The limit where `bytes` are needed.
@@ -67,7 +65,7 @@ impl Share {
     pub(super) fn resize(&mut self, bytes: u64) {
         let memory = self.database.memory();
         let bytes = bytes.min(memory.most_bytes);
-        let mut needs = memory.needs();
+        let mut needs = memory.needs.lock();
         needs.bytes = needs.bytes - self.bytes + bytes;
         self.bytes = bytes;
         let limit = memory.limit(needs.bytes);

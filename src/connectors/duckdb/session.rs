@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::config::Config;
 use super::database::{Access, Connection, Database};
@@ -32,7 +33,7 @@ impl Intent {
     /// That of an endpoint of `path`.
     pub(super) fn of(path: &Path) -> Self {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let mut all = INTENTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = INTENTS.lock();
         all.retain(|_, intent| intent.strong_count() > 0);
         let intent = all.get(&path).and_then(Weak::upgrade).unwrap_or_default();
         all.insert(path, Arc::downgrade(&intent));
@@ -140,7 +141,7 @@ impl Session for DuckdbSession {
     }
 
     fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock();
         let make = || Arc::new(DuckdbSource::new(Arc::clone(&self.pool), object.clone()));
         let source: Arc<DuckdbSource> = Arc::clone(sources.entry(object.clone()).or_insert_with(make));
         Ok(source)

@@ -1,10 +1,11 @@
 //! The sink of one table: a stage in its file, one transaction per attempt, one for the commit.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 
 use super::agree::{Target, agree};
@@ -41,10 +42,6 @@ impl DuckdbSink {
         Self { config, typed, commits, own: Mutex::default() }
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Database>>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs `work` with a connection that may write, on a thread of its own.
     async fn connected<T: Send + 'static>(
         &self,
@@ -78,7 +75,7 @@ impl Sink for DuckdbSink {
             Ok(database)
         };
         let database = self.config.asked("prepare", prepare).await?;
-        self.own().insert(token.clone(), database);
+        self.own.lock().insert(token.clone(), database);
         Ok(())
     }
 
@@ -230,7 +227,7 @@ impl Sink for DuckdbSink {
 impl DuckdbSink {
     /// Lets go of the file: the last one writes it out, which takes its time.
     async fn close(&self, token: &Token) -> Result<()> {
-        let Some(database) = self.own().remove(token) else { return Ok(()) };
+        let Some(database) = self.own.lock().remove(token) else { return Ok(()) };
         blocking::run("duckdb-close", move || {
             drop(database);
             Ok(())

@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::landing::Landing;
 use super::stage::{OWNER, Stage, names};
@@ -25,7 +26,7 @@ pub(super) struct Alive(Mutex<Vec<(PathBuf, fs::File)>>);
 
 impl Alive {
     fn all(&self) -> MutexGuard<'_, Vec<(PathBuf, fs::File)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Keeps `locks` of the stage in `folder`.

@@ -5,9 +5,10 @@ use std::fs;
 use std::io::{Cursor, Read, Seek as _, SeekFrom};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use ::parquet::file::reader::ChunkReader as _;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::chunks::Chunks;
@@ -307,7 +308,7 @@ impl Input {
                 Ok(if self.format.is_records() { self.charset.reader(plain) } else { plain })
             }
             Data::Spooled(_) => Ok(Box::new(self.open_file()?.get_read(0).map_err(std::io::Error::other)?)),
-            Data::Pipe(pipe) => pipe.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(|| {
+            Data::Pipe(pipe) => pipe.lock().take().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "a pipe can be read only once")
                     .with_hint("save the data in a file first")
             }),
@@ -337,7 +338,7 @@ impl Input {
         let extent = if head.len() > bytes { Extent::Head } else { Extent::Whole };
         if let Data::Pipe(pipe) = &self.data {
             let whole = Box::new(Cursor::new(head.clone()).chain(stream));
-            *pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(whole);
+            *pipe.lock() = Some(whole);
         }
         Ok((head, extent))
     }
@@ -346,7 +347,7 @@ impl Input {
     pub(super) fn put_back(&self, kept: Kept) {
         if let Data::Pipe(pipe) = &self.data {
             let rest = Box::new(Cursor::new(kept.seen()).chain(kept));
-            *pipe.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+            *pipe.lock() = Some(rest);
         }
     }
 
@@ -431,13 +432,13 @@ impl Kept {
 
     /// What was given so far; from now on nothing is kept.
     fn seen(&self) -> Vec<u8> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).seen.take().unwrap_or_default()
+        self.0.lock().seen.take().unwrap_or_default()
     }
 }
 
 impl Read for Kept {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.0.lock();
         let bytes = inner.reader.read(buffer)?;
         if let Some(seen) = inner.seen.as_mut() {
             seen.extend_from_slice(&buffer[..bytes]);

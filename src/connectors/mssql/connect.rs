@@ -1,7 +1,5 @@
 //! One connection: host, TLS, login, and statements whose few rows are wanted at once.
 
-use std::time::Duration;
-
 use tiberius::{AuthMethod, Client, QueryStream, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
@@ -9,6 +7,7 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 use super::config::Config;
 use super::errors::of_driver;
 use super::prelogin::{self, Wire};
+use crate::bridge::login::late;
 use crate::bridge::login::uri::Host;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
@@ -133,11 +132,6 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
         None => opening.await,
     };
     opened.at("server", || config.label())
-}
-
-fn late(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("the server did not answer within {} seconds", limit.as_secs()))
-        .with_hint("check host and port, or raise connectTimeout")
 }
 
 /// Logs in at the server, or at the one to which it sends us.

@@ -6,27 +6,21 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array as _, ArrayRef, ArrowPrimitiveType, BinaryBuilder, BooleanBuilder, Decimal128Builder, FixedSizeBinaryBuilder,
-    Float32Builder, Float64Builder, GenericByteBuilder, Int16Builder, Int32Array, Int32Builder, Int64Array,
-    Int64Builder, PrimitiveArray, RecordBatch, StringBuilder, UInt8Builder,
+    Array as _, ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Builder, FixedSizeBinaryBuilder, Float32Builder,
+    Float64Builder, GenericByteBuilder, Int16Builder, Int32Builder, Int64Builder, RecordBatch, StringBuilder,
+    UInt8Builder,
 };
-use arrow::datatypes::{
-    ByteArrayType, DataType, Date32Type, Int32Type, Int64Type, SchemaRef, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType,
-};
+use arrow::datatypes::{ByteArrayType, DataType, SchemaRef};
 use tiberius::ColumnData;
-use tiberius::time::{Date, DateTime, DateTime2, SmallDateTime, Time};
 
-use super::typemap::EPOCH_FROM_ONE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::parting::Odd;
-use crate::formats::value::time::{print_date, print_time};
 use crate::reject::{Tray, set_aside};
 
-/// Days from 1900-01-01 to 1970-01-01.
-const EPOCH_FROM_1900: i64 = 25_567;
-const DAY_SECONDS: i64 = 86_400;
+mod moment;
+
+use moment::{long, long_array, short, short_array, told};
+
 /// A longer value is refused: with one of them more, a batch stays within offsets of 32 bits.
 const MOST_VALUE_BYTES: usize = 1 << 30;
 
@@ -275,127 +269,15 @@ where
     Ok(4 + bytes.len())
 }
 
-/// What is told of a value that was refused; none of one that is too long.
-fn told(value: &ColumnData<'static>) -> Option<String> {
-    let (moment, zone) = match value {
-        ColumnData::DateTime2(moment) => ((*moment)?, ""),
-        ColumnData::DateTimeOffset(moment) => ((*moment)?.datetime2(), "+00:00"),
-        _ => return None,
-    };
-    let mut text = Vec::new();
-    print_date(days(moment.date()), &mut text);
-    text.push(b' ');
-    print_time(of_day(moment.time(), TimeUnit::Nanosecond), TimeUnit::Nanosecond, &mut text);
-    text.extend_from_slice(zone.as_bytes());
-    String::from_utf8(text).ok()
-}
-
-/// A value of 32 bits that counts days or a time of day.
-fn short(data_type: &DataType, value: &ColumnData<'static>) -> Result<Option<i32>, Fault> {
-    let counted = match (data_type, value) {
-        (DataType::Date32, ColumnData::Date(value)) => value.map(days),
-        (DataType::Time32(unit), ColumnData::Time(value)) => value.map(|time| of_day(time, *unit)),
-        _ => return Err(Fault::OtherType),
-    };
-    counted.map(|count| i32::try_from(count).map_err(|_| Fault::OtherType)).transpose()
-}
-
-/// A value of 64 bits that counts a time of day, or from the beginning of 1970.
-fn long(data_type: &DataType, value: &ColumnData<'static>) -> Result<Option<i64>, Fault> {
-    match (data_type, value) {
-        (DataType::Time64(unit), ColumnData::Time(value)) => Ok(value.map(|time| of_day(time, *unit))),
-        (DataType::Timestamp(TimeUnit::Second, None), ColumnData::SmallDateTime(value)) => Ok(value.map(minutes)),
-        // As tiberius tells a NULL of a row that lists its NULLs.
-        (DataType::Timestamp(TimeUnit::Second, None), ColumnData::DateTime(None)) => Ok(None),
-        (DataType::Timestamp(TimeUnit::Millisecond, None), ColumnData::DateTime(value)) => Ok(value.map(millis)),
-        (DataType::Timestamp(unit, None), ColumnData::DateTime2(value)) => {
-            value.map(|value| instant(value, *unit)).transpose()
-        }
-        // Its clock shows UTC on the wire; the offset beside it is how it was once written.
-        (DataType::Timestamp(unit, Some(_)), ColumnData::DateTimeOffset(value)) => {
-            value.map(|value| instant(value.datetime2(), *unit)).transpose()
-        }
-        _ => Err(Fault::OtherType),
-    }
-}
-
-fn days(date: Date) -> i64 {
-    i64::from(date.days()) - EPOCH_FROM_ONE
-}
-
-fn minutes(value: SmallDateTime) -> i64 {
-    (i64::from(value.days()) - EPOCH_FROM_1900) * DAY_SECONDS + i64::from(value.seconds_fragments()) * 60
-}
-
-/// The nearest millisecond, as the server itself prints a `datetime`.
-fn millis(value: DateTime) -> i64 {
-    let fraction = (i64::from(value.seconds_fragments()) * 10 + 1) / 3;
-    (i64::from(value.days()) - EPOCH_FROM_1900) * DAY_SECONDS * 1000 + fraction
-}
-
-/// Digits behind the second that `unit` counts.
-fn digits(unit: TimeUnit) -> u32 {
-    match unit {
-        TimeUnit::Second => 0,
-        TimeUnit::Millisecond => 3,
-        TimeUnit::Microsecond => 6,
-        TimeUnit::Nanosecond => 9,
-    }
-}
-
-/// A time of day; `unit` is no coarser than its digits.
-fn of_day(time: Time, unit: TimeUnit) -> i64 {
-    let more = digits(unit).saturating_sub(u32::from(time.scale()));
-    (time.increments() as i64).saturating_mul(10_i64.pow(more))
-}
-
-fn instant(value: DateTime2, unit: TimeUnit) -> Result<i64, Fault> {
-    let day = i128::from(DAY_SECONDS) * 10_i128.pow(digits(unit));
-    let whole = i128::from(days(value.date())) * day + i128::from(of_day(value.time(), unit));
-    i64::try_from(whole).map_err(|_| Fault::Range)
-}
-
-fn short_array(counted: &Int32Array, data_type: &DataType) -> ArrayRef {
-    match data_type {
-        DataType::Time32(TimeUnit::Second) => alike::<Int32Type, Time32SecondType>(counted, data_type),
-        DataType::Time32(_) => alike::<Int32Type, Time32MillisecondType>(counted, data_type),
-        _ => alike::<Int32Type, Date32Type>(counted, data_type),
-    }
-}
-
-fn long_array(counted: &Int64Array, data_type: &DataType) -> ArrayRef {
-    match data_type {
-        DataType::Time64(TimeUnit::Microsecond) => alike::<Int64Type, Time64MicrosecondType>(counted, data_type),
-        DataType::Time64(_) => alike::<Int64Type, Time64NanosecondType>(counted, data_type),
-        DataType::Timestamp(TimeUnit::Second, _) => alike::<Int64Type, TimestampSecondType>(counted, data_type),
-        DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            alike::<Int64Type, TimestampMillisecondType>(counted, data_type)
-        }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            alike::<Int64Type, TimestampMicrosecondType>(counted, data_type)
-        }
-        _ => alike::<Int64Type, TimestampNanosecondType>(counted, data_type),
-    }
-}
-
-/// The same numbers as an array of `data_type`, which is one of `T`.
-fn alike<N, T>(counted: &PrimitiveArray<N>, data_type: &DataType) -> ArrayRef
-where
-    N: ArrowPrimitiveType,
-    T: ArrowPrimitiveType<Native = N::Native>,
-{
-    Arc::new(counted.reinterpret_cast::<T>().with_data_type(data_type.clone()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::borrow::Cow;
 
     use arrow::array::AsArray as _;
-    use arrow::datatypes::{Field, Schema};
+    use arrow::datatypes::{Field, Int32Type, Schema};
     use arrow::util::pretty::pretty_format_batches;
     use tiberius::numeric::Numeric;
-    use tiberius::time::DateTimeOffset;
+    use tiberius::time::{Date, DateTime, DateTime2, DateTimeOffset, SmallDateTime, Time};
 
     use super::super::typemap::SqlType;
     use super::*;

@@ -18,6 +18,7 @@ use tiberius::{ColumnData, TokenRow};
 use super::agree::Column;
 use super::typemap::{EPOCH_FROM_ONE, Kind};
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::value::time::per_second;
 
 /// The last day that the server has, from 0001-01-01 on.
 const LAST_DAY: i64 = 3_652_058;
@@ -246,16 +247,6 @@ fn date(days: i64) -> Result<Date, &'static str> {
 /// A time of day, in steps of 100 ns.
 fn clock(steps: i64) -> Time {
     Time::new(steps.unsigned_abs(), 7)
-}
-
-/// How many of `unit` are in a second.
-fn per_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
 }
 
 /// `number` of `unit`, less than a day of them, in steps of 100 ns.

@@ -8,11 +8,9 @@
 //! database allows none, or the lock is not to be had, one connection reads all.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::catalog::{self, Table};
 use super::config::Config;
@@ -20,6 +18,7 @@ use super::connect::{Connection, connect, number};
 use super::errors::{self, number_of};
 use super::name::Name;
 use super::read::{MsSource, What};
+use crate::bridge::pinned::{Pinned, Taken};
 use crate::endpoint::{ObjectRef, OpenRequest, Session, Snapshot};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::source::Source;
@@ -42,11 +41,7 @@ pub(super) struct MsSession {
 /// The readers of one session.
 #[derive(Debug)]
 pub(super) struct Pool {
-    idle: Mutex<Vec<Connection>>,
-    free: Arc<Semaphore>,
-    readers: usize,
-    /// Those whose connection is not lost.
-    alive: AtomicUsize,
+    connections: Pinned<Connection>,
     note: String,
     is_one_point_in_time: bool,
 }
@@ -55,8 +50,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 pub(super) struct Lease {
     pool: Arc<Pool>,
-    connection: Option<Connection>,
-    permit: Option<OwnedSemaphorePermit>,
+    taken: Option<Taken<Connection>>,
 }
 
 /// Readers that have begun.
@@ -174,15 +168,8 @@ async fn begin_locked(config: &Config, first: Connection, tables: &[&Table], rea
 }
 
 impl Pool {
-    fn new(begun: Begun) -> Self {
-        Self {
-            readers: begun.readers.len(),
-            alive: AtomicUsize::new(begun.readers.len()),
-            free: Arc::new(Semaphore::new(begun.readers.len())),
-            idle: Mutex::new(begun.readers),
-            note: begun.note,
-            is_one_point_in_time: begun.is_one_point_in_time,
-        }
+    fn new(Begun { readers, note, is_one_point_in_time }: Begun) -> Self {
+        Self { connections: Pinned::new(readers), note, is_one_point_in_time }
     }
 
     /// How it was opened, in one sentence, for plans.
@@ -192,58 +179,30 @@ impl Pool {
 
     /// How many splits can be read at once.
     pub(super) fn readers(&self) -> usize {
-        self.readers
+        self.connections.count()
     }
 
     /// A reader, once one is free.
     pub(super) async fn lease(self: &Arc<Self>) -> Result<Lease> {
-        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| self.over())?;
-        let connection = self.idle().pop().ok_or_else(lost)?;
-        Ok(Lease { pool: Arc::clone(self), connection: Some(connection), permit: Some(permit) })
+        let taken = self.connections.take().await?;
+        Ok(Lease { pool: Arc::clone(self), taken: Some(taken) })
     }
-
-    /// Why no reader is to be had.
-    fn over(&self) -> Error {
-        if self.alive.load(Ordering::Relaxed) == 0 {
-            return lost();
-        }
-        Error::new(ErrorKind::Cancelled, "the session is closed")
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn close(&self) {
-        self.free.close();
-        let idle = std::mem::take(&mut *self.idle());
-        futures::future::join_all(idle.into_iter().map(Connection::close)).await;
-    }
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Connection, "a connection that holds the point in time is lost")
-        .with_hint("look into the server's log, then start the run anew")
 }
 
 impl Lease {
     /// The connection to read on.
     pub(super) fn connection(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("a lease holds its connection until it is dropped")
+        &mut self.taken.as_mut().expect("a lease holds its connection until it is dropped").connection
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (Some(connection), Some(permit)) = (self.connection.take(), self.permit.take()) else { return };
-        if connection.is_ready() && !self.pool.free.is_closed() {
-            self.pool.idle().push(connection);
-            return;
-        }
-        // There is one reader fewer. With the last of them the point in time is lost.
-        permit.forget();
-        if self.pool.alive.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.pool.free.close();
+        let Some(taken) = self.taken.take() else { return };
+        if taken.connection.is_ready() {
+            self.pool.connections.put_back(taken);
+        } else {
+            self.pool.connections.lose(taken);
         }
     }
 }
@@ -261,11 +220,11 @@ impl Session for MsSession {
     }
 
     async fn check(&self) -> Result<()> {
-        if self.pool.free.is_closed() { Err(self.pool.over()) } else { Ok(()) }
+        self.pool.connections.check()
     }
 
     async fn close(&self) -> Result<()> {
-        self.pool.close().await;
+        futures::future::join_all(self.pool.connections.close().into_iter().map(Connection::close)).await;
         Ok(())
     }
 }

@@ -1,11 +1,10 @@
 //! The sink of one table, over writers that load rows.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use parking_lot::Mutex;
 
 use super::agree::{self, Detail, Target};
 use super::catalog;
@@ -16,18 +15,17 @@ use super::name::Name;
 use super::publish;
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
+use crate::bridge::connections::Pooled as _;
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::proof::Verdict;
 use crate::sink::{Agreement, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
+use crate::sql::beside::still_held;
 
 mod writer;
 
 use writer::BulkWriter;
-
-/// How long a connection that was idle is given to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// One table of one server.
 #[derive(Debug)]
@@ -58,11 +56,6 @@ impl MsSink {
         Ok(Arc::new(Self { connections, name, state: Mutex::default(), staging: tokio::sync::Mutex::default() }))
     }
 
-    /// Never held while something is awaited.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What the target is like now.
     async fn look(&self, connection: &mut Connection) -> Result<Target> {
         match catalog::find(connection, &self.name).await? {
@@ -82,7 +75,7 @@ impl MsSink {
         marker::make(&mut connection, &detail.target).await?;
         stage::sweep_orphans(&mut connection, &detail.target).await?;
         self.connections.put_back(connection);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.leases.insert(token.clone(), lease);
         state.prepared.insert(token.clone());
         Ok(())
@@ -93,9 +86,9 @@ impl MsSink {
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) while another process of the run holds it.
     async fn hold(&self, detail: &Detail, token: &Token) -> Result<Connection> {
-        let known = self.state().leases.remove(token);
+        let known = self.state.lock().leases.remove(token);
         if let Some(mut lease) = known
-            && timeout(ANSWER_TIME, lease.run("SELECT 1")).await.is_ok_and(|answer| answer.is_ok())
+            && lease.answers_in_time().await
         {
             return Ok(lease);
         }
@@ -103,13 +96,12 @@ impl MsSink {
         if Stage::of(&detail.target, token).hold(&mut lease).await? {
             return Ok(lease);
         }
-        Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
-            .with_hint("wait for its end, or stop it"))
+        Err(still_held())
     }
 
     /// Whether this process has prepared the stage of `token`, and holds it.
     fn is_prepared(&self, token: &Token) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.prepared.contains(token) && state.leases.get(token).is_some_and(Connection::is_ready)
     }
 
@@ -124,9 +116,9 @@ impl MsSink {
             // Another process of the run may have been faster.
             return self.outcome(detail, token, error).await;
         }
-        self.state().doubtful.insert(token.clone());
+        self.state.lock().doubtful.insert(token.clone());
         let Err(error) = connection.run("COMMIT").await else {
-            self.state().doubtful.remove(token);
+            self.state.lock().doubtful.remove(token);
             self.connections.put_back(connection);
             return Ok(());
         };
@@ -144,7 +136,7 @@ impl MsSink {
         let Ok(mut connection) = self.connections.open().await else { return Err(doubtful(error)) };
         match marker::stands(&mut connection, &detail.target, token).await {
             Ok(stands) => {
-                self.state().doubtful.remove(token);
+                self.state.lock().doubtful.remove(token);
                 if stands { Ok(()) } else { Err(error) }
             }
             Err(_) => Err(doubtful(error)),
@@ -160,7 +152,7 @@ impl MsSink {
         let mut connection = self.connections.take().await?;
         let dropped = Stage::of(&detail.target, token).drop(&mut connection).await;
         self.connections.put_back(connection);
-        self.state().prepared.remove(token);
+        self.state.lock().prepared.remove(token);
         lease.close().await;
         dropped
     }
@@ -178,7 +170,7 @@ impl MsSink {
         if self.is_committed(detail, token).await? {
             return Ok(Progress::Committed);
         }
-        self.state().leases.insert(token.clone(), lease?);
+        self.state.lock().leases.insert(token.clone(), lease?);
         let mut connection = self.connections.take().await?;
         let kept = Stage::of(&detail.target, token).kept(&mut connection, logged).await?;
         self.connections.put_back(connection);
@@ -233,26 +225,26 @@ impl Sink for MsSink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.state().committed.contains(token) {
+        if self.state.lock().committed.contains(token) {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
         self.publish(&detail, token, receipts).await.at("table", || &agreement.label)?;
-        self.state().committed.insert(token.clone());
+        self.state.lock().committed.insert(token.clone());
         // The rows are there: what cannot be removed now goes with a later run.
         let _ = self.sweep(&detail, token).await;
         Ok(())
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
-        if self.state().committed.contains(token) {
+        if self.state.lock().committed.contains(token) {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
         // What may be committed must not be swept.
-        let in_doubt = self.state().doubtful.contains(token);
+        let in_doubt = self.state.lock().doubtful.contains(token);
         if in_doubt && self.is_committed(&detail, token).await? {
-            self.state().committed.insert(token.clone());
+            self.state.lock().committed.insert(token.clone());
         }
         self.sweep(&detail, token).await.at("table", || &agreement.label)
     }

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use arrow::array::timezone::Tz;
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use super::decode::Frames;
 use super::errors;
 use super::tls;
 use super::wire::{self, Channel, Client, Column, Done, Greeting, Login, Packets, Reply, Row};
+use crate::bridge::login::late;
 use crate::bridge::login::uri::Host;
 use crate::bridge::tls::{Connector, has_no_common_ground};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -229,11 +229,6 @@ pub(super) async fn connect(config: &Config) -> Result<Connection> {
         None => opening.await,
     };
     opened.at("server", || config.label())
-}
-
-fn late(limit: Duration) -> Error {
-    Error::new(ErrorKind::Timeout, format!("the server did not answer within {} seconds", limit.as_secs()))
-        .with_hint("check host and port, or raise connectTimeout")
 }
 
 /// Over the socket, or to the first host that answers.

@@ -1,11 +1,10 @@
 //! The sink of one table: stages, commits and what they leave, over writers that load rows.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use parking_lot::Mutex;
 
 use super::agree::{self, Detail, refuse_rows};
 use super::connect::Connection;
@@ -16,20 +15,19 @@ use super::proof;
 use super::publish::{self, Ready};
 use super::stage::{self, Stage};
 use crate::attempt::{Attempt, Token};
+use crate::bridge::connections::Pooled as _;
 use crate::endpoint::ObjectRef;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict};
 use crate::reject::Refuse;
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
 use crate::source::TableShape;
+use crate::sql::beside::still_held;
 
 mod progress;
 mod writer;
 
 use writer::LoadWriter;
-
-/// How long a connection that was idle is given to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// One table of one server.
 #[derive(Debug)]
@@ -73,11 +71,6 @@ enum Commit {
 }
 
 impl Shared {
-    /// Never held while something is awaited.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes the stage of `token` and holds it; removes those of earlier runs that nobody holds any more. One that is there is
     /// held again and left as it is: tasks may be writing into it.
     async fn stage(&self, detail: &Detail, token: &Token) -> Result<()> {
@@ -87,14 +80,16 @@ impl Shared {
         let mut connection = self.connections.take().await?;
         stage::sweep_orphans(&mut connection, &detail.target).await?;
         if !stage.is_there(&mut connection, detail.path).await? {
-            if self.state().staged.contains(token) && !marker::stands(&mut connection, &detail.target, token).await? {
+            if self.state.lock().staged.contains(token)
+                && !marker::stands(&mut connection, &detail.target, token).await?
+            {
                 let message = "the table that held the rows before the commit is gone";
                 return Err(Error::new(ErrorKind::NotFound, message).with_hint("run the copy again"));
             }
             self.make(&mut connection, detail, (&stage, token)).await?;
         }
         self.connections.put_back(connection);
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.staged.insert(token.clone());
         state.leases.insert(token.clone(), lease);
         Ok(())
@@ -105,24 +100,23 @@ impl Shared {
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) while another process of the run holds it.
     async fn hold(&self, stage: &Stage, token: &Token) -> Result<Connection> {
-        let known = self.state().leases.remove(token);
+        let known = self.state.lock().leases.remove(token);
         if let Some(mut lease) = known {
-            if timeout(ANSWER_TIME, lease.run("DO 0")).await.is_ok_and(|answer| answer.is_ok()) {
+            if lease.answers_in_time().await {
                 return Ok(lease);
             }
-            self.state().broken.insert(token.clone(), lease.id());
+            self.state.lock().broken.insert(token.clone(), lease.id());
         }
         let mut lease = self.connections.open().await?;
-        let broken = self.state().broken.get(token).copied();
+        let broken = self.state.lock().broken.get(token).copied();
         if let Some(broken) = broken {
             stage.end_broken(&mut lease, broken).await?;
         }
         if stage.hold(&mut lease).await? {
-            self.state().broken.remove(token);
+            self.state.lock().broken.remove(token);
             return Ok(lease);
         }
-        Err(Error::new(ErrorKind::Busy, "another process still holds the rows of this run")
-            .with_hint("wait for its end, or stop it"))
+        Err(still_held())
     }
 
     async fn make(&self, connection: &mut Connection, detail: &Detail, (stage, token): (&Stage, &Token)) -> Result<()> {
@@ -142,14 +136,14 @@ impl Shared {
 
     /// Whether this process has made the stage of `token`, and holds it.
     fn is_staged(&self, token: &Token) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         state.staged.contains(token) && state.leases.get(token).is_some_and(Connection::is_ready)
     }
 
     /// Ends what this process still holds open for `token`.
     async fn let_go(&self, token: &Token) {
         let (held, lease) = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             let (own, others): (Vec<_>, Vec<_>) = state.held.drain(..).partition(|(of, ..)| of == token);
             state.held = others;
             state.elders.remove(token);
@@ -167,7 +161,7 @@ impl Shared {
 
     /// Sends the COMMIT and finds out what became of it.
     async fn conclude(&self, mut connection: Connection, detail: &Detail, token: &Token) -> Result<()> {
-        self.state().commits.insert(token.clone(), Commit::Begun);
+        self.state.lock().commits.insert(token.clone(), Commit::Begun);
         let Err(error) = connection.run("COMMIT").await else {
             // It may hold the lock of the job.
             connection.close().await;
@@ -182,7 +176,7 @@ impl Shared {
         match self.is_committed(detail, token).await {
             Ok(true) => Ok(()),
             Ok(false) => {
-                self.state().commits.remove(token);
+                self.state.lock().commits.remove(token);
                 Err(error)
             }
             // Another process is at it, and that is what `error` says.
@@ -193,7 +187,7 @@ impl Shared {
 
     /// The transaction that was kept for the attempt with this id.
     fn take_held(&self, attempt: &str) -> Option<Connection> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let place = state.held.iter().position(|(_, id, _)| id == attempt)?;
         Some(state.held.swap_remove(place).2)
     }
@@ -277,12 +271,12 @@ impl MySink {
         }
         let mut connection = self.shared.connections.take().await?;
         if detail.path.renames() {
-            self.shared.state().commits.insert(token.clone(), Commit::Begun);
+            self.shared.state.lock().commits.insert(token.clone(), Commit::Begun);
         }
         match publish::staged(&mut connection, detail, (token, receipts), None).await {
             Ok(Ready::Done) => self.shared.connections.put_back(connection),
             Ok(Ready::ToCommit(merged)) => {
-                self.shared.state().merges.extend(merged.map(|merged| (token.clone(), merged)));
+                self.shared.state.lock().merges.extend(merged.map(|merged| (token.clone(), merged)));
                 self.shared.conclude(connection, detail, token).await?;
             }
             Err(error) => {
@@ -372,7 +366,7 @@ impl Sink for MySink {
         let ready = publish::staged(&mut connection, &detail, (token, receipts), Some(refuse)).await;
         match ready.at("table", || &agreement.label)? {
             Ready::ToCommit(merged) => {
-                let mut state = self.shared.state();
+                let mut state = self.shared.state.lock();
                 state.merges.extend(merged.map(|merged| (token.clone(), merged)));
                 state.held.push((token.clone(), sifted(token), connection));
             }
@@ -382,7 +376,7 @@ impl Sink for MySink {
     }
 
     async fn commit(&self, agreement: &Agreement, token: &Token, receipts: &[Receipt]) -> Result<()> {
-        if self.shared.state().commits.get(token) == Some(&Commit::Done) {
+        if self.shared.state.lock().commits.get(token) == Some(&Commit::Done) {
             return Ok(());
         }
         let detail = Detail::of(agreement)?;
@@ -392,19 +386,19 @@ impl Sink for MySink {
             self.commit_staged(&detail, token, receipts).await
         };
         committed.at("table", || &agreement.label)?;
-        self.shared.state().commits.insert(token.clone(), Commit::Done);
+        self.shared.state.lock().commits.insert(token.clone(), Commit::Done);
         self.shared.let_go(token).await;
         Ok(())
     }
 
     async fn abort(&self, agreement: &Agreement, token: &Token) -> Result<()> {
         let detail = Detail::of(agreement)?;
-        let commit = self.shared.state().commits.get(token).copied();
+        let commit = self.shared.state.lock().commits.get(token).copied();
         match commit {
             Some(Commit::Done) => return Ok(()),
             // What may be committed must not be swept.
             Some(Commit::Begun) if self.shared.is_committed(&detail, token).await? => {
-                self.shared.state().commits.insert(token.clone(), Commit::Done);
+                self.shared.state.lock().commits.insert(token.clone(), Commit::Done);
                 return Ok(());
             }
             _ => {}
@@ -422,7 +416,7 @@ impl Sink for MySink {
         stage.drop(&mut connection).await.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
         // Its tasks may be begun anew.
-        self.shared.state().staged.remove(token);
+        self.shared.state.lock().staged.remove(token);
         lease.close().await;
         Ok(())
     }
@@ -435,7 +429,7 @@ impl Sink for MySink {
     }
 
     fn merged(&self, token: &Token) -> Option<Merged> {
-        self.shared.state().merges.get(token).copied()
+        self.shared.state.lock().merges.get(token).copied()
     }
 }
 

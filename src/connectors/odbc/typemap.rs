@@ -14,7 +14,8 @@ use super::columns::Column;
 use super::config::Config;
 use super::driver::Product;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{is_uuid, plain};
+use crate::fate::plain;
+use crate::schema::is_uuid;
 
 /// Days and microseconds since 1970 of the years 1 to 9999.
 const DAYS: std::ops::RangeInclusive<i32> = -719_162..=2_932_896;

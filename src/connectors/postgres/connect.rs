@@ -8,12 +8,13 @@ use std::future::poll_fn;
 use std::ops::Deref;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -96,7 +97,7 @@ struct LastWord(Arc<Mutex<Option<Error>>>);
 
 impl LastWord {
     fn take(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -407,7 +408,7 @@ where
             Pin::new(&mut connection).poll(context)
         });
         if let Err(source) = ended.await {
-            *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(errors::error(source));
+            *slot.0.lock() = Some(errors::error(source));
         }
         drop(connection);
     });

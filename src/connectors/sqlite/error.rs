@@ -47,6 +47,11 @@ fn coded(code: ffi::Error, text: Option<String>) -> Error {
     Error::new(kind, message).with_source(text)
 }
 
+/// Whether a row refers to one that is not there, or is referred to.
+pub(super) fn is_foreign_key(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
+}
+
 /// A row that a constraint refuses. SQLite's text names the constraint or its columns, never a value;
 /// only that of a trigger is the user's own.
 fn refused(code: i32, text: String) -> Error {

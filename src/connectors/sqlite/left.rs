@@ -18,6 +18,7 @@ use super::load::{Insert, Rows, Tried, tried};
 use super::merge::{Merging, WAITING};
 use super::stage::Detail;
 use crate::error::{Error, ErrorKind, Result};
+use crate::formats::parting::hex;
 use crate::reject::Refused;
 use crate::sink::Merged;
 use crate::sql::ddl::identifiers;
@@ -209,6 +210,6 @@ fn text(value: ValueRef<'_>) -> Option<String> {
         ValueRef::Integer(value) => Some(value.to_string()),
         ValueRef::Real(value) => Some(value.to_string()),
         ValueRef::Text(value) => Some(String::from_utf8_lossy(value).into_owned()),
-        ValueRef::Blob(value) => Some(value.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))),
+        ValueRef::Blob(value) => Some(hex(value)),
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, Statement, ffi};
 
 use super::encode::{Encoder, Scratch};
-use super::error::failed;
+use super::error::{failed, is_foreign_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::Sqlite;
@@ -181,7 +181,7 @@ fn behind(connection: &Connection, work: impl FnOnce() -> Result<Put>) -> Result
     let refused = match work() {
         Ok(Put::Stored) => None,
         Ok(Put::Failed(error)) if is_refusal(&error) => {
-            let refers = is_reference(&error);
+            let refers = is_foreign_key(&error);
             Some((failed(error), refers))
         }
         Ok(Put::Failed(error)) => return Err(failed(error)),
@@ -232,10 +232,6 @@ pub(super) fn still_open(connection: &Connection) -> Result<()> {
         return Err(Error::new(ErrorKind::Io, "SQLite has rolled the transaction back after an earlier failure"));
     }
     Ok(())
-}
-
-fn is_reference(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
 fn is_refusal(error: &rusqlite::Error) -> bool {

@@ -12,9 +12,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::config::Config;
@@ -127,7 +128,7 @@ impl Session for SqliteSession {
     }
 
     fn source(&self, object: &ObjectRef) -> Result<Arc<dyn Source>> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sources = self.sources.lock();
         let make = || Arc::new(SqliteSource::new(Arc::clone(&self.pool), object.clone()));
         let source: Arc<SqliteSource> = Arc::clone(sources.entry(object.clone()).or_insert_with(make));
         Ok(source)

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use rusqlite::{Connection, ffi};
+use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::quoted;
 use super::encode::Encoder;
-use super::error::{failed, named};
+use super::error::{failed, is_foreign_key, named};
 use super::left::{self, Left, make_left};
 use super::load::{Insert, Rows, refuse_nulls, still_open};
 use super::merge::{Merging, WAITING, make_waiting};
@@ -463,10 +463,6 @@ fn has_readers(connection: &Connection) -> Result<bool> {
         // What else is wrong is told by the transaction itself.
         _ => Ok(false),
     }
-}
-
-fn is_foreign_key(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqliteFailure(code, _) if code.extended_code == ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
 }
 
 fn savepoint(rows: &AttemptRows) -> String {

@@ -1,11 +1,12 @@
 //! The sink of one table: one transaction in an existing database, a new file built beside its name.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::InterruptHandle;
 use serde_json::Value as Json;
 
@@ -78,10 +79,6 @@ impl SqliteSink {
         Self { config, typed, stages, own: Mutex::default() }
     }
 
-    fn own(&self) -> MutexGuard<'_, HashMap<Token, Arc<Held>>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn place(&self, error: Error) -> Error {
         self.config.placed(error)
     }
@@ -116,7 +113,7 @@ impl Sink for SqliteSink {
         let ended = worker.ended();
         let held = Arc::new(Held { worker, interrupt, building: building.map(Arc::new) });
         self.stages.open.add(token, &held, ended);
-        self.own().insert(token.clone(), held);
+        self.own.lock().insert(token.clone(), held);
         Ok(())
     }
 
@@ -191,7 +188,7 @@ impl Sink for SqliteSink {
         let merged = held.commit(token.clone(), ids(receipts)).await.map_err(|error| self.place(error))?;
         self.stages.commits.add(token, Committed { marked: true, merged, note: None });
         self.stages.open.remove(token);
-        self.own().remove(token);
+        self.own.lock().remove(token);
         Ok(())
     }
 
@@ -218,7 +215,7 @@ impl Sink for SqliteSink {
         if self.stages.commits.has(token) {
             return Ok(());
         }
-        let own = self.own().remove(token);
+        let own = self.own.lock().remove(token);
         if let Some(held) = own.or_else(|| self.stages.open.held(token)) {
             held.abort().await?;
         }

@@ -1,6 +1,7 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
+use parking_lot::Mutex;
 
 use super::*;
 use crate::driven::name::Name;
@@ -15,7 +16,7 @@ struct Fake {
 
 impl Fake {
     fn note(&mut self, what: &str) -> Result<()> {
-        self.asked.lock().unwrap().push(what.to_owned());
+        self.asked.lock().push(what.to_owned());
         if self.failures == 0 || !what.starts_with("fill") {
             return Ok(());
         }
@@ -103,7 +104,7 @@ fn an_attempt_that_is_lost_is_undone_with_all_of_it() {
     load.abort().unwrap();
     drop(load);
     let expected = ["begin", "make", "fill 2", "rollback", "make", "fill 1", "commit"];
-    assert_eq!(*asked.lock().unwrap(), expected);
+    assert_eq!(*asked.lock(), expected);
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn there_is_no_second_attempt_beside_other_tasks() {
     load.write("d", rows()).unwrap();
     assert_eq!(load.open("e", 1).unwrap_err().kind(), ErrorKind::Unsupported);
     drop(load);
-    assert_eq!(*asked.lock().unwrap(), ["begin", "empty", "fill 1", "fill 2", "rollback"]);
+    assert_eq!(*asked.lock(), ["begin", "empty", "fill 1", "fill 2", "rollback"]);
 }
 
 #[test]
@@ -134,7 +135,7 @@ fn without_transactions_rows_stay_and_are_told() {
     load.flush("a").unwrap();
     assert_eq!(load.verify(2).unwrap(), Verdict::Unknown);
     assert_eq!(load.abort().unwrap_err().kind(), ErrorKind::Unsupported);
-    assert_eq!(*asked.lock().unwrap(), ["fill 1"]);
+    assert_eq!(*asked.lock(), ["fill 1"]);
     let (load, _) = begun(Before::Refuse, Transactions::Had, 0);
     assert_eq!(load.unwrap_err().kind(), ErrorKind::AlreadyExists);
 }

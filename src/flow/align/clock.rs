@@ -3,20 +3,21 @@
 //! What a clock shows twice, when summer ends, or never, when it begins, is a misfit. An instant it shows always.
 
 use arrow::array::timezone::Tz;
-use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
 
 use super::Reason;
 use super::kernel::{Kernel, primitive, relabelled};
 use super::temporal;
 use crate::fate::{self, clock_name, plain};
+use crate::formats::value::time::per_second;
 
 /// The kernel between the values of two fields of which [`clock`](crate::fate::clock) says a clock.
 pub(super) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
     let clock = fate::clock(from, to)?;
     let (source, target) = (plain(from.data_type()), plain(to.data_type()));
     let (DataType::Timestamp(unit, zone), DataType::Timestamp(_, other)) = (source, target) else { return None };
-    let units = units_in_a_second(*unit);
+    let units = per_second(*unit);
     let shift = match (clock_name(from, to).and_then(|name| steady(name, clock)), zone.is_some()) {
         (Some(seconds), true) => moved(seconds * units),
         (Some(seconds), false) => moved(-seconds * units),
@@ -36,15 +37,6 @@ fn steady(name: &str, clock: Tz) -> Option<i64> {
 
 fn seconds_ahead(offset: &impl Offset) -> i64 {
     i64::from(offset.fix().local_minus_utc())
-}
-
-fn units_in_a_second(unit: TimeUnit) -> i64 {
-    match unit {
-        TimeUnit::Second => 1,
-        TimeUnit::Millisecond => 1_000,
-        TimeUnit::Microsecond => 1_000_000,
-        TimeUnit::Nanosecond => 1_000_000_000,
-    }
 }
 
 /// Moves all values by so many units.

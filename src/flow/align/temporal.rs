@@ -12,6 +12,7 @@ use num_traits::{CheckedSub, Euclid};
 use super::Reason;
 use super::exact::{Ratio, ranged};
 use super::kernel::{Kernel, primitive, relabelled};
+use crate::formats::value::time::{NANOS, per_second};
 
 const DAY_MILLIS: i128 = 86_400_000;
 const DAY_NANOS: i128 = 86_400_000_000_000;
@@ -111,12 +112,7 @@ impl Clock {
 }
 
 fn nanos(unit: TimeUnit) -> i128 {
-    match unit {
-        TimeUnit::Second => 1_000_000_000,
-        TimeUnit::Millisecond => 1_000_000,
-        TimeUnit::Microsecond => 1_000,
-        TimeUnit::Nanosecond => 1,
-    }
+    i128::from(NANOS / per_second(unit))
 }
 
 type Step = (Ratio<i128>, (i128, i128));

@@ -17,9 +17,10 @@ mod taker;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use parking_lot::{Mutex, MutexGuard};
 
 use segment::{Chunk, Room, Segment, Stored};
 
@@ -131,7 +132,7 @@ impl Buffer {
 
     /// Begins with `splits`, in the order in which tasks will want them.
     pub fn begin(&self, splits: impl IntoIterator<Item = u32>) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         *state = State { pieces: splits.into_iter().map(Piece::new).collect(), ..State::default() };
         state.places = state.pieces.iter().enumerate().map(|(place, piece)| (piece.split, place)).collect();
         state.unread = (0..state.pieces.len()).collect();
@@ -144,7 +145,7 @@ impl Buffer {
 
     /// The tasks of `splits` have receipts: their rows are not wanted again.
     pub fn settled(&self, splits: &[u32]) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         for split in splits {
             if let Some(piece) = state.piece(*split) {
                 (piece.phase, piece.chunks) = (Phase::Settled, Vec::new());
@@ -158,7 +159,7 @@ impl Buffer {
     /// # Errors
     /// [`Resource`](ErrorKind::Resource) where the source was let go and rows are not in the buffer any more.
     pub fn rewind(&self, splits: &[u32]) -> Result<()> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let places: Vec<usize> = splits.iter().filter_map(|split| state.places.get(split).copied()).collect();
         if state.is_released && !places.iter().all(|place| state.pieces[*place].is_there()) {
             let message = "its rows are not in the buffer any more, and the source was let go";
@@ -186,7 +187,7 @@ impl Buffer {
     }
 
     fn is_released_now(&self) -> bool {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.is_released |= state.is_read_out(self.replay);
         state.is_released
     }
@@ -203,7 +204,7 @@ impl Buffer {
 
     /// Whether the source was let go before the last row was written.
     pub fn is_released(&self) -> bool {
-        self.state().is_released
+        self.state.lock().is_released
     }
 
     /// Makes room of what was taken. `false` when nothing can go.
@@ -213,7 +214,7 @@ impl Buffer {
         }
         // Dropped after the lock: closing a large file takes time.
         let mut evicted: Vec<Chunk> = Vec::new();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         for slot in state.pieces.iter_mut().flat_map(|piece| piece.chunks.iter_mut().take(piece.taken)) {
             let is_next =
                 |chunk: &Chunk| evicted.first().is_none_or(|first| Arc::ptr_eq(&first.segment, &chunk.segment));
@@ -223,10 +224,6 @@ impl Buffer {
         }
         drop(state);
         !evicted.is_empty()
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets go of `state` and wakes whoever waits for a change of it.
@@ -291,7 +288,7 @@ impl Filler {
         loop {
             let mut changed = pin!(buffer.room.changed.notified());
             changed.as_mut().enable();
-            match self.begun(&mut buffer.state()) {
+            match self.begun(&mut buffer.state.lock()) {
                 Next::Split(split) => return Some(split),
                 Next::End => return None,
                 Next::Later => {}
@@ -349,7 +346,7 @@ impl Filler {
 
     /// The split has come to its end, or failed.
     pub fn end(&mut self, result: Result<()>) {
-        let mut state = self.buffer.state();
+        let mut state = self.buffer.state.lock();
         let piece = &mut state.pieces[self.place];
         if piece.turn == self.turn && matches!(piece.phase, Phase::Reading) {
             piece.phase = result.map_or_else(|error| Phase::Failed(Some(error)), |()| Phase::Whole);
@@ -372,7 +369,7 @@ impl Filler {
 
     /// Hands `batch` to the task that waits for it, or gives the split up where an earlier one must be read again.
     fn handed(&mut self, batch: &RecordBatch) -> Option<bool> {
-        let mut state = self.buffer.state();
+        let mut state = self.buffer.state.lock();
         let (place, first) = (self.place, state.unread.first().copied());
         let piece = &mut state.pieces[place];
         if piece.turn != self.turn {
@@ -394,7 +391,7 @@ impl Filler {
 
     /// Notes the next batch of the split. `false` when it was sent back meanwhile.
     fn add(&mut self, chunk: Option<Chunk>, hand: Option<RecordBatch>) -> bool {
-        let mut state = self.buffer.state();
+        let mut state = self.buffer.state.lock();
         let piece = &mut state.pieces[self.place];
         let is_current = piece.turn == self.turn;
         if is_current {

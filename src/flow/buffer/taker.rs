@@ -19,7 +19,7 @@ impl Buffer {
     /// The batches of `split`, as they come.
     pub fn rows(self: &Arc<Self>, split: u32) -> BatchStream {
         let id = TAKERS.fetch_add(1, Ordering::Relaxed);
-        if let Some(piece) = self.state().piece(split) {
+        if let Some(piece) = self.state.lock().piece(split) {
             (piece.taker, piece.taken) = (Some(id), 0);
         }
         self.room.changed.notify_waiters();
@@ -61,7 +61,7 @@ impl Taker {
     }
 
     fn find(&self) -> Result<Found> {
-        let mut state = self.buffer.state();
+        let mut state = self.buffer.state.lock();
         let piece = state.piece(self.split).filter(|piece| piece.taker == Some(self.id));
         let gone = || Error::new(ErrorKind::Internal, "the buffer does not have this split");
         let piece = piece.ok_or_else(gone)?;
@@ -84,7 +84,7 @@ impl Taker {
 
 impl Drop for Taker {
     fn drop(&mut self) {
-        if let Some(piece) = self.buffer.state().piece(self.split).filter(|piece| piece.taker == Some(self.id)) {
+        if let Some(piece) = self.buffer.state.lock().piece(self.split).filter(|piece| piece.taker == Some(self.id)) {
             piece.taker = None;
         }
         self.buffer.room.changed.notify_waiters();

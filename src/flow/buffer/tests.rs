@@ -162,7 +162,7 @@ async fn a_reader_without_room_gives_way_to_what_must_be_read_again() {
     // The second split goes from hand to hand, and the only reader waits with the third.
     assert_eq!(numbers(buffer.rows(0)).await, [0, 1, 2]);
     assert_eq!(numbers(buffer.rows(1)).await, [10, 11, 12]);
-    while !buffer.state().unread.is_empty() {
+    while !buffer.state.lock().unread.is_empty() {
         tokio::task::yield_now().await;
     }
     buffer.rewind(&[1]).unwrap();

@@ -32,12 +32,12 @@ async fn rejects_of_a_complete_attempt_that_does_not_count_are_taken_back() {
         basket.add(rejects(2)).await.unwrap();
         assert_eq!(basket.seal(&receipt(attempt), Vec::new()).await.unwrap(), 2);
     }
-    assert_eq!((log.rejected(), log.state().read), (4, 20));
+    assert_eq!((log.rejected(), log.state.lock().read), (4, 20));
     log.forget(&receipt(&attempts[0]));
     log.accept(&receipt(&attempts[1]));
     // What counts is not taken back any more.
     log.forget(&receipt(&attempts[1]));
-    assert_eq!((log.rejected(), log.shown().len(), log.state().read), (2, 2, 10));
+    assert_eq!((log.rejected(), log.shown().len(), log.state.lock().read), (2, 2, 10));
 }
 
 #[tokio::test]

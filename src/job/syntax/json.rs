@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value as Json};
 
-use super::{DEPTH, Parsed, error, number, within};
+use super::{DEPTH, Parsed, error, number};
 use crate::error::{Error, Result};
-use crate::job::tree::Position;
+use crate::job::tree::{Position, joined};
 
 /// Parses the whole of `text`, which has no byte order mark.
 pub(super) fn parse(text: &str) -> Result<Parsed> {
@@ -109,7 +109,7 @@ impl Parser<'_> {
                 return Ok(Json::Object(object));
             }
             let key = self.key(path)?;
-            let path = within(path, &key);
+            let path = joined(path, &key);
             self.skip_blanks(&path)?;
             if !self.takes(':') {
                 return Err(self.error("a ':' is missing behind the key", &path));
@@ -129,7 +129,7 @@ impl Parser<'_> {
             if self.takes(']') {
                 return Ok(Json::Array(array));
             }
-            let path = within(path, &array.len().to_string());
+            let path = joined(path, &array.len().to_string());
             array.push(self.value(&path, depth + 1)?);
             self.separator(']', &path)?;
         }

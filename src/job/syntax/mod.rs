@@ -111,11 +111,6 @@ fn number(digits: &str) -> Json {
     float.map_or_else(|| Json::from(digits), Json::Number)
 }
 
-/// The path of a value within that at `path`.
-fn within(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
-
 /// Where the byte `offset` of `text` stands.
 fn position_of(text: &str, offset: usize) -> Position {
     let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);

@@ -6,9 +6,9 @@ use serde_json::{Map, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{DEPTH, Parsed, error, number, position_of, within};
+use super::{DEPTH, Parsed, error, number, position_of};
 use crate::error::Result;
-use crate::job::tree::Position;
+use crate::job::tree::{Position, joined};
 
 /// Parses the whole of `text`.
 pub(super) fn parse(text: &str) -> Result<Parsed> {
@@ -31,7 +31,7 @@ impl Builder<'_> {
     fn table(&mut self, table: &DeTable<'_>, path: &str, depth: usize) -> Result<Json> {
         let mut object = Map::new();
         for (key, value) in table {
-            let path = within(path, key.get_ref());
+            let path = joined(path, key.get_ref());
             let value = self.value(value, &path, depth + 1)?;
             object.insert(key.get_ref().to_string(), value);
         }
@@ -54,7 +54,7 @@ impl Builder<'_> {
             DeValue::Array(array) => {
                 let mut elements = Vec::new();
                 for (at, element) in array.iter().enumerate() {
-                    elements.push(self.value(element, &within(path, &at.to_string()), depth + 1)?);
+                    elements.push(self.value(element, &joined(path, &at.to_string()), depth + 1)?);
                 }
                 Json::Array(elements)
             }

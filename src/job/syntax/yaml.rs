@@ -6,9 +6,9 @@ use saphyr::Scalar;
 use saphyr_parser::{Event, Marker, Parser, Span, StrInput};
 use serde_json::{Map, Value as Json};
 
-use super::{DEPTH, Parsed, error, number, within};
+use super::{DEPTH, Parsed, error, number};
 use crate::error::Result;
-use crate::job::tree::Position;
+use crate::job::tree::{Position, joined};
 
 /// Values that aliases may bring, so that a small file cannot become an endless one.
 const ALIASED: usize = 10_000;
@@ -87,7 +87,7 @@ impl<'a> Builder<'a> {
             match self.next(path)? {
                 (Event::SequenceEnd | Event::StreamEnd, _) => return Ok(Json::Array(array)),
                 (event, span) => {
-                    let path = within(path, &array.len().to_string());
+                    let path = joined(path, &array.len().to_string());
                     array.push(self.value(event, span, &path, depth + 1)?);
                 }
             }
@@ -103,7 +103,7 @@ impl<'a> Builder<'a> {
                 Event::Scalar(text, ..) => text.to_string(),
                 _ => return Err(error("a key is a text", place(span.start), path)),
             };
-            let inner = within(path, &key);
+            let inner = joined(path, &key);
             let (event, span) = self.next(&inner)?;
             let value = self.value(event, span, &inner, depth + 1)?;
             if object.insert(key, value).is_some() {

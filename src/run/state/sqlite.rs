@@ -11,10 +11,10 @@ mod lease;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
 
@@ -209,7 +209,7 @@ fn make_private(path: &Path) -> Result<()> {
     if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
         folders.recursive(true).create(folder)?;
     }
-    let _alone = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = MAKING.lock();
     match file.create_new(true).write(true).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
         Err(_) if path.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory).into()),

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::{StreamExt as _, stream};
+use parking_lot::Mutex;
 
 use super::{Fixture, Target, check, check_parts};
 use crate::attempt::{Attempt, Token};
@@ -55,9 +56,9 @@ struct Broken {
     defect: Defect,
     memory: Memory,
     reads: Arc<AtomicUsize>,
-    flushed: Arc<std::sync::Mutex<Vec<RecordBatch>>>,
+    flushed: Arc<Mutex<Vec<RecordBatch>>>,
     /// The tables of the last target.
-    latest: Arc<std::sync::Mutex<Memory>>,
+    latest: Arc<Mutex<Memory>>,
 }
 
 impl Broken {
@@ -72,7 +73,7 @@ impl Broken {
 impl Fixture for Broken {
     async fn target(&self) -> Result<Target> {
         let fresh = Self { memory: Memory::new(), reads: Arc::default(), flushed: Arc::default(), ..self.clone() };
-        *self.latest.lock().unwrap() = fresh.memory.clone();
+        *self.latest.lock() = fresh.memory.clone();
         Ok(Target::new(Arc::new(fresh), ObjectRef::Table("t".to_owned())))
     }
     fn fields(&self) -> Vec<Field> {
@@ -82,7 +83,7 @@ impl Fixture for Broken {
         1 << 20
     }
     async fn debris(&self, _target: &Target) -> Result<Vec<String>> {
-        let staged = self.latest.lock().unwrap().staged();
+        let staged = self.latest.lock().staged();
         Ok((0..staged).map(|_| "rows of an attempt".to_owned()).collect())
     }
 }
@@ -216,7 +217,7 @@ impl Sink for BrokenSink {
         let before = self.broken.memory.counts().commits;
         self.inner.commit(agreement, token, receipts).await?;
         let first = self.broken.memory.counts().commits > before;
-        let flushed = self.broken.flushed.lock().unwrap().clone();
+        let flushed = self.broken.flushed.lock().clone();
         match self.broken.defect {
             Defect::CommitsAgain if !first => self.broken.add(&flushed),
             Defect::KeepsOldAttempts if first && flushed.len() > receipts.len() => self.broken.add(&flushed[1..]),
@@ -249,7 +250,7 @@ impl Writer for BrokenWriter {
         if self.broken.defect == Defect::VisibleAtFlush {
             self.broken.add(&self.batches);
         }
-        self.broken.flushed.lock().unwrap().append(&mut self.batches);
+        self.broken.flushed.lock().append(&mut self.batches);
         self.inner.flush(token).await
     }
 }

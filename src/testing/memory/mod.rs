@@ -6,13 +6,14 @@ mod read;
 mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use glob::Pattern;
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 
 use crate::attempt::Token;
@@ -87,7 +88,7 @@ impl Memory {
 
     /// The set of tables that this process knows as `name`, made at the first call: what `memory:NAME` means.
     pub fn named(name: &str) -> Self {
-        let mut named = NAMED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut named = NAMED.lock();
         named.entry(name.to_owned()).or_default().clone()
     }
 
@@ -123,8 +124,7 @@ impl Memory {
     }
 
     fn store<T>(&self, use_it: impl FnOnce(&mut Store) -> T) -> T {
-        // No code of ours panics with the lock held; a test that did has failed already.
-        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        use_it(&mut self.0.lock())
     }
 }
 

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, Field, FieldRef};
 
 use super::{Kind, PRODUCT, Type, digits_of};
+use crate::fate::is_text;
 use crate::formats::exchange;
 use crate::schema::{is_json, is_uuid, native_of};
 
@@ -28,10 +29,6 @@ pub(in super::super) fn type_for(field: &Field) -> Option<Type> {
 
 fn nullable(kind: Kind, field: &Field) -> Type {
     Type { nullable: field.is_nullable() && kind.can_be_null(), ..Type::plain(kind) }
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 /// As [`type_for`], within another value, where no comment can mark what it is.

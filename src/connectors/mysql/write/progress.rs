@@ -26,7 +26,7 @@ impl Shared {
         } else {
             // From now on, so that no other run sweeps what is found in it before this one goes on.
             let lease = self.hold(&stage, token).await?;
-            self.state().leases.insert(token.clone(), lease);
+            self.state.lock().leases.insert(token.clone(), lease);
             stage.dismiss(&mut connection).await?;
             Progress::Kept(kept(&mut connection, (&stage, detail.path), (token, logged)).await?)
         };

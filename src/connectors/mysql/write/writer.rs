@@ -209,7 +209,7 @@ async fn begin_held(
     (detail, emptying): (&Detail, Emptying),
     token: &Token,
 ) -> Result<()> {
-    let elder = shared.state().elders.insert(token.clone(), connection.id());
+    let elder = shared.state.lock().elders.insert(token.clone(), connection.id());
     if let Some(elder) = elder {
         // It may have ended by itself.
         let _ = connection.run(&format!("KILL {elder}")).await;
@@ -274,7 +274,7 @@ impl Writer for LoadWriter {
         let connection = self.idle().await?;
         if self.detail.path.held() {
             let held = (self.attempt.token.clone(), self.attempt.id.clone(), connection);
-            self.shared.state().held.push(held);
+            self.shared.state.lock().held.push(held);
         } else {
             self.commit(connection).await?;
         }

@@ -5,10 +5,11 @@
 //! once: whoever comes late waits for one of them. With one reader, with a snapshot that cannot be shared, or when no
 //! worker could join, the leader reads all.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::super::config::{Config, Timestamps};
@@ -99,7 +100,7 @@ impl Core {
 
     /// The leader, for questions to the catalog.
     pub(in super::super) fn leader(&self) -> Result<Arc<Connection>> {
-        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let leader = self.leader.lock().clone();
         leader.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the session is closed"))
     }
 
@@ -145,7 +146,7 @@ impl Core {
                 let guard = Arc::clone(&self.turn).lock_owned().await;
                 return Ok(Lane::Leader(self.leader()?, guard));
             };
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = self.idle.lock().pop();
             match idle.filter(|connection| !connection.is_closed()) {
                 Some(connection) => return Ok(Lane::Worker(Box::new(connection), permit)),
                 // Its connection ended with a read that was given up.
@@ -162,7 +163,7 @@ impl Core {
         if let Lane::Worker(connection, permit) = lane {
             // A closed pool takes nothing back: the connection ends here.
             if !self.permits.is_closed() {
-                self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(*connection);
+                self.idle.lock().push(*connection);
             }
             drop(permit);
         }
@@ -184,7 +185,7 @@ impl Core {
                 opened.refused = true;
                 continue;
             };
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
+            self.idle.lock().push(worker);
             opened.count += 1;
             self.permits.add_permits(1);
         }
@@ -236,8 +237,8 @@ impl Core {
 
     pub(super) async fn close(&self) {
         self.permits.close();
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let idle = std::mem::take(&mut *self.idle.lock());
+        let leader = self.leader.lock().take();
         let leader = leader.and_then(Arc::into_inner);
         futures::future::join_all(idle.into_iter().chain(leader).map(Connection::close)).await;
     }

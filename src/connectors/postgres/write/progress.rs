@@ -12,9 +12,9 @@ use super::super::publish;
 use super::super::stage::{self, Stage};
 use super::Shared;
 use crate::attempt::{Attempt, Token};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sink::{Progress, Receipt};
-use crate::sql::beside::notes_are_gone;
+use crate::sql::beside::{notes_are_gone, still_held};
 use crate::sql::tasks;
 
 /// Longest wait for the end of writers that were told to go.
@@ -58,8 +58,7 @@ impl Shared {
         }
         let claim = self.connections.open().await?;
         if !stage::claim(&claim, stage).await? {
-            let message = "another process still holds the rows of this run";
-            return Err(Error::new(ErrorKind::Busy, message).with_hint("wait for its end, or stop it"));
+            return Err(still_held());
         }
         self.registry.claim(token, claim);
         Ok(())

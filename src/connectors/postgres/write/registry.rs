@@ -1,7 +1,8 @@
 //! What a sink keeps between calls: transactions that wait for their commit, writers at work.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::super::connect::Connection;
 use crate::attempt::{Attempt, Token};
@@ -62,8 +63,7 @@ pub(super) struct Elder {
 
 impl Registry {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing here panics with the lock held; if it did, the lists are still lists.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// Notes a writer, and gives the earlier attempts under its token, which it replaces.

@@ -1,5 +1,6 @@
 //! `streamreader` makes rows, `streamwriter` prints or drops them.
 
+use bytes::Bytes;
 use chrono::{FixedOffset, NaiveDate, NaiveDateTime, TimeDelta};
 use serde_json::{Map, json};
 
@@ -86,16 +87,8 @@ fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(S
             return Ok(((if stamped { "timestamptz" } else { "timestamp" }).to_owned(), Some(text)));
         }
     };
-    let text = if kind == "bytes" { hex(text.as_bytes()) } else { text };
+    let text = if kind == "bytes" { format!("\\x{:x}", Bytes::from(text)) } else { text };
     Ok((kind.to_owned(), Some(text)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
-    std::iter::once('\\')
-        .chain(['x'])
-        .chain(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]))
-        .collect()
 }
 
 /// The date that `text`, of `value`, is in the `dateFormat` of the column `node`.

@@ -276,11 +276,6 @@ fn known(node: &Node<'_>, keys: &[&str]) {
     }
 }
 
-/// Whether all columns are meant.
-fn is_star(column: &Node<'_>) -> bool {
-    matches!(column.one_or_more().as_slice(), [one] if one.text().is_ok_and(|text| text.trim() == "*"))
-}
-
 /// The text of `key`, where it is there and not empty.
 fn text(node: &Node<'_>, key: &str) -> Result<Option<String>> {
     Ok(node.get(key).map(|value| value.text()).transpose()?.filter(|text| !text.is_empty()))

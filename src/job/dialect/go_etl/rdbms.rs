@@ -5,8 +5,9 @@ mod upsert;
 
 use serde_json::{Map, Value as Json};
 
+use super::super::name::is_star;
 use super::lacks::{READERS, WRITERS};
-use super::{Context, Goal, Source, Target, dsn, flag, is_star, known, text, texts};
+use super::{Context, Goal, Source, Target, dsn, flag, known, text, texts};
 use crate::error::Result;
 use crate::job::dialect::driver::Way;
 use crate::job::dialect::sql;
