@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use super::super::buffers::Buffers;
 use super::super::config::Config;
 use super::super::connect::{Connection, connect};
 use crate::endpoint::Snapshot;
@@ -35,6 +36,8 @@ pub(in super::super) struct Core {
     /// One for each open worker.
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    /// One for each reader: those that are read into and decoded just now are not among them.
+    buffers: Buffers,
     snapshot: Snapshot,
     /// First statements of a worker.
     join: String,
@@ -87,6 +90,7 @@ impl Core {
             opened: Turn::default(),
             permits: Arc::new(Semaphore::new(0)),
             idle: Mutex::default(),
+            buffers: Buffers::new(begun.workers.max(1)),
             snapshot: begun.snapshot,
             join: begun.join,
             notes: begun.notes,
@@ -101,6 +105,11 @@ impl Core {
     pub(in super::super) fn leader(&self) -> Result<Arc<Connection>> {
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).clone();
         leader.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the session is closed"))
+    }
+
+    /// What rows are read into.
+    pub(in super::super) fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     /// What the plan should say about how the session was opened.
@@ -231,6 +240,7 @@ impl Core {
 
     pub(super) async fn close(&self) {
         self.permits.close();
+        self.buffers.clear();
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         let leader = self.leader.lock().unwrap_or_else(PoisonError::into_inner).take();
         let leader = leader.and_then(Arc::into_inner);
