@@ -22,7 +22,7 @@ pub struct Dictionaries(Arc<Mutex<Learned>>);
 
 #[derive(Debug, Default)]
 struct Learned {
-    /// Row groups that were begun since.
+    /// Row groups that were begun since all was forgotten.
     begun: u32,
     leaves: Vec<Leaf>,
 }

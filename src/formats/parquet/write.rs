@@ -154,11 +154,11 @@ impl<W: Write + Send> Encoder<W> {
     /// An encoder of a file of `schema`, in the Parquet schema `layout` where one is given. Writes the magic.
     pub fn new(out: W, schema: &SchemaRef, settings: &Settings, layout: Option<SchemaDescriptor>) -> Result<Self> {
         let (file, factory) = open(out, schema, settings, layout)?;
-        // A type that cannot be written shows here, not in the midst of the rows.
-        factory.create_column_writers(0).map_err(unsupported)?;
         let plain = settings.properties(file.schema_descr().num_columns())?;
         let plain = plain.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
         let long = factory_with(file.schema_descr(), schema, plain)?;
+        // A type that cannot be written shows here, not in the midst of the rows.
+        long.create_column_writers(0).map_err(unsupported)?;
         Ok(Self {
             schema: Arc::clone(schema),
             settings: settings.clone(),
