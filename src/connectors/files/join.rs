@@ -104,7 +104,8 @@ pub(super) fn folder(stage: &Stage, landing: &Landing, parts: &[Part], token: &T
 /// A file without rows, which still names its columns.
 fn empty(stage: &Stage, landing: &Landing, path: &Path) -> Result<()> {
     let file = fs::File::create(path).at("file", || path.display())?;
-    let output = Output::new(landing, stage.records.clone(), Box::new(BufWriter::new(file)))?;
+    let (out, dictionaries) = (Box::new(BufWriter::new(file)), parquet::Dictionaries::default());
+    let output = Output::new(landing, stage.records.clone(), dictionaries, out)?;
     output.finish().and_then(|()| sync(path)).at("file", || path.display())
 }
 

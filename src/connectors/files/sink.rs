@@ -50,11 +50,14 @@ pub(super) struct FileSink {
     alive: Alive,
     /// Long rows are encoded one after the other: each is in memory several times while it is.
     turn: Arc<Semaphore>,
+    /// What all who write Parquet have learned of its columns.
+    dictionaries: parquet::Dictionaries,
 }
 
 impl FileSink {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, alive: Alive::default(), turn: Arc::new(Semaphore::new(1)) }
+        let (turn, dictionaries) = (Arc::new(Semaphore::new(1)), parquet::Dictionaries::default());
+        Self { config, alive: Alive::default(), turn, dictionaries }
     }
 
     fn records(&self, landing: &Landing) -> Result<Option<Arc<dyn RecordFormat>>> {
@@ -90,7 +93,8 @@ impl Sink for FileSink {
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
         let landing = Landing::of(agreement)?;
         let records = self.records(&landing)?;
-        Ok(Box::new(FileWriter::new(landing, records, attempt, Arc::clone(&self.turn))))
+        let shared = (Arc::clone(&self.turn), self.dictionaries.clone());
+        Ok(Box::new(FileWriter::new(landing, records, attempt, shared)))
     }
 
     async fn progress(&self, agreement: &Agreement, token: &Token, logged: &[Receipt]) -> Result<Progress> {

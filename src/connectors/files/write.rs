@@ -76,8 +76,13 @@ pub(super) fn extension(landing: &Landing) -> String {
 }
 
 impl Output {
-    /// Starts a file of `landing` in `out`.
-    pub(super) fn new(landing: &Landing, records: Option<Arc<dyn RecordFormat>>, out: Sink) -> Result<Self> {
+    /// Starts a file of `landing` in `out`; one of Parquet with `dictionaries`.
+    pub(super) fn new(
+        landing: &Landing,
+        records: Option<Arc<dyn RecordFormat>>,
+        dictionaries: parquet::Dictionaries,
+        out: Sink,
+    ) -> Result<Self> {
         Ok(match &landing.encoding {
             Encoding::Records { compression, level, charset } => {
                 let records = records.ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))?;
@@ -85,7 +90,8 @@ impl Output {
             }
             Encoding::Parquet(settings) => {
                 let layout = landing.parquet_layout()?;
-                Self::Parquet(Box::new(parquet::Encoder::new(out, &landing.schema, settings, layout)?))
+                let encoder = parquet::Encoder::new(out, &landing.schema, settings, layout)?;
+                Self::Parquet(Box::new(encoder.with_dictionaries(dictionaries)))
             }
             Encoding::Avro(settings) => {
                 let old = landing.avro_file()?;
@@ -235,6 +241,7 @@ pub(super) struct FileWriter {
     rows: u64,
     /// Whose turn it is to encode long rows.
     turn: Arc<Semaphore>,
+    dictionaries: parquet::Dictionaries,
 }
 
 /// The part that is being written.
@@ -249,7 +256,7 @@ impl FileWriter {
         landing: Landing,
         records: Option<Arc<dyn RecordFormat>>,
         attempt: &Attempt,
-        turn: Arc<Semaphore>,
+        (turn, dictionaries): (Arc<Semaphore>, parquet::Dictionaries),
     ) -> Self {
         Self {
             stage: landing.stage(records.clone(), &attempt.token),
@@ -263,6 +270,7 @@ impl FileWriter {
             parts: Vec::new(),
             rows: 0,
             turn,
+            dictionaries,
         }
     }
 
@@ -319,9 +327,10 @@ impl FileWriter {
         }
         let name = format!("part-{:05}-{}-{:05}", self.attempt.task, self.attempt.id, self.parts.len());
         let (landing, records, stage) = (Arc::clone(&self.landing), self.records.clone(), self.stage.clone());
+        let dictionaries = self.dictionaries.clone();
         blocking::run("files-open", move || {
             let out = sink(&landing, stage.as_ref(), &name)?;
-            Ok(Open { output: Output::new(&landing, records, out)?, name, rows: 0 })
+            Ok(Open { output: Output::new(&landing, records, dictionaries, out)?, name, rows: 0 })
         })
         .await
     }

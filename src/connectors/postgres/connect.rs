@@ -61,7 +61,8 @@ impl Gate {
 
     /// The connection goes on.
     pub(super) fn release(&self) {
-        if self.is_held.swap(false, Ordering::AcqRel) {
+        // Asked for each row: a look costs less than a swap.
+        if self.is_held.load(Ordering::Acquire) && self.is_held.swap(false, Ordering::AcqRel) {
             self.task.wake();
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! PostgreSQL sends one message per tuple, the header before the first and a trailer at the end. Messages are copied
 //! into one buffer at once, which gives the driver's own buffer back; only a tuple as large as a chunk stays as it is.
+//! Whoever is done with a chunk gives its buffer back to the session, where the next chunk finds it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -47,16 +48,8 @@ pub(super) async fn chunks(
             return Err(error);
         }
     };
-    let copy = Copy {
-        stream: Box::pin(stream),
-        guard,
-        limits,
-        buffer: BytesMut::new(),
-        expected: 0,
-        next: None,
-        first_row: 0,
-        state: State::Header,
-    };
+    let copy =
+        Copy { stream: Box::pin(stream), guard, limits, expected: 0, next: None, first_row: 0, state: State::Header };
     Ok(stream::try_unfold(copy, |mut copy| async move { Ok(copy.chunk().await?.map(|chunk| (chunk, copy))) }))
 }
 
@@ -135,7 +128,6 @@ struct Copy {
     stream: Pin<Box<CopyOutStream>>,
     guard: Guard,
     limits: Limits,
-    buffer: BytesMut,
     /// Bytes of the chunk before, and some more: room that is there from the start is not grown into by copying.
     expected: usize,
     /// A tuple too large to be copied, which is a chunk of its own.
@@ -154,12 +146,11 @@ enum State {
 
 impl Copy {
     async fn chunk(&mut self) -> Result<Option<Chunk>> {
-        let mut rows = 0;
+        let (mut rows, mut buffer) = (0, BytesMut::new());
         if let Some(bytes) = self.next.take() {
             return Ok(Some(self.full(bytes, 1)));
         }
-        self.buffer.reserve(self.expected);
-        while self.state != State::Ended && rows < self.limits.rows && self.buffer.len() < self.limits.bytes {
+        while self.state != State::Ended && rows < self.limits.rows && buffer.len() < self.limits.bytes {
             let message = match self.guard.next(&mut self.stream, self.limits.bytes / 2).await {
                 Some(Ok(message)) => self.tuple(message)?,
                 Some(Err(error)) => {
@@ -175,7 +166,10 @@ impl Copy {
             };
             let Some(tuple) = message else { continue };
             if tuple.len() < self.limits.bytes / 2 {
-                self.buffer.extend_from_slice(&tuple);
+                if rows == 0 {
+                    buffer = self.guard.core.buffers().take(self.expected);
+                }
+                buffer.extend_from_slice(&tuple);
             } else if rows == 0 {
                 return Ok(Some(self.full(tuple, 1)));
             } else {
@@ -187,7 +181,7 @@ impl Copy {
         if rows == 0 {
             return Ok(None);
         }
-        let bytes = self.buffer.split().freeze();
+        let bytes = buffer.freeze();
         self.expected = bytes.len() + bytes.len() / 8;
         Ok(Some(self.full(bytes, rows)))
     }

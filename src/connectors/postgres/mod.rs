@@ -16,6 +16,7 @@ use crate::sink::ColumnPlan;
 use crate::source::TableShape;
 
 mod agree;
+mod buffers;
 mod catalog;
 pub mod codec;
 mod config;

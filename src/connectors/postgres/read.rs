@@ -306,12 +306,19 @@ impl Source for TableSource {
         let limits = Limits { rows, bytes };
         let (chunks, layout) = self.start(scan, split, limits).await.at(what, || &which)?;
         let skips = tray.is_some();
+        let core = Arc::clone(&self.core);
         let decoded = move |chunk: Result<decode::Chunk>| {
-            let layout = layout.clone();
+            let (layout, core) = (layout.clone(), Arc::clone(&core));
             async move {
                 let chunk = chunk?;
                 let decoding = move || {
-                    if skips { decode::sift(&layout, &chunk) } else { Ok((decode::decode(&layout, &chunk)?, None)) }
+                    let decoded = if skips {
+                        decode::sift(&layout, &chunk)
+                    } else {
+                        decode::decode(&layout, &chunk).map(|batch| (batch, None))
+                    };
+                    core.buffers().put(chunk.bytes, 2 * bytes);
+                    decoded
                 };
                 cpu::run(decoding).await?
             }

@@ -3,6 +3,7 @@
 //! Works on a [`ChunkReader`](::parquet::file::reader::ChunkReader) and a [`Write`](std::io::Write) handed in, opens
 //! nothing. Columns of one row group are decoded and encoded in parallel on the pool that the caller runs on.
 
+mod dictionary;
 mod join;
 mod pages;
 mod read;
@@ -17,6 +18,7 @@ use ::parquet::errors::ParquetError;
 use crate::bridge::guard::guarded;
 use crate::error::{Error, ErrorKind, Result};
 
+pub use dictionary::Dictionaries;
 pub use join::{Joiner, check_appendable};
 pub use read::{Bounds, File, GroupReader, GroupScan, GroupSize};
 pub use types::{Fit, fit};

@@ -16,7 +16,7 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{damage, types};
+use super::{Dictionaries, damage, types};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::batch_bytes;
 
@@ -107,10 +107,23 @@ pub(super) fn open<W: Write + Send>(
     writer.into_serialized_writer().map_err(damage)
 }
 
+/// What opens the columns of row groups with `properties` of a file of `schema`, in the Parquet schema `layout`.
+fn factory_with(
+    layout: &SchemaDescriptor,
+    schema: &SchemaRef,
+    properties: WriterPropertiesBuilder,
+) -> Result<ArrowRowGroupWriterFactory> {
+    let model = SerializedFileWriter::new(std::io::sink(), layout.root_schema_ptr(), Arc::new(properties.build()));
+    Ok(ArrowRowGroupWriterFactory::new(&model.map_err(damage)?, Arc::clone(schema)))
+}
+
 /// Makes one file. [`encode`](Self::encode) and [`close_group`](Self::close_group) are processor work, the rest I/O.
 pub struct Encoder<W: Write + Send> {
     schema: SchemaRef,
-    limit: RowGroupLimit,
+    settings: Settings,
+    dictionaries: Dictionaries,
+    /// The leaves that `factory` gives no dictionary.
+    left_out: Vec<usize>,
     factory: ArrowRowGroupWriterFactory,
     /// Makes the columns of a row group of long rows.
     long: ArrowRowGroupWriterFactory,
@@ -141,17 +154,18 @@ impl<W: Write + Send> Encoder<W> {
     /// An encoder of a file of `schema`, in the Parquet schema `layout` where one is given. Writes the magic.
     pub fn new(out: W, schema: &SchemaRef, settings: &Settings, layout: Option<SchemaDescriptor>) -> Result<Self> {
         let (file, factory) = open(out, schema, settings, layout)?;
-        // A type that cannot be written shows here, not in the midst of the rows.
-        factory.create_column_writers(0).map_err(unsupported)?;
         let plain = settings.properties(file.schema_descr().num_columns())?;
         let plain = plain.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
-        let long =
-            SerializedFileWriter::new(std::io::sink(), file.schema_descr().root_schema_ptr(), Arc::new(plain.build()));
+        let long = factory_with(file.schema_descr(), schema, plain)?;
+        // A type that cannot be written shows here, not in the midst of the rows.
+        long.create_column_writers(0).map_err(unsupported)?;
         Ok(Self {
-            long: ArrowRowGroupWriterFactory::new(&long.map_err(damage)?, Arc::clone(schema)),
             schema: Arc::clone(schema),
-            limit: settings.row_group,
+            settings: settings.clone(),
+            dictionaries: Dictionaries::default(),
+            left_out: Vec::new(),
             factory,
+            long,
             file,
             columns: Vec::new(),
             long_rows: false,
@@ -162,12 +176,21 @@ impl<W: Write + Send> Encoder<W> {
         })
     }
 
+    /// Goes by what `dictionaries` has learned, and adds to it.
+    #[must_use]
+    pub fn with_dictionaries(self, dictionaries: Dictionaries) -> Self {
+        Self { dictionaries, ..self }
+    }
+
     /// Encodes the rows of `batches`, every column on its own thread. True: the row group is full, close it.
     pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<bool> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         let bytes = batches.iter().map(batch_bytes).sum::<usize>();
         if self.columns.is_empty() {
             self.long_rows = bytes >= rows.saturating_mul(LONG_ROW_BYTES);
+            if !self.long_rows {
+                self.choose_dictionaries()?;
+            }
             self.columns = self.open_columns(if self.long_rows { &self.long } else { &self.factory })?;
         }
         self.columns
@@ -177,12 +200,13 @@ impl<W: Write + Send> Encoder<W> {
         self.rows += rows;
         self.decoded_bytes += bytes;
         let held: usize = self.columns.iter().map(Column::memory_size).sum();
-        if self.long_rows && held >= self.limit.bytes / LONG_ROWS_SHARE {
+        let limit = self.settings.row_group;
+        if self.long_rows && held >= limit.bytes / LONG_ROWS_SHARE {
             return Ok(true);
         }
-        Ok(self.rows >= self.limit.rows
-            || held >= self.limit.bytes
-            || self.decoded_bytes >= self.limit.bytes.saturating_mul(DECODED_RATIO))
+        Ok(self.rows >= limit.rows
+            || held >= limit.bytes
+            || self.decoded_bytes >= limit.bytes.saturating_mul(DECODED_RATIO))
     }
 
     /// Compresses what is left of the row group. Nothing happens without rows.
@@ -193,6 +217,9 @@ impl<W: Write + Send> Encoder<W> {
         let columns = std::mem::take(&mut self.columns);
         let chunks = columns.into_par_iter().map(Column::close).collect::<Result<Vec<_>>>()?;
         self.closed = chunks.into_iter().flatten().collect();
+        if !self.long_rows {
+            self.dictionaries.learn(self.closed.iter().map(|chunk| &chunk.close().metadata));
+        }
         (self.rows, self.decoded_bytes) = (0, 0);
         Ok(())
     }
@@ -219,6 +246,25 @@ impl<W: Write + Send> Encoder<W> {
     /// Writes the footer after the last row group. Blocks.
     pub fn finish(self) -> Result<W> {
         self.file.into_inner().map_err(output)
+    }
+
+    /// Sees to it that the columns of the row group that begins have the dictionaries that are good for them.
+    fn choose_dictionaries(&mut self) -> Result<()> {
+        // Values that are not compressed would stay large where later ones are alike.
+        if self.settings.codec == Codec::None {
+            return Ok(());
+        }
+        let layout = self.file.schema_descr();
+        let left_out = self.dictionaries.left_out(layout.num_columns());
+        if left_out != self.left_out {
+            let properties = self.settings.properties(layout.num_columns())?;
+            let properties = left_out.iter().fold(properties, |properties, leaf| {
+                properties.set_column_dictionary_enabled(layout.column(*leaf).path().clone(), false)
+            });
+            self.factory = factory_with(layout, &self.schema, properties)?;
+            self.left_out = left_out;
+        }
+        Ok(())
     }
 
     fn open_columns(&self, factory: &ArrowRowGroupWriterFactory) -> Result<Vec<Column>> {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use super::super::buffers::Buffers;
 use super::super::config::{Config, Timestamps};
 use super::super::connect::{Connection, connect};
 use crate::endpoint::Snapshot;
@@ -36,6 +37,8 @@ pub(in super::super) struct Core {
     /// One for each open worker.
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
+    /// One for each reader: those that are read into and decoded just now are not among them.
+    buffers: Buffers,
     snapshot: Snapshot,
     /// First statements of a worker.
     join: String,
@@ -88,6 +91,7 @@ impl Core {
             opened: Turn::default(),
             permits: Arc::new(Semaphore::new(0)),
             idle: Mutex::default(),
+            buffers: Buffers::new(begun.workers.max(1)),
             snapshot: begun.snapshot,
             join: begun.join,
             notes: begun.notes,
@@ -107,6 +111,11 @@ impl Core {
     /// How instants are read.
     pub(in super::super) fn timestamps(&self) -> Timestamps {
         self.config.timestamps
+    }
+
+    /// What rows are read into.
+    pub(in super::super) fn buffers(&self) -> &Buffers {
+        &self.buffers
     }
 
     /// What the plan should say about how the session was opened.
@@ -237,6 +246,7 @@ impl Core {
 
     pub(super) async fn close(&self) {
         self.permits.close();
+        self.buffers.clear();
         let idle = std::mem::take(&mut *self.idle.lock());
         let leader = self.leader.lock().take();
         let leader = leader.and_then(Arc::into_inner);
