@@ -14,7 +14,7 @@ use crate::schema::native_of;
 const ROW_HEADER: usize = 12;
 
 /// Bytes of a jsonb before its text.
-const JSONB_VERSION: usize = 1;
+pub(super) const JSONB_VERSION: usize = 1;
 
 /// The two digits of each byte.
 const HEX: [[u8; 2]; 256] = {
