@@ -122,13 +122,14 @@ impl Form {
                 numeric_text(wire, &mut digits).then_some(())?;
                 out.extend_from_slice(self.canonical(std::str::from_utf8(&digits).ok()?).as_bytes());
             }
-            (Self::Trimmed, _) | (Self::Text, Layout::Text) => {
+            (Self::Trimmed, _) => {
                 out.extend_from_slice(self.canonical(std::str::from_utf8(wire).ok()?).as_bytes());
             }
-            (Self::Json | Self::Text, Layout::Jsonb) => {
+            (Self::Json, Layout::Jsonb) => {
                 let text = std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?;
                 out.extend_from_slice(self.canonical(text).as_bytes());
             }
+            // A text that is the value is hashed where it lies.
             (Self::Json | Self::Text, _) => return None,
         }
         Some(())
