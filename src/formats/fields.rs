@@ -104,6 +104,11 @@ impl<'a> Fields<'a> {
         Self { bytes, spans, nulls }
     }
 
+    /// How many of them are NULL.
+    pub fn null_count(&self) -> usize {
+        self.nulls
+    }
+
     /// The bytes at `span`; none for NULL, and where there are no such bytes.
     pub fn get(&self, span: Span) -> Option<&'a [u8]> {
         let length = usize::try_from(span.length).ok()?;

@@ -23,6 +23,9 @@ use crate::proof::{ColumnProof, Prover, Verify, total};
 use crate::reject::Refusals;
 use crate::sink::{Receipt, Writer};
 
+/// Bytes of frames that are looked at together: to wake the processor pool for each would cost half as much again.
+const PROVED_BYTES: usize = 1 << 20;
+
 /// One target of one attempt of a task.
 pub(super) struct Outlet<'a> {
     target: &'a WriteTarget,
@@ -44,6 +47,17 @@ pub(super) struct Outlet<'a> {
 struct Proof {
     prover: Arc<Prover>,
     columns: Vec<ColumnProof>,
+    /// Those that were not looked at yet, and how many rows each has.
+    frames: Vec<(Bytes, u64)>,
+}
+
+impl Proof {
+    /// Adds a frame, and gives those that are now to be looked at: none before they are many bytes.
+    fn gathered(&mut self, bytes: Bytes, rows: u64) -> Vec<(Bytes, u64)> {
+        self.frames.push((bytes, rows));
+        let gathered: usize = self.frames.iter().map(|(bytes, _)| bytes.len()).sum();
+        if gathered < PROVED_BYTES { Vec::new() } else { std::mem::take(&mut self.frames) }
+    }
 }
 
 /// What of a batch goes to one target.
@@ -72,7 +86,7 @@ impl<'a> Outlet<'a> {
         let proof = || {
             let prover = sink.prover(&target.agreement).map_err(|error| of_target(target, error))?;
             let columns = vec![ColumnProof::default(); target.agreement.target.fields().len()];
-            Ok::<_, Error>(Proof { prover: Arc::new(prover), columns })
+            Ok::<_, Error>(Proof { prover: Arc::new(prover), columns, frames: Vec::new() })
         };
         Ok(Self {
             target,
@@ -165,9 +179,9 @@ impl<'a> Outlet<'a> {
 
     /// Hands the next frame to the writer.
     pub(super) async fn write_raw(&mut self, bytes: Bytes, count: u64, origin: Option<Origin>) -> Result<()> {
-        let sent = bytes.clone();
         self.written.add(count, origin);
-        let proving = prove(self.proof.as_mut(), move |prover| prover.of_raw(&sent, count));
+        let frames = self.proof.as_mut().map(|proof| proof.gathered(bytes.clone(), count)).unwrap_or_default();
+        let proving = prove_frames(self.proof.as_mut(), frames);
         let (proved, written) = join(proving, self.writer.write_raw(bytes, count)).await;
         proved.map_err(|error| self.of_target(error))?;
         written.map_err(|error| self.of_row(error))?;
@@ -177,6 +191,9 @@ impl<'a> Outlet<'a> {
 
     /// Makes all of it durable. Beside the receipt, the batches of which rows were refused at last.
     pub(super) async fn flush(&mut self) -> Result<(Receipt, Vec<Pending>)> {
+        let frames = self.proof.as_mut().map(|proof| std::mem::take(&mut proof.frames)).unwrap_or_default();
+        let proved = prove_frames(self.proof.as_mut(), frames).await;
+        proved.map_err(|error| self.of_target(error))?;
         let receipt = self.writer.flush(&self.target.token).await.map_err(|error| self.of_row(error))?;
         let settled = self.settle().await?;
         let rows = self.rows - self.lost;
@@ -208,6 +225,18 @@ async fn prove(
     let more = cpu::run(move || proofs(&prover)).await??;
     proof.columns = total([Some(&proof.columns), Some(&more)]).unwrap_or_default();
     Ok(())
+}
+
+/// The same of `frames`, all of them one after the other.
+async fn prove_frames(proof: Option<&mut Proof>, frames: Vec<(Bytes, u64)>) -> Result<()> {
+    if frames.is_empty() {
+        return Ok(());
+    }
+    let proofs = move |prover: &Prover| -> Result<Vec<ColumnProof>> {
+        let proofs: Vec<_> = frames.iter().map(|(bytes, rows)| prover.of_raw(bytes, *rows)).collect::<Result<_>>()?;
+        Ok(total(proofs.iter().map(Some)).unwrap_or_default())
+    };
+    prove(proof, proofs).await
 }
 
 fn of_target(target: &WriteTarget, error: Error) -> Error {

@@ -37,14 +37,19 @@ fn words(rest: &[u8]) -> [u32; 3] {
 /// The hash of the four bytes of `word`, the low one first.
 #[inline]
 pub fn of_word(word: u32) -> u64 {
-    let [a, b, c] = start(size_of::<u32>());
-    finish([a.wrapping_add(word), b, c])
+    of_few(word.into(), size_of::<u32>())
 }
 
 /// The hash of the eight bytes of `words`, the low one first.
 #[inline]
 pub fn of_words(words: u64) -> u64 {
-    let [a, b, c] = start(size_of::<u64>());
+    of_few(words, size_of::<u64>())
+}
+
+/// The hash of as many bytes of `words` as `length` says, at most eight, the low one first. Those above them are 0.
+#[inline]
+pub fn of_few(words: u64, length: usize) -> u64 {
+    let [a, b, c] = start(length);
     finish([a.wrapping_add(words as u32), b.wrapping_add((words >> 32) as u32), c])
 }
 
@@ -110,5 +115,10 @@ mod tests {
         }
         assert_eq!(of_word(u32::from_le_bytes(*b"abcd")), hash(b"abcd"));
         assert_eq!(of_words(u64::from_le_bytes(*b"abcdefgh")), hash(b"abcdefgh"));
+        for length in 0..=size_of::<u64>() {
+            let mut bytes = [0; size_of::<u64>()];
+            bytes[..length].copy_from_slice(&b"abcdefgh"[..length]);
+            assert_eq!(of_few(u64::from_le_bytes(bytes), length), hash(&b"abcdefgh"[..length]));
+        }
     }
 }

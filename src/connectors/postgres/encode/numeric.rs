@@ -203,14 +203,16 @@ pub(crate) enum Sign {
 }
 
 /// The groups of a wire numeric (of each the high byte first), the weight of the first and the sign; none for damage.
+#[inline]
 pub(crate) fn groups(wire: &[u8]) -> Option<(&[u8], i32, Sign)> {
-    let (_, weight, sign, _) = parts(wire)?;
-    let sign = match sign {
+    let (head, groups) = wire.split_first_chunk::<HEADER_BYTES>()?;
+    let [_, _, high, low, sign @ .., _, _] = *head;
+    let sign = match u16::from_be_bytes(sign) {
         NEGATIVE => Sign::Negative,
         sign if sign & NAN == NAN => Sign::Special,
         _ => Sign::Positive,
     };
-    Some((wire.get(HEADER_BYTES..)?, weight, sign))
+    Some((groups, i16::from_be_bytes([high, low]).into(), sign))
 }
 
 /// How many digits after the point a wire numeric really needs, negative for zeros before it: -2 for 1200. The least

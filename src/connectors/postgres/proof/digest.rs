@@ -18,15 +18,21 @@ use super::super::encode::{
     Column, EPOCH_DAYS, EPOCH_MICROS, Layout, Sign, numeric_groups, put_decimal, put_numeric, wires,
 };
 use super::super::name::identifier;
-use super::form::{self, Form};
+use super::form::{self, Form, JSONB_VERSION};
 use super::json::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
-use crate::proof::hash::{hash, of_word, of_words};
+use crate::proof::hash::{hash, of_few, of_word, of_words};
 use crate::proof::sums::digest_of;
 
 /// The hash of the number 0.
 const ZERO: u64 = u64::MAX;
+
+/// Bytes of a group of four decimal digits.
+const GROUP_BYTES: usize = 2;
+
+/// What is less than this has as many groups as a word has room for.
+const FEW_GROUPS: u64 = 10_000_000_000_000_000;
 
 /// What of a value is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +72,9 @@ pub(super) fn of_type(column: &Column, field: &Field, target_type: &str) -> Opti
             (format!("hashint4extended({days}, 0)"), Digest::Word)
         }
         (Layout::Time, _) if !zoned => (format!("time_hash_extended({name}, 0)"), Digest::Fold),
+        // A zone that is a span of time is not looked up by its name for each value.
         (Layout::Timestamp, _) if zoned => {
-            (format!("timestamp_hash_extended({name} AT TIME ZONE 'UTC', 0)"), Digest::Fold)
+            (format!("timestamp_hash_extended({name} AT TIME ZONE INTERVAL '0', 0)"), Digest::Fold)
         }
         (Layout::Timestamp, _) => (format!("timestamp_hash_extended({name}, 0)"), Digest::Fold),
         (Layout::Uuid, _) => (format!("uuid_hash_extended({name}, 0)"), Digest::Bytes),
@@ -126,7 +133,7 @@ impl Digest {
                 digest_of(values, |value| folded(value.wrapping_sub(EPOCH_MICROS)))
             }
             (Self::Groups, DataType::Decimal128(_, scale)) => {
-                let mut room = Room::default();
+                let mut room = Vec::new();
                 digest_of(array.as_primitive::<Decimal128Type>(), |value| decimal(value, *scale, &mut room))
             }
             (Self::Float, DataType::Float32) => {
@@ -153,11 +160,8 @@ impl Digest {
         })
     }
 
-    /// The same of the fields of raw frames, of which `numbers` are the whole numbers that they are, where they are such.
-    pub(super) fn of_fields(self, column: &Column, fields: Fields<'_>, numbers: Option<&ArrayRef>) -> Result<u64> {
-        if let (Self::Word | Self::Fold | Self::SignedFold, Some(numbers)) = (self, numbers) {
-            return self.of(column, numbers);
-        }
+    /// The same of the fields of raw frames.
+    pub(super) fn of_fields(self, column: &Column, fields: Fields<'_>) -> Result<u64> {
         self.of_wires(&column.layout, fields.iter().flatten()).ok_or_else(|| damaged(column))
     }
 
@@ -179,13 +183,13 @@ impl Digest {
             (Self::SignedFold, _) => {
                 wires.try_fold(0, |all, wire| Some(added(all, integer(i64::from_be_bytes(wire.try_into().ok()?)))))
             }
-            (Self::Groups, _) => {
-                let mut room = Room::default();
-                wires.try_fold(0, |all, wire| Some(added(all, number(wire, &mut room.groups)?)))
-            }
+            (Self::Groups, _) => wires.try_fold(0, |all, wire| Some(added(all, number(wire)?))),
             (Self::Float, _) => wires.try_fold(0, |all, wire| Some(added(all, float_of(wire)?))),
             (Self::Bytes, _) | (Self::Text(Form::Text), Layout::Text) => {
                 wires.try_fold(0, |all, wire| Some(added(all, hash(wire))))
+            }
+            (Self::Text(Form::Text), Layout::Jsonb) => {
+                wires.try_fold(0, |all, wire| Some(added(all, hash(wire.get(JSONB_VERSION..)?))))
             }
             (Self::Text(form), layout) => {
                 let mut text = Vec::new();
@@ -216,7 +220,7 @@ impl Digest {
             Self::Float => float_of(&bytes_of(text)?),
             Self::Groups => {
                 let mut wire = Vec::new();
-                put_numeric(text, &mut wire).then(|| number(&wire, &mut Vec::new()))?
+                put_numeric(text, &mut wire).then(|| number(&wire))?
             }
             Self::Word | Self::Fold | Self::SignedFold => None,
         }
@@ -283,61 +287,70 @@ fn bytes_of(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(byte).collect()
 }
 
-/// Room to work in.
-#[derive(Default)]
-struct Room {
-    groups: Vec<u8>,
-    wire: Vec<u8>,
-}
-
-/// The hash of `value` × 10^-`scale`, as that of its wire form.
-fn decimal(value: i128, scale: i8, room: &mut Room) -> u64 {
+/// The hash of `value` × 10^-`scale`, as that of its wire form, for which `wire` is room.
+fn decimal(value: i128, scale: i8, wire: &mut Vec<u8>) -> u64 {
     let exponent = -i32::from(scale);
     let power = 10_u64.pow(exponent.rem_euclid(4) as u32);
-    let small = u64::try_from(value.unsigned_abs()).ok();
-    let Some(mut rest) = small.and_then(|digits| digits.checked_mul(power)) else {
-        room.wire.clear();
-        put_decimal(value, scale, &mut room.wire);
+    let small = u64::try_from(value.unsigned_abs()).ok().and_then(|digits| digits.checked_mul(power));
+    let Some(mut rest) = small.filter(|digits| *digits < FEW_GROUPS) else {
+        wire.clear();
+        put_decimal(value, scale, wire);
         // Those bytes are not damaged.
-        return number(&room.wire, &mut room.groups).unwrap_or_default();
+        return number(wire).unwrap_or_default();
     };
     if rest == 0 {
         return ZERO;
     }
-    let mut least = i64::from(exponent.div_euclid(4));
+    let mut weight = i64::from(exponent.div_euclid(4)) - 1;
     while rest % 10_000 == 0 {
         rest /= 10_000;
-        least += 1;
+        weight += 1;
     }
-    let mut groups = [[0; 2]; 5];
-    let mut first = groups.len();
+    let (mut groups, mut bytes) = (0_u64, 0);
     while rest > 0 {
-        first -= 1;
-        groups[first] = ((rest % 10_000) as u16).to_le_bytes();
+        groups = groups << (8 * GROUP_BYTES) | (rest % 10_000);
+        bytes += GROUP_BYTES;
         rest /= 10_000;
+        weight += 1;
     }
-    let groups = &groups[first..];
-    let weight = least + groups.len() as i64 - 1;
-    turned(hash(groups.as_flattened()) ^ weight.cast_unsigned(), value < 0)
+    turned(of_few(groups, bytes) ^ weight.cast_unsigned(), value < 0)
 }
 
-/// The hash of a wire numeric; none when it is damaged. `groups` is room to work in.
-fn number(wire: &[u8], groups: &mut Vec<u8>) -> Option<u64> {
-    let (values, weight, sign) = numeric_groups(wire)?;
+/// The hash of a wire numeric; none when it is damaged.
+fn number(wire: &[u8]) -> Option<u64> {
+    let (groups, weight, sign) = numeric_groups(wire)?;
     if sign == Sign::Special {
         return Some(0);
     }
-    groups.clear();
-    groups.extend_from_slice(values);
-    let (pairs, _) = groups.as_chunks_mut::<2>();
-    for pair in pairs.iter_mut() {
-        pair.reverse();
+    let of_groups = match few(wire, groups.len()) {
+        Some(words) => Some(of_few(words, groups.len()) ^ i64::from(weight).cast_unsigned()),
+        None => many(groups, weight.into()),
+    };
+    Some(of_groups.map_or(ZERO, |hash| turned(hash, sign == Sign::Negative)))
+}
+
+/// The groups of a wire numeric, its last `bytes` bytes, as the server has them in memory: one to four, of which the first and
+/// the last are not zero, as a server sends most numbers. None for others.
+#[inline]
+fn few(wire: &[u8], bytes: usize) -> Option<u64> {
+    let last = u64::from_le_bytes(*wire.last_chunk()?);
+    if !matches!(bytes, 2 | 4 | 6 | 8) {
+        return None;
     }
-    let Some(first) = pairs.iter().position(|pair| *pair != [0; 2]) else { return Some(ZERO) };
-    let last = pairs.iter().rposition(|pair| *pair != [0; 2]).unwrap_or(first);
-    let weight = i64::from(weight) - first as i64;
-    let hash = hash(pairs[first..=last].as_flattened()) ^ weight.cast_unsigned();
-    Some(turned(hash, sign == Sign::Negative))
+    let groups = last >> (u64::BITS as usize - 8 * bytes);
+    let groups = (groups & 0x00ff_00ff_00ff_00ff) << 8 | groups >> 8 & 0x00ff_00ff_00ff_00ff;
+    let (most, least) = (groups as u16, groups >> (8 * (bytes - GROUP_BYTES)));
+    (most != 0 && least != 0).then_some(groups)
+}
+
+/// The hash of any groups, the first of which has this `weight`, without the sign; none for zero.
+fn many(groups: &[u8], weight: i64) -> Option<u64> {
+    let (pairs, _) = groups.as_chunks::<GROUP_BYTES>();
+    let is_set = |pair: &[u8; GROUP_BYTES]| *pair != [0; GROUP_BYTES];
+    let first = pairs.iter().position(is_set)?;
+    let last = pairs.iter().rposition(is_set).unwrap_or(first);
+    let swapped: Vec<u8> = pairs[first..=last].iter().flat_map(|[high, low]| [*low, *high]).collect();
+    Some(hash(&swapped) ^ (weight - first as i64).cast_unsigned())
 }
 
 fn damaged(column: &Column) -> Error {
@@ -411,6 +424,12 @@ mod tests {
             (Layout::Numeric, Digest::Groups, number(1, 8), 7_507_508_252_608_306_358),
             (Layout::Numeric, Digest::Groups, number(100_000_000, 0), -7_507_508_252_608_306_358),
             (Layout::Numeric, Digest::Groups, number(-999_999_999_999_999_999, 4), !528_364_983_810_872_844),
+            // Four groups, with zeros among them, and one more.
+            (Layout::Numeric, Digest::Groups, number(1_234_567_890_123_456, 4), -6_863_141_071_252_874_880),
+            (Layout::Numeric, Digest::Groups, number(100_000_001, 4), 162_034_542_210_184_904),
+            (Layout::Numeric, Digest::Groups, number(9_999_999_999_999_999, 0), 8_966_457_295_286_834_577),
+            (Layout::Numeric, Digest::Groups, number(-9_999_999_999_999_999, 8), !8_966_457_295_286_834_579),
+            (Layout::Numeric, Digest::Groups, number(10_000_000_000_000_001, 0), 2_953_996_797_920_449_411),
             // -0.00123456789, and what 64 bits hold and do not hold.
             (Layout::Numeric, Digest::Groups, number(-123_456_789, 11), !8_005_024_120_056_899_057),
             (Layout::Numeric, Digest::Groups, number(18_446_744_073_709_551_615, 4), -708_838_431_325_105_615),
@@ -443,6 +462,32 @@ mod tests {
         let wires = [i32::MAX.to_be_bytes(), i32::MIN.to_be_bytes()];
         let expected = Digest::Word.of_wires(&Layout::Date, wires.iter().map(<[u8; 4]>::as_slice));
         assert_eq!(Some(Digest::Word.of(&column, &days).unwrap()), expected);
+    }
+
+    #[test]
+    fn few_groups_have_the_hash_of_the_same_with_zeros_around_them() {
+        let wire = |groups: &[u16], weight: i16, sign: u16| -> Vec<u8> {
+            let head = [groups.len() as u16, weight.cast_unsigned(), sign, 0];
+            head.iter().chain(groups).flat_map(|word| word.to_be_bytes()).collect()
+        };
+        let numbers: [&[u16]; 6] = [&[1], &[9999, 1], &[256, 255], &[1, 0, 10], &[12, 345, 6789, 1], &[7, 0, 0, 7]];
+        for (groups, sign) in numbers.iter().flat_map(|groups| [(groups, 0), (groups, 0x4000)]) {
+            for weight in [-3, 0, 2] {
+                let (plain, more) = (wire(groups, weight, sign), [&[0][..], *groups, &[0, 0]].concat());
+                let padded = wire(&more, weight + 1, sign);
+                assert!(few(&plain, 2 * groups.len()).is_some() && few(&padded, 2 * more.len()).is_none());
+                assert_eq!(number(&plain), number(&padded), "{groups:?} {weight} {sign}");
+            }
+        }
+        assert_eq!(number(&wire(&[0, 0], 1, 0x4000)), Some(ZERO));
+    }
+
+    #[test]
+    fn the_text_of_a_jsonb_comes_behind_a_byte() {
+        let of = |wire: &[u8]| Digest::Text(Form::Text).of_wires(&Layout::Jsonb, [wire].into_iter());
+        // Given by PostgreSQL 15: select hashtextextended('{"k": 1}'::jsonb::text collate "C", 0).
+        assert_eq!(of(b"\x01{\"k\": 1}").map(u64::cast_signed), Some(-8_611_335_185_422_797_270));
+        assert_eq!(of(b""), None);
     }
 
     #[test]

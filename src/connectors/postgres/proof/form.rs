@@ -14,7 +14,7 @@ use crate::schema::native_of;
 const ROW_HEADER: usize = 12;
 
 /// Bytes of a jsonb before its text.
-const JSONB_VERSION: usize = 1;
+pub(super) const JSONB_VERSION: usize = 1;
 
 /// The two digits of each byte.
 const HEX: [[u8; 2]; 256] = {
@@ -122,13 +122,14 @@ impl Form {
                 numeric_text(wire, &mut digits).then_some(())?;
                 out.extend_from_slice(self.canonical(std::str::from_utf8(&digits).ok()?).as_bytes());
             }
-            (Self::Trimmed, _) | (Self::Text, Layout::Text) => {
+            (Self::Trimmed, _) => {
                 out.extend_from_slice(self.canonical(std::str::from_utf8(wire).ok()?).as_bytes());
             }
-            (Self::Json | Self::Text, Layout::Jsonb) => {
+            (Self::Json, Layout::Jsonb) => {
                 let text = std::str::from_utf8(wire.get(JSONB_VERSION..)?).ok()?;
                 out.extend_from_slice(self.canonical(text).as_bytes());
             }
+            // A text that is the value is hashed where it lies.
             (Self::Json | Self::Text, _) => return None,
         }
         Some(())
