@@ -66,9 +66,9 @@ pub struct ColumnProof {
     /// Values that are NULL.
     pub nulls: u64,
     /// Sum, least and greatest of the integers that the values are, in the unit of their type (days, microseconds, units of
-    /// the last decimal place); none for other types, where the sum outgrows 128 bits, and where its target compares no sums.
+    /// the last decimal place); none for other types, and where the sum outgrows 128 bits.
     pub integers: Option<Integers>,
-    /// Bytes of all texts or binary values; none for other types, and where its target does not compare them.
+    /// Bytes of all texts or binary values; none for other types.
     pub bytes: Option<u64>,
     /// Sum of a 64-bit hash of each value ([`hash`](hash::hash)), whatever their order, modulo 2^64: of what its target says, else of
     /// the bytes of a text or binary value, of a number in memory (all NaNs are one), of Arrow's row format for nested types.

@@ -9,10 +9,11 @@ mod back;
 mod digest;
 mod form;
 mod json;
+mod wire;
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use bytes::Bytes;
 
@@ -110,9 +111,8 @@ impl Sent {
     fn proofs(&self, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
         let columns = self.columns.iter().zip(&self.digests).zip(batch.columns());
         let proof = |((column, digest), array): ((&Column, &Option<Digest>), &ArrayRef)| {
-            let Some(digest) = digest else { return Ok(sums::counted(array)) };
-            let nulls = array.logical_null_count();
-            Ok(hashed(digest.of(column, array)?, (array.len() - nulls, nulls)))
+            let digest = digest.map(|digest| digest.of(column, array)).transpose()?;
+            Ok(ColumnProof { digest, ..sums::counted(array) })
         };
         columns.map(proof).collect()
     }
@@ -124,14 +124,13 @@ impl Sent {
         let columns = self.columns.iter().zip(&self.digests).zip(self.target.fields()).enumerate();
         let proof = |(position, ((column, digest), field)): (usize, ((&Column, &Option<Digest>), &FieldRef))| {
             let fields = indexed.column(position);
-            let nulls = fields.null_count();
-            let counts = (fields.spans.len() - nulls, nulls);
             let Some(digest) = digest else {
                 // A number that is none has no place among integers, and neither has the sum.
                 let numbers = numbers(column, field, fields);
-                return Ok(numbers.map_or_else(|| counted(counts), |array| sums::counted(&array)));
+                return Ok(numbers.map_or_else(|| wire::counted(column, field, fields), |array| sums::counted(&array)));
             };
-            Ok(hashed(digest.of_fields(column, fields)?, counts))
+            let digest = digest.of_fields(column, fields)?;
+            Ok(ColumnProof { digest: Some(digest), ..wire::counted(column, field, fields) })
         };
         columns.map(proof).collect()
     }
@@ -157,16 +156,6 @@ fn numbers(column: &Column, field: &Field, fields: Fields<'_>) -> Option<ArrayRe
         _ => return None,
     };
     decode::scalars(read, field.data_type(), fields)
-}
-
-/// The proof of so many values and NULLs alone.
-fn counted((values, nulls): (usize, usize)) -> ColumnProof {
-    ColumnProof { values: values as u64, nulls: nulls as u64, ..ColumnProof::default() }
-}
-
-/// The same with their digest, beside which nothing else of them is compared.
-fn hashed(digest: u64, counts: (usize, usize)) -> ColumnProof {
-    ColumnProof { digest: Some(digest), ..counted(counts) }
 }
 
 /// Compares the stage of `token` with `receipts`: always the counts that the server took at each COPY, and the columns where

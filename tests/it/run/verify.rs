@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{BooleanArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
+use arrow::array::{Array as _, BooleanArray, Date32Array, Decimal128Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field};
 use arrow_etl::attempt::Token;
-use arrow_etl::proof::{ColumnProof, Verify};
+use arrow_etl::proof::{ColumnProof, Integers, Verify};
 use arrow_etl::sink::{Receipt, Writer};
 use arrow_etl::testing::faults::Faults;
 use arrow_etl::testing::generate;
@@ -266,6 +266,27 @@ async fn no_type_raises_a_false_alarm() {
         let copied = copy(&job, between, &Surroundings::default()).await;
         assert_eq!(copied.unwrap_or_else(|error| panic!("{target:?}: {error:?}")).rows, rows);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sums_are_those_of_the_server() {
+    let (copied, log) = tampered("", Verify::Checksum).await;
+    assert_eq!(copied.unwrap().rows, 4);
+    let receipts = log.receipts.lock().unwrap().clone();
+    let columns = arrow_etl::proof::total(receipts.iter().map(|receipt| receipt.columns.as_ref())).unwrap();
+    let of = |column: &ColumnProof| {
+        let Integers { sum, least, greatest } = column.integers.unwrap();
+        format!("{}|{sum}|{least}|{greatest}", column.values)
+    };
+    let sums = |value: &str| format!("select count({value}), sum({value}), min({value}), max({value}) from dst");
+    for (at, value) in ["id", "ok::int", "(price * 10000)::int8", "day - date '1970-01-01'"].into_iter().enumerate() {
+        assert_eq!(of(&columns[at]), server::psql(&log.url, &sums(value)), "{value}");
+    }
+    let micros = "(extract(epoch from at) * 1000000)::int8";
+    assert_eq!(of(&columns[4]), server::psql(&log.url, &sums(micros)));
+    let bytes = server::psql(&log.url, "select count(name), sum(octet_length(name)) from dst");
+    assert_eq!(format!("{}|{}", columns[5].values, columns[5].bytes.unwrap()), bytes);
+    assert_eq!(many_types().column(5).null_count() as u64, columns[5].nulls);
 }
 
 #[tokio::test(flavor = "multi_thread")]
