@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::super::driver::Way;
-use super::super::jdbc::{self, Url};
+use super::super::jdbc;
 use super::super::name::{self, is_star};
 use super::super::product::Product;
 use super::super::product::options::{self, Times};
@@ -56,7 +56,7 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
     let mut counts = Vec::new();
     for connection in &connections {
         let node = connection.need("jdbcUrl")?;
-        let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
+        let urls = jdbc::read_all(product, &node, &mut context.notes)?;
         let login = options::login(parameter)?;
         let told = (&mut context.notes, &mut context.parameters);
         let mut options = options::of((product, Way::Reading), &urls, (parameter, &node), login, told)?;
@@ -163,7 +163,7 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
     let mut targets = Vec::new();
     for connection in parameter.need("connection")?.one_or_more() {
         let node = connection.need("jdbcUrl")?;
-        let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
+        let urls = jdbc::read_all(product, &node, &mut context.notes)?;
         let login = options::login(parameter)?;
         let told = (&mut context.notes, &mut context.parameters);
         let mut options = options::of((product, Way::Writing), &urls, (parameter, &node), login, told)?;
