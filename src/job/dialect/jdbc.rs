@@ -143,10 +143,13 @@ fn sqlite(text: &str) -> Option<Url> {
     (!path.is_empty()).then(|| Url { hosts: Vec::new(), database: path.to_owned(), parameters })
 }
 
-/// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`.
+/// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`; a description in parentheses is all that it says.
 fn oracle(text: &str) -> Option<Url> {
     let rest = text.strip_prefix("jdbc:oracle:thin:")?;
-    let rest = rest.split_once('@')?.1;
+    let rest = rest.split_once('@')?.1.trim();
+    if rest.starts_with('(') && rest.ends_with(')') {
+        return Some(Url { hosts: Vec::new(), database: rest.to_owned(), parameters: Vec::new() });
+    }
     let (servers, database) = match rest.strip_prefix("//").or_else(|| rest.contains('/').then_some(rest)) {
         Some(rest) => rest.split_once('/')?,
         None => rest.rsplit_once(':')?,

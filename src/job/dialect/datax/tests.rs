@@ -782,3 +782,20 @@ fn urls_are_those_of_the_product() {
     // Some products have schemes of their own.
     assert!(of(json!("jdbc:oceanbase://h:2883/d")).is_ok() && of(json!("jdbc:mariadb://h/d")).is_ok());
 }
+
+/// What is blank beside tables or queries says nothing; both of them are refused.
+#[test]
+fn a_blank_query_or_table_is_none() {
+    let of = |table: Json, query: Json| {
+        let connection = json!([{"table": table, "querySql": query, "jdbcUrl": ["jdbc:mysql://h/d"]}]);
+        translated(job(&mysql(&json!({"connection": connection})), &nothing()))
+    };
+    for blank in [json!(""), json!([""]), json!([]), json!(" "), Json::Null] {
+        let found = of(json!(["t"]), blank.clone()).unwrap();
+        assert_eq!(only(&found).source.object, ObjectRef::Table("t".to_owned()), "{blank}");
+        let found = of(blank.clone(), json!(["select 5"])).unwrap();
+        assert_eq!(query(only(&found)), "select 5", "{blank}");
+    }
+    let message = of(json!(["t"]), json!("select 5")).unwrap_err().to_string();
+    assert!(message.contains("both 'table' and 'querySql'"), "{message}");
+}
