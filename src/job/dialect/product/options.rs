@@ -292,9 +292,7 @@ fn clickhouse(url: &Url, login: Login) -> Options {
 
 fn oracle(url: &Url, way: Way, (user, password): Login, notes: &mut Vec<String>) -> Options {
     let place = match url.hosts.first() {
-        Some((host, port)) => {
-            Oracle::Service(format!("{host}:{}/{}", port.as_deref().unwrap_or("1521"), url.database))
-        }
+        Some((host, port)) => Oracle::Service(format!("{host}:{}/{}", port.as_deref().unwrap_or("1521"), url.database)),
         None => Oracle::Other(&url.database),
     };
     let (user, password) = (user.unwrap_or_default(), password.unwrap_or_default());
