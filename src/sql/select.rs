@@ -17,7 +17,7 @@ pub fn distinct(names: &[String]) -> Vec<String> {
     for name in names {
         let numbered = (2_usize..).map(|number| format!("{name}_{number}")).filter(|new| !names.contains(new));
         let free = std::iter::once(name.clone()).chain(numbered).find(|new| !given.contains(new));
-        given.push(free.expect("there is always a further number"));
+        given.extend(free);
     }
     given
 }
