@@ -172,7 +172,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
         Ok(job)
     });
     let jobs = jobs.collect::<Result<_>>()?;
-    Ok(Translation { jobs, notes, dry_run: settings.dry_run, ..Translation::default() })
+    Ok(Translation { jobs, notes, dry_run: settings.dry_run, shares_errors: true, ..Translation::default() })
 }
 
 /// What is written into each of so many tables: into one all that is read, into several each piece at its place.
