@@ -8,6 +8,7 @@ use clap::Args;
 use super::job_file::{Compat, JobFileArgs};
 use super::printer;
 use super::run::{self, Ended, RunArgs};
+use super::template::{self, TemplateArgs};
 use super::voice::{Lines, Underway, Voice, java_exit_code};
 use crate::flow::meter::{Reading, Transformed};
 use crate::job::tree::Tree;
@@ -19,8 +20,14 @@ pub(super) const BAD_USAGE: u8 = 255;
 #[derive(Debug, Args)]
 pub(super) struct DataxArgs {
     /// Job file: a path, or an http(s) URL
-    #[arg(value_name = "JOB")]
-    job: String,
+    #[arg(value_name = "JOB", required_unless_present_all = ["reader", "writer"])]
+    job: Option<String>,
+    /// With -w: print an example of a job from this reader, and do nothing
+    #[arg(short, long, value_name = "NAME", requires = "writer")]
+    reader: Option<String>,
+    /// The writer of the example
+    #[arg(short, long, value_name = "NAME", requires = "reader")]
+    writer: Option<String>,
     /// Variables of the job: "-Dk=v -Dk2=v2"
     #[arg(short, long, value_name = "DEFINITIONS", allow_hyphen_values = true)]
     params: Vec<String>,
@@ -41,8 +48,12 @@ pub(super) struct DataxArgs {
     debug: bool,
 }
 
-/// Runs a job as `etl run --compat datax` does.
+/// Runs a job as `etl run --compat datax` does, or prints an example of one.
 pub(super) async fn run(args: DataxArgs) -> Ended {
+    if let (Some(reader), Some(writer)) = (args.reader, args.writer) {
+        let result = template::run(&TemplateArgs { reader, writer, compat: Some(Compat::Datax) });
+        return Ended { result, code: java_exit_code };
+    }
     let idle = [
         ("--jvm", args.jvm.is_some()),
         ("--mode", args.mode.is_some()),
@@ -53,8 +64,8 @@ pub(super) async fn run(args: DataxArgs) -> Ended {
     for (flag, _) in idle.into_iter().filter(|(_, given)| *given) {
         printer::talk(&format!("note: {flag} of DataX does nothing here"));
     }
-    let file =
-        JobFileArgs { job: args.job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
+    let job = args.job.expect("a job is required without an example");
+    let file = JobFileArgs { job, params: args.params, compat: Some(Compat::Datax), ..JobFileArgs::default() };
     run::run(&RunArgs { file, ..RunArgs::default() }).await
 }
 

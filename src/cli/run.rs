@@ -16,7 +16,7 @@ use super::voice::{self, Finished, Underway};
 use super::{amount, log, plan, printer, rounds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Reading;
-use crate::job::Job;
+use crate::job::{Job, MaxErrors};
 use crate::run::Between;
 use crate::run::report::{PlanReport, Summary};
 
@@ -150,6 +150,8 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     }
     let (mut summaries, mut failed) = (Vec::new(), Failed::default());
     for (at, job) in jobs.iter().enumerate().skip(done) {
+        let limited = loaded.translation.shares_errors.then(|| with_errors_left(job, &summaries));
+        let job = limited.as_ref().unwrap_or(job);
         let tell = |reading: &Reading, last: Option<&Reading>| {
             let Some(lines) = lines else { return };
             let (summaries, transfers, tree) = (summaries.as_slice(), jobs.len(), &loaded.tree);
@@ -194,6 +196,15 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     };
     let text = report(&Finished { summaries: &summaries, began, ended: Utc::now(), tree: &loaded.tree });
     tell_users(jobs, &text)
+}
+
+/// `job` with what transfers `before` left of the number of rows that may be refused.
+fn with_errors_left(job: &Job, before: &[Summary]) -> Job {
+    let mut job = job.clone();
+    if let Some(MaxErrors::Rows(rows)) = &mut job.errors.max_errors {
+        *rows = rows.saturating_sub(before.iter().map(|summary| summary.rejected).sum());
+    }
+    job
 }
 
 /// Prints `text` for those who know another program: they read its stdout, unless the rows of `jobs` go there.

@@ -7,7 +7,7 @@ use super::{limits, mode, options, place, rejects};
 use crate::endpoint::SnapshotId;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::locator::FILE;
-use crate::job::{Job, Toggle, Transform, UnionBy};
+use crate::job::{FinerTimes, Job, Toggle, Transform, UnionBy};
 use crate::proof::Verify;
 use crate::shape::Cut;
 use crate::sink::SchemaPolicy;
@@ -83,6 +83,7 @@ pub(super) fn copy(args: &CopyArgs) -> Result<CopySettings> {
             Schema::Ignore => SchemaPolicy::Ignore,
         },
         allow_lossy: columns(&args.into.allow_lossy).into_iter().collect(),
+        finer_times: FinerTimes::Refused,
         visible: args.into.publish.visible(),
         keep_stage: Toggle::Off,
         verify: match args.into.verify {

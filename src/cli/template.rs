@@ -22,13 +22,13 @@ Examples:
 pub(super) struct TemplateArgs {
     /// What reads: a connector, or a plugin of another program such as mysqlreader
     #[arg(value_name = "READER")]
-    reader: String,
+    pub(super) reader: String,
     /// What writes: a connector, or a plugin of the same program
     #[arg(value_name = "WRITER")]
-    writer: String,
+    pub(super) writer: String,
     /// Whose plugins they are: datax, go-etl, flinkx; none means connectors [default: the first that has both]
     #[arg(long, value_enum, value_name = "PROGRAM", hide_possible_values = true)]
-    compat: Option<Compat>,
+    pub(super) compat: Option<Compat>,
 }
 
 /// The programs whose job files may be meant, those first whose names win.

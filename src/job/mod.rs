@@ -69,6 +69,9 @@ pub struct Job {
     /// Columns, as they are sent, of which values that do not fit are rounded or cut.
     #[serde(default)]
     pub allow_lossy: BTreeSet<String>,
+    /// What becomes of the part of a time that is below the unit of the target's column.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub finer_times: FinerTimes,
     /// When rows are to be seen.
     #[serde(default)]
     pub visible: Visible,
@@ -118,6 +121,7 @@ impl Job {
             empty_sync: Toggle::Off,
             schema: SchemaPolicy::Strict,
             allow_lossy: BTreeSet::new(),
+            finer_times: FinerTimes::Refused,
             visible: Visible::default(),
             keep_stage: Toggle::Off,
             verify: Verify::default(),
@@ -137,6 +141,17 @@ impl Job {
     pub fn targets(&self) -> impl Iterator<Item = &Place> + Clone {
         std::iter::once(&self.target).chain(&self.also)
     }
+}
+
+/// What becomes of digits of a second, or of a time of day, for which the target's column has no place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FinerTimes {
+    /// Such a value is refused, unless its column may lose something.
+    #[default]
+    Refused,
+    /// They are cut off.
+    Cut,
 }
 
 /// Which columns of several sources are the same.

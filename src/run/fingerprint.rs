@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use serde_json::{Map, Value as Json, json};
 
 use crate::job::locator::{PATHS, is_secret, mask, plain_settings};
-use crate::job::{Highest, Job, OnError, Place, UnionBy};
+use crate::job::{FinerTimes, Highest, Job, OnError, Place, UnionBy};
 use crate::schema::{CLOCK, NATIVE};
 use crate::sink::Visible;
 
@@ -75,6 +75,9 @@ fn described(job: &Job) -> Json {
     }
     if !job.allow_lossy.is_empty() {
         what["allowLossy"] = json!(job.allow_lossy);
+    }
+    if job.finer_times != FinerTimes::Refused {
+        what["finerTimes"] = json!(job.finer_times);
     }
     if let Some(incremental) = &job.incremental {
         what["incremental"] = json!(incremental);
@@ -282,10 +285,11 @@ mod tests {
         let mut others = vec![of(&job(json!({"url": "postgres://ada@db/other"})), &columns())];
         let fewer = Arc::new(columns().project(&[0]).unwrap());
         others.push(of(&job(options()), &fewer));
-        let changes: [fn(&mut Job); 9] = [
+        let changes: [fn(&mut Job); 10] = [
             |job| job.union.push(job.source.clone()),
             |job| job.union_by = UnionBy::Place,
             |job| _ = job.allow_lossy.insert("name".to_owned()),
+            |job| job.finer_times = FinerTimes::Cut,
             |job| job.also.push(job.source.clone()),
             |job| job.transform.filter = None,
             |job| {

@@ -31,7 +31,7 @@ use crate::run::lease::Lease;
 use crate::run::local::LocalRunner;
 use crate::run::report::Summary;
 use crate::run::stages::{Agreed, Committed, Landed, Opened};
-use crate::run::steps::Steps;
+use crate::run::steps::{Steps, keeps_columns};
 use crate::run::{targets, verify};
 use crate::runner::{PlanShape, RunEvents, Runner as _, Transfer};
 use crate::sink::{Kept, Receipt, WriteMode};
@@ -129,6 +129,7 @@ impl<'a> Life<'a> {
         if self.surroundings.pre_sql == PreSql::Done {
             return Ok(last);
         }
+        self.refuse_other_columns().await?;
         for (index, sql) in self.job.pre_sql.iter().enumerate() {
             self.logged(last.take()).await?;
             let executed = self.steps().run(&self.opened.token.run, (Step::PreSql, index as u32), sql).await;
@@ -139,6 +140,20 @@ impl<'a> Life<'a> {
             last = Some(StateRecord::Step { step: Step::PreSql, index: index as u32 });
         }
         Ok(last)
+    }
+
+    /// Asks the targets once before SQL that takes rows away and can mend no column: of a job whose columns differ they stay.
+    async fn refuse_other_columns(&self) -> Result<()> {
+        let is_added_to = matches!(self.job.mode, WriteMode::Append | WriteMode::Upsert(_));
+        let pre_sql = &self.job.pre_sql;
+        if !is_added_to || pre_sql.is_empty() || !pre_sql.iter().all(|sql| keeps_columns(sql)) {
+            return Ok(());
+        }
+        match self.asked(&[]).await {
+            Err(error) if error.kind() == ErrorKind::Schema => Err(error),
+            // What else there is to say is said when the target is as it will be.
+            _ => Ok(()),
+        }
     }
 
     async fn logged(&self, record: Option<StateRecord>) -> Result<()> {

@@ -1,10 +1,11 @@
-//! Columns in which the job allows loss: which of them lose something, and what is said of it.
+//! Columns in which the job allows loss, by their names or because of the times in them: which of them lose something, and what is said
+//! of it.
 
 use arrow::datatypes::Field;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{Loss, loss};
-use crate::job::Job;
+use crate::job::{FinerTimes, Job};
 use crate::shape::TableShape;
 use crate::sink::{Agreement, ColumnFate, ColumnPlan};
 
@@ -14,14 +15,15 @@ pub(super) fn offer_values(job: &Job, shape: &mut TableShape) {
     fields.filter(|(field, _)| job.allow_lossy.contains(field.name())).for_each(|(_, native)| *native = None);
 }
 
-/// Notes in `agreement` over `shape` where the named columns lose something.
+/// Notes in `agreement` over `shape` where columns that may do so lose something.
 pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
     let mut names = Vec::new();
     for plan in &mut agreement.columns {
-        let Some(name) = plan.incoming.clone().filter(|name| job.allow_lossy.contains(name)) else { continue };
+        let Some(name) = plan.incoming.clone() else { continue };
         let Some(lost) = plan.target.as_ref().and_then(|target| {
             let to: &Field = agreement.target.field_with_name(target).ok()?;
-            loss(shape.schema.field_with_name(&name).ok()?, to)
+            let from = shape.schema.field_with_name(&name).ok()?;
+            if job.allow_lossy.contains(&name) || is_cut(job, from) { loss(from, to) } else { None }
         }) else {
             continue;
         };
@@ -38,6 +40,12 @@ pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
         let names = names.join(", ");
         agreement.notes.push(format!("loss is allowed in {names}: what does not fit is rounded or cut there"));
     }
+}
+
+/// Whether times of `field` are cut to the unit of their target, which may make one of two keys.
+fn is_cut(job: &Job, field: &Field) -> bool {
+    let is_key = job.mode.merge().is_some_and(|merge| merge.key.contains(field.name()));
+    job.finer_times == FinerTimes::Cut && field.data_type().is_temporal() && !is_key
 }
 
 /// Refuses names that are no columns of `shape`, or in which nothing is lost in any of `agreements`; and keys, as two of

@@ -50,8 +50,42 @@ impl Steps<'_> {
     }
 }
 
+/// Words that begin SQL which changes rows of a table, and leaves it its columns.
+const OF_ROWS: [&str; 5] = ["delete", "insert", "replace", "truncate", "update"];
+/// Words of SQL that may make a table or give it other columns.
+const OF_TABLES: [&str; 8] = ["alter", "begin", "call", "create", "drop", "exec", "execute", "rename"];
+
+/// Whether `sql` changes rows alone, as far as its words tell.
+pub(super) fn keeps_columns(sql: &str) -> bool {
+    let mut words = sql.split(|sign: char| !sign.is_alphanumeric() && sign != '_').filter(|word| !word.is_empty());
+    let is_one_of = |word: &str, of: &[&str]| of.iter().any(|other| word.eq_ignore_ascii_case(other));
+    words.next().is_some_and(|word| is_one_of(word, &OF_ROWS)) && !words.any(|word| is_one_of(word, &OF_TABLES))
+}
+
 fn unknown() -> Error {
     let message = "an earlier process began it, and nobody can tell whether it was executed";
     Error::new(ErrorKind::Step, message)
         .with_hint("look whether it was; then begin anew without --resume, with or without this SQL")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sql_that_changes_rows_alone_is_known_by_its_words() {
+        for sql in ["DELETE FROM t WHERE a = 'x'", " truncate table \"drops\";", "update t set a=1; delete from u"] {
+            assert!(keeps_columns(sql), "{sql}");
+        }
+        for sql in [
+            "",
+            "select f()",
+            "delete from t; drop table u",
+            "/* all */ delete from t",
+            "call p",
+            "create table t (a int)",
+        ] {
+            assert!(!keeps_columns(sql), "{sql}");
+        }
+    }
 }

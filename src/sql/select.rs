@@ -11,6 +11,17 @@ pub fn filtered(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }
 
+/// The names of the columns of a query, each once: one that comes again has a number behind it.
+pub fn distinct(names: &[String]) -> Vec<String> {
+    let mut given: Vec<String> = Vec::with_capacity(names.len());
+    for name in names {
+        let numbered = (2_usize..).map(|number| format!("{name}_{number}")).filter(|new| !names.contains(new));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|new| !given.contains(new));
+        given.extend(free);
+    }
+    given
+}
+
 /// What stands behind SELECT for `columns`: a row without any is still one.
 pub fn list(columns: &[String]) -> String {
     if columns.is_empty() { "1".to_owned() } else { columns.join(", ") }
@@ -25,5 +36,12 @@ mod tests {
         assert_eq!(select(&list(&[]), "t", &[], None), "SELECT 1 FROM t");
         let both = ["a", "b"].map(str::to_owned);
         assert_eq!(select(&list(&both), "t", &both, Some(3)), "SELECT a, b FROM t WHERE a AND b LIMIT 3");
+    }
+
+    #[test]
+    fn a_name_that_comes_again_has_a_number() {
+        let of = |names: &[&str]| distinct(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).join(",");
+        assert_eq!(of(&["id", "v", "ID"]), "id,v,ID");
+        assert_eq!(of(&["id", "id", "id_2", "id", "NULL", "NULL"]), "id,id_3,id_2,id_4,NULL,NULL_2");
     }
 }

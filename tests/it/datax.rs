@@ -1,6 +1,7 @@
 //! Jobs of DataX with what DataX did: outputs, counts and exit codes of each, but for a list of jobs that differ on purpose, for
 //! which it is written down what they do in its place.
 
+mod columns;
 mod traps;
 
 use std::collections::BTreeMap;

@@ -294,6 +294,12 @@ fn the_flags_of_datax_are_taken() {
     for flag in ["--jvm", "--mode", "--jobid"] {
         assert!(missing.stderr.contains(&format!("note: {flag} of DataX does nothing here")), "{}", missing.stderr);
     }
+    // Both names together ask for an example, one of them for nothing.
+    let example = datax(&["-r", "mysqlreader", "--writer", "txtfilewriter"]);
+    let words = ["template", "mysqlreader", "txtfilewriter", "--compat", "datax"];
+    assert_eq!((example.code, &example.stdout), (0, &program::etl(folder.path(), &words).stdout));
+    assert!(example.stdout.contains("\"mysqlreader\""), "{}", example.stdout);
+    assert_eq!(datax(&["-r", "mysqlreader"]).code, 255);
     assert_eq!(datax(&[]).code, 255);
     assert_eq!(datax(&["a.json", "b.json"]).code, 255);
     assert_eq!(datax(&["--help"]).code, 0);

@@ -27,7 +27,7 @@ use crate::schema::{self, CLOCK, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
 use crate::sql::filter::{self, Compares};
-use crate::sql::select::{list, select};
+use crate::sql::select::{distinct, list, select};
 
 /// Offsets of text are 32 bits wide.
 const MOST_BATCH_BYTES: usize = 1 << 30;
@@ -65,6 +65,8 @@ const ZERO_DATES: &str = "SET sql_mode = REPLACE(REPLACE(@@sql_mode, 'NO_ZERO_DA
 #[derive(Clone, Debug)]
 pub(super) struct Column {
     pub(super) name: String,
+    /// Whether its query calls it otherwise, as it does another column.
+    renamed: bool,
     /// As SQL names it.
     sql: String,
     /// What the server calls its type.
@@ -188,6 +190,12 @@ impl MySource {
                     return Ok(query.clone());
                 }
                 // The line break ends a comment at the end of the query.
+                if columns.iter().any(|column| column.renamed) {
+                    // Rows within FROM may have no two columns of one name, and no list of names in MariaDB.
+                    let names: Vec<String> = columns.iter().map(|column| identifier(&column.name)).collect();
+                    let rows = select(&list(&named), "etl_query", &conditions, limit);
+                    return Ok(format!("WITH etl_query ({}) AS ({query}\n) {rows}", names.join(", ")));
+                }
                 format!("({query}\n) AS etl_query")
             }
         };
@@ -226,6 +234,7 @@ impl MySource {
 fn of_table(table: &Table) -> Vec<Column> {
     let column = |column: &super::catalog::Column| Column {
         name: column.name.clone(),
+        renamed: false,
         sql: identifier(&column.name),
         declared: column.declared.clone(),
         my_type: column.my_type.clone(),
@@ -240,24 +249,18 @@ fn of_query(announced: &[Announced]) -> Result<Vec<Column>> {
     if announced.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "the query gives no rows").with_hint("write a SELECT"));
     }
-    let mut columns: Vec<Column> = Vec::with_capacity(announced.len());
-    for column in announced {
-        let name = column.name_str().into_owned();
-        if columns.iter().any(|other| other.name == name) {
-            let message = format!("the query gives two columns called {name}");
-            return Err(Error::new(ErrorKind::Schema, message).with_hint("give each a name of its own with AS"));
-        }
-        columns.push(Column {
-            sql: identifier(&name),
-            declared: format!("{:?}", column.column_type()),
-            my_type: MyType::of_result(column),
-            nullable: !column.flags().contains(ColumnFlags::NOT_NULL_FLAG),
-            collation: None,
-            comment: None,
-            name,
-        });
-    }
-    Ok(columns)
+    let names: Vec<String> = announced.iter().map(|column| column.name_str().into_owned()).collect();
+    let column = |(name, column): (String, &Announced)| Column {
+        sql: identifier(&name),
+        renamed: name != column.name_str(),
+        declared: format!("{:?}", column.column_type()),
+        my_type: MyType::of_result(column),
+        nullable: !column.flags().contains(ColumnFlags::NOT_NULL_FLAG),
+        collation: None,
+        comment: None,
+        name,
+    };
+    Ok(distinct(&names).into_iter().zip(announced).map(column).collect())
 }
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Result<&'a Column> {

@@ -10,6 +10,7 @@ use super::typemap::{Codec, PgType, Read};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::dialect::{self, Dialect as _};
 use crate::sql::filter::Compares;
+use crate::sql::select::distinct;
 
 /// OIDs below are the same in every server; none of these types is a domain. See `FirstGenbkiObjectId` in PostgreSQL's `transam.h`.
 pub(super) const BUILT_IN: u32 = 10_000;
@@ -300,7 +301,7 @@ pub(super) async fn query_tables(connection: &Connection, query: &str) -> Result
     Ok(rows.iter().map(found).collect())
 }
 
-/// The columns that a query gives.
+/// The columns that a query gives, each with a name of its own.
 pub(super) async fn query_columns(connection: &Connection, query: &str) -> Result<Vec<Column>> {
     let statement = connection.prepare(query).await.map_err(|source| connection.error(source))?;
     if !statement.params().is_empty() {
@@ -313,17 +314,13 @@ pub(super) async fn query_columns(connection: &Connection, query: &str) -> Resul
     if described.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "the query gives no columns").with_hint("write a SELECT"));
     }
-    let mut names: Vec<&str> = described.iter().map(Described::name).collect();
-    names.sort_unstable();
-    if let Some([left, _]) = names.array_windows().find(|[left, right]| left == right) {
-        let message = format!("the query gives two columns called {left:?}");
-        return Err(Error::new(ErrorKind::Usage, message).with_hint("name one of them anew with AS"));
-    }
+    let names: Vec<String> = described.iter().map(|column| column.name().to_owned()).collect();
     let values: Vec<String> = described
         .iter()
+        .zip(distinct(&names))
         .enumerate()
-        .map(|(index, column)| {
-            let (name, oid) = (literal(column.name()), column.type_().oid());
+        .map(|(index, (column, name))| {
+            let (name, oid) = (literal(&name), column.type_().oid());
             format!("({index}, {name}, {oid}::oid, {}, false, 0::oid, NULL::text, NULL::int)", column.type_modifier())
         })
         .collect();

@@ -113,8 +113,11 @@ impl TableSource {
         let from = match (&self.what, &part.relation) {
             (What::Relation(..), Some(leaf)) => format!("ONLY {leaf}"),
             (What::Relation(_, relation), None) => relation.sql.clone(),
-            // The line break ends a comment at the end of the query.
-            (What::Query(query), _) => format!("({query}\n) AS etl_query"),
+            // The line break ends a comment at the end of the query, which may give several columns the same name.
+            (What::Query(query), _) => {
+                let names: Vec<&str> = table.columns.iter().map(|column| column.sql.as_str()).collect();
+                format!("({query}\n) AS etl_query({})", names.join(", "))
+            }
         };
         let (filters, exact) = filter::conditions(&scan.filters, table, &dialect::Postgres)?;
         let conditions: Vec<String> = part.condition().into_iter().chain(filters).collect();

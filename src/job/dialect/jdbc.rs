@@ -27,6 +27,23 @@ impl Url {
     }
 }
 
+/// Reads the URLs in `node`, of which the first that answers is taken. Where another one is a URL, one that is none is as one that does
+/// not answer, and noted.
+pub(super) fn read_all(product: Product, node: &Node<'_>, notes: &mut Vec<String>) -> Result<Vec<Url>> {
+    let (mut urls, mut refused) = (Vec::new(), Vec::new());
+    for one in node.one_or_more() {
+        match read(product, &one) {
+            Ok(url) => urls.push(url),
+            Err(error) => refused.push(error),
+        }
+    }
+    if urls.is_empty() {
+        return refused.into_iter().next().map_or(Ok(urls), Err);
+    }
+    notes.extend(refused.iter().map(|error| format!("{error}: it is passed over")));
+    Ok(urls)
+}
+
 /// Reads the URL in `node`. What it says is not repeated in an error: it may hold a password.
 pub(super) fn read(product: Product, node: &Node<'_>) -> Result<Url> {
     let text = node.text()?;
@@ -37,6 +54,7 @@ pub(super) fn read(product: Product, node: &Node<'_>) -> Result<Url> {
         .and_then(|rest| rest.split_once("||_dsc_ob10_dsc_||"))
         .map_or(text, |(_, url)| url);
     let url = match product {
+        _ if is_of_another(product, text) => None,
         Product::SqlServer => sql_server(text),
         Product::Oracle => oracle(text),
         Product::Sqlite => sqlite(text),
@@ -47,6 +65,19 @@ pub(super) fn read(product: Product, node: &Node<'_>) -> Result<Url> {
         node.error(format!("this is no URL of JDBC for {}", product.title()))
             .with_hint(format!("write it as {}", product.example()))
     })
+}
+
+/// Whether the scheme is that of another product. Many have that of MySQL or PostgreSQL, or one of their own.
+fn is_of_another(product: Product, text: &str) -> bool {
+    let scheme = text.strip_prefix("jdbc:").and_then(|rest| rest.split(':').next()).unwrap_or_default();
+    let owner = match scheme {
+        "mysql" | "mariadb" => Product::Mysql,
+        "postgresql" => Product::Postgres,
+        "clickhouse" => Product::Clickhouse,
+        "sqlserver" | "jtds" => Product::SqlServer,
+        _ => return false,
+    };
+    ![owner, Product::Generic].contains(&product)
 }
 
 /// `jdbc:mysql://host:port,host:port/database?key=value&…`.
@@ -112,10 +143,13 @@ fn sqlite(text: &str) -> Option<Url> {
     (!path.is_empty()).then(|| Url { hosts: Vec::new(), database: path.to_owned(), parameters })
 }
 
-/// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`.
+/// `jdbc:oracle:thin:@host:port:sid`, `jdbc:oracle:thin:@//host:port/service`; a description in parentheses is all that it says.
 fn oracle(text: &str) -> Option<Url> {
     let rest = text.strip_prefix("jdbc:oracle:thin:")?;
-    let rest = rest.split_once('@')?.1;
+    let rest = rest.split_once('@')?.1.trim();
+    if rest.starts_with('(') && rest.ends_with(')') {
+        return Some(Url { hosts: Vec::new(), database: rest.to_owned(), parameters: Vec::new() });
+    }
     let (servers, database) = match rest.strip_prefix("//").or_else(|| rest.contains('/').then_some(rest)) {
         Some(rest) => rest.split_once('/')?,
         None => rest.rsplit_once(':')?,

@@ -169,7 +169,7 @@ impl File<'_> {
         let deserializer = serde_ignored::Deserializer::new(value, &mut note);
         serde_path_to_error::deserialize(deserializer).map_err(|error| {
             let path = path(&dotted(error.path()));
-            self.tree.locate(Error::new(ErrorKind::Usage, error.inner().to_string()), &path)
+            self.tree.locate(Error::new(ErrorKind::Usage, in_words(&error.inner().to_string())), &path)
         })
     }
 
@@ -304,6 +304,20 @@ fn joined(above: &str, inner: &str) -> String {
         (path, "") | ("", path) => path.to_owned(),
         _ => format!("{above}.{inner}"),
     }
+}
+
+/// What serde says, with words for people where it names types of Rust.
+fn in_words(message: &str) -> String {
+    let Some((before, wanted)) = message.rsplit_once("expected ") else { return message.to_owned() };
+    let wanted = match wanted {
+        "usize" | "u8" | "u16" | "u32" | "u64" | "i64" => "a whole number",
+        "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        wanted if wanted.starts_with("struct ") => "an object",
+        wanted => wanted,
+    };
+    format!("{before}expected {wanted}")
 }
 
 /// The keys and indices of `path`.

@@ -205,6 +205,14 @@ fn mistakes_are_named_with_their_path() {
         wrong.contains("key transfers.0.limits.jobs (line 1, column") && wrong.contains("invalid type: string"),
         "{wrong}"
     );
+    for (members, wanted) in [
+        (", \"limits\": {\"jobs\": \"four\"}", "expected a whole number"),
+        (", \"limits\": 4", "expected an object"),
+        (", \"transform\": {\"select\": \"id\"}", "expected a list"),
+    ] {
+        let message = transfer(members).unwrap_err().to_string();
+        assert!(message.contains(wanted), "{message}");
+    }
     let yes = transfer(", \"transform\": {\"pushdown\": \"yes\"}").unwrap_err().to_string();
     assert!(yes.contains("transfers.0.transform.pushdown") && yes.contains("true or false"), "{yes}");
 }

@@ -11,10 +11,10 @@ use crate::program::{Ended, bash, command, end, records, run, start, until};
 use crate::server::{mariadb, mariadb_client, mysql, postgres, psql};
 
 /// A reader or a writer with its parameters.
-type Plugin = (&'static str, Json);
+pub(super) type Plugin = (&'static str, Json);
 
 /// A job of one channel that leaves out up to 10 dirty rows.
-fn job(reader: Plugin, writer: Plugin) -> Json {
+pub(super) fn job(reader: Plugin, writer: Plugin) -> Json {
     let plugin = |(name, parameter): Plugin| json!({"name": name, "parameter": parameter});
     json!({"job": {"setting": {"speed": {"channel": 1}, "errorLimit": {"record": 10}},
         "content": [{"reader": plugin(reader), "writer": plugin(writer)}]}})
@@ -27,14 +27,14 @@ fn ran(folder: &Path, job: &Json) -> Ended {
 }
 
 /// Runs `job`, which must succeed.
-fn done(folder: &Path, job: &Json) -> Ended {
+pub(super) fn done(folder: &Path, job: &Json) -> Ended {
     let ended = ran(folder, job);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     ended
 }
 
 /// A folder with one for what is written.
-fn folder() -> tempfile::TempDir {
+pub(super) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("out")).unwrap();
     folder
@@ -50,7 +50,7 @@ fn made(rows: u64, columns: Json) -> Plugin {
     ("streamreader", json!({"sliceRecordCount": rows, "column": columns}))
 }
 
-fn into_files(name: &str, format: &str) -> Plugin {
+pub(super) fn into_files(name: &str, format: &str) -> Plugin {
     ("txtfilewriter", json!({"path": "out", "fileName": name, "writeMode": "truncate", "fileFormat": format}))
 }
 
@@ -174,7 +174,7 @@ fn an_interrupted_job_has_the_exit_code_of_datax_and_no_summary() {
 }
 
 /// A reader or writer of all columns of `table`.
-fn table(side: &'static str, url: &str, table: &str) -> Plugin {
+pub(super) fn table(side: &'static str, url: &str, table: &str) -> Plugin {
     let url = format!("jdbc:mysql://{}?useSSL=false", url.split_once('@').unwrap().1);
     let connection = if side == "mysqlreader" {
         json!([{"jdbcUrl": [url], "table": [table]}])
@@ -362,6 +362,10 @@ fn statements_run_once_for_each_table_and_not_in_vain() {
     let ended = ran(folder.path(), &of(json!(["a", "b"]), json!(["x", "y", "z"])));
     assert!(ended.code == 1 && ended.stderr.contains("3 tables, and the reader gives 2"), "{}", ended.stderr);
     assert_eq!(ran(folder.path(), &of(json!(["nope"]), json!(["x"]))).code, 1);
+    let mut misspelled = of(json!(["a"]), json!(["x"]));
+    misspelled["job"]["content"][0]["writer"]["parameter"]["column"] = json!(["j"]);
+    let ended = ran(folder.path(), &misspelled);
+    assert!(ended.code == 1 && ended.stderr.contains("j is not in the target"), "{}", ended.stderr);
     assert_eq!(shown(), ["9", "9", "nothing"]);
     done(folder.path(), &of(json!(["a", "b"]), json!(["x", "y"])));
     assert_eq!(shown(), ["1", "2", "after x,after y,before x,before y"]);
@@ -404,6 +408,29 @@ fn a_row_that_a_table_refuses_takes_no_other_with_it() {
     let ended = done(folder.path(), &job(lines(), table("mysqlwriter", &url, "t")));
     assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
     assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), "1\t1\n2\t0\n3\t3");
+}
+
+/// Trap 3: the limit of dirty rows is one for all tables that are written: what one of them used is not left for the next.
+#[test]
+fn tables_share_the_limit_of_dirty_rows() {
+    let (folder, url) = (folder(), mariadb());
+    mariadb_client(
+        &url,
+        "create table a (v varchar(9)); insert into a values ('1'), ('x'); create table b (v varchar(9));
+         insert into b select v from a; create table x (v int); create table y (v int)",
+    );
+    let run_it = |most: u64| {
+        let (mut reader, mut writer) = (table("mysqlreader", &url, ""), table("mysqlwriter", &url, ""));
+        reader.1["connection"][0]["table"] = json!(["a", "b"]);
+        writer.1["connection"][0]["table"] = json!(["x", "y"]);
+        let mut job = job(reader, writer);
+        job["job"]["setting"]["errorLimit"] = json!({"record": most});
+        ran(folder.path(), &job)
+    };
+    let ended = run_it(1);
+    assert!(ended.code == 1 && ended.stderr.contains("transfer 2 of 2"), "{}", ended.stderr);
+    let ended = run_it(2);
+    assert_eq!((ended.code, figure(&ended, LABELS[1]).as_deref()), (0, Some("2")), "{}", ended.stderr);
 }
 
 /// Trap 29: a number that is too large for a TINYINT, or none, is dirty as in any other column.

@@ -23,7 +23,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Empty, Place, TransformStep};
+use crate::job::{Empty, FinerTimes, Place, TransformStep};
 use crate::object::ObjectRef;
 
 pub(super) use self::lacks::LACKS;
@@ -164,12 +164,15 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.transform.zone = (goal.is_table() || !steps.is_empty()).then(|| settings.zone.clone());
         job.transform.select = select;
         job.transform.empty = empty;
+        if goal.is_table() {
+            job.finer_times = FinerTimes::Cut;
+        }
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);
         Ok(job)
     });
     let jobs = jobs.collect::<Result<_>>()?;
-    Ok(Translation { jobs, notes, dry_run: settings.dry_run, ..Translation::default() })
+    Ok(Translation { jobs, notes, dry_run: settings.dry_run, shares_errors: true, ..Translation::default() })
 }
 
 /// What is written into each of so many tables: into one all that is read, into several each piece at its place.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use super::super::driver::Way;
-use super::super::jdbc::{self, Url};
+use super::super::jdbc;
 use super::super::name::{self, is_star};
 use super::super::product::Product;
 use super::super::product::options::{self, Times};
@@ -35,11 +35,11 @@ pub(super) fn product_of(plugin: &str) -> Option<Product> {
 pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Read> {
     context.idle(READERS, parameter);
     let connections = parameter.need("connection")?.one_or_more();
-    let both = connections.iter().find_map(|connection| connection.get("table").and(connection.get("querySql")));
+    let both = connections.iter().find_map(|connection| named(connection, "table").and(named(connection, "querySql")));
     if let Some(query) = both {
         return Err(query.error("both 'table' and 'querySql' name what is read").with_hint("leave one of them out"));
     }
-    let by_query = connections.iter().filter(|connection| connection.get("querySql").is_some()).count();
+    let by_query = connections.iter().filter(|connection| named(connection, "querySql").is_some()).count();
     if by_query > 0 && by_query < connections.len() {
         return Err(parameter.need("connection")?.error("some connections name tables and others queries"));
     }
@@ -56,7 +56,7 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
     let mut counts = Vec::new();
     for connection in &connections {
         let node = connection.need("jdbcUrl")?;
-        let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<_>>>()?;
+        let urls = jdbc::read_all(product, &node, &mut context.notes)?;
         let login = options::login(parameter)?;
         let told = (&mut context.notes, &mut context.parameters);
         let mut options = options::of((product, Way::Reading), &urls, (parameter, &node), login, told)?;
@@ -94,6 +94,12 @@ pub(super) fn read(product: Product, parameter: &Node<'_>, context: &mut Context
         _ => sources.len() as u64,
     };
     Ok(Read { sources, tasks: Some(tasks) })
+}
+
+/// What `key` of `connection` says; none where it is blank, as it stands in many files beside what is meant.
+fn named<'a>(connection: &Node<'a>, key: &str) -> Option<Node<'a>> {
+    let says = |one: &Node<'_>| !one.text().is_ok_and(|text| text.trim().is_empty());
+    connection.get(key).filter(|node| node.one_or_more().iter().any(says))
 }
 
 /// Into how many times more ranges DataX cuts the only table of a connection, unless the reader says it.
@@ -163,7 +169,7 @@ pub(super) fn targets(product: Product, parameter: &Node<'_>, context: &mut Cont
     let mut targets = Vec::new();
     for connection in parameter.need("connection")?.one_or_more() {
         let node = connection.need("jdbcUrl")?;
-        let urls = node.one_or_more().iter().map(|url| jdbc::read(product, url)).collect::<Result<Vec<Url>>>()?;
+        let urls = jdbc::read_all(product, &node, &mut context.notes)?;
         let login = options::login(parameter)?;
         let told = (&mut context.notes, &mut context.parameters);
         let mut options = options::of((product, Way::Writing), &urls, (parameter, &node), login, told)?;

@@ -112,8 +112,9 @@ fn fail_over(root: &Node<'_>) -> Result<Limits> {
 /// Dirty rows are left out, without a limit unless the job sets one; a number of rows wins over a share.
 fn errors(setting: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<ErrorPolicy> {
     let limit = setting.and_then(|setting| setting.get("errorLimit"));
-    let record = limit.as_ref().and_then(|limit| limit.get("record"));
-    let percentage = limit.as_ref().and_then(|limit| limit.get("percentage"));
+    // An empty text is none, as in DataX.
+    let said = |key: &str| limit.as_ref()?.get(key).filter(|node| !node.text().is_ok_and(|text| text.is_empty()));
+    let (record, percentage) = (said("record"), said("percentage"));
     let share = percentage.map(|node| (node.number(), node));
     let share = match share {
         Some((number, node)) => {

@@ -738,3 +738,64 @@ fn every_plugin_of_datax_is_known() {
     }
     assert_eq!(known, 34 + 44);
 }
+
+/// An empty text is no limit, as in DataX.
+#[test]
+fn an_empty_limit_is_none() {
+    let of = |limit: Json| {
+        let mut root = job(&txt(&json!({"path": "/a", "column": ["*"]})), &nothing());
+        root["job"]["setting"]["errorLimit"] = limit;
+        only(&translated(root).unwrap()).errors.max_errors.clone()
+    };
+    assert_eq!(of(json!({"record": "", "percentage": "0.5"})), Some(MaxErrors::Percent(50.0)));
+    assert_eq!(of(json!({"record": "3", "percentage": ""})), Some(MaxErrors::Rows(3)));
+    assert_eq!(of(json!({"record": "", "percentage": ""})), None);
+}
+
+/// Times lose what a table has no place for, as in DataX; what is written as text has the form that the job says.
+#[test]
+fn times_are_cut_for_tables_alone() {
+    let writer = json!({"name": "mysqlwriter", "parameter": {"column": ["a", "b"], "connection": [
+        {"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});
+    let of = |writer: &Json| only(&translated(job(&mysql(&json!({})), writer)).unwrap()).finer_times;
+    assert_eq!((of(&writer), of(&into_files())), (FinerTimes::Cut, FinerTimes::Refused));
+}
+
+/// Of several URLs those that are none are passed over; one alone is refused, and so is that of another product.
+#[test]
+fn urls_are_those_of_the_product() {
+    let of = |urls: Json| {
+        let connection = json!([{"table": ["t"], "jdbcUrl": urls}]);
+        translated(job(&mysql(&json!({"connection": connection})), &nothing()))
+    };
+    let urls = json!(["jdbc:mysql://h:bad_port/d", "jdbc:mysql://h:3307/d", "jdbc:postgresql://h:5432/d"]);
+    let found = of(urls).unwrap();
+    assert_eq!(only(&found).source.options["port"], json!("3307"));
+    for place in ["jdbcUrl.0", "jdbcUrl.2"] {
+        let told = |note: &&String| note.contains(place) && note.contains("it is passed over");
+        assert_eq!(found.notes.iter().filter(told).count(), 1, "{:?}", found.notes);
+    }
+    for url in ["jdbc:mysql://h:bad_port/d", "jdbc:postgresql://h:5432/d", "jdbc:clickhouse://h/d", "h:3306/d"] {
+        let message = of(json!([url])).unwrap_err().to_string();
+        assert!(message.contains("jdbcUrl.0") && message.contains("no URL of JDBC for MySQL"), "{message}");
+    }
+    // Some products have schemes of their own.
+    assert!(of(json!("jdbc:oceanbase://h:2883/d")).is_ok() && of(json!("jdbc:mariadb://h/d")).is_ok());
+}
+
+/// What is blank beside tables or queries says nothing; both of them are refused.
+#[test]
+fn a_blank_query_or_table_is_none() {
+    let of = |table: Json, query: Json| {
+        let connection = json!([{"table": table, "querySql": query, "jdbcUrl": ["jdbc:mysql://h/d"]}]);
+        translated(job(&mysql(&json!({"connection": connection})), &nothing()))
+    };
+    for blank in [json!(""), json!([""]), json!([]), json!(" "), Json::Null] {
+        let found = of(json!(["t"]), blank.clone()).unwrap();
+        assert_eq!(only(&found).source.object, ObjectRef::Table("t".to_owned()), "{blank}");
+        let found = of(blank.clone(), json!(["select 5"])).unwrap();
+        assert_eq!(query(only(&found)), "select 5", "{blank}");
+    }
+    let message = of(json!(["t"]), json!("select 5")).unwrap_err().to_string();
+    assert!(message.contains("both 'table' and 'querySql'"), "{message}");
+}

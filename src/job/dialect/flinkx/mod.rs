@@ -25,7 +25,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Incremental, Job, Limits, Place, SourceColumn, Toggle};
+use crate::job::{FinerTimes, Incremental, Job, Limits, Place, SourceColumn, Toggle};
 use crate::shape::Cut;
 use crate::sink::WriteMode;
 
@@ -141,6 +141,9 @@ fn translate(tree: &Tree) -> Result<Translation> {
     let source = reader.source(&mut context)?;
     let target = writer.target(&mut context)?;
     let mut translated = joined(&settings, source, target, &mut context.notes);
+    if matches!(writer.plugin, Plugin::Tables(..)) {
+        translated.job.finer_times = FinerTimes::Cut;
+    }
     between(content, &reader, &mut translated, &mut context)?;
     refuse_part_of_rows(content, &translated.job)?;
     let Context { mut notes, idle, parameters, .. } = context;

@@ -24,7 +24,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, template, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Empty, Place, TransformStep, Trim};
+use crate::job::{Empty, FinerTimes, Place, TransformStep, Trim};
 
 pub(super) use self::lacks::LACKS;
 
@@ -160,6 +160,9 @@ fn translate(tree: &Tree) -> Result<Translation> {
         // go-etl cannot tell it from NULL; here columns of text alone hold it.
         job.transform.empty = (job.source.options["format"] == "csv").then_some(Empty::NullButForText);
         job.transform.select = source.select;
+        if !goal.is_file() {
+            job.finer_times = FinerTimes::Cut;
+        }
         job.limits.clone_from(&settings.limits);
         job.errors.clone_from(&settings.errors);
         Ok(job)

@@ -291,10 +291,12 @@ fn clickhouse(url: &Url, login: Login) -> Options {
 }
 
 fn oracle(url: &Url, way: Way, (user, password): Login, notes: &mut Vec<String>) -> Options {
-    let (host, port) = url.hosts.first().cloned().unwrap_or_default();
-    let service = Oracle::Service(format!("{host}:{}/{}", port.as_deref().unwrap_or("1521"), url.database));
+    let place = match url.hosts.first() {
+        Some((host, port)) => Oracle::Service(format!("{host}:{}/{}", port.as_deref().unwrap_or("1521"), url.database)),
+        None => Oracle::Other(&url.database),
+    };
     let (user, password) = (user.unwrap_or_default(), password.unwrap_or_default());
-    service.options(way, (&user, &password), notes).1
+    place.options(way, (&user, &password), notes).1
 }
 
 /// Through the driver of ODBC that the product of the URL is known to have.

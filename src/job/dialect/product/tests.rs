@@ -94,6 +94,16 @@ fn a_session_of_the_job_follows_that_of_the_url() {
     assert_eq!(options["session"], json!("SET SESSION a=1; set b = 2"));
 }
 
+/// Only the driver of ODBC understands a description, as those of clusters are.
+#[test]
+fn a_description_of_oracle_goes_to_its_driver() {
+    let description = "(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=a/b)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=s)))";
+    let (options, notes) = told(Product::Oracle, &format!("jdbc:oracle:thin:@{description}"), None);
+    let url = options["url"].as_str().unwrap();
+    assert!(url.starts_with("odbc:?Driver=Oracle&DBQ=%28DESCRIPTION%3D%28ADDRESS") && url.ends_with("&UID=u"), "{url}");
+    assert!(notes.len() == 1 && notes[0].contains("goes through ODBC"), "{notes:?}");
+}
+
 #[test]
 fn a_semicolon_at_the_end_is_a_part_of_a_block_alone() {
     let of = |sql: &str| told(Product::Oracle, "jdbc:oracle:thin:@h:1521:d", Some(sql)).0["session"].clone();

@@ -1,0 +1,84 @@
+//! Columns of DataX: how they are paired, and what a table has no place for.
+
+use serde_json::{Value as Json, json};
+
+use super::traps::{Plugin, done, folder, into_files, job, table};
+use super::{LABELS, figure, written};
+use crate::server::{mariadb, mariadb_client, postgres, psql};
+
+/// Trap 43, the first half: columns are paired by their places, and a query may call several of them alike, or its constants nothing.
+#[test]
+fn columns_of_one_name_are_read_by_their_place() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    mariadb_client(
+        &url,
+        "create table s (id int, at timestamp null); insert into s values (1, '2024-01-31 20:00:00');
+         create table t (a int, b int, c varchar(9), d varchar(9), e timestamp null)",
+    );
+    let text_of = |reader: Plugin| {
+        done(folder.path(), &job(reader, into_files("x", "text")));
+        written(folder.path(), "x")
+    };
+    let queried = |query: &str| {
+        let mut reader = table("mysqlreader", &url, "");
+        let connection = &mut reader.1["connection"][0];
+        connection["table"].take();
+        connection["querySql"] = json!([query]);
+        reader
+    };
+    assert_eq!(text_of(queried("select id, id, null, null, 'x', 'x' from s")), "1,1,null,null,x,x\n");
+    let mut listed = table("mysqlreader", &url, "s");
+    listed.1["column"] = json!(["id", "ifnull(id, 0)", "ifnull(id, 0)", "s.id"]);
+    assert_eq!(text_of(listed), "1,1,1,1\n");
+    // An instant is asked for by another query around that of the job.
+    done(folder.path(), &job(queried("select id, id, '', '', at from s"), table("mysqlwriter", &url, "t")));
+    let rows = mariadb_client(&url, "select a, b, length(c), length(d), e from t");
+    assert_eq!(rows.trim_end(), "1\t1\t0\t0\t2024-01-31 20:00:00");
+
+    psql(&other, "create table s (id int, v text); insert into s values (7, 'a')");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let reader = |more: Json, columns: Json| {
+        let mut connection = json!({"jdbcUrl": [address]});
+        connection.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let parameter = json!({"username": "postgres", "password": "", "column": columns, "connection": [connection]});
+        ("postgresqlreader", parameter)
+    };
+    let columns = json!(["id", "coalesce(v, '')", "coalesce(v, 'b')", "1 + 1", "2 + 2"]);
+    assert_eq!(text_of(reader(json!({"table": ["s"]}), columns)), "7,a,a,2,4\n");
+    let query = json!({"querySql": ["select s.*, s.id, 'x', 'y' from s"]});
+    assert_eq!(text_of(reader(query, json!(["*"]))), "7,a,7,x,y\n");
+}
+
+/// Trap 14: parts of a second are kept where the column has a place for them, and else cut off, as is the time of a day for a date.
+#[test]
+fn what_a_column_has_no_place_for_is_cut_off_a_time() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let moment = "2024-01-02 03:04:05.678901";
+    psql(
+        &other,
+        &format!(
+            "create table s (a timestamp, b timestamp, c timestamp, d time, e timestamptz);
+             insert into s values ('{moment}', '{moment}', '{moment}', '01:02:03.999', '{moment}+08')"
+        ),
+    );
+    mariadb_client(
+        &url,
+        &format!(
+            "create table s (a datetime(6), b datetime(6), c datetime(6), d time(3), e datetime(6));
+             insert into s values ('{moment}', '{moment}', '{moment}', '01:02:03.999', '{moment}');
+             create table t (a datetime, b datetime(3), c date, d time, e datetime)"
+        ),
+    );
+    let connection =
+        json!([{"jdbcUrl": [format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1)], "table": ["s"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for reader in [("postgresqlreader", parameter), table("mysqlreader", &url, "s")] {
+        mariadb_client(&url, "truncate table t");
+        let ended = done(folder.path(), &job(reader, table("mysqlwriter", &url, "t")));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("0"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("loss is allowed in a, b, c, d, e"), "{}", ended.stderr);
+        let rows = mariadb_client(&url, "select * from t");
+        let wanted = "2024-01-02 03:04:05\t2024-01-02 03:04:05.678\t2024-01-02\t01:02:03\t2024-01-02 03:04:05";
+        assert_eq!(rows.trim_end(), wanted);
+    }
+}
