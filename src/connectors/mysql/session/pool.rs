@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::super::config::Config;
 use super::super::connect::{Connection, cancel};
 use super::begin::Begun;
+use crate::bridge::farewell;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The readers of one session.
@@ -167,10 +168,8 @@ impl Drop for Lease {
         if connection.is_ready() {
             pool.put_back(connection);
             drop(permit);
-        } else if connection.is_reading()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(recover(pool, connection, permit));
+        } else if connection.is_reading() && tokio::runtime::Handle::try_current().is_ok() {
+            farewell::say(recover(pool, connection, permit));
         } else {
             pool.lose(permit);
         }
