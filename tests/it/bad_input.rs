@@ -93,6 +93,22 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
+fn bytes_in_a_column_of_texts() {
+    let folder = folder_of(&[]);
+    let path = folder.path();
+    sqlite3(
+        &path.join("a.db"),
+        "create table t (id integer primary key, v text); insert into t values (1, 'x'), (2, x'c328')",
+    );
+    let ended = etl(path, &["copy", "-q", "a.db#t", "out.csv"]);
+    tells(&ended, 1, &["table t", "rowid 2", "column v", "BLOB"]);
+    // What it advises is a way out.
+    assert!(ended.stderr.contains("CAST(\"v\" AS BLOB)"), "{}", ended.stderr);
+    copied(path, &["a.db", "out.csv", "--query", "SELECT id, CAST(\"v\" AS BLOB) AS v FROM t ORDER BY id"]);
+    assert_eq!(std::fs::read_to_string(path.join("out.csv")).unwrap(), "id,v\n1,\\x78\n2,\\xc328\n");
+}
+
+#[test]
 fn expressions_that_cannot_be() {
     let folder = folder_of(&[("a.csv", b"id,name\n1,n1\n2,n2\n3,n3\n")]);
     let path = folder.path();

@@ -177,6 +177,9 @@ fn advice(reply: &DbError) -> Option<&'static str> {
         "54000" => Some("the server has a limit here: leave such rows out with --where, or change the target"),
         "54011" => Some("leave columns out with --select or --drop"),
         "23514" | "23P01" => Some("leave such rows out with --where, or change them with --set"),
+        "0A000" if reply.message().contains("row-level security") => {
+            Some("connect as a role that the policies of the table do not hold for: its owner, or one with BYPASSRLS")
+        }
         "42501" => Some("ask for the privilege or connect as another user"),
         "57P03" => Some("the server is starting or stopping: try again in a moment"),
         "40001" => Some("on a standby, raise max_standby_streaming_delay or set hot_standby_feedback; else try again"),
