@@ -109,6 +109,20 @@ fn bytes_in_a_column_of_texts() {
 }
 
 #[test]
+fn values_that_a_type_does_not_read_are_not_told() {
+    let url = postgres();
+    psql(&url, "create table t (q tsquery, r regclass)");
+    let folder = folder_of(&[("q.csv", b"q\n'very secret\n"), ("r.csv", b"r\nverysecret\n")]);
+    for name in ["q", "r"] {
+        let (file, target, column) = (format!("{name}.csv"), format!("{url}#t"), format!("column {name}"));
+        let words = ["copy", "-q", &file, &target, "--mode", "append", "--schema", "ignore"];
+        let ended = etl(folder.path(), &words);
+        tells(&ended, 1, &["row 1", &column]);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn expressions_that_cannot_be() {
     let folder = folder_of(&[("a.csv", b"id,name\n1,n1\n2,n2\n3,n3\n")]);
     let path = folder.path();
