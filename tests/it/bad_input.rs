@@ -109,6 +109,15 @@ fn bytes_in_a_column_of_texts() {
 }
 
 #[test]
+fn sql_that_fails_makes_no_database() {
+    let folder = folder_of(&[("a.csv", b"id\n1\n")]);
+    let ended = etl(folder.path(), &["copy", "-q", "a.csv", "new.db#t", "--pre-sql", "create table x (a); no sql"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("pre-SQL 1") && ended.stderr.contains("new.db"), "{}", ended.stderr);
+    assert_eq!(names(folder.path()), ["a.csv"]);
+}
+
+#[test]
 fn values_that_a_type_does_not_read_are_not_told() {
     let url = postgres();
     psql(&url, "create table t (q tsquery, r regclass)");
