@@ -109,6 +109,19 @@ fn bytes_in_a_column_of_texts() {
 }
 
 #[test]
+fn rows_without_columns_are_lost_nowhere() {
+    let folder = folder_of(&[("a.jsonl", b"{}\n{}\n"), ("empty.jsonl", b"")]);
+    let path = folder.path();
+    for target in ["a.csv", "a.parquet"] {
+        tells(&etl(path, &["copy", "-q", "a.jsonl", target]), 1, &[target, "no rows without columns"]);
+        assert_eq!(names(path), ["a.jsonl", "empty.jsonl"], "{target}");
+    }
+    copied(path, &["a.jsonl", "b.jsonl"]);
+    assert_eq!(std::fs::read_to_string(path.join("b.jsonl")).unwrap(), "{}\n{}\n");
+    copied(path, &["empty.jsonl", "empty.parquet"]);
+}
+
+#[test]
 fn sql_that_fails_makes_no_database() {
     let folder = folder_of(&[("a.csv", b"id\n1\n")]);
     let ended = etl(folder.path(), &["copy", "-q", "a.csv", "new.db#t", "--pre-sql", "create table x (a); no sql"]);
