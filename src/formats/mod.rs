@@ -89,6 +89,11 @@ pub trait RecordFormat: Debug + Send + Sync {
         false
     }
 
+    /// Whether every record names its columns: one that it lacks is NULL then, and a whole file may lack it.
+    fn is_keyed(&self) -> bool {
+        false
+    }
+
     /// A scanner to be fed with the bytes from [`Start::data_start`] on.
     fn scanner(&self) -> Box<dyn RecordScanner>;
 

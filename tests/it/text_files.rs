@@ -84,6 +84,9 @@ fn files_of_a_set_have_types_that_hold_the_values_of_all() {
         copied(path, &["?.jsonl", "out.csv", "--mode", "replace"]);
         assert_eq!(text(path, "out.csv"), format!("id,v\n1,{first}\n2,{second}\n"), "{one} and {two}");
     }
+    both("jsonl", ["{\"id\":1,\"old\":true}\n", "{\"new\":2.5,\"id\":2}\n{\"id\":3}\n"]);
+    copied(path, &["?.jsonl", "out.csv", "--mode", "replace"]);
+    assert_eq!(text(path, "out.csv"), "id,old,new\n1,true,\n2,,2.5\n3,,\n");
     // A header alone, or a column without a value, makes no text of the numbers of others.
     for (files, rows) in [
         (["id,v\n", "id,v\n1,5\n"], "{\"id\":1,\"v\":5}\n"),

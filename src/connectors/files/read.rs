@@ -122,12 +122,17 @@ impl FileSource {
             };
             let Some(found) = found.at("file", || &input.name)? else { continue };
             let ragged = self.records.as_ref().is_some_and(|records| records.is_ragged());
+            let keyed = self.records.as_ref().is_some_and(|records| records.is_keyed());
             all = Some(match all {
                 None => found,
                 // Those of the wider one begin with those of the other.
                 Some(all) if ragged && all.fields().len() >= found.fields().len() => all,
                 Some(_) if ragged => found,
-                Some(all) => merge(&all, &found, |left, right| self.join(left, right)).at("file", || &input.name)?,
+                Some(all) => {
+                    let (all, found) =
+                        if keyed { (with_those_of(&all, &found), with_those_of(&found, &all)) } else { (all, found) };
+                    merge(&all, &found, |left, right| self.join(left, right)).at("file", || &input.name)?
+                }
             });
         }
         let nameless = || self.records.as_ref().and_then(|records| records.nameless());
@@ -280,6 +285,13 @@ fn record_columns(records: &dyn RecordFormat, input: &Input, index: usize) -> Re
 /// A column of which the files so far say nothing but its name.
 fn untyped(name: &str) -> Field {
     Field::new(name, DataType::Null, true)
+}
+
+/// `schema` with the columns of `other` that it lacks.
+fn with_those_of(schema: &SchemaRef, other: &SchemaRef) -> SchemaRef {
+    let lacking = other.fields().iter().filter(|field| schema.index_of(field.name()).is_err());
+    let lacking = lacking.map(|field| Arc::new(untyped(field.name())));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain(lacking).collect::<Vec<_>>()))
 }
 
 /// `schema` with texts for columns that have no value in any sample.

@@ -55,6 +55,10 @@ impl RecordFormat for JsonLines {
         infer::join(left, right)
     }
 
+    fn is_keyed(&self) -> bool {
+        true
+    }
+
     fn scanner(&self) -> Box<dyn RecordScanner> {
         Box::new(scan::Scanner::default())
     }
