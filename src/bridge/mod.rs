@@ -6,6 +6,7 @@ pub mod ahead;
 pub mod blocking;
 pub mod connections;
 pub mod cpu;
+pub mod farewell;
 pub mod ffi;
 pub(crate) mod guard;
 pub mod login;

@@ -49,6 +49,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::bridge::farewell;
 use crate::error::{Error, ErrorKind, Result, exit_code};
 use args::{Cli, Command, Output, Progress, TalkArgs};
 pub use defect::watch_for_defects;
@@ -102,7 +103,7 @@ pub async fn run(invocation: Invocation) -> ExitCode {
         (Ok(()), Command::GoEtl(args)) => go_etl::run(args).await,
         (Ok(()), command) => ours(Box::pin(ended(command)).await),
     };
-    match result {
+    let exit = match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if form == Output::Json => {
             printer::event("failed", &printer::described(&error, code(error.kind())));
@@ -112,7 +113,9 @@ pub async fn run(invocation: Invocation) -> ExitCode {
             printer::talk(&printer::failure(&error));
             ExitCode::from(code(error.kind()))
         }
-    }
+    };
+    farewell::said().await;
+    exit
 }
 
 /// Runs a command whose exit codes are ours.

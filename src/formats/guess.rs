@@ -26,6 +26,7 @@
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 
+use super::Typing;
 use super::value::Pattern;
 use super::value::number::{self, Number};
 use super::value::time::{self, Zone};
@@ -222,8 +223,15 @@ impl<'p> Guess<'p> {
     }
 }
 
+/// The places of the `columns` that have no value in a sample, and of which the user says nothing.
+pub(super) fn blank(guesses: &[Guess<'_>], columns: &[String], typing: &Typing) -> Vec<usize> {
+    let is_cast = |name: &String| typing.casts.iter().any(|cast| cast.name() == name);
+    let places = guesses.iter().zip(columns).enumerate();
+    places.filter(|(_, (guess, name))| !guess.seen && !is_cast(name)).map(|(place, _)| place).collect()
+}
+
 /// A nullable column of values that were read from text.
-fn typed(name: &str, data_type: DataType) -> Field {
+pub(super) fn typed(name: &str, data_type: DataType) -> Field {
     let is_double = data_type == DataType::Float64;
     let field = Field::new(name, data_type, true);
     if is_double { with_metadata(field, DIGITS, "decimal") } else { field }

@@ -33,7 +33,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, FieldRef, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -78,8 +78,19 @@ pub trait RecordFormat: Debug + Send + Sync {
         None
     }
 
+    /// The column of files that are read together, of which two have it as `left` and `right`: one that holds the values of
+    /// both.
+    fn join(&self, left: &Field, right: &Field) -> Field {
+        if left == right { left.clone() } else { Field::new(left.name(), DataType::Utf8, true) }
+    }
+
     /// Whether files that are read together may have fewer columns than others: columns have their places for names then.
     fn is_ragged(&self) -> bool {
+        false
+    }
+
+    /// Whether every record names its columns: one that it lacks is NULL then, and a whole file may lack it.
+    fn is_keyed(&self) -> bool {
         false
     }
 
@@ -211,6 +222,8 @@ pub struct Inferred {
     pub layout: Layout,
     /// Where its records begin.
     pub start: Start,
+    /// Places of the columns of which nothing is known: they are text, unless another file of the set says more.
+    pub blank: Vec<usize>,
 }
 
 /// What the user says of types.

@@ -93,6 +93,58 @@ fn files_that_cannot_be_read() {
 }
 
 #[test]
+fn bytes_in_a_column_of_texts() {
+    let folder = folder_of(&[]);
+    let path = folder.path();
+    sqlite3(
+        &path.join("a.db"),
+        "create table t (id integer primary key, v text); insert into t values (1, 'x'), (2, x'c328')",
+    );
+    let ended = etl(path, &["copy", "-q", "a.db#t", "out.csv"]);
+    tells(&ended, 1, &["table t", "rowid 2", "column v", "BLOB"]);
+    // What it advises is a way out.
+    assert!(ended.stderr.contains("CAST(\"v\" AS BLOB)"), "{}", ended.stderr);
+    copied(path, &["a.db", "out.csv", "--query", "SELECT id, CAST(\"v\" AS BLOB) AS v FROM t ORDER BY id"]);
+    assert_eq!(std::fs::read_to_string(path.join("out.csv")).unwrap(), "id,v\n1,\\x78\n2,\\xc328\n");
+}
+
+#[test]
+fn rows_without_columns_are_lost_nowhere() {
+    let folder = folder_of(&[("a.jsonl", b"{}\n{}\n"), ("empty.jsonl", b"")]);
+    let path = folder.path();
+    for target in ["a.csv", "a.parquet"] {
+        tells(&etl(path, &["copy", "-q", "a.jsonl", target]), 1, &[target, "no rows without columns"]);
+        assert_eq!(names(path), ["a.jsonl", "empty.jsonl"], "{target}");
+    }
+    copied(path, &["a.jsonl", "b.jsonl"]);
+    assert_eq!(std::fs::read_to_string(path.join("b.jsonl")).unwrap(), "{}\n{}\n");
+    copied(path, &["empty.jsonl", "empty.parquet"]);
+}
+
+#[test]
+fn sql_that_fails_makes_no_database() {
+    let folder = folder_of(&[("a.csv", b"id\n1\n")]);
+    let ended = etl(folder.path(), &["copy", "-q", "a.csv", "new.db#t", "--pre-sql", "create table x (a); no sql"]);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("pre-SQL 1") && ended.stderr.contains("new.db"), "{}", ended.stderr);
+    assert_eq!(names(folder.path()), ["a.csv"]);
+}
+
+#[test]
+fn values_that_a_type_does_not_read_are_not_told() {
+    let url = postgres();
+    psql(&url, "create table t (q tsquery, r regclass)");
+    let folder = folder_of(&[("q.csv", b"q\n'very secret\n"), ("r.csv", b"r\nverysecret\n")]);
+    for name in ["q", "r"] {
+        let (file, target, column) = (format!("{name}.csv"), format!("{url}#t"), format!("column {name}"));
+        let words = ["copy", "-q", &file, &target, "--mode", "append", "--schema", "ignore"];
+        let ended = etl(folder.path(), &words);
+        tells(&ended, 1, &["row 1", &column]);
+        assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn expressions_that_cannot_be() {
     let folder = folder_of(&[("a.csv", b"id,name\n1,n1\n2,n2\n3,n3\n")]);
     let path = folder.path();

@@ -5,8 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::program::{command, copied};
-use crate::server::sqlite3;
+use crate::program::{command, copied, end, start};
+use crate::server::{postgres, sqlite3, until};
 
 /// Many rows, so slowly that no machine is done with them before it is told to stop.
 const ROWS: &str = "gen:id:seq,note:text(10..30)?rows=10000000";
@@ -151,5 +151,23 @@ fn a_table_of_a_database_keeps_its_rows() {
         copied(folder, &["gen:id:seq,note:text(10..30)?rows=100", words[0], words[1], words[2]]);
         assert_eq!(sqlite3(&database, "select count(*) from t"), "102", "{signal}");
         assert_eq!(files(folder).into_keys().collect::<Vec<_>>(), ["old.db"], "{signal}");
+    }
+}
+
+#[test]
+fn sql_of_the_user_does_not_go_on_alone() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    std::fs::write(folder.path().join("a.csv"), "id\n1\n").unwrap();
+    let target = format!("{url}#t");
+    let under_way = "select count(*) from pg_stat_activity where datname = current_database() and state = 'active' \
+                     and query = 'select pg_sleep(900)'";
+    for flag in ["--pre-sql", "--post-sql"] {
+        let words = ["copy", "-q", "a.csv", &target, "--mode", "replace", flag, "select pg_sleep(900)"];
+        let copy = start(folder.path(), &words);
+        until(&url, under_way, |count| count == "1");
+        let sent = Command::new("kill").args(["-INT", &copy.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        assert_eq!(end(copy).code, 5, "{flag}");
+        until(&url, under_way, |count| count == "0");
     }
 }

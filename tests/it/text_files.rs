@@ -59,6 +59,48 @@ fn text_of_every_encoding_is_read_and_written() {
 }
 
 #[test]
+fn files_of_a_set_have_types_that_hold_the_values_of_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let both = |extension: &str, [one, two]: [&str; 2]| {
+        std::fs::write(path.join(format!("1.{extension}")), one).unwrap();
+        std::fs::write(path.join(format!("2.{extension}")), two).unwrap();
+    };
+    let objects = [
+        (["5", "null"], ["5", ""]),
+        (["null", "1.5"], ["", "1.5"]),
+        (["5", "1.5"], ["5.0", "1.5"]),
+        (["1.25", "7"], ["1.25", "7.00"]),
+        (["1.25", "1.125"], ["1.250", "1.125"]),
+        (["\"2024-01-02\"", "\"x\""], ["2024-01-02", "x"]),
+        (["true", "1"], ["true", "1"]),
+        (["{\"b\":1}", "2"], ["\"{\"\"b\"\":1}\"", "2"]),
+        (["\"x\"", "[1]"], ["\"\"\"x\"\"\"", "[1]"]),
+        (["[1]", "\"x\""], ["[1]", "\"\"\"x\"\"\""]),
+    ];
+    for ([one, two], [first, second]) in objects {
+        let line = |id: u8, value: &str| format!("{{\"id\":{id},\"v\":{value}}}\n");
+        both("jsonl", [line(1, one).as_str(), line(2, two).as_str()]);
+        copied(path, &["?.jsonl", "out.csv", "--mode", "replace"]);
+        assert_eq!(text(path, "out.csv"), format!("id,v\n1,{first}\n2,{second}\n"), "{one} and {two}");
+    }
+    both("jsonl", ["{\"id\":1,\"old\":true}\n", "{\"new\":2.5,\"id\":2}\n{\"id\":3}\n"]);
+    copied(path, &["?.jsonl", "out.csv", "--mode", "replace"]);
+    assert_eq!(text(path, "out.csv"), "id,old,new\n1,true,\n2,,2.5\n3,,\n");
+    // A header alone, or a column without a value, makes no text of the numbers of others.
+    for (files, rows) in [
+        (["id,v\n", "id,v\n1,5\n"], "{\"id\":1,\"v\":5}\n"),
+        (["id,v\n1,\n", "id,v\n2,5\n"], "{\"id\":1,\"v\":null}\n{\"id\":2,\"v\":5}\n"),
+        (["id,v\n1,\n", "id,v\n2,\n"], "{\"id\":1,\"v\":null}\n{\"id\":2,\"v\":null}\n"),
+        (["id,v\n1,5\n", "id,v\n2,05\n"], "{\"id\":1,\"v\":\"5\"}\n{\"id\":2,\"v\":\"05\"}\n"),
+    ] {
+        both("csv", files);
+        copied(path, &["?.csv", "out.jsonl", "--mode", "replace"]);
+        assert_eq!(text(path, "out.jsonl"), rows, "{files:?}");
+    }
+}
+
+#[test]
 fn the_mark_of_utf_16_is_read_written_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -1,6 +1,5 @@
 //! The source: the columns of a set of files, their splits, and which reader gives the rows of a split.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -17,7 +16,7 @@ use crate::attempt::Attempt;
 use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::extension::Format;
-use crate::formats::{HEADER_BYTES, Layout, RecordFormat, SAMPLE_BYTES, ipc};
+use crate::formats::{HEADER_BYTES, Inferred, Layout, RecordFormat, SAMPLE_BYTES, ipc};
 use crate::reject::{REJECT, Tray};
 use crate::shape::counted;
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
@@ -123,12 +122,17 @@ impl FileSource {
             };
             let Some(found) = found.at("file", || &input.name)? else { continue };
             let ragged = self.records.as_ref().is_some_and(|records| records.is_ragged());
+            let keyed = self.records.as_ref().is_some_and(|records| records.is_keyed());
             all = Some(match all {
                 None => found,
                 // Those of the wider one begin with those of the other.
                 Some(all) if ragged && all.fields().len() >= found.fields().len() => all,
                 Some(_) if ragged => found,
-                Some(all) => merge(&all, &found, input.format.is_guessed()).at("file", || &input.name)?,
+                Some(all) => {
+                    let (all, found) =
+                        if keyed { (with_those_of(&all, &found), with_those_of(&found, &all)) } else { (all, found) };
+                    merge(&all, &found, |left, right| self.join(left, right)).at("file", || &input.name)?
+                }
             });
         }
         let nameless = || self.records.as_ref().and_then(|records| records.nameless());
@@ -142,6 +146,7 @@ impl FileSource {
             }
             (None, _) => Arc::new(Schema::empty()),
         };
+        let schema = if self.records.is_some() { texts_of_blanks(&schema) } else { schema };
         if self.records.is_some() {
             let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
             // Files without a header have the columns of the set; they agree, or merging had failed.
@@ -151,6 +156,18 @@ impl FileSource {
         let rows = rows.filter(|_| self.records.is_none());
         let shape = TableShape::of(without_reasons(schema));
         Ok(TableShape { rows, bytes: (bytes > 0).then_some(bytes), ..shape })
+    }
+
+    /// The column of two files that have it as `left` and `right`; none where types that are stored differ.
+    fn join(&self, left: &Field, right: &Field) -> Option<Field> {
+        match &self.records {
+            Some(records) => Some(records.join(left, right)),
+            None if left.data_type() == right.data_type() => Some(left.clone()),
+            None if self.inputs.first().is_some_and(|input| input.format.is_workbook()) => {
+                Some(Field::new(left.name(), DataType::Utf8, true))
+            }
+            None => None,
+        }
     }
 
     /// The splits of all files. Blocks and scans.
@@ -248,16 +265,42 @@ fn without_reasons(schema: SchemaRef) -> SchemaRef {
 /// The columns of a file of records; none for an empty one, and for one behind the sample that does not say.
 fn record_columns(records: &dyn RecordFormat, input: &Input, index: usize) -> Result<Option<SchemaRef>> {
     if index < SAMPLE_FILES {
-        let inferred = input.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent))?;
-        input.start.get_or_init(|| inferred.start);
-        return Ok((!inferred.schema.fields().is_empty()).then_some(inferred.schema));
+        let Inferred { schema, start, blank, .. } =
+            input.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent))?;
+        input.start.get_or_init(|| start);
+        let known = |(place, field): (usize, &FieldRef)| {
+            if blank.contains(&place) { Arc::new(untyped(field.name())) } else { Arc::clone(field) }
+        };
+        let fields: Vec<FieldRef> = schema.fields().iter().enumerate().map(known).collect();
+        return Ok((!fields.is_empty()).then(|| Arc::new(Schema::new(fields))));
     }
     // Only the header counts.
     let start = input.look(HEADER_BYTES, |head, extent| records.start(head, extent))?;
     let start = input.start.get_or_init(|| start);
-    let untyped = |name: &String| Field::new(name, DataType::Null, true);
-    let schema = |layout: &Layout| Arc::new(Schema::new(layout.columns.iter().map(untyped).collect::<Vec<_>>()));
+    let schema =
+        |layout: &Layout| Arc::new(Schema::new(layout.columns.iter().map(|name| untyped(name)).collect::<Vec<_>>()));
     Ok(start.layout.as_ref().map(schema))
+}
+
+/// A column of which the files so far say nothing but its name.
+fn untyped(name: &str) -> Field {
+    Field::new(name, DataType::Null, true)
+}
+
+/// `schema` with the columns of `other` that it lacks.
+fn with_those_of(schema: &SchemaRef, other: &SchemaRef) -> SchemaRef {
+    let lacking = other.fields().iter().filter(|field| schema.index_of(field.name()).is_err());
+    let lacking = lacking.map(|field| Arc::new(untyped(field.name())));
+    Arc::new(Schema::new(schema.fields().iter().cloned().chain(lacking).collect::<Vec<_>>()))
+}
+
+/// `schema` with texts for columns that have no value in any sample.
+fn texts_of_blanks(schema: &SchemaRef) -> SchemaRef {
+    let text = |field: &FieldRef| match field.data_type() {
+        DataType::Null => Arc::new(Field::new(field.name(), DataType::Utf8, true)),
+        _ => Arc::clone(field),
+    };
+    Arc::new(Schema::new(schema.fields().iter().map(text).collect::<Vec<_>>()))
 }
 
 /// Columns and rows of a columnar file.
@@ -280,9 +323,9 @@ pub(super) fn columns_of(input: &Input) -> Result<(SchemaRef, Option<u64>)> {
     })
 }
 
-/// The columns of two files of a set, in the order of the first. They must have the same names, and the same types
-/// where the types are stored; inferred types that differ become text.
-fn merge(all: &SchemaRef, found: &SchemaRef, inferred: bool) -> Result<SchemaRef> {
+/// The columns of two files of a set, in the order of the first. They must have the same names, and types that `join` brings
+/// together.
+fn merge(all: &SchemaRef, found: &SchemaRef, join: impl Fn(&Field, &Field) -> Option<Field>) -> Result<SchemaRef> {
     let differs = |field: &FieldRef, message: String| -> Result<FieldRef> {
         Err(Error::new(ErrorKind::Schema, message)
             .at("column", field.name())
@@ -295,21 +338,15 @@ fn merge(all: &SchemaRef, found: &SchemaRef, inferred: bool) -> Result<SchemaRef
         let Ok(other) = found.field_with_name(field.name()) else {
             return differs(field, "the file lacks this column, which the files before have".to_owned());
         };
-        let data_type = match (field.data_type(), other.data_type()) {
-            (left, right) if left == right => left,
-            (left, DataType::Null) => left,
-            (DataType::Null, right) => right,
-            _ if inferred => &DataType::Utf8,
-            (left, right) => return differs(field, format!("it is {right} here and {left} in the files before")),
+        let joined = match (field.data_type(), other.data_type()) {
+            (_, DataType::Null) => field.as_ref().clone(),
+            (DataType::Null, _) => other.clone(),
+            (left, right) => match join(field, other) {
+                Some(joined) => joined,
+                None => return differs(field, format!("it is {right} here and {left} in the files before")),
+            },
         };
-        let nullable = field.is_nullable() || other.is_nullable();
-        let same = data_type == field.data_type() && nullable == field.is_nullable();
-        Ok(if same {
-            Arc::clone(field)
-        } else {
-            let metadata = if data_type == field.data_type() { field.metadata().clone() } else { HashMap::default() };
-            Arc::new(Field::new(field.name(), data_type.clone(), nullable).with_metadata(metadata))
-        })
+        Ok(Arc::new(joined.with_nullable(field.is_nullable() || other.is_nullable())))
     };
     let fields = all.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
     Ok(Arc::new(Schema::new_with_metadata(fields, all.metadata().clone())))

@@ -15,6 +15,7 @@ use tokio_postgres::CopyOutStream;
 use super::decode::Chunk;
 use super::errors;
 use super::session::{Core, Lane};
+use crate::bridge::farewell;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Signature, flags and extension length of a binary COPY.
@@ -110,8 +111,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let Some(lane) = self.lane.take() else { return };
         lane.connection().gate().release();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
+        farewell::say(async move {
             // Without it the server may work on for long before it sees that nobody listens.
             lane.connection().canceller().cancel().await;
             if let Lane::Leader(connection, _) = &lane {

@@ -93,7 +93,8 @@ pub(super) fn server_error(reply: &DbError) -> Error {
 
 fn error_at(reply: &DbError, rows_before: u64) -> Error {
     let code = reply.code().code();
-    let kind = kind_of(code);
+    let place = reply.where_().and_then(copy_place);
+    let kind = if is_of_value(code, place) { ErrorKind::Value } else { kind_of(code) };
     let message = if kind == ErrorKind::Value { blanked(reply.message(), '"') } else { unstaged(reply) };
     let constraint = reply.constraint().map(str::to_owned);
     let cause = ServerReply { code: code.to_owned(), severity: reply.severity().to_owned(), constraint };
@@ -101,7 +102,6 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
     if let Some(hint) = advice(reply).or_else(|| reply.hint().filter(|_| kind != ErrorKind::Value)) {
         error = error.with_hint(hint);
     }
-    let place = reply.where_().and_then(copy_place);
     let column = reply.column().or_else(|| reply.detail().and_then(|detail| key_columns(code, detail)));
     if let Some(column) = place.and_then(|(_, column)| column).or(column) {
         error = error.at("column", column);
@@ -110,6 +110,12 @@ fn error_at(reply: &DbError, rows_before: u64) -> Error {
         Some((line, _)) => error.at("row", rows_before + line),
         None => error,
     }
+}
+
+/// Whether a COPY ended at a value that the type of its column does not read: syntax errors and missing names may be those of
+/// a value, as of a tsquery or a regclass.
+fn is_of_value(code: &str, place: Option<(u64, Option<&str>)>) -> bool {
+    code.starts_with("42") && code != "42501" && place.is_some_and(|(_, column)| column.is_some())
 }
 
 /// What the server says, without the names of a stage of ours and of its indexes, which nobody knows.
@@ -177,6 +183,9 @@ fn advice(reply: &DbError) -> Option<&'static str> {
         "54000" => Some("the server has a limit here: leave such rows out with --where, or change the target"),
         "54011" => Some("leave columns out with --select or --drop"),
         "23514" | "23P01" => Some("leave such rows out with --where, or change them with --set"),
+        "0A000" if reply.message().contains("row-level security") => {
+            Some("connect as a role that the policies of the table do not hold for: its owner, or one with BYPASSRLS")
+        }
         "42501" => Some("ask for the privilege or connect as another user"),
         "57P03" => Some("the server is starting or stopping: try again in a moment"),
         "40001" => Some("on a standby, raise max_standby_streaming_delay or set hot_standby_feedback; else try again"),
@@ -197,6 +206,14 @@ mod tests {
         assert_eq!(kind_of("54011"), ErrorKind::Unsupported);
         assert_eq!(kind_of("40P01"), ErrorKind::Transient);
         assert_eq!(kind_of(""), ErrorKind::Usage);
+    }
+
+    #[test]
+    fn codes_of_values_and_of_statements() {
+        assert!(is_of_value("42601", copy_place("COPY t, line 3, column q: \"'x\"")));
+        assert!(!is_of_value("42601", copy_place("COPY t, line 3")));
+        assert!(!is_of_value("42501", copy_place("COPY t, line 3, column q: \"x\"")));
+        assert!(!is_of_value("42P01", None));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 use super::connect::{Canceller, Connection, last_rows};
 use super::errors;
 use super::name::{Name, literal};
+use crate::bridge::farewell;
 use crate::error::{Error, ErrorKind, Result};
 
 /// One wait for a lock.
@@ -51,8 +52,13 @@ async fn messages(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryM
 }
 
 async fn answered(connection: &Connection, sql: &str) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+    awaited(connection, connection.simple_query(sql)).await
+}
+
+/// Awaits the `answer` to a statement on `connection`, which is cancelled when nobody awaits this any more.
+pub(super) async fn awaited<T>(connection: &Connection, answer: impl Future<Output = T>) -> T {
     let mut running = Running(Some(connection.canceller()));
-    let answer = connection.simple_query(sql).await;
+    let answer = answer.await;
     running.0 = None;
     answer
 }
@@ -62,8 +68,8 @@ struct Running(Option<Canceller>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let (Some(canceller), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
-            runtime.spawn(canceller.cancel());
+        if let Some(canceller) = self.0.take() {
+            farewell::say(canceller.cancel());
         }
     }
 }

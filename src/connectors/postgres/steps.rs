@@ -9,6 +9,7 @@ use tokio_postgres::SimpleQueryRow;
 
 use super::connect::Connection;
 use super::marker::Marker;
+use super::patience;
 use super::statements::{self, Control};
 use super::target::Catalog;
 use crate::endpoint::StepToken;
@@ -31,7 +32,7 @@ pub(super) async fn execute(connection: &Connection, step: &StepToken, sql: &str
     if controls.is_empty() {
         // Before the SQL, which may change role and search path.
         marker.begin(connection, step).await?;
-        let Err(error) = connection.batch_execute(sql).await else {
+        let Err(error) = patience::awaited(connection, connection.batch_execute(sql)).await else {
             return connection.run("COMMIT").await;
         };
         connection.run("ROLLBACK").await?;
@@ -42,7 +43,7 @@ pub(super) async fn execute(connection: &Connection, step: &StepToken, sql: &str
     marker.begin(connection, &begun(step)).await?;
     connection.run("COMMIT").await?;
     for statement in statements {
-        connection.run(statement).await.map_err(|error| {
+        patience::awaited(connection, connection.run(statement)).await.map_err(|error| {
             error.with_hint("these statements cannot run in one transaction: those before the failing one are done")
         })?;
     }

@@ -189,9 +189,15 @@ impl Decoder {
             value => format!("{} does not fit the column: {}", storage(value), self.kind.wants()),
         };
         let quoted = column.replace('"', "\"\"");
+        // Bytes stay what they are when SQLite makes text of them.
+        let is_bytes = match value {
+            ValueRef::Text(text) => std::str::from_utf8(text).is_err(),
+            value => matches!(value, ValueRef::Blob(_)),
+        };
+        let class = if is_bytes { "BLOB" } else { "TEXT" };
         Error::new(ErrorKind::Value, message)
             .with_hint(format!(
-                "correct the row, or read the column as it is: --query 'SELECT CAST(\"{quoted}\" AS TEXT) …'"
+                "correct the row, or read the column as it is: --query 'SELECT CAST(\"{quoted}\" AS {class}) …'"
             ))
             .at("column", column)
     }

@@ -125,13 +125,13 @@ impl Endpoint for SqliteEndpoint {
     async fn execute(&self, step: &StepToken, sql: &str) -> Result<()> {
         let (sql, step) = (sql.to_owned(), step.step);
         let execute = move |config: &Config| {
-            // SQL before the copy may make the database; SQL after it finds one.
-            let mut connection =
-                if step == Step::PreSql { config.open_or_create()? } else { config.open_to_write()? };
-            let transaction =
-                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
-            transaction.execute_batch(&sql).map_err(failed)?;
-            transaction.commit().map_err(failed)
+            let was_there = config.path.exists();
+            let executed = run(config, step, &sql);
+            // A new file without a byte is none that the SQL made.
+            if executed.is_err() && !was_there && std::fs::metadata(&config.path).is_ok_and(|file| file.len() == 0) {
+                let _ = std::fs::remove_file(&config.path);
+            }
+            executed
         };
         self.config.asked("execute", execute).await
     }
@@ -147,6 +147,14 @@ impl Endpoint for SqliteEndpoint {
         let typed = self.config.target(object)?.to_owned();
         Ok(Arc::new(write::SqliteSink::new(self.config.clone(), typed, Arc::clone(&self.stages))))
     }
+}
+
+/// Runs `sql` in one transaction. SQL before the copy may make the database; SQL after it finds one.
+fn run(config: &Config, step: Step, sql: &str) -> Result<()> {
+    let mut connection = if step == Step::PreSql { config.open_or_create()? } else { config.open_to_write()? };
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+    transaction.execute_batch(sql).map_err(failed)?;
+    transaction.commit().map_err(failed)
 }
 
 fn ping(config: &Config) -> Result<Ping> {

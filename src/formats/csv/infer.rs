@@ -10,7 +10,7 @@ use super::options::CsvOptions;
 use super::scan;
 use super::tokenize::{Faulty, Width};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::guess::Guess;
+use crate::formats::guess::{Guess, blank};
 use crate::formats::value::parse::Texts;
 use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_ROWS, Start, Typing, endless, text_start};
 
@@ -122,9 +122,10 @@ pub(super) fn infer(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
     } else {
         (0..layout.columns.len()).map(guess).collect()
     };
+    let blank = blank(&guesses, &layout.columns, &options.typing);
     let found = layout.columns.iter().zip(guesses).map(|(name, guess)| guess.field(name)).collect();
     let fields = apply_casts(&options.typing, found)?;
-    Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout, start })
+    Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout, start, blank })
 }
 
 /// `fields` with the types that the user gave.

@@ -3,18 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, Schema};
 
 use super::decode::twice;
 use super::records::{Sink, line, walk};
 use super::scan::{Scanner, is_array};
 use crate::error::{Error, Result};
 use crate::formats::csv::apply_casts;
-use crate::formats::guess::Guess;
+use crate::formats::guess::{Guess, blank, typed};
 use crate::formats::value::Pattern;
 use crate::formats::{
     Extent, Inferred, Layout, Piece, RecordScanner as _, SAMPLE_ROWS, Start, Typing, endless, text_start,
 };
+use crate::schema::{EXTENSION, EXTENSION_JSON, is_json, with_metadata};
 
 /// What stands in each record of a rejects file, see [`REJECT`](crate::reject::REJECT).
 const REJECT_KEY: &[u8] = b"\"__reject\":";
@@ -50,6 +51,7 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
         false => guess.json_field(name),
     };
     let mut fields: Vec<Field> = sample.columns.iter().zip(&sample.guesses).enumerate().map(field).collect();
+    let blank = blank(&sample.guesses, &sample.columns, typing);
     let mut columns = sample.columns;
     // A cast also says that there is a key, should no object of the sample have it.
     for cast in typing.casts.iter().filter(|cast| !sample.index.contains_key(cast.name())) {
@@ -57,7 +59,29 @@ pub(super) fn infer(typing: &Typing, head: &[u8], extent: Extent) -> Result<Infe
         fields.push(cast.as_ref().clone());
     }
     let fields = apply_casts(typing, fields)?;
-    Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout: Layout { columns }, start })
+    Ok(Inferred { schema: Arc::new(Schema::new(fields)), layout: Layout { columns }, start, blank })
+}
+
+/// The column that holds the numbers, or the strings, of both, else JSON.
+pub(super) fn join(left: &Field, right: &Field) -> Field {
+    let scale = |field: &Field| match field.data_type() {
+        DataType::Int64 => Some(0),
+        DataType::Decimal128(_, scale) => Some(*scale),
+        _ => None,
+    };
+    let is_double = |field: &Field| *field.data_type() == DataType::Float64;
+    let is_string = |field: &Field| {
+        use DataType::{Date32, Time64, Timestamp, Utf8};
+        !is_json(field) && matches!(field.data_type(), Utf8 | Date32 | Time64(_) | Timestamp(..))
+    };
+    match (scale(left), scale(right)) {
+        _ if left == right => left.clone(),
+        (Some(one), Some(other)) => typed(left.name(), DataType::Decimal128(DECIMAL128_MAX_PRECISION, one.max(other))),
+        (Some(_), None) if is_double(right) => right.clone(),
+        (None, Some(_)) if is_double(left) => left.clone(),
+        _ if is_string(left) && is_string(right) => typed(left.name(), DataType::Utf8),
+        _ => with_metadata(typed(left.name(), DataType::Utf8), EXTENSION, EXTENSION_JSON),
+    }
 }
 
 #[derive(Default)]

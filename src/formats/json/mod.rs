@@ -17,7 +17,7 @@ mod tests;
 use std::collections::HashSet;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Field, SchemaRef};
 
 use super::split::ChunkScan;
 use super::{Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, Start, Typing};
@@ -49,6 +49,14 @@ impl RecordFormat for JsonLines {
 
     fn infer(&self, head: &[u8], extent: Extent) -> Result<Inferred> {
         infer::infer(&self.typing, head, extent)
+    }
+
+    fn join(&self, left: &Field, right: &Field) -> Field {
+        infer::join(left, right)
+    }
+
+    fn is_keyed(&self) -> bool {
+        true
     }
 
     fn scanner(&self) -> Box<dyn RecordScanner> {

@@ -170,7 +170,7 @@ fn an_array_is_read_in_pieces() {
 /// All rows, by way of a scanner; and the line behind the last piece.
 fn in_pieces(file: &[u8], sizes: &[usize]) -> (RecordBatch, u64) {
     let format = JsonLines::default();
-    let Inferred { schema, layout, start } = format.infer(file, Extent::Whole).unwrap();
+    let Inferred { schema, layout, start, .. } = format.infer(file, Extent::Whole).unwrap();
     let mut scanner = format.scanner();
     let mut rest = &file[start.data_start..];
     let (mut pending, mut first_line) = (Vec::new(), 1);

@@ -82,7 +82,7 @@ impl RecordFormat for Loose {
         };
         let schema = reading.schema(reading.widest(&body[..whole], SAMPLE_ROWS));
         let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
-        Ok(Inferred { schema, layout: Layout { columns }, start })
+        Ok(Inferred { schema, layout: Layout { columns }, start, blank: Vec::new() })
     }
 
     fn nameless(&self) -> Option<SchemaRef> {

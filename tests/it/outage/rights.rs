@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{COPYING, LEFT, ROWS, start};
-use crate::program::copied;
+use crate::program::{copied, refused};
 use crate::server::{postgres, psql, until};
 
 /// A role of its own for a test, which may do everything in the schema `public` of the database of `url`.
@@ -94,4 +94,14 @@ fn a_schema_of_another_user_is_in_nobodys_way() {
         copied(folder.path(), &words);
         assert_eq!(psql(&role.admin, "select count(*) from t"), "3");
     }
+}
+
+#[test]
+fn row_security_that_takes_no_rows_says_who_may_write() {
+    let (folder, role) = (tempfile::tempdir().unwrap(), Role::new());
+    role.sql("create table t (id bigint); alter table t enable row level security; grant all on t to $ROLE");
+    std::fs::write(folder.path().join("a.csv"), "id\n1\n").unwrap();
+    let said = refused(folder.path(), &["a.csv", &format!("{}#t", role.url()), "--mode", "append"]);
+    assert!(said.contains("row-level security") && said.contains("BYPASSRLS"), "{said}");
+    assert_eq!(psql(&role.admin, "table t"), "");
 }

@@ -247,6 +247,10 @@ async fn what_the_server_would_round_or_cut_is_refused() {
         ("text", "timetz(3)", "12:00:00.1234+02", "12:00:00.123+02"),
         ("text", "numeric(5,2)[]", "{1.00,2.005}", "{1.00,2.50}"),
         ("text", "varchar(2)[]", "{ab,abc}", "{ab,a}"),
+        ("text", "\"char\"", "ab", "a"),
+        ("numeric", "money", "1.005", "1.05"),
+        ("numeric(10,4)", "money", "1.0051", "1.0500"),
+        ("text", "money[]", "{1.5,1.005}", "{1.5,1.05}"),
         ("text", "name", "0123456789012345678901234567890123456789012345678901234567890123", "short"),
     ];
     for (at, (from, to, bad, good)) in cases.into_iter().enumerate() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::config::Config;
 use super::super::connect::{Connection, cancel};
 use super::begin::Begun;
+use crate::bridge::farewell;
 use crate::bridge::pinned::{Pinned, Taken, lost};
 use crate::error::Result;
 
@@ -110,10 +111,8 @@ impl Drop for Lease {
         let Some(taken) = self.taken.take() else { return };
         if taken.connection.is_ready() {
             self.pool.connections.put_back(taken);
-        } else if taken.connection.is_reading()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(recover(Arc::clone(&self.pool), taken));
+        } else if taken.connection.is_reading() && tokio::runtime::Handle::try_current().is_ok() {
+            farewell::say(recover(Arc::clone(&self.pool), taken));
         } else {
             self.pool.connections.lose(taken);
         }

@@ -13,6 +13,7 @@ use crate::sink::ColumnFate;
 
 const VARCHAR: u32 = 1043;
 const BPCHAR: u32 = 1042;
+const CHAR: u32 = 18;
 const NAME: u32 = 19;
 const TEXT: u32 = 25;
 const NUMERIC: u32 = 1700;
@@ -22,9 +23,13 @@ const TIMESTAMP: u32 = 1114;
 const TIMESTAMPTZ: u32 = 1184;
 const INTERVAL: u32 = 1186;
 const JSONB: u32 = 3802;
+const MONEY: u32 = 790;
 
 /// Bytes that a `name` keeps.
 const NAME_BYTES: u32 = 63;
+
+/// Digits after the point that `money` keeps in nearly all locales.
+const MONEY_DIGITS: i32 = 2;
 
 /// Fields of an interval in its modifier, above the 16 bits of its digits.
 const MONTH: i32 = 1 << 1;
@@ -88,12 +93,13 @@ fn precision(modifier: i32) -> Option<(i32, i32)> {
 
 /// What must be looked at in values of the type named `from` (none: any value) before the server rounds or cuts them.
 pub(super) fn check(place: &Resolved, from: Option<&str>) -> Check {
-    if place.scalar == NAME {
-        let same = from.is_some_and(|name| name.trim_end_matches("[]") == "name");
-        return if same { Check::None } else { Check::Bytes(NAME_BYTES) };
-    }
-    if place.modifier < 0 {
-        return Check::None;
+    let is = |name: &str| from.is_some_and(|from| from.trim_end_matches("[]") == name);
+    match place.scalar {
+        NAME => return if is("name") { Check::None } else { Check::Bytes(NAME_BYTES) },
+        CHAR => return if is("\"char\"") { Check::None } else { Check::OneByte },
+        MONEY => return if is("money") { Check::None } else { Check::Fraction(MONEY_DIGITS) },
+        _ if place.modifier < 0 => return Check::None,
+        _ => {}
     }
     let given = from.and_then(|name| modifier(place.scalar, name));
     match place.scalar {

@@ -22,6 +22,8 @@ pub(crate) enum Check {
     Characters(u32),
     /// Bytes of a name.
     Bytes(u32),
+    /// The single byte of a `"char"`.
+    OneByte,
     /// Microseconds of a time or timestamp come in multiples of this.
     Micros(i64),
     /// Fields of an interval.
@@ -39,7 +41,8 @@ pub(crate) enum Check {
 pub(super) fn wire(check: Check, value: &[u8]) -> Option<String> {
     let damaged = || Some("the value is not in the wire form of its type".to_owned());
     match check {
-        Check::None => None,
+        // Such a byte comes from a column of the same type.
+        Check::None | Check::OneByte => None,
         Check::Fraction(most) => match fraction_digits(value) {
             Some(digits) => fraction(digits, most),
             None => damaged(),
@@ -73,6 +76,7 @@ pub(super) fn spelled(check: Check, text: &str) -> Option<String> {
         }
         Check::Characters(most) => characters(text, most),
         Check::Bytes(most) => bytes(text.len(), most),
+        Check::OneByte => one_byte(text),
         Check::Micros(step) => {
             let kept = 6 - step.checked_ilog10().unwrap_or(0) as usize;
             finer(text, kept).then(|| "the time is finer than the column keeps".to_owned())
@@ -139,6 +143,12 @@ pub(super) fn characters(text: &str, most: u32) -> Option<String> {
 /// Why a name of `length` bytes is too long.
 pub(super) fn bytes(length: usize, most: u32) -> Option<String> {
     (length > most as usize).then(|| format!("the name has {length} bytes, the column holds {most}"))
+}
+
+/// Why `text` is more than a byte, which may be spelled in octal digits where it is not ASCII.
+fn one_byte(text: &str) -> Option<String> {
+    let is_octal = matches!(text.as_bytes(), [b'\\', b'0'..=b'3', b'0'..=b'7', b'0'..=b'7']);
+    (text.len() > 1 && !is_octal).then(|| "the text is more than the one byte that the column holds".to_owned())
 }
 
 /// Why a point in time is finer than the column.

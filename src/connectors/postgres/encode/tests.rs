@@ -187,6 +187,12 @@ fn texts_of_limited_types_are_looked_into() {
     for (text, wrong) in [("12:00:00+02", false), ("12:00:00.1230+02", false), ("12:00:00.1234-08:30", true)] {
         assert_eq!(refused(Check::Micros(1000), Layout::Other, text), wrong, "{text}");
     }
+    for (text, wrong) in [("", false), ("a", false), (r"\303", false), ("ab", true), ("é", true), (r"\400", true)] {
+        assert_eq!(refused(Check::OneByte, Layout::Other, text), wrong, "{text}");
+    }
+    for (text, wrong) in [("1.050", false), ("-1.005", true)] {
+        assert_eq!(refused(Check::Fraction(2), Layout::Other, text), wrong, "{text}");
+    }
 }
 
 #[test]

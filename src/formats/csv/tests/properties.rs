@@ -172,7 +172,7 @@ proptest! {
         let start = format.start(&file, Extent::Whole).unwrap();
         let layout = start.layout.clone().unwrap();
         let schema: SchemaRef = batch.schema();
-        let inferred = Inferred { schema, layout, start };
+        let inferred = Inferred { schema, layout, start, blank: Vec::new() };
         let body = &file[inferred.start.data_start..];
         prop_assert_eq!(&decode_all(&format, &[(body.to_vec(), 2)], &inferred).unwrap(), &batch);
         prop_assert_eq!(&decode_all(&format, &pieces(&format, body, &sizes), &inferred).unwrap(), &batch);
