@@ -1,9 +1,10 @@
 //! The door to servers that are to hear one more word of which nobody awaits the answer: above all that a statement is to end.
 //! The program stays until such words are said.
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -15,14 +16,14 @@ static WORDS: LazyLock<Mutex<JoinSet<()>>> = LazyLock::new(Mutex::default);
 /// Lets `words` be said in the background; where no runtime is there to do it, they are not.
 pub fn say(words: impl Future<Output = ()> + Send + 'static) {
     let Ok(runtime) = Handle::try_current() else { return };
-    let mut all = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = WORDS.lock();
     while all.try_join_next().is_some() {}
     all.spawn_on(words, &runtime);
 }
 
 /// Waits until all is said, or patience is over.
 pub async fn said() {
-    let mut all = std::mem::take(&mut *WORDS.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut all = std::mem::take(&mut *WORDS.lock());
     let _ = tokio::time::timeout(PATIENCE, async { while all.join_next().await.is_some() {} }).await;
 }
 
