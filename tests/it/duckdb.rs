@@ -344,6 +344,28 @@ fn a_view_that_needs_memory_is_copied_within_its_file() {
     assert_eq!(duckdb(&database, sums), "400000|400000|51198656");
 }
 
+/// DuckDB has little memory to read a table; a long text may need more of it, when many rows were handed over already.
+#[test]
+fn a_long_text_behind_many_short_ones_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, database) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(
+        &database,
+        "create table t as select range as id, 'value ' || range as v from range(300000);
+         insert into t select 300000, repeat('long text ', 4000000);
+         insert into t select range, 'value ' || range from range(300001, 310000)",
+    );
+    for channels in ["1", "3"] {
+        let target = format!("copy{channels}.duckdb");
+        copied(path, &["t.duckdb#t", &format!("{target}#t"), "-j", channels]);
+        let sql = "select count(*), count(distinct id), sum(id), max(length(v)), \
+                   count(*) filter (v = 'value ' || id) from t";
+        assert_eq!(duckdb(&path.join(target), sql), "310000|310000|48049845000|40000000|309999", "{channels}");
+    }
+    copied(path, &["t.duckdb#t", "some.duckdb#t", "--where", "id >= 299990 and id < 300010"]);
+    assert_eq!(duckdb(&path.join("some.duckdb"), "select count(*), sum(length(v)) from t"), "20|40000228");
+}
+
 #[test]
 fn rows_that_the_table_refuses_are_left_out() {
     let folder = tempfile::tempdir().unwrap();

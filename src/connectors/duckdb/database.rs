@@ -223,6 +223,32 @@ impl Connection {
         self.memory.resize(bytes);
     }
 
+    /// Needs all that the options allow.
+    pub(super) fn needs_all(&mut self) {
+        self.memory.resize(u64::MAX);
+    }
+
+    /// Whether it needs all that the options allow.
+    pub(super) fn has_all(&self) -> bool {
+        self.memory.is_whole()
+    }
+
+    /// Begins to read at one point in time.
+    pub(super) fn begin_reading(&mut self) -> Result<()> {
+        self.execute("BEGIN TRANSACTION READ ONLY")?;
+        // The first look at the file fixes it.
+        self.number("SELECT count(*) FROM duckdb_tables()").map(drop)
+    }
+
+    /// Begins to read once more, with all memory, where a statement had too little: its transaction takes no other. In a file that is
+    /// open to be read it is the same point in time.
+    pub(super) fn read_anew_with_all(&mut self) -> Result<()> {
+        self.needs_all();
+        // Where there is none any more, that is as well.
+        let _ = self.execute("ROLLBACK");
+        self.begin_reading()
+    }
+
     pub(super) fn interrupt(&self) -> Interrupt {
         self.connection.interrupt()
     }

@@ -13,6 +13,7 @@ use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
 use super::form::Form;
+use super::memory::COLUMN_BYTES;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -29,9 +30,6 @@ const FIRST_ROWS: u64 = GROUP_ROWS / 2;
 const NEXT_ROWS: u64 = GROUP_ROWS / 8;
 /// Fewer are sent at once where they have so many bytes.
 const SENT_BYTES: u64 = 32 << 20;
-
-/// What a column of a group takes at least: a block for its values, and one for its NULLs.
-const COLUMN_BYTES: u64 = 512 << 10;
 
 /// One attempt.
 pub(super) struct Load {

@@ -1,8 +1,8 @@
-//! How much DuckDB may hold in memory while rows only pass into it.
+//! How much DuckDB may hold in memory while rows only pass through it.
 //!
-//! It keeps each block that it has written until its limit is reached, so a load fills all of it with blocks that nobody asks
-//! for again. While nothing but loads is at work its limit is what these need; for whatever else is asked it is that of the
-//! options.
+//! It keeps each block that it has written or read until its limit is reached, so a copy fills all of it with blocks that nobody
+//! asks for again. While nothing but loads and plain tables that are read are at work its limit is what these need; for whatever
+//! else is asked it is that of the options.
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use parking_lot::Mutex;
 
 use super::database::Database;
 
-/// What DuckDB needs beside the groups of rows that are filled.
-const BASE_BYTES: u64 = 32 << 20;
+/// What DuckDB needs beside what is filled and read.
+const BASE_BYTES: u64 = 16 << 20;
+/// What a column that is filled or read takes at least: a block for its values, and one for its NULLs.
+pub(super) const COLUMN_BYTES: u64 = 512 << 10;
 /// Limits are multiples of it: rows are not all of one width, and each new limit is a statement.
 const STEP_BYTES: u64 = 4 << 20;
 
@@ -61,6 +63,11 @@ impl Share {
         &self.database
     }
 
+    /// Whether it is all that the options allow.
+    pub(super) fn is_whole(&self) -> bool {
+        self.bytes == self.database.memory().most_bytes
+    }
+
     /// Needs `bytes` from now on.
     pub(super) fn resize(&mut self, bytes: u64) {
         let memory = self.database.memory();
@@ -90,10 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loads_alone_have_what_they_need_and_all_else_has_all() {
+    fn who_needs_little_has_that_and_all_else_has_all() {
         let memory = Memory::new(512 << 20);
         let limits = [0, (100 << 20) - 1, 512 << 20, 1024 << 20].map(|bytes| memory.limit(bytes) >> 20);
-        assert_eq!(limits, [512, 132, 512, 512]);
+        assert_eq!(limits, [512, 116, 512, 512]);
         assert_eq!(Memory::new(16 << 20).limit(1), 16 << 20);
     }
 }

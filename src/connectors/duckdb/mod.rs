@@ -7,6 +7,7 @@
 #![doc = include_str!("README.md")]
 
 mod agree;
+mod batches;
 mod catalog;
 mod config;
 mod database;

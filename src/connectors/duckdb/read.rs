@@ -1,6 +1,7 @@
 //! Reading one table, view or query: SELECTs over ranges of the row id, whose Arrow batches are cut to size.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -9,11 +10,12 @@ use datafusion::logical_expr::Expr;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+use super::batches::Batches;
 use super::catalog::{self, Relation, Shape};
 use super::database::Connection;
 use super::decode::{INFINITE, decode, text_of};
-use super::error::failed;
 use super::form::Form;
+use super::memory::COLUMN_BYTES;
 use super::session::Pool;
 use super::typemap::{Kind, Way};
 use crate::attempt::Attempt;
@@ -36,6 +38,8 @@ pub(super) const GROUP_ROWS: u64 = 122_880;
 const MOST_SPLITS: u64 = 10_000;
 /// Rows by which the width of a row is judged.
 const SAMPLE_ROWS: usize = 2000;
+/// Rows that a reader holds at once: DuckDB reads 2048 at a time, and a few such pieces are on their way.
+const HELD_ROWS: u64 = 4 * 2048;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ struct Described {
     rows: Option<u64>,
     end: u64,
     row_bytes: u64,
+    /// Whether what is needed to read it was too little once.
+    is_greedy: AtomicBool,
 }
 
 /// What a split holds: a range of the row id.
@@ -72,8 +78,11 @@ impl DuckdbSource {
             let object = self.object.clone();
             let lease = self.pool.readers.lease().await?;
             let work = move |connection: &mut Connection| {
-                let relation = catalog::relation(connection, &object)?;
-                Described::of(connection, relation).map(Arc::new)
+                connection.needs_all();
+                let relation = catalog::relation(connection, &object);
+                let described = relation.and_then(|relation| Described::of(connection, relation));
+                connection.needs(0);
+                described.map(Arc::new)
             };
             lease.worker().call(work).await.map_err(|error| self.pool.place(error))
         };
@@ -83,7 +92,7 @@ impl DuckdbSource {
 
 impl Described {
     fn of(connection: &mut Connection, relation: Relation) -> Result<Self> {
-        let mut described = Self { rows: None, end: 0, row_bytes: 0, relation };
+        let mut described = Self { rows: None, end: 0, row_bytes: 0, is_greedy: AtomicBool::new(false), relation };
         let Shape::Table { rowid } = described.relation.shape else { return Ok(described) };
         let table = described.relation.sql();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok());
@@ -104,6 +113,38 @@ impl Described {
         described.row_bytes = bytes / sampled.max(1);
         Ok(described)
     }
+
+    /// What `connection` needs to read `columns` columns of it, as far as that can be told: all, where something is computed, or where
+    /// the file may change, since then nothing could be read anew.
+    fn needed(&self, connection: &Connection, columns: usize) -> u64 {
+        let is_modest = self.relation.is_table() && !connection.database().is_writable();
+        if !is_modest || self.is_greedy.load(Ordering::Relaxed) {
+            return u64::MAX;
+        }
+        modest_bytes(columns, self.row_bytes)
+    }
+
+    /// Runs `read`, which reads `columns` columns of it, with what that needs.
+    fn reading(
+        &self,
+        connection: &mut Connection,
+        columns: usize,
+        read: impl FnOnce(&mut Connection) -> Result<()>,
+    ) -> Result<()> {
+        let needed = self.needed(connection, columns);
+        connection.needs(needed);
+        let done = read(connection);
+        if connection.has_all() {
+            self.is_greedy.store(true, Ordering::Relaxed);
+        }
+        connection.needs(0);
+        done
+    }
+}
+
+/// What DuckDB needs to read `columns` columns of rows of `row_bytes`, if none is much longer.
+fn modest_bytes(columns: usize, row_bytes: u64) -> u64 {
+    (columns as u64 * COLUMN_BYTES).saturating_add(row_bytes.saturating_mul(HELD_ROWS))
 }
 
 impl Relation {
@@ -182,10 +223,11 @@ impl Source for DuckdbSource {
         let cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
         let lease = self.pool.readers.lease().await?;
         let (pool, tray) = (Arc::clone(&self.pool), tray.cloned());
+        let columns = scan.schema.flattened_fields().len();
         lease
             .stream(move |connection, outlet| {
-                let poured = select.pour(connection, cutter, (tray.as_deref(), outlet));
-                poured.map_err(|error| pool.place(error))
+                let pour = |connection: &mut Connection| select.pour(connection, cutter, (tray.as_deref(), outlet));
+                described.reading(connection, columns, pour).map_err(|error| pool.place(error))
             })
             .await
     }
@@ -304,8 +346,8 @@ impl Select {
     /// Hands the batches of DuckDB over, decoded, until `take` has enough.
     pub(super) fn each(&self, connection: &mut Connection, mut take: impl FnMut(Sifted) -> Result<bool>) -> Result<()> {
         let mut before = 0;
-        for batch in connection.query(&self.sql)? {
-            let batch = batch.map_err(failed)?;
+        for batch in Batches::of(connection, &self.sql) {
+            let batch = batch?;
             let sifted = exchange::sift(&self.schema, &batch, &Rows { select: self, before });
             if !sifted.and_then(&mut take).map_err(|error| error.at("table", &self.object))? {
                 return Ok(());

@@ -105,9 +105,9 @@ fn open_readers(config: &Config, access: Access, count: usize) -> Result<Opened>
     let _held = database.hold_commits();
     let reader = |_| -> Result<Connection> {
         let mut connection = database.connect()?;
-        // The first look at the file fixes the point in time.
-        connection.execute("BEGIN TRANSACTION READ ONLY")?;
-        connection.number("SELECT count(*) FROM duckdb_tables()")?;
+        connection.begin_reading()?;
+        // Until it is asked to read.
+        connection.needs(0);
         Ok(connection)
     };
     let readers = (0..count).map(reader).collect::<Result<Vec<_>>>()?;
