@@ -362,6 +362,9 @@ fn a_long_text_behind_many_short_ones_is_read() {
                    count(*) filter (v = 'value ' || id) from t";
         assert_eq!(duckdb(&path.join(target), sql), "310000|310000|48049845000|40000000|309999", "{channels}");
     }
+    copied(path, &["t.duckdb#t", "copy1.duckdb#t", "--mode", "append"]);
+    let sql = "select count(*), sum(id), count(*) filter (length(v) = 40000000) from t";
+    assert_eq!(duckdb(&path.join("copy1.duckdb"), sql), "620000|96099690000|2");
     copied(path, &["t.duckdb#t", "some.duckdb#t", "--where", "id >= 299990 and id < 300010"]);
     assert_eq!(duckdb(&path.join("some.duckdb"), "select count(*), sum(length(v)) from t"), "20|40000228");
 }

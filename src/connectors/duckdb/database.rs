@@ -310,7 +310,7 @@ impl Connection {
         Ok(self.number(sql)?.map_or(0, i64::unsigned_abs))
     }
 
-    /// Lets `work` have all processors, while nobody else uses the database.
+    /// Lets `work` have all processors, while nobody else uses the database: merging, building a key, writing the file out.
     pub(super) fn with_all_threads<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         self.execute(&format!("SET threads = {threads}"))?;

@@ -19,7 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::catalog::{self, Name, STAGE, is};
 use super::database::Connection;
 use super::marker::{self, literal};
+use super::memory::COLUMN_BYTES;
 use super::merge::Merging;
+use super::read::GROUP_ROWS;
 use super::typemap::{Kind, Way};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
@@ -105,6 +107,12 @@ impl Detail {
             && self.refusals == Refusals::Fail
             && self.types.iter().all(|declared| staged(declared).is_none())
             && self.columns.iter().all(|name| waits_as(name) == name.as_str())
+    }
+
+    /// Whether the rows are brought over from the stage by one INSERT that keeps their order. Two threads of the engine take twice the
+    /// memory and processor time of one for it, and longer: they write what they have put in order once more.
+    pub(super) fn is_inserted(&self) -> bool {
+        self.merging.is_none() && !self.is_renamed()
     }
 
     /// The statements that bring the rows of `stage`, which is quoted, into a table that is there.
@@ -245,6 +253,25 @@ pub(super) fn commit(
         return Err(Error::new(ErrorKind::Internal, "the commit has no effect"));
     }
     Ok(merged)
+}
+
+/// What DuckDB needs to bring the rows of `receipts` over from the stage, as far as that can be told: all, where the table has keys,
+/// which it holds in memory. Else the group that is filled, as it is and as it is written, and one that is read.
+pub(super) fn inserting_bytes(connection: &mut Connection, detail: &Detail, receipts: &[Receipt]) -> Result<u64> {
+    let of = is(&detail.name());
+    let keys = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM duckdb_indexes() WHERE {of} UNION ALL SELECT 1 FROM duckdb_constraints() \
+         WHERE {of} AND constraint_type IN ('PRIMARY KEY', 'UNIQUE', 'FOREIGN KEY'))"
+    );
+    let makes_key = detail.create.as_ref().is_some_and(|key| !key.is_empty());
+    if makes_key || connection.number(&keys)? != Some(0) {
+        return Ok(u64::MAX);
+    }
+    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+    let bytes: u64 = receipts.iter().map(|receipt| receipt.bytes).sum();
+    let group_bytes = (bytes / rows.max(1)).saturating_mul(GROUP_ROWS);
+    let columns_bytes = detail.columns.len() as u64 * COLUMN_BYTES;
+    Ok(group_bytes.saturating_mul(3).saturating_add(2 * columns_bytes))
 }
 
 /// Whether the commit takes no row out of the stage.

@@ -169,11 +169,24 @@ impl Sink for DuckdbSink {
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
         let commit = move |connection: &mut Connection| {
-            connection.with_all_threads(|connection| {
+            let commit = |connection: &mut Connection| -> Result<_> {
                 let merged = stage::commit(connection, &detail, (&of, &receipts))?;
-                // Now by all processors; when it closes, by one.
+                connection.needs_all();
                 Ok((merged, unwritten(connection.execute("CHECKPOINT"))))
-            })
+            };
+            if !detail.is_inserted() {
+                return connection.with_all_threads(commit);
+            }
+            let needed = stage::inserting_bytes(connection, &detail, &receipts)?;
+            connection.needs(needed);
+            match commit(connection) {
+                // The transaction was rolled back.
+                Err(error) if error.kind() == ErrorKind::Resource && !connection.has_all() => {
+                    connection.needs_all();
+                    commit(connection)
+                }
+                done => done,
+            }
         };
         let (merged, note) = self.connected("commit", commit).await?;
         self.commits.add(token, Committed { marked: true, merged, note });
