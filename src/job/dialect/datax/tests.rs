@@ -745,7 +745,7 @@ fn an_empty_limit_is_none() {
     let of = |limit: Json| {
         let mut root = job(&txt(&json!({"path": "/a", "column": ["*"]})), &nothing());
         root["job"]["setting"]["errorLimit"] = limit;
-        only(&translated(root).unwrap()).errors.max_errors.clone()
+        only(&translated(root).unwrap()).errors.max_errors
     };
     assert_eq!(of(json!({"record": "", "percentage": "0.5"})), Some(MaxErrors::Percent(50.0)));
     assert_eq!(of(json!({"record": "3", "percentage": ""})), Some(MaxErrors::Rows(3)));
@@ -779,6 +779,11 @@ fn urls_are_those_of_the_product() {
         let message = of(json!([url])).unwrap_err().to_string();
         assert!(message.contains("jdbcUrl.0") && message.contains("no URL of JDBC for MySQL"), "{message}");
     }
+    // The scheme is that of the URL which is taken.
+    let mut any = mysql(&json!({"connection": [{"table": ["t"], "jdbcUrl": ["none", "jdbc:dm://h:5236/d"]}]}));
+    any["name"] = json!("rdbmsreader");
+    let found = translated(job(&any, &nothing())).unwrap();
+    assert!(only(&found).source.options["url"].as_str().unwrap().contains("DM8"));
     // Some products have schemes of their own.
     assert!(of(json!("jdbc:oceanbase://h:2883/d")).is_ok() && of(json!("jdbc:mariadb://h/d")).is_ok());
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::super::driver::{self, Oracle, Way};
-use super::super::jdbc::Url;
+use super::super::jdbc::{self, Url};
 use super::super::name;
 use super::{IdleParameters, Product};
 use crate::error::{Error, ErrorKind, Result};
@@ -53,7 +53,7 @@ pub(in super::super) fn of(
     if several && !(listed && urls.iter().all(|url| url.database == first.database || product == Product::Mysql)) {
         notes.push("of several URLs the first is used".to_owned());
     }
-    let scheme = scheme(node)?;
+    let scheme = scheme(product, node)?;
     idle.add(product_of(product, &scheme), first);
     let said = |key: &str| first.parameter(key).map(str::to_owned);
     let login = (login.0.or_else(|| said("user")), login.1.or_else(|| said("password")));
@@ -85,9 +85,11 @@ pub(in super::super) fn of(
     Ok(options)
 }
 
-/// The scheme of the first URL at `node`, in small letters.
-fn scheme(node: &Node<'_>) -> Result<String> {
-    let text = node.one_or_more().first().map_or(Ok(String::new()), Node::text)?;
+/// The scheme of the first URL of `product` at `node`, in small letters.
+fn scheme(product: Product, node: &Node<'_>) -> Result<String> {
+    let urls = node.one_or_more();
+    let first = urls.iter().find(|url| jdbc::read(product, url).is_ok());
+    let text = first.map_or(Ok(String::new()), Node::text)?;
     Ok(text.strip_prefix("jdbc:").and_then(|rest| rest.split(':').next()).unwrap_or_default().to_lowercase())
 }
 
