@@ -9,10 +9,10 @@ use super::diff::{self, Comparison};
 use super::stages::{endpoint, parsed_as_cast, understands};
 use super::targets;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::job::{FinerTimes, Job, OnError, Place, Transform};
+use crate::job::{Job, OnError, Place, Transform};
 use crate::plan::pipeline::Target;
 use crate::proof::{Verdict, Verify};
-use crate::sink::{Agreement, Publish, Receipt, WriteMode};
+use crate::sink::{Agreement, ColumnFate, Publish, Receipt, WriteMode};
 
 /// Refuses a job that wants more proof than its target or its transform allows.
 ///
@@ -36,13 +36,12 @@ fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
     let Transform { steps, sql, trim, empty, set, rename, limit, .. } = &job.transform;
     let changed = !steps.is_empty() || sql.is_some() || trim.is_some() || empty.is_some() || !set.is_empty();
     let changed = changed || !rename.is_empty() || limit.is_some();
+    let is_lossy = agreement.columns.iter().any(|plan| plan.fate == ColumnFate::LossAllowed);
     let message = match job.mode {
         _ if !job.union.is_empty() => "rows of several sources are compared with none of them",
         _ if changed => "rows that are changed on their way are not those of the source",
         _ if clock::is_used(agreement) => "what a clock shows is not the instant itself",
-        _ if !job.allow_lossy.is_empty() || job.finer_times == FinerTimes::Cut => {
-            "values that are rounded or cut are not those of the source"
-        }
+        _ if is_lossy => "values that are rounded or cut are not those of the source",
         WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
         _ if job.errors.on_error == OnError::Skip => "rows that are left out are not in the target",
         _ if key.is_empty() => "the source has no primary key to tell rows apart",
