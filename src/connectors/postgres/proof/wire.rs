@@ -9,12 +9,15 @@ use crate::proof::{ColumnProof, Integers};
 /// The proof of `fields` without a digest.
 pub(super) fn counted(column: &Column, field: &Field, fields: Fields<'_>) -> ColumnProof {
     let nulls = fields.null_count();
-    let is_text = column.layout == Layout::Text && *field.data_type() == DataType::Utf8;
+    let has_bytes = matches!(
+        (&column.layout, field.data_type()),
+        (Layout::Text, DataType::Utf8) | (Layout::Bytea, DataType::Binary)
+    );
     ColumnProof {
         values: (fields.spans.len() - nulls) as u64,
         nulls: nulls as u64,
         integers: integers(column, field, fields),
-        bytes: is_text.then(|| fields.iter().flatten().map(|text| text.len() as u64).sum()),
+        bytes: has_bytes.then(|| fields.iter().flatten().map(|value| value.len() as u64).sum()),
         digest: None,
     }
 }
