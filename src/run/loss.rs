@@ -23,7 +23,7 @@ pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
         let Some(lost) = plan.target.as_ref().and_then(|target| {
             let to: &Field = agreement.target.field_with_name(target).ok()?;
             let from = shape.schema.field_with_name(&name).ok()?;
-            if job.allow_lossy.contains(&name) || is_cut(job, from) { loss(from, to) } else { None }
+            if job.allow_lossy.contains(&name) || is_cut(job, shape, from) { loss(from, to) } else { None }
         }) else {
             continue;
         };
@@ -43,9 +43,14 @@ pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
 }
 
 /// Whether times of `field` are cut to the unit of their target, which may make one of two keys.
-fn is_cut(job: &Job, field: &Field) -> bool {
-    let is_key = job.mode.merge().is_some_and(|merge| merge.key.contains(field.name()));
+fn is_cut(job: &Job, shape: &TableShape, field: &Field) -> bool {
+    let is_key = key_of(job, shape).is_some_and(|key| key.contains(field.name()));
     job.finer_times == FinerTimes::Cut && field.data_type().is_temporal() && !is_key
+}
+
+/// The columns that tell rows apart, as far as the source knows.
+fn key_of<'a>(job: &'a Job, shape: &'a TableShape) -> Option<&'a Vec<String>> {
+    job.mode.merge().map(|merge| if merge.key.is_empty() { &shape.key } else { &merge.key })
 }
 
 /// Refuses names that are no columns of `shape`, or in which nothing is lost in any of `agreements`; and keys, as two of
@@ -54,7 +59,7 @@ fn is_cut(job: &Job, field: &Field) -> bool {
 /// # Errors
 /// [`Usage`](ErrorKind::Usage).
 pub(super) fn refuse_useless(job: &Job, shape: &TableShape, agreements: &[&Agreement]) -> Result<()> {
-    let key = job.mode.merge().map(|merge| if merge.key.is_empty() { &shape.key } else { &merge.key });
+    let key = key_of(job, shape);
     for name in &job.allow_lossy {
         let plans =
             || agreements.iter().flat_map(|all| &all.columns).filter(|plan| plan.incoming.as_ref() == Some(name));
