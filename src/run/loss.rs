@@ -49,8 +49,8 @@ fn is_cut(job: &Job, shape: &TableShape, field: &Field) -> bool {
 }
 
 /// The columns that tell rows apart, as far as the source knows.
-fn key_of<'a>(job: &'a Job, shape: &'a TableShape) -> Option<&'a Vec<String>> {
-    job.mode.merge().map(|merge| if merge.key.is_empty() { &shape.key } else { &merge.key })
+fn key_of<'a>(job: &'a Job, shape: &'a TableShape) -> Option<&'a [String]> {
+    job.mode.merge().map(|merge| if merge.key.is_empty() { shape.key.as_slice() } else { merge.key.as_slice() })
 }
 
 /// Refuses names that are no columns of `shape`, or in which nothing is lost in any of `agreements`; and keys, as two of
