@@ -2,20 +2,50 @@
 //! `hashtextextended(text, 0)` since version 11. Source: `hash_bytes_extended` of `src/common/hashfn.c`, on a machine that
 //! stores the low byte first.
 
+use std::ops::Range;
+
 /// Bytes that are mixed at once.
 const BLOCK: usize = 12;
 
 /// The hash of `bytes`, with the seed 0.
 pub fn hash(bytes: &[u8]) -> u64 {
-    let mut state = start(bytes.len());
-    let mut blocks = bytes.chunks_exact(BLOCK);
-    for block in &mut blocks {
-        let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
-        add(&mut state, [word(0), word(4), word(8)]);
+    hash_within(bytes, 0..bytes.len())
+}
+
+/// The hash of `bytes[range]`. Where there are bytes behind it a block is read whole, which takes less time than a few of its bytes.
+#[inline]
+pub fn hash_within(bytes: &[u8], range: Range<usize>) -> u64 {
+    let (mut left, mut rest) = (range.len(), &bytes[range.start..]);
+    let mut state = start(left);
+    while left >= BLOCK {
+        // A range that ends behind them is refused below.
+        let Some((block, after)) = rest.split_first_chunk() else { break };
+        add(&mut state, words_of(block));
         mix(&mut state);
+        (left, rest) = (left - BLOCK, after);
     }
-    add(&mut state, words(blocks.remainder()));
+    let last = match rest.first_chunk() {
+        Some(block) if left < BLOCK => first_words(block, left),
+        _ => words(&rest[..left]),
+    };
+    add(&mut state, last);
     finish(state)
+}
+
+fn words_of(block: &[u8; BLOCK]) -> [u32; 3] {
+    let word = |at: usize| u32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]);
+    [word(0), word(4), word(8)]
+}
+
+/// The first `length` bytes of a block, fewer than it has, as [`words`] gives them.
+#[inline]
+fn first_words(block: &[u8; BLOCK], length: usize) -> [u32; 3] {
+    let [low, high, last] = words_of(block);
+    let both = u64::from(high) << 32 | u64::from(low);
+    let both = if length < 8 { both & !(u64::MAX << (8 * length)) } else { both };
+    let unwanted = 8 * (BLOCK - length);
+    let last = if length > 8 { last << unwanted >> unwanted << 8 } else { 0 };
+    [both as u32, (both >> 32) as u32, last]
 }
 
 /// Fewer bytes than a block as words, the low byte first. The lowest byte of the last word stands for the length.
@@ -112,6 +142,11 @@ mod tests {
         ];
         for (text, expected) in given {
             assert_eq!(hash(text.as_bytes()).cast_signed(), expected, "{text:?}");
+            // The same among other bytes, as far behind it as a block and less.
+            for after in 0..=BLOCK {
+                let around = [b"before", text.as_bytes(), &[0xff; BLOCK][..after]].concat();
+                assert_eq!(hash_within(&around, 6..6 + text.len()).cast_signed(), expected, "{text:?} {after}");
+            }
         }
         assert_eq!(of_word(u32::from_le_bytes(*b"abcd")), hash(b"abcd"));
         assert_eq!(of_words(u64::from_le_bytes(*b"abcdefgh")), hash(b"abcdefgh"));

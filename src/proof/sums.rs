@@ -1,22 +1,24 @@
 //! What a batch adds to the proof of a job: sums over its columns, as exact integers.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayAccessor, ArrayIter, ArrayRef, AsArray as _, PrimitiveArray, RecordBatch};
-use arrow::buffer::NullBuffer;
+use arrow::array::{
+    Array, ArrayAccessor, ArrayIter, ArrayRef, ArrowNativeTypeOp as _, AsArray as _, GenericByteArray, PrimitiveArray,
+    RecordBatch,
+};
 use arrow::compute::{max, min};
-use arrow::datatypes::ToByteSlice;
 use arrow::datatypes::{
-    ArrowNumericType, ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float16Type, Float32Type, Float64Type,
-    Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    ArrowNativeType as _, ArrowPrimitiveType, ByteArrayType, DataType, Date32Type, Decimal128Type, Float16Type,
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType, TimeUnit,
+    TimestampMicrosecondType, ToByteSlice, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::downcast_primitive_array;
 use arrow::row::{RowConverter, SortField};
 use num_traits::Float;
 
 use crate::error::Result;
-use crate::proof::hash::{hash, of_word, of_words};
+use crate::proof::hash::{hash, hash_within, of_word, of_words};
 use crate::proof::{ColumnProof, Integers};
 use crate::schema::record_batch;
 
@@ -52,12 +54,31 @@ pub fn counted(array: &ArrayRef) -> ColumnProof {
 /// The sum of what `hashed` gives of each value that is not NULL, modulo 2^64. Values come in runs, over which the compiler can
 /// use vector instructions.
 pub fn digest_of<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, mut hashed: impl FnMut(T::Native) -> u64) -> u64 {
-    let values = array.values();
-    let mut run =
-        |from: usize, to: usize| values[from..to].iter().fold(0_u64, |all, value| all.wrapping_add(hashed(*value)));
+    let mut all = 0_u64;
+    each_run(array, |run| {
+        let values = &array.values()[run];
+        all = values.iter().fold(all, |all, value| all.wrapping_add(hashed(*value)));
+    });
+    all
+}
+
+/// The sum of the hashes of texts or binary values, modulo 2^64.
+pub fn digest_of_bytes<T: ByteArrayType>(array: &GenericByteArray<T>) -> u64 {
+    let (bytes, offsets) = (array.value_data(), array.value_offsets());
+    let mut all = 0_u64;
+    each_run(array, |run| {
+        let ends = offsets[run.start..=run.end].windows(2);
+        let hashed = |ends: &[T::Offset]| hash_within(bytes, ends[0].as_usize()..ends[1].as_usize());
+        all = ends.fold(all, |all, ends| all.wrapping_add(hashed(ends)));
+    });
+    all
+}
+
+/// Calls `run` with the places of each run of values that are not NULL, the first to the last.
+fn each_run(array: &dyn Array, mut run: impl FnMut(Range<usize>)) {
     match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => run(0, values.len()),
-        Some(nulls) => nulls.valid_slices().fold(0_u64, |all, (from, to)| all.wrapping_add(run(from, to))),
+        None => run(0..array.len()),
+        Some(nulls) => nulls.valid_slices().for_each(|(from, to)| run(from..to)),
     }
 }
 
@@ -72,7 +93,7 @@ fn integers(array: &dyn Array) -> Option<Integers> {
         DataType::UInt16 => sum::<UInt16Type>(array),
         DataType::UInt32 => sum::<UInt32Type>(array),
         DataType::UInt64 => sum::<UInt64Type>(array),
-        DataType::Decimal128(..) => sum::<Decimal128Type>(array),
+        DataType::Decimal128(..) => decimals(array),
         DataType::Date32 => sum::<Date32Type>(array),
         DataType::Time64(TimeUnit::Microsecond) => sum::<Time64MicrosecondType>(array),
         DataType::Timestamp(TimeUnit::Microsecond, _) => sum::<TimestampMicrosecondType>(array),
@@ -86,39 +107,52 @@ fn integers(array: &dyn Array) -> Option<Integers> {
     }
 }
 
-fn sum<T: ArrowNumericType<Native: Into<i128>>>(array: &dyn Array) -> Option<Integers> {
+/// Of values of at most 64 bits, of which a batch has fewer than 2^63: their sum does not outgrow 128 bits.
+fn sum<T: ArrowPrimitiveType<Native: Into<i128> + Ord>>(array: &dyn Array) -> Option<Integers> {
     let array = array.as_primitive::<T>();
-    let (least, greatest) = (min(array)?.into(), max(array)?.into());
-    let sum = match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => total(array.values().iter().copied()),
-        Some(_) => total(array.iter().flatten()),
-    };
-    Some(Integers { sum: sum?, least, greatest })
+    let mut all = (T::Native::MAX_TOTAL_ORDER, T::Native::MIN_TOTAL_ORDER, 0_i128);
+    each_run(array, |run| {
+        all = array.values()[run].iter().fold(all, |(least, greatest, sum), value| {
+            (least.min(*value), greatest.max(*value), sum + Into::<i128>::into(*value))
+        });
+    });
+    let (least, greatest, sum) = all;
+    (least <= greatest).then(|| Integers { sum, least: least.into(), greatest: greatest.into() })
 }
 
-fn total<N: Into<i128>>(mut values: impl Iterator<Item = N>) -> Option<i128> {
-    // Values of 64 bits, of which a batch has fewer than 2^63, never outgrow it.
-    if size_of::<N>() <= size_of::<i64>() {
-        return Some(values.map(Into::into).sum());
+/// Of decimals, most of which fit 64 bits and are compared as such.
+fn decimals(array: &dyn Array) -> Option<Integers> {
+    let array = array.as_primitive::<Decimal128Type>();
+    // The last are the bits of the upper halves that say more than the sign of the lower ones.
+    let mut all = (i64::MAX, i64::MIN, 0_i128, 0_i64);
+    each_run(array, |run| {
+        all = array.values()[run].iter().fold(all, |(least, greatest, sum, more), value| {
+            let (low, high) = (*value as i64, (*value >> i64::BITS) as i64);
+            (least.min(low), greatest.max(low), sum + i128::from(low), more | (high ^ (low >> (i64::BITS - 1))))
+        });
+    });
+    let (least, greatest, sum, more) = all;
+    if more == 0 {
+        return (least <= greatest).then(|| Integers { sum, least: least.into(), greatest: greatest.into() });
     }
-    values.try_fold(0_i128, |all, value| all.checked_add(value.into()))
+    let sum = array.iter().flatten().try_fold(0_i128, i128::checked_add)?;
+    Some(Integers { sum, least: min(array)?, greatest: max(array)? })
 }
 
 fn bytes(array: &dyn Array) -> Option<u64> {
     match array.data_type() {
-        DataType::Utf8 => Some(lengths(array.as_string::<i32>().value_offsets(), array.nulls())),
-        DataType::Binary => Some(lengths(array.as_binary::<i32>().value_offsets(), array.nulls())),
+        DataType::Utf8 => Some(lengths(array.as_string::<i32>())),
+        DataType::Binary => Some(lengths(array.as_binary::<i32>())),
         _ => None,
     }
 }
 
-/// The bytes between `offsets`. Those of a NULL are arbitrary.
-fn lengths(offsets: &[i32], nulls: Option<&NullBuffer>) -> u64 {
-    let run = |from: usize, to: usize| (offsets[to] - offsets[from]) as u64;
-    match nulls {
-        None => run(0, offsets.len() - 1),
-        Some(nulls) => nulls.valid_slices().map(|(from, to)| run(from, to)).sum(),
-    }
+/// The bytes of all values. Those of a NULL are arbitrary.
+fn lengths<T: ByteArrayType<Offset = i32>>(array: &GenericByteArray<T>) -> u64 {
+    let offsets = array.value_offsets();
+    let mut all = 0;
+    each_run(array, |run| all += (offsets[run.end] - offsets[run.start]) as u64);
+    all
 }
 
 fn digest(array: &ArrayRef) -> Option<u64> {
@@ -131,10 +165,10 @@ fn digest(array: &ArrayRef) -> Option<u64> {
     }
     Some(downcast_primitive_array!(
         array => digest_of(array, |value| of_bytes(value.to_byte_slice())),
-        DataType::Utf8 => sum_of(array.as_string::<i32>(), |text| hash(text.as_bytes())),
-        DataType::LargeUtf8 => sum_of(array.as_string::<i64>(), |text| hash(text.as_bytes())),
-        DataType::Binary => sum_of(array.as_binary::<i32>(), hash),
-        DataType::LargeBinary => sum_of(array.as_binary::<i64>(), hash),
+        DataType::Utf8 => digest_of_bytes(array.as_string::<i32>()),
+        DataType::LargeUtf8 => digest_of_bytes(array.as_string::<i64>()),
+        DataType::Binary => digest_of_bytes(array.as_binary::<i32>()),
+        DataType::LargeBinary => digest_of_bytes(array.as_binary::<i64>()),
         DataType::FixedSizeBinary(_) => sum_of(array.as_fixed_size_binary(), hash),
         DataType::Boolean => sum_of(array.as_boolean(), |value| hash(&[u8::from(value)])),
         _ => return rows(array),
@@ -176,7 +210,7 @@ fn sum_of<A: ArrayAccessor>(array: A, hashed: impl Fn(A::Item) -> u64) -> u64 {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray, UInt64Array};
 
     use super::*;
 
@@ -196,6 +230,15 @@ mod tests {
         assert_eq!(found.integers, Some(integers(18_446_744_073_709_551_613, -1, i64::MAX.into())));
         let cents = Decimal128Array::from(vec![150, -25]).with_precision_and_scale(12, 2).unwrap();
         assert_eq!(proof(cents).integers, Some(integers(125, -25, 150)));
+        let large = |values: Vec<Option<i128>>| proof(Decimal128Array::from(values)).integers;
+        let (most, more) = (i128::from(i64::MAX), i128::from(i64::MAX) + 1);
+        assert_eq!(large(vec![Some(most), None, Some(-more)]), Some(integers(-1, -more, most)));
+        assert_eq!(large(vec![Some(more), None, Some(-1)]), Some(integers(most, -1, more)));
+        assert_eq!(large(vec![Some(-more - 1), Some(0)]), Some(integers(-more - 1, -more - 1, 0)));
+        assert_eq!(large(vec![Some(i128::MAX), Some(1)]), None);
+        assert_eq!(large(vec![None]), None);
+        let unsigned = proof(UInt64Array::from(vec![Some(u64::MAX), None, Some(1)]));
+        assert_eq!(unsigned.integers, Some(integers(18_446_744_073_709_551_616, 1, u64::MAX.into())));
         let bits = proof(BooleanArray::from(vec![Some(true), Some(false), None, Some(true)]));
         assert_eq!(bits.integers, Some(integers(2, 0, 1)));
     }
@@ -209,6 +252,23 @@ mod tests {
         let text = |values: Vec<&str>| proof(StringArray::from(values)).digest;
         assert_eq!(text(vec!["ab", "c"]), text(vec!["c", "ab"]));
         assert_ne!(text(vec!["ab", "c"]), text(vec!["a", "bc"]));
+    }
+
+    #[test]
+    fn digests_of_texts_are_sums_of_hashes_whatever_lies_around_them() {
+        let texts =
+            [Some("before"), Some(""), None, Some("abcdefghijklm"), Some("c"), Some("a text of many more bytes")];
+        let digest = |from: usize, to: usize| {
+            let hashes = texts[from..to].iter().flatten().map(|text| hash(text.as_bytes()));
+            Some(hashes.fold(0_u64, u64::wrapping_add))
+        };
+        let array = StringArray::from(texts.to_vec());
+        for (from, to) in [(0, 6), (1, 5), (2, 3), (3, 3)] {
+            let part = proof(array.slice(from, to - from));
+            assert_eq!(part.digest, digest(from, to), "{from} to {to}");
+            let bytes: usize = texts[from..to].iter().flatten().map(|text| text.len()).sum();
+            assert_eq!(part.bytes, Some(bytes as u64), "{from} to {to}");
+        }
     }
 
     #[test]
