@@ -4,6 +4,7 @@
 //! trusted: what does not fit is a [`Fault`], which becomes an error where the column's name is known.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -111,13 +112,23 @@ impl<'a> Fields<'a> {
 
     /// The bytes at `span`; none for NULL, and where there are no such bytes.
     pub fn get(&self, span: Span) -> Option<&'a [u8]> {
-        let length = usize::try_from(span.length).ok()?;
-        self.bytes.get(span.start as usize..span.start as usize + length)
+        self.bytes.get(self.range(span)?)
+    }
+
+    /// Where those bytes lie.
+    fn range(&self, span: Span) -> Option<Range<usize>> {
+        let (start, length) = (span.start as usize, usize::try_from(span.length).ok()?);
+        (start + length <= self.bytes.len()).then_some(start..start + length)
     }
 
     /// The bytes of each value; none for NULL.
     pub fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a [u8]>> {
         self.spans.iter().map(move |span| self.get(*span))
+    }
+
+    /// Where the bytes of each value lie that is not NULL.
+    pub fn ranges(self) -> impl Iterator<Item = Range<usize>> {
+        self.spans.iter().filter_map(move |span| self.range(*span))
     }
 }
 

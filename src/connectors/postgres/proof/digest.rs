@@ -22,8 +22,8 @@ use super::form::{self, Form, JSONB_VERSION};
 use super::json::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
-use crate::proof::hash::{hash, of_few, of_word, of_words};
-use crate::proof::sums::digest_of;
+use crate::proof::hash::{hash, hash_within, of_few, of_word, of_words};
+use crate::proof::sums::{digest_of, digest_of_bytes};
 
 /// The hash of the number 0.
 const ZERO: u64 = u64::MAX;
@@ -133,8 +133,7 @@ impl Digest {
                 digest_of(values, |value| folded(value.wrapping_sub(EPOCH_MICROS)))
             }
             (Self::Groups, DataType::Decimal128(_, scale)) => {
-                let mut room = Vec::new();
-                digest_of(array.as_primitive::<Decimal128Type>(), |value| decimal(value, *scale, &mut room))
+                digest_of(array.as_primitive::<Decimal128Type>(), decimals(*scale))
             }
             (Self::Float, DataType::Float32) => {
                 digest_of(array.as_primitive::<Float32Type>(), |value| float(value.into(), &value.to_be_bytes()))
@@ -148,12 +147,15 @@ impl Digest {
             (Self::Text(form @ (Form::Text | Form::Trimmed | Form::Json)), _) => {
                 let texts =
                     if *array.data_type() == DataType::Utf8 { array.clone() } else { cast(array, &DataType::Utf8)? };
-                let texts = texts.as_string::<i32>().iter().flatten();
-                if form == Form::Json {
-                    let mut writer = Writer::default();
-                    texts.fold(0, |all, text| added(all, hash(writer.written(text))))
-                } else {
-                    texts.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes())))
+                let texts = texts.as_string::<i32>();
+                let values = texts.iter().flatten();
+                match form {
+                    Form::Json => {
+                        let mut writer = Writer::default();
+                        values.fold(0, |all, text| added(all, hash(writer.written(text))))
+                    }
+                    Form::Trimmed => values.fold(0, |all, text| added(all, hash(form.canonical(text).as_bytes()))),
+                    _ => digest_of_bytes(texts),
                 }
             }
             _ => by_wires()?,
@@ -162,6 +164,9 @@ impl Digest {
 
     /// The same of the fields of raw frames.
     pub(super) fn of_fields(self, column: &Column, fields: Fields<'_>) -> Result<u64> {
+        if let (Self::Text(Form::Text), Layout::Text) = (self, &column.layout) {
+            return Ok(fields.ranges().fold(0, |all, range| added(all, hash_within(fields.bytes, range))));
+        }
         self.of_wires(&column.layout, fields.iter().flatten()).ok_or_else(|| damaged(column))
     }
 
@@ -287,33 +292,39 @@ fn bytes_of(text: &str) -> Option<Vec<u8>> {
     text.as_bytes().chunks(2).map(byte).collect()
 }
 
-/// The hash of `value` × 10^-`scale`, as that of its wire form, for which `wire` is room.
-fn decimal(value: i128, scale: i8, wire: &mut Vec<u8>) -> u64 {
+/// What gives the hash of a value × 10^-`scale`, as that of its wire form.
+fn decimals(scale: i8) -> impl FnMut(i128) -> u64 {
+    // The same for all values.
     let exponent = -i32::from(scale);
     let power = 10_u64.pow(exponent.rem_euclid(4) as u32);
-    let small = u64::try_from(value.unsigned_abs()).ok().and_then(|digits| digits.checked_mul(power));
-    let Some(mut rest) = small.filter(|digits| *digits < FEW_GROUPS) else {
-        wire.clear();
-        put_decimal(value, scale, wire);
-        // Those bytes are not damaged.
-        return number(wire).unwrap_or_default();
-    };
-    if rest == 0 {
-        return ZERO;
+    let (few, least) = (u128::from(FEW_GROUPS / power), i64::from(exponent.div_euclid(4)) - 1);
+    let mut wire = Vec::new();
+    move |value| {
+        let digits = value.unsigned_abs();
+        if digits >= few {
+            wire.clear();
+            put_decimal(value, scale, &mut wire);
+            // Those bytes are not damaged.
+            return number(&wire).unwrap_or_default();
+        }
+        let mut rest = digits as u64 * power;
+        if rest == 0 {
+            return ZERO;
+        }
+        let mut weight = least;
+        while rest.is_multiple_of(10_000) {
+            rest /= 10_000;
+            weight += 1;
+        }
+        let (mut groups, mut bytes) = (0_u64, 0);
+        while rest > 0 {
+            groups = groups << (8 * GROUP_BYTES) | (rest % 10_000);
+            bytes += GROUP_BYTES;
+            rest /= 10_000;
+            weight += 1;
+        }
+        turned(of_few(groups, bytes) ^ weight.cast_unsigned(), value < 0)
     }
-    let mut weight = i64::from(exponent.div_euclid(4)) - 1;
-    while rest % 10_000 == 0 {
-        rest /= 10_000;
-        weight += 1;
-    }
-    let (mut groups, mut bytes) = (0_u64, 0);
-    while rest > 0 {
-        groups = groups << (8 * GROUP_BYTES) | (rest % 10_000);
-        bytes += GROUP_BYTES;
-        rest /= 10_000;
-        weight += 1;
-    }
-    turned(of_few(groups, bytes) ^ weight.cast_unsigned(), value < 0)
 }
 
 /// The hash of a wire numeric; none when it is damaged.
@@ -369,6 +380,7 @@ mod tests {
 
     use super::*;
     use crate::connectors::postgres::encode::Check;
+    use crate::formats::fields::Span;
 
     /// Given by PostgreSQL 15, as `select hashint4extended(1, 0)`; those of integers and numbers below zero turned over.
     fn given() -> Vec<(Layout, Digest, ArrayRef, i64)> {
@@ -430,6 +442,10 @@ mod tests {
             (Layout::Numeric, Digest::Groups, number(9_999_999_999_999_999, 0), 8_966_457_295_286_834_577),
             (Layout::Numeric, Digest::Groups, number(-9_999_999_999_999_999, 8), !8_966_457_295_286_834_579),
             (Layout::Numeric, Digest::Groups, number(10_000_000_000_000_001, 0), 2_953_996_797_920_449_411),
+            // The largest of four groups that are shifted, and one of five.
+            (Layout::Numeric, Digest::Groups, number(99_999_999_999_999, 2), 5_738_265_978_894_608_310),
+            (Layout::Numeric, Digest::Groups, number(100_000_000_000_001, 2), 731_428_262_867_841_859),
+            (Layout::Numeric, Digest::Groups, number(9_223_372_036_854_775_807, 3), -1_560_962_104_628_248_004),
             // -0.00123456789, and what 64 bits hold and do not hold.
             (Layout::Numeric, Digest::Groups, number(-123_456_789, 11), !8_005_024_120_056_899_057),
             (Layout::Numeric, Digest::Groups, number(18_446_744_073_709_551_615, 4), -708_838_431_325_105_615),
@@ -480,6 +496,16 @@ mod tests {
             }
         }
         assert_eq!(number(&wire(&[0, 0], 1, 0x4000)), Some(ZERO));
+    }
+
+    #[test]
+    fn texts_of_frames_are_hashed_where_they_lie() {
+        let column = Column { name: "c".to_owned(), layout: Layout::Text, wire: false, check: Check::None };
+        let spans = [Span { start: 1, length: 3 }, Span::NULL, Span { start: 4, length: 13 }];
+        let digest = |bytes: &[u8]| Digest::Text(Form::Text).of_fields(&column, Fields::new(bytes, &spans)).unwrap();
+        // Given by PostgreSQL 15: hashtextextended('abc' collate "C", 0) and that of 'abcdefghijklm' together.
+        assert_eq!(digest(b"?abcabcdefghijklm").cast_signed(), 2_123_867_701_223_928_423);
+        assert_eq!(digest(b"?abcabcdefghijklm, and more behind").cast_signed(), 2_123_867_701_223_928_423);
     }
 
     #[test]
