@@ -1,5 +1,5 @@
 //! A 64-bit hash that servers compute too: Bob Jenkins' lookup3 with the mixing of PostgreSQL, which calls it
-//! `hashtextextended(text, 0)` since version 11. Source: `hash_bytes_extended` of `src/common/hashfn.c`, on a machine that
+//! `hashtextextended(text, seed)` since version 11. Source: `hash_bytes_extended` of `src/common/hashfn.c`, on a machine that
 //! stores the low byte first.
 
 use std::ops::Range;
@@ -68,6 +68,18 @@ fn words(rest: &[u8]) -> [u32; 3] {
 #[inline]
 pub fn of_word(word: u32) -> u64 {
     of_few(word.into(), size_of::<u32>())
+}
+
+/// The same with a seed.
+#[inline]
+pub fn of_word_seeded(word: u32, seed: u64) -> u64 {
+    let mut state = start(size_of::<u32>());
+    if seed != 0 {
+        add(&mut state, [(seed >> 32) as u32, seed as u32, 0]);
+        mix(&mut state);
+    }
+    add(&mut state, [word, 0, 0]);
+    finish(state)
 }
 
 /// The hash of the eight bytes of `words`, the low one first.

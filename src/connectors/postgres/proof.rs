@@ -366,7 +366,7 @@ mod tests {
                 of(Layout::Numeric, binary.clone(), "numeric(50,3)", KNOWN),
                 signed("hash_numeric_extended", Digest::Groups),
             ),
-            (of(Layout::Int8, DataType::Int64, "bigint", KNOWN), signed("hashint8extended", Digest::SignedFold)),
+            (of(Layout::Int8, DataType::Int64, "bigint", KNOWN), typed("hashint8extended($, $)", Digest::Seeded)),
             (of(Layout::Int4, DataType::Int32, "integer", KNOWN), typed("hashint4extended($, 0)", Digest::Word)),
             (of(Layout::Text, utf8.clone(), "text", KNOWN), hashed("$::text", Form::Text)),
             (of(Layout::Text, utf8.clone(), "text", (100_000, false)), read("$::text", Form::Text)),

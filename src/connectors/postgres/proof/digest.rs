@@ -2,7 +2,7 @@
 //! bytes, and of text that was read back.
 //!
 //! Source: `hashint8extended` and `hashfloat8extended` of the server's `hashfunc.c` (64 bits are folded to 32 before they are
-//! hashed; a `real` is hashed as a double, zeros and NaNs without their bits) and `hash_numeric_extended` of its `numeric.c` (the
+//! hashed, but all of a seed goes into the hash; a `real` is hashed as a double, zeros and NaNs without their bits) and `hash_numeric_extended` of its `numeric.c` (the
 //! groups without zeros at either end, and their weight; not the sign).
 
 use std::num::FpCategory;
@@ -22,7 +22,7 @@ use super::form::{self, Form, JSONB_VERSION};
 use super::json::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
-use crate::proof::hash::{hash, hash_within, of_few, of_word, of_words};
+use crate::proof::hash::{hash, hash_within, of_few, of_word, of_word_seeded, of_words};
 use crate::proof::sums::{digest_of, digest_of_bytes};
 
 /// The hash of the number 0.
@@ -41,8 +41,8 @@ pub(super) enum Digest {
     Word,
     /// Its 64 bits, folded: microseconds.
     Fold,
-    /// The same, and the sign: an integer.
-    SignedFold,
+    /// The same, and all 64 as the seed: an integer.
+    Seeded,
     /// The groups of a number, and its sign.
     Groups,
     /// The bits of a float as a double; those of zeros and NaNs as they are, in hexadecimal.
@@ -60,7 +60,8 @@ pub(super) fn of_type(column: &Column, field: &Field, target_type: &str) -> Opti
     Some(match (&column.layout, field.data_type()) {
         (Layout::Int2 | Layout::Int4, _) => (format!("hashint4extended({name}, 0)"), Digest::Word),
         (Layout::Bool, _) => (format!("hashint4extended({name}::int4, 0)"), Digest::Word),
-        (Layout::Int8, _) => (signed("hashint8extended", &name), Digest::SignedFold),
+        // With itself as the seed, since a number and another one may be folded to the same.
+        (Layout::Int8, _) => (format!("hashint8extended({name}, {name})"), Digest::Seeded),
         // Days are subtracted, but for infinity, which is the greatest or least number.
         (Layout::Date, _) => {
             let days = format!(
@@ -122,7 +123,7 @@ impl Digest {
             (Self::Word, kind) if kind.is_integer() => {
                 digest_of(cast(array, &DataType::Int32)?.as_primitive::<Int32Type>(), word)
             }
-            (Self::SignedFold, kind) if kind.is_integer() => {
+            (Self::Seeded, kind) if kind.is_integer() => {
                 digest_of(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>(), integer)
             }
             (Self::Fold, DataType::Time64(TimeUnit::Microsecond)) => {
@@ -185,7 +186,7 @@ impl Digest {
             (Self::Fold, _) => {
                 wires.try_fold(0, |all, wire| Some(added(all, folded(i64::from_be_bytes(wire.try_into().ok()?)))))
             }
-            (Self::SignedFold, _) => {
+            (Self::Seeded, _) => {
                 wires.try_fold(0, |all, wire| Some(added(all, integer(i64::from_be_bytes(wire.try_into().ok()?)))))
             }
             (Self::Groups, _) => wires.try_fold(0, |all, wire| Some(added(all, number(wire)?))),
@@ -227,7 +228,7 @@ impl Digest {
                 let mut wire = Vec::new();
                 put_numeric(text, &mut wire).then(|| number(&wire))?
             }
-            Self::Word | Self::Fold | Self::SignedFold => None,
+            Self::Word | Self::Fold | Self::Seeded => None,
         }
     }
 
@@ -235,7 +236,7 @@ impl Digest {
     pub(super) fn text(self, column: &Column, field: &Field, target_type: &str) -> Option<String> {
         match self {
             // Whole words are hashed alike on every machine.
-            Self::Word | Self::Fold | Self::SignedFold => None,
+            Self::Word | Self::Fold | Self::Seeded => None,
             Self::Groups => Some(format!("{}::text", identifier(&column.name))),
             Self::Bytes | Self::Float | Self::Text(_) => {
                 form::text_of(column, field, target_type).map(|(text, _)| text)
@@ -252,14 +253,18 @@ fn word(value: i32) -> u64 {
     of_word(value.cast_unsigned())
 }
 
-/// The halves of a number that fits one have the hash of that one.
 fn folded(value: i64) -> u64 {
+    word(fold(value))
+}
+
+/// The halves of a number that fits one are that one.
+fn fold(value: i64) -> i32 {
     let (low, high) = (value as i32, (value >> 32) as i32);
-    word(low ^ if value >= 0 { high } else { !high })
+    low ^ if value >= 0 { high } else { !high }
 }
 
 fn integer(value: i64) -> u64 {
-    turned(folded(value), value < 0)
+    of_word_seeded(fold(value).cast_unsigned(), value.cast_unsigned())
 }
 
 /// `hash`, turned over for what is below zero.
@@ -400,10 +405,10 @@ mod tests {
             (Layout::Bool, Digest::Word, Arc::new(BooleanArray::from(vec![true])), -3_670_598_878_359_251_130),
             // 2026-11-25
             (Layout::Date, Digest::Word, Arc::new(Date32Array::from(vec![20_782])), 7_169_252_582_873_884_315),
-            (Layout::Int8, Digest::SignedFold, fold(1), -3_670_598_878_359_251_130),
-            (Layout::Int8, Digest::SignedFold, fold(-1), !-1_888_257_769_727_981_238),
-            (Layout::Int8, Digest::SignedFold, fold(4_294_967_296_123), -529_998_636_935_390_903),
-            (Layout::Int8, Digest::SignedFold, fold(-4_294_967_296_123), !-2_257_888_317_590_353_135),
+            (Layout::Int8, Digest::Seeded, fold(1), -7_620_678_293_940_249_823),
+            (Layout::Int8, Digest::Seeded, fold(-1), 6_481_520_839_006_961_279),
+            (Layout::Int8, Digest::Seeded, fold(4_294_967_296_123), 2_954_470_175_561_296_150),
+            (Layout::Int8, Digest::Seeded, fold(-4_294_967_296_123), 2_464_041_975_486_856_915),
             // 2026-11-25 12:34:56.789012 and 1969-07-20 20:17:40
             (Layout::Timestamp, Digest::Fold, at(1_795_610_096_789_012), 6_886_532_878_244_297_405),
             (Layout::Timestamp, Digest::Fold, at(-14_182_940_000_000), -3_034_432_567_789_586_072),
