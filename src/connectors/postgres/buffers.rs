@@ -71,7 +71,9 @@ mod tests {
         let buffers = Buffers::new(2);
         let chunks = [4096; 3].map(|wanted| filled(&buffers, wanted).0);
         let shared = chunks[0].clone();
-        chunks.into_iter().for_each(|chunk| buffers.put(chunk, 8192));
+        for chunk in chunks {
+            buffers.put(chunk, 8192);
+        }
         assert_eq!(buffers.idle.lock().len(), 2, "somebody reads the first");
         buffers.put(shared, 8192);
         assert_eq!(buffers.idle.lock().len(), 2, "two are enough");
