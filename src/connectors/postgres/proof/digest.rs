@@ -2,8 +2,8 @@
 //! bytes, and of text that was read back.
 //!
 //! Source: `hashint8extended` and `hashfloat8extended` of the server's `hashfunc.c` (64 bits are folded to 32 before they are
-//! hashed, but all of a seed goes into the hash; a `real` is hashed as a double, zeros and NaNs without their bits) and `hash_numeric_extended` of its `numeric.c` (the
-//! groups without zeros at either end, and their weight; not the sign).
+//! hashed, but all of a seed goes into the hash; a `real` is hashed as a double, zeros and NaNs without their bits) and
+//! `hash_numeric_extended` of its `numeric.c` (the groups without zeros at either end, and their weight; not the sign).
 
 use std::num::FpCategory;
 
