@@ -35,12 +35,12 @@ use crate::source::TableShape;
 /// Arrow bytes that a writer gathers before it encodes them together, between these.
 const GATHER_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 20);
 
-/// Parts of a writer's memory: one for what is gathered, one for its encoded form, three for a row group, and three that
+/// Parts of a writer's memory: one for what is gathered, one for its encoded form, two for a row group, and four that
 /// encoders hold beside what they count.
 const MEMORY_PARTS: u64 = 8;
 
 /// Those of a row group.
-const ROW_GROUP_PARTS: u64 = 3;
+const ROW_GROUP_PARTS: u64 = 2;
 
 /// A file or folder that is written.
 #[derive(Debug)]
