@@ -244,6 +244,32 @@ pub enum MaxErrors {
     },
 }
 
+/// Rows by which a limit is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// How many were read.
+    pub read: u64,
+    /// How many of these were rejected.
+    pub rejected: u64,
+}
+
+/// The other transfers that have one limit with this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// The rows of those before it, which have ended.
+    pub before: Judged,
+    /// Whether more of them follow: then all rows are not read at the end of this one.
+    pub more_follow: bool,
+}
+
+impl Judged {
+    /// These rows and `more`.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        Self { read: self.read + more.read, rejected: self.rejected + more.rejected }
+    }
+}
+
 /// [`MaxErrors`] as files have it.
 #[derive(Serialize, Deserialize)]
 struct Most {

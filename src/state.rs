@@ -180,6 +180,12 @@ pub enum StateRecord {
     Finished {
         /// Rows that became visible.
         rows: u64,
+        /// Rows that were read.
+        #[serde(default)]
+        read: u64,
+        /// Rows of these that were rejected.
+        #[serde(default)]
+        rejected: u64,
     },
 }
 

@@ -16,7 +16,7 @@ use super::voice::{self, Finished, Underway};
 use super::{amount, log, plan, printer, rounds};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Reading;
-use crate::job::{Job, MaxErrors};
+use crate::job::{Job, Judged, Others};
 use crate::run::Between;
 use crate::run::report::{PlanReport, Summary};
 
@@ -139,18 +139,14 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
         (_, true) => Resume::Wanted,
         _ => Resume::Unwanted,
     };
-    let done = match (resume, jobs.len()) {
-        (Resume::Unwanted, _) | (_, 1) => 0,
-        // The rows of those that are done would come twice.
-        _ => transfer::first_interrupted(jobs, &args.record, interrupt).await?.ok_or_else(nothing_to_resume)?,
+    let (done, mut judged) = match (resume, jobs.len()) {
+        (Resume::Unwanted, _) | (_, 1) => (0, Judged::default()),
+        _ => past(loaded, args, interrupt).await?,
     };
-    if done > 0 {
-        let told = amount::counted(done as u64, "transfer");
-        transfer::note(talk, &format!("{told} before the interrupted one not run again"));
-    }
     let (mut summaries, mut failed) = (Vec::new(), Failed::default());
     for (at, job) in jobs.iter().enumerate().skip(done) {
-        let limited = loaded.translation.shares_errors.then(|| with_errors_left(job, &summaries));
+        let others = Others { before: judged, more_follow: at + 1 < jobs.len() };
+        let limited = loaded.translation.shares_errors.then(|| limited_with(job, others));
         let job = limited.as_ref().unwrap_or(job);
         let tell = |reading: &Reading, last: Option<&Reading>| {
             let Some(lines) = lines else { return };
@@ -171,6 +167,7 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
                 } else {
                     transfer::show_notes(&summary, talk);
                 }
+                judged = judged.and(Judged { read: summary.read, rejected: summary.rejected });
                 summaries.push(summary);
             }
             Err(error) if jobs.len() == 1 => return Err(error),
@@ -198,12 +195,29 @@ async fn run_jobs(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt, server
     tell_users(jobs, &text)
 }
 
-/// `job` with what transfers `before` left of the number of rows that may be refused.
-fn with_errors_left(job: &Job, before: &[Summary]) -> Job {
-    let mut job = job.clone();
-    if let Some(MaxErrors::Rows(rows)) = &mut job.errors.max_errors {
-        *rows = rows.saturating_sub(before.iter().map(|summary| summary.rejected).sum());
+/// How many transfers were done when another one was interrupted, and the rows by which a limit judges them.
+async fn past(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<(usize, Judged)> {
+    let (talk, jobs) = (settings::talk(&args.talk), &loaded.translation.jobs);
+    // The rows of those that are done would come twice.
+    let done = transfer::first_interrupted(jobs, &args.record, interrupt).await?.ok_or_else(nothing_to_resume)?;
+    if done > 0 {
+        let told = amount::counted(done as u64, "transfer");
+        transfer::note(talk, &format!("{told} before the interrupted one not run again"));
     }
+    if !loaded.translation.shares_errors {
+        return Ok((done, Judged::default()));
+    }
+    let judged = transfer::judged(&jobs[..done], &args.record, interrupt).await?;
+    if judged.is_none() {
+        transfer::note(talk, "what these left out is not in the record any more, and does not count against the limit");
+    }
+    Ok((done, judged.unwrap_or_default()))
+}
+
+/// `job`, whose limit of rows that may be refused is one with that of `others`.
+fn limited_with(job: &Job, others: Others) -> Job {
+    let mut job = job.clone();
+    job.errors.others = others;
     job
 }
 

@@ -13,7 +13,7 @@ use super::settings::{self, Level, Resume, Talk, usage};
 use super::{amount, place, printer, progress, record};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::{Meter, Reading};
-use crate::job::Job;
+use crate::job::{Job, Judged};
 use crate::run::report::{Summary, TargetSummary};
 use crate::run::resume::{self, Ending, Unfinished};
 use crate::run::{self, PreSql, Surroundings};
@@ -98,6 +98,18 @@ pub(super) async fn first_interrupted(
         }
     }
     Ok(None)
+}
+
+/// The rows by which a limit judges the jobs that are `done`: they ended in an earlier run. None where the record does not have all
+/// of them.
+pub(super) async fn judged(done: &[Job], record: &StateArgs, interrupt: &Interrupt) -> Result<Option<Judged>> {
+    let state = interrupt.or_stop(record::open(record::named(record)?.as_ref())).await?;
+    let mut all = Judged::default();
+    for job in done {
+        let Some(judged) = interrupt.or_stop(resume::judged(job, &*state)).await? else { return Ok(None) };
+        all = all.and(judged);
+    }
+    Ok(Some(all))
 }
 
 /// Shows what came of it, where people read.

@@ -22,7 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::align::Aligner;
 use crate::flow::meter::Meter;
-use crate::reject::{Class, Classes, MaxErrors, Rejects};
+use crate::reject::{Class, Classes, Judged, MaxErrors, Others, Rejects};
 use crate::schema::batch_bytes;
 use crate::sink::{Agreement, Receipt, Sink, Writer};
 use rows::shown;
@@ -40,6 +40,7 @@ const SHOWN: usize = 5;
 #[derive(Debug)]
 pub struct RejectLog {
     max_errors: Option<MaxErrors>,
+    others: Others,
     /// The source, for rows that name no file.
     source: String,
     file: Option<RejectFile>,
@@ -93,12 +94,24 @@ pub type Places = Box<dyn Fn(u64, Error) -> Error + Send + Sync>;
 impl RejectLog {
     /// A log of rejects of `source`; without a file they are only counted.
     pub fn new(max_errors: Option<MaxErrors>, source: String, file: Option<RejectFile>) -> Self {
-        Self { max_errors, source, file, state: Mutex::default() }
+        Self { max_errors, others: Others::default(), source, file, state: Mutex::default() }
+    }
+
+    /// The same, whose limit is one with that of `others`.
+    #[must_use]
+    pub fn beside(mut self, others: Others) -> Self {
+        self.others = others;
+        self
     }
 
     /// How many rows were rejected.
     pub fn rejected(&self) -> u64 {
         self.state.lock().rejected
+    }
+
+    /// How many rows were read.
+    pub fn read(&self) -> u64 {
+        self.state.lock().read
     }
 
     /// How many of each class.
@@ -160,7 +173,7 @@ impl RejectLog {
         }
     }
 
-    /// Publishes the file, if there is a reject, when all rows are read. To be called before the target is committed.
+    /// Publishes the file, if there is a reject, when all rows of the source are read. To be called before the target is committed.
     ///
     /// # Errors
     /// [`Value`](ErrorKind::Value) when too many rows were rejected, and those of the file.
@@ -199,12 +212,13 @@ impl RejectLog {
         done.at("rejects file", || &file.agreement.label)
     }
 
-    /// An error when more rows are rejected than may be; `complete` when all rows are read.
+    /// An error when more rows are rejected than may be; `complete` when all rows of the source are read.
     fn judge(&self, complete: bool) -> Result<()> {
         let Some(max) = self.max_errors else { return Ok(()) };
+        let Others { before, more_follow } = self.others;
         let mut state = self.state.lock();
-        let (rejected, read) = (state.rejected, state.read);
-        let Some(exceeded) = max.exceeded(rejected, read, complete) else { return Ok(()) };
+        let Judged { read, rejected } = before.and(Judged { read: state.read, rejected: state.rejected });
+        let Some(exceeded) = max.exceeded(rejected, read, complete && !more_follow) else { return Ok(()) };
         state.exceeded = true;
         let message = if let Some(most) = exceeded.rows() {
             format!("more rows were rejected than the {most} that may be")
@@ -212,7 +226,9 @@ impl RejectLog {
             let most = exceeded.percent().unwrap_or_default();
             format!("{rejected} of {read} rows were rejected, and only {most} % may be")
         };
-        let error = Error::new(ErrorKind::Value, message);
+        let counted =
+            if before.read > 0 { "; those of the transfers before count, and what these wrote stays" } else { "" };
+        let error = Error::new(ErrorKind::Value, format!("{message}{counted}"));
         Err(match self.file() {
             Some(file) => error.with_hint(format!(
                 "the rejected rows are in {file}: mend what is wrong with them, or allow more with --max-errors"

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Place;
 
-pub use crate::reject::{MaxErrors, RejectsFormat};
+pub use crate::reject::{Judged, MaxErrors, Others, RejectsFormat};
 
 /// What happens to rows that cannot be read, computed or fitted to the target.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct ErrorPolicy {
     pub rejects: Option<Place>,
     /// How they stand in it.
     pub rejects_format: RejectsFormat,
+    /// What else counts against the limit; of no file, for it is known only while the transfers of a job run.
+    #[serde(skip)]
+    pub others: Others,
 }
 
 /// What the first row that is refused does.

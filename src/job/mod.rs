@@ -24,7 +24,7 @@ use crate::shape::Cut;
 use crate::sink::{SchemaPolicy, Visible, WriteMode};
 
 pub use column::{SourceColumn, TextKind};
-pub use errors::{ErrorPolicy, MaxErrors, OnError, RejectsFormat};
+pub use errors::{ErrorPolicy, Judged, MaxErrors, OnError, Others, RejectsFormat};
 pub use log::{LogFile, LogLevel};
 pub use step::TransformStep;
 

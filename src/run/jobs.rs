@@ -96,7 +96,7 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
             StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
                 *rows.entry(receipt.sink).or_default() += receipt.rows;
             }
-            StateRecord::Finished { rows: all } => {
+            StateRecord::Finished { rows: all, .. } => {
                 run.status = Status::Finished;
                 rows = HashMap::from([(0, *all)]);
             }

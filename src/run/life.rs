@@ -309,7 +309,8 @@ impl<'a> Life<'a> {
             logged = logged.and(self.log.append(&done).await);
         }
         let mut summary = self.opened.summary(&committed, self.surroundings);
-        logged.and(self.log.append(&StateRecord::Finished { rows: summary.rows }).await)?;
+        let Summary { rows, read, rejected, .. } = summary;
+        logged.and(self.log.append(&StateRecord::Finished { rows, read, rejected }).await)?;
         self.release().await;
         if self.surroundings.stop.is_cancelled() {
             summary.notes.push("it was to stop when its commit had begun, so it was finished".to_owned());

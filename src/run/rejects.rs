@@ -35,7 +35,7 @@ pub(super) async fn log(
         return Err(Error::new(ErrorKind::Usage, message).with_hint("use --mode upsert, or leave --on-error skip out"));
     }
     let Some(place) = &job.errors.rejects else {
-        return Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, None))));
+        return Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, None).beside(job.errors.others))));
     };
     let format = job.errors.rejects_format;
     let (file, layout) = (endpoint(&formatted(place, format))?, Layout::new(columns, format));
@@ -49,7 +49,7 @@ pub(super) async fn log(
     // The sink behind those of the targets.
     let token = Token { sink: job.targets().count() as u32, ..token.clone() };
     let file = RejectFile { endpoint: file, sink, agreement, token, aligner, layout };
-    Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)))))
+    Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)).beside(job.errors.others))))
 }
 
 /// The modes of a copy are for its targets: a rejects file is always new.

@@ -140,6 +140,9 @@ pub struct Summary {
     pub target: String,
     /// Rows that became visible.
     pub rows: u64,
+    /// Rows that were read, where some may be rejected; at least those that became visible and those that were rejected.
+    #[serde(skip)]
+    pub read: u64,
     /// What they did to the target, where they were merged by key.
     pub merged: Option<Merged>,
     /// Where the next incremental copy goes on.
@@ -194,6 +197,7 @@ impl Summary {
         };
         Self {
             rows: self.rows + next.rows,
+            read: self.read + next.read,
             position: next.position.or(self.position),
             rejected: self.rejected + next.rejected,
             rejected_by: self.rejected_by.with(next.rejected_by, u64::saturating_add),

@@ -7,6 +7,7 @@ use crate::endpoint::{Snapshot, Step};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, OnError};
 use crate::proof::Verify;
+use crate::reject::Judged;
 use crate::run::{PreSql, fingerprint};
 use crate::runner::PlanShape;
 use crate::sink::{Agreement, Kept, Publish, Receipt};
@@ -214,6 +215,26 @@ pub async fn ending(job: &Job, state: &dyn StateLog) -> Result<Option<Ending>> {
         let done: Vec<u32> = done.collect();
         let prepared = then[PREPARED] == true || (0..).zip(&job.pre_sql).all(|(index, _)| done.contains(&index));
         return Ok(Some(Ending::Failed { prepared }));
+    }
+    Ok(None)
+}
+
+/// The rows by which a limit judges the last run of `job` that finished; none where the log has none.
+///
+/// # Errors
+/// Those of the log.
+pub async fn judged(job: &Job, state: &dyn StateLog) -> Result<Option<Judged>> {
+    let now = fingerprint::recorded(job);
+    for entry in state.runs().await?.iter().rev() {
+        let records = state.read(&entry.run).await?;
+        let (Some(StateRecord::Started { job: then, .. }), Some(StateRecord::Finished { read, rejected, .. })) =
+            (records.first(), records.last())
+        else {
+            continue;
+        };
+        if differing(then, &now).is_empty() {
+            return Ok(Some(Judged { read: *read, rejected: *rejected }));
+        }
     }
     Ok(None)
 }

@@ -13,10 +13,20 @@ pub fn filtered(conditions: &[String]) -> String {
 
 /// The names of the columns of a query, each once: one that comes again has a number behind it.
 pub fn distinct(names: &[String]) -> Vec<String> {
+    numbered(names, |one, other| one == other)
+}
+
+/// The same where names that differ in the case of ASCII letters alone are one.
+pub fn distinct_in_any_case(names: &[String]) -> Vec<String> {
+    numbered(names, str::eq_ignore_ascii_case)
+}
+
+fn numbered(names: &[String], are_one: fn(&str, &str) -> bool) -> Vec<String> {
     let mut given: Vec<String> = Vec::with_capacity(names.len());
     for name in names {
-        let numbered = (2_usize..).map(|number| format!("{name}_{number}")).filter(|new| !names.contains(new));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|new| !given.contains(new));
+        let is_in = |all: &[String], new: &str| all.iter().any(|other| are_one(other, new));
+        let numbered = (2_usize..).map(|number| format!("{name}_{number}")).filter(|new| !is_in(names, new));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|new| !is_in(&given, new));
         given.extend(free);
     }
     given
@@ -40,8 +50,11 @@ mod tests {
 
     #[test]
     fn a_name_that_comes_again_has_a_number() {
-        let of = |names: &[&str]| distinct(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).join(",");
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let of = |names: &[&str]| distinct(&owned(names)).join(",");
         assert_eq!(of(&["id", "v", "ID"]), "id,v,ID");
         assert_eq!(of(&["id", "id", "id_2", "id", "NULL", "NULL"]), "id,id_3,id_2,id_4,NULL,NULL_2");
+        let in_any_case = |names: &[&str]| distinct_in_any_case(&owned(names)).join(",");
+        assert_eq!(in_any_case(&["id", "ID", "Id_2", "id", "v"]), "id,ID_3,Id_2,id_4,v");
     }
 }

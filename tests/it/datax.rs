@@ -2,6 +2,7 @@
 //! which it is written down what they do in its place.
 
 mod columns;
+mod limits;
 mod traps;
 
 use std::collections::BTreeMap;

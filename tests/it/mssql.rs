@@ -364,6 +364,9 @@ fn numbers_of_an_identity_are_kept_and_queries_are_read() {
     let database = server.url("").trim_end_matches('#').to_owned();
     copied(folder.path(), &[&database, "query.csv", "--query", "SELECT * FROM [t] ;"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("query.csv")).unwrap(), "id,n\n7,a\n8,b\n");
+    // A column that comes again has a name of its own.
+    copied(folder.path(), &[&database, "again.csv", "--query", "SELECT [n], [id], [n] FROM [t]"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("again.csv")).unwrap(), "n,id,n_2\na,7,a\nb,8,b\n");
 }
 
 #[test]

@@ -307,12 +307,12 @@ async fn another_program_does_not_take_the_state_log_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let first = SqliteStateLog::open(&path).await.unwrap();
-    first.append("first", &StateRecord::Finished { rows: 1 }).await.unwrap();
+    first.append("first", &StateRecord::Finished { rows: 1, read: 0, rejected: 0 }).await.unwrap();
     let second = SqliteStateLog::open(&path).await.unwrap();
     // A last connection that closes would remove the write-ahead log under those that are open.
     sqlite3(&path, "insert into record (run, body) values ('other', '{\"record\":\"finished\",\"rows\":2}')");
-    first.append("first", &StateRecord::Finished { rows: 3 }).await.unwrap();
-    second.append("second", &StateRecord::Finished { rows: 4 }).await.unwrap();
+    first.append("first", &StateRecord::Finished { rows: 3, read: 0, rejected: 0 }).await.unwrap();
+    second.append("second", &StateRecord::Finished { rows: 4, read: 0, rejected: 0 }).await.unwrap();
     assert_eq!(sqlite3(&path, "select run from record order by id"), "first\nother\nfirst\nsecond");
     let runs: Vec<String> = second.runs().await.unwrap().into_iter().map(|entry| entry.run).collect();
     assert_eq!(runs, ["first", "other", "second"]);

@@ -327,10 +327,11 @@ class Session:
         return [("n", "nvarchar(128)")], [[name] for name in names], None
 
     def describe(self, query):
-        # The only query: all columns of one table.
-        table = self.database.table(re.search(rf"FROM {TABLE}", text(query)).group(1))
+        # The only query: columns of one table, of which one may come again.
+        chosen, name = re.search(rf"^SELECT (.*) FROM {TABLE}", text(query)).groups()
+        columns, _, _ = self.select(None, chosen, name, None)
         shape = [("n", "nvarchar(128)"), ("t", "nvarchar(128)"), ("u", "bigint"), ("e", "nvarchar(128)")]
-        return shape, [[name, declared, 1, None] for name, declared in table.columns], None
+        return shape, [[name, declared, 1, None] for name, declared in columns], None
 
     # Definitions and rows.
 

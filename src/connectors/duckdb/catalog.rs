@@ -5,7 +5,9 @@ use super::marker::{self, literal};
 use super::typemap::{Kind, name_of, parts};
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb, split_name};
+use crate::sql::select::distinct_in_any_case;
 
 /// The schema of a name that names none.
 pub(super) const MAIN: &str = "main";
@@ -51,7 +53,7 @@ pub(super) enum Shape {
         rowid: bool,
     },
     View,
-    /// The query, without its final semicolon.
+    /// The query as it stands after FROM, without its final semicolon.
     Query(String),
 }
 
@@ -97,7 +99,7 @@ impl Relation {
     /// What stands after FROM.
     pub(super) fn sql(&self) -> String {
         match (&self.shape, &self.name) {
-            (Shape::Query(query), _) => format!("(\n{query}\n)"),
+            (Shape::Query(query), _) => query.clone(),
             (_, Some(name)) => name.quoted(),
             (_, None) => String::new(),
         }
@@ -278,8 +280,9 @@ fn key(connection: &mut Connection, name: &Name) -> Result<Vec<String>> {
     Ok(connection.texts(&sql)?.into_iter().flatten().flatten().collect())
 }
 
+/// The rows of `query`, whose columns each get a name of their own.
 fn query_relation(connection: &mut Connection, query: &str) -> Result<Relation> {
-    let text = query.trim().trim_end_matches(';').trim_end().to_owned();
+    let text = query.trim().trim_end_matches(';').trim_end();
     let rows = connection.texts(&format!("SELECT column_name, column_type FROM (DESCRIBE (\n{text}\n))"));
     let rows = rows.map_err(|error| error.at("source", "--query"))?;
     let column = |row: Vec<Option<String>>| {
@@ -296,12 +299,15 @@ fn query_relation(connection: &mut Connection, query: &str) -> Result<Relation> 
             comment: None,
         })
     };
-    let columns: Vec<Column> = rows.into_iter().filter_map(column).collect();
-    for (place, column) in columns.iter().enumerate() {
-        if columns[..place].iter().any(|other| other.name.eq_ignore_ascii_case(&column.name)) {
-            let message = format!("the query gives two columns called {}", column.name);
-            return Err(Error::new(ErrorKind::Schema, message).with_hint("give each a name of its own with AS"));
-        }
+    let mut columns: Vec<Column> = rows.into_iter().filter_map(column).collect();
+    let given: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let names = distinct_in_any_case(&given);
+    let mut from = format!("(\n{text}\n)");
+    if names != given {
+        from = format!("{from} AS etl_query ({})", identifiers(&DuckDb, &names));
     }
-    Ok(Relation { name: None, shape: Shape::Query(text), columns, key: Vec::new(), comment: None })
+    for (column, name) in columns.iter_mut().zip(names) {
+        column.name = name;
+    }
+    Ok(Relation { name: None, shape: Shape::Query(from), columns, key: Vec::new(), comment: None })
 }

@@ -5,6 +5,7 @@ use super::name::{Name, literal};
 use super::typemap::{SqlType, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::columns::{Known, Unfilled};
+use crate::sql::select::distinct;
 
 /// Bytes of a page.
 const PAGE_BYTES: i64 = 8192;
@@ -184,10 +185,10 @@ async fn key(connection: &mut Connection, object: &str) -> Result<Vec<String>> {
     Ok(connection.rows(&sql).await?.iter().filter_map(|row| text(row, 0)).collect())
 }
 
-/// The columns of the rows that `query` gives.
+/// The columns of the rows that `query` gives, each with a name of its own.
 ///
 /// # Errors
-/// What the server says against the query; [`Schema`](ErrorKind::Schema) for columns without a name or with that of another,
+/// What the server says against the query; [`Schema`](ErrorKind::Schema) for columns without a name,
 /// [`Unsupported`](ErrorKind::Unsupported) for a type that the driver would change.
 pub(super) async fn of_query(connection: &mut Connection, query: &str) -> Result<Vec<Column>> {
     let sql = format!(
@@ -205,10 +206,6 @@ pub(super) async fn of_query(connection: &mut Connection, query: &str) -> Result
             let message = format!("column {} of the query has no name", columns.len() + 1);
             return Err(Error::new(ErrorKind::Schema, message).with_hint("give it one with AS"));
         };
-        if columns.iter().any(|other| other.name == name) {
-            let message = format!("the query gives two columns called {name}");
-            return Err(Error::new(ErrorKind::Schema, message).with_hint("give each a name of its own with AS"));
-        }
         let declared = text(&row, 1).unwrap_or_default();
         if matches!(declared.as_str(), "money" | "smallmoney") {
             let message = format!("type {declared} of a query would be read as a float, which changes large amounts");
@@ -227,6 +224,11 @@ pub(super) async fn of_query(connection: &mut Connection, query: &str) -> Result
     }
     if columns.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "the query gives no rows").with_hint("write a SELECT"));
+    }
+    // They are read by their place.
+    let given: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    for (column, name) in columns.iter_mut().zip(distinct(&given)) {
+        column.name = name;
     }
     Ok(columns)
 }

@@ -6,7 +6,9 @@ use super::error::failed;
 use super::marker;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite, split_name};
+use crate::sql::select::distinct_in_any_case;
 
 /// A table, view or query, as its schema declares it.
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub(super) enum Shape {
     /// A WITHOUT ROWID table, a table whose columns hide every name of the row id, a virtual table.
     Keyed,
     View,
-    /// The query, without its final semicolon.
+    /// The query as it stands after FROM, without its final semicolon.
     Query(String),
 }
 
@@ -69,7 +71,7 @@ impl Relation {
     /// What stands after FROM.
     pub(super) fn sql(&self) -> String {
         match &self.shape {
-            Shape::Query(query) => format!("(\n{query}\n)"),
+            Shape::Query(query) => query.clone(),
             _ => quoted(&self.name),
         }
     }
@@ -227,14 +229,25 @@ fn mark_rowid(connection: &Connection, name: &str, columns: &mut [Column]) -> Re
     Ok(())
 }
 
+/// The rows of `query`, whose columns each get a name of their own.
 fn query_relation(connection: &Connection, query: &str) -> Result<Relation> {
-    let text = query.trim_end_matches(|letter: char| letter == ';' || letter.is_whitespace()).to_owned();
-    let statement = connection.prepare(&text).map_err(failed).map_err(|error| error.at("object", "(query)"))?;
+    let text = query.trim_end_matches(|letter: char| letter == ';' || letter.is_whitespace());
+    let statement = connection.prepare(text).map_err(failed).map_err(|error| error.at("object", "(query)"))?;
     if statement.column_count() == 0 || !statement.readonly() {
         return Err(Error::new(ErrorKind::Usage, "the query gives no rows").with_hint("write a SELECT"));
     }
-    let column = |column: rusqlite::Column<'_>| Column {
-        name: column.name().to_owned(),
+    let described = statement.columns();
+    let given: Vec<String> = described.iter().map(|column| column.name().to_owned()).collect();
+    let names = distinct_in_any_case(&given);
+    // A line break ends a comment at the end of the query. Only WITH takes a list of names.
+    let from = if names == given {
+        format!("(\n{text}\n)")
+    } else {
+        let list = identifiers(&Sqlite, &names);
+        format!("(WITH etl_query ({list}) AS (\n{text}\n) SELECT * FROM etl_query)")
+    };
+    let column = |(column, name): (&rusqlite::Column<'_>, String)| Column {
+        name,
         declared: column.decl_type().unwrap_or_default().to_owned(),
         not_null: false,
         key: 0,
@@ -242,14 +255,8 @@ fn query_relation(connection: &Connection, query: &str) -> Result<Relation> {
         has_default: false,
         generated: false,
     };
-    let columns: Vec<Column> = statement.columns().into_iter().map(column).collect();
-    for (place, column) in columns.iter().enumerate() {
-        if columns[..place].iter().any(|other| other.name.eq_ignore_ascii_case(&column.name)) {
-            let message = format!("the query gives two columns called {}", column.name);
-            return Err(Error::new(ErrorKind::Schema, message).with_hint("give each a name of its own with AS"));
-        }
-    }
-    Ok(Relation { name: "(query)".to_owned(), shape: Shape::Query(text), columns })
+    let columns = described.iter().zip(names).map(column).collect();
+    Ok(Relation { name: "(query)".to_owned(), shape: Shape::Query(from), columns })
 }
 
 #[cfg(test)]
@@ -309,7 +316,21 @@ mod tests {
         assert_eq!(found.columns[0].declared, "INTEGER");
         assert_eq!(query("delete from keyed").unwrap_err().kind(), ErrorKind::Usage);
         assert_eq!(query("select 1; select 2").unwrap_err().kind(), ErrorKind::Usage);
-        assert_eq!(query("select 1 as a, 2 as A").unwrap_err().kind(), ErrorKind::Schema);
         assert_eq!(query("select * from missing").unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn columns_of_one_name_are_told_apart() {
+        let connection = database();
+        connection.execute_batch("insert into keyed values ('x', 1), ('y', 2)").unwrap();
+        let sql = "with k as (select * from keyed) select a, b, b as A, a from k order by b desc -- all\n;";
+        let found = relation(&connection, &ObjectRef::Query(sql.into())).unwrap();
+        let columns = found.columns.iter().map(|column| (column.name.as_str(), column.declared.as_str()));
+        let expected = [("a", "TEXT"), ("b", "INT"), ("A_2", "INT"), ("a_3", "TEXT")];
+        assert_eq!(columns.collect::<Vec<_>>(), expected);
+        let mut statement = connection.prepare(&format!("select a_3, \"A_2\" from {}", found.sql())).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))).unwrap();
+        let rows: Vec<_> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows, [("y".to_owned(), 2), ("x".to_owned(), 1)]);
     }
 }

@@ -65,7 +65,7 @@ pub struct Translation {
     pub notes: Vec<String>,
     /// Whether the job is only to be checked.
     pub dry_run: bool,
-    /// Whether the number of rows that may be refused is one for all transfers.
+    /// Whether the limit of rows that may be refused is one for all transfers.
     pub shares_errors: bool,
     /// How long after its end the job is run again, without end; none runs it once.
     pub again_after: Option<Duration>,

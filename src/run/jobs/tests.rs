@@ -24,7 +24,7 @@ async fn each_run_is_told_by_its_records_and_its_lease() {
     }
     log.lease("job", "1").await.unwrap();
     log.append("2", &StateRecord::Aborted { reason: "the disk is full".to_owned() }).await.unwrap();
-    log.append("3", &StateRecord::Finished { rows: 7 }).await.unwrap();
+    log.append("3", &StateRecord::Finished { rows: 7, read: 0, rejected: 0 }).await.unwrap();
     let runs = list(&log).await.unwrap();
     let statuses: Vec<Status> = runs.iter().map(|run| run.status).collect();
     assert_eq!(statuses, [Status::Running, Status::Failed, Status::Finished, Status::Interrupted]);

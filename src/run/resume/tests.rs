@@ -42,7 +42,7 @@ async fn what_was_written_before_a_new_plan_does_not_count() {
 #[test]
 fn a_run_that_ended_in_order_is_none() {
     assert!(Unfinished::of("r", Vec::new()).is_none());
-    assert!(Unfinished::of("r", vec![started(), StateRecord::Finished { rows: 1 }]).is_none());
+    assert!(Unfinished::of("r", vec![started(), StateRecord::Finished { rows: 1, read: 0, rejected: 0 }]).is_none());
     assert!(Unfinished::of("r", vec![started(), StateRecord::Aborted { reason: "x".to_owned() }]).is_none());
     let committed = StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None, marked: false };
     assert_eq!(Unfinished::of("r", vec![started(), committed]).unwrap().committed, [0]);
@@ -147,6 +147,27 @@ async fn a_changed_job_is_refused_by_what_differs() {
 }
 
 #[tokio::test]
+async fn the_last_run_that_finished_says_what_counts_against_a_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = crate::run::state::SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap();
+    let place = |name: &str| Place::new("memory", json!({"url": "memory:x"}), ObjectRef::Table(name.to_owned()));
+    let job = |target: &str| Job::new(place("a"), place(target));
+    let begun =
+        |target: &str| StateRecord::Started { job: fingerprint::recorded(&job(target)), fingerprint: String::new() };
+    for (run, target, rejected) in [("r1", "b", 1), ("r2", "b", 2), ("r3", "c", 4)] {
+        log.append(run, &begun(target)).await.unwrap();
+        log.append(run, &StateRecord::Finished { rows: 10 - rejected, read: 10, rejected }).await.unwrap();
+    }
+    log.append("r4", &begun("b")).await.unwrap();
+    log.append("r4", &StateRecord::Aborted { reason: "x".to_owned() }).await.unwrap();
+    assert_eq!(judged(&job("b"), &log).await.unwrap(), Some(Judged { read: 10, rejected: 2 }));
+    assert_eq!(judged(&job("d"), &log).await.unwrap(), None);
+    // A record of an earlier version says only how many rows became visible.
+    let old = StateRecord::parse(r#"{"record": "finished", "rows": 3}"#).unwrap();
+    assert!(matches!(old, StateRecord::Finished { rows: 3, read: 0, rejected: 0 }));
+}
+
+#[tokio::test]
 async fn the_last_run_of_a_job_says_how_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let log = crate::run::state::SqliteStateLog::open(&folder.path().join("state.db")).await.unwrap();
@@ -157,7 +178,7 @@ async fn the_last_run_of_a_job_says_how_it_ended() {
     let aborted = || StateRecord::Aborted { reason: "x".to_owned() };
     assert_eq!(ending(&job, &log).await.unwrap(), None);
     let runs = [
-        ("r1", vec![StateRecord::Finished { rows: 1 }], Ending::Finished),
+        ("r1", vec![StateRecord::Finished { rows: 1, read: 0, rejected: 0 }], Ending::Finished),
         ("r2", vec![StateRecord::StepBegun { step, index }, aborted()], Ending::Failed { prepared: false }),
         ("r3", vec![StateRecord::Step { step, index }, aborted()], Ending::Failed { prepared: true }),
         // Its process is gone, and nobody holds its lease.

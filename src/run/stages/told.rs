@@ -103,11 +103,14 @@ impl Opened {
         let most = targets.iter().map(|target| target.rejected).max().unwrap_or(0);
         let rejected = log.map_or(0, RejectLog::rejected).max(most);
         let first = targets.first().cloned().unwrap_or_default();
+        // What an earlier process committed, this one has not read.
+        let read = log.map_or(0, RejectLog::read).max(first.rows + rejected);
         Summary {
             run: self.token.run.clone(),
             source: self.source.label(),
             target: first.target,
             rows: first.rows,
+            read,
             merged: first.merged,
             position: self.window.as_ref().filter(|_| *channels > 0).and_then(Window::reached),
             rejected,

@@ -56,7 +56,7 @@ where
     for record in &written {
         let log = open().await?;
         log.append(first, record).await?;
-        log.append(second, &StateRecord::Finished { rows: u64::from(u32::MAX) }).await?;
+        log.append(second, &StateRecord::Finished { rows: u64::from(u32::MAX), read: 0, rejected: 0 }).await?;
     }
     let log = open().await?;
     let read = log.read(first).await?;
@@ -97,14 +97,15 @@ where
     let append = async |number: usize| {
         let log = open().await?;
         for rows in 0..RECORDS {
-            log.append(&run(number), &StateRecord::Finished { rows }).await?;
+            log.append(&run(number), &StateRecord::Finished { rows, read: 0, rejected: 0 }).await?;
         }
         Ok::<(), Error>(())
     };
     futures::future::try_join_all((0..RUNS).map(append)).await?;
     let log = open().await?;
     for number in 0..RUNS {
-        let rows = |record: &StateRecord| if let StateRecord::Finished { rows } = record { Some(*rows) } else { None };
+        let rows =
+            |record: &StateRecord| if let StateRecord::Finished { rows, .. } = record { Some(*rows) } else { None };
         let read: Vec<Option<u64>> = log.read(&run(number)).await?.iter().map(rows).collect();
         let same = read.iter().copied().eq((0..RECORDS).map(Some));
         expect(same, || format!("the records of run {number} are {read:?}"))?;
@@ -156,7 +157,7 @@ fn records() -> Vec<StateRecord> {
         StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: Some(json!({"lsn": "0/1"})), marked: true },
         StateRecord::Step { step: Step::PostSql, index: 3 },
         StateRecord::Aborted { reason: "as asked for".to_owned() },
-        StateRecord::Finished { rows: 5 },
+        StateRecord::Finished { rows: 5, read: 0, rejected: 0 },
     ]
 }
 

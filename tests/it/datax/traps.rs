@@ -20,7 +20,7 @@ pub(super) fn job(reader: Plugin, writer: Plugin) -> Json {
         "content": [{"reader": plugin(reader), "writer": plugin(writer)}]}})
 }
 
-fn ran(folder: &Path, job: &Json) -> Ended {
+pub(super) fn ran(folder: &Path, job: &Json) -> Ended {
     fs::write(folder.join("job.json"), job.to_string()).unwrap();
     let mut etl = command(folder, &["run", "job.json", "--compat", "datax"]);
     run(etl.env("XDG_STATE_HOME", folder.join("state")))
@@ -408,29 +408,6 @@ fn a_row_that_a_table_refuses_takes_no_other_with_it() {
     let ended = done(folder.path(), &job(lines(), table("mysqlwriter", &url, "t")));
     assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
     assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), "1\t1\n2\t0\n3\t3");
-}
-
-/// Trap 3: the limit of dirty rows is one for all tables that are written: what one of them used is not left for the next.
-#[test]
-fn tables_share_the_limit_of_dirty_rows() {
-    let (folder, url) = (folder(), mariadb());
-    mariadb_client(
-        &url,
-        "create table a (v varchar(9)); insert into a values ('1'), ('x'); create table b (v varchar(9));
-         insert into b select v from a; create table x (v int); create table y (v int)",
-    );
-    let run_it = |most: u64| {
-        let (mut reader, mut writer) = (table("mysqlreader", &url, ""), table("mysqlwriter", &url, ""));
-        reader.1["connection"][0]["table"] = json!(["a", "b"]);
-        writer.1["connection"][0]["table"] = json!(["x", "y"]);
-        let mut job = job(reader, writer);
-        job["job"]["setting"]["errorLimit"] = json!({"record": most});
-        ran(folder.path(), &job)
-    };
-    let ended = run_it(1);
-    assert!(ended.code == 1 && ended.stderr.contains("transfer 2 of 2"), "{}", ended.stderr);
-    let ended = run_it(2);
-    assert_eq!((ended.code, figure(&ended, LABELS[1]).as_deref()), (0, Some("2")), "{}", ended.stderr);
 }
 
 /// Trap 29: a number that is too large for a TINYINT, or none, is dirty as in any other column.

@@ -189,6 +189,19 @@ fn types_that_are_not_read_are_named() {
 }
 
 #[test]
+fn columns_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    duckdb(&folder.path().join("t.duckdb"), "create table t as select 1 as id, 'x' as v union all select 5, 'y'");
+    let query = "select id, v, id + 1 as \"ID\", id from t order by id desc -- all";
+    let read = |file: &str, words: &[&str]| {
+        copied(folder.path(), &[&["t.duckdb", file, "--query", query], words].concat());
+        std::fs::read_to_string(folder.path().join(file)).unwrap()
+    };
+    assert_eq!(read("all.csv", &[]), "id,v,ID_2,id_3\n5,y,6,5\n1,x,2,1\n");
+    assert_eq!(read("one.csv", &["--where", "id_3 = 1", "--drop", "v"]), "id,ID_2,id_3\n1,2,1\n");
+}
+
+#[test]
 fn values_that_would_become_others_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -119,7 +119,8 @@ fn errors(
                 .to_owned(),
         );
     }
-    Ok(ErrorPolicy { on_error: OnError::Skip, max_errors, rejects, rejects_format: RejectsFormat::Flinkx })
+    let (on_error, rejects_format) = (OnError::Skip, RejectsFormat::Flinkx);
+    Ok(ErrorPolicy { on_error, max_errors, rejects, rejects_format, ..ErrorPolicy::default() })
 }
 
 /// How many of a hundred rows; none for absence and −1.

@@ -25,7 +25,7 @@ fn records() -> Vec<StateRecord> {
         },
         StateRecord::Wrote { transfer: 0, receipt: Receipt::of(&Attempt::new(token, 0, vec![0]), 5, 50, json!(null)) },
         StateRecord::Committed { transfer: 0, sink: 0, epoch: 0, position: None, marked: false },
-        StateRecord::Finished { rows: 5 },
+        StateRecord::Finished { rows: 5, read: 0, rejected: 0 },
     ]
 }
 
@@ -46,7 +46,7 @@ async fn records_keep_their_order_and_outlive_the_process() {
         // Opened anew each time, as by one process after another.
         let log = SqliteStateLog::open(&path).await.unwrap();
         log.append("one", record).await.unwrap();
-        log.append("other", &StateRecord::Finished { rows: 1 }).await.unwrap();
+        log.append("other", &StateRecord::Finished { rows: 1, read: 0, rejected: 0 }).await.unwrap();
     }
     let log = SqliteStateLog::open(&path).await.unwrap();
     assert_eq!(shown(&log.read("one").await.unwrap()), shown(&written));
@@ -92,7 +92,7 @@ async fn runs_append_at_once() {
         runs.spawn(async move {
             let log = SqliteStateLog::open(&path).await.unwrap();
             for rows in 0..20 {
-                log.append(&run.to_string(), &StateRecord::Finished { rows }).await.unwrap();
+                log.append(&run.to_string(), &StateRecord::Finished { rows, read: 0, rejected: 0 }).await.unwrap();
             }
         });
     }
@@ -104,7 +104,7 @@ async fn runs_append_at_once() {
             .await
             .unwrap()
             .iter()
-            .map(|record| if let StateRecord::Finished { rows } = record { *rows } else { u64::MAX })
+            .map(|record| if let StateRecord::Finished { rows, .. } = record { *rows } else { u64::MAX })
             .collect();
         assert_eq!(rows, (0..20).collect::<Vec<_>>());
     }
@@ -120,7 +120,7 @@ async fn a_new_log_is_opened_by_many_at_once() {
             let path = path.clone();
             tokio::spawn(async move {
                 let log = SqliteStateLog::open(&path).await.unwrap();
-                log.append(&run.to_string(), &StateRecord::Finished { rows: run }).await.unwrap();
+                log.append(&run.to_string(), &StateRecord::Finished { rows: run, read: 0, rejected: 0 }).await.unwrap();
             })
         });
         for run in runs.collect::<Vec<_>>() {
