@@ -33,6 +33,9 @@ pub const STEP_MICROS: &str = "etl.step_micros";
 /// texts: each is a number.
 pub const DIGITS: &str = "etl.digits";
 
+/// A value of [`DIGITS`]: each text is a whole number, of any length.
+pub const WHOLE: &str = "whole";
+
 /// Field metadata of a text column: an empty text is NULL where it becomes a number, or anything but text and bytes.
 pub const EMPTY_IS_NULL: &str = "etl.empty_is_null";
 
@@ -91,6 +94,11 @@ pub fn is_json(field: &Field) -> bool {
 pub fn is_uuid(field: &Field) -> bool {
     *field.data_type() == DataType::FixedSizeBinary(16)
         && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
+}
+
+/// Whether `field` has whole numbers as text, because they may be of any length.
+pub(crate) fn is_whole(field: &Field) -> bool {
+    field.metadata().get(DIGITS).is_some_and(|digits| digits == WHOLE)
 }
 
 /// A batch of `rows` rows, which has no columns where `schema` has none.

@@ -151,6 +151,8 @@ pub enum Kind {
     Text,
     /// A whole number of 64 bits; a fraction is cut off.
     Whole,
+    /// A whole number that keeps its digits, however many; a fraction is cut off.
+    Integer,
     /// A number that keeps its text.
     Number,
     /// A double.

@@ -78,7 +78,7 @@ fn text_is_read_by_the_place_of_fields() {
     assert_eq!(
         loose["fields"],
         json!([
-            {"name": "c1", "type": "whole", "index": 2},
+            {"name": "c1", "type": "integer", "index": 2},
             {"name": "c2", "type": "text", "value": "x"},
             {"name": "c3", "type": "moment", "index": 0, "format": "yyyy/MM/dd"},
             {"name": "c4", "type": "number", "index": 1},

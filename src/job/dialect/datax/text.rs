@@ -294,7 +294,8 @@ fn field(place: usize, node: &Node<'_>) -> Result<Json> {
     }
     let kind = match columns::kind(node)? {
         Kind::Text => "text",
-        Kind::Long => "whole",
+        // It may be of any length: whether it fits is a matter of the column that it goes to.
+        Kind::Long => "integer",
         // Its text is written as it was read.
         Kind::Double => "number",
         Kind::Bool => "truth",
