@@ -29,6 +29,8 @@ pub struct LooseOptions {
     pub null: Option<String>,
     /// What is read; without any every field of a record is text.
     pub fields: Vec<FieldOptions>,
+    /// How many columns there are where none are named and there is no record, either; without it there is one.
+    pub columns_when_empty: Option<usize>,
     /// Whether records may be shorter than others.
     pub records: Records,
     /// Whether blanks around fields are no part of them; fields that are written without quotes keep theirs.
@@ -171,6 +173,7 @@ impl Default for LooseOptions {
             quoting: Quoting::Never,
             null: None,
             fields: Vec::new(),
+            columns_when_empty: None,
             records: Records::Even,
             trim: true,
             keep_blank_lines: false,
@@ -261,6 +264,9 @@ impl LooseOptions {
             offset(zone).ok_or_else(|| usage(format!("{zone:?} is no zone; write it like +08:00")))?;
         }
         self.date_format.as_deref().map(Pattern::lenient).transpose()?;
+        if self.columns_when_empty.is_some_and(|columns| columns == 0 || columns > MOST_FIELDS) {
+            return Err(usage(format!("a file without a record has 1 to {MOST_FIELDS} columns")));
+        }
         for (place, field) in self.fields.iter().enumerate() {
             if field.index.is_some() == field.value.is_some() {
                 return Err(usage("a column has either an index or a value").at("column", &field.name));

@@ -49,6 +49,31 @@ fn columns_of_one_name_are_read_by_their_place() {
     assert_eq!(text_of(reader(query, json!(["*"]))), "7,a,7,x,y\n");
 }
 
+/// A file without a record is no rows, whatever the number of columns: DataX ends with 0 for it.
+#[test]
+fn a_file_without_a_record_is_no_rows() {
+    let (folder, url) = (folder(), mariadb());
+    let path = folder.path();
+    mariadb_client(&url, "create table t (a int, b varchar(9), c int); insert into t values (1, 'x', 2)");
+    let mut writer = table("mysqlwriter", &url, "t");
+    writer.1["column"] = json!(["a", "b"]);
+    writer.1["preSql"] = json!(["delete from @table where c = 0"]);
+    let substring = json!([{"name": "dx_substr", "parameter": {"columnIndex": 1, "paras": ["0", "1"]}}]);
+    for (text, header) in [("", false), ("", true), ("a,b\n", true), ("\n\n", false)] {
+        std::fs::write(path.join("in.txt"), text).unwrap();
+        let reader = || ("txtfilereader", json!({"path": ["in.txt"], "column": ["*"], "skipHeader": header}));
+        for writer in [writer.clone(), into_files("x", "text")] {
+            let mut job = job(reader(), writer);
+            job["job"]["content"][0]["transformer"] = substring.clone();
+            let ended = done(path, &job);
+            let counts = [LABELS[0], LABELS[1]].map(|label| figure(&ended, label));
+            assert_eq!(counts, [Some("0".to_owned()), Some("0".to_owned())], "{text:?}: {}", ended.stderr);
+        }
+    }
+    assert_eq!(mariadb_client(&url, "select * from t").trim_end(), "1\tx\t2");
+    assert_eq!(written(path, "x"), "");
+}
+
 /// Trap 14: parts of a second are kept where the column has a place for them, and else cut off, as is the time of a day for a date.
 #[test]
 fn what_a_column_has_no_place_for_is_cut_off_a_time() {

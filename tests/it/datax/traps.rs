@@ -182,7 +182,7 @@ fn long_whole_numbers_reach_what_holds_them() {
     assert_eq!(psql(&other, "select * from v"), all[1]);
     // Digits are no date.
     let ended = ran(path, &job(longs(1), in_postgres("d")));
-    assert!(ended.code == 1 && ended.stderr.contains("no cast leads"), "{}", ended.stderr);
+    assert!(ended.code == 1 && ended.stderr.contains("have no way into date"), "{}", ended.stderr);
 }
 
 /// Traps 2 and 36: any number of dirty rows, and only the first content, both of which are said.

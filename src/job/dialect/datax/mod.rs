@@ -161,6 +161,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
         let job = target.job(sources.into_iter().map(|source| source.place));
         let mut job = job.ok_or_else(|| content.error("the reader gives nothing"))?;
         job.transform.steps.clone_from(&steps);
+        text::know_columns(&mut job);
         job.transform.zone = (goal.is_table() || !steps.is_empty()).then(|| settings.zone.clone());
         job.transform.select = select;
         job.transform.empty = empty;

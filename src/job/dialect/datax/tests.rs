@@ -105,6 +105,7 @@ fn all_fields_may_be_of_any_number_between_files_alone() {
     let found = translated(job(&reader, &writer)).unwrap();
     let job = only(&found);
     assert_eq!(job.source.options["loose"].get("records"), None);
+    assert_eq!(job.source.options["loose"]["columnsWhenEmpty"], json!(2));
     assert_eq!(job.transform.empty, Some(Empty::NullForNumbers));
     assert_eq!(job.transform.names, ["a", "b"]);
     assert_eq!((job.schema, &job.mode), (SchemaPolicy::Partial, &WriteMode::Append));
