@@ -45,6 +45,10 @@ pub const NUMBERS: &str = "numbers";
 /// A value of [`EMPTY_IS_NULL`]: where it becomes anything but text and bytes.
 pub const ALL_TYPES: &str = "all types";
 
+/// Field metadata of a text column: forms in Java's notation, one a line, in which a text may be a date or a timestamp that is none in
+/// the usual form. The first that fits counts.
+pub const DATE_FORMATS: &str = "etl.date_formats";
+
 /// Field metadata of a timestamp: by which clock an instant and a timestamp without a zone stand for each other, as `+08:00` or
 /// `Asia/Shanghai`. See [`crate::fate::clock`].
 pub const CLOCK: &str = "etl.clock";

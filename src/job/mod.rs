@@ -283,6 +283,9 @@ pub struct Transform {
     /// What empty texts of the source are; none leaves them what they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Empty>,
+    /// Forms in Java's notation in which texts of the source may be dates that are none in the usual form. The first that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub date_formats: Vec<String>,
     /// Keep rows for which this is true.
     pub filter: Option<String>,
     /// Columns that get an expression's value: name and expression. A new name adds a column.

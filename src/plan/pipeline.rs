@@ -373,7 +373,10 @@ impl Pipeline {
     fn passed(&self, fields: &Fields) -> Option<Vec<usize>> {
         let Transform { empty, limit, pushdown, ref steps, ref zone, ref select, ref names, .. } = self.transform;
         let (steps, zone, select, names) = (steps.clone(), zone.clone(), select.clone(), names.clone());
-        let plain = Transform { steps, zone, empty, select, names, limit, pushdown, ..Transform::default() };
+        // What is noted of the columns of the source alone.
+        let date_formats = self.transform.date_formats.clone();
+        let plain =
+            Transform { steps, zone, empty, date_formats, select, names, limit, pushdown, ..Transform::default() };
         if self.window.is_some() || self.transform != plain {
             return None;
         }

@@ -28,6 +28,8 @@ pub(super) struct Reading {
     pub(super) zone: Option<FixedOffset>,
     /// Per named column how its dates are written.
     patterns: Vec<Option<Pattern>>,
+    /// How dates of the others may be written, too.
+    extra: Vec<Pattern>,
 }
 
 impl Reading {
@@ -49,6 +51,7 @@ impl Reading {
             },
             zone: options.zone.as_deref().and_then(pattern::offset),
             patterns: options.fields.iter().map(pattern).collect::<Result<_>>()?,
+            extra: options.extra_formats.iter().map(|format| Pattern::lenient(format)).collect::<Result<_>>()?,
             options: options.clone(),
         })
     }
@@ -240,7 +243,11 @@ impl Column<'_> {
                 moments.append_null();
                 continue;
             };
-            let read = pattern::read(text, self.pattern, self.reading.zone);
+            let by = |pattern: Option<&Pattern>| pattern::read(text, pattern, self.reading.zone);
+            let read = match self.pattern {
+                None => by(None).or_else(|| self.reading.extra.iter().find_map(|pattern| by(Some(pattern)))),
+                pattern => by(pattern),
+            };
             if read.is_none() {
                 refuse(Misfit::Row(row))?;
             }

@@ -45,6 +45,9 @@ pub struct LooseOptions {
     pub line_end: Option<String>,
     /// How dates and times are written, in Java's notation; without it as `2024-01-02 03:04:05`, `2024-01-02` and `03:04:05`.
     pub date_format: Option<String>,
+    /// Forms in Java's notation in which texts may be dates that are none in the usual form, of columns that name no form. The first that
+    /// fits counts.
+    pub extra_formats: Vec<String>,
     /// The zone of dates, as `+08:00`: columns that are read get it, and moments are written as its clocks show them.
     pub zone: Option<String>,
     /// How values of bytes are written.
@@ -181,6 +184,7 @@ impl Default for LooseOptions {
             header: Vec::new(),
             line_end: None,
             date_format: None,
+            extra_formats: Vec::new(),
             zone: None,
             escape: Escape::Doubled,
             comment: String::new(),
@@ -263,7 +267,7 @@ impl LooseOptions {
         if let Some(zone) = &self.zone {
             offset(zone).ok_or_else(|| usage(format!("{zone:?} is no zone; write it like +08:00")))?;
         }
-        self.date_format.as_deref().map(Pattern::lenient).transpose()?;
+        self.date_format.iter().chain(&self.extra_formats).try_for_each(|format| Pattern::lenient(format).map(drop))?;
         if self.columns_when_empty.is_some_and(|columns| columns == 0 || columns > MOST_FIELDS) {
             return Err(usage(format!("a file without a record has 1 to {MOST_FIELDS} columns")));
         }

@@ -39,6 +39,18 @@ pub(crate) enum Form<'p> {
     Any,
     /// Dates and times that are written so. It handles the type of the column.
     Pattern(&'p Pattern),
+    /// All texts of the type, and dates and timestamps in one of these forms, of which the first that fits counts.
+    Also(&'p [Pattern]),
+}
+
+impl<'p> Form<'p> {
+    /// What `read` finds by the first of the other forms by which it finds something.
+    fn also<T>(self, read: impl Fn(&'p Pattern) -> Option<T>) -> Option<T> {
+        match self {
+            Self::Also(patterns) => patterns.iter().find_map(read),
+            _ => None,
+        }
+    }
 }
 
 /// Why a column could not be parsed.
@@ -90,7 +102,9 @@ pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, ref
         DataType::Decimal256(precision, scale) => {
             numbers::<Decimal256Type>(texts, (form, refuse), |text| number::decimal256(text, *precision, *scale))
         }
-        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), time::date),
+        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), |text| {
+            time::date(text).or_else(|| form.also(|pattern| pattern.date(text)))
+        }),
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             values::<IntervalMonthDayNanoType>(texts, (form, refuse), interval::interval)
         }
@@ -135,7 +149,17 @@ fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_
             values::<DurationMicrosecondType>(texts, (form, refuse), duration(Microsecond))
         }
         DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, (form, refuse), duration(Nanosecond)),
-        _ => times(texts, data_type, (form, refuse), (time::time, time::timestamp)),
+        _ => {
+            let stamp = |text: &[u8], unit: TimeUnit, zone: Zone| {
+                // What has no zone is no instant.
+                let fits = |pattern: &Pattern| pattern.is_zoned() == (zone == Zone::Zoned);
+                let read = |pattern: &Pattern| {
+                    if fits(pattern) { pattern.timestamp(text, unit, zone) } else { None }
+                };
+                time::timestamp(text, unit, zone).or_else(|| form.also(read))
+            };
+            times(texts, data_type, (form, refuse), (time::time, stamp))
+        }
     };
     array.map(|array| with_type(&array, data_type))
 }

@@ -49,6 +49,44 @@ fn columns_of_one_name_are_read_by_their_place() {
     assert_eq!(text_of(reader(query, json!(["*"]))), "7,a,7,x,y\n");
 }
 
+/// Texts of 8 digits are dates, as `core.json` has it, and those in the forms that a job names.
+#[test]
+fn texts_are_dates_in_the_extra_forms_of_the_job() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "20240102\n2024-01-03\n2024/01/04\n20240230\n").unwrap();
+    let texts = |columns: usize| {
+        let column = vec![json!({"index": 0, "type": "string"}); columns];
+        ("txtfilereader", json!({"path": ["in.txt"], "column": column}))
+    };
+    mariadb_client(
+        &url,
+        "create table t (a date, b datetime); create table s (a varchar(9)); insert into s values ('20240102')",
+    );
+    let ended = done(path, &job(texts(2), table("mysqlwriter", &url, "t")));
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
+    let shown = || mariadb_client(&url, "select * from t order by a");
+    assert_eq!(shown().trim_end(), "2024-01-02\t2024-01-02 00:00:00\n2024-01-03\t2024-01-03 00:00:00");
+    psql(&other, "create table t (a date)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    // Of a table, too.
+    done(path, &job(table("mysqlreader", &url, "s"), ("postgresqlwriter", parameter.clone())));
+    assert_eq!(psql(&other, "select * from t"), "2024-01-02");
+    let mut named = job(texts(1), ("postgresqlwriter", parameter));
+    named["common"] = json!({"column": {"extraFormats": ["yyyyMM", "yyyy/MM/dd"]}});
+    let ended = done(path, &named);
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
+    assert_eq!(psql(&other, "select * from t order by a"), "2024-01-02\n2024-01-03\n2024-01-04");
+    let reader = ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "date"}]}));
+    let mut named = job(reader, into_files("x", "text"));
+    named["common"] = json!({"column": {"extraFormats": ["yyyy/MM/dd"]}});
+    let ended = done(path, &named);
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+    assert_eq!(written(path, "x"), "2024-01-02 00:00:00\n2024-01-03 00:00:00\n2024-01-04 00:00:00\n");
+}
+
 /// A file without a record is no rows, whatever the number of columns: DataX ends with 0 for it.
 #[test]
 fn a_file_without_a_record_is_no_rows() {

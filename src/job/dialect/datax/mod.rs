@@ -166,6 +166,7 @@ fn translate(tree: &Tree) -> Result<Translation> {
         job.transform.select = select;
         job.transform.empty = empty;
         if goal.is_table() {
+            job.transform.date_formats.clone_from(&settings.extra_formats);
             job.finer_times = FinerTimes::Cut;
         }
         job.limits.clone_from(&settings.limits);

@@ -38,6 +38,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     if !fields.is_empty() {
         loose.insert("fields".to_owned(), Json::Array(fields));
     }
+    loose.insert("extraFormats".to_owned(), context.settings.extra_formats.clone().into());
     if !context.goal.is_table() {
         loose.insert("zone".to_owned(), context.settings.zone.as_str().into());
     }
