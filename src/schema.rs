@@ -49,6 +49,12 @@ pub const ALL_TYPES: &str = "all types";
 /// the usual form. The first that fits counts.
 pub const DATE_FORMATS: &str = "etl.date_formats";
 
+/// Field metadata of a text column: [`BY_VALUE`] where a number that has the value of an integer becomes one, as `12.0` and `1e3` do.
+pub const INTEGERS: &str = "etl.integers";
+
+/// Value of [`INTEGERS`].
+pub const BY_VALUE: &str = "by value";
+
 /// Field metadata of a timestamp: by which clock an instant and a timestamp without a zone stand for each other, as `+08:00` or
 /// `Asia/Shanghai`. See [`crate::fate::clock`].
 pub const CLOCK: &str = "etl.clock";

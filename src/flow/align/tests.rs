@@ -567,3 +567,20 @@ fn a_text_is_a_date_in_the_first_form_that_fits() {
     assert_eq!(refused(&marked, &instants).1.len(), 6);
     assert_eq!(refused(&plain, &DataType::Date32).1, [1, 2, 3, 4, 5]);
 }
+
+#[test]
+fn a_text_is_an_integer_by_its_value_if_the_source_says_so() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["12.0", "1e3", " -0.0", "12.5", "1e30", "300.00"]));
+    let plain = Field::new("a", DataType::Utf8, true);
+    let marked = crate::schema::with_metadata(plain.clone(), crate::schema::INTEGERS, crate::schema::BY_VALUE);
+    let refused = |from: &Field, target: &DataType| {
+        let cast = kernel(from, &Field::new("a", target.clone(), true)).unwrap().run(&texts).unwrap();
+        let misfits = cast.misfits.map_or_else(Vec::new, |(rows, _)| rows.set_indices().collect::<Vec<_>>());
+        (cast.array, misfits)
+    };
+    let (numbers, misfits) = refused(&marked, &DataType::Int32);
+    assert_eq!(misfits, [3, 4]);
+    assert_eq!([0, 1, 2, 5].map(|row| shown(&numbers, row)), ["12", "1000", "0", "300"].map(str::to_owned));
+    assert_eq!(refused(&marked, &DataType::UInt8).1, [1, 3, 4, 5]);
+    assert_eq!(refused(&plain, &DataType::Int32).1, [0, 1, 2, 3, 4, 5]);
+}

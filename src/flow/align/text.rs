@@ -19,7 +19,7 @@ use crate::fate::{is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
 use crate::formats::value::{Pattern, print};
-use crate::schema::{ALL_TYPES, DATE_FORMATS, EMPTY_IS_NULL};
+use crate::schema::{ALL_TYPES, DATE_FORMATS, DIGITS, EMPTY_IS_NULL, INTEGERS};
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
 pub(super) fn print(from: &Field, to: &Field) -> Option<Kernel> {
@@ -88,6 +88,8 @@ pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
 /// Which texts are taken for values: what the column that they come from says.
 enum Taken {
     Usual,
+    /// Numbers that have the value of an integer, too.
+    ByValue,
     /// Dates in these forms, too.
     Also(Vec<Pattern>),
 }
@@ -95,8 +97,11 @@ enum Taken {
 impl Taken {
     /// What the column `from` says of values of `target`.
     fn of(from: &Field, target: &DataType) -> Self {
-        let formats = from.metadata().get(DATE_FORMATS);
+        let said = from.metadata();
+        // What is a number is no date.
+        let formats = said.get(DATE_FORMATS).filter(|_| !said.contains_key(DIGITS));
         match (target, formats) {
+            _ if target.is_integer() && said.contains_key(INTEGERS) => Self::ByValue,
             (DataType::Date32 | DataType::Timestamp(..), Some(formats)) => {
                 // They were looked at when they were noted.
                 Self::Also(formats.split('\n').filter_map(|format| Pattern::lenient(format).ok()).collect())
@@ -108,6 +113,7 @@ impl Taken {
     fn form(&self) -> Form<'_> {
         match self {
             Self::Usual => Form::Any,
+            Self::ByValue => Form::ByValue,
             Self::Also(patterns) => Form::Also(patterns),
         }
     }

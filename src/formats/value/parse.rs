@@ -8,12 +8,14 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType,
-    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Field, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Date32Type, Decimal128Type, Decimal256Type,
+    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Field, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
+use lexical_core::FromLexical;
 
 use super::pattern::Pattern;
 use super::time::Zone;
@@ -39,6 +41,8 @@ pub(crate) enum Form<'p> {
     Any,
     /// Dates and times that are written so. It handles the type of the column.
     Pattern(&'p Pattern),
+    /// All texts of the type, and of a number that has the value of an integer, as `12.0`.
+    ByValue,
     /// All texts of the type, and dates and timestamps in one of these forms, of which the first that fits counts.
     Also(&'p [Pattern]),
 }
@@ -86,14 +90,14 @@ pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, ref
     match field.data_type() {
         DataType::Null => nulls(texts, refuse),
         DataType::Boolean => booleans(texts, form, refuse),
-        DataType::Int8 => numbers::<Int8Type>(texts, (form, refuse), number::integer),
-        DataType::Int16 => numbers::<Int16Type>(texts, (form, refuse), number::integer),
-        DataType::Int32 => numbers::<Int32Type>(texts, (form, refuse), number::integer),
-        DataType::Int64 => numbers::<Int64Type>(texts, (form, refuse), number::integer),
-        DataType::UInt8 => numbers::<UInt8Type>(texts, (form, refuse), number::integer),
-        DataType::UInt16 => numbers::<UInt16Type>(texts, (form, refuse), number::integer),
-        DataType::UInt32 => numbers::<UInt32Type>(texts, (form, refuse), number::integer),
-        DataType::UInt64 => numbers::<UInt64Type>(texts, (form, refuse), number::integer),
+        DataType::Int8 => integers::<Int8Type>(texts, (form, refuse)),
+        DataType::Int16 => integers::<Int16Type>(texts, (form, refuse)),
+        DataType::Int32 => integers::<Int32Type>(texts, (form, refuse)),
+        DataType::Int64 => integers::<Int64Type>(texts, (form, refuse)),
+        DataType::UInt8 => integers::<UInt8Type>(texts, (form, refuse)),
+        DataType::UInt16 => integers::<UInt16Type>(texts, (form, refuse)),
+        DataType::UInt32 => integers::<UInt32Type>(texts, (form, refuse)),
+        DataType::UInt64 => integers::<UInt64Type>(texts, (form, refuse)),
         DataType::Float32 => numbers::<Float32Type>(texts, (form, refuse), number::float),
         DataType::Float64 => numbers::<Float64Type>(texts, (form, refuse), number::float),
         DataType::Decimal128(precision, scale) => {
@@ -204,6 +208,18 @@ fn times(
         }
         _ => Err(Misfit::Type),
     }
+}
+
+fn integers<T>(texts: &impl Texts, (form, refuse): Taken<'_, '_>) -> Parsed
+where
+    T: ArrowPrimitiveType,
+    T::Native: FromLexical + TryFrom<i128>,
+{
+    let by_value = |text: &[u8]| {
+        let value = if form == Form::ByValue { number::decimal(text, DECIMAL128_MAX_PRECISION, 0) } else { None };
+        value.and_then(|value| T::Native::try_from(value).ok())
+    };
+    numbers::<T>(texts, (form, refuse), |text| number::integer(text).or_else(|| by_value(text)))
 }
 
 fn numbers<T: ArrowPrimitiveType>(

@@ -7,8 +7,8 @@ use arrow::datatypes::{FieldRef, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::is_text;
 use crate::formats::value::Pattern;
-use crate::job::{Empty, Transform};
-use crate::schema::{ALL_TYPES, DATE_FORMATS, EMPTY_IS_NULL, NUMBERS, RESERVED, with_metadata};
+use crate::job::{Empty, Integers, Transform};
+use crate::schema::{ALL_TYPES, BY_VALUE, DATE_FORMATS, EMPTY_IS_NULL, INTEGERS, NUMBERS, RESERVED, with_metadata};
 use crate::source::TableShape;
 
 /// `shape`, whose columns of text say what `transform` makes of their texts.
@@ -41,7 +41,7 @@ pub(super) fn usable(shape: TableShape, transform: &Transform) -> Result<TableSh
 
 /// What columns of text have in their metadata.
 fn marks(transform: &Transform) -> Result<Vec<(&'static str, String)>> {
-    let Transform { empty, date_formats, .. } = transform;
+    let Transform { empty, date_formats, integers, .. } = transform;
     let types = empty.map(|empty| match empty {
         Empty::NullForNumbers => NUMBERS,
         Empty::NullButForText => ALL_TYPES,
@@ -50,6 +50,7 @@ fn marks(transform: &Transform) -> Result<Vec<(&'static str, String)>> {
         Pattern::lenient(format)?;
     }
     let dates = (!date_formats.is_empty()).then(|| date_formats.join("\n"));
-    let marks = [(EMPTY_IS_NULL, types.map(str::to_owned)), (DATE_FORMATS, dates)];
+    let integers = integers.map(|Integers::ByValue| BY_VALUE.to_owned());
+    let marks = [(EMPTY_IS_NULL, types.map(str::to_owned)), (DATE_FORMATS, dates), (INTEGERS, integers)];
     Ok(marks.into_iter().filter_map(|(key, value)| Some((key, value?))).collect())
 }

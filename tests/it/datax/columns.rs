@@ -87,6 +87,30 @@ fn texts_are_dates_in_the_extra_forms_of_the_job() {
     assert_eq!(written(path, "x"), "2024-01-02 00:00:00\n2024-01-03 00:00:00\n2024-01-04 00:00:00\n");
 }
 
+/// DataX binds numbers as texts: `'12.0'` is 12 for MySQL, and no integer for PostgreSQL, whose server refuses it. What would be rounded is
+/// dirty everywhere.
+#[test]
+fn a_text_with_a_point_is_an_integer_for_mysql_alone() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "12.0\n1e1\n12.5\n7\n").unwrap();
+    let reader = |kind: &str| ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": kind}]}));
+    mariadb_client(&url, "create table t (a int); create table u (a bigint unsigned)");
+    psql(&other, "create table t (a int)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for (kind, name) in [("string", "t"), ("double", "u")] {
+        let ended = done(path, &job(reader(kind), table("mysqlwriter", &url, name)));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+        let rows = mariadb_client(&url, &format!("select * from {name} order by a"));
+        assert_eq!(rows.trim_end(), "7\n10\n12", "{kind}");
+        let ended = done(path, &job(reader(kind), ("postgresqlwriter", parameter.clone())));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("3"), "{}", ended.stderr);
+    }
+    assert_eq!(psql(&other, "select * from t"), "7\n7");
+}
+
 /// A file without a record is no rows, whatever the number of columns: DataX ends with 0 for it.
 #[test]
 fn a_file_without_a_record_is_no_rows() {

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::job::{Empty, Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
+use crate::job::{Empty, Integers, Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
 use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -107,6 +107,7 @@ fn all_fields_may_be_of_any_number_between_files_alone() {
     assert_eq!(job.source.options["loose"].get("records"), None);
     assert_eq!(job.source.options["loose"]["columnsWhenEmpty"], json!(2));
     assert_eq!(job.transform.date_formats, ["yyyyMMdd"]);
+    assert_eq!(job.transform.integers, Some(Integers::ByValue));
     assert_eq!(job.transform.empty, Some(Empty::NullForNumbers));
     assert_eq!(job.transform.names, ["a", "b"]);
     assert_eq!((job.schema, &job.mode), (SchemaPolicy::Partial, &WriteMode::Append));
@@ -276,6 +277,7 @@ fn extra_forms_of_dates_are_those_of_the_job() {
         "connection": [{"jdbcUrl": "jdbc:postgresql://h/d", "table": ["t"]}]}});
     let found = translated(root).unwrap();
     assert_eq!(only(&found).transform.date_formats, ["yyyy/MM/dd", "yyyyMM"]);
+    assert_eq!(only(&found).transform.integers, None);
 }
 
 /// datax.md §1.3: the size of a task group, and the attempts of a task, the first of which counts.
