@@ -8,7 +8,7 @@
 use arrow::array::timezone::Tz;
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
-use crate::schema::{CLOCK, FORM, MAX_CHARS, NATIVE, STEP_MICROS, is_json};
+use crate::schema::{CLOCK, DIGITS, FORM, MAX_CHARS, NATIVE, STEP_MICROS, is_json, is_whole};
 use crate::sink::ColumnFate;
 
 mod number;
@@ -126,8 +126,8 @@ pub fn loss(from: &Field, to: &Field) -> Option<Loss> {
 /// Whether `field` has numbers as text, because no bound of their digits is known.
 fn is_number_as_text(field: &Field) -> bool {
     let native = field.metadata().get(NATIVE).and_then(|native| native.split_once(':'));
-    native
-        .is_some_and(|(_, name)| ["numeric", "decimal"].iter().any(|word| name.to_ascii_lowercase().starts_with(word)))
+    let named = |name: &str| ["numeric", "decimal"].iter().any(|word| name.to_ascii_lowercase().starts_with(word));
+    field.metadata().contains_key(DIGITS) || native.is_some_and(|(_, name)| named(name))
 }
 
 /// Whether a cast that is possible leads to a coarser unit.
@@ -154,12 +154,20 @@ fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {
     if source == target {
         return Some(ColumnFate::Exact);
     }
+    if is_barred(from, target) {
+        return None;
+    }
     if is_text(source) && target.is_nested() {
         return is_read(target).then_some(ColumnFate::Lossy);
     }
     // What a clock shows twice is another instant for each time, and what it never shows is none.
     let by_clock = || clock(from, to).map(|_| ColumnFate::Lossy);
     types(source, target).or_else(by_clock).or_else(|| nested(source, target))
+}
+
+/// Whether `from` has whole numbers as text, and `target` takes none: digits that look like a date or like bytes are no such.
+pub(crate) fn is_barred(from: &Field, target: &DataType) -> bool {
+    is_whole(from) && !(is_text(target) || target.is_numeric() || *target == DataType::Boolean)
 }
 
 /// A native form goes nowhere but into itself.
@@ -336,7 +344,7 @@ fn worse(a: Option<ColumnFate>, b: Option<ColumnFate>) -> Option<ColumnFate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{WIRE, with_metadata, with_native};
+    use crate::schema::{WHOLE, WIRE, with_metadata, with_native};
     use ColumnFate::{Exact, Lossy, Stringified, Widened};
     use DataType as T;
     use std::sync::Arc;
@@ -434,6 +442,18 @@ mod tests {
         assert!(!possible(&native("postgres:numeric"), &of(T::Binary)));
         assert!(!possible(&of(T::Binary), &native("postgres:bytea")));
         assert!(!possible(&native("postgres:numeric"), &of(T::Utf8)));
+    }
+
+    #[test]
+    fn whole_numbers_as_text_are_numbers() {
+        let whole = with_metadata(of(T::Utf8), DIGITS, WHOLE);
+        for target in [T::Int64, T::UInt64, T::Float64, T::Decimal128(20, 0), T::Boolean] {
+            assert_eq!(judge(&whole, &of(target.clone())), Some(Lossy), "{target}");
+        }
+        assert_eq!(judge(&whole, &of(T::Utf8)), Some(Exact));
+        for target in [T::Date32, T::Timestamp(TimeUnit::Second, None), T::Binary, list(T::Int64)] {
+            assert_eq!(judge(&whole, &of(target.clone())), None, "{target}");
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub const STEP_MICROS: &str = "etl.step_micros";
 /// texts: each is a number.
 pub const DIGITS: &str = "etl.digits";
 
+/// A value of [`DIGITS`]: each text is a whole number, of any length.
+pub const WHOLE: &str = "whole";
+
 /// Field metadata of a text column: an empty text is NULL where it becomes a number, or anything but text and bytes.
 pub const EMPTY_IS_NULL: &str = "etl.empty_is_null";
 
@@ -41,6 +44,16 @@ pub const NUMBERS: &str = "numbers";
 
 /// A value of [`EMPTY_IS_NULL`]: where it becomes anything but text and bytes.
 pub const ALL_TYPES: &str = "all types";
+
+/// Field metadata of a text column: forms in Java's notation, one a line, in which a text may be a date or a timestamp that is none in
+/// the usual form. The first that fits counts.
+pub const DATE_FORMATS: &str = "etl.date_formats";
+
+/// Field metadata of a text column: [`BY_VALUE`] where a number that has the value of an integer becomes one, as `12.0` and `1e3` do.
+pub const INTEGERS: &str = "etl.integers";
+
+/// Value of [`INTEGERS`].
+pub const BY_VALUE: &str = "by value";
 
 /// Field metadata of a timestamp: by which clock an instant and a timestamp without a zone stand for each other, as `+08:00` or
 /// `Asia/Shanghai`. See [`crate::fate::clock`].
@@ -91,6 +104,11 @@ pub fn is_json(field: &Field) -> bool {
 pub fn is_uuid(field: &Field) -> bool {
     *field.data_type() == DataType::FixedSizeBinary(16)
         && field.metadata().get(EXTENSION).is_some_and(|name| name == EXTENSION_UUID)
+}
+
+/// Whether `field` has whole numbers as text, because they may be of any length.
+pub(crate) fn is_whole(field: &Field) -> bool {
+    field.metadata().get(DIGITS).is_some_and(|digits| digits == WHOLE)
 }
 
 /// A batch of `rows` rows, which has no columns where `schema` has none.

@@ -283,6 +283,12 @@ pub struct Transform {
     /// What empty texts of the source are; none leaves them what they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty: Option<Empty>,
+    /// Forms in Java's notation in which texts of the source may be dates that are none in the usual form. The first that fits counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub date_formats: Vec<String>,
+    /// Which texts of the source become integers; none for those that are written as such.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub integers: Option<Integers>,
     /// Keep rows for which this is true.
     pub filter: Option<String>,
     /// Columns that get an expression's value: name and expression. A new name adds a column.
@@ -310,6 +316,14 @@ pub struct Transform {
 pub enum Trim {
     /// Of those in columns that pad them to one length.
     Padded,
+}
+
+/// Which texts become integers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Integers {
+    /// Those of all numbers that have the value of one, as `12.0` and `1e3`.
+    ByValue,
 }
 
 /// What empty texts of the source are.

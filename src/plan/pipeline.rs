@@ -371,9 +371,11 @@ impl Pipeline {
     /// The places of those columns of `fields` that pass as they are, where nothing else happens to the rows but steps. To plan this as
     /// a query would take milliseconds, and give the same.
     fn passed(&self, fields: &Fields) -> Option<Vec<usize>> {
-        let Transform { empty, limit, pushdown, ref steps, ref zone, ref select, ref names, .. } = self.transform;
-        let (steps, zone, select, names) = (steps.clone(), zone.clone(), select.clone(), names.clone());
-        let plain = Transform { steps, zone, empty, select, names, limit, pushdown, ..Transform::default() };
+        let whole = self.transform.clone();
+        // What is said of texts is noted of the columns of the source, and asks for no query.
+        let Transform { steps, zone, empty, date_formats, integers, select, names, limit, pushdown, .. } = whole;
+        let texts = Transform { empty, date_formats, integers, ..Transform::default() };
+        let plain = Transform { steps, zone, select, names, limit, pushdown, ..texts };
         if self.window.is_some() || self.transform != plain {
             return None;
         }

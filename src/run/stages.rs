@@ -155,7 +155,7 @@ impl Opened {
         let session = source.open(&request).await.at("source", || source.label())?;
         let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };
         let reader = session.source(&place.object)?;
-        let described = reader.describe().await.and_then(|shape| columns::usable(shape, job.transform.empty));
+        let described = reader.describe().await.and_then(|shape| columns::usable(shape, &job.transform));
         let shape = described.at("source", || source.label())?;
         let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
         // With a limit rows pass one writer.

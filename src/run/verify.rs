@@ -33,9 +33,9 @@ pub(super) fn check_way(job: &Job, key: &[String], Target { sink, agreement, .. 
 
 /// Rows can be compared where the target holds those of the source and no others, and can be read again.
 fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
-    let Transform { steps, sql, trim, empty, set, rename, limit, .. } = &job.transform;
+    let Transform { steps, sql, trim, empty, date_formats, integers, set, rename, limit, .. } = &job.transform;
     let changed = !steps.is_empty() || sql.is_some() || trim.is_some() || empty.is_some() || !set.is_empty();
-    let changed = changed || !rename.is_empty() || limit.is_some();
+    let changed = changed || !date_formats.is_empty() || integers.is_some() || !rename.is_empty() || limit.is_some();
     let is_lossy = agreement.columns.iter().any(|plan| plan.fate == ColumnFate::LossAllowed);
     let message = match job.mode {
         _ if !job.union.is_empty() => "rows of several sources are compared with none of them",

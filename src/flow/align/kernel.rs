@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field};
 
 use super::{Reason, bytes, clock, float, json, nearest, nested, number, temporal, text};
 use crate::error::Result;
-use crate::fate::{is_bytes, is_text, loss, plain};
+use crate::fate::{is_barred, is_bytes, is_text, loss, plain};
 use crate::schema::{DIGITS, FORM};
 
 /// A column after its cast. It has the right type and length; rows that do not fit, and where a nested type has such rows all
@@ -146,6 +146,9 @@ fn values(from: &Field, to: &Field) -> Option<Kernel> {
     }
     if is_text(target) {
         return text::print(from, to);
+    }
+    if is_barred(from, target) {
+        return None;
     }
     if is_text(source) {
         return if target.is_nested() { json::kernel(target) } else { text::parse(from, to) };

@@ -541,3 +541,46 @@ fn an_empty_text_is_null_where_it_becomes_a_number_if_the_source_says_so() {
         assert!(cast.misfits.is_none() && cast.array.null_count() == 1, "{target}");
     }
 }
+
+#[test]
+fn a_text_is_a_date_in_the_first_form_that_fits() {
+    let texts: ArrayRef =
+        Arc::new(StringArray::from(vec!["2024-02-03", "20240203", "03/02/2024", "20240230", "2024020304", "2024"]));
+    let plain = Field::new("a", DataType::Utf8, true);
+    let marked =
+        crate::schema::with_metadata(plain.clone(), crate::schema::DATE_FORMATS, "yyyyMMdd\ndd/MM/yyyy\nyyyyMMddHH");
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let refused = |from: &Field, target: &DataType| {
+        let cast = kernel(from, &Field::new("a", target.clone(), true)).unwrap().run(&texts).unwrap();
+        let misfits = cast.misfits.map_or_else(Vec::new, |(rows, _)| rows.set_indices().collect::<Vec<_>>());
+        (cast.array, misfits)
+    };
+    let (days, misfits) = refused(&marked, &DataType::Date32);
+    assert_eq!(misfits, [3, 4, 5]);
+    assert_eq!([0, 1, 2].map(|row| shown(&days, row)), ["2024-02-03"; 3].map(str::to_owned));
+    let (stamps, misfits) = refused(&marked, &micros);
+    assert_eq!(misfits, [3, 5]);
+    let told = [1, 2, 4].map(|row| shown(&stamps, row));
+    assert_eq!(told, ["2024-02-03T00:00:00", "2024-02-03T00:00:00", "2024-02-03T04:00:00"].map(str::to_owned));
+    // A text that names no zone is no instant, and who says nothing has the usual forms.
+    let instants = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    assert_eq!(refused(&marked, &instants).1.len(), 6);
+    assert_eq!(refused(&plain, &DataType::Date32).1, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_text_is_an_integer_by_its_value_if_the_source_says_so() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["12.0", "1e3", " -0.0", "12.5", "1e30", "300.00"]));
+    let plain = Field::new("a", DataType::Utf8, true);
+    let marked = crate::schema::with_metadata(plain.clone(), crate::schema::INTEGERS, crate::schema::BY_VALUE);
+    let refused = |from: &Field, target: &DataType| {
+        let cast = kernel(from, &Field::new("a", target.clone(), true)).unwrap().run(&texts).unwrap();
+        let misfits = cast.misfits.map_or_else(Vec::new, |(rows, _)| rows.set_indices().collect::<Vec<_>>());
+        (cast.array, misfits)
+    };
+    let (numbers, misfits) = refused(&marked, &DataType::Int32);
+    assert_eq!(misfits, [3, 4]);
+    assert_eq!([0, 1, 2, 5].map(|row| shown(&numbers, row)), ["12", "1000", "0", "300"].map(str::to_owned));
+    assert_eq!(refused(&marked, &DataType::UInt8).1, [1, 3, 4, 5]);
+    assert_eq!(refused(&plain, &DataType::Int32).1, [0, 1, 2, 3, 4, 5]);
+}

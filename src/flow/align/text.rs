@@ -18,8 +18,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
-use crate::formats::value::print;
-use crate::schema::{ALL_TYPES, EMPTY_IS_NULL};
+use crate::formats::value::{Pattern, print};
+use crate::schema::{ALL_TYPES, DATE_FORMATS, DIGITS, EMPTY_IS_NULL, INTEGERS};
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
 pub(super) fn print(from: &Field, to: &Field) -> Option<Kernel> {
@@ -75,13 +75,48 @@ pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
     let field = Field::new("", between, true).with_metadata(to.metadata().clone());
     let none: &dyn Array = &StringArray::new_null(0);
     parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
-    let parse = Kernel::map(move |array| parsed(array, &field)).then(next);
+    let taken = Taken::of(from, field.data_type());
+    let parse = Kernel::map(move |array| parsed(array, &field, taken.form())).then(next);
     let optional = match from.metadata().get(EMPTY_IS_NULL) {
         Some(types) if types == ALL_TYPES => !matches!(target, T::Binary | T::LargeBinary | T::BinaryView),
         Some(_) => target.is_numeric(),
         None => false,
     };
     Some(if optional { Kernel::map(without_empty).then(parse) } else { parse })
+}
+
+/// Which texts are taken for values: what the column that they come from says.
+enum Taken {
+    Usual,
+    /// Numbers that have the value of an integer, too.
+    ByValue,
+    /// Dates in these forms, too.
+    Also(Vec<Pattern>),
+}
+
+impl Taken {
+    /// What the column `from` says of values of `target`.
+    fn of(from: &Field, target: &DataType) -> Self {
+        let said = from.metadata();
+        // What is a number is no date.
+        let formats = said.get(DATE_FORMATS).filter(|_| !said.contains_key(DIGITS));
+        match (target, formats) {
+            _ if target.is_integer() && said.contains_key(INTEGERS) => Self::ByValue,
+            (DataType::Date32 | DataType::Timestamp(..), Some(formats)) => {
+                // They were looked at when they were noted.
+                Self::Also(formats.split('\n').filter_map(|format| Pattern::lenient(format).ok()).collect())
+            }
+            _ => Self::Usual,
+        }
+    }
+
+    fn form(&self) -> Form<'_> {
+        match self {
+            Self::Usual => Form::Any,
+            Self::ByValue => Form::ByValue,
+            Self::Also(patterns) => Form::Also(patterns),
+        }
+    }
 }
 
 /// Texts, of which the empty ones become NULL.
@@ -95,18 +130,18 @@ fn without_empty(array: &ArrayRef) -> Result<Cast> {
     Ok(Cast::exact(nullif(array, &BooleanArray::new(empty, None))?))
 }
 
-fn parsed(array: &ArrayRef, to: &Field) -> Result<Cast> {
+fn parsed(array: &ArrayRef, to: &Field, form: Form<'_>) -> Result<Cast> {
     match array.data_type() {
-        DataType::Utf8 => parsed_from(array.as_string::<i32>(), to),
-        DataType::LargeUtf8 => parsed_from(array.as_string::<i64>(), to),
-        _ => parsed_from(array.as_string_view(), to),
+        DataType::Utf8 => parsed_from(array.as_string::<i32>(), to, form),
+        DataType::LargeUtf8 => parsed_from(array.as_string::<i64>(), to, form),
+        _ => parsed_from(array.as_string_view(), to, form),
     }
 }
 
-fn parsed_from<'a>(texts: impl StringArrayType<'a>, to: &Field) -> Result<Cast> {
+fn parsed_from<'a>(texts: impl StringArrayType<'a>, to: &Field, form: Form<'_>) -> Result<Cast> {
     let count = texts.len();
     let mut bad = Vec::new();
-    let parsed = sift_column(&Rows(texts, PhantomData), to, Form::Any, &mut |misfit| match misfit {
+    let parsed = sift_column(&Rows(texts, PhantomData), to, form, &mut |misfit| match misfit {
         Misfit::Row(row) | Misfit::Encoding(row, _) => {
             bad.push(row);
             Ok(())

@@ -14,10 +14,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::formats::csv::unescape;
 use crate::formats::sift::{Misfits, Refused, part};
 use crate::formats::value::Pattern;
+use crate::formats::value::number::is_plain;
 use crate::formats::value::parse::{Form, Misfit, Texts, sift_column};
 use crate::formats::{Layout, Piece};
 use crate::reject::Rejects;
-use crate::schema::{DIGITS, record_batch, with_metadata};
+use crate::schema::{DIGITS, WHOLE, record_batch, with_metadata};
 
 /// How the columns of a file are read: the options, looked through once.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Reading {
     pub(super) zone: Option<FixedOffset>,
     /// Per named column how its dates are written.
     patterns: Vec<Option<Pattern>>,
+    /// How dates of the others may be written, too.
+    extra: Vec<Pattern>,
 }
 
 impl Reading {
@@ -48,6 +51,7 @@ impl Reading {
             },
             zone: options.zone.as_deref().and_then(pattern::offset),
             patterns: options.fields.iter().map(pattern).collect::<Result<_>>()?,
+            extra: options.extra_formats.iter().map(|format| Pattern::lenient(format)).collect::<Result<_>>()?,
             options: options.clone(),
         })
     }
@@ -56,7 +60,11 @@ impl Reading {
     pub(super) fn schema(&self, width: usize) -> SchemaRef {
         let field = |name: &str, kind: Kind| {
             let field = Field::new(name, self.data_type(kind), true);
-            if kind == Kind::Number { with_metadata(field, DIGITS, "decimal") } else { field }
+            match kind {
+                Kind::Number => with_metadata(field, DIGITS, "decimal"),
+                Kind::Integer => with_metadata(field, DIGITS, WHOLE),
+                _ => field,
+            }
         };
         let named = &self.options.fields;
         let fields: Vec<Field> = if named.is_empty() {
@@ -69,7 +77,7 @@ impl Reading {
 
     fn data_type(&self, kind: Kind) -> DataType {
         match kind {
-            Kind::Text | Kind::Number => DataType::Utf8,
+            Kind::Text | Kind::Number | Kind::Integer => DataType::Utf8,
             Kind::Whole => DataType::Int64,
             Kind::Double => DataType::Float64,
             Kind::Truth => DataType::Boolean,
@@ -198,21 +206,26 @@ impl Column<'_> {
         match self.kind {
             Kind::Text | Kind::Whole | Kind::Double => sift_column(self, field, Form::Any, refuse),
             Kind::Truth => sift_column(self, field, Form::Plain, refuse),
-            Kind::Number => self.numbers(refuse),
+            Kind::Number | Kind::Integer => self.numbers(refuse),
             Kind::Moment => self.moments(field, refuse),
         }
     }
 
     fn numbers(&self, refuse: &mut dyn FnMut(Misfit) -> Result<(), Misfit>) -> Result<ArrayRef, Misfit> {
         let mut texts = StringBuilder::with_capacity(self.rows, self.rows * 8);
-        let mut scratch = Vec::new();
+        let (mut scratch, mut digits) = (Vec::new(), Vec::new());
         for row in 0..self.rows {
             let Some(text) = self.text(row, &mut scratch) else {
                 texts.append_null();
                 continue;
             };
-            if let Some(text) = std::str::from_utf8(text).ok().filter(|text| is_number(text.as_bytes())) {
-                texts.append_value(text);
+            let number = match self.kind {
+                Kind::Integer if is_integer(text) => Some(text),
+                Kind::Integer => whole(text, &mut digits),
+                _ => Some(text).filter(|text| is_number(text)),
+            };
+            if let Some(number) = number.and_then(|number| std::str::from_utf8(number).ok()) {
+                texts.append_value(number);
             } else {
                 refuse(Misfit::Row(row))?;
                 texts.append_null();
@@ -230,7 +243,11 @@ impl Column<'_> {
                 moments.append_null();
                 continue;
             };
-            let read = pattern::read(text, self.pattern, self.reading.zone);
+            let by = |pattern: Option<&Pattern>| pattern::read(text, pattern, self.reading.zone);
+            let read = match self.pattern {
+                None => by(None).or_else(|| self.reading.extra.iter().find_map(|pattern| by(Some(pattern)))),
+                pattern => by(pattern),
+            };
             if read.is_none() {
                 refuse(Misfit::Row(row))?;
             }
@@ -268,13 +285,7 @@ impl Texts for Column<'_> {
         };
         let text = self.known(text)?;
         match self.kind {
-            Kind::Whole if !text.iter().all(u8::is_ascii_digit) => match whole(text) {
-                Some(digits) => {
-                    *scratch = digits;
-                    Some(scratch.as_slice())
-                }
-                None => Some(text),
-            },
+            Kind::Whole if !text.iter().all(u8::is_ascii_digit) => Some(whole(text, scratch).unwrap_or(text)),
             Kind::Truth if text.eq_ignore_ascii_case(b"true") => Some(b"true"),
             Kind::Truth if text.eq_ignore_ascii_case(b"false") => Some(b"false"),
             _ => Some(text),
@@ -315,21 +326,33 @@ fn is_number(text: &[u8]) -> bool {
     matches!(text, b"NaN" | b"Infinity" | b"-Infinity") || digits(text).is_some()
 }
 
-/// The whole part of a number, in digits; none for what is no number, or has more digits than any integer.
-fn whole(text: &[u8]) -> Option<Vec<u8>> {
+/// Whether it is an integer as programs write it.
+fn is_integer(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    !digits.is_empty() && digits.iter().all(u8::is_ascii_digit) && is_plain(text)
+}
+
+/// The whole part of a number, in digits, which are put into `found`; none for what is no number, and where an exponent makes more than 40
+/// digits of it.
+fn whole<'f>(text: &[u8], found: &'f mut Vec<u8>) -> Option<&'f [u8]> {
     let (sign, before, behind, exponent) = digits(text)?;
     let point = i32::try_from(before.len()).ok()?.checked_add(exponent)?;
     let point = usize::try_from(point).unwrap_or(0);
     if point > before.len().max(40) {
         return None;
     }
-    let mut whole: Vec<u8> = if sign == b"-" { b"-".to_vec() } else { Vec::new() };
+    found.clear();
     let zeros = std::iter::repeat(&b'0');
-    whole.extend(before.iter().chain(behind).chain(zeros).take(point.max(1)));
-    if point == 0 {
-        return Some(b"0".to_vec());
+    let digits = before.iter().chain(behind).chain(zeros).take(point);
+    if sign == b"-" {
+        found.push(b'-');
     }
-    Some(whole)
+    found.extend(digits.skip_while(|digit| **digit == b'0'));
+    if !found.iter().any(u8::is_ascii_digit) {
+        found.clear();
+        found.push(b'0');
+    }
+    Some(found.as_slice())
 }
 
 fn explain(fault: Fault) -> Error {
@@ -364,12 +387,29 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_cut_off_as_datax_cuts_them() {
-        for (text, expected) in [("12.9", "12"), ("1e3", "1000"), ("-3", "-3"), ("0.9", "0"), ("5.", "5"), ("+7", "7")]
-        {
-            assert_eq!(whole(text.as_bytes()).as_deref(), Some(expected.as_bytes()), "{text}");
+        let mut found = Vec::new();
+        let cases = [
+            ("12.9", "12"),
+            ("1e3", "1000"),
+            ("-3", "-3"),
+            ("0.9", "0"),
+            ("5.", "5"),
+            ("+7", "7"),
+            ("-0.9", "0"),
+            ("-007", "-7"),
+            ("18446744073709551616.5", "18446744073709551616"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(whole(text.as_bytes(), &mut found), Some(expected.as_bytes()), "{text}");
         }
         for text in ["", "x", "0x1F", "1,000", " 5", "1e99", "."] {
-            assert!(whole(text.as_bytes()).is_none(), "{text}");
+            assert!(whole(text.as_bytes(), &mut found).is_none() && !is_integer(text.as_bytes()), "{text}");
+        }
+        for text in ["0", "-7", "123456789012345678901234567890123456789012345"] {
+            assert!(is_integer(text.as_bytes()), "{text}");
+        }
+        for text in ["-", "-0", "+7", "007", "-07"] {
+            assert!(!is_integer(text.as_bytes()), "{text}");
         }
     }
 

@@ -86,7 +86,7 @@ impl RecordFormat for Loose {
     }
 
     fn nameless(&self) -> Option<SchemaRef> {
-        self.reading.as_ref().ok().map(|reading| reading.schema(1))
+        self.reading.as_ref().ok().map(|reading| reading.schema(reading.options.columns_when_empty.unwrap_or(1)))
     }
 
     fn is_ragged(&self) -> bool {

@@ -29,6 +29,8 @@ pub struct LooseOptions {
     pub null: Option<String>,
     /// What is read; without any every field of a record is text.
     pub fields: Vec<FieldOptions>,
+    /// How many columns there are where none are named and there is no record, either; without it there is one.
+    pub columns_when_empty: Option<usize>,
     /// Whether records may be shorter than others.
     pub records: Records,
     /// Whether blanks around fields are no part of them; fields that are written without quotes keep theirs.
@@ -43,6 +45,9 @@ pub struct LooseOptions {
     pub line_end: Option<String>,
     /// How dates and times are written, in Java's notation; without it as `2024-01-02 03:04:05`, `2024-01-02` and `03:04:05`.
     pub date_format: Option<String>,
+    /// Forms in Java's notation in which texts may be dates that are none in the usual form, of columns that name no form. The first that
+    /// fits counts.
+    pub extra_formats: Vec<String>,
     /// The zone of dates, as `+08:00`: columns that are read get it, and moments are written as its clocks show them.
     pub zone: Option<String>,
     /// How values of bytes are written.
@@ -151,6 +156,8 @@ pub enum Kind {
     Text,
     /// A whole number of 64 bits; a fraction is cut off.
     Whole,
+    /// A whole number that keeps its digits, however many; a fraction is cut off.
+    Integer,
     /// A number that keeps its text.
     Number,
     /// A double.
@@ -169,6 +176,7 @@ impl Default for LooseOptions {
             quoting: Quoting::Never,
             null: None,
             fields: Vec::new(),
+            columns_when_empty: None,
             records: Records::Even,
             trim: true,
             keep_blank_lines: false,
@@ -176,6 +184,7 @@ impl Default for LooseOptions {
             header: Vec::new(),
             line_end: None,
             date_format: None,
+            extra_formats: Vec::new(),
             zone: None,
             escape: Escape::Doubled,
             comment: String::new(),
@@ -258,7 +267,10 @@ impl LooseOptions {
         if let Some(zone) = &self.zone {
             offset(zone).ok_or_else(|| usage(format!("{zone:?} is no zone; write it like +08:00")))?;
         }
-        self.date_format.as_deref().map(Pattern::lenient).transpose()?;
+        self.date_format.iter().chain(&self.extra_formats).try_for_each(|format| Pattern::lenient(format).map(drop))?;
+        if self.columns_when_empty.is_some_and(|columns| columns == 0 || columns > MOST_FIELDS) {
+            return Err(usage(format!("a file without a record has 1 to {MOST_FIELDS} columns")));
+        }
         for (place, field) in self.fields.iter().enumerate() {
             if field.index.is_some() == field.value.is_some() {
                 return Err(usage("a column has either an index or a value").at("column", &field.name));

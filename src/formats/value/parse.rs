@@ -8,12 +8,14 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType,
-    DurationMillisecondType, DurationNanosecondType, DurationSecondType, Field, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time32MillisecondType, Time32SecondType,
-    Time64MicrosecondType, Time64NanosecondType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Date32Type, Decimal128Type, Decimal256Type,
+    DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Field, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit,
+    Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
+use lexical_core::FromLexical;
 
 use super::pattern::Pattern;
 use super::time::Zone;
@@ -39,6 +41,20 @@ pub(crate) enum Form<'p> {
     Any,
     /// Dates and times that are written so. It handles the type of the column.
     Pattern(&'p Pattern),
+    /// All texts of the type, and of a number that has the value of an integer, as `12.0`.
+    ByValue,
+    /// All texts of the type, and dates and timestamps in one of these forms, of which the first that fits counts.
+    Also(&'p [Pattern]),
+}
+
+impl<'p> Form<'p> {
+    /// What `read` finds by the first of the other forms by which it finds something.
+    fn also<T>(self, read: impl Fn(&'p Pattern) -> Option<T>) -> Option<T> {
+        match self {
+            Self::Also(patterns) => patterns.iter().find_map(read),
+            _ => None,
+        }
+    }
 }
 
 /// Why a column could not be parsed.
@@ -74,14 +90,14 @@ pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, ref
     match field.data_type() {
         DataType::Null => nulls(texts, refuse),
         DataType::Boolean => booleans(texts, form, refuse),
-        DataType::Int8 => numbers::<Int8Type>(texts, (form, refuse), number::integer),
-        DataType::Int16 => numbers::<Int16Type>(texts, (form, refuse), number::integer),
-        DataType::Int32 => numbers::<Int32Type>(texts, (form, refuse), number::integer),
-        DataType::Int64 => numbers::<Int64Type>(texts, (form, refuse), number::integer),
-        DataType::UInt8 => numbers::<UInt8Type>(texts, (form, refuse), number::integer),
-        DataType::UInt16 => numbers::<UInt16Type>(texts, (form, refuse), number::integer),
-        DataType::UInt32 => numbers::<UInt32Type>(texts, (form, refuse), number::integer),
-        DataType::UInt64 => numbers::<UInt64Type>(texts, (form, refuse), number::integer),
+        DataType::Int8 => integers::<Int8Type>(texts, (form, refuse)),
+        DataType::Int16 => integers::<Int16Type>(texts, (form, refuse)),
+        DataType::Int32 => integers::<Int32Type>(texts, (form, refuse)),
+        DataType::Int64 => integers::<Int64Type>(texts, (form, refuse)),
+        DataType::UInt8 => integers::<UInt8Type>(texts, (form, refuse)),
+        DataType::UInt16 => integers::<UInt16Type>(texts, (form, refuse)),
+        DataType::UInt32 => integers::<UInt32Type>(texts, (form, refuse)),
+        DataType::UInt64 => integers::<UInt64Type>(texts, (form, refuse)),
         DataType::Float32 => numbers::<Float32Type>(texts, (form, refuse), number::float),
         DataType::Float64 => numbers::<Float64Type>(texts, (form, refuse), number::float),
         DataType::Decimal128(precision, scale) => {
@@ -90,7 +106,9 @@ pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, ref
         DataType::Decimal256(precision, scale) => {
             numbers::<Decimal256Type>(texts, (form, refuse), |text| number::decimal256(text, *precision, *scale))
         }
-        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), time::date),
+        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), |text| {
+            time::date(text).or_else(|| form.also(|pattern| pattern.date(text)))
+        }),
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             values::<IntervalMonthDayNanoType>(texts, (form, refuse), interval::interval)
         }
@@ -135,7 +153,17 @@ fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_
             values::<DurationMicrosecondType>(texts, (form, refuse), duration(Microsecond))
         }
         DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, (form, refuse), duration(Nanosecond)),
-        _ => times(texts, data_type, (form, refuse), (time::time, time::timestamp)),
+        _ => {
+            let stamp = |text: &[u8], unit: TimeUnit, zone: Zone| {
+                // What has no zone is no instant.
+                let fits = |pattern: &Pattern| pattern.is_zoned() == (zone == Zone::Zoned);
+                let read = |pattern: &Pattern| {
+                    if fits(pattern) { pattern.timestamp(text, unit, zone) } else { None }
+                };
+                time::timestamp(text, unit, zone).or_else(|| form.also(read))
+            };
+            times(texts, data_type, (form, refuse), (time::time, stamp))
+        }
     };
     array.map(|array| with_type(&array, data_type))
 }
@@ -180,6 +208,18 @@ fn times(
         }
         _ => Err(Misfit::Type),
     }
+}
+
+fn integers<T>(texts: &impl Texts, (form, refuse): Taken<'_, '_>) -> Parsed
+where
+    T: ArrowPrimitiveType,
+    T::Native: FromLexical + TryFrom<i128>,
+{
+    let by_value = |text: &[u8]| {
+        let value = if form == Form::ByValue { number::decimal(text, DECIMAL128_MAX_PRECISION, 0) } else { None };
+        value.and_then(|value| T::Native::try_from(value).ok())
+    };
+    numbers::<T>(texts, (form, refuse), |text| number::integer(text).or_else(|| by_value(text)))
 }
 
 fn numbers<T: ArrowPrimitiveType>(

@@ -103,7 +103,7 @@ fn compared(
         (0..array.len()).filter(|row| !is_null(*row)).map(|row| (row, reason)).collect()
     };
     let none = || BooleanBuffer::new_unset(array.len());
-    let (hits, failed) = if let Some(longs) = clock.longs(array)? {
+    let (hits, failed) = if let Some(longs) = clock.longs(array, field)? {
         match value.long {
             None => (none(), all(NO_LONG)),
             Some(value) => {

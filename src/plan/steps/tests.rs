@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use proptest::prelude::*;
 
 use super::*;
-use crate::schema::{DIGITS, with_metadata};
+use crate::schema::{DIGITS, WHOLE, with_metadata};
 
 /// The rows of DataX's own runs (`tr.txt`): midnight of 2024-01-02 in GMT+8 is 1704124800 s after 1970.
 fn golden() -> RecordBatch {
@@ -63,6 +63,17 @@ fn texts_that_are_numbers_are_compared_as_numbers() {
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![texts]).unwrap();
     let left = worked(&batch, &[step("dx_filter", 0, &[">", "9.5"])]).rows;
     assert_eq!(column(&left, 0), [Some("1.50".to_owned()), None]);
+}
+
+/// Whole numbers of any length are compared as DataX compares its longs: one beyond 64 bits cannot be.
+#[test]
+fn texts_that_are_whole_numbers_are_compared_as_longs() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("9"), Some("10"), None, Some("18446744073709551615")]));
+    let field = with_metadata(Field::new("d", DataType::Utf8, true), DIGITS, WHOLE);
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![texts]).unwrap();
+    let worked = worked(&batch, &[step("dx_filter", 0, &[">", "9"])]);
+    assert_eq!(column(&worked.rows, 0), [Some("9".to_owned()), None]);
+    assert_eq!(worked.transformed, Transformed { succeeded: 3, failed: 1, filtered: 1 });
 }
 
 const N: &str = "<NULL>";

@@ -13,7 +13,7 @@ use arrow::datatypes::{
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::value::time::{DAY_SECONDS, Zone, print_date, print_time, print_timestamp};
 use crate::formats::value::{self, print};
-use crate::schema::DIGITS;
+use crate::schema::{DIGITS, is_whole};
 
 /// The clock by which moments are read and shown.
 #[derive(Clone, Copy, Debug)]
@@ -98,11 +98,15 @@ impl Clock {
         }
     }
 
-    /// Numbers and moments as whole numbers, moments as milliseconds since 1970 in UTC; NULL where 64 bits do not hold one.
-    /// None for other types.
-    pub(super) fn longs(self, array: &ArrayRef) -> Result<Option<Int64Array>> {
+    /// Integers, texts that are whole numbers and moments as whole numbers, moments as milliseconds since 1970 in UTC; NULL where 64
+    /// bits do not hold one. None for other types.
+    pub(super) fn longs(self, array: &ArrayRef, field: &Field) -> Result<Option<Int64Array>> {
         if let Some((millis, _)) = self.moments(array) {
             return Ok(Some(millis.unary(|millis| millis.saturating_sub(self.east_millis))));
+        }
+        if is_whole(field) {
+            let texts = self.texts(array, field)?;
+            return Ok(Some(texts.iter().map(|text| text.and_then(|text| text.parse::<i64>().ok())).collect()));
         }
         if !array.data_type().is_integer() {
             return Ok(None);

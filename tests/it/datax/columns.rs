@@ -49,6 +49,93 @@ fn columns_of_one_name_are_read_by_their_place() {
     assert_eq!(text_of(reader(query, json!(["*"]))), "7,a,7,x,y\n");
 }
 
+/// Texts of 8 digits are dates, as `core.json` has it, and those in the forms that a job names.
+#[test]
+fn texts_are_dates_in_the_extra_forms_of_the_job() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "20240102\n2024-01-03\n2024/01/04\n20240230\n").unwrap();
+    let texts = |columns: usize| {
+        let column = vec![json!({"index": 0, "type": "string"}); columns];
+        ("txtfilereader", json!({"path": ["in.txt"], "column": column}))
+    };
+    mariadb_client(
+        &url,
+        "create table t (a date, b datetime); create table s (a varchar(9)); insert into s values ('20240102')",
+    );
+    let ended = done(path, &job(texts(2), table("mysqlwriter", &url, "t")));
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
+    let shown = || mariadb_client(&url, "select * from t order by a");
+    assert_eq!(shown().trim_end(), "2024-01-02\t2024-01-02 00:00:00\n2024-01-03\t2024-01-03 00:00:00");
+    psql(&other, "create table t (a date)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    // Of a table, too.
+    done(path, &job(table("mysqlreader", &url, "s"), ("postgresqlwriter", parameter.clone())));
+    assert_eq!(psql(&other, "select * from t"), "2024-01-02");
+    let mut named = job(texts(1), ("postgresqlwriter", parameter));
+    named["common"] = json!({"column": {"extraFormats": ["yyyyMM", "yyyy/MM/dd"]}});
+    let ended = done(path, &named);
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("2"), "{}", ended.stderr);
+    assert_eq!(psql(&other, "select * from t order by a"), "2024-01-02\n2024-01-03\n2024-01-04");
+    let reader = ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "date"}]}));
+    let mut named = job(reader, into_files("x", "text"));
+    named["common"] = json!({"column": {"extraFormats": ["yyyy/MM/dd"]}});
+    let ended = done(path, &named);
+    assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+    assert_eq!(written(path, "x"), "2024-01-02 00:00:00\n2024-01-03 00:00:00\n2024-01-04 00:00:00\n");
+}
+
+/// DataX binds numbers as texts: `'12.0'` is 12 for MySQL, and no integer for PostgreSQL, whose server refuses it. What would be rounded is
+/// dirty everywhere.
+#[test]
+fn a_text_with_a_point_is_an_integer_for_mysql_alone() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "12.0\n1e1\n12.5\n7\n").unwrap();
+    let reader = |kind: &str| ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": kind}]}));
+    mariadb_client(&url, "create table t (a int); create table u (a bigint unsigned)");
+    psql(&other, "create table t (a int)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for (kind, name) in [("string", "t"), ("double", "u")] {
+        let ended = done(path, &job(reader(kind), table("mysqlwriter", &url, name)));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+        let rows = mariadb_client(&url, &format!("select * from {name} order by a"));
+        assert_eq!(rows.trim_end(), "7\n10\n12", "{kind}");
+        let ended = done(path, &job(reader(kind), ("postgresqlwriter", parameter.clone())));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("3"), "{}", ended.stderr);
+    }
+    assert_eq!(psql(&other, "select * from t"), "7\n7");
+}
+
+/// A file without a record is no rows, whatever the number of columns: DataX ends with 0 for it.
+#[test]
+fn a_file_without_a_record_is_no_rows() {
+    let (folder, url) = (folder(), mariadb());
+    let path = folder.path();
+    mariadb_client(&url, "create table t (a int, b varchar(9), c int); insert into t values (1, 'x', 2)");
+    let mut writer = table("mysqlwriter", &url, "t");
+    writer.1["column"] = json!(["a", "b"]);
+    writer.1["preSql"] = json!(["delete from @table where c = 0"]);
+    let substring = json!([{"name": "dx_substr", "parameter": {"columnIndex": 1, "paras": ["0", "1"]}}]);
+    for (text, header) in [("", false), ("", true), ("a,b\n", true), ("\n\n", false)] {
+        std::fs::write(path.join("in.txt"), text).unwrap();
+        let reader = || ("txtfilereader", json!({"path": ["in.txt"], "column": ["*"], "skipHeader": header}));
+        for writer in [writer.clone(), into_files("x", "text")] {
+            let mut job = job(reader(), writer);
+            job["job"]["content"][0]["transformer"] = substring.clone();
+            let ended = done(path, &job);
+            let counts = [LABELS[0], LABELS[1]].map(|label| figure(&ended, label));
+            assert_eq!(counts, [Some("0".to_owned()), Some("0".to_owned())], "{text:?}: {}", ended.stderr);
+        }
+    }
+    assert_eq!(mariadb_client(&url, "select * from t").trim_end(), "1\tx\t2");
+    assert_eq!(written(path, "x"), "");
+}
+
 /// Trap 14: parts of a second are kept where the column has a place for them, and else cut off, as is the time of a day for a date.
 #[test]
 fn what_a_column_has_no_place_for_is_cut_off_a_time() {

@@ -139,6 +139,52 @@ fn rows_by_chance_lie_between_the_ends_that_datax_means() {
     assert!(any(|row| row.0 == 1) && any(|row| row.0 == 2) && any(|row| row.1 > 2.0), "{text}");
 }
 
+/// Trap 12: a whole number of any length reaches each column that has a place for it, as it was written.
+#[test]
+fn long_whole_numbers_reach_what_holds_them() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    fs::write(path.join("in.txt"), "9223372036854775807\n18446744073709551615\n-018446744073709551616\n").unwrap();
+    let longs = |columns: usize| {
+        let column = json!({"index": 0, "type": "long"});
+        ("txtfilereader", json!({"path": ["in.txt"], "column": vec![column; columns]}))
+    };
+    let dirty = |ended: &Ended| figure(ended, LABELS[1]).unwrap();
+    let all = ["-18446744073709551616", "9223372036854775807", "18446744073709551615"];
+    let ended = done(path, &job(longs(1), into_files("x", "text")));
+    assert_eq!((dirty(&ended).as_str(), written(path, "x")), ("0", format!("{}\n{}\n{}\n", all[1], all[2], all[0])));
+    mariadb_client(
+        &url,
+        "create table t (a decimal(30), b varchar(30)); create table u (a bigint unsigned); create table v (a bigint)",
+    );
+    assert_eq!(dirty(&done(path, &job(longs(2), table("mysqlwriter", &url, "t")))), "0");
+    let rows = mariadb_client(&url, "select * from t order by a");
+    assert_eq!(rows.trim_end(), all.map(|number| format!("{number}\t{number}")).join("\n"));
+    assert_eq!(dirty(&done(path, &job(longs(1), table("mysqlwriter", &url, "u")))), "1");
+    assert_eq!(mariadb_client(&url, "select * from u order by a").trim_end(), all[1..].join("\n"));
+    assert_eq!(dirty(&done(path, &job(longs(1), table("mysqlwriter", &url, "v")))), "2");
+    assert_eq!(mariadb_client(&url, "select * from v").trim_end(), all[1]);
+
+    psql(
+        &other,
+        "create table t (a numeric, b text, c numeric(20)); create table v (a bigint); create table d (a date)",
+    );
+    let in_postgres = |table: &str| {
+        let url = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+        let connection = json!([{"jdbcUrl": url, "table": [table]}]);
+        let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+        ("postgresqlwriter", parameter)
+    };
+    assert_eq!(dirty(&done(path, &job(longs(3), in_postgres("t")))), "0");
+    let rows = psql(&other, "select * from t order by a");
+    assert_eq!(rows, all.map(|number| format!("{number}|{number}|{number}")).join("\n"));
+    assert_eq!(dirty(&done(path, &job(longs(1), in_postgres("v")))), "2");
+    assert_eq!(psql(&other, "select * from v"), all[1]);
+    // Digits are no date.
+    let ended = ran(path, &job(longs(1), in_postgres("d")));
+    assert!(ended.code == 1 && ended.stderr.contains("have no way into date"), "{}", ended.stderr);
+}
+
 /// Traps 2 and 36: any number of dirty rows, and only the first content, both of which are said.
 #[test]
 fn what_datax_passes_over_is_said() {

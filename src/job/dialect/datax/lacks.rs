@@ -62,11 +62,6 @@ const KEYS: &[IdleKey] = &[
     idle(CORE, "common.column.datetimeFormat", "a writer says dateFormat, and a column of text its format"),
     idle(CORE, "common.column.dateFormat", "a writer says dateFormat, and a column of text its format"),
     idle(CORE, "common.column.timeFormat", "a writer says dateFormat, and a column of text its format"),
-    idle(
-        CORE,
-        "common.column.extraFormats",
-        "texts of 8 digits are read as dates, too; a column of text says its format",
-    ),
     idle(CORE, "common.column.encoding", "a plugin says its encoding"),
     idle(CORE, "common.column.locale", "names of months and days are English"),
     idle(CORE, "core.dataXServer.address", "no server is told of jobs"),

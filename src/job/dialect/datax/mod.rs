@@ -23,7 +23,7 @@ use super::target::Target;
 use super::{Dialect, Translation, VariablesIn, transformers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::tree::{Node, Tree};
-use crate::job::{Empty, FinerTimes, Place, TransformStep};
+use crate::job::{Empty, FinerTimes, Integers, Place, TransformStep};
 use crate::object::ObjectRef;
 
 pub(super) use self::lacks::LACKS;
@@ -161,10 +161,14 @@ fn translate(tree: &Tree) -> Result<Translation> {
         let job = target.job(sources.into_iter().map(|source| source.place));
         let mut job = job.ok_or_else(|| content.error("the reader gives nothing"))?;
         job.transform.steps.clone_from(&steps);
+        text::know_columns(&mut job);
         job.transform.zone = (goal.is_table() || !steps.is_empty()).then(|| settings.zone.clone());
         job.transform.select = select;
         job.transform.empty = empty;
+        // Numbers are bound as texts: MySQL makes 12 of 12.0, and others refuse it.
+        job.transform.integers = (goal == Goal::Mysql).then_some(Integers::ByValue);
         if goal.is_table() {
+            job.transform.date_formats.clone_from(&settings.extra_formats);
             job.finer_times = FinerTimes::Cut;
         }
         job.limits.clone_from(&settings.limits);

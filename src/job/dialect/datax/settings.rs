@@ -8,6 +8,9 @@ use crate::job::{ErrorPolicy, Limits, MaxErrors, OnError, RetryGrowth, Speed};
 /// The zone of every date unless the job names another one.
 const ZONE: &str = "+08:00";
 
+/// In which forms a text is a date beside the usual ones, as `core.json` is shipped.
+const EXTRA_FORMATS: [&str; 1] = ["yyyyMMdd"];
+
 /// The pause between attempts of a task unless the job names another one.
 const FAIL_OVER_MILLISECONDS: u64 = 10_000;
 
@@ -19,6 +22,8 @@ pub(super) struct Settings {
     /// How many channels the job asks for.
     pub(super) channels: u64,
     pub(super) zone: String,
+    /// In which forms a text is a date beside the usual ones, in Java's notation.
+    pub(super) extra_formats: Vec<String>,
     pub(super) dry_run: bool,
     pub(super) notes: Vec<String>,
     /// Keys that do nothing here.
@@ -39,6 +44,7 @@ impl Settings {
             errors,
             channels,
             zone: zone(root)?,
+            extra_formats: extra_formats(root)?,
             dry_run: dry_run.map_or(Ok(false), |node| node.flag())?,
             notes,
             idle: [LACKS.given(CORE, root), LACKS.given(JOB, job)].concat(),
@@ -139,6 +145,13 @@ fn errors(setting: Option<&Node<'_>>, notes: &mut Vec<String>) -> Result<ErrorPo
         notes.push("no errorLimit is set: any number of dirty rows is left out, and the job succeeds".to_owned());
     }
     Ok(ErrorPolicy { on_error: OnError::Skip, max_errors, ..ErrorPolicy::default() })
+}
+
+fn extra_formats(root: &Node<'_>) -> Result<Vec<String>> {
+    match root.at("common.column.extraFormats") {
+        Some(node) => node.one_or_more().iter().map(Node::text).collect(),
+        None => Ok(EXTRA_FORMATS.map(str::to_owned).into()),
+    }
 }
 
 fn zone(root: &Node<'_>) -> Result<String> {

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::job::{Empty, Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
+use crate::job::{Empty, Integers, Job, MaxErrors, OnError, RetryGrowth, Speed, UnionBy};
 use crate::merge::{Duplicates, KeyOf, Merge, Rest};
 use crate::sink::{SchemaPolicy, WriteMode};
 
@@ -78,7 +78,7 @@ fn text_is_read_by_the_place_of_fields() {
     assert_eq!(
         loose["fields"],
         json!([
-            {"name": "c1", "type": "whole", "index": 2},
+            {"name": "c1", "type": "integer", "index": 2},
             {"name": "c2", "type": "text", "value": "x"},
             {"name": "c3", "type": "moment", "index": 0, "format": "yyyy/MM/dd"},
             {"name": "c4", "type": "number", "index": 1},
@@ -105,6 +105,9 @@ fn all_fields_may_be_of_any_number_between_files_alone() {
     let found = translated(job(&reader, &writer)).unwrap();
     let job = only(&found);
     assert_eq!(job.source.options["loose"].get("records"), None);
+    assert_eq!(job.source.options["loose"]["columnsWhenEmpty"], json!(2));
+    assert_eq!(job.transform.date_formats, ["yyyyMMdd"]);
+    assert_eq!(job.transform.integers, Some(Integers::ByValue));
     assert_eq!(job.transform.empty, Some(Empty::NullForNumbers));
     assert_eq!(job.transform.names, ["a", "b"]);
     assert_eq!((job.schema, &job.mode), (SchemaPolicy::Partial, &WriteMode::Append));
@@ -258,6 +261,23 @@ fn dirty_rows_are_left_out_up_to_the_limit() {
     assert_eq!(most(json!({"percentage": 0.5})), Some(MaxErrors::Percent(50.0)));
     assert_eq!(most(json!({"percentage": 0.29})).unwrap().exceeded(29, 100, true), None);
     assert!(errors(json!({"percentage": 2})).is_err());
+}
+
+/// datax.md §1.3: in which forms texts are dates, of tables and of columns of text that name none.
+#[test]
+fn extra_forms_of_dates_are_those_of_the_job() {
+    let reader = txt(&json!({"path": "/in/a", "column": [{"index": 0, "type": "date"}]}));
+    let mut root = job(&reader, &into_files());
+    root["common"] = json!({"column": {"extraFormats": ["yyyy/MM/dd", "yyyyMM"]}});
+    let found = translated(root.clone()).unwrap();
+    assert!(!found.notes.iter().any(|note| note.contains("extraFormats")), "{:?}", found.notes);
+    assert_eq!(only(&found).source.options["loose"]["extraFormats"], json!(["yyyy/MM/dd", "yyyyMM"]));
+    assert_eq!(only(&found).transform.date_formats, Vec::<String>::new());
+    root["job"]["content"][0]["writer"] = json!({"name": "postgresqlwriter", "parameter": {"column": ["a"],
+        "connection": [{"jdbcUrl": "jdbc:postgresql://h/d", "table": ["t"]}]}});
+    let found = translated(root).unwrap();
+    assert_eq!(only(&found).transform.date_formats, ["yyyy/MM/dd", "yyyyMM"]);
+    assert_eq!(only(&found).transform.integers, None);
 }
 
 /// datax.md §1.3: the size of a task group, and the attempts of a task, the first of which counts.

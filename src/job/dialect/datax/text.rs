@@ -7,9 +7,9 @@ use super::columns::{self, Kind};
 use super::lacks::{TEXT_READER, TEXT_WRITER};
 use super::{Context, Goal, Source, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::Place;
 use crate::job::locator::FILE;
 use crate::job::tree::Node;
+use crate::job::{Job, Place};
 use crate::object::ObjectRef;
 use crate::sink::WriteMode;
 
@@ -38,6 +38,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     if !fields.is_empty() {
         loose.insert("fields".to_owned(), Json::Array(fields));
     }
+    loose.insert("extraFormats".to_owned(), context.settings.extra_formats.clone().into());
     if !context.goal.is_table() {
         loose.insert("zone".to_owned(), context.settings.zone.as_str().into());
     }
@@ -55,6 +56,17 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     options.insert("loose".to_owned(), Json::Object(loose));
     let place = Place::new(FILE, Json::Object(options), ObjectRef::Whole);
     Ok(Source { place, select: Vec::new(), query: None, width, ragged: ragged && null.is_none() })
+}
+
+/// A file without a record does not say its columns: where the source of `job` is text of which all fields are read, it has those that
+/// are written, or that functions look at.
+pub(super) fn know_columns(job: &mut Job) {
+    let loose = job.source.options.get_mut("loose").and_then(Json::as_object_mut);
+    if let Some(loose) = loose.filter(|loose| !loose.contains_key("fields")) {
+        let named = Some(job.transform.names.len()).filter(|named| *named > 0);
+        let examined = || job.transform.steps.iter().map(|step| step.column_index.saturating_add(1)).max();
+        loose.insert("columnsWhenEmpty".to_owned(), named.or_else(examined).unwrap_or(1).into());
+    }
 }
 
 /// The target that `parameter` of `txtfilewriter` names; `ragged` where records may be shorter than others.
@@ -294,7 +306,8 @@ fn field(place: usize, node: &Node<'_>) -> Result<Json> {
     }
     let kind = match columns::kind(node)? {
         Kind::Text => "text",
-        Kind::Long => "whole",
+        // It may be of any length: whether it fits is a matter of the column that it goes to.
+        Kind::Long => "integer",
         // Its text is written as it was read.
         Kind::Double => "number",
         Kind::Bool => "truth",
