@@ -9,6 +9,7 @@ mod back;
 mod digest;
 mod form;
 mod json;
+mod numeric;
 mod wire;
 
 use std::sync::Arc;
