@@ -140,6 +140,11 @@ pub(super) fn decimals(data_type: &DataType, fields: Fields<'_>) -> Option<Array
     numeric::column(data_type, fields).ok()
 }
 
+/// Appends the text of the numeric `wire`, as the server writes it. `false` where it is damaged.
+pub(super) fn numeric_text(wire: &[u8], out: &mut Vec<u8>) -> bool {
+    numeric::put_text(wire, out).is_some()
+}
+
 fn error(fault: &Fault, field: &FieldRef, first_row: u64) -> Error {
     let error = Error::new(fault.kind, fault.why);
     let error = match fault.kind {
