@@ -1,6 +1,6 @@
 //! Sums and hashes over the columns of a stage against those of what was sent, before anything of it is visible.
 //!
-//! Values are hashed by the server with the functions of their types (`digest`), everything else in a text form that is known
+//! Values are hashed by the server with the functions of their types (`digest`, `numeric`), everything else in a text form that is known
 //! here (`form`, `json`): one scan. What only reading can tell is read back by COPY in text format (`back`). Where the server does not
 //! hash as we do (before version 11, in another encoding than UTF-8, where this user may not call the function), numbers are
 //! summed up by it, and everything else is read back.
