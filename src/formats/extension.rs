@@ -116,6 +116,11 @@ impl Format {
         self.is_delimited() || self.is_workbook()
     }
 
+    /// Whether it tells how many rows there are that have no columns.
+    pub fn counts_rows(self) -> bool {
+        matches!(self, Self::Jsonl | Self::Avro | Self::Arrow | Self::Arrows)
+    }
+
     /// Whether nothing in it tells the types of columns but the values themselves.
     pub fn is_guessed(self) -> bool {
         self.is_records() || self.is_workbook()

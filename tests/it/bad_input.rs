@@ -112,7 +112,7 @@ fn bytes_in_a_column_of_texts() {
 fn rows_without_columns_are_lost_nowhere() {
     let folder = folder_of(&[("a.jsonl", b"{}\n{}\n"), ("empty.jsonl", b"")]);
     let path = folder.path();
-    for target in ["a.csv", "a.parquet"] {
+    for target in ["a.csv", "a.tsv", "a.parquet", "a.xlsx"] {
         tells(&etl(path, &["copy", "-q", "a.jsonl", target]), 1, &[target, "no rows without columns"]);
         assert_eq!(names(path), ["a.jsonl", "empty.jsonl"], "{target}");
     }

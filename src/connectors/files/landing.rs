@@ -112,6 +112,19 @@ impl Landing {
             .map_err(|source| Error::new(ErrorKind::Internal, "the agreement is not one of files").with_source(source))
     }
 
+    /// Refuses `rows` rows where the file has no columns, and its format nothing else to tell them by.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    pub(super) fn refuse_without_columns(&self, rows: u64) -> Result<()> {
+        if rows == 0 || !self.schema.fields().is_empty() || self.format.counts_rows() {
+            return Ok(());
+        }
+        let message = format!("{} has no rows without columns", self.format.title());
+        let error = Error::new(ErrorKind::Unsupported, message);
+        Err(error.with_hint("write JSON lines, or give the rows a column with --set"))
+    }
+
     /// The layout of the file that rows are appended to.
     pub(super) fn parquet_layout(&self) -> Result<Option<::parquet::schema::types::SchemaDescriptor>> {
         let Some(path) = &self.layout_of else { return Ok(None) };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, Schema};
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{col, lit};
 use futures::TryStreamExt as _;
@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::attempt::{Attempt, Token};
+use crate::schema::record_batch;
 use crate::sink::{Progress, Publish, Receipt, WriteMode, WriteRequest, Writers};
 use crate::source::{ReadPlan, Scan, Source, SplitGoal, TableShape};
 
@@ -183,6 +184,34 @@ async fn every_format_takes_what_another_gives_in_the_same_order() {
     assert_eq!(zcat.stdout, fs::read(folder.join("a.csv")).unwrap());
 }
 
+/// Writes `batch` into a part of a new file, and gives the rows of its receipt.
+async fn wrote(to: Json, run: &str, batch: &RecordBatch) -> Result<u64> {
+    let sink = endpoint(to)?.sink(&ObjectRef::Whole)?;
+    let agreement = sink.agree(&TableShape::of(batch.schema()), &WriteRequest::new(WriteMode::Create)).await?;
+    let token = token(run);
+    sink.prepare(&agreement, &token).await?;
+    let mut writer = sink.writer(&agreement, &attempt(&token, 0, vec![0])).await?;
+    writer.write(batch.clone()).await?;
+    Ok(writer.flush(&token).await?.rows)
+}
+
+#[tokio::test]
+async fn rows_without_columns_are_refused_where_nothing_would_tell_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let none = record_batch(&Arc::new(Schema::empty()), vec![], 2).unwrap();
+    let plain = ["a.csv", "a.tsv", "a.parquet", "a.xlsx"].map(|name| (name, at(folder, name)));
+    let loose = ("b.csv", json!({"url": at(folder, "b.csv"), "loose": {}}));
+    for (name, to) in plain.into_iter().chain([loose]) {
+        let error = wrote(to, name, &none).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}: {error}");
+        assert!(error.to_string().contains("has no rows without columns"), "{name}: {error}");
+    }
+    for name in ["a.jsonl", "a.avro", "a.arrow", "a.arrows"] {
+        assert_eq!(wrote(at(folder, name), name, &none).await.unwrap(), 2, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_large_text_file_is_cut_at_record_ends_and_lines_are_true() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,7 +262,7 @@ async fn parquet_gives_wanted_columns_and_skips_row_groups() {
     let scan = Scan { limit: Some(1234), ..scan_of(&opened.shape) };
     let (_, limited) = read_all(&opened, &scan, &goal(1 << 30)).await.unwrap();
     assert_eq!(ids(&limited), (0..1234).collect::<Vec<_>>());
-    let none = Scan { schema: Arc::new(arrow::datatypes::Schema::empty()), ..scan_of(&opened.shape) };
+    let none = Scan { schema: Arc::new(Schema::empty()), ..scan_of(&opened.shape) };
     let stream = opened.source.read(&none, &plan.splits[0], &attempt(&token("r"), 0, vec![0]), None).await.unwrap();
     let counted: usize = stream.try_collect::<Vec<_>>().await.unwrap().iter().map(RecordBatch::num_rows).sum();
     assert!(counted > 0);

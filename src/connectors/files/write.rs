@@ -294,6 +294,7 @@ impl FileWriter {
     /// Encodes and writes `batches` into `open`, which is closed where that fills it.
     async fn encode(&mut self, mut open: Open, batches: Vec<RecordBatch>) -> Result<()> {
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+        self.landing.refuse_without_columns(rows)?;
         let (schema, before) = (Arc::clone(&self.landing.schema), self.rows);
         let encode = move || {
             let batches = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>>>()?;

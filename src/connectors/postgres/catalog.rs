@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use tokio_postgres::{Column as Described, SimpleQueryRow};
 
 use super::connect::Connection;
+use super::name::literal;
 use super::typemap::{Codec, PgType, Read};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::dialect::{self, Dialect as _};
@@ -85,11 +86,6 @@ pub(super) fn quoted(name: &str) -> Result<String> {
     let parts = dialect::split_name(name)?;
     let parts: Vec<String> = parts.iter().map(|part| part.resolve(&dialect::Postgres)).collect();
     Ok(parts.iter().map(|part| dialect::Postgres.identifier(part)).collect::<Vec<_>>().join("."))
-}
-
-/// A text literal; names never hold a zero byte, so it is always one.
-pub(super) fn literal(text: &str) -> String {
-    dialect::Postgres.text(text).unwrap_or_else(|| "''".to_owned())
 }
 
 /// A row of the first look at a relation, before the transaction: what can be locked.

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::catalog::literal;
 use super::config::Config;
 use super::connect::{Connection, connect};
 use super::connections::Connections;
+use super::name::literal;
 use super::session::PgSession;
 use super::state::PgStateLog;
 use super::steps;

@@ -146,7 +146,7 @@ fn key_columns<'a>(code: &str, detail: &'a str) -> Option<&'a str> {
 }
 
 /// Line and column in a context such as `COPY t, line 3, column amount: "x"`; lines count from 1 within the COPY.
-pub(super) fn copy_place(context: &str) -> Option<(u64, Option<&str>)> {
+fn copy_place(context: &str) -> Option<(u64, Option<&str>)> {
     let rest = context.lines().find(|line| line.starts_with("COPY "))?;
     let (_, rest) = rest.split_once(", line ")?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use super::catalog::{Column, Relation, literal};
+use super::catalog::{Column, Relation};
+use super::name::literal;
 use super::read::{Table, TableSource, What};
 use super::split::{self, Part, Piece, SMALL_BYTES, Tid};
 use super::typemap::{Codec, Read};

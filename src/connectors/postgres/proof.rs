@@ -1,6 +1,6 @@
 //! Sums and hashes over the columns of a stage against those of what was sent, before anything of it is visible.
 //!
-//! Values are hashed by the server with the functions of their types (`digest`), everything else in a text form that is known
+//! Values are hashed by the server with the functions of their types (`digest`, `numeric`), everything else in a text form that is known
 //! here (`form`, `json`): one scan. What only reading can tell is read back by COPY in text format (`back`). Where the server does not
 //! hash as we do (before version 11, in another encoding than UTF-8, where this user may not call the function), numbers are
 //! summed up by it, and everything else is read back.
@@ -9,6 +9,7 @@ mod back;
 mod digest;
 mod form;
 mod json;
+mod numeric;
 mod wire;
 
 use std::sync::Arc;
@@ -24,7 +25,6 @@ use super::encode::{Column, Layout};
 use super::name::identifier;
 use super::publish::check_done;
 use super::stage::Stage;
-use super::typemap::Read;
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::fields::Fields;
@@ -126,8 +126,8 @@ impl Sent {
             let fields = indexed.column(position);
             let Some(digest) = digest else {
                 // A number that is none has no place among integers, and neither has the sum.
-                let numbers = numbers(column, field, fields);
-                return Ok(numbers.map_or_else(|| wire::counted(column, field, fields), |array| sums::counted(&array)));
+                let decimals = decimals(column, field, fields);
+                return Ok(decimals.map_or_else(|| wire::counted(column, field, fields), |array| sums::counted(&array)));
             };
             let digest = digest.of_fields(column, fields)?;
             Ok(ColumnProof { digest: Some(digest), ..wire::counted(column, field, fields) })
@@ -141,21 +141,13 @@ pub(super) fn is_told_by_raw(agreement: &Agreement, detail: &Detail) -> bool {
     ways(agreement, detail).all(|(column, way)| way.digest().is_none_or(|digest| digest.is_of_wire(&column.layout)))
 }
 
-/// The values of a column of whole numbers; none of other types, and where one is infinite or none.
-fn numbers(column: &Column, field: &Field, fields: Fields<'_>) -> Option<ArrayRef> {
-    let read = match (&column.layout, field.data_type()) {
-        (Layout::Bool, DataType::Boolean) => Read::Bool,
-        (Layout::Int2, DataType::Int16) => Read::Int2,
-        (Layout::Int4, DataType::Int32) => Read::Int4,
-        (Layout::Int8, DataType::Int64) => Read::Int8,
-        (Layout::Numeric, DataType::Decimal128(..)) => Read::Numeric,
-        (Layout::Date, DataType::Date32) => Read::Date,
-        (Layout::Time, DataType::Time64(_)) => Read::Time,
-        (Layout::Timestamp, DataType::Timestamp(_, None)) => Read::Timestamp,
-        (Layout::Timestamp, DataType::Timestamp(_, Some(_))) => Read::TimestampTz,
-        _ => return None,
-    };
-    decode::scalars(read, field.data_type(), fields)
+/// The values of a column of decimals; none of other types, and where one is infinite or none. Other integers are added up from
+/// their bytes.
+fn decimals(column: &Column, field: &Field, fields: Fields<'_>) -> Option<ArrayRef> {
+    match (&column.layout, field.data_type()) {
+        (Layout::Numeric, data_type @ DataType::Decimal128(..)) => decode::decimals(data_type, fields),
+        _ => None,
+    }
 }
 
 /// Compares the stage of `token` with `receipts`: always the counts that the server took at each COPY, and the columns where

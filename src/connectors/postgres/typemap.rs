@@ -213,7 +213,7 @@ pub(super) fn by_oid(oid: u32) -> Option<&'static BuiltIn> {
 }
 
 /// The built-in type over which the type with this OID is an array.
-pub(super) fn element_of(array: u32) -> Option<&'static BuiltIn> {
+fn element_of(array: u32) -> Option<&'static BuiltIn> {
     BUILT_IN.iter().find(|entry| array != 0 && entry.array == array)
 }
 

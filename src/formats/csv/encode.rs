@@ -32,10 +32,6 @@ pub(super) fn header(options: &CsvOptions, schema: &Schema) -> Result<Vec<u8>> {
 /// Appends one line per row.
 pub(super) fn encode(options: &CsvOptions, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
     let schema = batch.schema_ref();
-    if schema.fields().is_empty() && batch.num_rows() > 0 {
-        return Err(Error::new(ErrorKind::Unsupported, "CSV has no rows without columns")
-            .with_hint("write JSON lines, or give the rows a column with --set"));
-    }
     let style = Style::new(options);
     let hidden = options.comment.is_some() && options.null.bytes().next() == options.comment;
     let first = batch.columns().first().and_then(Array::logical_nulls);

@@ -185,10 +185,6 @@ impl<W: Write + Send> Encoder<W> {
     /// Encodes the rows of `batches`, every column on its own thread. True: the row group is full, close it.
     pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<bool> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        if self.schema.fields().is_empty() && rows > 0 {
-            return Err(Error::new(ErrorKind::Unsupported, "Parquet has no rows without columns")
-                .with_hint("write JSON lines, or give the rows a column with --set"));
-        }
         let bytes = batches.iter().map(batch_bytes).sum::<usize>();
         if self.columns.is_empty() {
             self.long_rows = bytes >= rows.saturating_mul(LONG_ROW_BYTES);

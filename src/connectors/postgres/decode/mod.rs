@@ -135,9 +135,14 @@ impl Decoder for Rows<'_> {
     }
 }
 
-/// `fields` in their Arrow form `data_type`; none where one has no place in it.
-pub(super) fn scalars(read: Read, data_type: &DataType, fields: Fields<'_>) -> Option<ArrayRef> {
-    column::scalar(read, data_type, fields).ok()
+/// `fields`, which are numerics, as decimals of `data_type`; none where one has no place among them.
+pub(super) fn decimals(data_type: &DataType, fields: Fields<'_>) -> Option<ArrayRef> {
+    numeric::column(data_type, fields).ok()
+}
+
+/// Appends the text of the numeric `wire`, as the server writes it. `false` where it is damaged.
+pub(super) fn numeric_text(wire: &[u8], out: &mut Vec<u8>) -> bool {
+    numeric::put_text(wire, out).is_some()
 }
 
 fn error(fault: &Fault, field: &FieldRef, first_row: u64) -> Error {

@@ -191,8 +191,14 @@ fn text(fields: Fields<'_>) -> Result<ArrayRef, Fault> {
 /// The text of a numeric; none when it is damaged.
 pub(super) fn text_of(wire: &[u8]) -> Option<String> {
     let mut text = Vec::new();
-    write(&mut text, Numeric::parse(wire)?);
+    put_text(wire, &mut text)?;
     String::from_utf8(text).ok()
+}
+
+/// Appends the text of a numeric; none when it is damaged.
+pub(super) fn put_text(wire: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    write(out, Numeric::parse(wire)?);
+    Some(())
 }
 
 fn write(out: &mut Vec<u8>, number: Numeric<'_>) {

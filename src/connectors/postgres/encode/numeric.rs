@@ -186,13 +186,6 @@ fn head(groups: usize, weight: i32, sign: u16, scale: i32) -> [[u8; 2]; 4] {
     [groups as u16, weight as u16, sign, scale as u16].map(u16::to_be_bytes)
 }
 
-/// The parts of a wire numeric: groups, weight, sign, digits after the point.
-fn parts(wire: &[u8]) -> Option<(impl DoubleEndedIterator<Item = u16>, i32, u16, i32)> {
-    let word = |at: usize| Some(u16::from_be_bytes(wire.get(at..at + 2)?.try_into().ok()?));
-    let groups = wire.get(HEADER_BYTES..)?.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-    Some((groups, i32::from(word(2)? as i16), word(4)?, i32::from(word(6)?)))
-}
-
 /// On which side of zero a number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
@@ -218,49 +211,17 @@ pub(crate) fn groups(wire: &[u8]) -> Option<(&[u8], i32, Sign)> {
 /// How many digits after the point a wire numeric really needs, negative for zeros before it: -2 for 1200. The least
 /// number for 0, NaN and infinities, which are the same under any rounding; none when it is damaged.
 pub(super) fn fraction_digits(wire: &[u8]) -> Option<i32> {
-    let (groups, weight, sign, _) = parts(wire)?;
-    if sign & NAN == NAN {
+    let (groups, weight, sign) = groups(wire)?;
+    if sign == Sign::Special {
         return Some(i32::MIN);
     }
     let mut digits = i32::MIN;
-    for (position, group) in groups.enumerate() {
+    for (position, pair) in groups.as_chunks::<2>().0.iter().enumerate() {
+        let group = u16::from_be_bytes(*pair);
         if group != 0 {
             let zeros = [1000, 100, 10].iter().position(|power| group % power == 0).map_or(0, |at| 3 - at as i32);
             digits = (position as i32 - weight) * 4 - zeros;
         }
     }
     Some(digits)
-}
-
-/// Appends the text of a wire numeric, as the server would write it. `false` when it is damaged.
-pub(crate) fn wire_to_text(wire: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some((groups, weight, sign, scale)) = parts(wire) else { return false };
-    match sign {
-        NAN => out.extend_from_slice(b"NaN"),
-        PLUS_INFINITY => out.extend_from_slice(b"Infinity"),
-        MINUS_INFINITY => out.extend_from_slice(b"-Infinity"),
-        _ => {
-            let groups: Vec<u16> = groups.collect();
-            let group = |position: i32| {
-                let index = usize::try_from(weight - position).ok();
-                index.and_then(|index| groups.get(index)).copied().unwrap_or(0)
-            };
-            if sign == NEGATIVE {
-                out.push(b'-');
-            }
-            out.extend_from_slice(group(weight.max(0)).to_string().as_bytes());
-            for position in (0..weight.max(0)).rev() {
-                out.extend_from_slice(format!("{:04}", group(position)).as_bytes());
-            }
-            if scale > 0 {
-                out.push(b'.');
-                let end = out.len() + scale as usize;
-                for position in 1..=(scale + 3) / 4 {
-                    out.extend_from_slice(format!("{:04}", group(-position)).as_bytes());
-                }
-                out.truncate(end);
-            }
-        }
-    }
-    true
 }

@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::{Layout, numeric};
+use super::super::decode::numeric_text;
+use super::Layout;
 use crate::formats::value::binary::hex_digits;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -31,7 +32,7 @@ pub(super) fn put(layout: &Layout, wire: &[u8], out: &mut String) -> Option<()> 
         Layout::Float8 => write!(out, "{:e}", f64::from_be_bytes(wire.try_into().ok()?)).ok()?,
         Layout::Numeric => {
             let mut text = Vec::new();
-            numeric::wire_to_text(wire, &mut text).then_some(())?;
+            numeric_text(wire, &mut text).then_some(())?;
             out.push_str(std::str::from_utf8(&text).ok()?);
         }
         Layout::Text => out.push_str(std::str::from_utf8(wire).ok()?),

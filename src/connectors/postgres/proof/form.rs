@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use arrow::datatypes::{DataType, Field};
 
-use super::super::encode::{Column, Layout, numeric_text};
+use super::super::decode::numeric_text;
+use super::super::encode::{Column, Layout};
 use super::super::name::identifier;
 use super::super::typemap::PRODUCT;
 use super::json::Writer;

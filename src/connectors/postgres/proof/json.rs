@@ -11,7 +11,8 @@ use std::borrow::Cow;
 use std::io::Write as _;
 use std::ops::Range;
 
-use super::super::encode::{numeric_text, put_numeric};
+use super::super::decode::numeric_text;
+use super::super::encode::put_numeric;
 
 /// What is nested deeper is not looked into.
 const MOST_DEPTH: usize = 100;

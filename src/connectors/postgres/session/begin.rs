@@ -10,6 +10,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::super::catalog::{self, Found, Relation};
 use super::super::connect::Connection;
+use super::super::name::literal;
 use super::super::{errors, read};
 use crate::endpoint::{ObjectRef, OpenRequest, SnapshotId};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -177,7 +178,7 @@ async fn looked_up(leader: &Connection, query: &str, patience: &Patience) -> Res
 async fn attempt(leader: &Connection, wish: &Wish<'_>) -> Result<Answer> {
     let mut sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; ".to_owned();
     if let Some(SnapshotId(id)) = wish.join {
-        let _ = write!(sql, "SET TRANSACTION SNAPSHOT {}; ", catalog::literal(id));
+        let _ = write!(sql, "SET TRANSACTION SNAPSHOT {}; ", literal(id));
     }
     sql.push_str(wish.settings);
     if !wish.locked.is_empty() {
@@ -189,7 +190,7 @@ async fn attempt(leader: &Connection, wish: &Wish<'_>) -> Result<Answer> {
         );
     }
     let shared = match wish.join {
-        Some(SnapshotId(id)) => catalog::literal(id),
+        Some(SnapshotId(id)) => literal(id),
         None if wish.export => "pg_export_snapshot()".to_owned(),
         None => "NULL".to_owned(),
     };
@@ -225,7 +226,7 @@ fn not_held(error: Error, join: Option<&SnapshotId>) -> Error {
 
 /// First statements of a worker.
 pub(super) fn join_sql(settings: &str, id: &str, locked: &str) -> String {
-    let id = catalog::literal(id);
+    let id = literal(id);
     let mut sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {id}; {settings}");
     if !locked.is_empty() {
         let _ = write!(sql, "LOCK TABLE {locked} IN ACCESS SHARE MODE NOWAIT; ");
