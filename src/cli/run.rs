@@ -204,7 +204,7 @@ async fn past(loaded: &Loaded, args: &RunArgs, interrupt: &Interrupt) -> Result<
         let told = amount::counted(done as u64, "transfer");
         transfer::note(talk, &format!("{told} before the interrupted one not run again"));
     }
-    if !loaded.translation.shares_errors {
+    if done == 0 || !loaded.translation.shares_errors {
         return Ok((done, Judged::default()));
     }
     let judged = transfer::judged(&jobs[..done], &args.record, interrupt).await?;
