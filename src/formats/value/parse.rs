@@ -155,10 +155,10 @@ fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_
         DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, (form, refuse), duration(Nanosecond)),
         _ => {
             let stamp = |text: &[u8], unit: TimeUnit, zone: Zone| {
-                // What has no zone is no instant.
-                let fits = |pattern: &Pattern| pattern.is_zoned() == (zone == Zone::Zoned);
                 let read = |pattern: &Pattern| {
-                    if fits(pattern) { pattern.timestamp(text, unit, zone) } else { None }
+                    // What has no zone is no instant.
+                    let fits = pattern.is_zoned() == (zone == Zone::Zoned);
+                    if fits { pattern.timestamp(text, unit, zone) } else { None }
                 };
                 time::timestamp(text, unit, zone).or_else(|| form.also(read))
             };
