@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, SchemaRef, Time64MicrosecondType, TimeUnit};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
@@ -31,6 +31,8 @@ use crate::formats::parting::{Odd, Refuse};
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::located::Located as _;
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -79,9 +81,18 @@ impl Source for AdbcSource {
         Pushdown::None
     }
 
-    async fn plan(&self, _scan: &Scan, _goal: &SplitGoal) -> Result<ReadPlan> {
+    async fn plan(&self, scan: &Scan, _goal: &SplitGoal) -> Result<ReadPlan> {
         let split = Split { id: 0, source: 0, rows: None, bytes: None, place: None, detail: Json::Null };
-        let notes = vec!["one stream: drivers have no way in common to cut a table".to_owned()];
+        let mut notes = vec!["one stream: drivers have no way in common to cut a table".to_owned()];
+        let is_list = |field: &Arc<Field>| matches!(field.data_type(), DataType::List(_));
+        let product = Product::of(&self.opened.config().driver);
+        if product == Product::Postgresql && scan.schema.fields().iter().any(is_list) {
+            notes.push(
+                "the driver makes a flat list of an array of several dimensions, and drops at which place an array begins: \
+                 'postgres:' refuses those"
+                    .to_owned(),
+            );
+        }
         Ok(ReadPlan { splits: vec![split], notes, cut: Cut::ByKey, ..ReadPlan::default() })
     }
 
@@ -182,6 +193,9 @@ fn decoded(
         if let Some(ends) = infinity(product, field.data_type()) {
             refuse_moments(product, &array, ends, &mut refuse)?;
         }
+        if *field.data_type() == DataType::Time64(TimeUnit::Microsecond) {
+            refuse_midnight(&array, &mut refuse);
+        }
         // As which HUGEINT comes, too.
         if product == Product::DuckDb && *field.data_type() == DataType::Decimal128(38, 0) {
             refuse_long(&array, &mut refuse);
@@ -216,6 +230,17 @@ fn refuse_moments(
     Ok(())
 }
 
+/// Refuses the end of a day, which is no time of day.
+fn refuse_midnight(array: &ArrayRef, refuse: &mut Refuse<'_>) {
+    let Some(times) = array.as_primitive_opt::<Time64MicrosecondType>() else { return };
+    for (row, time) in times.iter().enumerate() {
+        if time.is_some_and(|time| !(0..DAY_MICROS).contains(&time)) {
+            let error = Error::new(ErrorKind::Value, "24:00:00 is no time that Arrow has");
+            refuse(row, Some("24:00:00".to_owned()), error.with_hint("cast the column to text in a --query"));
+        }
+    }
+}
+
 /// Refuses whole numbers of 39 digits, which no decimal of 38 holds.
 fn refuse_long(array: &ArrayRef, refuse: &mut Refuse<'_>) {
     let Some(numbers) = array.as_primitive_opt::<Decimal128Type>() else { return };
@@ -241,7 +266,7 @@ fn alike(array: &ArrayRef, described: &DataType) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, Decimal128Array, TimestampMicrosecondArray};
+    use arrow::array::{Date32Array, Decimal128Array, Time64MicrosecondArray, TimestampMicrosecondArray};
     use arrow::datatypes::Schema;
 
     use super::*;
@@ -286,6 +311,13 @@ mod tests {
         let rejects = rejects.unwrap();
         assert_eq!((staying.num_rows(), rejects.errors.len()), (2, 1));
         assert!(rejects.errors[0].to_string().starts_with("row 2: column c: the driver wraps"), "{:?}", rejects.errors);
+    }
+
+    #[test]
+    fn the_end_of_a_day_is_no_time_of_day() {
+        let times = Time64MicrosecondArray::from(vec![Some(0), None, Some(DAY_MICROS - 1), Some(DAY_MICROS)]);
+        let said = "24:00:00 of row 14: column c: 24:00:00 is no time that Arrow has";
+        assert_eq!(told(Product::Postgresql, Arc::new(times)), [said]);
     }
 
     /// The least HUGEINT has 39 digits.
