@@ -89,7 +89,7 @@ impl Source for AdbcSource {
         if product == Product::Postgresql && scan.schema.fields().iter().any(is_list) {
             notes.push(
                 "the driver makes a flat list of an array of several dimensions, and drops at which place an array begins: \
-                 'postgres:' refuses those"
+                 'postgres:' does neither"
                     .to_owned(),
             );
         }
