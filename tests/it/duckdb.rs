@@ -306,7 +306,7 @@ fn a_copy_that_begins_anew_removes_what_a_killed_one_staged() {
     let slowly = ["--limit-rate", "300k rows/s"];
     killed_at(path, &[&["copy", "-q"], &job[..], &slowly].concat(), ("wrote", records(path, "wrote") + 1));
     let tables = "select string_agg(table_name, ' ' order by table_name) from duckdb_tables()";
-    assert!(duckdb(&target, tables).starts_with("etl_stage_"));
+    assert!(duckdb(&target, tables).contains("etl_stage_"));
     copied(path, &job);
     assert_eq!(duckdb(&target, tables), "t");
     assert_eq!(duckdb(&target, "select count(*), count(distinct id) from t"), "1000000|1000000");
