@@ -28,6 +28,20 @@ pub struct Failure {
     pub message: String,
 }
 
+impl Failure {
+    /// The driver's own words, out of the JSON in which DuckDB may wrap them.
+    pub fn text(&self) -> String {
+        let message = self.message.trim();
+        let wrapped =
+            message.starts_with('{').then(|| serde_json::from_str::<serde_json::Value>(message).ok()).flatten();
+        let part = |key: &str| wrapped.as_ref().and_then(|json| json.get(key)).and_then(serde_json::Value::as_str);
+        match (part("exception_type"), part("exception_message")) {
+            (Some(class), Some(text)) => format!("{class} Error: {text}"),
+            _ => message.to_owned(),
+        }
+    }
+}
+
 impl From<adbc_core::error::Error> for Failure {
     fn from(error: adbc_core::error::Error) -> Self {
         Self { status: error.status, message: error.message }

@@ -154,7 +154,7 @@ pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<
 }
 
 /// Removes what `run` staged and did not commit, in each of its targets.
-async fn sweep(run: &Unfinished) -> Result<()> {
+pub(super) async fn sweep(run: &Unfinished) -> Result<()> {
     let Some(plan) = &run.planned else { return Ok(()) };
     let also = run.job["also"].as_array().into_iter().flatten();
     let places = (0..).zip(std::iter::once(&run.job["target"]).chain(also));

@@ -1,5 +1,6 @@
 //! The lease of a job while one of its runs is alive: no second run of the same job begins meanwhile.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::run::jobs;
+use crate::run::resume::Unfinished;
 use crate::state::{StateLog, StateRecord};
 
 /// How often a lease is renewed.
@@ -24,7 +27,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease of `job` for `run`.
+    /// Takes the lease of `job` for `run`. What a run before it staged, whose process is gone, is removed: nobody goes on with it.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) when another run of the job is alive.
@@ -32,7 +35,10 @@ impl Lease {
         let before = state.holders().await?.into_iter().find(|holder| holder.job == job && holder.run != run);
         state.lease(&job, run).await?;
         if let Some(before) = before {
-            let reason = format!("it was interrupted, and run {run} of the same job began in its place");
+            let mut reason = format!("it was interrupted, and run {run} of the same job began in its place");
+            if let Err(error) = sweep(&**state, &before.run).await {
+                let _ = write!(reason, "; what it had staged could not be removed ({error})");
+            }
             state.append(&before.run, &StateRecord::Aborted { reason }).await?;
         }
         let lost = CancellationToken::new();
@@ -78,6 +84,14 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.heartbeat.abort();
     }
+}
+
+/// Removes what `run` staged.
+async fn sweep(state: &dyn StateLog, run: &str) -> Result<()> {
+    let Some(unfinished) = Unfinished::of(run, state.read(run).await?) else { return Ok(()) };
+    // The lease has to be renewed behind it.
+    let swept = timeout(RENEW_EVERY, jobs::sweep(&unfinished)).await;
+    swept.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the target does not answer")))
 }
 
 async fn beat(state: Arc<dyn StateLog>, job: String, run: String, lost: CancellationToken) {

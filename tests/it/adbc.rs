@@ -82,8 +82,8 @@ impl Fixture for DuckDb {
     }
 
     fn fields(&self) -> Vec<Field> {
-        // Lists come back with the name of their column within, UUIDs as text, durations as intervals.
-        let other = ["decimal_76_0", "decimal_76_38", "uuid", "duration", "int32_list", "text_list"];
+        // Lists come back with the name of their column within, UUIDs as text; intervals, as which durations are written, not at all.
+        let other = ["decimal_76_0", "decimal_76_38", "uuid", "duration", "interval", "int32_list", "text_list"];
         generate::fields().into_iter().filter(|field| !other.contains(&field.name().as_str())).collect()
     }
 
@@ -227,6 +227,34 @@ fn duckdb_both_ways() {
     assert_eq!(duckdb(&path("new.duckdb"), types), duckdb(&path("shop.duckdb"), types));
     let lost = "select count(*) from (select * from t except all select * from again)";
     assert_eq!(duckdb(&path("shop.duckdb"), lost), "0");
+}
+
+#[test]
+fn what_a_driver_would_change_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let from = "adbc:duckdb?path=odd.duckdb";
+    for (value, declared) in [
+        ("340282366920938463463374607431768211455::uhugeint", "UHUGEINT"),
+        ("[1::hugeint]", "HUGEINT[]"),
+        ("interval '3000000 hours'", "INTERVAL"),
+        ("'12:00:00+05'::timetz", "TIME WITH TIME ZONE"),
+        ("'0101'::bit", "BIT"),
+    ] {
+        let said = refused(folder.path(), &[from, "odd.csv", "--query", &format!("select 1 as id, {value} as v")]);
+        assert!(said.contains(&format!("column v: values of the type {declared} are not copied")), "{said}");
+    }
+    let huge = "select '-170141183460469231731687303715884105728'::hugeint as v";
+    let said = refused(folder.path(), &[from, "odd.csv", "--query", huge]);
+    assert!(said.contains("row 1: column v: the driver has no more than 38 digits"), "{said}");
+    copied(
+        folder.path(),
+        &[from, "sum.csv", "--query", "select sum(i) as v, now() as at from range(5) r(i)", "--drop", "at"],
+    );
+    assert_eq!(std::fs::read_to_string(folder.path().join("sum.csv")).unwrap(), "v\n10\n");
+    let url = postgres();
+    let late = "select '294247-01-10 04:00:54.775807'::timestamp as v union all select '294247-01-10 04:00:54.775808'";
+    let said = refused(folder.path(), &[&format!("adbc:postgresql?uri={url}"), "late.csv", "--query", late]);
+    assert!(said.contains("row 2: column v: the driver wraps a moment that is so late"), "{said}");
 }
 
 #[test]

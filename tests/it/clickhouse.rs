@@ -362,6 +362,20 @@ fn other_engines_take_rows_and_views_take_none() {
     assert!(refused.code == 1 && refused.stderr.contains("view"), "{}", refused.stderr);
 }
 
+#[test]
+fn a_column_that_is_not_read_can_be_left_out() {
+    let (url, folder) = (clickhouse(), tempfile::tempdir().unwrap());
+    clickhouse_client(&url, "create table t (id Int32, state AggregateFunction(uniq, Int32)) engine = Memory");
+    clickhouse_client(&url, "insert into t select 1, uniqState(toInt32(5))");
+    let from = table(&url, "t");
+    copied(folder.path(), &[&from, "t.csv", "--drop", "state"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), "id\n1\n");
+    let refused = etl(folder.path(), &["copy", "-q", &from, "no.csv"]);
+    let words = "column state: columns of the type AggregateFunction(uniq, Int32) are not copied";
+    assert!(refused.code == 1 && refused.stderr.contains(words), "{}", refused.stderr);
+    assert!(!folder.path().join("no.csv").exists());
+}
+
 /// An append in several steps that is cut off has some of its rows in the table: the next run has to finish it and read nothing again.
 #[test]
 fn a_commit_that_was_cut_off_is_finished() {

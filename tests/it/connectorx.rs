@@ -95,6 +95,13 @@ fn what_connectorx_would_change_comes_as_text_or_not_at_all() {
     psql(&url, "create table far (id int, d date); insert into far values (1, '2024-01-01'), (2, 'infinity')");
     let said = refused(folder.path(), &[&format!("{from}#far"), "far.csv"]);
     assert!(said.contains("reads infinity as a day") && said.contains("column d") && said.contains("row 2"), "{said}");
+    // Nor is the end of a day its beginning, in a table or a query.
+    psql(&url, "create table late (t time); insert into late values ('24:00')");
+    let table = format!("{from}#late");
+    for words in [&[table.as_str(), "late.csv"][..], &[from.as_str(), "late.csv", "--query", "select t from late"]] {
+        let said = refused(folder.path(), words);
+        assert!(said.contains("row 1: column t: a value is none of Time64"), "{said}");
+    }
     // What it panics at is an error, with the exit code of one.
     let done = etl(folder.path(), &["copy", "-q", &from, "i.csv", "--query", "select interval '1 day' as i"]);
     assert_eq!(done.code, 1, "{}", done.stderr);

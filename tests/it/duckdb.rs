@@ -296,6 +296,23 @@ fn a_killed_copy_is_gone_on_with() {
 }
 
 #[test]
+fn a_copy_that_begins_anew_removes_what_a_killed_one_staged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let target = path.join("t.duckdb");
+    duckdb(&path.join("source.duckdb"), LARGE);
+    duckdb(&target, "create table t (id bigint, v varchar, odd boolean)");
+    let job = ["source.duckdb#t", "t.duckdb#t", "--mode", "append", "-j", "2"];
+    let slowly = ["--limit-rate", "300k rows/s"];
+    killed_at(path, &[&["copy", "-q"], &job[..], &slowly].concat(), ("wrote", records(path, "wrote") + 1));
+    let tables = "select string_agg(table_name, ' ' order by table_name) from duckdb_tables()";
+    assert!(duckdb(&target, tables).contains("etl_stage_"));
+    copied(path, &job);
+    assert_eq!(duckdb(&target, tables), "t");
+    assert_eq!(duckdb(&target, "select count(*), count(distinct id) from t"), "1000000|1000000");
+}
+
+#[test]
 fn a_copy_that_fails_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

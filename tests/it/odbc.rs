@@ -354,6 +354,25 @@ fn numbers_that_a_driver_would_change_are_errors() {
 }
 
 #[test]
+fn days_that_a_driver_would_change_are_those_of_the_table_or_errors() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(
+        &url,
+        "create table far (d date, m timestamp);
+         insert into far values ('0044-03-15 BC', '0044-03-15 12:00:00 BC'), ('10000-01-01', '10000-01-01 12:00:00'), (null, null)",
+    );
+    let from = format!("{}#far", of_postgres(&url));
+    copied(folder.path(), &[&from, "far.csv"]);
+    let expected = "d,m\n0044-03-15 BC,0044-03-15 12:00:00 BC\n10000-01-01,10000-01-01 12:00:00\n,\n";
+    assert_eq!(std::fs::read_to_string(folder.path().join("far.csv")).unwrap(), expected);
+    for column in ["d", "m"] {
+        psql(&url, &format!("truncate far; insert into far ({column}) values ('infinity')"));
+        let said = refused(folder.path(), &[&from, "odd.csv"]);
+        assert!(said.contains(&format!("row 1: column {column}: what the driver reads is no value of")), "{said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let url = postgres();

@@ -13,6 +13,7 @@ const MARKS: &[char] = &['"', '\''];
 
 /// What `failure` of a driver means to the caller.
 pub(super) fn failed(config: &Config, failure: &Failure) -> Error {
+    let failure = &Failure { status: failure.status, message: failure.text() };
     let (kind, message) = judged(failure);
     let error =
         Error::new(kind, message).with_source(Failure { status: failure.status, message: told(config, failure) });
@@ -105,10 +106,18 @@ mod tests {
             ),
             (Status::IO, "[libpq] Failed to connect: Connection refused", ErrorKind::Connection),
             (Status::Unknown, "Type mismatch in column 0", ErrorKind::Io),
+            (
+                Status::Internal,
+                r#"{"exception_type":"Conversion","exception_message":"Could not convert it"}"#,
+                ErrorKind::Value,
+            ),
         ];
         for (status, message, kind) in kinds {
             assert_eq!(of(status, message).kind(), kind, "{message}");
         }
+        let wrapped = r#"{"exception_type":"Not implemented","exception_message":"Unsupported Arrow type VARIANT"}"#;
+        let told = of(Status::Unknown, wrapped).source().unwrap().to_string();
+        assert_eq!(told, "Not implemented Error: Unsupported Arrow type VARIANT");
     }
 
     #[test]

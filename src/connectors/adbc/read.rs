@@ -1,13 +1,13 @@
 //! Reading one table or query: one statement, whose Arrow batches are cut to size.
 //!
-//! What a driver gives is Arrow already, so but for infinity no value of it can fail to be read. What a driver itself fails at ends its
-//! stream: it says not which row that is.
+//! What a driver gives is Arrow already, so but for infinity, and for what is known to be wrapped, no value of it can fail to be read.
+//! What a driver itself fails at ends its stream: it says not which row that is.
 
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, SchemaRef, Time64MicrosecondType, TimeUnit};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
@@ -19,7 +19,7 @@ use super::database::{Connection, Database};
 use super::driver::Product;
 use super::error::failed;
 use super::session::Opened;
-use super::typemap::{infinity, normal, read};
+use super::typemap::{FIRST_MICRO, changes_in_duckdb, infinity, normal, read, unread};
 use crate::attempt::Attempt;
 use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Outlet};
@@ -31,6 +31,8 @@ use crate::formats::parting::{Odd, Refuse};
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::located::Located as _;
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// One object of a session.
 #[derive(Debug)]
@@ -51,7 +53,13 @@ impl AdbcSource {
             let config = self.opened.config();
             let from = Origin::of(config, &self.object)?;
             let sql = from.sql(None, config.quote);
-            let look = move |config: &Config, database: &Arc<Database>| database.connect(config)?.columns(&sql);
+            let look = move |config: &Config, database: &Arc<Database>| {
+                let mut connection = database.connect(config)?;
+                if Product::of(&config.driver) == Product::DuckDb {
+                    check_duckdb(&mut connection, &sql)?;
+                }
+                connection.columns(&sql)
+            };
             let columns = self.opened.asked("describe", look).await;
             let fields: Result<Vec<Field>> =
                 columns.and_then(|columns| columns.fields().iter().map(|field| read(field)).collect());
@@ -73,9 +81,18 @@ impl Source for AdbcSource {
         Pushdown::None
     }
 
-    async fn plan(&self, _scan: &Scan, _goal: &SplitGoal) -> Result<ReadPlan> {
+    async fn plan(&self, scan: &Scan, _goal: &SplitGoal) -> Result<ReadPlan> {
         let split = Split { id: 0, source: 0, rows: None, bytes: None, place: None, detail: Json::Null };
-        let notes = vec!["one stream: drivers have no way in common to cut a table".to_owned()];
+        let mut notes = vec!["one stream: drivers have no way in common to cut a table".to_owned()];
+        let is_list = |field: &Arc<Field>| matches!(field.data_type(), DataType::List(_));
+        let product = Product::of(&self.opened.config().driver);
+        if product == Product::Postgresql && scan.schema.fields().iter().any(is_list) {
+            notes.push(
+                "the driver makes a flat list of an array of several dimensions, and drops at which place an array begins: \
+                 'postgres:' does neither"
+                    .to_owned(),
+            );
+        }
         Ok(ReadPlan { splits: vec![split], notes, cut: Cut::ByKey, ..ReadPlan::default() })
     }
 
@@ -102,6 +119,19 @@ impl Source for AdbcSource {
             })
             .boxed())
     }
+}
+
+/// Refuses the columns of `sql` whose values DuckDB's driver would change: Arrow's types do not tell them from others.
+fn check_duckdb(connection: &mut Connection, sql: &str) -> Result<()> {
+    // What is no SELECT has no other types than texts, numbers and booleans.
+    for batch in connection.batches(&format!("DESCRIBE {sql}")).unwrap_or_default() {
+        let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
+        let (Some(names), Some(types)) = (text("column_name"), text("column_type")) else { continue };
+        if let Some(row) = (0..batch.num_rows()).find(|row| changes_in_duckdb(types.value(*row))) {
+            return Err(unread(types.value(row)).at("column", names.value(row)));
+        }
+    }
+    Ok(())
 }
 
 /// Stops the statement when nobody reads its rows any more.
@@ -159,28 +189,68 @@ fn decoded(
     let mut columns = Vec::with_capacity(places.len());
     for (position, (place, field)) in places.iter().zip(schema.fields()).enumerate() {
         let array = alike(batch.column(*place), field.data_type()).map_err(|error| error.at("column", field.name()))?;
+        let mut refuse = odd.refuse((position, field.name()), before);
         if let Some(ends) = infinity(product, field.data_type()) {
-            refuse_infinity(&array, ends, &mut odd.refuse((position, field.name()), before))?;
+            refuse_moments(product, &array, ends, &mut refuse)?;
+        }
+        if *field.data_type() == DataType::Time64(TimeUnit::Microsecond) {
+            refuse_midnight(&array, &mut refuse);
+        }
+        // As which HUGEINT comes, too.
+        if product == Product::DuckDb && *field.data_type() == DataType::Decimal128(38, 0) {
+            refuse_long(&array, &mut refuse);
         }
         columns.push(array);
     }
     odd.part(schema, batch.num_rows(), columns)
 }
 
-/// Refuses the numbers that stand for `-infinity` and `infinity`: as dates and timestamps they would mean a day.
-fn refuse_infinity(array: &ArrayRef, [least, greatest]: [i64; 2], refuse: &mut Refuse<'_>) -> Result<()> {
+/// Refuses the numbers that stand for `-infinity` and `infinity`, as dates and timestamps they would mean a day, and the moments that
+/// a driver wraps.
+fn refuse_moments(
+    product: Product,
+    array: &ArrayRef,
+    [least, greatest]: [i64; 2],
+    refuse: &mut Refuse<'_>,
+) -> Result<()> {
     let numbers = cast(array, &DataType::Int64)?;
     for (row, number) in numbers.as_primitive::<Int64Type>().iter().enumerate() {
-        let text = match number {
-            Some(number) if number == least => "-infinity",
-            Some(number) if number == greatest => "infinity",
+        let endless = "infinity is no point in time that Arrow has";
+        let (text, why) = match number {
+            Some(number) if number == least => (Some("-infinity"), endless),
+            Some(number) if number == greatest => (Some("infinity"), endless),
+            Some(number) if product == Product::Postgresql && number < FIRST_MICRO => {
+                (None, "the driver wraps a moment that is so late")
+            }
             _ => continue,
         };
-        let error = Error::new(ErrorKind::Value, "infinity is no point in time that Arrow has");
         let hint = "cast the column to text in a --query, or use the connector of the database";
-        refuse(row, Some(text.to_owned()), error.with_hint(hint));
+        refuse(row, text.map(str::to_owned), Error::new(ErrorKind::Value, why).with_hint(hint));
     }
     Ok(())
+}
+
+/// Refuses the end of a day, which is no time of day.
+fn refuse_midnight(array: &ArrayRef, refuse: &mut Refuse<'_>) {
+    let Some(times) = array.as_primitive_opt::<Time64MicrosecondType>() else { return };
+    for (row, time) in times.iter().enumerate() {
+        if time.is_some_and(|time| !(0..DAY_MICROS).contains(&time)) {
+            let error = Error::new(ErrorKind::Value, "24:00:00 is no time that Arrow has");
+            refuse(row, Some("24:00:00".to_owned()), error.with_hint("cast the column to text in a --query"));
+        }
+    }
+}
+
+/// Refuses whole numbers of 39 digits, which no decimal of 38 holds.
+fn refuse_long(array: &ArrayRef, refuse: &mut Refuse<'_>) {
+    let Some(numbers) = array.as_primitive_opt::<Decimal128Type>() else { return };
+    for (row, number) in numbers.iter().enumerate() {
+        if let Some(number) = number.filter(|number| number.unsigned_abs() >= 10_u128.pow(38)) {
+            let error = Error::new(ErrorKind::Value, "the driver has no more than 38 digits, and the number has 39");
+            let hint = "cast the column to text in a --query, or use 'duckdb:'";
+            refuse(row, Some(number.to_string()), error.with_hint(hint));
+        }
+    }
 }
 
 /// `array` as what it was described as; a driver that looks at rows may find another type at each reading.
@@ -196,7 +266,7 @@ fn alike(array: &ArrayRef, described: &DataType) -> Result<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Date32Array, TimestampMicrosecondArray};
+    use arrow::array::{Date32Array, Decimal128Array, Time64MicrosecondArray, TimestampMicrosecondArray};
     use arrow::datatypes::Schema;
 
     use super::*;
@@ -228,5 +298,37 @@ mod tests {
         let moments = TimestampMicrosecondArray::from(moments.to_vec()).with_timezone("UTC");
         let expected = format!("infinity of row 11: {why}; -infinity of row 12: {why}");
         assert_eq!(told_of(Product::Postgresql, Arc::new(moments)), expected);
+    }
+
+    /// The driver adds the microseconds from 1970 to 2000 to those that the server counts: 294247-01-10 04:00:54.775807 is the last
+    /// moment for which there is room, 4714-11-24 BC the first of PostgreSQL.
+    #[test]
+    fn moments_that_the_driver_wraps_are_refused() {
+        let moments = TimestampMicrosecondArray::from(vec![i64::MAX, i64::MIN, -210_866_803_200_000_000]);
+        let schema = Arc::new(Schema::new(vec![Field::new("c", moments.data_type().clone(), true)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(moments)]).unwrap();
+        let (staying, rejects) = decoded((&batch, 0), Product::Postgresql, &[0], &schema).unwrap();
+        let rejects = rejects.unwrap();
+        assert_eq!((staying.num_rows(), rejects.errors.len()), (2, 1));
+        assert!(rejects.errors[0].to_string().starts_with("row 2: column c: the driver wraps"), "{:?}", rejects.errors);
+    }
+
+    #[test]
+    fn the_end_of_a_day_is_no_time_of_day() {
+        let times = Time64MicrosecondArray::from(vec![Some(0), None, Some(DAY_MICROS - 1), Some(DAY_MICROS)]);
+        let said = "24:00:00 of row 14: column c: 24:00:00 is no time that Arrow has";
+        assert_eq!(told(Product::Postgresql, Arc::new(times)), [said]);
+    }
+
+    /// The least HUGEINT has 39 digits.
+    #[test]
+    fn numbers_of_39_digits_are_refused() {
+        let most = 10_i128.pow(38) - 1;
+        let numbers = Decimal128Array::from(vec![Some(most), None, Some(-most), Some(i128::MIN)]);
+        let numbers: ArrayRef = Arc::new(numbers.with_precision_and_scale(38, 0).unwrap());
+        let said = "-170141183460469231731687303715884105728 of row 14: column c: the driver has no more than 38 digits, and the \
+                    number has 39";
+        assert_eq!(told(Product::DuckDb, Arc::clone(&numbers)), [said]);
+        assert!(told(Product::Other, numbers).is_empty());
     }
 }

@@ -59,15 +59,11 @@ pub(super) fn normal(data_type: &DataType) -> DataType {
 }
 
 fn check_read(field: &Field) -> Result<()> {
-    let unread = |name: String| {
-        Err(Error::new(ErrorKind::Unsupported, format!("values of the type {name} are not copied"))
-            .with_hint("leave the column out of a --query, or cast it there"))
-    };
     match field.data_type() {
         // Its own wire bytes would mean nothing elsewhere.
-        DataType::Binary | DataType::LargeBinary if is_opaque(field) => unread(opaque_name(field)),
+        DataType::Binary | DataType::LargeBinary if is_opaque(field) => Err(unread(&opaque_name(field))),
         DataType::Union(..) | DataType::ListView(_) | DataType::LargeListView(_) => {
-            unread(field.data_type().to_string())
+            Err(unread(&field.data_type().to_string()))
         }
         DataType::List(item)
         | DataType::LargeList(item)
@@ -76,6 +72,22 @@ fn check_read(field: &Field) -> Result<()> {
         DataType::Struct(fields) => fields.iter().try_for_each(|field| check_read(field)),
         _ => Ok(()),
     }
+}
+
+/// The error of a column of the type `name`.
+pub(super) fn unread(name: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("values of the type {name} are not copied"))
+        .with_hint("leave the column out of a --query, or cast it there")
+}
+
+/// Whether DuckDB's driver changes values of the type `declared`, in DuckDB's words: it wraps numbers of 128 bits without a sign and
+/// intervals of more than 292 years of hours, drops the zone of a time, and gives bits as bytes of its own. A label or name that is
+/// one of these words is taken for one.
+pub(super) fn changes_in_duckdb(declared: &str) -> bool {
+    let mut words = declared.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_changed = |word: &str| matches!(word, "BIT" | "HUGEINT" | "INTERVAL" | "UHUGEINT");
+    // Of a column of whole numbers each is looked at.
+    declared != "HUGEINT" && (declared.contains("TIME WITH TIME ZONE") || words.any(is_changed))
 }
 
 fn is_opaque(field: &Field) -> bool {
@@ -100,6 +112,10 @@ fn opaque_name(field: &Field) -> String {
     let name = noted.as_ref().and_then(|noted| noted.get("type_name")).and_then(Json::as_str);
     name.unwrap_or("that has no name in Arrow").to_owned()
 }
+
+/// The first moment of PostgreSQL, 4714-11-24 BC, in microseconds since 1970. Its driver gives less for one after 294247-01-10, which it
+/// wraps.
+pub(super) const FIRST_MICRO: i64 = -210_866_803_200_000_000;
 
 /// The numbers that the driver gives for `-infinity` and `infinity` of a date or timestamp; none where the type or the database has no
 /// infinity, or nothing is known. They are beyond all other values of the database.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
@@ -101,27 +101,30 @@ impl ChSource {
 }
 
 impl Relation {
-    /// Its columns in their Arrow form.
-    fn schema(&self) -> Result<SchemaRef> {
+    /// Its columns in their Arrow form. Those that are not read are among them, as bytes: a plan that wants one is refused.
+    fn schema(&self) -> SchemaRef {
         let field = |column: &Known| {
-            let field = column.known()?.column(&column.name);
+            let field = match &column.declared_as {
+                Some(declared) => declared.column(&column.name),
+                None => Field::new(&column.name, DataType::Binary, true),
+            };
             let field = match self.order.iter().position(|name| *name == column.name) {
                 Some(place) => with_metadata(field, ORDER, &place.to_string()),
                 None => field,
             };
-            Ok(match &column.comment {
+            match &column.comment {
                 Some(comment) => with_metadata(field, COMMENT, comment),
                 None => field,
-            })
+            }
         };
-        Ok(Arc::new(Schema::new(self.plain().map(field).collect::<Result<Vec<_>>>()?)))
+        Arc::new(Schema::new(self.plain().map(field).collect::<Vec<_>>()))
     }
 }
 
 #[async_trait]
 impl Source for ChSource {
     async fn describe(&self) -> Result<TableShape> {
-        let schema = self.relation.schema().map_err(|error| self.place(error))?;
+        let schema = self.relation.schema();
         let comment = Some(self.relation.comment.clone()).filter(|comment| !comment.is_empty());
         // A primary key of ClickHouse is an order: it may hold the same values twice.
         Ok(TableShape { comment, rows: self.relation.rows, bytes: self.relation.bytes, ..TableShape::of(schema) })
@@ -132,6 +135,9 @@ impl Source for ChSource {
     }
 
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
+        for field in scan.schema.fields() {
+            self.relation.declared(field).map_err(|error| self.place(error))?;
+        }
         let mut notes = Vec::new();
         let pieces = self.pieces(scan, goal, &mut notes).await.map_err(|error| self.place(error))?;
         let split = |(id, piece): (usize, &Piece)| {
@@ -153,7 +159,7 @@ impl Source for ChSource {
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream> {
         let place: Place = serde_json::from_value(split.detail.clone())?;
-        let schema = self.relation.schema().map_err(|error| self.place(error))?;
+        let schema = self.relation.schema();
         let facts = Facts { schema: &schema, relation: &self.relation };
         let (filters, exact) = filter::conditions(&scan.filters, &facts, &ClickHouse)?;
         let conditions: Vec<String> = place.condition().into_iter().chain(filters).collect();

@@ -94,6 +94,12 @@ fn kind_of(state: &str, text: &str) -> Judged {
     ]) {
         return (ErrorKind::Connection, "the database is not reached");
     }
+    if has(&["Invalid service account key"]) {
+        return (ErrorKind::Authentication, "the key of the service account cannot be used");
+    }
+    if has(&["value too large to decode"]) {
+        return (ErrorKind::Value, "ConnectorX has no room for a value, as a day of a far year");
+    }
     if has(&["communicating with the server", "connection closed", "DriverError { Connection"]) {
         return (ErrorKind::Connection, "the connection broke");
     }
@@ -138,6 +144,8 @@ mod tests {
             ("", "error connecting to server: Connection refused (os error 111)", ErrorKind::Connection),
             ("", "OCI Error: ORA-01017: invalid username/password; logon denied", ErrorKind::Authentication),
             ("", "no such table: nope", ErrorKind::NotFound),
+            ("", "Invalid service account key (error: No such file or directory)", ErrorKind::Authentication),
+            ("", "error deserializing column 1: value too large to decode", ErrorKind::Value),
             ("", "something with s3cret", ErrorKind::Io),
         ];
         for (state, text, kind) in kinds {

@@ -37,7 +37,7 @@ const ORACLE: &[&str] = &[
 #[rustfmt::skip]
 const POSTGRES: &[&str] = &[
     "bool", "bpchar", "bytea", "date", "enum", "float4", "float8", "int2", "int4", "int8", "name", "oid", "range",
-    "text", "time", "timestamp", "timestamptz", "uint4", "uuid", "varchar",
+    "text", "timestamp", "timestamptz", "uint4", "uuid", "varchar",
 ];
 
 /// Types whose values ConnectorX keeps, in the words of the catalog and its own. What it fails at without a change is among
@@ -94,6 +94,8 @@ pub(super) fn way(backend: Backend, native: &Native) -> Result<(Way, Option<Fiel
             field(DataType::Decimal256(precision, scale))
         }
         _ if matches!((backend, word), (Backend::Trino, "bigint")) => field(DataType::Int64),
+        // ConnectorX reads 24:00 as 00:00.
+        _ if matches!((backend, word), (Backend::Postgres, "time")) => field(DataType::Time64(TimeUnit::Microsecond)),
         _ if matches!(word, "json" | "jsonb") => with_metadata(field(DataType::Utf8), EXTENSION, EXTENSION_JSON),
         _ => field(DataType::Utf8),
     };
@@ -162,6 +164,7 @@ mod tests {
             (Backend::Postgres, "numeric", Some((5, -2)), text.clone()),
             (Backend::Postgres, "interval", None, text.clone()),
             (Backend::Postgres, "_int4", None, text.clone()),
+            (Backend::Postgres, "time", None, DataType::Time64(TimeUnit::Microsecond)),
             (Backend::MySql, "decimal", Some((10, 2)), DataType::Decimal128(10, 2)),
             (Backend::Oracle, "numdecimal", None, text.clone()),
             (Backend::Oracle, "numfloat", None, text.clone()),

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 
 /// What `failure` means to the caller.
 pub(super) fn failed(failure: Failure) -> Error {
-    let text = plain(&failure.message);
+    let text = failure.text();
     let (class, rest) = text.split_once(" Error: ").unwrap_or(("", text.as_str()));
     let has = |words: &str| text.contains(words);
     if failure.status == Status::Cancelled || has("Interrupted!") {
@@ -97,17 +97,6 @@ fn refused(text: &str) -> Error {
     }
     let primary = text.to_ascii_lowercase().contains("primary key");
     refuses(format!("its key is there already, and {} is unique", if primary { "the primary key" } else { "it" }))
-}
-
-/// The text of a failure, which may be wrapped in JSON.
-fn plain(message: &str) -> String {
-    let message = message.trim();
-    let wrapped = message.starts_with('{').then(|| serde_json::from_str::<serde_json::Value>(message).ok()).flatten();
-    let part = |key: &str| wrapped.as_ref().and_then(|json| json.get(key)).and_then(serde_json::Value::as_str);
-    match (part("exception_type"), part("exception_message")) {
-        (Some(class), Some(text)) => format!("{class} Error: {text}"),
-        _ => message.to_owned(),
-    }
 }
 
 /// Without the excerpt of the statement.

@@ -35,6 +35,13 @@ pub(super) struct Column {
     pub(super) form: Form,
 }
 
+impl Column {
+    /// One whose values are fetched as texts, of which none is long.
+    pub(super) fn plain(field: Field) -> Self {
+        Self { field, form: Form::Text(PLAIN_BYTES) }
+    }
+}
+
 /// How values are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {

@@ -89,17 +89,17 @@ impl Connection {
     }
 
     /// Runs `sql`, and hands the first `most` of its rows to `take` until that has enough, with those aside that have a value which is
-    /// none of its column. `wanted` says which of its columns are those of `schema`.
+    /// none of its column. `wanted` says which of its columns are those of `schema`, and may have some fetched in another form.
     pub(super) fn read(
         &self,
         (sql, most): (&str, u64),
         schema: &SchemaRef,
-        wanted: impl FnOnce(&[Column]) -> Result<Vec<usize>>,
+        wanted: impl FnOnce(&mut [Column]) -> Result<Vec<usize>>,
         mut take: impl FnMut(Sifted) -> Result<bool>,
     ) -> Result<()> {
         let mut statement = self.told(self.inner.prepare(sql))?;
-        let columns = columns::columns(&mut statement, self.product, &self.config)?;
-        let places = wanted(&columns)?;
+        let mut columns = columns::columns(&mut statement, self.product, &self.config)?;
+        let places = wanted(&mut columns)?;
         let row_bytes: usize = columns.iter().map(|column| column.form.buffer().bytes_per_row()).sum();
         let rows = (BLOCK_BYTES / row_bytes.max(1)).clamp(1, BLOCK_ROWS);
         let buffers = columns.iter().map(|column| column.form.buffer());

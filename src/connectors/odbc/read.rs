@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use serde_json::Value as Json;
@@ -15,6 +15,7 @@ use super::driver::Product;
 use super::session::Opened;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
+use crate::driven::name::Quote;
 use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
@@ -22,6 +23,7 @@ use crate::formats::cut::Cutter;
 use crate::reject::{Sifted, Tray};
 use crate::source::{BatchStream, Cut, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::located::Located as _;
+use crate::sql::select::{list, select};
 
 /// One object of a session.
 #[derive(Debug)]
@@ -116,7 +118,8 @@ fn pour(connection: &Connection, from: &Origin, scan: &Scan, to: To<'_>) -> Resu
 
 /// All rows, cut to size; ends early when there are enough or nobody reads any more.
 fn rows(connection: &Connection, from: &Origin, scan: &Scan, (tray, outlet): To<'_>) -> Result<()> {
-    let sql = from.sql(Some(&scan.schema), connection.quote());
+    let product = connection.product();
+    let sql = statement(from, &scan.schema, (product, connection.quote()));
     let mut cutter = Cutter::new(Arc::clone(&scan.schema), scan.batch_rows, scan.batch_bytes);
     let mut wanted = true;
     let take = |sifted: Sifted| -> Result<bool> {
@@ -124,18 +127,44 @@ fn rows(connection: &Connection, from: &Origin, scan: &Scan, (tray, outlet): To<
         Ok(wanted)
     };
     let most = scan.limit.unwrap_or(u64::MAX);
-    connection.read((&sql, most), &scan.schema, |columns| places(from, columns, &scan.schema), take)?;
+    connection.read((&sql, most), &scan.schema, |columns| places(from, columns, &scan.schema, product), take)?;
     if let Some(rest) = cutter.end()?.filter(|_| wanted) {
         outlet.send(rest);
     }
     Ok(())
 }
 
-/// Where each column of `schema` is among those of a result, as what it was described.
-fn places(from: &Origin, given: &[Column], schema: &Schema) -> Result<Vec<usize>> {
+/// Whether `field` is asked for as the text that the server makes of it. PostgreSQL's driver drops `BC` from a day and makes a day of
+/// the `infinity` of a moment. A query is as it was written.
+fn is_cast(from: &Origin, product: Product, field: &Field) -> bool {
+    let is_ours = matches!(from, Origin::Table(_)) && product == Product::Postgres;
+    is_ours && matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..))
+}
+
+/// The statement for the columns of `schema`.
+fn statement(from: &Origin, schema: &Schema, (product, quote): (Product, Quote)) -> String {
+    let Origin::Table(table) = from else { return from.sql(Some(schema), quote) };
+    let column = |field: &FieldRef| {
+        let name = quote.around(field.name());
+        match field.data_type() {
+            _ if !is_cast(from, product, field) => name,
+            DataType::Date32 => format!("CAST({name} AS text)"),
+            // One with a zone is shown in that of the connection, as the driver does it.
+            _ => format!("CAST(CAST({name} AS timestamp) AS text)"),
+        }
+    };
+    let columns: Vec<String> = schema.fields().iter().map(column).collect();
+    select(&list(&columns), &table.quoted(quote), &[], None)
+}
+
+/// Where each column of `schema` is among those of a result, which are `given`, as what it was described.
+fn places(from: &Origin, given: &mut [Column], schema: &Schema, product: Product) -> Result<Vec<usize>> {
     let names: Vec<&str> = given.iter().map(|column| column.field.name().as_str()).collect();
     let places = from.places(&names, schema)?;
     for (place, field) in places.iter().zip(schema.fields()) {
+        if is_cast(from, product, field) && *given[*place].field.data_type() == DataType::Utf8 {
+            given[*place] = Column::plain(Field::clone(field));
+        }
         let now = given[*place].field.data_type();
         if now != field.data_type() {
             return Err(changed(now, field.data_type()).at("column", field.name()));
@@ -146,18 +175,32 @@ fn places(from: &Origin, given: &[Column], schema: &Schema) -> Result<Vec<usize>
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::{DataType, Field};
-
     use super::super::columns::Form;
     use super::*;
+    use crate::driven::name::Name;
     use crate::error::ErrorKind;
 
     #[test]
     fn a_column_of_another_type_than_before_is_an_error() {
-        let given = [Column { field: Field::new("A", DataType::Int64, true), form: Form::Whole }];
+        let mut given = [Column { field: Field::new("A", DataType::Int64, true), form: Form::Whole }];
         let schema = |data_type: DataType| Schema::new(vec![Field::new("A", data_type, true)]);
         let query = Origin::Query("SELECT A FROM t".to_owned());
-        assert_eq!(places(&query, &given, &schema(DataType::Int64)).unwrap(), [0]);
-        assert_eq!(places(&query, &given, &schema(DataType::Utf8)).unwrap_err().kind(), ErrorKind::Schema);
+        let mut placed = |data_type: DataType| places(&query, &mut given, &schema(data_type), Product::Oracle);
+        assert_eq!(placed(DataType::Int64).unwrap(), [0]);
+        assert_eq!(placed(DataType::Utf8).unwrap_err().kind(), ErrorKind::Schema);
+    }
+
+    #[test]
+    fn days_of_postgresql_are_asked_for_as_text() {
+        let table = Origin::Table(Name::parse("t").unwrap());
+        let schema = Schema::new(vec![
+            Field::new("d", DataType::Date32, true),
+            Field::new("n", DataType::Int64, true),
+            Field::new("m", DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None), true),
+        ]);
+        let sql = |product| statement(&table, &schema, (product, Quote::DOUBLE));
+        let expected = r#"SELECT CAST("d" AS text), "n", CAST(CAST("m" AS timestamp) AS text) FROM "t""#;
+        assert_eq!(sql(Product::Postgres), expected);
+        assert_eq!(sql(Product::Oracle), r#"SELECT "d", "n", "m" FROM "t""#);
     }
 }

@@ -33,6 +33,7 @@ create table truth (
   da_far date,
   da_inf date,
   ti time,
+  ti_24 time,
   tn time_ns,
   tz timetz,
   ts timestamp,
@@ -44,6 +45,7 @@ create table truth (
   zoned timestamptz,
   zoned_inf timestamptz,
   iv interval,
+  iv_long interval,
   l integer[],
   lt varchar[],
   ar double[3],
@@ -113,6 +115,7 @@ update truth set da_inf = 'infinity' where id = 1;
 update truth set da_inf = '-infinity' where id = 2;
 update truth set ti = '00:00:00' where id = 1;
 update truth set ti = '23:59:59.999999' where id = 2;
+update truth set ti_24 = '24:00:00' where id = 1;
 update truth set tn = '23:59:59.999999999' where id = 1;
 update truth set tz = '12:30:00+05:30' where id = 1;
 update truth set ts = '0001-01-01' where id = 1;
@@ -131,6 +134,7 @@ update truth set zoned_inf = '-infinity' where id = 1;
 update truth set zoned_inf = 'infinity' where id = 2;
 update truth set iv = '1 year 3 days 00:00:01.5' where id = 1;
 update truth set iv = '00:00:00' where id = 2;
+update truth set iv_long = '3000000:00:00' where id = 1;
 update truth set l = []::integer[] where id = 1;
 update truth set l = [1, NULL, 3] where id = 2;
 update truth set lt = ['a', NULL, ''] where id = 1;
