@@ -59,8 +59,8 @@ pub struct Merging<'a> {
     pub rows: &'a str,
     /// What stands behind UPDATE and INSERT, with a blank before it; most often nothing.
     pub or: &'a str,
-    /// What tells two values apart, NULL included: `IS DISTINCT FROM`.
-    pub differs: &'a str,
+    /// For each of the columns, whether its values in `t` and `s` differ, NULL included: `t."v" IS DISTINCT FROM s."v"`.
+    pub differs: &'a [String],
 }
 
 impl Merging<'_> {
@@ -69,6 +69,8 @@ impl Merging<'_> {
         let Self { dialect, table, columns, key, rows, or, differs } = *self;
         let set: Vec<String> =
             columns.iter().filter(|name| !key.contains(name)).map(|name| dialect.identifier(name)).collect();
+        let differing = columns.iter().zip(differs).filter(|(name, _)| !key.contains(name));
+        let differing: Vec<&str> = differing.map(|(_, differs)| differs.as_str()).collect();
         let all = |names: &[String], each: &dyn Fn(&str) -> String, between: &str| {
             names.iter().map(|name| each(name)).collect::<Vec<_>>().join(between)
         };
@@ -79,7 +81,7 @@ impl Merging<'_> {
         let update = format!(
             "UPDATE{or} {table} AS t SET {} FROM {rows} WHERE {same} AND ({})",
             all(&set, &|name| format!("{name} = s.{name}"), ", "),
-            all(&set, &|name| format!("t.{name} {differs} s.{name}"), " OR ")
+            differing.join(" OR ")
         );
         let insert = format!(
             "INSERT{or} INTO {table} ({columns}) SELECT {columns} FROM {rows} \
@@ -117,7 +119,7 @@ mod tests {
             key: &key,
             rows: "stage AS s",
             or: " OR ABORT",
-            differs: "IS NOT",
+            differs: &columns.clone().map(|name| format!("t.\"{name}\" IS NOT s.\"{name}\"")),
         };
         let [delete, update, insert] = merging.statements(Absent::Kept);
         assert_eq!(delete, None);

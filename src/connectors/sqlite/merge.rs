@@ -60,6 +60,10 @@ impl Merging {
 
     /// The statements that merge the rows of `waiting`, a table or a part of it in parentheses, in their order: deletion, update and insertion, as far as each is needed.
     pub(super) fn statements(&self, detail: &Detail, waiting: &str) -> [Option<String>; 3] {
+        let differs = |name: &String| {
+            let name = Sqlite.identifier(name);
+            format!("t.{name} COLLATE BINARY IS NOT s.{name}")
+        };
         let parts = merge::Merging {
             dialect: &Sqlite,
             table: &quoted(&detail.table),
@@ -67,7 +71,7 @@ impl Merging {
             key: &self.key,
             rows: &format!("{waiting} AS s"),
             or: " OR ABORT",
-            differs: "COLLATE BINARY IS NOT",
+            differs: &detail.columns.iter().map(differs).collect::<Vec<_>>(),
         };
         parts.statements(self.absent)
     }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::program::{copied, etl};
+use crate::program::{copied, etl, refused};
 use crate::server::{duckdb, postgres, psql};
 
 /// Extremes of every type, told in SQL: name of the column, type, values.
@@ -320,4 +320,31 @@ fn infinity_is_shown() {
     let shown = etl(folder.path(), &["head", "t.duckdb#t"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     assert!(shown.stdout.contains("infinity") && shown.stdout.contains("2024-02-29"), "{}", shown.stdout);
+}
+
+/// A month is as long as 30 days, and a collation takes two texts for the same: such a row is updated, and such a key comes twice.
+#[test]
+fn what_the_database_takes_for_equal_is_merged_as_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(
+        &path.join("in.duckdb"),
+        "create table t (id int primary key, i interval, l interval[], s varchar);
+         insert into t values (1, interval '1 month', [interval '1 month'], 'A')",
+    );
+    duckdb(
+        &target,
+        "create table t (id int primary key, i interval, l interval[], s varchar collate nocase);
+         insert into t values (1, interval '30 days', [interval '30 days'], 'a');
+         create table k (s varchar collate nocase, n int); insert into k values ('Anna', 1)",
+    );
+    copied(path, &["in.duckdb#t", "t.duckdb#t", "--mode", "upsert"]);
+    assert_eq!(duckdb(&target, "select i::varchar, l::varchar, s from t"), "1 month|[1 month]|A");
+
+    std::fs::write(path.join("k.csv"), "s,n\nANNA,2\nanna,3\n").unwrap();
+    let by_key = ["k.csv", "t.duckdb#k", "--mode", "upsert", "--key", "s"];
+    let said = refused(path, &by_key);
+    assert!(said.contains("key s: rows 1 and 2"), "{said}");
+    copied(path, &[&by_key[..], &["--on-duplicate", "first", "--order-by", "n"]].concat());
+    assert_eq!(duckdb(&target, "select * from k"), "Anna|2");
 }
