@@ -49,3 +49,21 @@ fn json_is_updated_where_its_text_is_another() {
         assert_eq!(mariadb_client(&url, "select cast(j as char) from t"), "{\"a\": 1.0}", "{url}");
     }
 }
+
+/// As a text the server gives six digits of a float.
+#[test]
+fn floats_of_rows_that_are_refused_are_told_with_all_digits() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        mariadb_client(
+            &url,
+            "create table t (id int primary key, f float, u int unique); insert into t values (7, 0, 7)",
+        );
+        std::fs::write(path.join("in.csv"), "id,f,u\n1,16777216,7\n2,0.5,2\n").unwrap();
+        let words = ["--mode", "upsert", "--on-error", "skip", "--rejects", "bad.jsonl"];
+        copied(path, &[&["in.csv", &table(&url, "t")], &words[..]].concat());
+        let rejects = std::fs::read_to_string(path.join("bad.jsonl")).unwrap();
+        assert!(rejects.starts_with("{\"id\":\"1\",\"f\":\"16777216\","), "{url}: {rejects}");
+    }
+}
