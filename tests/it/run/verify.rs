@@ -334,11 +334,12 @@ fn rows_are_compared_after_the_commit_where_they_can_be() {
     let bent = etl(folder, &["copy", "-q", &source, &format!("{url}#bent"), "-j", "1", "--verify", "rows"]);
     assert_eq!(bent.code, 4, "{}", bent.stderr);
     assert!(bent.stderr.contains("the data are committed") && bent.stderr.contains("not equal: 1"), "{}", bent.stderr);
-    let refused: [(&[&str], &str); 4] = [
+    let refused: [(&[&str], &str); 5] = [
         (&[&source, "d.csv", "--set", "v='x'", "--verify", "rows"], "rows that are changed on their way"),
         (&["c.csv", "e.csv", "--verify", "rows"], "the source has no primary key"),
         (&[&source, "c.csv", "--mode", "append", "--verify", "rows"], "a target that is added to"),
         (&[&source, "null:", "--verify", "checksum"], "this target cannot compare sums"),
+        (&[&source, "null:", "--verify", "rows"], "null: keeps no rows"),
     ];
     for (words, message) in refused {
         let ended = etl(folder, &[&["copy", "-q"], words].concat());
