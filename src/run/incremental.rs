@@ -341,7 +341,10 @@ fn lowered(position: &ScalarValue, lag: Option<&str>) -> Result<Option<ScalarVal
         DataType::Timestamp(..) => interval(lag, 0).ok_or_else(|| wrong("write 30s, 10m, 2h or 1d"))?,
         DataType::Date32 => interval(lag, DAY).ok_or_else(|| wrong("write 1d"))?,
         number if number.is_integer() || matches!(number, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
-            ScalarValue::try_from_string(lag.trim().to_owned(), &number).map_err(|_| wrong("write a number"))?
+            let found = ScalarValue::try_from_string(lag.trim().to_owned(), &number).ok();
+            // Below zero the rows next to the position would never be read.
+            let is_lag = |lag: &ScalarValue| ScalarValue::new_zero(&number).is_ok_and(|zero| *lag >= zero);
+            found.filter(is_lag).ok_or_else(|| wrong("write a number that is not below zero"))?
         }
         _ => return Err(wrong("a text has no distance: leave --lag out")),
     };
@@ -450,6 +453,8 @@ mod tests {
             (stamp("2024-03-01T00:05:00Z"), "10"),
             (ScalarValue::Date32(Some(0)), "10m"),
             (ScalarValue::Int64(Some(10)), "10m"),
+            (ScalarValue::Int64(Some(10)), "-1"),
+            (ScalarValue::Decimal128(Some(10), 9, 2), "-0.01"),
             (ScalarValue::Utf8(Some("a".to_owned())), "1"),
         ] {
             assert_eq!(from(position, lag).unwrap_err().kind(), ErrorKind::Usage, "{lag}");
