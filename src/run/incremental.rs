@@ -163,8 +163,8 @@ impl Window {
     /// What the target of `sink` notes with the commit.
     pub(super) fn advance(&self, sink: u32) -> Result<Option<Advance>> {
         let Some(Stream { name, noted, .. }) = self.stream(sink) else { return Ok(None) };
-        let to = self.bound.as_ref().filter(|_| *noted != Noted::Nowhere).map(printed).transpose()?;
-        Ok(to.map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
+        let to = self.bound.as_ref().map(printed).transpose().at("column", || self.cursor())?;
+        Ok(to.filter(|_| *noted != Noted::Nowhere).map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
     }
 
     /// The position of the copy into `sink`, for the log.
@@ -371,10 +371,18 @@ fn interval(text: &str, step: i64) -> Option<ScalarValue> {
 }
 
 /// A position as text: what [`parsed`] reads.
+///
+/// # Errors
+/// [`Value`](ErrorKind::Value) for one that would not be read again, such as a time stamp after the year 9999.
 fn printed(position: &ScalarValue) -> Result<String> {
     match position.cast_to(&DataType::Utf8) {
-        Ok(ScalarValue::Utf8(Some(text))) => Ok(text),
-        _ => Err(Error::new(ErrorKind::Internal, "the position has no text form")),
+        Ok(ScalarValue::Utf8(Some(text)))
+            if parsed(&text, &position.data_type()).is_ok_and(|read| read == *position) =>
+        {
+            Ok(text)
+        }
+        _ => Err(Error::new(ErrorKind::Value, "the highest value cannot be kept as a position")
+            .with_hint("leave rows whose cursor is that far away out with --where")),
     }
 }
 
@@ -424,6 +432,8 @@ mod tests {
             assert_eq!((value.data_type(), printed(&value).unwrap().as_str()), (data_type, text));
         }
         assert_eq!(parsed("soon", &DataType::Int64).unwrap_err().kind(), ErrorKind::Schema);
+        let year_12000 = ScalarValue::TimestampMicrosecond(Some(316_516_809_600_000_000), None);
+        assert_eq!(printed(&year_12000).unwrap_err().kind(), ErrorKind::Value);
     }
 
     #[test]
