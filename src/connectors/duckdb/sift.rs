@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use super::catalog::{Name, is};
 use super::database::Connection;
 use super::stage::{self, Detail};
+use super::typemap::Kind;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::Refused;
@@ -119,6 +120,22 @@ fn rules(connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<V
     Ok(rules)
 }
 
+/// That the values in `key` are the same to an index, for which collations do not count.
+fn same(detail: &Detail, key: &[String]) -> String {
+    let texts =
+        detail.columns.iter().zip(&detail.types).filter(|(_, declared)| Kind::parse(declared) == Some(Kind::Text));
+    let texts: Vec<&String> = texts.map(|(name, _)| name).collect();
+    let pair = |name: &String| {
+        let quoted = DuckDb.identifier(name);
+        if texts.contains(&name) {
+            format!("encode(t.{quoted}) = encode(s.{quoted})")
+        } else {
+            format!("t.{quoted} = s.{quoted}")
+        }
+    };
+    key.iter().map(pair).collect::<Vec<_>>().join(" AND ")
+}
+
 fn all(columns: &[impl AsRef<str>], each: impl Fn(&str) -> String) -> String {
     columns.iter().map(|name| each(&DuckDb.identifier(name.as_ref()))).collect::<Vec<_>>().join(" AND ")
 }
@@ -154,7 +171,7 @@ fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
             breaks: format!(
                 "EXISTS (SELECT 1 FROM {} AS t WHERE {}{other})",
                 detail.name().quoted(),
-                all(key, |name| format!("t.{name} = s.{name}"))
+                same(detail, key)
             ),
             why: "its key is there already",
             frame: ("column", key.join(", ")),

@@ -348,3 +348,14 @@ fn what_the_database_takes_for_equal_is_merged_as_it_came() {
     copied(path, &[&by_key[..], &["--on-duplicate", "first", "--order-by", "n"]].concat());
     assert_eq!(duckdb(&target, "select * from k"), "Anna|2");
 }
+
+/// A primary key tells texts apart that a collation takes for the same: such rows are none that the target would refuse.
+#[test]
+fn rows_that_a_key_takes_are_not_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(&target, "create table k (s varchar collate nocase primary key, n int); insert into k values ('Anna', 1)");
+    std::fs::write(path.join("k.csv"), "s,n\nANNA,2\nanna,3\nAnna,4\n").unwrap();
+    copied(path, &["k.csv", "t.duckdb#k", "--mode", "append", "--on-error", "skip", "--max-errors", "1"]);
+    assert_eq!(duckdb(&target, "select * from k order by n"), "Anna|1\nANNA|2\nanna|3");
+}
