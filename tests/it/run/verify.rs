@@ -351,3 +351,16 @@ fn rows_are_compared_after_the_commit_where_they_can_be() {
     copied(folder, &[&source, &format!("{url}#sums"), "--verify", "checksum"]);
     assert_eq!(server::psql(&url, "select count(*) from (table t except table sums) x"), "0");
 }
+
+/// MariaDB keeps no spaces at the end of a `char`, and PostgreSQL pads one with nothing else.
+#[test]
+fn padding_that_a_target_takes_away_is_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, target) = (server::postgres(), server::mariadb());
+    let rows = "insert into t values (1, 'ab'), (2, ''), (3, null)";
+    server::psql(&url, &format!("create table t (id int primary key, a char(5)); {rows}"));
+    server::mariadb_client(&target, "create table t (id int primary key, a char(5))");
+    copied(folder.path(), &[&format!("{url}#t"), &format!("{target}#t"), "--verify", "checksum"]);
+    let there = server::mariadb_client(&target, "select concat('[', a, ']') from t where id < 3 order by id");
+    assert_eq!(there, "[ab]\n[]");
+}
