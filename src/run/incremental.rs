@@ -205,8 +205,8 @@ impl Window {
         }
         if self.what.lag.is_none() {
             notes.push(format!(
-                "rows that become visible later with a {cursor} below its position, as of transactions that are still running, are \
-                 not copied: --key and --lag find them"
+                "rows that become visible later with a {cursor} below its position, or without --key at it, as of transactions that \
+                 are still running, are not copied: --key and --lag find them"
             ));
         }
         notes
