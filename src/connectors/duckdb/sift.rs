@@ -3,16 +3,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::catalog::{Name, is};
 use super::database::Connection;
+use super::read::Select;
 use super::stage::{self, Detail};
 use super::typemap::Kind;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
-use crate::reject::Refused;
+use crate::reject::{Refused, set_aside};
+use crate::schema::{FORM, TEXT, with_metadata};
 use crate::sink::Receipt;
 use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
@@ -45,43 +48,54 @@ pub(super) fn next(
     connection.transaction(|connection| {
         connection.execute(&format!("DELETE FROM {} WHERE NOT ({})", stage.quoted(), stage::of(receipts)))?;
         for rule in &rules {
-            let rows = broken(connection, detail, &stage, rule)?;
-            if !rows.is_empty() {
-                return told(&detail.columns, &rows, rule).map(Some);
+            if let Some(rows) = broken(connection, detail, &stage, rule)? {
+                return Ok(Some(told(rows, rule)));
             }
         }
         Ok(None)
     })
 }
 
-/// The rows that break `rule`, taken out of the stage: their values as text.
-fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Vec<Vec<Option<String>>>> {
+/// Some rows that break `rule`, taken out of the stage, under the names of the target; none when there are no more.
+fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Option<RecordBatch>> {
     let quoted = stage.quoted();
-    let texts = detail.columns.iter().map(|name| {
-        let name = DuckDb.identifier(stage::waits_as(name));
-        format!("CAST({name} AS VARCHAR)")
-    });
-    let texts: Vec<String> = texts.collect();
     let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS s", detail.published());
     let bad = format!("SELECT s.{PLACE} FROM {source} WHERE {} ORDER BY s.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
-    let rows = connection
-        .texts(&format!("SELECT {} FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid", texts.join(", ")))?;
-    if !rows.is_empty() {
-        connection.execute(&format!("DELETE FROM {quoted} WHERE rowid IN ({bad})"))?;
+    let kinds = detail.kinds()?;
+    let field = |(name, kind): (&String, &Kind)| {
+        let name = stage::waits_as(name);
+        match kind.native(name, true) {
+            // It may be infinite: it comes as its text.
+            Some(_) => with_metadata(Field::new(name, DataType::Utf8, true), FORM, TEXT),
+            None => kind.column(name, true),
+        }
+    };
+    let fields = detail.columns.iter().zip(&kinds).map(field);
+    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    let from = format!("(SELECT * FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid)");
+    let mut parts = Vec::new();
+    Select::of(&from, (&schema, kinds), &[], None).each(connection, |sifted| {
+        parts.push(set_aside(None, sifted)?);
+        Ok(true)
+    })?;
+    let rows = concat_batches(&schema, &parts)?;
+    if rows.num_rows() == 0 {
+        return Ok(None);
     }
-    Ok(rows)
+    connection.execute(&format!("DELETE FROM {quoted} WHERE rowid IN ({bad})"))?;
+    let fields =
+        schema.fields().iter().zip(&detail.columns).map(|(field, name)| field.as_ref().clone().with_name(name));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    Ok(Some(RecordBatch::try_new(schema, rows.columns().to_vec())?))
 }
 
-fn told(columns: &[String], rows: &[Vec<Option<String>>], rule: &Rule) -> Result<Refused> {
-    let column = |at: usize| Arc::new(rows.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) as ArrayRef;
-    let fields: Vec<Field> = columns.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), (0..columns.len()).map(column).collect())?;
+fn told(rows: RecordBatch, rule: &Rule) -> Refused {
     let error = || {
         let (what, which) = &rule.frame;
         Error::new(ErrorKind::Constraint, format!("the target refuses a row: {}", rule.why)).at(*what, which)
     };
-    let errors = rows.iter().map(|_| error()).collect();
-    Ok(Refused { rows: batch, places: vec![None; rows.len()], errors })
+    let count = rows.num_rows();
+    Refused { rows, places: vec![None; count], errors: (0..count).map(|_| error()).collect() }
 }
 
 fn rules(connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<Vec<Rule>> {

@@ -359,3 +359,27 @@ fn rows_that_a_key_takes_are_not_left_out() {
     copied(path, &["k.csv", "t.duckdb#k", "--mode", "append", "--on-error", "skip", "--max-errors", "1"]);
     assert_eq!(duckdb(&target, "select * from k order by n"), "Anna|1\nANNA|2\nanna|3");
 }
+
+/// A refused row stands in the rejects file with all that it holds, and comes back from there.
+#[test]
+fn refused_rows_come_back_from_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    let columns =
+        "id int primary key, b blob, l int[], s struct(a int, b varchar), i interval, f float, z timestamptz, d date";
+    duckdb(
+        &path.join("in.duckdb"),
+        &format!(
+            "create table t ({columns}); insert into t values (1, '\\x00a\\xFF'::blob, [1, 2, null], {{'a': 1, 'b': 'x'}},
+             interval '1 month 2 days', 0.1, '2024-01-01 00:00:00+00', '2024-02-29')"
+        ),
+    );
+    duckdb(&target, &format!("create table t ({columns}); insert into t (id) values (1)"));
+    let words = ["--mode", "append", "--on-error", "skip", "--rejects", "bad.jsonl"];
+    copied(path, &[&["in.duckdb#t", "t.duckdb#t"], &words[..]].concat());
+    let rows = "select id, b, l::varchar, s::varchar, i::varchar, f, z::varchar, d from t";
+    assert_eq!(duckdb(&target, "select count(*), count(b) from t"), "1|0");
+    duckdb(&target, "delete from t");
+    copied(path, &["bad.jsonl", "t.duckdb#t", "--mode", "append"]);
+    assert_eq!(duckdb(&target, rows), duckdb(&path.join("in.duckdb"), rows));
+}
