@@ -365,8 +365,7 @@ fn rows_that_a_key_takes_are_not_left_out() {
 fn refused_rows_come_back_from_their_file() {
     let folder = tempfile::tempdir().unwrap();
     let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
-    let columns =
-        "id int primary key, b blob, l int[], both struct(a int, b varchar), i interval, f float, z timestamptz, d date";
+    let columns = "id int primary key, b blob, l int[], pair struct(a int, b varchar), i interval, f float, z timestamptz, d date";
     duckdb(
         &path.join("in.duckdb"),
         &format!(
@@ -377,7 +376,7 @@ fn refused_rows_come_back_from_their_file() {
     duckdb(&target, &format!("create table t ({columns}); insert into t (id) values (1)"));
     let words = ["--mode", "append", "--on-error", "skip", "--rejects", "bad.jsonl"];
     copied(path, &[&["in.duckdb#t", "t.duckdb#t"], &words[..]].concat());
-    let rows = "select id, b, l::varchar, both::varchar, i::varchar, f, z::varchar, d from t";
+    let rows = "select id, b, l::varchar, pair::varchar, i::varchar, f, z::varchar, d from t";
     assert_eq!(duckdb(&target, "select count(*), count(b) from t"), "1|0");
     duckdb(&target, "delete from t");
     copied(path, &["bad.jsonl", "t.duckdb#t", "--mode", "append"]);
