@@ -13,7 +13,7 @@ use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb};
-use crate::sql::merge::{self, PLACE, RANK};
+use crate::sql::merge::{self, PLACE, RANK, ROWS, TARGET};
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Merging {
             table: &detail.name().quoted(),
             columns: &detail.columns,
             key: &self.key,
-            rows: &format!("(SELECT {} FROM {stage}) AS s", detail.published()),
+            rows: &format!("(SELECT {} FROM {stage}) AS {ROWS}", detail.published()),
             or: "",
             differs: &detail.columns.iter().zip(&detail.types).map(differs).collect::<Vec<_>>(),
         };
@@ -123,15 +123,17 @@ impl Merging {
     }
 }
 
-/// Whether the values of a column differ in `t` and `s`. A collation may take two texts for the same, and a month is as long as 30 days.
+/// Whether the values of a column differ in target and rows. A collation may take two texts for the same, and a month is as long as 30
+/// days.
 fn differs((name, declared): (&String, &String)) -> String {
     let name = DuckDb.identifier(name);
+    let (old, new) = (format!("{TARGET}.{name}"), format!("{ROWS}.{name}"));
     match Kind::parse(declared) {
-        Some(Kind::Text) => format!("encode(t.{name}) IS DISTINCT FROM encode(s.{name})"),
+        Some(Kind::Text) => format!("encode({old}) IS DISTINCT FROM encode({new})"),
         Some(Kind::Interval | Kind::List(_) | Kind::Array(..) | Kind::Struct(_) | Kind::Map(_)) => {
-            format!("(t.{name} IS DISTINCT FROM s.{name} OR t.{name}::VARCHAR IS DISTINCT FROM s.{name}::VARCHAR)")
+            format!("({old} IS DISTINCT FROM {new} OR {old}::VARCHAR IS DISTINCT FROM {new}::VARCHAR)")
         }
-        _ => format!("t.{name} IS DISTINCT FROM s.{name}"),
+        _ => format!("{old} IS DISTINCT FROM {new}"),
     }
 }
 

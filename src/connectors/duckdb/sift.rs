@@ -20,12 +20,12 @@ use crate::sink::Receipt;
 use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb};
-use crate::sql::merge::PLACE;
+use crate::sql::merge::{PLACE, ROWS, TARGET};
 
 /// Rows that are told at once.
 const TOLD_ROWS: usize = 1000;
 
-/// One rule of a target: which rows of the stage, called `s`, break it, and what is said of them.
+/// One rule of a target: which rows of the stage, called [`ROWS`], break it, and what is said of them.
 struct Rule {
     breaks: String,
     why: &'static str,
@@ -59,8 +59,9 @@ pub(super) fn next(
 /// Some rows that break `rule`, taken out of the stage, under the names of the target; none when there are no more.
 fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Option<RecordBatch>> {
     let quoted = stage.quoted();
-    let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS s", detail.published());
-    let bad = format!("SELECT s.{PLACE} FROM {source} WHERE {} ORDER BY s.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
+    let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS {ROWS}", detail.published());
+    let bad =
+        format!("SELECT {ROWS}.{PLACE} FROM {source} WHERE {} ORDER BY {ROWS}.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
     let kinds = detail.kinds()?;
     let field = |(name, kind): (&String, &Kind)| {
         let name = stage::waits_as(name);
@@ -141,11 +142,8 @@ fn same(detail: &Detail, key: &[String]) -> String {
     let texts: Vec<&String> = texts.map(|(name, _)| name).collect();
     let pair = |name: &String| {
         let quoted = DuckDb.identifier(name);
-        if texts.contains(&name) {
-            format!("encode(t.{quoted}) = encode(s.{quoted})")
-        } else {
-            format!("t.{quoted} = s.{quoted}")
-        }
+        let (old, new) = (format!("{TARGET}.{quoted}"), format!("{ROWS}.{quoted}"));
+        if texts.contains(&name) { format!("encode({old}) = encode({new})") } else { format!("{old} = {new}") }
     };
     key.iter().map(pair).collect::<Vec<_>>().join(" AND ")
 }
@@ -164,7 +162,7 @@ fn twice(stage: &Name, key: &[String]) -> Rule {
         all(&waiting, |name| format!("{name} IS NOT NULL"))
     );
     Rule {
-        breaks: format!("s.{PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE number > 1)"),
+        breaks: format!("{ROWS}.{PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE number > 1)"),
         why: "its key came already",
         frame: ("column", key.join(", ")),
     }
@@ -179,11 +177,11 @@ fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
     let mut rules = vec![twice(stage, key)];
     if detail.before != Before::Empty {
         let other = by_key.map_or(String::new(), |merged| {
-            format!(" AND NOT ({})", all(merged, |name| format!("t.{name} = s.{name}")))
+            format!(" AND NOT ({})", all(merged, |name| format!("{TARGET}.{name} = {ROWS}.{name}")))
         });
         rules.push(Rule {
             breaks: format!(
-                "EXISTS (SELECT 1 FROM {} AS t WHERE {}{other})",
+                "EXISTS (SELECT 1 FROM {} AS {TARGET} WHERE {}{other})",
                 detail.name().quoted(),
                 same(detail, key)
             ),
@@ -198,9 +196,10 @@ fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
 fn reference(detail: &Detail, stage: &Name, columns: &[String], (table, others): (&str, &[&str])) -> Rule {
     let is_in = |table: &Name, others: &[&str]| {
         let pairs = columns.iter().zip(others);
-        let same = pairs.map(|(own, other)| format!("r.{} = s.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
+        let same = pairs
+            .map(|(own, other)| format!("{TARGET}.{} = {ROWS}.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
         let same = same.collect::<Vec<_>>().join(" AND ");
-        format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", table.quoted())
+        format!("EXISTS (SELECT 1 FROM {} AS {TARGET} WHERE {same})", table.quoted())
     };
     let referred = Name { schema: detail.schema.clone(), table: table.to_owned() };
     let mut found = vec![is_in(&referred, others)];
@@ -209,7 +208,11 @@ fn reference(detail: &Detail, stage: &Name, columns: &[String], (table, others):
         found.push(is_in(stage, &waiting));
     }
     Rule {
-        breaks: format!("{} AND NOT ({})", all(columns, |name| format!("s.{name} IS NOT NULL")), found.join(" OR ")),
+        breaks: format!(
+            "{} AND NOT ({})",
+            all(columns, |name| format!("{ROWS}.{name} IS NOT NULL")),
+            found.join(" OR ")
+        ),
         why: "what it refers to is not there",
         frame: ("column", columns.join(", ")),
     }

@@ -382,3 +382,19 @@ fn refused_rows_come_back_from_their_file() {
     copied(path, &["bad.jsonl", "t.duckdb#t", "--mode", "append"]);
     assert_eq!(duckdb(&target, rows), duckdb(&path.join("in.duckdb"), rows));
 }
+
+/// Where a struct is called as a statement might call a table, its members are no columns of that.
+#[test]
+fn a_struct_is_no_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    let columns = "id int primary key, s struct(id int), t struct(id int)";
+    let rows = "values (1, {'id': 2}, {'id': 3}), (2, {'id': 2}, {'id': 2})";
+    duckdb(&path.join("in.duckdb"), &format!("create table x ({columns}); insert into x {rows}"));
+    let before = "insert into x values (1, {'id': 1}, {'id': 1}), (3, {'id': 3}, {'id': 3})";
+    duckdb(&target, &format!("create table x ({columns}); {before}"));
+    copied(path, &["in.duckdb#x", "t.duckdb#x", "--mode", "append", "--on-error", "skip", "--max-errors", "1"]);
+    assert_eq!(duckdb(&target, "select id, s.id, t.id from x order by all"), "1|1|1\n2|2|2\n3|3|3");
+    copied(path, &["in.duckdb#x", "t.duckdb#x", "--mode", "sync"]);
+    assert_eq!(duckdb(&target, "select id, s.id, t.id from x order by all"), "1|2|3\n2|2|2");
+}
