@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::logical_expr::Expr;
@@ -53,6 +53,12 @@ pub trait Source: Debug + Send + Sync {
         attempt: &Attempt,
         tray: Option<&Arc<Tray>>,
     ) -> Result<BatchStream>;
+
+    /// The values of `array`, whose native form `field` is bytes of this source's own, as texts or in their Arrow form, to be told; none
+    /// where that is not known. Called after describe.
+    fn plain(&self, _field: &Field, _array: &ArrayRef) -> Option<ArrayRef> {
+        None
+    }
 
     /// The bytes that [`Source::read_raw`] would give for `scan`; none when it has no such way.
     fn encoding(&self, _scan: &Scan) -> Option<Encoding> {

@@ -163,8 +163,8 @@ impl Window {
     /// What the target of `sink` notes with the commit.
     pub(super) fn advance(&self, sink: u32) -> Result<Option<Advance>> {
         let Some(Stream { name, noted, .. }) = self.stream(sink) else { return Ok(None) };
-        let to = self.bound.as_ref().filter(|_| *noted != Noted::Nowhere).map(printed).transpose()?;
-        Ok(to.map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
+        let to = self.bound.as_ref().map(printed).transpose().at("column", || self.cursor())?;
+        Ok(to.filter(|_| *noted != Noted::Nowhere).map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
     }
 
     /// The position of the copy into `sink`, for the log.
@@ -205,8 +205,8 @@ impl Window {
         }
         if self.what.lag.is_none() {
             notes.push(format!(
-                "rows that become visible later with a {cursor} below its position, as of transactions that are still running, are \
-                 not copied: --key and --lag find them"
+                "rows that become visible later with a {cursor} below its position, or without --key at it, as of transactions that \
+                 are still running, are not copied: --key and --lag find them"
             ));
         }
         notes
@@ -341,7 +341,10 @@ fn lowered(position: &ScalarValue, lag: Option<&str>) -> Result<Option<ScalarVal
         DataType::Timestamp(..) => interval(lag, 0).ok_or_else(|| wrong("write 30s, 10m, 2h or 1d"))?,
         DataType::Date32 => interval(lag, DAY).ok_or_else(|| wrong("write 1d"))?,
         number if number.is_integer() || matches!(number, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
-            ScalarValue::try_from_string(lag.trim().to_owned(), &number).map_err(|_| wrong("write a number"))?
+            let found = ScalarValue::try_from_string(lag.trim().to_owned(), &number).ok();
+            // Below zero the rows next to the position would never be read.
+            let is_lag = |lag: &ScalarValue| ScalarValue::new_zero(&number).is_ok_and(|zero| *lag >= zero);
+            found.filter(is_lag).ok_or_else(|| wrong("write a number that is not below zero"))?
         }
         _ => return Err(wrong("a text has no distance: leave --lag out")),
     };
@@ -368,10 +371,18 @@ fn interval(text: &str, step: i64) -> Option<ScalarValue> {
 }
 
 /// A position as text: what [`parsed`] reads.
+///
+/// # Errors
+/// [`Value`](ErrorKind::Value) for one that would not be read again, such as a time stamp after the year 9999.
 fn printed(position: &ScalarValue) -> Result<String> {
     match position.cast_to(&DataType::Utf8) {
-        Ok(ScalarValue::Utf8(Some(text))) => Ok(text),
-        _ => Err(Error::new(ErrorKind::Internal, "the position has no text form")),
+        Ok(ScalarValue::Utf8(Some(text)))
+            if parsed(&text, &position.data_type()).is_ok_and(|read| read == *position) =>
+        {
+            Ok(text)
+        }
+        _ => Err(Error::new(ErrorKind::Value, "the highest value cannot be kept as a position")
+            .with_hint("leave rows whose cursor is that far away out with --where")),
     }
 }
 
@@ -421,6 +432,8 @@ mod tests {
             assert_eq!((value.data_type(), printed(&value).unwrap().as_str()), (data_type, text));
         }
         assert_eq!(parsed("soon", &DataType::Int64).unwrap_err().kind(), ErrorKind::Schema);
+        let year_12000 = ScalarValue::TimestampMicrosecond(Some(316_516_809_600_000_000), None);
+        assert_eq!(printed(&year_12000).unwrap_err().kind(), ErrorKind::Value);
     }
 
     #[test]
@@ -450,6 +463,8 @@ mod tests {
             (stamp("2024-03-01T00:05:00Z"), "10"),
             (ScalarValue::Date32(Some(0)), "10m"),
             (ScalarValue::Int64(Some(10)), "10m"),
+            (ScalarValue::Int64(Some(10)), "-1"),
+            (ScalarValue::Decimal128(Some(10), 9, 2), "-0.01"),
             (ScalarValue::Utf8(Some("a".to_owned())), "1"),
         ] {
             assert_eq!(from(position, lag).unwrap_err().kind(), ErrorKind::Usage, "{lag}");

@@ -18,13 +18,14 @@ use crate::plan::pipeline::{Target, Unchanged};
 use crate::reject::{Refusals, Refuse, Refused, Rejects, Stage};
 use crate::shape::TableShape;
 use crate::sink::{Receipt, WriteMode, WriteRequest};
+use crate::source::Source;
 
-/// The log of a job that reads `columns` of `source`; none where the first refused row fails it. Its file must be a new one, where it is
-/// not one more in a folder, and nothing is written yet. `memory_bytes` are for each of its writers.
+/// The log of a job that reads `columns` of a source, of which its name is told; none where the first refused row fails it. Its file must
+/// be a new one, where it is not one more in a folder, and nothing is written yet. `memory_bytes` are for each of its writers.
 pub(super) async fn log(
     job: &Job,
     columns: &SchemaRef,
-    source: String,
+    (name, source): (String, &Arc<dyn Source>),
     (token, memory_bytes): (&Token, u64),
 ) -> Result<Option<Arc<RejectLog>>> {
     if job.errors.on_error == OnError::Fail {
@@ -35,10 +36,11 @@ pub(super) async fn log(
         return Err(Error::new(ErrorKind::Usage, message).with_hint("use --mode upsert, or leave --on-error skip out"));
     }
     let Some(place) = &job.errors.rejects else {
-        return Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, None).beside(job.errors.others))));
+        return Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, name, None).beside(job.errors.others))));
     };
     let format = job.errors.rejects_format;
     let (file, layout) = (endpoint(&formatted(place, format))?, Layout::new(columns, format));
+    let layout = layout.told_by(Arc::clone(source));
     let sink = file.sink(&place.object)?;
     let is_folder = place.options["url"].as_str().is_some_and(|url| url.ends_with('/'));
     let mode = if is_folder { WriteMode::Append } else { WriteMode::Create };
@@ -49,7 +51,7 @@ pub(super) async fn log(
     // The sink behind those of the targets.
     let token = Token { sink: job.targets().count() as u32, ..token.clone() };
     let file = RejectFile { endpoint: file, sink, agreement, token, aligner, layout };
-    Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, source, Some(file)).beside(job.errors.others))))
+    Ok(Some(Arc::new(RejectLog::new(job.errors.max_errors, name, Some(file)).beside(job.errors.others))))
 }
 
 /// The modes of a copy are for its targets: a rejects file is always new.

@@ -197,7 +197,8 @@ impl Opened {
         }
         let sizing = wanted.over(draft.reading.splits.len(), draft.reading.readers);
         // A rejects file that exists is heard of before anything is touched.
-        let rejects = rejects::log(job, &draft.columns, source.label(), (&token, budget.writer_bytes as u64)).await?;
+        let rejects =
+            rejects::log(job, &draft.columns, (source.label(), &reader), (&token, budget.writer_bytes as u64)).await?;
         Ok(Self { target, also, session, token, source, pipeline, draft, window, sizing, writers, budget, rejects })
     }
 

@@ -38,7 +38,9 @@ pub fn label(endpoint: &str, target: &str) -> String {
 /// [`Usage`](ErrorKind::Usage).
 pub(super) fn refuse_files_twice(job: &Job) -> Result<()> {
     let mut known: HashMap<(&str, PathBuf), &Place> = HashMap::new();
-    for place in job.targets().filter(|place| [FILE, SQLITE].contains(&place.connector.as_str())) {
+    let rejects = job.errors.rejects.as_ref();
+    let written = job.targets().chain(rejects);
+    for place in written.filter(|place| [FILE, SQLITE].contains(&place.connector.as_str())) {
         let url = place.options["url"].as_str().unwrap_or_default();
         let path = sqlite_file(place).unwrap_or(url);
         let Some(other) = known.insert((&place.connector, absolute(path)), place) else { continue };
@@ -47,6 +49,11 @@ pub(super) fn refuse_files_twice(job: &Job) -> Result<()> {
                 let message = "an SQLite file takes rows from one writer at a time, and two of its tables are targets";
                 Error::new(ErrorKind::Usage, message)
                     .with_hint("copy into one table after the other, or into a file of its own")
+                    .at("file", path)
+            }
+            _ if rejects.is_some_and(|rejects| std::ptr::eq(rejects, place)) => {
+                Error::new(ErrorKind::Usage, "the rejects file is a target, too")
+                    .with_hint("name another one")
                     .at("file", path)
             }
             _ if url == "-" => Error::new(ErrorKind::Usage, "stdout can be a target but once"),

@@ -44,6 +44,12 @@ pub fn ranked(dialect: &dyn Dialect, waiting: Waiting<'_>, key: &[String], dupli
     format!("SELECT {place} AS {PLACE}, rank() OVER (PARTITION BY {key} {order}) AS {RANK}, {key} FROM {table}")
 }
 
+/// What statements call the table into which rows are merged: no column has such a name, which DuckDB would take for a struct.
+pub const TARGET: &str = "__etl_target";
+
+/// What they call the rows that come.
+pub const ROWS: &str = "__etl_rows";
+
 /// Rows that come, and the table into which they are merged.
 #[derive(Clone, Copy, Debug)]
 pub struct Merging<'a> {
@@ -55,12 +61,12 @@ pub struct Merging<'a> {
     pub columns: &'a [String],
     /// The columns of the key.
     pub key: &'a [String],
-    /// The rows, called `s`: what stands behind FROM.
+    /// The rows, called [`ROWS`]: what stands behind FROM.
     pub rows: &'a str,
     /// What stands behind UPDATE and INSERT, with a blank before it; most often nothing.
     pub or: &'a str,
-    /// What tells two values apart, NULL included: `IS DISTINCT FROM`.
-    pub differs: &'a str,
+    /// For each of the columns, whether its values in [`TARGET`] and [`ROWS`] differ, NULL included.
+    pub differs: &'a [String],
 }
 
 impl Merging<'_> {
@@ -69,21 +75,23 @@ impl Merging<'_> {
         let Self { dialect, table, columns, key, rows, or, differs } = *self;
         let set: Vec<String> =
             columns.iter().filter(|name| !key.contains(name)).map(|name| dialect.identifier(name)).collect();
+        let differing = columns.iter().zip(differs).filter(|(name, _)| !key.contains(name));
+        let differing: Vec<&str> = differing.map(|(_, differs)| differs.as_str()).collect();
         let all = |names: &[String], each: &dyn Fn(&str) -> String, between: &str| {
             names.iter().map(|name| each(name)).collect::<Vec<_>>().join(between)
         };
         let key: Vec<String> = key.iter().map(|name| dialect.identifier(name)).collect();
         let columns = identifiers(dialect, columns);
-        let same = all(&key, &|name| format!("t.{name} = s.{name}"), " AND ");
-        let delete = format!("DELETE FROM {table} AS t WHERE NOT EXISTS (SELECT 1 FROM {rows} WHERE {same})");
+        let same = all(&key, &|name| format!("{TARGET}.{name} = {ROWS}.{name}"), " AND ");
+        let delete = format!("DELETE FROM {table} AS {TARGET} WHERE NOT EXISTS (SELECT 1 FROM {rows} WHERE {same})");
         let update = format!(
-            "UPDATE{or} {table} AS t SET {} FROM {rows} WHERE {same} AND ({})",
-            all(&set, &|name| format!("{name} = s.{name}"), ", "),
-            all(&set, &|name| format!("t.{name} {differs} s.{name}"), " OR ")
+            "UPDATE{or} {table} AS {TARGET} SET {} FROM {rows} WHERE {same} AND ({})",
+            all(&set, &|name| format!("{name} = {ROWS}.{name}"), ", "),
+            differing.join(" OR ")
         );
         let insert = format!(
             "INSERT{or} INTO {table} ({columns}) SELECT {columns} FROM {rows} \
-             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {same})"
+             WHERE NOT EXISTS (SELECT 1 FROM {table} AS {TARGET} WHERE {same})"
         );
         [(absent == Absent::Deleted).then_some(delete), (!set.is_empty()).then_some(update), Some(insert)]
     }
@@ -115,21 +123,21 @@ mod tests {
             table: "\"t\"",
             columns: &columns,
             key: &key,
-            rows: "stage AS s",
+            rows: "stage AS __etl_rows",
             or: " OR ABORT",
-            differs: "IS NOT",
+            differs: &columns.clone().map(|name| format!("{TARGET}.\"{name}\" IS NOT {ROWS}.\"{name}\"")),
         };
         let [delete, update, insert] = merging.statements(Absent::Kept);
         assert_eq!(delete, None);
         assert_eq!(
             update.unwrap(),
-            "UPDATE OR ABORT \"t\" AS t SET \"v\" = s.\"v\" FROM stage AS s \
-             WHERE t.\"k\" = s.\"k\" AND (t.\"v\" IS NOT s.\"v\")"
+            "UPDATE OR ABORT \"t\" AS __etl_target SET \"v\" = __etl_rows.\"v\" FROM stage AS __etl_rows \
+             WHERE __etl_target.\"k\" = __etl_rows.\"k\" AND (__etl_target.\"v\" IS NOT __etl_rows.\"v\")"
         );
         assert_eq!(
             insert.unwrap(),
-            "INSERT OR ABORT INTO \"t\" (\"k\", \"v\") SELECT \"k\", \"v\" FROM stage AS s \
-             WHERE NOT EXISTS (SELECT 1 FROM \"t\" AS t WHERE t.\"k\" = s.\"k\")"
+            "INSERT OR ABORT INTO \"t\" (\"k\", \"v\") SELECT \"k\", \"v\" FROM stage AS __etl_rows \
+             WHERE NOT EXISTS (SELECT 1 FROM \"t\" AS __etl_target WHERE __etl_target.\"k\" = __etl_rows.\"k\")"
         );
         let [delete, update, _] = Merging { columns: &key, ..merging }.statements(Absent::Deleted);
         assert!(delete.is_some() && update.is_none());

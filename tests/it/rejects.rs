@@ -297,6 +297,17 @@ async fn an_attempt_that_is_begun_anew_records_no_reject_twice() {
     }
 }
 
+#[test]
+fn a_target_is_no_rejects_file() {
+    let folder = tempfile::tempdir().unwrap();
+    dirty(&folder.path().join("dirty.csv"));
+    let words =
+        ["copy", "dirty.csv", "out.jsonl", "--mode", "replace", "--on-error", "skip", "--rejects", "./out.jsonl"];
+    let done = etl(folder.path(), &words);
+    assert_eq!((done.code, done.stderr.contains("the rejects file is a target, too")), (2, true), "{}", done.stderr);
+    assert!(!folder.path().join("out.jsonl").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_fails_otherwise_leaves_no_rejects_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,15 +1,19 @@
 //! Merging by key: the rows of the stage find those of the target, in the transaction of the commit.
+//!
+//! Two keys are the same if the target's collations say so, also among the rows of the stage, which has none. Other values are compared
+//! as they are stored: what DuckDB takes for equal and shows otherwise is updated all the same.
 
 use serde::{Deserialize, Serialize};
 
 use super::database::Connection;
 use super::stage::{Detail, waits_as};
+use super::typemap::Kind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
-use crate::sql::dialect::DuckDb;
-use crate::sql::merge::{self, PLACE, RANK};
+use crate::sql::dialect::{Dialect as _, DuckDb};
+use crate::sql::merge::{self, PLACE, RANK, ROWS, TARGET};
 
 /// How rows are merged into the target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,9 +48,9 @@ impl Merging {
             table: &detail.name().quoted(),
             columns: &detail.columns,
             key: &self.key,
-            rows: &format!("(SELECT {} FROM {stage}) AS s", detail.published()),
+            rows: &format!("(SELECT {} FROM {stage}) AS {ROWS}", detail.published()),
             or: "",
-            differs: "IS DISTINCT FROM",
+            differs: &detail.columns.iter().zip(&detail.types).map(differs).collect::<Vec<_>>(),
         };
         parts.statements(self.absent)
     }
@@ -59,8 +63,38 @@ impl Merging {
         Ok(Merged { inserted, updated, deleted })
     }
 
+    /// The rows of `stage`, which is quoted, with the columns that settle which of them count. The texts of the key have the target's
+    /// collations.
+    fn waiting(&self, detail: &Detail, stage: &str) -> String {
+        let is_text = |name: &String| {
+            let mut columns = detail.columns.iter().zip(&detail.types);
+            columns.any(|(column, declared)| column == name && Kind::parse(declared) == Some(Kind::Text))
+        };
+        if detail.create.is_some() || !self.key.iter().any(is_text) {
+            return stage.to_owned();
+        }
+        let order = match &self.duplicates {
+            Duplicates::First(column) | Duplicates::Last(column) => Some(column),
+            _ => None,
+        };
+        let names: Vec<&String> = self.key.iter().chain(order.filter(|column| !self.key.contains(column))).collect();
+        let collated = |name: &&String| {
+            let is_compared = self.key.contains(name) && is_text(name);
+            let value = if is_compared { DuckDb.identifier(name) } else { "NULL".to_owned() };
+            format!("{value} AS {}", DuckDb.identifier(waits_as(name)))
+        };
+        let collated: Vec<String> = names.iter().map(collated).collect();
+        let waits: Vec<&str> = names.iter().map(|name| waits_as(name)).collect();
+        format!(
+            "(SELECT {}, NULL::BIGINT AS rowid FROM {} WHERE false UNION ALL SELECT {}, rowid FROM {stage})",
+            collated.join(", "),
+            detail.name().quoted(),
+            identifiers(&DuckDb, &waits)
+        )
+    }
+
     /// Leaves one row of each key.
-    pub(super) fn settle(&self, connection: &mut Connection, stage: &str) -> Result<()> {
+    pub(super) fn settle(&self, connection: &mut Connection, detail: &Detail, stage: &str) -> Result<()> {
         let waits = |name: &String| waits_as(name).to_owned();
         let duplicates = match &self.duplicates {
             Duplicates::First(column) => Duplicates::First(waits(column)),
@@ -68,7 +102,8 @@ impl Merging {
             other => other.clone(),
         };
         let key: Vec<String> = self.key.iter().map(waits).collect();
-        let waiting = merge::Waiting { table: stage, place: "rowid", arrival: &["rowid"] };
+        let table = self.waiting(detail, stage);
+        let waiting = merge::Waiting { table: &table, place: "rowid", arrival: &["rowid"] };
         let ranked = merge::ranked(&DuckDb, waiting, &key, &duplicates);
         let key = identifiers(&DuckDb, &key);
         let several = format!(
@@ -85,6 +120,20 @@ impl Merging {
         }
         let left_out = format!("SELECT {PLACE} FROM ({ranked}) WHERE {RANK} > 1");
         connection.execute(&format!("DELETE FROM {stage} WHERE rowid IN ({left_out})"))
+    }
+}
+
+/// Whether the values of a column differ in target and rows. A collation may take two texts for the same, and a month is as long as 30
+/// days.
+fn differs((name, declared): (&String, &String)) -> String {
+    let name = DuckDb.identifier(name);
+    let (old, new) = (format!("{TARGET}.{name}"), format!("{ROWS}.{name}"));
+    match Kind::parse(declared) {
+        Some(Kind::Text) => format!("encode({old}) IS DISTINCT FROM encode({new})"),
+        Some(Kind::Interval | Kind::List(_) | Kind::Array(..) | Kind::Struct(_) | Kind::Map(_)) => {
+            format!("({old} IS DISTINCT FROM {new} OR {old}::VARCHAR IS DISTINCT FROM {new}::VARCHAR)")
+        }
+        _ => format!("{old} IS DISTINCT FROM {new}"),
     }
 }
 

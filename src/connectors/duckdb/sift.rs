@@ -3,25 +3,29 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::catalog::{Name, is};
 use super::database::Connection;
+use super::read::Select;
 use super::stage::{self, Detail};
+use super::typemap::Kind;
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
-use crate::reject::Refused;
+use crate::reject::{Refused, set_aside};
+use crate::schema::{FORM, TEXT, with_metadata};
 use crate::sink::Receipt;
 use crate::sql::beside::Before;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb};
-use crate::sql::merge::PLACE;
+use crate::sql::merge::{PLACE, ROWS, TARGET};
 
 /// Rows that are told at once.
 const TOLD_ROWS: usize = 1000;
 
-/// One rule of a target: which rows of the stage, called `s`, break it, and what is said of them.
+/// One rule of a target: which rows of the stage, called [`ROWS`], break it, and what is said of them.
 struct Rule {
     breaks: String,
     why: &'static str,
@@ -44,43 +48,55 @@ pub(super) fn next(
     connection.transaction(|connection| {
         connection.execute(&format!("DELETE FROM {} WHERE NOT ({})", stage.quoted(), stage::of(receipts)))?;
         for rule in &rules {
-            let rows = broken(connection, detail, &stage, rule)?;
-            if !rows.is_empty() {
-                return told(&detail.columns, &rows, rule).map(Some);
+            if let Some(rows) = broken(connection, detail, &stage, rule)? {
+                return Ok(Some(told(rows, rule)));
             }
         }
         Ok(None)
     })
 }
 
-/// The rows that break `rule`, taken out of the stage: their values as text.
-fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Vec<Vec<Option<String>>>> {
+/// Some rows that break `rule`, taken out of the stage, under the names of the target; none when there are no more.
+fn broken(connection: &mut Connection, detail: &Detail, stage: &Name, rule: &Rule) -> Result<Option<RecordBatch>> {
     let quoted = stage.quoted();
-    let texts = detail.columns.iter().map(|name| {
-        let name = DuckDb.identifier(stage::waits_as(name));
-        format!("CAST({name} AS VARCHAR)")
-    });
-    let texts: Vec<String> = texts.collect();
-    let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS s", detail.published());
-    let bad = format!("SELECT s.{PLACE} FROM {source} WHERE {} ORDER BY s.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
-    let rows = connection
-        .texts(&format!("SELECT {} FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid", texts.join(", ")))?;
-    if !rows.is_empty() {
-        connection.execute(&format!("DELETE FROM {quoted} WHERE rowid IN ({bad})"))?;
+    let source = format!("(SELECT rowid AS {PLACE}, {} FROM {quoted}) AS {ROWS}", detail.published());
+    let bad =
+        format!("SELECT {ROWS}.{PLACE} FROM {source} WHERE {} ORDER BY {ROWS}.{PLACE} LIMIT {TOLD_ROWS}", rule.breaks);
+    let kinds = detail.kinds()?;
+    let field = |(name, kind): (&String, &Kind)| {
+        let name = stage::waits_as(name);
+        match kind.native(name, true) {
+            // It may be infinite: it comes as its text.
+            Some(_) => with_metadata(Field::new(name, DataType::Utf8, true), FORM, TEXT),
+            None => kind.column(name, true),
+        }
+    };
+    let fields = detail.columns.iter().zip(&kinds).map(field);
+    let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    let from = format!("(SELECT * FROM {quoted} WHERE rowid IN ({bad}) ORDER BY rowid)");
+    let mut parts = Vec::new();
+    Select::of(&from, (&schema, kinds), &[], None).each(connection, |sifted| {
+        parts.push(set_aside(None, sifted)?);
+        Ok(true)
+    })?;
+    let rows = concat_batches(&schema, &parts)?;
+    if rows.num_rows() == 0 {
+        return Ok(None);
     }
-    Ok(rows)
+    connection.execute(&format!("DELETE FROM {quoted} WHERE rowid IN ({bad})"))?;
+    let fields =
+        schema.fields().iter().zip(&detail.columns).map(|(field, name)| field.as_ref().clone().with_name(name));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    Ok(Some(RecordBatch::try_new(schema, rows.columns().to_vec())?))
 }
 
-fn told(columns: &[String], rows: &[Vec<Option<String>>], rule: &Rule) -> Result<Refused> {
-    let column = |at: usize| Arc::new(rows.iter().map(|row| row[at].as_deref()).collect::<StringArray>()) as ArrayRef;
-    let fields: Vec<Field> = columns.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), (0..columns.len()).map(column).collect())?;
+fn told(rows: RecordBatch, rule: &Rule) -> Refused {
     let error = || {
         let (what, which) = &rule.frame;
         Error::new(ErrorKind::Constraint, format!("the target refuses a row: {}", rule.why)).at(*what, which)
     };
-    let errors = rows.iter().map(|_| error()).collect();
-    Ok(Refused { rows: batch, places: vec![None; rows.len()], errors })
+    let count = rows.num_rows();
+    Refused { rows, places: vec![None; count], errors: (0..count).map(|_| error()).collect() }
 }
 
 fn rules(connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<Vec<Rule>> {
@@ -119,6 +135,19 @@ fn rules(connection: &mut Connection, detail: &Detail, stage: &Name) -> Result<V
     Ok(rules)
 }
 
+/// That the values in `key` are the same to an index, for which collations do not count.
+fn same(detail: &Detail, key: &[String]) -> String {
+    let texts =
+        detail.columns.iter().zip(&detail.types).filter(|(_, declared)| Kind::parse(declared) == Some(Kind::Text));
+    let texts: Vec<&String> = texts.map(|(name, _)| name).collect();
+    let pair = |name: &String| {
+        let quoted = DuckDb.identifier(name);
+        let (old, new) = (format!("{TARGET}.{quoted}"), format!("{ROWS}.{quoted}"));
+        if texts.contains(&name) { format!("encode({old}) = encode({new})") } else { format!("{old} = {new}") }
+    };
+    key.iter().map(pair).collect::<Vec<_>>().join(" AND ")
+}
+
 fn all(columns: &[impl AsRef<str>], each: impl Fn(&str) -> String) -> String {
     columns.iter().map(|name| each(&DuckDb.identifier(name.as_ref()))).collect::<Vec<_>>().join(" AND ")
 }
@@ -133,7 +162,7 @@ fn twice(stage: &Name, key: &[String]) -> Rule {
         all(&waiting, |name| format!("{name} IS NOT NULL"))
     );
     Rule {
-        breaks: format!("s.{PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE number > 1)"),
+        breaks: format!("{ROWS}.{PLACE} IN (SELECT {PLACE} FROM ({ranked}) WHERE number > 1)"),
         why: "its key came already",
         frame: ("column", key.join(", ")),
     }
@@ -148,13 +177,13 @@ fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
     let mut rules = vec![twice(stage, key)];
     if detail.before != Before::Empty {
         let other = by_key.map_or(String::new(), |merged| {
-            format!(" AND NOT ({})", all(merged, |name| format!("t.{name} = s.{name}")))
+            format!(" AND NOT ({})", all(merged, |name| format!("{TARGET}.{name} = {ROWS}.{name}")))
         });
         rules.push(Rule {
             breaks: format!(
-                "EXISTS (SELECT 1 FROM {} AS t WHERE {}{other})",
+                "EXISTS (SELECT 1 FROM {} AS {TARGET} WHERE {}{other})",
                 detail.name().quoted(),
-                all(key, |name| format!("t.{name} = s.{name}"))
+                same(detail, key)
             ),
             why: "its key is there already",
             frame: ("column", key.join(", ")),
@@ -167,9 +196,10 @@ fn unique(detail: &Detail, stage: &Name, key: &[String]) -> Vec<Rule> {
 fn reference(detail: &Detail, stage: &Name, columns: &[String], (table, others): (&str, &[&str])) -> Rule {
     let is_in = |table: &Name, others: &[&str]| {
         let pairs = columns.iter().zip(others);
-        let same = pairs.map(|(own, other)| format!("r.{} = s.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
+        let same = pairs
+            .map(|(own, other)| format!("{TARGET}.{} = {ROWS}.{}", DuckDb.identifier(other), DuckDb.identifier(own)));
         let same = same.collect::<Vec<_>>().join(" AND ");
-        format!("EXISTS (SELECT 1 FROM {} AS r WHERE {same})", table.quoted())
+        format!("EXISTS (SELECT 1 FROM {} AS {TARGET} WHERE {same})", table.quoted())
     };
     let referred = Name { schema: detail.schema.clone(), table: table.to_owned() };
     let mut found = vec![is_in(&referred, others)];
@@ -178,7 +208,11 @@ fn reference(detail: &Detail, stage: &Name, columns: &[String], (table, others):
         found.push(is_in(stage, &waiting));
     }
     Rule {
-        breaks: format!("{} AND NOT ({})", all(columns, |name| format!("s.{name} IS NOT NULL")), found.join(" OR ")),
+        breaks: format!(
+            "{} AND NOT ({})",
+            all(columns, |name| format!("{ROWS}.{name} IS NOT NULL")),
+            found.join(" OR ")
+        ),
         why: "what it refers to is not there",
         frame: ("column", columns.join(", ")),
     }

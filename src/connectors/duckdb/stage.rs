@@ -304,7 +304,7 @@ fn keep_only(connection: &mut Connection, stage: &Name, detail: &Detail, receipt
 fn publish(connection: &mut Connection, detail: &Detail, stage: &Name, whole: Whole) -> Result<Option<Merged>> {
     let quoted = stage.quoted();
     if let Some(merging) = &detail.merging {
-        merging.settle(connection, &quoted)?;
+        merging.settle(connection, detail, &quoted)?;
     }
     match &detail.create {
         Some(key) if whole == Whole::Yes && detail.is_renamed() => {

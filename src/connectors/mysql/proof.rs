@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::agree::{Detail, Path};
 use super::config::{TimeForm, ZeroDates};
 use super::connect::Connection;
 use super::decode::{Decoding, Layout, Width, decode};
-use super::encode::Kept;
+use super::encode::{Column, Kept};
 use super::name::identifier;
 use super::stage::Stage;
 use crate::attempt::Token;
@@ -30,15 +30,28 @@ pub(super) fn way(detail: &Detail) -> Option<String> {
 }
 
 /// What `batch` adds to the proof. Of JSON that the server takes apart only values and NULLs are counted: it writes it anew. Zero has no
-/// sign in `MariaDB`.
+/// sign in `MariaDB`, and a `char` no spaces at its end: those of a padded text are all that is taken.
 pub(super) fn proofs(detail: &Detail, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
-    let mut proofs = sums::of(&sums::without_signed_zeros(batch)?);
+    let mut proofs = sums::of(&without_padding(detail, &sums::without_signed_zeros(batch)?)?);
     for (proof, column) in proofs.iter_mut().zip(&detail.columns) {
         if column.kept == Kept::WrittenAnew {
             *proof = ColumnProof { values: proof.values, nulls: proof.nulls, ..ColumnProof::default() };
         }
     }
     Ok(proofs)
+}
+
+/// `batch` with the texts of `char` columns as they come back.
+fn without_padding(detail: &Detail, batch: &RecordBatch) -> Result<RecordBatch> {
+    let column = |(array, column): (&ArrayRef, &Column)| match array.as_string_opt::<i32>() {
+        Some(texts) if column.sql_type.starts_with("char(") => {
+            let texts = texts.iter().map(|text| text.map(|text| text.trim_end_matches(' ')));
+            Arc::new(texts.collect::<StringArray>()) as ArrayRef
+        }
+        _ => Arc::clone(array),
+    };
+    let columns = batch.columns().iter().zip(&detail.columns).map(column).collect();
+    schema::record_batch(batch.schema_ref(), columns, batch.num_rows())
 }
 
 /// Compares the stage of `token` with `receipts`.
@@ -93,7 +106,7 @@ async fn sums_of(
     let announced = connection.open(&format!("SELECT {} FROM {table}", list.join(", "))).await?;
     let nullable = fields.iter().map(|field| field.as_ref().clone().with_nullable(true));
     let schema = Arc::new(Schema::new(nullable.collect::<Vec<_>>()));
-    let decoding = |((field, announced), column): ((&Arc<Field>, &super::wire::Column), &super::encode::Column)| {
+    let decoding = |((field, announced), column): ((&Arc<Field>, &super::wire::Column), &Column)| {
         let kind = column.kind().ok_or_else(|| Error::new(ErrorKind::Internal, "a column has no type"))?;
         let times = match field.data_type() {
             DataType::Duration(_) => TimeForm::Duration,

@@ -141,6 +141,10 @@ async fn told(connection: &mut Connection, (detail, stage): (&Detail, &str), lef
         let name = identifier(&column.name);
         match column.kind() {
             Some(Kind::Binary | Kind::Geometry) => format!("CONCAT('\\\\x', LOWER(HEX({name})))"),
+            // As a text a float has six digits, as a double all of them.
+            Some(Kind::Float) => format!("CAST({name} + 0E0 AS CHAR)"),
+            // The session's zone is UTC.
+            Some(Kind::Timestamp(_)) => format!("CONCAT(CAST({name} AS CHAR), '+00:00')"),
             Some(Kind::Bit(_)) => format!("CAST({name} + 0 AS CHAR)"),
             _ => format!("CAST({name} AS CHAR)"),
         }

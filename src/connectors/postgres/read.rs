@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, AsArray as _};
 use arrow::datatypes::{Field, Schema};
 use async_trait::async_trait;
 use datafusion::common::tree_node::TreeNode as _;
@@ -14,11 +15,12 @@ use super::catalog::{self, Column, Relation};
 use super::config::Timestamps;
 use super::copy::{self, Limits};
 use super::decode::{self, Kind, Layout};
+use super::encode::wire_texts;
 use super::plan;
 use super::session::Core;
 use super::split::Part;
 use super::statements;
-use super::typemap::{Codec, PgType, Read, Wire, by_oid};
+use super::typemap::{Codec, PRODUCT, PgType, Read, Wire, by_oid};
 use crate::attempt::Attempt;
 use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
@@ -283,6 +285,15 @@ impl Source for TableSource {
         // Before describe nothing is known, and nothing is promised.
         let translated = self.columns.get().and_then(|table| table.translated(filter));
         translated.map_or(Pushdown::None, |translated| translated.exactness)
+    }
+
+    fn plain(&self, field: &Field, array: &ArrayRef) -> Option<ArrayRef> {
+        let wires = array.as_binary_opt::<i32>()?;
+        let column = self.columns.get()?.column(field.name()).ok()?;
+        if let Codec::List(read) = column.pg.codec() {
+            return decode::of_wire(Kind::List(read), &Arc::new(column.pg.arrow_field(field.name(), true)), wires);
+        }
+        Some(Arc::new(wire_texts(schema::native_of(field, PRODUCT)?, wires)?))
     }
 
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {

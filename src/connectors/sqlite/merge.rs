@@ -16,7 +16,7 @@ use crate::merge::{Absent, Duplicates, Merge, Merged, duplicate_key};
 use crate::sink::WriteMode;
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite};
-use crate::sql::merge::{self, PLACE, RANK};
+use crate::sql::merge::{self, PLACE, RANK, ROWS, TARGET};
 
 /// The table in which rows wait. Its column [`PLACE`] is the row id, whose own names may be those of columns.
 pub(super) const WAITING: &str = "temp.etl_merge";
@@ -60,14 +60,18 @@ impl Merging {
 
     /// The statements that merge the rows of `waiting`, a table or a part of it in parentheses, in their order: deletion, update and insertion, as far as each is needed.
     pub(super) fn statements(&self, detail: &Detail, waiting: &str) -> [Option<String>; 3] {
+        let differs = |name: &String| {
+            let name = Sqlite.identifier(name);
+            format!("{TARGET}.{name} COLLATE BINARY IS NOT {ROWS}.{name}")
+        };
         let parts = merge::Merging {
             dialect: &Sqlite,
             table: &quoted(&detail.table),
             columns: &detail.columns,
             key: &self.key,
-            rows: &format!("{waiting} AS s"),
+            rows: &format!("{waiting} AS {ROWS}"),
             or: " OR ABORT",
-            differs: "COLLATE BINARY IS NOT",
+            differs: &detail.columns.iter().map(differs).collect::<Vec<_>>(),
         };
         parts.statements(self.absent)
     }

@@ -59,7 +59,11 @@ impl Endpoint for Null {
 
 #[async_trait]
 impl Sink for Null {
-    async fn agree(&self, incoming: &TableShape, _request: &WriteRequest) -> Result<Agreement> {
+    async fn agree(&self, incoming: &TableShape, request: &WriteRequest) -> Result<Agreement> {
+        if request.verify == Verify::Rows {
+            return Err(Error::new(ErrorKind::Usage, "null: keeps no rows that could be compared")
+                .with_hint("use --verify count"));
+        }
         // It looks at no value, so the form that costs least will do; beside another target it takes what that one takes.
         let native = |index: usize| incoming.native.get(index).and_then(Option::as_ref);
         let fields = incoming.schema.fields().iter().enumerate();

@@ -14,7 +14,8 @@ use crate::fate::plain;
 use crate::flow::align::kernel;
 use crate::formats::json;
 use crate::reject::{Class, REJECT, Rejects, RejectsFormat};
-use crate::schema::{FORM, INFINITE};
+use crate::schema::{FORM, INFINITE, WIRE};
+use crate::source::Source;
 
 /// Frames that have a member of their own in the reasons.
 const PLACES: [&str; 7] = ["column", "constraint", "line", "row", "split", "file", "target"];
@@ -27,6 +28,8 @@ pub struct Layout {
     /// place of one that fits no type.
     told: SchemaRef,
     schema: SchemaRef,
+    /// Tells what its own bytes mean.
+    source: Option<Arc<dyn Source>>,
 }
 
 impl Layout {
@@ -48,7 +51,13 @@ impl Layout {
                 ["row", "class", "reason", "time"].map(text).to_vec()
             }
         };
-        Self { format, told: Arc::new(Schema::new(told)), schema: Arc::new(Schema::new(fields)) }
+        Self { format, told: Arc::new(Schema::new(told)), schema: Arc::new(Schema::new(fields)), source: None }
+    }
+
+    /// The same, for rows of `source`, which tells what its own bytes mean.
+    #[must_use]
+    pub fn told_by(self, source: Arc<dyn Source>) -> Self {
+        Self { source: Some(source), ..self }
     }
 
     /// The columns of the file.
@@ -59,7 +68,8 @@ impl Layout {
     /// `rejects` of `source` as rows of the file.
     pub(super) fn batch(&self, mut rejects: Rejects, source: &str) -> Result<RecordBatch> {
         let rows = &rejects.rows;
-        let columns = self.told.fields().iter().map(|field| told(rows, field)).collect::<Result<Vec<_>>>()?;
+        let column = |field: &FieldRef| told(rows, field, self.source.as_deref());
+        let columns = self.told.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
         if rows.schema_ref().fields().iter().any(|field| self.told.index_of(field.name()).is_err()) {
             // A row that was computed has other columns than the source.
             rejects.records = as_records(rows)?;
@@ -144,10 +154,17 @@ pub(super) fn shown(error: &Error) -> String {
 }
 
 /// The column `wanted` of `rows`, as a rejects file has it; NULL where there is none.
-fn told(rows: &RecordBatch, wanted: &Field) -> Result<ArrayRef> {
+fn told(rows: &RecordBatch, wanted: &Field, source: Option<&dyn Source>) -> Result<ArrayRef> {
     let none = || new_null_array(wanted.data_type(), rows.num_rows());
     let Some((index, field)) = rows.schema_ref().column_with_name(wanted.name()) else { return Ok(none()) };
-    // The native form of a value is told as the bytes or the text that it is, and infinity by its name.
+    if field.metadata().get(FORM).is_some_and(|form| form == WIRE)
+        && let Some(plain) = source.and_then(|source| source.plain(field, rows.column(index)))
+    {
+        let field = Field::new(field.name(), plain.data_type().clone(), true);
+        let Some(kernel) = kernel(&field, wanted) else { return Ok(none()) };
+        return Ok(kernel.run(&plain)?.array);
+    }
+    // Any other native form of a value is told as the bytes or the text that it is, and infinity by its name.
     let mut field = field.clone();
     let mut metadata = field.metadata().clone();
     let form = metadata.remove(FORM);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
@@ -124,6 +124,10 @@ impl Source for Several {
             (Pushdown::Exact, Pushdown::Exact) => Pushdown::Exact,
             _ => Pushdown::Superset,
         })
+    }
+
+    fn plain(&self, field: &Field, array: &ArrayRef) -> Option<ArrayRef> {
+        self.parts.iter().find_map(|part| part.source.plain(field, array))
     }
 
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::program::{copied, etl};
+use crate::program::{copied, etl, refused};
 use crate::server::{duckdb, postgres, psql};
 
 /// Extremes of every type, told in SQL: name of the column, type, values.
@@ -333,4 +333,81 @@ fn infinity_is_shown() {
     let shown = etl(folder.path(), &["head", "t.duckdb#t"]);
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     assert!(shown.stdout.contains("infinity") && shown.stdout.contains("2024-02-29"), "{}", shown.stdout);
+}
+
+/// A month is as long as 30 days, and a collation takes two texts for the same: such a row is updated, and such a key comes twice.
+#[test]
+fn what_the_database_takes_for_equal_is_merged_as_it_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(
+        &path.join("in.duckdb"),
+        "create table t (id int primary key, i interval, l interval[], s varchar);
+         insert into t values (1, interval '1 month', [interval '1 month'], 'A')",
+    );
+    duckdb(
+        &target,
+        "create table t (id int primary key, i interval, l interval[], s varchar collate nocase);
+         insert into t values (1, interval '30 days', [interval '30 days'], 'a');
+         create table k (s varchar collate nocase, n int); insert into k values ('Anna', 1)",
+    );
+    copied(path, &["in.duckdb#t", "t.duckdb#t", "--mode", "upsert"]);
+    assert_eq!(duckdb(&target, "select i::varchar, l::varchar, s from t"), "1 month|[1 month]|A");
+
+    std::fs::write(path.join("k.csv"), "s,n\nANNA,2\nanna,3\n").unwrap();
+    let by_key = ["k.csv", "t.duckdb#k", "--mode", "upsert", "--key", "s"];
+    let said = refused(path, &by_key);
+    assert!(said.contains("key s: rows 1 and 2"), "{said}");
+    copied(path, &[&by_key[..], &["--on-duplicate", "first", "--order-by", "n"]].concat());
+    assert_eq!(duckdb(&target, "select * from k"), "Anna|2");
+}
+
+/// A primary key tells texts apart that a collation takes for the same: such rows are none that the target would refuse.
+#[test]
+fn rows_that_a_key_takes_are_not_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    duckdb(&target, "create table k (s varchar collate nocase primary key, n int); insert into k values ('Anna', 1)");
+    std::fs::write(path.join("k.csv"), "s,n\nANNA,2\nanna,3\nAnna,4\n").unwrap();
+    copied(path, &["k.csv", "t.duckdb#k", "--mode", "append", "--on-error", "skip", "--max-errors", "1"]);
+    assert_eq!(duckdb(&target, "select * from k order by n"), "Anna|1\nANNA|2\nanna|3");
+}
+
+/// A refused row stands in the rejects file with all that it holds, and comes back from there.
+#[test]
+fn refused_rows_come_back_from_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    let columns = "id int primary key, b blob, l int[], pair struct(a int, b varchar), i interval, f float, z timestamptz, d date";
+    duckdb(
+        &path.join("in.duckdb"),
+        &format!(
+            "create table t ({columns}); insert into t values (1, '\\x00a\\xFF'::blob, [1, 2, null], {{'a': 1, 'b': 'x'}},
+             interval '1 month 2 days', 0.1, '2024-01-01 00:00:00+00', '2024-02-29')"
+        ),
+    );
+    duckdb(&target, &format!("create table t ({columns}); insert into t (id) values (1)"));
+    let words = ["--mode", "append", "--on-error", "skip", "--rejects", "bad.jsonl"];
+    copied(path, &[&["in.duckdb#t", "t.duckdb#t"], &words[..]].concat());
+    let rows = "select id, b, l::varchar, pair::varchar, i::varchar, f, z::varchar, d from t";
+    assert_eq!(duckdb(&target, "select count(*), count(b) from t"), "1|0");
+    duckdb(&target, "delete from t");
+    copied(path, &["bad.jsonl", "t.duckdb#t", "--mode", "append"]);
+    assert_eq!(duckdb(&target, rows), duckdb(&path.join("in.duckdb"), rows));
+}
+
+/// Where a struct is called as a statement might call a table, its members are no columns of that.
+#[test]
+fn a_struct_is_no_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, target) = (folder.path(), folder.path().join("t.duckdb"));
+    let columns = "id int primary key, s struct(id int), t struct(id int)";
+    let rows = "values (1, {'id': 2}, {'id': 3}), (2, {'id': 2}, {'id': 2})";
+    duckdb(&path.join("in.duckdb"), &format!("create table x ({columns}); insert into x {rows}"));
+    let before = "insert into x values (1, {'id': 1}, {'id': 1}), (3, {'id': 3}, {'id': 3})";
+    duckdb(&target, &format!("create table x ({columns}); {before}"));
+    copied(path, &["in.duckdb#x", "t.duckdb#x", "--mode", "append", "--on-error", "skip", "--max-errors", "1"]);
+    assert_eq!(duckdb(&target, "select id, s.id, t.id from x order by all"), "1|1|1\n2|2|2\n3|3|3");
+    copied(path, &["in.duckdb#x", "t.duckdb#x", "--mode", "sync"]);
+    assert_eq!(duckdb(&target, "select id, s.id, t.id from x order by all"), "1|2|3\n2|2|2");
 }

@@ -37,3 +37,34 @@ pub(super) fn merges_the_row_that_counts(url: &str) {
     copied(path, &["tie.csv", &target, "--mode", "upsert", "--on-duplicate", "first", "--order-by", "at"]);
     assert_eq!(mariadb_client(url, "select name from t where id = 1"), "c", "{url}");
 }
+
+/// MySQL takes 1 and 1.0 in JSON for the same.
+#[test]
+fn json_is_updated_where_its_text_is_another() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(&url, "create table t (id int primary key, j json); insert into t values (1, '{\"a\": 1}')");
+        std::fs::write(folder.path().join("in.csv"), "id,j\n1,\"{\"\"a\"\": 1.0}\"\n").unwrap();
+        copied(folder.path(), &["in.csv", &table(&url, "t"), "--mode", "upsert"]);
+        assert_eq!(mariadb_client(&url, "select cast(j as char) from t"), "{\"a\": 1.0}", "{url}");
+    }
+}
+
+/// As a text the server gives six digits of a float, and no zone of an instant.
+#[test]
+fn rows_that_are_refused_come_back_from_their_file() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, target) = (folder.path(), table(&url, "t"));
+        mariadb_client(
+            &url,
+            "create table t (id int primary key, f float, at timestamp(3) null, u int unique); insert into t (id, u) values (7, 7)",
+        );
+        std::fs::write(path.join("in.csv"), "id,f,at,u\n1,16777216,2024-01-02 03:04:05+00:00,7\n2,0.5,,2\n").unwrap();
+        copied(path, &["in.csv", &target, "--mode", "upsert", "--on-error", "skip", "--rejects", "bad.jsonl"]);
+        mariadb_client(&url, "delete from t");
+        copied(path, &["bad.jsonl", &target, "--mode", "append"]);
+        let there = mariadb_client(&url, "set time_zone = '+00:00'; select id, f + 0e0, at, u from t");
+        assert_eq!(there, "1\t16777216\t2024-01-02 03:04:05.000\t7", "{url}");
+    }
+}

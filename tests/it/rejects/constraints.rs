@@ -204,6 +204,26 @@ fn values_that_the_server_cannot_read_are_told_as_they_came() {
     }
 }
 
+/// Columns that pass in PostgreSQL's own form are told as anybody reads them.
+#[test]
+fn numbers_and_dates_in_a_form_of_their_own_are_told_as_texts() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(
+        &url,
+        "create table s (id int primary key, how text, n numeric, at timestamp, day date, l int[]);
+         insert into s values (1, 'good', 1.50, 'infinity', '2024-01-01', '{}'),
+           (2, 'fine', -2.50, '2024-02-29 01:02:03.5', 'infinity', '{1,null}');
+         create type mood as enum ('good');
+         create table t (id int, how mood, n numeric(20, 2), at timestamp, day date, l int[])",
+    );
+    let words = ["--mode", "append"];
+    assert_eq!(skipped(folder.path(), &format!("{url}#s"), &format!("{url}#t"), &words), (1, 1));
+    let line = &lines(&folder.path().join("bad.jsonl"))[0];
+    let texts = ["n", "at", "day"].map(|name| line[name].as_str().unwrap());
+    assert_eq!(texts, ["-2.50", "2024-02-29 01:02:03.500000", "infinity"]);
+    assert_eq!(line["l"], json!([1, null]));
+}
+
 #[test]
 fn what_no_query_finds_is_found_by_halves() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());

@@ -334,11 +334,12 @@ fn rows_are_compared_after_the_commit_where_they_can_be() {
     let bent = etl(folder, &["copy", "-q", &source, &format!("{url}#bent"), "-j", "1", "--verify", "rows"]);
     assert_eq!(bent.code, 4, "{}", bent.stderr);
     assert!(bent.stderr.contains("the data are committed") && bent.stderr.contains("not equal: 1"), "{}", bent.stderr);
-    let refused: [(&[&str], &str); 4] = [
+    let refused: [(&[&str], &str); 5] = [
         (&[&source, "d.csv", "--set", "v='x'", "--verify", "rows"], "rows that are changed on their way"),
         (&["c.csv", "e.csv", "--verify", "rows"], "the source has no primary key"),
         (&[&source, "c.csv", "--mode", "append", "--verify", "rows"], "a target that is added to"),
         (&[&source, "null:", "--verify", "checksum"], "this target cannot compare sums"),
+        (&[&source, "null:", "--verify", "rows"], "null: keeps no rows"),
     ];
     for (words, message) in refused {
         let ended = etl(folder, &[&["copy", "-q"], words].concat());
@@ -349,4 +350,17 @@ fn rows_are_compared_after_the_commit_where_they_can_be() {
     assert!(plan.stdout.contains("one scan of what was written"), "{}", plan.stdout);
     copied(folder, &[&source, &format!("{url}#sums"), "--verify", "checksum"]);
     assert_eq!(server::psql(&url, "select count(*) from (table t except table sums) x"), "0");
+}
+
+/// MariaDB keeps no spaces at the end of a `char`, and PostgreSQL pads one with nothing else.
+#[test]
+fn padding_that_a_target_takes_away_is_no_difference() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, target) = (server::postgres(), server::mariadb());
+    let rows = "insert into t values (1, 'ab'), (2, ''), (3, null)";
+    server::psql(&url, &format!("create table t (id int primary key, a char(5)); {rows}"));
+    server::mariadb_client(&target, "create table t (id int primary key, a char(5))");
+    copied(folder.path(), &[&format!("{url}#t"), &format!("{target}#t"), "--verify", "checksum"]);
+    let there = server::mariadb_client(&target, "select concat('[', a, ']') from t where id < 3 order by id");
+    assert_eq!(there, "[ab]\n[]");
 }

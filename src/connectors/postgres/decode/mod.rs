@@ -3,7 +3,7 @@
 //! Pure: bytes in, a batch out. The input comes from a server and is still not trusted: a length that does not fit is a
 //! `Corrupt` error, a value that the Arrow type cannot hold a `Value` error with column and row, never a panic.
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{Array as _, ArrayRef, BinaryArray, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use bytes::Bytes;
 
@@ -143,6 +143,16 @@ pub(super) fn decimals(data_type: &DataType, fields: Fields<'_>) -> Option<Array
 /// Appends the text of the numeric `wire`, as the server writes it. `false` where it is damaged.
 pub(super) fn numeric_text(wire: &[u8], out: &mut Vec<u8>) -> bool {
     numeric::put_text(wire, out).is_some()
+}
+
+/// What `wires` are in the Arrow form of `field`; none where one has no place in it.
+pub(super) fn of_wire(kind: Kind, field: &FieldRef, wires: &BinaryArray) -> Option<ArrayRef> {
+    let span = |(row, ends): (usize, &[i32])| {
+        let length = if wires.is_null(row) { -1 } else { ends[1] - ends[0] };
+        Span { start: ends[0] as u32, length }
+    };
+    let spans: Vec<Span> = wires.value_offsets().windows(2).enumerate().map(span).collect();
+    array(kind, field, Fields::new(wires.value_data(), &spans)).ok()
 }
 
 fn error(fault: &Fault, field: &FieldRef, first_row: u64) -> Error {

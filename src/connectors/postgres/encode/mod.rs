@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::check::Check;
 pub(super) use self::numeric::{Sign, groups as numeric_groups, put_i128 as put_decimal, put_text as put_numeric};
-pub(super) use self::wire_text::readable as wire_readable;
+pub(super) use self::wire_text::{readable as wire_readable, texts as wire_texts};
 pub(super) use super::typemap::{EPOCH_DAYS, EPOCH_MICROS};
 
 use self::cells::Cells;

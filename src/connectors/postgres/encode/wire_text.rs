@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use arrow::array::{BinaryArray, StringArray};
+
 use super::super::decode::numeric_text;
 use super::Layout;
 use crate::formats::value::binary::hex_digits;
@@ -18,6 +20,27 @@ pub(crate) fn readable(layout: &Layout) -> bool {
         Layout::Array { element, .. } => readable(element),
         _ => true,
     }
+}
+
+/// The texts of `wires`, values of the type called `name`, as another column of it is read from a text; none where a type is not
+/// known here by its name, or a value is none of it.
+pub(crate) fn texts(name: &str, wires: &BinaryArray) -> Option<StringArray> {
+    let is_local = name.ends_with("without time zone");
+    let layout = match name.split(['(', ' ']).next()? {
+        _ if name.ends_with(']') => return None,
+        "numeric" => Layout::Numeric,
+        "date" => Layout::Date,
+        "time" if is_local => Layout::Time,
+        "timestamp" => Layout::Timestamp,
+        _ => return None,
+    };
+    let text = |wire: Option<&[u8]>| {
+        let Some(wire) = wire else { return Some(None) };
+        let mut text = String::new();
+        put(&layout, wire, &mut text)?;
+        Some(Some(if is_local { text.replacen("+00", "", 1) } else { text }))
+    };
+    wires.iter().map(text).collect()
 }
 
 /// Appends the text of `wire`; none when it is not a value of `layout`.
