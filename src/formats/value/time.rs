@@ -4,7 +4,9 @@
 //! digits, years before 1 as `0044-03-15 BC`. Reading also takes `T` and `Z`. Fractions are printed without zeros at
 //! the end. All arithmetic is on whole numbers, in the proleptic Gregorian calendar, without leap seconds.
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::TimeUnit;
+use chrono::{DateTime, Offset, TimeZone};
 
 pub(crate) const DAY_SECONDS: i64 = 86_400;
 
@@ -93,6 +95,14 @@ pub(super) fn in_unit(seconds: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
     }
     let value = i128::from(seconds) * i128::from(per_second) + i128::from(nanos / nanos_each);
     i64::try_from(value).ok()
+}
+
+/// The instant at which `clock` shows `local`, a timestamp of `unit`; none where it shows that twice or never.
+pub(crate) fn instant(local: i64, unit: TimeUnit, clock: Tz) -> Option<i64> {
+    let units = per_second(unit);
+    let shown = DateTime::from_timestamp(local.div_euclid(units), 0)?.naive_utc();
+    let ahead = clock.offset_from_local_datetime(&shown).single()?.fix().local_minus_utc();
+    local.checked_sub(i64::from(ahead) * units)
 }
 
 fn strip_era(text: &[u8]) -> (&[u8], bool) {
