@@ -126,7 +126,11 @@ pub fn loss(from: &Field, to: &Field) -> Option<Loss> {
         (None, Some(_)) => is_text(source),
         _ => false,
     };
-    let cut = source.is_temporal() && (is_coarser(source, target) || step_micros(to).is_some());
+    let cut = if source.is_temporal() {
+        is_coarser(source, target) || step_micros(to).is_some()
+    } else {
+        may_name_times(from) && matches!(target, DataType::Date32 | DataType::Date64)
+    };
     rounded.then_some(Loss::Rounded).or(cut.then_some(Loss::Cut))
 }
 

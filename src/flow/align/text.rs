@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{self, is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
-use crate::formats::value::{Dates, Pattern, print};
+use crate::formats::value::{Dates, Pattern, TimesOfDay, print};
 use crate::schema::{ALL_TYPES, DATE_FORMATS, DIGITS, EMPTY_IS_NULL, INTEGERS};
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
@@ -55,6 +55,15 @@ fn texts(nulls: Option<NullBuffer>, rows: usize, write: impl FnMut(usize, &mut V
 
 /// Texts as values of `to`, by the exact parsers that files use.
 pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
+    parse_with(from, to, TimesOfDay::Refused)
+}
+
+/// Texts as the days of `to`, without the times that stand behind them.
+pub(super) fn days(from: &Field, to: &Field) -> Option<Kernel> {
+    parse_with(from, to, TimesOfDay::Cut)
+}
+
+fn parse_with(from: &Field, to: &Field, times: TimesOfDay) -> Option<Kernel> {
     use DataType as T;
     let target = plain(to.data_type());
     // Types that have no parser of their own go by way of one that has.
@@ -75,7 +84,7 @@ pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
     let field = Field::new("", between, true).with_metadata(to.metadata().clone());
     let none: &dyn Array = &StringArray::new_null(0);
     parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
-    let taken = Taken::of(from, to, field.data_type())?;
+    let taken = Taken::of((from, to), field.data_type(), times)?;
     let parse = Kernel::map(move |array| parsed(array, &field, taken.form())).then(next);
     let optional = match from.metadata().get(EMPTY_IS_NULL) {
         Some(types) if types == ALL_TYPES => !matches!(target, T::Binary | T::LargeBinary | T::BinaryView),
@@ -97,7 +106,7 @@ enum Taken {
 impl Taken {
     /// What the column `from` says of values of `target`, which are those of `to` or become them. None where they go by a clock that is not
     /// known.
-    fn of(from: &Field, to: &Field, target: &DataType) -> Option<Self> {
+    fn of((from, to): (&Field, &Field), target: &DataType, times: TimesOfDay) -> Option<Self> {
         let said = from.metadata();
         if target.is_integer() && said.contains_key(INTEGERS) {
             return Some(Self::ByValue);
@@ -106,7 +115,7 @@ impl Taken {
         // What is a number is no date.
         let formats = said.get(DATE_FORMATS).filter(|_| !said.contains_key(DIGITS));
         let is_date = matches!(target, DataType::Date32 | DataType::Timestamp(..));
-        if !is_date || formats.is_none() && clock.is_none() {
+        if !is_date || formats.is_none() && clock.is_none() && times == TimesOfDay::Refused {
             return Some(Self::Usual);
         }
         // They were looked at when they were noted.
@@ -114,6 +123,7 @@ impl Taken {
         Some(Self::Also(Dates {
             patterns: patterns.filter_map(|format| Pattern::lenient(format).ok()).collect(),
             clock,
+            times,
         }))
     }
 

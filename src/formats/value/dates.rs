@@ -13,12 +13,28 @@ pub(crate) struct Dates {
     pub(crate) patterns: Vec<Pattern>,
     /// By this clock what names no zone is an instant.
     pub(crate) clock: Option<Tz>,
+    /// What becomes of a time of day where a date is wanted.
+    pub(crate) times: TimesOfDay,
+}
+
+/// What becomes of a time of day, other than midnight, behind a date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimesOfDay {
+    /// The text is no date.
+    Refused,
+    /// It is cut off.
+    Cut,
 }
 
 impl Dates {
-    /// Days since 1970 in one of the forms.
+    /// Days since 1970, in the usual form or one of the others, behind which a time of day may stand. What names a zone has no day that is
+    /// the same everywhere.
     pub(super) fn date(&self, text: &[u8]) -> Option<i32> {
-        self.patterns.iter().find_map(|pattern| pattern.date(text))
+        let whole = |(day, is_midnight): (i32, bool)| (is_midnight || self.times == TimesOfDay::Cut).then_some(day);
+        let other = |pattern: &Pattern| {
+            if pattern.is_zoned() { pattern.date(text) } else { pattern.day(text).and_then(whole) }
+        };
+        time::day(text).and_then(whole).or_else(|| self.patterns.iter().find_map(other))
     }
 
     /// A timestamp of `unit` since 1970, in the usual form or one of the others.

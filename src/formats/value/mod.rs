@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 use arrow::datatypes::{DataType, Field};
 
-pub(crate) use dates::Dates;
+pub(crate) use dates::{Dates, TimesOfDay};
 pub use pattern::Pattern;
 pub(crate) use pattern::{column as patterned, zone};
 pub use type_name::{parse_cast, parse_type};

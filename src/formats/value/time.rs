@@ -53,6 +53,13 @@ pub(crate) fn date(text: &[u8]) -> Option<i32> {
     rest.is_empty().then(|| i32::try_from(days).ok())?
 }
 
+/// The day since 1970 of a timestamp without a zone, and whether that is at midnight.
+pub(super) fn day(text: &[u8]) -> Option<(i32, bool)> {
+    let moment = moment(text).filter(|moment| moment.offset.is_none())?;
+    let day = i32::try_from(moment.seconds.div_euclid(DAY_SECONDS)).ok()?;
+    Some((day, moment.seconds.rem_euclid(DAY_SECONDS) == 0 && moment.nanos == 0))
+}
+
 /// A time of day of `unit`; none at or beyond 24:00 or with more digits than the unit holds.
 pub(crate) fn time(text: &[u8], unit: TimeUnit) -> Option<i64> {
     let (seconds, nanos, _, rest) = leading_time(text)?;

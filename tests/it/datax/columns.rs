@@ -125,6 +125,29 @@ fn texts_become_instants_by_the_clock_of_the_job() {
     }
 }
 
+/// Of a text with a time a column of dates has the day, as DataX writes it.
+#[test]
+fn a_time_behind_a_date_is_cut_off_a_text() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "2024-01-03 00:00:00\n2024-01-04 12:30:00.5\n2024-01-05 12:30:00Z\n20240102\n")
+        .unwrap();
+    let reader = || ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "string"}]}));
+    mariadb_client(&url, "create table t (a date)");
+    psql(&other, "create table t (a date)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for writer in [table("mysqlwriter", &url, "t"), ("postgresqlwriter", parameter)] {
+        let ended = done(path, &job(reader(), writer));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("loss is allowed in"), "{}", ended.stderr);
+    }
+    let days = "2024-01-02\n2024-01-03\n2024-01-04";
+    assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), days);
+    assert_eq!(psql(&other, "select * from t order by a"), days);
+}
+
 /// DataX binds numbers as texts: `'12.0'` is 12 for MySQL, and no integer for PostgreSQL, whose server refuses it. What would be rounded is
 /// dirty everywhere.
 #[test]
