@@ -39,11 +39,9 @@ impl Dates {
 
     /// A timestamp of `unit` since 1970, in the usual form or one of the others.
     pub(super) fn timestamp(&self, text: &[u8], unit: TimeUnit, zone: Zone) -> Option<i64> {
-        let by_clock = || {
-            let clock = self.clock.filter(|_| zone == Zone::Zoned)?;
-            time::instant(self.read(text, unit, Zone::Local)?, unit, clock)
-        };
-        by_clock().or_else(|| self.read(text, unit, zone))
+        let clock = self.clock.filter(|_| zone == Zone::Zoned);
+        let by_clock = clock.and_then(|clock| time::instant(self.read(text, unit, Zone::Local)?, unit, clock));
+        by_clock.or_else(|| self.read(text, unit, zone))
     }
 
     fn read(&self, text: &[u8], unit: TimeUnit, zone: Zone) -> Option<i64> {
