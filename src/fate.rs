@@ -25,17 +25,19 @@ pub fn possible(from: &Field, to: &Field) -> bool {
     judge(from, to).is_some()
 }
 
-/// The clock by which an instant becomes a timestamp without a zone, or the reverse: that of the product whose column holds the
-/// instant, where it says one, else that of the transfer. None for other pairs, where nobody says a clock, and where it is not known.
+/// The clock by which an instant becomes a timestamp without a zone, or the reverse, and a text that names no zone an instant: that of
+/// the product whose column holds the instant, where it says one, else that of the transfer. None for other pairs, where nobody says a
+/// clock, and where it is not known.
 pub fn clock(from: &Field, to: &Field) -> Option<Tz> {
     clock_name(from, to)?.parse().ok()
 }
 
 /// The same clock, as it was named.
 pub(crate) fn clock_name<'a>(from: &'a Field, to: &'a Field) -> Option<&'a str> {
-    let (instant, other) = match (has_zone(from)?, has_zone(to)?) {
-        (true, false) => (from, to),
-        (false, true) => (to, from),
+    let (instant, other) = match (has_zone(from), has_zone(to)) {
+        (Some(true), Some(false)) => (from, to),
+        (Some(false), Some(true)) => (to, from),
+        (None, Some(true)) if may_name_times(from) => (to, from),
         _ => return None,
     };
     let said = |field: &'a Field| field.metadata().get(CLOCK);
@@ -61,6 +63,11 @@ pub(crate) fn has_zone(field: &Field) -> Option<bool> {
         DataType::Timestamp(_, zone) => Some(zone.is_some()),
         _ => None,
     }
+}
+
+/// Whether the texts of `field` may be times: it holds texts, and not numbers as such.
+pub(crate) fn may_name_times(field: &Field) -> bool {
+    is_text(plain(field.data_type())) && !field.metadata().contains_key(DIGITS)
 }
 
 /// The most characters that a text column `field` takes: metadata [`MAX_CHARS`], else the length in a native type
@@ -119,7 +126,11 @@ pub fn loss(from: &Field, to: &Field) -> Option<Loss> {
         (None, Some(_)) => is_text(source),
         _ => false,
     };
-    let cut = source.is_temporal() && (is_coarser(source, target) || step_micros(to).is_some());
+    let cut = if source.is_temporal() {
+        is_coarser(source, target) || step_micros(to).is_some()
+    } else {
+        may_name_times(from) && matches!(target, DataType::Date32 | DataType::Date64)
+    };
     rounded.then_some(Loss::Rounded).or(cut.then_some(Loss::Cut))
 }
 
@@ -160,9 +171,11 @@ fn judge(from: &Field, to: &Field) -> Option<ColumnFate> {
     if is_text(source) && target.is_nested() {
         return is_read(target).then_some(ColumnFate::Lossy);
     }
-    // What a clock shows twice is another instant for each time, and what it never shows is none.
-    let by_clock = || clock(from, to).map(|_| ColumnFate::Lossy);
-    types(source, target).or_else(by_clock).or_else(|| nested(source, target))
+    if clock_name(from, to).is_some() {
+        // What a clock shows twice is another instant for each time, and what it never shows is none.
+        return clock(from, to).map(|_| ColumnFate::Lossy);
+    }
+    types(source, target).or_else(|| nested(source, target))
 }
 
 /// Whether `from` has whole numbers as text, and `target` takes none: digits that look like a date or like bytes are no such.

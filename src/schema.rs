@@ -55,8 +55,8 @@ pub const INTEGERS: &str = "etl.integers";
 /// Value of [`INTEGERS`].
 pub const BY_VALUE: &str = "by value";
 
-/// Field metadata of a timestamp: by which clock an instant and a timestamp without a zone stand for each other, as `+08:00` or
-/// `Asia/Shanghai`. See [`crate::fate::clock`].
+/// Field metadata of a timestamp or a text column: by which clock an instant and a time without a zone stand for each other, as `+08:00`
+/// or `Asia/Shanghai`. See [`crate::fate::clock`].
 pub const CLOCK: &str = "etl.clock";
 
 /// Value of [`CLOCK`] where several sources are read as one and their clocks differ: it is none, so that neither one of theirs nor

@@ -266,7 +266,8 @@ pub struct Transform {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<TransformStep>,
     /// By whose clock steps read and show moments, as `+08:00`; none is that of `DataX`, which is just this one. By the same clock,
-    /// which may have a name here, instants and timestamps without a zone stand for each other; none keeps them apart.
+    /// which may have a name here, instants and timestamps without a zone stand for each other, and texts that name no zone become
+    /// instants; none keeps them apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// The columns that are taken of the source, in this order; empty takes all as they are.

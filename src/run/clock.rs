@@ -1,4 +1,4 @@
-//! The clock by which instants and timestamps without a zone stand for each other: what it makes possible, and what is said of it.
+//! The clock by which instants and times without a zone stand for each other: what it makes possible, and what is said of it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow::array::timezone::Tz;
 use arrow::datatypes::{Field, FieldRef, Schema};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{clock_name, has_zone};
+use crate::fate::{clock_name, has_zone, may_name_times};
 use crate::job::Job;
 use crate::schema::{CLOCK, with_metadata};
 use crate::shape::TableShape;
@@ -25,14 +25,16 @@ pub(super) fn check(job: &Job) -> Result<()> {
     }
 }
 
-/// Offers timestamps with the clock of `job`, where their source has none of its own.
+/// Offers timestamps, and texts that may be such, with the clock of `job`, where their source has none of its own.
 pub(super) fn offer(job: &Job, shape: &mut TableShape) {
     let Some(zone) = &job.transform.zone else { return };
-    let offered = |field: &FieldRef| match has_zone(field) {
-        Some(_) if !field.metadata().contains_key(CLOCK) => {
+    let offered = |field: &FieldRef| {
+        let goes_by_clock = has_zone(field).is_some() || may_name_times(field);
+        if goes_by_clock && !field.metadata().contains_key(CLOCK) {
             Arc::new(with_metadata(field.as_ref().clone(), CLOCK, zone))
+        } else {
+            Arc::clone(field)
         }
-        _ => Arc::clone(field),
     };
     shape.schema = with_fields(&shape.schema, offered);
 }
@@ -73,6 +75,7 @@ mod tests {
     use super::*;
     use crate::job::Place;
     use crate::object::ObjectRef;
+    use crate::schema::DIGITS;
 
     fn field(name: &str, zone: Option<&str>) -> Field {
         Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, zone.map(Into::into)), true)
@@ -99,12 +102,15 @@ mod tests {
     fn timestamps_are_offered_with_a_clock() {
         let own = with_metadata(field("own", Some("UTC")), CLOCK, "+09:00");
         let number = Field::new("n", DataType::Int64, true);
-        let schema = Arc::new(Schema::new(vec![field("at", Some("UTC")), field("local", None), own, number]));
+        let text = Field::new("text", DataType::Utf8, true);
+        let digits = with_metadata(text.clone().with_name("digits"), DIGITS, "");
+        let columns = vec![field("at", Some("UTC")), field("local", None), own, number, text, digits];
+        let schema = Arc::new(Schema::new(columns));
         let mut shape = TableShape::of(schema);
         offer(&job("+08:00"), &mut shape);
         let said: Vec<Option<&str>> =
             shape.schema.fields().iter().map(|field| field.metadata().get(CLOCK).map(String::as_str)).collect();
-        assert_eq!(said, [Some("+08:00"), Some("+08:00"), Some("+09:00"), None]);
+        assert_eq!(said, [Some("+08:00"), Some("+08:00"), Some("+09:00"), None, Some("+08:00"), None]);
         let name = |from: usize, to: &Field| clock_name(shape.schema.field(from), to).map(str::to_owned);
         let (instant, local) = (field("t", Some("UTC")), field("t", None));
         assert_eq!(name(0, &local).as_deref(), Some("+08:00"));
@@ -112,5 +118,7 @@ mod tests {
         assert_eq!(name(1, &with_metadata(instant, CLOCK, "+07:00")).as_deref(), Some("+07:00"));
         assert_eq!(name(2, &local).as_deref(), Some("+09:00"));
         assert_eq!(name(3, &local), None);
+        assert_eq!(name(4, &local), None);
+        assert_eq!(name(4, &field("t", Some("UTC"))).as_deref(), Some("+08:00"));
     }
 }

@@ -23,7 +23,7 @@ pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
         let Some(lost) = plan.target.as_ref().and_then(|target| {
             let to: &Field = agreement.target.field_with_name(target).ok()?;
             let from = shape.schema.field_with_name(&name).ok()?;
-            if job.allow_lossy.contains(&name) || is_cut(job, shape, from) { loss(from, to) } else { None }
+            if job.allow_lossy.contains(&name) || is_cut(job, shape, (from, to)) { loss(from, to) } else { None }
         }) else {
             continue;
         };
@@ -42,10 +42,10 @@ pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
     }
 }
 
-/// Whether times of `field` are cut to the unit of their target, which may make one of two keys.
-fn is_cut(job: &Job, shape: &TableShape, field: &Field) -> bool {
-    let is_key = key_of(job, shape).is_some_and(|key| key.contains(field.name()));
-    job.finer_times == FinerTimes::Cut && field.data_type().is_temporal() && !is_key
+/// Whether times of `from`, which may be texts, are cut to the unit of their target `to`, which may make one of two keys.
+fn is_cut(job: &Job, shape: &TableShape, (from, to): (&Field, &Field)) -> bool {
+    let is_key = key_of(job, shape).is_some_and(|key| key.contains(from.name()));
+    job.finer_times == FinerTimes::Cut && to.data_type().is_temporal() && !is_key
 }
 
 /// The columns that tell rows apart, as far as the source knows.

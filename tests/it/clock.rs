@@ -43,6 +43,23 @@ fn timestamps_of_postgres_go_both_ways() {
     assert!(said.contains("what a clock shows"), "{said}");
 }
 
+/// A text that names its offset is the instant that it names.
+#[test]
+fn texts_become_instants_by_the_clock() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(
+        &url,
+        "create table t (id int, at text); create table u (id int, at timestamptz);
+         insert into t values (1, '2024-07-01 12:00:00.5'), (2, '2024-07-01T12:00:00Z'), (3, null)",
+    );
+    let words = [table(&url, "t"), table(&url, "u")];
+    let said = refused(folder.path(), &[&words[0], &words[1], "--mode", "append"]);
+    assert!(said.contains("column at") && said.contains("row 1"), "{said}");
+    by_clock(folder.path(), "Europe/Berlin", &words[0], &words[1]);
+    let shown = "set timezone = 'UTC'; select * from u order by id";
+    assert_eq!(psql(&url, shown), "1|2024-07-01 10:00:00.5+00\n2|2024-07-01 12:00:00+00\n3|");
+}
+
 /// Of what a clock shows twice or never nobody knows the instant.
 #[test]
 fn times_of_no_instant_are_errors_of_their_rows() {

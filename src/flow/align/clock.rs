@@ -3,14 +3,14 @@
 //! What a clock shows twice, when summer ends, or never, when it begins, is a misfit. An instant it shows always.
 
 use arrow::array::timezone::Tz;
-use arrow::datatypes::{DataType, Field, Int64Type};
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
+use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
+use chrono::{DateTime, Offset, TimeZone};
 
 use super::Reason;
 use super::kernel::{Kernel, primitive, relabelled};
 use super::temporal;
 use crate::fate::{self, clock_name, plain};
-use crate::formats::value::time::per_second;
+use crate::formats::value::time::{instant, per_second};
 
 /// The kernel between the values of two fields of which [`clock`](crate::fate::clock) says a clock.
 pub(super) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
@@ -22,7 +22,7 @@ pub(super) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
         (Some(seconds), true) => moved(seconds * units),
         (Some(seconds), false) => moved(-seconds * units),
         (None, true) => shown(clock, units),
-        (None, false) => read(clock, units),
+        (None, false) => read(clock, *unit),
     };
     let between = DataType::Timestamp(*unit, other.clone());
     let last = if between == *target { Kernel::Same } else { temporal::kernel(&between, target)? };
@@ -49,19 +49,21 @@ fn moved(by: i64) -> Kernel {
 
 /// Makes of instants what the clock shows then.
 fn shown(clock: Tz, units: i64) -> Kernel {
-    shifted(units, move |instant| Some(seconds_ahead(&clock.offset_from_utc_datetime(&instant))))
+    changed(move |instant| {
+        let time = DateTime::from_timestamp(instant.div_euclid(units), 0)?;
+        instant.checked_add(seconds_ahead(&clock.offset_from_utc_datetime(&time.naive_utc())) * units)
+    })
 }
 
 /// Makes of what the clock shows the one instant at which it does.
-fn read(clock: Tz, units: i64) -> Kernel {
-    shifted(units, move |local| Some(-seconds_ahead(&clock.offset_from_local_datetime(&local).single()?)))
+fn read(clock: Tz, unit: TimeUnit) -> Kernel {
+    changed(move |local| instant(local, unit, clock))
 }
 
-/// Moves each value by the seconds that `by` has for it.
-fn shifted(units: i64, by: impl Fn(NaiveDateTime) -> Option<i64> + Send + Sync + 'static) -> Kernel {
+/// Makes of each value what `by` finds for it.
+fn changed(by: impl Fn(i64) -> Option<i64> + Send + Sync + 'static) -> Kernel {
     primitive::<Int64Type, Int64Type>(&DataType::Int64, Reason::Clock, move |value| {
-        let time = DateTime::from_timestamp(value.div_euclid(units), 0);
-        let moved = time.and_then(|time| value.checked_add(by(time.naive_utc())? * units));
-        (moved.unwrap_or(value), moved.is_some())
+        let found = by(value);
+        (found.unwrap_or(value), found.is_some())
     })
 }

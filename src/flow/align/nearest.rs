@@ -23,6 +23,7 @@ pub(super) fn kernel(from: &Field, to: &Field) -> Option<Kernel> {
     let (source, target) = (plain(from.data_type()), plain(to.data_type()));
     match (source, target) {
         (_, target) if is_text(target) => text::cut(to),
+        (source, T::Date32 | T::Date64) if is_text(source) => text::days(from, to),
         (source, target) if is_text(source) => from_text(target),
         (source, target) if source.is_temporal() => {
             let by_clock = || clock::kernel(from, to);

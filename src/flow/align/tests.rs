@@ -562,6 +562,12 @@ fn a_text_is_a_date_in_the_first_form_that_fits() {
     assert_eq!(misfits, [3, 5]);
     let told = [1, 2, 4].map(|row| shown(&stamps, row));
     assert_eq!(told, ["2024-02-03T00:00:00", "2024-02-03T00:00:00", "2024-02-03T04:00:00"].map(str::to_owned));
+    // A midnight is no loss, but that of a zone.
+    let texts: ArrayRef =
+        Arc::new(StringArray::from(vec!["2024-02-03 00:00:00", "2024020300", "2024-02-03T00:00:00Z"]));
+    let cast = kernel(&marked, &to(DataType::Date32)).unwrap().run(&texts).unwrap();
+    assert_eq!([0, 1].map(|row| shown(&cast.array, row)), ["2024-02-03"; 2].map(str::to_owned));
+    assert_eq!(cast.misfits.unwrap().0.set_indices().collect::<Vec<_>>(), [2]);
     // A text that names no zone is no instant, and who says nothing has the usual forms.
     let instants = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     assert_eq!(refused(&marked, &instants).1.len(), 6);

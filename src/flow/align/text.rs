@@ -15,10 +15,10 @@ use super::Reason;
 use super::kernel::{Cast, Kernel, misfits, reshaped};
 use super::{number, temporal};
 use crate::error::{Error, ErrorKind, Result};
-use crate::fate::{is_text, max_chars, plain};
+use crate::fate::{self, is_text, max_chars, plain};
 use crate::formats::json;
 use crate::formats::value::parse::{Form, Misfit, Texts, parse_column, sift_column};
-use crate::formats::value::{Pattern, print};
+use crate::formats::value::{Dates, Pattern, TimesOfDay, print};
 use crate::schema::{ALL_TYPES, DATE_FORMATS, DIGITS, EMPTY_IS_NULL, INTEGERS};
 
 /// Values as text, the way CSV prints them: lists, structs and maps as JSON.
@@ -55,6 +55,15 @@ fn texts(nulls: Option<NullBuffer>, rows: usize, write: impl FnMut(usize, &mut V
 
 /// Texts as values of `to`, by the exact parsers that files use.
 pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
+    parse_with(from, to, TimesOfDay::Refused)
+}
+
+/// Texts as the days of `to`, without the times that stand behind them.
+pub(super) fn days(from: &Field, to: &Field) -> Option<Kernel> {
+    parse_with(from, to, TimesOfDay::Cut)
+}
+
+fn parse_with(from: &Field, to: &Field, times: TimesOfDay) -> Option<Kernel> {
     use DataType as T;
     let target = plain(to.data_type());
     // Types that have no parser of their own go by way of one that has.
@@ -75,7 +84,7 @@ pub(super) fn parse(from: &Field, to: &Field) -> Option<Kernel> {
     let field = Field::new("", between, true).with_metadata(to.metadata().clone());
     let none: &dyn Array = &StringArray::new_null(0);
     parse_column(&Rows(none.as_string::<i32>(), PhantomData), &field, Form::Any).ok()?;
-    let taken = Taken::of(from, field.data_type());
+    let taken = Taken::of((from, to), field.data_type(), times)?;
     let parse = Kernel::map(move |array| parsed(array, &field, taken.form())).then(next);
     let optional = match from.metadata().get(EMPTY_IS_NULL) {
         Some(types) if types == ALL_TYPES => !matches!(target, T::Binary | T::LargeBinary | T::BinaryView),
@@ -90,31 +99,39 @@ enum Taken {
     Usual,
     /// Numbers that have the value of an integer, too.
     ByValue,
-    /// Dates in these forms, too.
-    Also(Vec<Pattern>),
+    /// These dates, too.
+    Also(Dates),
 }
 
 impl Taken {
-    /// What the column `from` says of values of `target`.
-    fn of(from: &Field, target: &DataType) -> Self {
+    /// What the column `from` says of values of `target`, which are those of `to` or become them. None where they go by a clock that is not
+    /// known.
+    fn of((from, to): (&Field, &Field), target: &DataType, times: TimesOfDay) -> Option<Self> {
         let said = from.metadata();
+        if target.is_integer() && said.contains_key(INTEGERS) {
+            return Some(Self::ByValue);
+        }
+        let clock = if fate::clock_name(from, to).is_some() { Some(fate::clock(from, to)?) } else { None };
         // What is a number is no date.
         let formats = said.get(DATE_FORMATS).filter(|_| !said.contains_key(DIGITS));
-        match (target, formats) {
-            _ if target.is_integer() && said.contains_key(INTEGERS) => Self::ByValue,
-            (DataType::Date32 | DataType::Timestamp(..), Some(formats)) => {
-                // They were looked at when they were noted.
-                Self::Also(formats.split('\n').filter_map(|format| Pattern::lenient(format).ok()).collect())
-            }
-            _ => Self::Usual,
+        let is_date = matches!(target, DataType::Date32 | DataType::Timestamp(..));
+        if !is_date || formats.is_none() && clock.is_none() && times == TimesOfDay::Refused {
+            return Some(Self::Usual);
         }
+        // They were looked at when they were noted.
+        let patterns = formats.iter().flat_map(|formats| formats.split('\n'));
+        Some(Self::Also(Dates {
+            patterns: patterns.filter_map(|format| Pattern::lenient(format).ok()).collect(),
+            clock,
+            times,
+        }))
     }
 
     fn form(&self) -> Form<'_> {
         match self {
             Self::Usual => Form::Any,
             Self::ByValue => Form::ByValue,
-            Self::Also(patterns) => Form::Also(patterns),
+            Self::Also(dates) => Form::Also(dates),
         }
     }
 }

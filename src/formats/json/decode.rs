@@ -262,7 +262,7 @@ impl Column<'_, '_> {
             data_type if data_type.is_numeric() => number(raw),
             _ => raw.starts_with(b"\""),
         };
-        let counts = form == Form::Plain && self.members.reasons.is_none();
+        let counts = matches!(form, Form::Plain) && self.members.reasons.is_none();
         let rows = if counts { 0..self.rows() } else { 0..0 };
         rows.filter(move |row| self.raw(*row).is_some_and(|raw| !fits(raw))).map(Misfit::Row)
     }

@@ -3,6 +3,7 @@
 //! Parsing is exact: a text that is not a value of the type, or has more digits than the type holds, is none.
 //! Printing gives the shortest text that parses back to the same value, in the forms that PostgreSQL reads.
 
+mod dates;
 mod pattern;
 mod type_name;
 
@@ -21,6 +22,7 @@ use std::borrow::Cow;
 
 use arrow::datatypes::{DataType, Field};
 
+pub(crate) use dates::{Dates, TimesOfDay};
 pub use pattern::Pattern;
 pub(crate) use pattern::{column as patterned, zone};
 pub use type_name::{parse_cast, parse_type};

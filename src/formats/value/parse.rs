@@ -19,7 +19,7 @@ use lexical_core::FromLexical;
 
 use super::pattern::Pattern;
 use super::time::Zone;
-use super::{binary, boolean, interval, number, time};
+use super::{Dates, binary, boolean, interval, number, time};
 use crate::schema;
 
 /// A column of texts.
@@ -32,7 +32,7 @@ pub(crate) trait Texts {
 }
 
 /// Which texts of a value are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Form<'p> {
     /// Only what programs write: no leading zeros, plus signs or spaces, `true` and `false`. For columns whose type
     /// was inferred, so that `007` far behind the sample is not taken for 7.
@@ -43,18 +43,8 @@ pub(crate) enum Form<'p> {
     Pattern(&'p Pattern),
     /// All texts of the type, and of a number that has the value of an integer, as `12.0`.
     ByValue,
-    /// All texts of the type, and dates and timestamps in one of these forms, of which the first that fits counts.
-    Also(&'p [Pattern]),
-}
-
-impl<'p> Form<'p> {
-    /// What `read` finds by the first of the other forms by which it finds something.
-    fn also<T>(self, read: impl Fn(&'p Pattern) -> Option<T>) -> Option<T> {
-        match self {
-            Self::Also(patterns) => patterns.iter().find_map(read),
-            _ => None,
-        }
-    }
+    /// All texts of the type, and these dates and timestamps.
+    Also(&'p Dates),
 }
 
 /// Why a column could not be parsed.
@@ -106,9 +96,12 @@ pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, ref
         DataType::Decimal256(precision, scale) => {
             numbers::<Decimal256Type>(texts, (form, refuse), |text| number::decimal256(text, *precision, *scale))
         }
-        DataType::Date32 => values::<Date32Type>(texts, (form, refuse), |text| {
-            time::date(text).or_else(|| form.also(|pattern| pattern.date(text)))
-        }),
+        DataType::Date32 => match form {
+            Form::Also(dates) => {
+                values::<Date32Type>(texts, (form, refuse), |text| time::date(text).or_else(|| dates.date(text)))
+            }
+            _ => values::<Date32Type>(texts, (form, refuse), time::date),
+        },
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             values::<IntervalMonthDayNanoType>(texts, (form, refuse), interval::interval)
         }
@@ -153,17 +146,13 @@ fn clocks(texts: &impl Texts, data_type: &DataType, (form, refuse): Taken<'_, '_
             values::<DurationMicrosecondType>(texts, (form, refuse), duration(Microsecond))
         }
         DataType::Duration(Nanosecond) => values::<DurationNanosecondType>(texts, (form, refuse), duration(Nanosecond)),
-        _ => {
-            let stamp = |text: &[u8], unit: TimeUnit, zone: Zone| {
-                let read = |pattern: &Pattern| {
-                    // What has no zone is no instant.
-                    let fits = pattern.is_zoned() == (zone == Zone::Zoned);
-                    if fits { pattern.timestamp(text, unit, zone) } else { None }
-                };
-                time::timestamp(text, unit, zone).or_else(|| form.also(read))
-            };
-            times(texts, data_type, (form, refuse), (time::time, stamp))
-        }
+        _ => match form {
+            Form::Also(dates) => {
+                let stamp = |text: &[u8], unit, zone| dates.timestamp(text, unit, zone);
+                times(texts, data_type, (form, refuse), (time::time, stamp))
+            }
+            _ => times(texts, data_type, (form, refuse), (time::time, time::timestamp)),
+        },
     };
     array.map(|array| with_type(&array, data_type))
 }
@@ -216,7 +205,8 @@ where
     T::Native: FromLexical + TryFrom<i128>,
 {
     let by_value = |text: &[u8]| {
-        let value = if form == Form::ByValue { number::decimal(text, DECIMAL128_MAX_PRECISION, 0) } else { None };
+        let value =
+            if matches!(form, Form::ByValue) { number::decimal(text, DECIMAL128_MAX_PRECISION, 0) } else { None };
         value.and_then(|value| T::Native::try_from(value).ok())
     };
     numbers::<T>(texts, (form, refuse), |text| number::integer(text).or_else(|| by_value(text)))
@@ -261,7 +251,7 @@ fn values<T: ArrowPrimitiveType>(
 /// The text without the spaces around it, where they may be dropped.
 fn trimmed<'t>(text: &'t [u8], form: Form<'_>) -> Option<&'t [u8]> {
     let inner = text.trim_ascii();
-    (form != Form::Plain && inner.len() < text.len()).then_some(inner)
+    (!matches!(form, Form::Plain) && inner.len() < text.len()).then_some(inner)
 }
 
 fn booleans(texts: &impl Texts, form: Form<'_>, refuse: &mut Refuse<'_>) -> Parsed {

@@ -4,7 +4,9 @@
 //! digits, years before 1 as `0044-03-15 BC`. Reading also takes `T` and `Z`. Fractions are printed without zeros at
 //! the end. All arithmetic is on whole numbers, in the proleptic Gregorian calendar, without leap seconds.
 
+use arrow::array::timezone::Tz;
 use arrow::datatypes::TimeUnit;
+use chrono::{DateTime, Offset, TimeZone};
 
 pub(crate) const DAY_SECONDS: i64 = 86_400;
 
@@ -51,6 +53,13 @@ pub(crate) fn date(text: &[u8]) -> Option<i32> {
     rest.is_empty().then(|| i32::try_from(days).ok())?
 }
 
+/// The day since 1970 of a timestamp without a zone, and whether that is at midnight.
+pub(super) fn day(text: &[u8]) -> Option<(i32, bool)> {
+    let moment = moment(text).filter(|moment| moment.offset.is_none())?;
+    let day = i32::try_from(moment.seconds.div_euclid(DAY_SECONDS)).ok()?;
+    Some((day, moment.seconds.rem_euclid(DAY_SECONDS) == 0 && moment.nanos == 0))
+}
+
 /// A time of day of `unit`; none at or beyond 24:00 or with more digits than the unit holds.
 pub(crate) fn time(text: &[u8], unit: TimeUnit) -> Option<i64> {
     let (seconds, nanos, _, rest) = leading_time(text)?;
@@ -93,6 +102,14 @@ pub(super) fn in_unit(seconds: i64, nanos: i64, unit: TimeUnit) -> Option<i64> {
     }
     let value = i128::from(seconds) * i128::from(per_second) + i128::from(nanos / nanos_each);
     i64::try_from(value).ok()
+}
+
+/// The instant at which `clock` shows `local`, a timestamp of `unit`; none where it shows that twice or never.
+pub(crate) fn instant(local: i64, unit: TimeUnit, clock: Tz) -> Option<i64> {
+    let units = per_second(unit);
+    let shown = DateTime::from_timestamp(local.div_euclid(units), 0)?.naive_utc();
+    let ahead = clock.offset_from_local_datetime(&shown).single()?.fix().local_minus_utc();
+    local.checked_sub(i64::from(ahead) * units)
 }
 
 fn strip_era(text: &[u8]) -> (&[u8], bool) {

@@ -87,6 +87,67 @@ fn texts_are_dates_in_the_extra_forms_of_the_job() {
     assert_eq!(written(path, "x"), "2024-01-02 00:00:00\n2024-01-03 00:00:00\n2024-01-04 00:00:00\n");
 }
 
+/// A text that names no offset is a time of the job's zone, and for a TIMESTAMP of MySQL of the server's clock, which keeps the digits.
+#[test]
+fn texts_become_instants_by_the_clock_of_the_job() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "2024-01-03 00:00:00\n20240102\n2024-01-03T00:00:00Z\nnoon\n").unwrap();
+    let texts = || ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "string"}]}));
+    mariadb_client(
+        &url,
+        "create table t (at timestamp null); create table s (at varchar(30));
+         insert into s values ('2024-01-03 00:00:00'), ('20240102'), ('2024-01-03T00:00:00Z'), ('noon')",
+    );
+    psql(&other, "create table t (at timestamptz)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection,
+        "preSql": ["truncate table t"]});
+    for reader in [texts(), table("mysqlreader", &url, "s")] {
+        let mut writer = table("mysqlwriter", &url, "t");
+        writer.1["session"] = json!(["set time_zone = '+09:00'"]);
+        writer.1["preSql"] = json!(["truncate table t"]);
+        let ended = done(path, &job(reader.clone(), writer));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+        let rows = mariadb_client(&url, "set time_zone = '+00:00'; select * from t order by at");
+        assert_eq!(rows.trim_end(), "2024-01-01 15:00:00\n2024-01-02 15:00:00\n2024-01-03 00:00:00");
+        for (zone, shown) in [
+            ("GMT+8", "2024-01-01 16:00:00+00\n2024-01-02 16:00:00+00\n2024-01-03 00:00:00+00"),
+            ("GMT-3", "2024-01-02 03:00:00+00\n2024-01-03 00:00:00+00\n2024-01-03 03:00:00+00"),
+        ] {
+            let mut job = job(reader.clone(), ("postgresqlwriter", parameter.clone()));
+            job["common"] = json!({"column": {"timeZone": zone}});
+            let ended = done(path, &job);
+            assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+            assert_eq!(psql(&other, "set timezone = 'UTC'; select * from t order by at"), shown);
+        }
+    }
+}
+
+/// Of a text with a time a column of dates has the day, as DataX writes it.
+#[test]
+fn a_time_behind_a_date_is_cut_off_a_text() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "2024-01-03 00:00:00\n2024-01-04 12:30:00.5\n2024-01-05 12:30:00Z\n20240102\n")
+        .unwrap();
+    let reader = || ("txtfilereader", json!({"path": ["in.txt"], "column": [{"index": 0, "type": "string"}]}));
+    mariadb_client(&url, "create table t (a date)");
+    psql(&other, "create table t (a date)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for writer in [table("mysqlwriter", &url, "t"), ("postgresqlwriter", parameter)] {
+        let ended = done(path, &job(reader(), writer));
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("loss is allowed in"), "{}", ended.stderr);
+    }
+    let days = "2024-01-02\n2024-01-03\n2024-01-04";
+    assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), days);
+    assert_eq!(psql(&other, "select * from t order by a"), days);
+}
+
 /// DataX binds numbers as texts: `'12.0'` is 12 for MySQL, and no integer for PostgreSQL, whose server refuses it. What would be rounded is
 /// dirty everywhere.
 #[test]

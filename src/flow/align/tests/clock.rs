@@ -3,7 +3,7 @@
 use arrow::compute::cast as parsed;
 
 use super::*;
-use crate::schema::CLOCK;
+use crate::schema::{CLOCK, DATE_FORMATS};
 
 fn local(unit: TimeUnit) -> DataType {
     DataType::Timestamp(unit, None)
@@ -70,6 +70,38 @@ fn units_and_clocks_change_together() {
     assert_eq!(refused.first().unwrap().reason, Reason::Time);
     let cut = super::super::kernel::lossy_kernel(&source, &target).unwrap().run(&finer).unwrap();
     assert_eq!(&cut.array, &times(&["2024-02-01T04:00:00"], &local(TimeUnit::Second)));
+}
+
+/// A text that names its offset needs no clock.
+#[test]
+fn a_text_without_an_offset_is_an_instant_by_the_clock() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![
+        Some("2024-07-01 12:00:00"),
+        Some("20240701"),
+        Some("2024-07-01T12:00:00Z"),
+        None,
+        Some("2024-03-31 02:30:00"),
+        Some("2024-10-27 02:30:00"),
+        Some("noon"),
+    ]));
+    let plain = with_metadata(to(DataType::Utf8), DATE_FORMATS, "yyyyMMdd");
+    let target = to(instant(TimeUnit::Microsecond));
+    let cast = |from: &Field, target: &Field| {
+        let cast = kernel(from, target).unwrap().run(&texts).unwrap();
+        let refused = cast.misfits.map_or_else(Vec::new, |(rows, _)| rows.set_indices().collect::<Vec<_>>());
+        (cast.array.slice(0, 3), refused)
+    };
+    let in_berlin = with_metadata(plain.clone(), CLOCK, "Europe/Berlin");
+    let then = times(&["2024-07-01T10:00:00Z", "2024-06-30T22:00:00Z", "2024-07-01T12:00:00Z"], target.data_type());
+    assert_eq!(cast(&in_berlin, &target), (then, vec![4, 5, 6]));
+    let of_server = with_metadata(target.clone(), CLOCK, "+09:00");
+    let then = times(&["2024-07-01T03:00:00Z", "2024-06-30T15:00:00Z", "2024-07-01T12:00:00Z"], target.data_type());
+    assert_eq!(cast(&in_berlin, &of_server), (then, vec![6]), "the clock of the instants counts");
+    assert_eq!(cast(&plain, &target).1, [0, 1, 4, 5, 6]);
+    let unknown = with_metadata(plain, CLOCK, "SYSTEM");
+    assert!(!possible(&unknown, &target) && kernel(&unknown, &target).is_none());
+    // What holds no instants goes by no clock.
+    assert!(possible(&unknown, &to(local(TimeUnit::Second))) && possible(&unknown, &to(DataType::Date32)));
 }
 
 /// Without a clock, and by one that nobody knows, they are kept apart.

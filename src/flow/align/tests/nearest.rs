@@ -114,6 +114,26 @@ fn times_are_cut_to_their_unit_and_texts_to_their_length() {
 }
 
 #[test]
+fn texts_lose_the_time_behind_their_date() {
+    let texts = || {
+        StringArray::from(vec![
+            "2024-01-03 12:30:00.5",
+            "2024-01-03",
+            "1969-12-31T23:59",
+            "2024-01-03 12:30:00+08",
+            "2024-02-30 12:30:00",
+            "noon",
+        ])
+    };
+    let (day, eve) = ("2024-01-03", "1969-12-31");
+    becomes(texts(), &DataType::Date32, &[Some(day), Some(day), Some(eve), None, None, None]);
+    let (day, eve) = ("2024-01-03T00:00:00", "1969-12-31T00:00:00");
+    becomes(texts(), &DataType::Date64, &[Some(day), Some(day), Some(eve), None, None, None]);
+    let number = with_metadata(to(DataType::Utf8), DIGITS, "");
+    assert_eq!(loss(&number, &to(DataType::Date32)), None);
+}
+
+#[test]
 fn what_is_never_allowed() {
     let whole = |nullable| Field::new("c", DataType::Int32, nullable);
     assert_eq!(lossy(Float64Array::from(vec![Some(0.5), None]), &whole(false)).unwrap_err().first().unwrap().row, 1);
@@ -128,7 +148,7 @@ fn what_is_never_allowed() {
         (DataType::Int64, DataType::Boolean),
         (DataType::Decimal128(9, 2), DataType::Decimal128(5, 2)),
         (DataType::Timestamp(TimeUnit::Second, None), DataType::Timestamp(TimeUnit::Nanosecond, None)),
-        (DataType::Utf8, DataType::Date32),
+        (DataType::Utf8, DataType::Timestamp(TimeUnit::Second, None)),
         (DataType::Utf8, DataType::Utf8),
     ] {
         assert_eq!(loss(&to(from.clone()), &to(target.clone())), None, "{from} -> {target}");

@@ -37,8 +37,13 @@ struct Numbers {
 impl Pattern {
     /// Days since 1970 of a text; one with a time of day must say midnight.
     pub(crate) fn date(&self, text: &[u8]) -> Option<i32> {
+        self.day(text).and_then(|(day, is_midnight)| is_midnight.then_some(day))
+    }
+
+    /// The day since 1970 of a text, and whether it says midnight.
+    pub(crate) fn day(&self, text: &[u8]) -> Option<(i32, bool)> {
         let found = self.read(text)?;
-        (found.seconds == 0 && found.nanos == 0).then(|| i32::try_from(found.days).ok())?
+        Some((i32::try_from(found.days).ok()?, found.seconds == 0 && found.nanos == 0))
     }
 
     /// A time of day of `unit`; none with more digits than the unit holds.
