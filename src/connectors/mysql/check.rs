@@ -33,8 +33,11 @@ pub(super) enum Check {
     Width(u32),
     /// Numbers within JSON that are not rounded.
     JsonNumbers,
-    /// No number in place of one of these members of an `enum` or `set`: it would count them.
-    Members(Vec<String>),
+    /// One of these members of an `enum`, letter by letter: one that the collation takes for the same would be written in its place,
+    /// and a number would count them.
+    OneOf(Vec<String>),
+    /// Some of these members of a `set`, each of them once, with commas between.
+    SomeOf(Vec<String>),
     /// A year of four digits, or 0: others are taken for the last two of one.
     FullYears,
     /// No more digits behind the point than these.
@@ -89,13 +92,14 @@ impl Check {
                 text_where(array, |text| !numbers_are_kept(text.as_bytes())),
                 "MySQL would round a number in the JSON: keep it in a text column, or write it with fewer digits",
             ),
-            Self::Members(members) => {
-                let counts = |text: &str| is_number(text) && !members.iter().any(|member| member == text);
-                (
-                    text_where(array, counts),
-                    "a number that is no member of the column would be taken for the place of one",
-                )
+            Self::OneOf(members) => {
+                let other = |text: &str| !members.iter().any(|member| member == text);
+                (text_where(array, other), "the text is, letter by letter, no member of the column")
             }
+            Self::SomeOf(members) => (
+                text_where(array, |text| !are_some_of(text, members)),
+                "the text is, letter by letter, no list of members of the column, each of them once",
+            ),
             Self::FullYears => {
                 let years = array.as_primitive_opt::<Int16Type>();
                 let short = |year: Option<i16>| year.is_some_and(|year| year != 0 && !(1901..=2155).contains(&year));
@@ -127,9 +131,13 @@ fn rounded(array: &ArrayRef, digits: i32) -> Option<usize> {
     array.as_primitive_opt::<Float64Type>()?.iter().position(|value| value.is_some_and(rounds))
 }
 
-/// Whether a text would be read as a number.
-fn is_number(text: &str) -> bool {
-    !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit())
+/// Whether a text lists some of `members`, none of them twice.
+fn are_some_of(text: &str, members: &[String]) -> bool {
+    let listed = || text.split(',');
+    let is_new = |(place, word): (usize, &str)| {
+        members.iter().any(|member| member == word) && listed().take(place).all(|before| before != word)
+    };
+    text.is_empty() || listed().enumerate().all(is_new)
 }
 
 /// The row of the first value that does not fit.
@@ -238,9 +246,18 @@ mod tests {
 
     #[test]
     fn numbers_that_stand_for_something_else() {
-        let members = Check::Members(vec!["1".to_owned(), "a".to_owned()]);
-        assert_eq!(row(&members, StringArray::from(vec![Some("1"), Some("a"), None, Some("b"), Some("2")])), Some(4));
-        assert_eq!(row(&members, StringArray::from(vec!["", "1"])), None);
+        let members = || vec!["1".to_owned(), "a".to_owned()];
+        let texts = |texts: Vec<&str>| StringArray::from(texts);
+        let one = Check::OneOf(members());
+        assert_eq!(row(&one, StringArray::from(vec![Some("1"), Some("a"), None, Some("2")])), Some(3));
+        for other in ["", "A", "a ", "á", "1,a"] {
+            assert_eq!(row(&one, texts(vec!["a", other])), Some(1), "{other}");
+        }
+        let some = Check::SomeOf(members());
+        assert_eq!(row(&some, texts(vec!["", "1", "a,1", "1,a"])), None);
+        for other in ["2", "A", "a,a", "a,", "1, a"] {
+            assert_eq!(row(&some, texts(vec!["a", other])), Some(1), "{other}");
+        }
         assert_eq!(row(&Check::FullYears, Int16Array::from(vec![0, 1901, 2155, 24])), Some(3));
         assert_eq!(row(&Check::Decimals(2), Float64Array::from(vec![1.25, 0.1, -3.0, 1.255])), Some(3));
         assert_eq!(row(&Check::Decimals(1), Float32Array::from(vec![0.1, 2.5, 2.25])), Some(2));

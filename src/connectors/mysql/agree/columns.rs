@@ -245,7 +245,10 @@ fn checks(from: &Field, place: &Place<'_>, (form, json): (Form, JsonKept)) -> Ve
             Some(width) => vec![Check::Width(width)],
             None => Vec::new(),
         },
-        Kind::Text => place.my_type.members().map(Check::Members).into_iter().collect(),
+        Kind::Text => {
+            let check: fn(Vec<String>) -> Check = if word.starts_with("set(") { Check::SomeOf } else { Check::OneOf };
+            place.my_type.members().map(check).into_iter().collect()
+        }
         Kind::Year => vec![Check::FullYears],
         Kind::Float | Kind::Double => place.my_type.rounds_to().map(Check::Decimals).into_iter().collect(),
         _ if is_json && json == JsonKept::TakenApart => vec![Check::JsonNumbers],
