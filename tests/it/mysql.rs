@@ -6,6 +6,7 @@ mod login;
 mod merge;
 mod own;
 mod sessions;
+mod traps;
 #[cfg(target_arch = "x86_64")]
 mod versions;
 mod zombies;
