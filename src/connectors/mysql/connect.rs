@@ -22,10 +22,11 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 /// What the server shows of us.
 const PROGRAM: &str = "etl";
 
-/// What a session begins with, whatever it is for: text in UTF-8, no limits that a long copy would meet, and no blanks behind what is in
-/// a `char`. The rest of the mode stays: a query of the user may want it.
+/// What a session begins with, whatever it is for: text in UTF-8, no limits of time or rows that a copy would meet, a note of each value
+/// that is cut, and no blanks behind what is in a `char`. The rest of the mode stays: a query of the user may want it.
 const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, net_read_timeout = 3600, net_write_timeout = 3600, \
-    wait_timeout = 86400, sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
+    wait_timeout = 86400, sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, sql_notes = 1, \
+    sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
 
 /// Instants are in UTC.
 const UTC: &str = ", time_zone = '+00:00'";
