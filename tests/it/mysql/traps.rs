@@ -4,7 +4,7 @@
 use super::own::OwnMariadb;
 use super::{databases, table};
 use crate::program::{copied, etl};
-use crate::server::mariadb_client;
+use crate::server::{mariadb, mariadb_client};
 
 /// A table of 32,768 rows, with a key of `value`, which is made of the number `n`; they are so long that they are worth a walk.
 fn with_keys(url: &str, key: &str, value: &str) {
@@ -99,6 +99,27 @@ fn conditions_on_years_and_dates_mean_what_they_say() {
             assert_eq!(found.join(","), ids, "{url} {condition}");
         }
     }
+}
+
+/// An exchange would take it away.
+#[test]
+fn a_table_keeps_its_history() {
+    let url = mariadb();
+    let folder = tempfile::tempdir().unwrap();
+    mariadb_client(
+        &url,
+        "create table t (id int primary key, v int) with system versioning; insert into t values (1, 1), (2, 2);
+         update t set v = 10 where id = 1",
+    );
+    std::fs::write(folder.path().join("in.csv"), "id,v\n2,2\n3,3\n").unwrap();
+    for mode in ["truncate", "replace"] {
+        let plan = etl(folder.path(), &["plan", "in.csv", &table(&url, "t"), "--mode", mode]);
+        assert!(plan.stdout.contains("because of its history"), "{mode}: {}{}", plan.stdout, plan.stderr);
+    }
+    copied(folder.path(), &["in.csv", &table(&url, "t"), "--mode", "truncate"]);
+    assert_eq!(mariadb_client(&url, "select group_concat(v order by v) from t"), "2,3");
+    let history = "select group_concat(distinct v order by v) from t for system_time all";
+    assert_eq!(mariadb_client(&url, history), "1,2,3,10");
 }
 
 /// Lists of members as the catalog writes them.
