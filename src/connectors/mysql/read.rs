@@ -99,6 +99,7 @@ impl MySource {
     /// The columns as the server tells them, and as the options want their types.
     async fn look(&self) -> Result<Vec<Column>> {
         let mut columns = match &self.what {
+            What::Table(table) if table.is_view => self.of_view(table).await?,
             What::Table(table) => of_table(table),
             What::Query(query) => {
                 let mut lease = self.lease().await?;
@@ -111,6 +112,21 @@ impl MySource {
                 Timestamps::Clock => column.my_type = column.my_type.take().map(MyType::by_the_clock),
                 Timestamps::Server if is_query && column.is_instant() => column.sql = in_utc(&column.sql),
                 Timestamps::Server | Timestamps::Instant => {}
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The columns of a view, with whole numbers as wide as they are sent: MySQL declares those of a comparison narrower.
+    async fn of_view(&self, view: &Table) -> Result<Vec<Column>> {
+        let mut columns = of_table(view);
+        let names: Vec<String> = columns.iter().map(|column| column.sql.clone()).collect();
+        let mut lease = self.lease().await?;
+        let announced = lease.connection().prepare(&select(&list(&names), &view.name.quoted(), &[], None)).await?;
+        for (column, announced) in columns.iter_mut().zip(&announced) {
+            let (Some(declared), Some(sent)) = (&column.my_type, MyType::of_result(announced)) else { continue };
+            if declared.kind != sent.kind && split::is_integer(declared.kind) && split::is_integer(sent.kind) {
+                column.my_type = Some(sent);
             }
         }
         Ok(columns)

@@ -134,7 +134,8 @@ fn key(table: &Table, timestamps: Timestamps) -> Option<(&Column, bool)> {
     Some((best, best.nullable))
 }
 
-fn is_integer(kind: Kind) -> bool {
+/// Whether it holds whole numbers.
+pub(super) fn is_integer(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Int8

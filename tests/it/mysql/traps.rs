@@ -1,5 +1,5 @@
-//! Keys and conditions of which MySQL makes something else than they say: years of two digits, dates that no calendar has, clocks that
-//! were put back.
+//! What MySQL makes something else of than it says: years of two digits, dates that no calendar has, clocks that were put back, numbers of
+//! views, histories.
 
 use super::own::OwnMariadb;
 use super::{databases, table};
@@ -98,6 +98,22 @@ fn conditions_on_years_and_dates_mean_what_they_say() {
             let found: Vec<&str> = text.lines().skip(1).collect();
             assert_eq!(found.join(","), ids, "{url} {condition}");
         }
+    }
+}
+
+/// MySQL declares such numbers narrower than it sends them.
+#[test]
+fn a_view_with_comparisons_is_read() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(
+            &url,
+            "create table t (id int primary key, v varchar(9)); insert into t values (1, 'ab'), (2, null);
+             create view w as select id, v = 'ab' as same, length(v) as n, v is null as missing, v is null or id as either from t",
+        );
+        copied(folder.path(), &[&table(&url, "w"), "w.csv"]);
+        let text = std::fs::read_to_string(folder.path().join("w.csv")).unwrap();
+        assert_eq!(text, "id,same,n,missing,either\n1,1,2,0,1\n2,,,1,1\n", "{url}");
     }
 }
 
