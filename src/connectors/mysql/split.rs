@@ -86,7 +86,7 @@ pub(super) async fn plan(
     }
     let Some((column, nulls)) = key(table, timestamps) else {
         let mut plan = whole(Some(table))?;
-        plan.notes.push("one split: the table has no unique key to cut by".to_owned());
+        plan.notes.push("one split: the table has no unique key of a type to cut by".to_owned());
         return Ok(plan);
     };
     let name = identifier(&column.name);

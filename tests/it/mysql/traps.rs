@@ -61,7 +61,7 @@ fn instants_that_a_clock_shows_alike_are_read_once() {
     );
     with_keys(&url, "k timestamp", "timestamp '2021-10-31 00:00:00' + interval n % 2 hour + interval n div 10 second");
     let source = format!("{url}?timestamp=clock&session=SET%20time_zone%3D%27Berlin%27#t");
-    holds_every_row_once(&url, &source, ("k timestamp", "no unique key to cut by"));
+    holds_every_row_once(&url, &source, ("k timestamp", "no unique key of a type to cut by"));
     let folder = tempfile::tempdir().unwrap();
     let wanted = ["--where", "k >= timestamp '2021-10-31 02:30:00'", "--select", "n"];
     copied(folder.path(), &[&[source.as_str(), "late.csv"], &wanted[..]].concat());
