@@ -97,6 +97,9 @@ fn rows_are_loaded_into_a_server_that_takes_small_packets() {
     copied(folder.path(), &["gen:id:seq,note:text(100)?rows=50000", &table(&url, "many"), "-j", "2"]);
     assert_eq!(mariadb_client(&url, "select count(*), sum(id) from many"), "50000\t1250025000");
 
+    let reached = etl(folder.path(), &["ping", &url]);
+    assert!(reached.stdout.contains("packets of up to 512 KiB"), "{reached:?}");
+
     // A value may be longer than a packet, both ways.
     let source = mariadb();
     mariadb_client(
