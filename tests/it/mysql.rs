@@ -6,6 +6,7 @@ mod login;
 mod merge;
 mod own;
 mod sessions;
+mod traps;
 #[cfg(target_arch = "x86_64")]
 mod versions;
 mod zombies;
@@ -225,6 +226,8 @@ fn refuses_what_would_change(url: &str) {
         ("v tinyint", "128", "v"),
         ("v char(5)", "ends in a space ", "v"),
         ("v enum('a','b')", "c", "v"),
+        ("v enum('a','b')", "A", "v"),
+        ("v set('a','b')", "b,b", "v"),
         ("v varchar(9) character set latin1", "雪", "v"),
         ("v bit(3)", "8", "v"),
         ("v year", "1900", "v"),

@@ -33,6 +33,9 @@ pub(super) struct Detail {
     pub(super) columns: Vec<Column>,
     /// The columns of a stage that is filled before its rows go into the target.
     pub(super) definitions: Vec<String>,
+    /// Whether the server makes no stage without a primary key.
+    #[serde(default)]
+    pub(super) requires_keys: bool,
     /// How the target is made; none when it is there.
     pub(super) create: Option<NewTable>,
     /// What its comment is, apart from our mark.
@@ -220,6 +223,7 @@ fn finish(
         path: choice.path,
         columns: matched.columns,
         definitions: matched.definitions,
+        requires_keys: server.requires_keys,
         create,
         comment,
         definition,

@@ -236,6 +236,8 @@ pub(super) struct Ties {
     pub(super) refers: usize,
     pub(super) triggers: usize,
     pub(super) checks: usize,
+    /// Whether it keeps rows that were deleted or changed, as system-versioned tables of `MariaDB` do.
+    pub(super) has_history: bool,
 }
 
 impl Ties {
@@ -266,6 +268,11 @@ impl Ties {
              WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {table} AND CONSTRAINT_TYPE = 'CHECK'"
         );
         ties.checks = connection.number(&sql).await?.unwrap_or(0) as usize;
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = {database} AND TABLE_NAME = {table} AND TABLE_TYPE = 'SYSTEM VERSIONED'"
+        );
+        ties.has_history = connection.number(&sql).await?.unwrap_or(0) > 0;
         Ok(ties)
     }
 
@@ -280,6 +287,7 @@ impl Ties {
             (!self.referenced_by.is_empty(), "foreign keys of other tables"),
             (self.refers > 0, "its own foreign keys"),
             (self.triggers > 0, "its triggers"),
+            (self.has_history, "its history"),
         ];
         reasons.into_iter().filter(|(is, _)| *is).map(|(_, reason)| reason).collect()
     }

@@ -32,13 +32,27 @@ pub(super) enum Check {
     /// Exactly so many bytes: fewer would be filled up.
     Width(u32),
     /// Numbers within JSON that are not rounded.
-    JsonNumbers,
-    /// No number in place of one of these members of an `enum` or `set`: it would count them.
-    Members(Vec<String>),
+    JsonNumbers(JsonFloats),
+    /// One of these members of an `enum`, letter by letter: one that the collation takes for the same would be written in its place,
+    /// and a number would count them.
+    OneOf(Vec<String>),
+    /// Some of these members of a `set`, each of them once, with commas between.
+    SomeOf(Vec<String>),
     /// A year of four digits, or 0: others are taken for the last two of one.
     FullYears,
     /// No more digits behind the point than these.
     Decimals(i32),
+}
+
+/// How the server reads a number of JSON that is no integer of 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum JsonFloats {
+    /// As the float that is next to it.
+    Nearest,
+    /// As that one or a neighbour of it, unless it has few digits and is neither very large nor very small: so do MySQL 5.7.22 and
+    /// 8.0.15.
+    Nearby,
 }
 
 /// What does not fit, and which row it is, from 0.
@@ -85,17 +99,18 @@ impl Check {
                 let found = values.and_then(|values| values.iter().position(other));
                 (found, "a binary column fills up shorter values with zeros, and takes no longer ones")
             }
-            Self::JsonNumbers => (
-                text_where(array, |text| !numbers_are_kept(text.as_bytes())),
+            Self::JsonNumbers(floats) => (
+                text_where(array, |text| !numbers_are_kept(text.as_bytes(), *floats)),
                 "MySQL would round a number in the JSON: keep it in a text column, or write it with fewer digits",
             ),
-            Self::Members(members) => {
-                let counts = |text: &str| is_number(text) && !members.iter().any(|member| member == text);
-                (
-                    text_where(array, counts),
-                    "a number that is no member of the column would be taken for the place of one",
-                )
+            Self::OneOf(members) => {
+                let other = |text: &str| !members.iter().any(|member| member == text);
+                (text_where(array, other), "the text is, letter by letter, no member of the column")
             }
+            Self::SomeOf(members) => (
+                text_where(array, |text| !are_some_of(text, members)),
+                "the text is, letter by letter, no list of members of the column, each of them once",
+            ),
             Self::FullYears => {
                 let years = array.as_primitive_opt::<Int16Type>();
                 let short = |year: Option<i16>| year.is_some_and(|year| year != 0 && !(1901..=2155).contains(&year));
@@ -127,9 +142,13 @@ fn rounded(array: &ArrayRef, digits: i32) -> Option<usize> {
     array.as_primitive_opt::<Float64Type>()?.iter().position(|value| value.is_some_and(rounds))
 }
 
-/// Whether a text would be read as a number.
-fn is_number(text: &str) -> bool {
-    !text.trim().is_empty() && text.trim().bytes().all(|byte| byte.is_ascii_digit())
+/// Whether a text lists some of `members`, none of them twice.
+fn are_some_of(text: &str, members: &[String]) -> bool {
+    let listed = || text.split(',');
+    let is_new = |(place, word): (usize, &str)| {
+        members.iter().any(|member| member == word) && listed().take(place).all(|before| before != word)
+    };
+    text.is_empty() || listed().enumerate().all(is_new)
 }
 
 /// The row of the first value that does not fit.
@@ -155,9 +174,9 @@ fn beyond_years(array: &ArrayRef) -> Option<usize> {
     unfit(micros(array)?, |value| DAYS.contains(&value.div_euclid(DAY_MICROS)))
 }
 
-/// Whether every number in a JSON text is one that the server keeps: whole numbers of 64 bits, and floats that print with no more
-/// digits than they have here.
-fn numbers_are_kept(json: &[u8]) -> bool {
+/// Whether every number in a JSON text is one that the server keeps: whole numbers of 64 bits, and floats that print with the digits
+/// that they have here.
+fn numbers_are_kept(json: &[u8], floats: JsonFloats) -> bool {
     let mut at = 0;
     while at < json.len() {
         match json[at] {
@@ -166,7 +185,7 @@ fn numbers_are_kept(json: &[u8]) -> bool {
                 let end =
                     json[at..].iter().position(|byte| !matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
                 let number = &json[at..end.map_or(json.len(), |end| at + end)];
-                if !is_kept(number) {
+                if !is_kept(number, floats) {
                     return false;
                 }
                 at += number.len();
@@ -190,17 +209,42 @@ fn string_length(json: &[u8]) -> usize {
     json.len()
 }
 
-fn is_kept(number: &[u8]) -> bool {
+fn is_kept(number: &[u8], floats: JsonFloats) -> bool {
     let Ok(text) = std::str::from_utf8(number) else { return false };
     if !text.contains(['.', 'e', 'E']) {
         // -0 would lose its sign.
         return text != "-0" && (text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok());
     }
-    let Ok(value) = text.parse::<f64>() else { return false };
-    let digits = text.split(['e', 'E']).next().unwrap_or_default().bytes().filter(u8::is_ascii_digit);
-    let significant = digits.skip_while(|digit| *digit == b'0').count();
-    // Up to 15 digits a float gives back as they were.
-    value.is_finite() && (significant <= 15 || value == 0.0 && significant == 0) && (value != 0.0 || significant == 0)
+    let (Ok(value), Some(written)) = (text.parse::<f64>(), Digits::of(text)) else { return false };
+    // Digits and power of ten are floats without a remainder then: one division or multiplication rounds as a reader should.
+    let is_plain = written.significant.len() <= 15 && written.power.unsigned_abs() <= 22;
+    is_plain || floats == JsonFloats::Nearest && Digits::of(&format!("{value:e}")) == Some(written)
+}
+
+/// The digits of a number from the first to the last that is not 0, and the power of ten of the last.
+#[derive(Debug, PartialEq, Eq)]
+struct Digits {
+    significant: Vec<u8>,
+    power: i64,
+}
+
+impl Digits {
+    /// None for what is no number, or has a power beyond all bounds.
+    fn of(number: &str) -> Option<Self> {
+        let (mantissa, power) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let mut power = i64::from(power.parse::<i32>().ok()?) - i64::try_from(fraction).ok()?;
+        let digits = mantissa.bytes().filter(u8::is_ascii_digit);
+        let mut significant: Vec<u8> = digits.skip_while(|digit| *digit == b'0').collect();
+        while significant.last() == Some(&b'0') {
+            significant.pop();
+            power += 1;
+        }
+        if significant.is_empty() {
+            power = 0;
+        }
+        Some(Self { significant, power })
+    }
 }
 
 #[cfg(test)]
@@ -238,9 +282,17 @@ mod tests {
 
     #[test]
     fn numbers_that_stand_for_something_else() {
-        let members = Check::Members(vec!["1".to_owned(), "a".to_owned()]);
-        assert_eq!(row(&members, StringArray::from(vec![Some("1"), Some("a"), None, Some("b"), Some("2")])), Some(4));
-        assert_eq!(row(&members, StringArray::from(vec!["", "1"])), None);
+        let members = || vec!["1".to_owned(), "a".to_owned()];
+        let one = Check::OneOf(members());
+        assert_eq!(row(&one, StringArray::from(vec![Some("1"), Some("a"), None, Some("2")])), Some(3));
+        for other in ["", "A", "a ", "á", "1,a"] {
+            assert_eq!(row(&one, StringArray::from(vec!["a", other])), Some(1), "{other}");
+        }
+        let some = Check::SomeOf(members());
+        assert_eq!(row(&some, StringArray::from(vec!["", "1", "a,1", "1,a"])), None);
+        for other in ["2", "A", "a,a", "a,", "1, a"] {
+            assert_eq!(row(&some, StringArray::from(vec!["a", other])), Some(1), "{other}");
+        }
         assert_eq!(row(&Check::FullYears, Int16Array::from(vec![0, 1901, 2155, 24])), Some(3));
         assert_eq!(row(&Check::Decimals(2), Float64Array::from(vec![1.25, 0.1, -3.0, 1.255])), Some(3));
         assert_eq!(row(&Check::Decimals(1), Float32Array::from(vec![0.1, 2.5, 2.25])), Some(2));
@@ -252,10 +304,19 @@ mod tests {
             r#"{"a": 1, "b": -9223372036854775808, "c": 18446744073709551615}"#,
             "0.1",
             r#"["1e999", "\"2e999"]"#,
-            "1e300",
+            "1e22",
             "0.0",
+            "0e300",
+            "-123456789.012345000",
         ] {
-            assert!(numbers_are_kept(kept.as_bytes()), "{kept}");
+            for floats in [JsonFloats::Nearest, JsonFloats::Nearby] {
+                assert!(numbers_are_kept(kept.as_bytes(), floats), "{kept}");
+            }
+        }
+        // As the servers did when they were asked.
+        for nearest in ["0.30000000000000004", "8.77975322568027e-236", "1.7976931348623157e308", "5e-324", "1e300"] {
+            assert!(numbers_are_kept(nearest.as_bytes(), JsonFloats::Nearest), "{nearest}");
+            assert!(!numbers_are_kept(nearest.as_bytes(), JsonFloats::Nearby), "{nearest}");
         }
         for lost in [
             "18446744073709551616",
@@ -263,9 +324,13 @@ mod tests {
             "1e999",
             "1e-999",
             "-0",
+            "4.94065645841247e-324",
+            "1e99999999999999999999",
             r#"{"a": [12345678901234567890123]}"#,
         ] {
-            assert!(!numbers_are_kept(lost.as_bytes()), "{lost}");
+            for floats in [JsonFloats::Nearest, JsonFloats::Nearby] {
+                assert!(!numbers_are_kept(lost.as_bytes(), floats), "{lost}");
+            }
         }
     }
 }

@@ -22,10 +22,11 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 /// What the server shows of us.
 const PROGRAM: &str = "etl";
 
-/// What a session begins with, whatever it is for: text in UTF-8, no limits that a long copy would meet, and no blanks behind what is in
-/// a `char`. The rest of the mode stays: a query of the user may want it.
+/// What a session begins with, whatever it is for: text in UTF-8, no limits of time or rows that a copy would meet, a note of each value
+/// that is cut, and no blanks behind what is in a `char`. The rest of the mode stays: a query of the user may want it.
 const SETTINGS: &str = "SET NAMES utf8mb4, autocommit = 1, net_read_timeout = 3600, net_write_timeout = 3600, \
-    wait_timeout = 86400, sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
+    wait_timeout = 86400, sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0, sql_notes = 1, \
+    sql_mode = REPLACE(@@sql_mode, 'PAD_CHAR_TO_FULL_LENGTH', '')";
 
 /// Instants are in UTC.
 const UTC: &str = ", time_zone = '+00:00'";
@@ -71,6 +72,8 @@ pub(super) struct Server {
     /// Whether a timestamp that may not be NULL is set to the present by each change of its row, unless it has a default: as it was
     /// before MySQL 8.0 and MariaDB 10.10.
     pub(super) stamps_rows: bool,
+    /// Whether no table is made without a primary key.
+    pub(super) requires_keys: bool,
     pub(super) user: String,
     /// The zone whose clock the session had when it began, where it was asked for.
     pub(super) clock: Option<String>,
@@ -351,7 +354,7 @@ async fn facts(connection: &mut Connection) -> Result<Server> {
     let _ = write!(sql, "; SET {limit} = 0");
     let reply = connection.query(&sql).await?;
     let row = reply.rows.first().ok_or_else(|| Error::new(ErrorKind::Connection, "the server gave no answer"))?;
-    let server = Server {
+    let mut server = Server {
         version_number: version_number(&version),
         version,
         is_mariadb,
@@ -361,11 +364,15 @@ async fn facts(connection: &mut Connection) -> Result<Server> {
         user: row.get(3).unwrap_or_default().to_owned(),
         folds_names: row.get(4) != Some("0"),
         stamps_rows: row.get(5) == Some("0"),
+        requires_keys: false,
         clock: None,
     };
     // What tables hold is estimated from day to day otherwise.
     if server.is_mysql_from(80_000) {
         connection.run("SET information_schema_stats_expiry = 0").await?;
+    }
+    if server.is_mysql_from(80_013) {
+        server.requires_keys = connection.number("SELECT @@sql_require_primary_key").await? == Some(1);
     }
     Ok(server)
 }

@@ -63,11 +63,15 @@ impl Endpoint for MyEndpoint {
         let engine = connection.text("SELECT @@default_storage_engine").await?.unwrap_or_default();
         let server = connection.server().clone();
         connection.close().await;
+        let (packet, unit) = match server.max_packet_bytes {
+            bytes @ ..0x10_0000 => (bytes >> 10, "KiB"),
+            bytes => (bytes >> 20, "MiB"),
+        };
         let facts = vec![
             format!("user {}", server.user),
             database.map_or("no database".to_owned(), |name| format!("database {name}")),
             format!("storage engine {engine}"),
-            format!("packets of up to {} MiB", server.max_packet_bytes >> 20),
+            format!("packets of up to {packet} {unit}"),
         ];
         Ok(Ping { server: server.label(), facts, missing: missing(&server) })
     }

@@ -17,14 +17,16 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// The table that `typed` names: `orders`, `shop.orders`, `"my shop"."or.ders"`, with backticks as well as quotes. Without a
-    /// database it is in `database`.
+    /// The table that `typed` names: `orders`, `shop.orders`, `"my shop"."or.ders"`, with backticks as well as quotes, of which one within
+    /// a name is doubled. Without a database it is in `database`.
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage).
     pub(super) fn typed(typed: &str, database: Option<&str>) -> Result<Self> {
-        let quoted = if typed.contains('"') { typed.to_owned() } else { typed.replace('`', "\"") };
-        let mut parts: Vec<String> = split_name(&quoted)?.iter().map(|part| part.resolve(&MySql)).collect();
+        let has_ticks = typed.starts_with('`') || !typed.starts_with('"') && typed.contains(".`");
+        let turned = |name: String| if has_ticks { exchanged(&name) } else { name };
+        let split = split_name(&turned(typed.to_owned()))?;
+        let mut parts: Vec<String> = split.iter().map(|part| turned(part.resolve(&MySql))).collect();
         let name = match (parts.as_mut_slice(), database) {
             ([table], Some(database)) => Self { database: database.to_owned(), table: std::mem::take(table) },
             ([database, table], _) => Self { database: std::mem::take(database), table: std::mem::take(table) },
@@ -61,6 +63,16 @@ impl Name {
     pub(super) fn beside(&self, table: &str) -> Self {
         Self { database: self.database.clone(), table: table.to_owned() }
     }
+}
+
+/// `name` with quotes for backticks and backticks for quotes.
+fn exchanged(name: &str) -> String {
+    let other = |letter| match letter {
+        '`' => '"',
+        '"' => '`',
+        letter => letter,
+    };
+    name.chars().map(other).collect()
 }
 
 /// Refuses a name that the server would not take.
@@ -111,7 +123,14 @@ mod tests {
         assert_eq!(name("other.orders").unwrap(), "`other`.`orders`");
         assert_eq!(name("`my shop`.`or.ders`").unwrap(), "`my shop`.`or.ders`");
         assert_eq!(name("\"my shop\".\"a`b\"").unwrap(), "`my shop`.`a``b`");
+        assert_eq!(name("other.`or.ders`").unwrap(), "`other`.`or.ders`");
         assert_eq!(name("a.b.c"), None);
+        for table in ["a`b", "a\"b", "`", "a\".`b", "'"] {
+            let listed = identifier(table);
+            assert_eq!(name(&listed).unwrap(), format!("`shop`.{listed}"));
+            assert_eq!(name(&format!("`d`.{listed}")).unwrap(), format!("`d`.{listed}"));
+        }
+        assert_eq!(name("a`b").unwrap(), "`shop`.`a``b`");
         assert_eq!(Name::typed("orders", None).unwrap_err().kind(), ErrorKind::Usage);
     }
 

@@ -83,6 +83,7 @@ pub(super) struct Column {
 struct Columns<'a> {
     columns: &'a [Column],
     types: Vec<DataType>,
+    zero_dates: ZeroDates,
 }
 
 impl MySource {
@@ -98,6 +99,7 @@ impl MySource {
     /// The columns as the server tells them, and as the options want their types.
     async fn look(&self) -> Result<Vec<Column>> {
         let mut columns = match &self.what {
+            What::Table(table) if table.is_view => self.of_view(table).await?,
             What::Table(table) => of_table(table),
             What::Query(query) => {
                 let mut lease = self.lease().await?;
@@ -110,6 +112,21 @@ impl MySource {
                 Timestamps::Clock => column.my_type = column.my_type.take().map(MyType::by_the_clock),
                 Timestamps::Server if is_query && column.is_instant() => column.sql = in_utc(&column.sql),
                 Timestamps::Server | Timestamps::Instant => {}
+            }
+        }
+        Ok(columns)
+    }
+
+    /// The columns of a view, with whole numbers as wide as they are sent: MySQL declares those of a comparison narrower.
+    async fn of_view(&self, view: &Table) -> Result<Vec<Column>> {
+        let mut columns = of_table(view);
+        let names: Vec<String> = columns.iter().map(|column| column.sql.clone()).collect();
+        let mut lease = self.lease().await?;
+        let announced = lease.connection().prepare(&select(&list(&names), &view.name.quoted(), &[], None)).await?;
+        for (column, announced) in columns.iter_mut().zip(&announced) {
+            let (Some(declared), Some(sent)) = (&column.my_type, MyType::of_result(announced)) else { continue };
+            if declared.kind != sent.kind && split::is_integer(declared.kind) && split::is_integer(sent.kind) {
+                column.my_type = Some(sent);
             }
         }
         Ok(columns)
@@ -139,7 +156,8 @@ impl MySource {
     }
 
     fn known<'a>(&self, columns: &'a [Column]) -> Columns<'a> {
-        Columns { columns, types: columns.iter().map(|column| self.field(column).data_type().clone()).collect() }
+        let types = columns.iter().map(|column| self.field(column).data_type().clone()).collect();
+        Columns { columns, types, zero_dates: self.pool.config().zero_dates }
     }
 
     /// The Arrow form of a column, as the options want it.
@@ -299,13 +317,21 @@ impl filter::Columns for Columns<'_> {
     fn column(&self, name: &str) -> Option<filter::Column<'_>> {
         let place = self.columns.iter().position(|column| column.name == name)?;
         let column = &self.columns[place];
-        let compares = match column.my_type.as_ref()?.kind {
+        let my_type = column.my_type.as_ref()?;
+        if self.zero_dates == ZeroDates::Null && is_date(my_type) {
+            // What is NULL here is a date there, the least of all.
+            return None;
+        }
+        let compares = match my_type.kind {
             Kind::Bit(1) => Compares::Equality,
             // Compared in 64 bits with a literal; by letters whose case or accents do not count; by text.
             Kind::Float | Kind::Time(_) | Kind::Text | Kind::Json | Kind::Binary | Kind::Geometry | Kind::Uuid => {
                 Compares::No
             }
-            Kind::Bit(_) => Compares::No,
+            // A literal below 100 is taken for the last two digits of a year.
+            Kind::Bit(_) | Kind::Year => Compares::No,
+            // A clock that was put back shows two instants alike: an index tells them apart, and a comparison does not.
+            Kind::DateTime(_) if column.declared.to_ascii_lowercase().contains("timestamp") => Compares::No,
             kind if kind.is_temporal() && self.types[place] == DataType::Utf8 => Compares::No,
             _ => Compares::Order,
         };
@@ -365,7 +391,8 @@ impl Source for MySource {
         let mut plan = match self.what.table() {
             Some(table) => {
                 let mut lease = self.lease().await?;
-                split::plan(lease.connection(), table, scan, goal).await.at(what, || which)?
+                let timestamps = self.pool.config().timestamps;
+                split::plan(lease.connection(), (table, timestamps), scan, goal).await.at(what, || which)?
             }
             None => split::whole(None)?,
         };

@@ -4,9 +4,11 @@
 //! any other type are walked: every so many rows the key there becomes a border, as a literal in its own character set and
 //! collation. What compares equal lies in one range, whatever the collation. Ranges of a key that may be NULL have it in the first.
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::catalog::{Column, Table};
+use super::config::Timestamps;
 use super::connect::Connection;
 use super::name::{identifier, literal};
 use super::typemap::Kind;
@@ -20,6 +22,8 @@ const LEAST_SPLIT_ROWS: u64 = 4096;
 const MOST_SPLITS: u64 = 2_000;
 /// Smaller tables are not walked: that would take longer than it saves.
 const LEAST_WALK_BYTES: u64 = 32 << 20;
+/// The first year but 0. What is below 100 would be taken for the last two digits of one.
+const FIRST_YEAR: i128 = 1901;
 
 /// One split: a range of a column; all rows without one.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -66,10 +70,10 @@ pub(super) fn whole(table: Option<&Table>) -> Result<ReadPlan> {
     ReadPlan::by_key(&[Part::default()], Part::place, sizes, Vec::new())
 }
 
-/// Cuts `table` for `goal`.
+/// Cuts `table`, whose instants are read by `timestamps`, for `goal`.
 pub(super) async fn plan(
     connection: &mut Connection,
-    table: &Table,
+    (table, timestamps): (&Table, Timestamps),
     scan: &Scan,
     goal: &SplitGoal,
 ) -> Result<ReadPlan> {
@@ -80,9 +84,9 @@ pub(super) async fn plan(
     if goal.channels < 2 && goal.cut == Cut::Fastest || wanted < 2 || scan.limit.is_some() {
         return whole(Some(table));
     }
-    let Some((column, nulls)) = key(table) else {
+    let Some((column, nulls)) = key(table, timestamps) else {
         let mut plan = whole(Some(table))?;
-        plan.notes.push("one split: the table has no unique key to cut by".to_owned());
+        plan.notes.push("one split: the table has no unique key of a type to cut by".to_owned());
         return Ok(plan);
     };
     let name = identifier(&column.name);
@@ -92,7 +96,7 @@ pub(super) async fn plan(
         return whole(Some(table));
     }
     let borders = if is_integer {
-        halved(connection, table, &name, wanted).await?
+        halved(connection, (table, column), &name, wanted).await?
     } else {
         walked(connection, (table, column), &name, rows.div_ceil(wanted)).await?
     };
@@ -107,16 +111,20 @@ pub(super) async fn plan(
 }
 
 /// The first column of the primary key, else of a unique index, and whether it may be NULL.
-fn key(table: &Table) -> Option<(&Column, bool)> {
+fn key(table: &Table, timestamps: Timestamps) -> Option<(&Column, bool)> {
     let column = |name: &String| table.columns.iter().find(|column| column.name == *name);
     let firsts = table.unique.iter().filter_map(|index| column(index.columns.first()?));
     let usable = firsts.filter(|column| {
         let kind = column.my_type.as_ref().map(|my_type| my_type.kind);
+        // A clock that was put back shows two instants alike, which an index tells apart.
+        let is_shown = timestamps == Timestamps::Clock && matches!(kind, Some(Kind::Timestamp(_)));
         // Their literals do not compare as the columns do.
-        !matches!(
-            kind,
-            None | Some(Kind::Float | Kind::Double | Kind::Bit(_) | Kind::Geometry | Kind::Json | Kind::Uuid)
-        ) && !["enum", "set", "inet"].iter().any(|word| column.declared.starts_with(word))
+        !is_shown
+            && !matches!(
+                kind,
+                None | Some(Kind::Float | Kind::Double | Kind::Bit(_) | Kind::Geometry | Kind::Json | Kind::Uuid)
+            )
+            && !["enum", "set", "inet"].iter().any(|word| column.declared.starts_with(word))
     });
     let mut usable: Vec<&Column> = usable.collect();
     // Numbers are cut without a walk; the primary key comes first among equals.
@@ -126,7 +134,8 @@ fn key(table: &Table) -> Option<(&Column, bool)> {
     Some((best, best.nullable))
 }
 
-fn is_integer(kind: Kind) -> bool {
+/// Whether it holds whole numbers.
+pub(super) fn is_integer(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Int8
@@ -150,12 +159,20 @@ struct Piece {
 }
 
 /// Borders of about `wanted` ranges of a column of whole numbers: the piece with most rows is halved, again and again.
-async fn halved(connection: &mut Connection, table: &Table, column: &str, wanted: u64) -> Result<Vec<String>> {
+async fn halved(
+    connection: &mut Connection,
+    (table, key): (&Table, &Column),
+    column: &str,
+    wanted: u64,
+) -> Result<Vec<String>> {
     let from = table.name.quoted();
     let sql = format!("SELECT MIN({column}), MAX({column}) FROM {from}");
     let ends = connection.rows(&sql).await?;
     let end = |index: usize| ends.first().and_then(|row| row.number::<i128>(index));
     let (Some(low), Some(high)) = (end(0), end(1)) else { return Ok(Vec::new()) };
+    let is_year = key.my_type.as_ref().is_some_and(|my_type| my_type.kind == Kind::Year);
+    // The first range has no lower end, and so the year 0.
+    let low = if is_year { low.max(FIRST_YEAR).min(high) } else { low };
     let mut pieces = even(low, high, wanted);
     let each = table.rows.unwrap_or(0) / wanted.max(1);
     if pieces.len() > 1 {
@@ -255,8 +272,16 @@ fn written(column: &Column, found: &str) -> String {
         }
         (None, Some(Kind::Binary)) => format!("x'{found}'"),
         (None, Some(Kind::Decimal(..))) => found.to_owned(),
+        (None, Some(Kind::Date | Kind::DateTime(_) | Kind::Timestamp(_))) if is_no_date(found) => {
+            found.replace(['-', ' ', ':'], "")
+        }
         (None, _) => literal(found),
     }
+}
+
+/// Whether `found` is a date that no calendar has, such as `0000-00-00`: MySQL refuses it as a literal, and takes it as a number.
+fn is_no_date(found: &str) -> bool {
+    found.get(..10).is_none_or(|date| NaiveDate::parse_from_str(date, "%Y-%m-%d").is_err())
 }
 
 #[cfg(test)]
@@ -280,6 +305,14 @@ mod tests {
         assert_eq!(part(Some("7"), Some("9"), false).place().unwrap(), "`a` from 7 below 9");
         assert_eq!(part(Some("_utf8mb4 x'41'"), None, false).place(), None);
         assert_eq!(Part::default().condition(), None);
+    }
+
+    #[test]
+    fn dates_that_no_calendar_has() {
+        let no_dates = ["0000-00-00", "2024-02-00 01:02:03.500000", "2024-02-31"];
+        assert!(no_dates.iter().all(|date| is_no_date(date)));
+        assert!(!is_no_date("2024-02-29 23:59:59"));
+        assert!(!is_no_date("9999-12-31"));
     }
 
     proptest! {

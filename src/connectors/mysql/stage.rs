@@ -80,7 +80,7 @@ impl Stage {
 
     /// The statement for a table of the columns that are written alone.
     fn create_beside(table: &str, detail: &Detail, comment: &str) -> String {
-        let is_numbered = detail.merging.is_some() || detail.is_sifted();
+        let is_numbered = detail.merging.is_some() || detail.is_sifted() || detail.requires_keys;
         let number = is_numbered.then(Merging::row_column).into_iter();
         let columns: Vec<String> = number.chain(detail.definitions.iter().cloned()).collect();
         format!("CREATE TABLE {table} ({}) ENGINE = InnoDB COMMENT = {}", columns.join(", "), quoted_text(comment))

@@ -250,10 +250,7 @@ impl MyType {
     pub(super) fn members(&self) -> Option<Vec<String>> {
         let (word, rest) = split_word(&self.name);
         let list = rest.strip_prefix('(')?.strip_suffix(')')?;
-        matches!(word, "enum" | "set").then(|| {
-            let inner = list.trim_matches('\'');
-            inner.split("','").map(|member| member.replace("''", "'")).collect()
-        })
+        matches!(word, "enum" | "set").then(|| listed(list))
     }
 
     /// Digits behind the point of a `float(m,d)` or `double(m,d)`, which rounds to them.
@@ -330,17 +327,48 @@ fn split_word(name: &str) -> (&str, &str) {
     name.split_at(end)
 }
 
+/// The texts of a list such as `'','it''s','a\\b'`, as the information schema writes it.
+fn listed(list: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut letters = list.chars().peekable();
+    while letters.any(|letter| letter == '\'') {
+        let mut text = String::new();
+        while let Some(letter) = letters.next() {
+            // Within a text a quote is doubled.
+            if letter == '\'' && letters.next_if_eq(&'\'').is_none() {
+                break;
+            }
+            text.push(if letter == '\\' { escaped(letters.next()) } else { letter });
+        }
+        texts.push(text);
+    }
+    texts
+}
+
+/// What `letter` means behind a backslash.
+fn escaped(letter: Option<char>) -> char {
+    match letter {
+        Some('n') => '\n',
+        Some('r') => '\r',
+        Some('0') => '\0',
+        other => other.unwrap_or('\\'),
+    }
+}
+
 /// `bigint(20) unsigned zerofill` as `bigint unsigned`: a width for display is no part of the type, and newer servers leave it out.
 /// `tinyint(1)` stays: it stands for a truth value.
 fn without_display_width(name: &str) -> String {
-    let name = name.replace(" zerofill", "");
-    let lower = name.to_ascii_lowercase();
-    let (word, rest) = split_word(&lower);
-    let is_integer = ["tinyint", "smallint", "mediumint", "int", "bigint", "year"].contains(&word);
+    let (word, rest) = split_word(name);
+    let word = word.to_ascii_lowercase();
+    if word == "enum" || word == "set" {
+        // Members keep their letters.
+        return format!("{word}{rest}");
+    }
+    let rest = rest.to_ascii_lowercase().replace(" zerofill", "");
+    let is_integer = ["tinyint", "smallint", "mediumint", "int", "bigint", "year"].contains(&word.as_str());
     match rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
         Some((width, rest)) if is_integer && !(word == "tinyint" && width == "1") => format!("{word}{rest}"),
-        // The values of an enum keep their letters.
-        _ => format!("{word}{}", &name[word.len()..]),
+        _ => format!("{word}{rest}"),
     }
 }
 
@@ -385,6 +413,10 @@ mod tests {
     fn members_and_digits() {
         let of = |declared: &str| MyType::declared(declared).unwrap();
         assert_eq!(of("enum('a','b''c','1,2')").members().unwrap(), ["a", "b'c", "1,2"]);
+        assert_eq!(of("enum('','a')").members().unwrap(), ["", "a"]);
+        assert_eq!(of("set('a','''')").members().unwrap(), ["a", "'"]);
+        assert_eq!(of(r"enum('x'',''y','a\\b','c\nd')").members().unwrap(), ["x','y", r"a\b", "c\nd"]);
+        assert_eq!(of("enum('a zerofill','B')").name, "enum('a zerofill','B')");
         assert_eq!(of("varchar(3)").members(), None);
         assert_eq!((of("double(10,2)").rounds_to(), of("double").rounds_to()), (Some(2), None));
         assert_eq!(of("decimal(10,2)").rounds_to(), None);

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::agree::{self, Detail, refuse_rows};
 use super::connect::Connection;
 use super::connections::Connections;
+use super::errors::is_reply;
 use super::marker;
 use super::name::Name;
 use super::proof;
@@ -177,7 +178,9 @@ impl Shared {
             Ok(true) => Ok(()),
             Ok(false) => {
                 self.state.lock().commits.remove(token);
-                Err(error)
+                // What the server has said itself is no answer that was lost.
+                let is_known = error.kind() == ErrorKind::Timeout && is_reply(&error);
+                Err(if is_known { error.as_kind(ErrorKind::Transient) } else { error })
             }
             // Another process is at it, and that is what `error` says.
             Err(_) if error.kind() == ErrorKind::Busy => Err(error),

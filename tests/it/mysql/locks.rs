@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{databases, table};
-use crate::program::{end, etl, start};
+use crate::program::{end, etl, refused, start};
 use crate::server::mariadb_client;
 
 const ROWS: &str = "gen:id:seq,v:seq?rows=4000";
@@ -85,5 +85,29 @@ fn a_table_that_is_emptied_and_filled_can_be_read_and_not_changed() {
         assert_eq!(mariadb_client(&url, "select count(*) from t where id = 0"), "1", "{url}");
         copy.kill().unwrap();
         copy.wait().unwrap();
+    }
+}
+
+/// The server has said that it does not wait any longer: nothing is in doubt.
+#[test]
+fn a_lock_of_somebody_else_is_told_and_nothing_lands() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        with_table(&url);
+        let target = table(&url, "alone");
+        let holder = std::thread::spawn({
+            let url = url.clone();
+            move || mariadb_client(&url, "lock tables alone write; select sleep(10)")
+        });
+        let begin = Instant::now();
+        while tried(&url, "update alone set v = 1 where id = 1") == "goes" {
+            assert!(begin.elapsed() < Duration::from_secs(5), "{url}: nobody waits");
+        }
+        let said = refused(folder.path(), &[ROWS, &target, "--mode", "upsert"]);
+        assert!(said.contains("another session holds a lock"), "{url}: {said}");
+        assert!(!said.contains("the answer was lost"), "{url}: {said}");
+        holder.join().unwrap();
+        assert_eq!(mariadb_client(&url, "select count(*) from alone"), "1", "{url}");
+        assert_eq!(mariadb_client(&url, "show tables like 'etl\\_stage%'"), "", "{url}");
     }
 }

@@ -97,6 +97,9 @@ fn rows_are_loaded_into_a_server_that_takes_small_packets() {
     copied(folder.path(), &["gen:id:seq,note:text(100)?rows=50000", &table(&url, "many"), "-j", "2"]);
     assert_eq!(mariadb_client(&url, "select count(*), sum(id) from many"), "50000\t1250025000");
 
+    let reached = etl(folder.path(), &["ping", &url]);
+    assert!(reached.stdout.contains("packets of up to 512 KiB"), "{reached:?}");
+
     // A value may be longer than a packet, both ways.
     let source = mariadb();
     mariadb_client(
@@ -111,6 +114,28 @@ fn rows_are_loaded_into_a_server_that_takes_small_packets() {
     };
     assert_eq!(sums(&url, "t"), sums(&source, "t"));
     assert_eq!(sums(&source, "again"), sums(&source, "t"));
+}
+
+/// What it takes over is not in its log.
+#[test]
+fn readers_of_a_replica_begin_under_a_lock() {
+    let [primary, replica] = ["1", "2"].map(|id| OwnMariadb::start(&["--log-bin", &format!("--server-id={id}")]));
+    mariadb_client(&primary.url(), "create table t (id int primary key); insert into t values (1)");
+    let server = format!("mysql://root@127.0.0.1:{}/", replica.port);
+    mariadb_client(
+        &server,
+        &format!(
+            "change master to master_host = '127.0.0.1', master_port = {}, master_user = 'root'; start slave",
+            primary.port
+        ),
+    );
+    until(|| {
+        mariadb_client(&server, "select count(*) from information_schema.tables where table_schema = 'shop'") == "1"
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let plan = etl(folder.path(), &["plan", &table(&format!("{server}shop"), "t"), "t.csv", "-j", "2"]);
+    let locked = "2 readers began at one point in time, while the tables were locked";
+    assert!(plan.stdout.contains(locked), "{}{}", plan.stdout, plan.stderr);
 }
 
 /// A server without a log shows to nobody that it is at rest.

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{databases, table};
 use crate::program::{copied, end, etl, records, refused, start};
-use crate::server::mariadb_client;
+use crate::server::{mariadb_client, mysql};
 
 /// Modes in which texts, names and `char` columns are read otherwise, and another zone.
 const SESSION: &str =
@@ -48,6 +48,37 @@ fn no_mode_of_a_session_changes_a_value() {
         assert!(said.contains("column c") && said.contains("row 2"), "{url}: {said}");
         assert_eq!(mariadb_client(&url, "select count(*) from again where id > 7"), "0", "{url}");
     }
+}
+
+#[test]
+fn no_limit_of_a_session_leaves_rows_out() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        mariadb_client(&url, "create table t (id int primary key, v int); insert into t values (1, 1), (2, 2), (3, 3)");
+        mariadb_client(&url, "create table u like t; insert into u values (1, 0), (4, 0)");
+        let limits = "SET sql_select_limit = 1, sql_big_selects = 0, max_join_size = 1, sql_safe_updates = 1";
+        for mode in ["upsert", "sync", "truncate"] {
+            copied(path, &[&told(&url, limits, "t"), &told(&url, limits, "u"), "--mode", mode]);
+            let kept = if mode == "upsert" { "1,2,3,4" } else { "1,2,3" };
+            assert_eq!(mariadb_client(&url, "select group_concat(id order by id) from u"), kept, "{url} {mode}");
+        }
+        let query = ["--query", "select v from t order by v"];
+        copied(path, &[&[told(&url, limits, "t").split('#').next().unwrap(), "v.csv"], &query[..]].concat());
+        assert_eq!(std::fs::read_to_string(path.join("v.csv")).unwrap(), "v\n1\n2\n3\n", "{url}");
+    }
+}
+
+#[test]
+fn a_server_that_wants_a_key_in_each_table_takes_rows() {
+    let url = mysql();
+    let folder = tempfile::tempdir().unwrap();
+    mariadb_client(&url, "create table t (id int primary key, v int); insert into t values (1, 1), (2, 2)");
+    mariadb_client(&url, "create table u like t; insert into u values (3, 3)");
+    let target = told(&url, "SET sql_require_primary_key = 1", "u");
+    // Into a table beside first.
+    copied(folder.path(), &[&table(&url, "t"), &target, "--mode", "append", "--verify", "checksum"]);
+    assert_eq!(mariadb_client(&url, "select group_concat(v order by id) from u"), "1,2,3");
 }
 
 /// By the clock that the session has; what is written is an instant all the same.

@@ -60,6 +60,28 @@ fn json_is_kept() {
     }
 }
 
+/// They read 8.77975322568027e-236 as a neighbour of it; MySQL 9 does not.
+#[test]
+fn a_number_in_json_is_what_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("in.csv"), "id,j\n1,[0.1]\n2,[8.77975322568027e-236]\n").unwrap();
+    for url in databases() {
+        mariadb_client(&url, "create table t (id int primary key, j json)");
+        let said = refused(folder.path(), &["in.csv", &table(&url, "t"), "--mode", "append"]);
+        assert!(said.contains("row 2: column j: MySQL would round a number in the JSON"), "{url}: {said}");
+    }
+    let url = mysql();
+    mariadb_client(
+        &url,
+        "create table t (id int primary key, j json);
+         insert into t values (3, '[0.30000000000000004, 1.7976931348623157e308, 5e-324]')",
+    );
+    copied(folder.path(), &["in.csv", &table(&url, "t"), "--mode", "append"]);
+    copied(folder.path(), &[&table(&url, "t"), &table(&url, "again")]);
+    let rows = mariadb_client(&url, "select j from again order by id");
+    assert_eq!(rows, "[0.1]\n[8.77975322568027e-236]\n[0.30000000000000004, 1.7976931348623157e308, 5e-324]");
+}
+
 /// 8.0 does not load such a column.
 #[test]
 fn a_geometry_that_may_not_be_null_is_written() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
 use super::super::catalog::{self, Table};
-use super::super::check::Check;
+use super::super::check::{Check, JsonFloats};
 use super::super::config::TimeForm;
 use super::super::connect::Server;
 use super::super::ddl::{NewTable, new_columns};
@@ -48,7 +48,7 @@ enum Zero {
 enum JsonKept {
     AsText,
     /// Taken apart: numbers are rounded that have no place in 64 bits.
-    TakenApart,
+    TakenApart(JsonFloats),
 }
 
 /// Where a column goes.
@@ -133,7 +133,11 @@ fn type_of_new(sql_type: &str) -> Result<MyType> {
 
 impl Matched {
     fn empty(server: &Server) -> Self {
-        let json = if server.is_mariadb { JsonKept::AsText } else { JsonKept::TakenApart };
+        let json = match server.is_mariadb {
+            true => JsonKept::AsText,
+            false if server.is_mysql_from(90_000) => JsonKept::TakenApart(JsonFloats::Nearest),
+            false => JsonKept::TakenApart(JsonFloats::Nearby),
+        };
         let zero = if server.is_mariadb { Zero::WithoutSign } else { Zero::Signed };
         let target = Arc::new(Schema::empty());
         Self { plans: Vec::new(), target, columns: Vec::new(), definitions: Vec::new(), json, zero }
@@ -171,7 +175,7 @@ impl Matched {
         let mut fields: Vec<FieldRef> = self.target.fields().iter().cloned().collect();
         fields.push(Arc::new(field));
         self.target = Arc::new(Schema::new(fields));
-        let is_json = place.my_type.kind == Kind::Json && self.json == JsonKept::TakenApart;
+        let is_json = place.my_type.kind == Kind::Json && self.json != JsonKept::AsText;
         self.columns.push(Column {
             name: place.name.to_owned(),
             sql_type: place.my_type.name.clone(),
@@ -245,10 +249,16 @@ fn checks(from: &Field, place: &Place<'_>, (form, json): (Form, JsonKept)) -> Ve
             Some(width) => vec![Check::Width(width)],
             None => Vec::new(),
         },
-        Kind::Text => place.my_type.members().map(Check::Members).into_iter().collect(),
+        Kind::Text => {
+            let check: fn(Vec<String>) -> Check = if word.starts_with("set(") { Check::SomeOf } else { Check::OneOf };
+            place.my_type.members().map(check).into_iter().collect()
+        }
         Kind::Year => vec![Check::FullYears],
         Kind::Float | Kind::Double => place.my_type.rounds_to().map(Check::Decimals).into_iter().collect(),
-        _ if is_json && json == JsonKept::TakenApart => vec![Check::JsonNumbers],
+        Kind::Json => match json {
+            JsonKept::TakenApart(floats) => vec![Check::JsonNumbers(floats)],
+            JsonKept::AsText => Vec::new(),
+        },
         _ => Vec::new(),
     }
 }

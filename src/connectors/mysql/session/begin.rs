@@ -96,6 +96,9 @@ async fn give_up(connections: &mut [Connection]) -> Result<()> {
 
 /// Begins all transactions while nothing is committed. `false` where that was not to be seen; none is open then.
 async fn at_rest(connections: &mut [Connection]) -> Result<bool> {
+    if follows_in_silence(&mut connections[0]).await? {
+        return Ok(false);
+    }
     for _ in 0..ATTEMPTS {
         if connections[0].server().is_mariadb {
             start(connections).await?;
@@ -119,6 +122,22 @@ async fn at_rest(connections: &mut [Connection]) -> Result<bool> {
         give_up(connections).await?;
     }
     Ok(false)
+}
+
+/// Whether the server takes over changes of others that its own log does not tell of, as a replica or a node of a cluster may.
+async fn follows_in_silence(connection: &mut Connection) -> Result<bool> {
+    let logs = "SHOW VARIABLES WHERE Variable_name IN ('log_slave_updates', 'log_replica_updates') AND Value = 'ON'";
+    if !connection.rows(logs).await?.is_empty() {
+        return Ok(false);
+    }
+    if connection.server().is_mariadb {
+        let follows = "SHOW STATUS WHERE Variable_name = 'Slaves_running' AND Value <> '0'";
+        let shares = "SHOW VARIABLES WHERE Variable_name = 'wsrep_on' AND Value = 'ON'";
+        return Ok(!connection.rows(follows).await?.is_empty() || !connection.rows(shares).await?.is_empty());
+    }
+    let sql = if connection.server().is_mysql_from(80_022) { "SHOW REPLICA STATUS" } else { "SHOW SLAVE STATUS" };
+    // Who may not ask this may not ask for the place in the log either.
+    Ok(!connection.rows(sql).await.is_ok_and(|rows| rows.is_empty()))
 }
 
 /// Whether the snapshots of `MariaDB` stand at the same place of its log; none where there is no log.
