@@ -171,6 +171,22 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
     Ok(())
 }
 
+/// Refuses to begin `job` beside rows that an interrupted run left to be seen in the target, where it is the same job but for when
+/// rows are seen. Called when no run of `job` itself can be gone on with.
+///
+/// # Errors
+/// [`AlreadyExists`](ErrorKind::AlreadyExists).
+pub async fn refuse_beside(job: &Job, state: &dyn StateLog) -> Result<()> {
+    let now = fingerprint::recorded(job);
+    for holder in state.holders().await?.into_iter().filter(|holder| holder.life == Life::Gone) {
+        let Some(other) = Unfinished::of(&holder.run, state.read(&holder.run).await?) else { continue };
+        if differing(&other.job, &now) == ["publish"] {
+            other.refuse_anew()?;
+        }
+    }
+    Ok(())
+}
+
 /// The members of `now`, a job as the log has it, that are otherwise in `then`.
 fn differing<'a>(then: &Json, now: &'a Json) -> Vec<&'a str> {
     let members = now.as_object().into_iter().flatten();

@@ -23,6 +23,14 @@ fn what_a_killed_run_showed_is_gone_on_behind() {
     let refused = end(start(folder.path(), &words));
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("the rows of its tasks stay in the target"), "{}", refused.stderr);
+    // So they would where they were to be seen at once.
+    let at_once = [&words[..4], &words[6..]].concat();
+    let refused = end(start(folder.path(), &at_once));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("the rows of its tasks stay in the target"), "{}", refused.stderr);
+    let refused = end(start(folder.path(), &[&at_once[..], &["--resume"]].concat()));
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("is of another job, which differs in publish"), "{}", refused.stderr);
     // Another job on the same table leaves alone what notes them.
     copied(folder.path(), &["gen:id:seq,note:text(1..1)?rows=1", &target, "--mode", "append", "-j", "2"]);
     psql(&url, "delete from t where note not like 'old' and length(note) = 1");
