@@ -42,7 +42,7 @@ pub enum Status {
     Running,
     /// Its process is gone, and it has not ended.
     Interrupted,
-    /// It failed, and left nothing.
+    /// It failed, and left nothing but rows that were committed.
     Failed,
     /// All was done.
     Finished,
@@ -83,7 +83,7 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
     let detail = alive.map(|holder| holder.process.clone());
     let (source, target, also) = (String::new(), String::new(), Vec::new());
     let mut run = JobRun { entry, status, source, target, also, rows: 0, detail };
-    let mut rows: HashMap<u32, u64> = HashMap::new();
+    let (mut rows, mut committed): (HashMap<u32, u64>, Vec<u32>) = (HashMap::new(), Vec::new());
     for record in records {
         match record {
             StateRecord::Started { job, .. } => {
@@ -92,7 +92,7 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
                 let also = job["also"].as_array().into_iter().flatten().enumerate();
                 run.also = also.map(|(index, place)| shown(place, &job["alsoLabels"][index])).collect();
             }
-            StateRecord::Planned { .. } => rows.clear(),
+            StateRecord::Planned { .. } => rows.retain(|sink, _| committed.contains(sink)),
             StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
                 *rows.entry(receipt.sink).or_default() += receipt.rows;
             }
@@ -102,9 +102,10 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
             }
             StateRecord::Aborted { reason } => {
                 (run.status, run.detail) = (Status::Failed, Some(reason.clone()));
-                rows.clear();
+                rows.retain(|sink, _| committed.contains(sink));
             }
-            StateRecord::StepBegun { .. } | StateRecord::Step { .. } | StateRecord::Committed { .. } => {}
+            StateRecord::Committed { sink, .. } => committed.push(*sink),
+            StateRecord::StepBegun { .. } | StateRecord::Step { .. } => {}
         }
     }
     // Each target gets all of them.

@@ -53,6 +53,13 @@ async fn all_targets_are_told_and_rows_are_counted_once() {
     }
     let run = list(&log).await.unwrap().remove(0);
     assert_eq!((&*run.target, run.also, run.rows), ("copy.db#b", vec!["b.parquet".to_owned()], 5));
+    // What was committed stays.
+    log.append("1", &StateRecord::Committed { transfer: 0, sink: 1, epoch: 0, position: None, marked: false })
+        .await
+        .unwrap();
+    log.append("1", &StateRecord::Aborted { reason: "another run began in its place".to_owned() }).await.unwrap();
+    let run = list(&log).await.unwrap().remove(0);
+    assert_eq!((run.status, run.rows), (Status::Failed, 5));
 }
 
 #[tokio::test]
