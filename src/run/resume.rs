@@ -99,13 +99,23 @@ impl Unfinished {
     pub fn refuse_anew(&self) -> Result<()> {
         let agreements = (0..).zip(self.planned.iter().flat_map(|plan| &plan.agreements));
         let mut open = agreements.filter(|(sink, _)| !self.committed.contains(sink));
-        if !open.any(|(_, agreement)| agreement.tasks_stay()) {
+        let (message, hint) = if open.any(|(_, agreement)| agreement.tasks_stay()) {
+            let message = "it was interrupted, and the rows of its tasks stay in the target: they would come twice";
+            (message, "go on with it by --resume; or remove its rows, give it up by 'etl jobs clean', and begin anew")
+        } else if !self.committed.is_empty() && self.adds_alone() {
+            let message =
+                "its rows are in the target, and what comes after them was interrupted: they would come twice";
+            (message, "--resume does what is left; to add the rows once more, give it up by 'etl jobs clean' before")
+        } else {
             return Ok(());
-        }
-        let message = "it was interrupted, and the rows of its tasks stay in the target: they would come twice";
-        Err(Error::new(ErrorKind::AlreadyExists, message)
-            .at("run", &self.run)
-            .with_hint("go on with it by --resume; or remove its rows, give it up by 'etl jobs clean', and begin anew"))
+        };
+        Err(Error::new(ErrorKind::AlreadyExists, message).at("run", &self.run).with_hint(hint))
+    }
+
+    /// Whether another run of this job would add all rows once more, as far as is known: SQL before them may take the first away.
+    fn adds_alone(&self) -> bool {
+        let has_pre_sql = self.job["preSql"].as_array().is_some_and(|sql| !sql.is_empty());
+        self.job["mode"] == "append" && self.job["incremental"].is_null() && !has_pre_sql
     }
 
     /// Refuses a run that another process has gone on with since its records were read. Asked under the lease.
@@ -172,7 +182,7 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
 }
 
 /// Refuses to begin `job` beside rows that an interrupted run left to be seen in the target, where it is the same job but for when
-/// rows are seen. Called when no run of `job` itself can be gone on with.
+/// rows are seen, and for the SQL after them. Called when no run of `job` itself can be gone on with.
 ///
 /// # Errors
 /// [`AlreadyExists`](ErrorKind::AlreadyExists).
@@ -180,7 +190,8 @@ pub async fn refuse_beside(job: &Job, state: &dyn StateLog) -> Result<()> {
     let now = fingerprint::recorded(job);
     for holder in state.holders().await?.into_iter().filter(|holder| holder.life == Life::Gone) {
         let Some(other) = Unfinished::of(&holder.run, state.read(&holder.run).await?) else { continue };
-        if differing(&other.job, &now) == ["publish"] {
+        let differs = differing(&other.job, &now);
+        if !differs.is_empty() && differs.iter().all(|name| ["publish", "postSql"].contains(name)) {
             other.refuse_anew()?;
         }
     }
