@@ -1,6 +1,7 @@
 //! The runs of the log: what became of each, and the end of those that nobody goes on with.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value as Json;
@@ -8,7 +9,7 @@ use serde_json::Value as Json;
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::Place;
-use crate::job::locator::unmask;
+use crate::job::locator::{DUCKDB, SQLITE, unmask};
 use crate::run::resume::Unfinished;
 use crate::run::stages::endpoint;
 use crate::state::{Holder, Life, RunEntry, StateLog, StateRecord};
@@ -166,12 +167,20 @@ async fn sweep(run: &Unfinished) -> Result<()> {
         let mut place = Place::deserialize(place)?;
         // Where the password was hidden, another way to it is tried: a pass file, the environment.
         if let Some(url) = place.options["url"].as_str().map(unmask) {
-            place.options["url"] = Json::from(url);
+            place.options["url"] = Json::from(from_anywhere(&url, &place.connector, run.job["folder"].as_str()));
         }
         let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
         endpoint(&place)?.sink(&place.object)?.abort(agreement, &token).await?;
     }
     Ok(())
+}
+
+/// The `url` of a place of `connector`. A database that is a file was named from the `folder` in which its run began, and this process
+/// may be in another one; sinks of files know theirs.
+fn from_anywhere(url: &str, connector: &str, folder: Option<&str>) -> String {
+    let Some(folder) = folder.filter(|_| [SQLITE, DUCKDB].contains(&connector)) else { return url.to_owned() };
+    let (scheme, path) = url.split_once(':').unwrap_or((connector, url));
+    format!("{scheme}:{}", Path::new(folder).join(path).display())
 }
 
 #[cfg(test)]

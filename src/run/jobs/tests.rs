@@ -74,3 +74,16 @@ async fn runs_are_found_by_the_beginning_of_their_ids() {
     assert_eq!(find(&log, "aa").await.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(find(&log, "c").await.unwrap_err().kind(), ErrorKind::NotFound);
 }
+
+#[test]
+fn a_database_that_is_a_file_is_found_from_another_folder() {
+    for (url, connector, found) in [
+        ("duckdb:a/b.duckdb", DUCKDB, "duckdb:/home/ada/a/b.duckdb"),
+        ("shop.db", SQLITE, "sqlite:/home/ada/shop.db"),
+        ("sqlite:/srv/shop.db", SQLITE, "sqlite:/srv/shop.db"),
+        ("postgres://ada@db/shop", "postgres", "postgres://ada@db/shop"),
+    ] {
+        assert_eq!(from_anywhere(url, connector, Some("/home/ada")), found);
+        assert_eq!(from_anywhere(url, connector, None), url);
+    }
+}
