@@ -289,7 +289,7 @@ pub(super) fn grade(
     match (kept, shape, snapshot) {
         (Kept::Nothing, ..) => restart("the target keeps nothing of an interrupted copy"),
         (Kept::Commit, ..) => restart("all rows are in one transaction, which ends with its process"),
-        (Kept::Tasks, PlanShape::Wide, _) => restart("all rows are needed together"),
+        (Kept::Tasks, PlanShape::Wide, _) => restart("all rows go through one writer, or are needed together"),
         (Kept::Tasks, _, Snapshot::Lasting(_)) => exact("as long as the source is unchanged"),
         (Kept::Tasks, _, Snapshot::Shared(_)) if job.snapshot.is_some() => exact("as long as the snapshot is held"),
         (Kept::Tasks, _, Snapshot::Shared(_) | Snapshot::Private) if (job.cut, cut) == (Cut::ByKey, Cut::ByKey) => {
