@@ -189,7 +189,9 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
 pub async fn refuse_beside(job: &Job, state: &dyn StateLog) -> Result<()> {
     let now = fingerprint::recorded(job);
     for holder in state.holders().await?.into_iter().filter(|holder| holder.life == Life::Gone) {
-        let Some(other) = Unfinished::of(&holder.run, state.read(&holder.run).await?) else { continue };
+        // Of records that cannot be read nobody knows what they are of.
+        let Ok(records) = state.read(&holder.run).await else { continue };
+        let Some(other) = Unfinished::of(&holder.run, records) else { continue };
         let differs = differing(&other.job, &now);
         if !differs.is_empty() && differs.iter().all(|name| ["publish", "postSql"].contains(name)) {
             other.refuse_anew()?;
