@@ -132,32 +132,34 @@ pub enum Removal {
     Records,
 }
 
-/// Gives `run` up: nobody can go on with it afterwards.
+/// Gives `run` up: nobody can go on with it afterwards. The answer names the targets in which rows of tasks that had ended stay.
 ///
 /// # Errors
 /// [`Busy`](ErrorKind::Busy) while its process is at work, and those of its target.
-pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<()> {
+pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<Vec<String>> {
     let holder = state.holders().await?.into_iter().find(|holder| holder.run == run);
     if let Some(alive) = holder.as_ref().filter(|holder| holder.life == Life::Alive) {
         let message = format!("the run is under way, by {}", alive.process);
         return Err(Error::new(ErrorKind::Busy, message).at("run", run));
     }
+    let mut stay = Vec::new();
     if removal == Removal::Whole
         && let Some(unfinished) = Unfinished::of(run, state.read(run).await?)
     {
         let hint = "the next copy into the same target removes it; --records-only forgets the run all the same";
-        sweep(&unfinished).await.map_err(|error| error.with_hint(hint)).at("run", || run)?;
+        stay = sweep(&unfinished).await.map_err(|error| error.with_hint(hint)).at("run", || run)?;
     }
     state.forget(run).await?;
-    match holder {
-        Some(holder) => state.release(&holder.job, run).await,
-        None => Ok(()),
+    if let Some(holder) = holder {
+        state.release(&holder.job, run).await?;
     }
+    Ok(stay)
 }
 
-/// Removes what `run` staged and did not commit, in each of its targets.
-async fn sweep(run: &Unfinished) -> Result<()> {
-    let Some(plan) = &run.planned else { return Ok(()) };
+/// Removes what `run` staged and did not commit, in each of its targets. The answer names those in which rows of tasks stay.
+async fn sweep(run: &Unfinished) -> Result<Vec<String>> {
+    let mut stay = Vec::new();
+    let Some(plan) = &run.planned else { return Ok(stay) };
     let also = run.job["also"].as_array().into_iter().flatten();
     let places = (0..).zip(std::iter::once(&run.job["target"]).chain(also));
     for ((sink, place), agreement) in places.zip(&plan.agreements) {
@@ -171,8 +173,11 @@ async fn sweep(run: &Unfinished) -> Result<()> {
         }
         let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
         endpoint(&place)?.sink(&place.object)?.abort(agreement, &token).await?;
+        if agreement.tasks_stay() {
+            stay.push(agreement.label.clone());
+        }
     }
-    Ok(())
+    Ok(stay)
 }
 
 /// The `url` of a place of `connector`. A database that is a file was named from the `folder` in which its run began, and this process

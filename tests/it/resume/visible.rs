@@ -40,6 +40,20 @@ fn what_a_killed_run_showed_is_gone_on_behind() {
 }
 
 #[test]
+fn who_gives_a_run_up_is_told_what_it_showed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, url) = target();
+    killed_at(folder.path(), &[ROWS, &target, "--mode", "append", "--publish", "task", "-j", "2"], ("wrote", 1));
+    let listed = beside(folder.path(), &["jobs", "--output", "json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let cleaned = beside(folder.path(), &["jobs", "clean", listed["runs"][0]["run"].as_str().unwrap()]);
+    assert_eq!(cleaned.code, 0, "{}", cleaned.stderr);
+    assert!(cleaned.stderr.contains("that had ended stays in"), "{}", cleaned.stderr);
+    assert_ne!(psql(&url, "select count(*) from t"), "1");
+    assert_eq!(psql(&url, LEFT), "0");
+}
+
+#[test]
 fn what_a_failed_run_showed_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (target, url) = target();
