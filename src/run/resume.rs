@@ -104,7 +104,7 @@ impl Unfinished {
             (message, "go on with it by --resume; or remove its rows, give it up by 'etl jobs clean', and begin anew")
         } else if !self.committed.is_empty() && self.adds_alone() {
             let message =
-                "its rows are in the target, and what comes after them was interrupted: they would come twice";
+                "its rows are in the target, or in one of several, and it was not finished: they would come twice";
             (message, "--resume does what is left; to add the rows once more, give it up by 'etl jobs clean' before")
         } else {
             return Ok(());
