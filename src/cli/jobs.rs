@@ -137,7 +137,10 @@ async fn clean(state: &dyn StateLog, named: &[String], removal: Removal) -> Resu
         runs.extend(jobs::list(state).await?.into_iter().filter(ended).map(|run| run.entry.run));
     }
     for run in &runs {
-        jobs::clean(state, run, removal).await?;
+        for target in jobs::clean(state, run, removal).await? {
+            let stays = format!("what tasks of run {run} wrote that had ended stays in {target}");
+            printer::talk(&format!("note: {stays}: remove it before the copy begins anew"));
+        }
     }
     printer::talk(&format!("{} forgotten", amount::counted(runs.len() as u64, "run")));
     Ok(())

@@ -160,7 +160,7 @@ async fn interrupted(
             );
             return Ok((None, PreSql::Wanted));
         }
-        (None, Resume::Unwanted | Resume::NextRound) => {}
+        (None, Resume::Unwanted | Resume::NextRound) => resume::refuse_beside(job, state).await?,
     }
     let pre_sql = found.as_ref().map_or(PreSql::Wanted, Unfinished::pre_sql);
     Ok((found, pre_sql))

@@ -45,11 +45,10 @@ pub(super) fn recorded(job: &Job) -> Json {
     what["preSql"] = Json::from(digests(&job.pre_sql));
     what["postSql"] = Json::from(digests(&job.post_sql));
     what["folder"] = Json::from(folder(job));
-    // Also when there is none, so that one more is seen as a difference, and one less.
-    what["also"] = what["also"].take();
-    what["union"] = what["union"].take();
-    what["unionBy"] = what["unionBy"].take();
-    what["allowLossy"] = what["allowLossy"].take();
+    // Also where there is none, so that one more is seen as a difference, and one less.
+    for name in ["also", "union", "unionBy", "allowLossy", "finerTimes", "incremental", "publish", "onError"] {
+        what[name] = what[name].take();
+    }
     what
 }
 

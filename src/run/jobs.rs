@@ -1,6 +1,7 @@
 //! The runs of the log: what became of each, and the end of those that nobody goes on with.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value as Json;
@@ -8,7 +9,7 @@ use serde_json::Value as Json;
 use crate::attempt::Token;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::Place;
-use crate::job::locator::unmask;
+use crate::job::locator::{DUCKDB, SQLITE, unmask};
 use crate::run::resume::Unfinished;
 use crate::run::stages::endpoint;
 use crate::state::{Holder, Life, RunEntry, StateLog, StateRecord};
@@ -42,7 +43,7 @@ pub enum Status {
     Running,
     /// Its process is gone, and it has not ended.
     Interrupted,
-    /// It failed, and left nothing.
+    /// It failed, and left nothing but rows that were committed.
     Failed,
     /// All was done.
     Finished,
@@ -83,7 +84,7 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
     let detail = alive.map(|holder| holder.process.clone());
     let (source, target, also) = (String::new(), String::new(), Vec::new());
     let mut run = JobRun { entry, status, source, target, also, rows: 0, detail };
-    let mut rows: HashMap<u32, u64> = HashMap::new();
+    let (mut rows, mut committed): (HashMap<u32, u64>, Vec<u32>) = (HashMap::new(), Vec::new());
     for record in records {
         match record {
             StateRecord::Started { job, .. } => {
@@ -92,7 +93,7 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
                 let also = job["also"].as_array().into_iter().flatten().enumerate();
                 run.also = also.map(|(index, place)| shown(place, &job["alsoLabels"][index])).collect();
             }
-            StateRecord::Planned { .. } => rows.clear(),
+            StateRecord::Planned { .. } => rows.retain(|sink, _| committed.contains(sink)),
             StateRecord::Wrote { receipt, .. } | StateRecord::Held { receipt, .. } => {
                 *rows.entry(receipt.sink).or_default() += receipt.rows;
             }
@@ -102,9 +103,10 @@ fn told(entry: RunEntry, records: &[StateRecord], holder: Option<&Holder>) -> Jo
             }
             StateRecord::Aborted { reason } => {
                 (run.status, run.detail) = (Status::Failed, Some(reason.clone()));
-                rows.clear();
+                rows.retain(|sink, _| committed.contains(sink));
             }
-            StateRecord::StepBegun { .. } | StateRecord::Step { .. } | StateRecord::Committed { .. } => {}
+            StateRecord::Committed { sink, .. } => committed.push(*sink),
+            StateRecord::StepBegun { .. } | StateRecord::Step { .. } => {}
         }
     }
     // Each target gets all of them.
@@ -130,47 +132,67 @@ pub enum Removal {
     Records,
 }
 
-/// Gives `run` up: nobody can go on with it afterwards.
+/// Gives `run` up: nobody can go on with it afterwards. The answer names the targets in which rows of tasks that had ended stay.
 ///
 /// # Errors
 /// [`Busy`](ErrorKind::Busy) while its process is at work, and those of its target.
-pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<()> {
+pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<Vec<String>> {
     let holder = state.holders().await?.into_iter().find(|holder| holder.run == run);
     if let Some(alive) = holder.as_ref().filter(|holder| holder.life == Life::Alive) {
         let message = format!("the run is under way, by {}", alive.process);
         return Err(Error::new(ErrorKind::Busy, message).at("run", run));
     }
+    let mut stay = Vec::new();
     if removal == Removal::Whole
         && let Some(unfinished) = Unfinished::of(run, state.read(run).await?)
     {
         let hint = "the next copy into the same target removes it; --records-only forgets the run all the same";
-        sweep(&unfinished).await.map_err(|error| error.with_hint(hint)).at("run", || run)?;
+        stay = sweep(&unfinished).await.map_err(|error| error.with_hint(hint)).at("run", || run)?;
     }
     state.forget(run).await?;
-    match holder {
-        Some(holder) => state.release(&holder.job, run).await,
-        None => Ok(()),
+    if let Some(holder) = holder {
+        state.release(&holder.job, run).await?;
     }
+    Ok(stay)
 }
 
-/// Removes what `run` staged and did not commit, in each of its targets.
-pub(super) async fn sweep(run: &Unfinished) -> Result<()> {
-    let Some(plan) = &run.planned else { return Ok(()) };
+/// Removes what `run` staged and did not commit, in each of its targets. One in which that fails keeps it from none of the others. The
+/// answer names those in which rows of tasks stay.
+pub(super) async fn sweep(run: &Unfinished) -> Result<Vec<String>> {
+    let Some(plan) = &run.planned else { return Ok(Vec::new()) };
     let also = run.job["also"].as_array().into_iter().flatten();
     let places = (0..).zip(std::iter::once(&run.job["target"]).chain(also));
+    let (mut stay, mut swept) = (Vec::new(), Ok(()));
     for ((sink, place), agreement) in places.zip(&plan.agreements) {
         if run.committed.contains(&sink) {
             continue;
         }
-        let mut place = Place::deserialize(place)?;
-        // Where the password was hidden, another way to it is tried: a pass file, the environment.
-        if let Some(url) = place.options["url"].as_str().map(unmask) {
-            place.options["url"] = Json::from(url);
-        }
         let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
-        endpoint(&place)?.sink(&place.object)?.abort(agreement, &token).await?;
+        let removed = unstage(run, place, agreement, &token).await;
+        swept = swept.and(removed);
+        if agreement.tasks_stay() {
+            stay.push(agreement.label.clone());
+        }
     }
-    Ok(())
+    swept.map(|()| stay)
+}
+
+/// Removes what `token`, of `run`, staged in the target at `place`.
+async fn unstage(run: &Unfinished, place: &Json, agreement: &Agreement, token: &Token) -> Result<()> {
+    let mut place = Place::deserialize(place)?;
+    // Where the password was hidden, another way to it is tried: a pass file, the environment.
+    if let Some(url) = place.options["url"].as_str().map(unmask) {
+        place.options["url"] = Json::from(from_anywhere(&url, &place.connector, run.job["folder"].as_str()));
+    }
+    endpoint(&place)?.sink(&place.object)?.abort(agreement, token).await
+}
+
+/// The `url` of a place of `connector`. A database that is a file was named from the `folder` in which its run began, and this process
+/// may be in another one; sinks of files know theirs.
+fn from_anywhere(url: &str, connector: &str, folder: Option<&str>) -> String {
+    let Some(folder) = folder.filter(|_| [SQLITE, DUCKDB].contains(&connector)) else { return url.to_owned() };
+    let (scheme, path) = url.split_once(':').unwrap_or((connector, url));
+    format!("{scheme}:{}", Path::new(folder).join(path).display())
 }
 
 #[cfg(test)]

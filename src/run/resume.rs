@@ -100,13 +100,23 @@ impl Unfinished {
     pub fn refuse_anew(&self) -> Result<()> {
         let agreements = (0..).zip(self.planned.iter().flat_map(|plan| &plan.agreements));
         let mut open = agreements.filter(|(sink, _)| !self.committed.contains(sink));
-        if !open.any(|(_, agreement)| agreement.tasks_stay()) {
+        let (message, hint) = if open.any(|(_, agreement)| agreement.tasks_stay()) {
+            let message = "it was interrupted, and the rows of its tasks stay in the target: they would come twice";
+            (message, "go on with it by --resume; or remove its rows, give it up by 'etl jobs clean', and begin anew")
+        } else if !self.committed.is_empty() && self.adds_alone() {
+            let message =
+                "its rows are in the target, or in one of several, and it was not finished: they would come twice";
+            (message, "--resume does what is left; to add the rows once more, give it up by 'etl jobs clean' before")
+        } else {
             return Ok(());
-        }
-        let message = "it was interrupted, and the rows of its tasks stay in the target: they would come twice";
-        Err(Error::new(ErrorKind::AlreadyExists, message)
-            .at("run", &self.run)
-            .with_hint("go on with it by --resume; or remove its rows, give it up by 'etl jobs clean', and begin anew"))
+        };
+        Err(Error::new(ErrorKind::AlreadyExists, message).at("run", &self.run).with_hint(hint))
+    }
+
+    /// Whether another run of this job would add all rows once more, as far as is known: SQL before them may take the first away.
+    fn adds_alone(&self) -> bool {
+        let has_pre_sql = self.job["preSql"].as_array().is_some_and(|sql| !sql.is_empty());
+        self.job["mode"] == "append" && self.job["incremental"].is_null() && !has_pre_sql
     }
 
     /// Refuses a run that another process has gone on with since its records were read. Asked under the lease.
@@ -168,6 +178,25 @@ pub async fn refuse_changed(job: &Job, state: &dyn StateLog) -> Result<()> {
         let message = format!("run {} is of another job, which differs in {}", other.run, differs.join(", "));
         return Err(Error::new(ErrorKind::Usage, message)
             .with_hint("give the same flags as then, or start the copy anew, without --resume"));
+    }
+    Ok(())
+}
+
+/// Refuses to begin `job` beside rows that an interrupted run left to be seen in the target, where it is the same job but for when
+/// rows are seen, and for the SQL after them. Called when no run of `job` itself can be gone on with.
+///
+/// # Errors
+/// [`AlreadyExists`](ErrorKind::AlreadyExists).
+pub async fn refuse_beside(job: &Job, state: &dyn StateLog) -> Result<()> {
+    let now = fingerprint::recorded(job);
+    for holder in state.holders().await?.into_iter().filter(|holder| holder.life == Life::Gone) {
+        // Of records that cannot be read nobody knows what they are of.
+        let Ok(records) = state.read(&holder.run).await else { continue };
+        let Some(other) = Unfinished::of(&holder.run, records) else { continue };
+        let differs = differing(&other.job, &now);
+        if !differs.is_empty() && differs.iter().all(|name| ["publish", "postSql"].contains(name)) {
+            other.refuse_anew()?;
+        }
     }
     Ok(())
 }
@@ -283,7 +312,7 @@ pub(super) fn grade(
     match (kept, shape, snapshot) {
         (Kept::Nothing, ..) => restart("the target keeps nothing of an interrupted copy"),
         (Kept::Commit, ..) => restart("all rows are in one transaction, which ends with its process"),
-        (Kept::Tasks, PlanShape::Wide, _) => restart("all rows are needed together"),
+        (Kept::Tasks, PlanShape::Wide, _) => restart("all rows go through one writer, or are needed together"),
         (Kept::Tasks, _, Snapshot::Lasting(_)) => exact("as long as the source is unchanged"),
         (Kept::Tasks, _, Snapshot::Shared(_)) if job.snapshot.is_some() => exact("as long as the snapshot is held"),
         (Kept::Tasks, _, Snapshot::Shared(_) | Snapshot::Private) if (job.cut, cut) == (Cut::ByKey, Cut::ByKey) => {

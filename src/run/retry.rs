@@ -88,8 +88,10 @@ fn attempts(limits: &Limits, whose: &str) -> String {
     }
     let (times, seconds) = (counted(again as usize, "time"), |pause: Duration| format!("{} s", pause.as_secs_f64()));
     let pauses = match growth {
-        RetryGrowth::Doubling => format!("{}, doubling up to {}", seconds(pause_first), seconds(pause_max)),
-        RetryGrowth::Constant => seconds(pause_first.min(pause_max)),
+        RetryGrowth::Doubling if pause_first < pause_max => {
+            format!("{}, doubling up to {}", seconds(pause_first), seconds(pause_max))
+        }
+        RetryGrowth::Doubling | RetryGrowth::Constant => seconds(pause_first.min(pause_max)),
     };
     let within = within.map_or_else(String::new, |within| format!(" within {}", seconds(within)));
     format!("{whose} begun anew up to {times}{within}, after pauses of {pauses}")
@@ -250,6 +252,8 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(told(constant), format!("{often} 1 time within 60 s, after pauses of 0.5 s"));
+        let shorter = Limits { retry_max_milliseconds: Some(200), ..Limits::default() };
+        assert_eq!(told(shorter), format!("{often} 3 times, after pauses of 0.2 s"));
         assert_eq!(told(Limits { retries: Some(0), ..Limits::default() }), "a task that fails is not begun anew");
     }
 

@@ -41,7 +41,7 @@ impl Steps<'_> {
                     return Ok(Ran::Before);
                 }
                 Some(false) => {}
-                None => return Err(unknown()),
+                None => return Err(unknown(step)),
             },
         }
         self.surroundings.or_stop(self.log.append(&StateRecord::StepBegun { step, index })).await?;
@@ -62,10 +62,15 @@ pub(super) fn keeps_columns(sql: &str) -> bool {
     words.next().is_some_and(|word| is_one_of(word, &OF_ROWS)) && !words.any(|word| is_one_of(word, &OF_TABLES))
 }
 
-fn unknown() -> Error {
+fn unknown(step: Step) -> Error {
     let message = "an earlier process began it, and nobody can tell whether it was executed";
-    Error::new(ErrorKind::Step, message)
-        .with_hint("look whether it was; then begin anew without --resume, with or without this SQL")
+    let hint = match step {
+        Step::PreSql | Step::Publish => {
+            "look whether it was; then begin anew without --resume, with or without this SQL"
+        }
+        Step::PostSql => "look whether it was, and do by hand what is left; 'etl jobs clean' gives the run up",
+    };
+    Error::new(ErrorKind::Step, message).with_hint(hint)
 }
 
 #[cfg(test)]

@@ -264,6 +264,10 @@ fn the_second_commit_fails_and_the_resume_writes_that_target_alone() {
         for word in ["committed: ", "; not committed: ", "not today", "--resume"] {
             assert!(failed.stderr.contains(word), "{jobs}: {word}: {}", failed.stderr);
         }
+        // Begun anew, those of the first would come twice.
+        let refused = run(path, &[&["copy", "-q"], &words[..]].concat());
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        assert!(refused.stderr.contains("they would come twice"), "{}", refused.stderr);
         assert_eq!(psql(&one, "select count(*) from t"), "160001");
         assert_eq!((psql(&two, "select count(*) from t"), stages(&two)), ("0".to_owned(), "0".to_owned()));
         psql(&two, "drop trigger late on t");

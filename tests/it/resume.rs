@@ -206,6 +206,32 @@ fn pre_sql_is_executed_once_in_a_run() {
 }
 
 #[test]
+fn rows_that_are_in_the_target_are_not_added_again_because_of_what_failed_after_them() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
+    psql(&url, "create table t (id bigint, note text)");
+    let target = format!("{url}#t");
+    let words = ["gen:id:seq,note:text(1..1)?rows=10", &target, "--mode", "append", "--post-sql"];
+    let run = |sql: &str, more: &[&str]| end(start(folder.path(), &[&words[..], &[sql], more].concat()));
+    let after = "insert into log values (1)";
+    let failed = run(after, &[]);
+    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert!(failed.stderr.contains("the data are committed"), "{}", failed.stderr);
+    // Nor by who has mended the SQL meanwhile.
+    for sql in [after, "select 1"] {
+        let refused = run(sql, &[]);
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
+        assert!(refused.stderr.contains("its rows are in the target"), "{}", refused.stderr);
+    }
+    psql(&url, "create table log (id int)");
+    let done = run(after, &["--resume"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(psql(&url, "select (select count(*) from t), (select count(*) from log)"), "10|1");
+    // It is done: the same again is another run.
+    assert_eq!(run(after, &[]).code, 0);
+    assert_eq!(psql(&url, "select count(*) from t"), "20");
+}
+
+#[test]
 fn a_run_that_is_given_up_leaves_nothing() {
     let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
     let target = format!("{url}?connect_timeout=20#t");

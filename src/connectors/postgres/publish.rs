@@ -250,7 +250,7 @@ async fn refuse_changes(connection: &Connection, detail: &Detail, stage: &Stage)
         };
     }
     let Some(change) = change else { return Ok(()) };
-    let message = format!("the table was changed while it was being copied: {change} is not as it was");
+    let message = format!("the table was changed while it was being copied, which shows in {change}");
     Err(Error::new(ErrorKind::Schema, message)
         .with_hint("start the copy anew: it is planned for the table as it is then"))
 }

@@ -53,6 +53,13 @@ async fn all_targets_are_told_and_rows_are_counted_once() {
     }
     let run = list(&log).await.unwrap().remove(0);
     assert_eq!((&*run.target, run.also, run.rows), ("copy.db#b", vec!["b.parquet".to_owned()], 5));
+    // What was committed stays.
+    log.append("1", &StateRecord::Committed { transfer: 0, sink: 1, epoch: 0, position: None, marked: false })
+        .await
+        .unwrap();
+    log.append("1", &StateRecord::Aborted { reason: "another run began in its place".to_owned() }).await.unwrap();
+    let run = list(&log).await.unwrap().remove(0);
+    assert_eq!((run.status, run.rows), (Status::Failed, 5));
 }
 
 #[tokio::test]
@@ -66,4 +73,17 @@ async fn runs_are_found_by_the_beginning_of_their_ids() {
     assert_eq!(find(&log, "b").await.unwrap(), "b");
     assert_eq!(find(&log, "aa").await.unwrap_err().kind(), ErrorKind::Usage);
     assert_eq!(find(&log, "c").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_database_that_is_a_file_is_found_from_another_folder() {
+    for (url, connector, found) in [
+        ("duckdb:a/b.duckdb", DUCKDB, "duckdb:/home/ada/a/b.duckdb"),
+        ("shop.db", SQLITE, "sqlite:/home/ada/shop.db"),
+        ("sqlite:/srv/shop.db", SQLITE, "sqlite:/srv/shop.db"),
+        ("postgres://ada@db/shop", "postgres", "postgres://ada@db/shop"),
+    ] {
+        assert_eq!(from_anywhere(url, connector, Some("/home/ada")), found);
+        assert_eq!(from_anywhere(url, connector, None), url);
+    }
 }

@@ -146,6 +146,24 @@ async fn a_changed_job_is_refused_by_what_differs() {
     refuse_changed(&job, &log).await.unwrap();
 }
 
+#[test]
+fn what_a_job_leaves_out_is_a_difference_too() {
+    let place = |name: &str| Place::new("memory", json!({"url": "memory:x"}), ObjectRef::Table(name.to_owned()));
+    let job = Job::new(place("a"), place("b"));
+    let changes: [(&str, fn(&mut Job)); 4] = [
+        ("publish", |job| job.visible = crate::sink::Visible::PerTask),
+        ("onError", |job| job.errors.on_error = OnError::Skip),
+        ("finerTimes", |job| job.finer_times = crate::job::FinerTimes::Cut),
+        ("allowLossy", |job| _ = job.allow_lossy.insert("name".to_owned())),
+    ];
+    for (name, change) in changes {
+        let mut then = job.clone();
+        change(&mut then);
+        assert_eq!(differing(&fingerprint::recorded(&then), &fingerprint::recorded(&job)), [name]);
+        assert_eq!(differing(&fingerprint::recorded(&job), &fingerprint::recorded(&then)), [name]);
+    }
+}
+
 #[tokio::test]
 async fn the_last_run_that_finished_says_what_counts_against_a_limit() {
     let folder = tempfile::tempdir().unwrap();

@@ -23,11 +23,33 @@ fn what_a_killed_run_showed_is_gone_on_behind() {
     let refused = end(start(folder.path(), &words));
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("the rows of its tasks stay in the target"), "{}", refused.stderr);
+    // So they would where they were to be seen at once.
+    let at_once = [&words[..4], &words[6..]].concat();
+    let refused = end(start(folder.path(), &at_once));
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("the rows of its tasks stay in the target"), "{}", refused.stderr);
+    let refused = end(start(folder.path(), &[&at_once[..], &["--resume"]].concat()));
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("is of another job, which differs in publish"), "{}", refused.stderr);
     // Another job on the same table leaves alone what notes them.
     copied(folder.path(), &["gen:id:seq,note:text(1..1)?rows=1", &target, "--mode", "append", "-j", "2"]);
     psql(&url, "delete from t where note not like 'old' and length(note) = 1");
     assert!(kept(&resumed(folder.path(), &words)) > 0);
     assert_eq!(psql(&url, COUNTED), "160001|160001|12800080000");
+    assert_eq!(psql(&url, LEFT), "0");
+}
+
+#[test]
+fn who_gives_a_run_up_is_told_what_it_showed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, url) = target();
+    killed_at(folder.path(), &[ROWS, &target, "--mode", "append", "--publish", "task", "-j", "2"], ("wrote", 1));
+    let listed = beside(folder.path(), &["jobs", "--output", "json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let cleaned = beside(folder.path(), &["jobs", "clean", listed["runs"][0]["run"].as_str().unwrap()]);
+    assert_eq!(cleaned.code, 0, "{}", cleaned.stderr);
+    assert!(cleaned.stderr.contains("that had ended stays in"), "{}", cleaned.stderr);
+    assert_ne!(psql(&url, "select count(*) from t"), "1");
     assert_eq!(psql(&url, LEFT), "0");
 }
 
