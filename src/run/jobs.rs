@@ -11,6 +11,7 @@ use crate::job::Place;
 use crate::job::locator::unmask;
 use crate::run::resume::Unfinished;
 use crate::run::stages::endpoint;
+use crate::sink::Agreement;
 use crate::state::{Holder, Life, RunEntry, StateLog, StateRecord};
 
 /// A run and what became of it.
@@ -153,24 +154,30 @@ pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<
     }
 }
 
-/// Removes what `run` staged and did not commit, in each of its targets.
+/// Removes what `run` staged and did not commit, in each of its targets. One in which that fails keeps it from none of the others.
 pub(super) async fn sweep(run: &Unfinished) -> Result<()> {
     let Some(plan) = &run.planned else { return Ok(()) };
     let also = run.job["also"].as_array().into_iter().flatten();
     let places = (0..).zip(std::iter::once(&run.job["target"]).chain(also));
+    let mut swept = Ok(());
     for ((sink, place), agreement) in places.zip(&plan.agreements) {
-        if run.committed.contains(&sink) {
-            continue;
+        if !run.committed.contains(&sink) {
+            let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
+            let removed = unstage(place, agreement, &token).await;
+            swept = swept.and(removed);
         }
-        let mut place = Place::deserialize(place)?;
-        // Where the password was hidden, another way to it is tried: a pass file, the environment.
-        if let Some(url) = place.options["url"].as_str().map(unmask) {
-            place.options["url"] = Json::from(url);
-        }
-        let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
-        endpoint(&place)?.sink(&place.object)?.abort(agreement, &token).await?;
     }
-    Ok(())
+    swept
+}
+
+/// Removes what `token` staged in the target at `place`.
+async fn unstage(place: &Json, agreement: &Agreement, token: &Token) -> Result<()> {
+    let mut place = Place::deserialize(place)?;
+    // Where the password was hidden, another way to it is tried: a pass file, the environment.
+    if let Some(url) = place.options["url"].as_str().map(unmask) {
+        place.options["url"] = Json::from(url);
+    }
+    endpoint(&place)?.sink(&place.object)?.abort(agreement, token).await
 }
 
 #[cfg(test)]
