@@ -30,14 +30,26 @@ impl Lease {
     /// Takes the lease of `job` for `run`. What a run before it staged, whose process is gone, is removed: nobody goes on with it.
     ///
     /// # Errors
-    /// [`Busy`](ErrorKind::Busy) when another run of the job is alive.
+    /// [`Busy`](ErrorKind::Busy) when another run of the job is alive, [`Step`](ErrorKind::Step) when one that is gone had made some of
+    /// its rows visible.
     pub(super) async fn take(state: &Arc<dyn StateLog>, job: String, run: &str) -> Result<Self> {
         let before = state.holders().await?.into_iter().find(|holder| holder.job == job && holder.run != run);
         state.lease(&job, run).await?;
-        if let Some(before) = before {
+        if let Some(before) = before
+            && let Some(unfinished) = Unfinished::of(&before.run, state.read(&before.run).await?)
+        {
             let mut reason = format!("it was interrupted, and run {run} of the same job began in its place");
-            if let Err(error) = sweep(&**state, &before.run).await {
-                let _ = write!(reason, "; what it had staged could not be removed ({error})");
+            match sweep(&unfinished).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Step => {
+                    // Some of its rows are visible, and would come twice: it stays one that can be gone on with.
+                    state.release(&job, run).await?;
+                    state.lease(&job, &before.run).await?;
+                    return Err(error.at("run", &before.run));
+                }
+                Err(error) => {
+                    let _ = write!(reason, "; what it had staged could not be removed ({error})");
+                }
             }
             state.append(&before.run, &StateRecord::Aborted { reason }).await?;
         }
@@ -87,10 +99,9 @@ impl Drop for Lease {
 }
 
 /// Removes what `run` staged.
-async fn sweep(state: &dyn StateLog, run: &str) -> Result<()> {
-    let Some(unfinished) = Unfinished::of(run, state.read(run).await?) else { return Ok(()) };
+async fn sweep(run: &Unfinished) -> Result<()> {
     // The lease has to be renewed behind it.
-    let swept = timeout(RENEW_EVERY, jobs::sweep(&unfinished)).await;
+    let swept = timeout(RENEW_EVERY, jobs::sweep(run)).await;
     swept.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the target does not answer")))
 }
 

@@ -240,7 +240,7 @@ fn what_a_driver_would_change_is_refused() {
         ("'12:00:00+05'::timetz", "TIME WITH TIME ZONE"),
         ("'0101'::bit", "BIT"),
     ] {
-        let said = refused(folder.path(), &[from, "odd.csv", "--query", &format!("select 1 as id, {value} as v")]);
+        let said = refused(folder.path(), &[from, "odd.csv", "--query", &format!("select 1 as id, {value} as v; ")]);
         assert!(said.contains(&format!("column v: values of the type {declared} are not copied")), "{said}");
     }
     let huge = "select '-170141183460469231731687303715884105728'::hugeint as v";

@@ -399,6 +399,9 @@ fn a_commit_that_was_cut_off_is_finished() {
     etl.wait().unwrap();
     let some = counted();
     assert!(some != "0\t0" && some != "400000\t400000", "{some}");
+    // Begun anew, it would bring them twice.
+    let refused = end(start(folder.path(), &words[..words.len() - 1]));
+    assert!(refused.code != 0 && refused.stderr.contains("its commit has begun"), "{}", refused.stderr);
     let done = end(start(folder.path(), &words));
     assert_eq!(done.code, 0, "{}", done.stderr);
     assert_eq!(counted(), "400000\t400000");

@@ -123,8 +123,10 @@ impl Source for AdbcSource {
 
 /// Refuses the columns of `sql` whose values DuckDB's driver would change: Arrow's types do not tell them from others.
 fn check_duckdb(connection: &mut Connection, sql: &str) -> Result<()> {
-    // What is no SELECT has no other types than texts, numbers and booleans.
-    for batch in connection.batches(&format!("DESCRIBE {sql}")).unwrap_or_default() {
+    // In parentheses nothing is run: of several statements all but the first would be. What is no SELECT has no other types than texts,
+    // numbers and booleans.
+    let describe = format!("DESCRIBE FROM (\n{}\n)", sql.trim().trim_end_matches(';'));
+    for batch in connection.batches(&describe).unwrap_or_default() {
         let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
         let (Some(names), Some(types)) = (text("column_name"), text("column_type")) else { continue };
         if let Some(row) = (0..batch.num_rows()).find(|row| changes_in_duckdb(types.value(*row))) {
