@@ -12,6 +12,7 @@ use crate::job::Place;
 use crate::job::locator::{DUCKDB, SQLITE, unmask};
 use crate::run::resume::Unfinished;
 use crate::run::stages::endpoint;
+use crate::sink::Agreement;
 use crate::state::{Holder, Life, RunEntry, StateLog, StateRecord};
 
 /// A run and what became of it.

@@ -102,7 +102,7 @@ impl Drop for Lease {
 async fn sweep(run: &Unfinished) -> Result<()> {
     // The lease has to be renewed behind it.
     let swept = timeout(RENEW_EVERY, jobs::sweep(run)).await;
-    swept.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the target does not answer")))
+    swept.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the target does not answer"))).map(drop)
 }
 
 async fn beat(state: Arc<dyn StateLog>, job: String, run: String, lost: CancellationToken) {
