@@ -27,7 +27,11 @@ use crate::schema::batch_bytes;
 /// Rows of a group that are sent at once at first: groups of more than half are seldom put together.
 const FIRST_ROWS: u64 = GROUP_ROWS / 2;
 /// Rows that are sent at once once the group has so many.
-const NEXT_ROWS: u64 = GROUP_ROWS / 8;
+const NEXT_ROWS: u64 = GROUP_ROWS / 15;
+/// Rows of one statement, about: DuckDB copies all of them before it adds any to the group.
+const FILL_ROWS: usize = 8192;
+/// Rows of one batch, at most. For those of a column that it casts DuckDB has room for so many, and goes on writing behind it.
+const VECTOR_ROWS: usize = 2048;
 /// Fewer are sent at once where they have so many bytes.
 const SENT_BYTES: u64 = 32 << 20;
 
@@ -162,8 +166,18 @@ impl Load {
         let columns_bytes = self.schema.flattened_fields().len() as u64 * COLUMN_BYTES;
         self.connection.needs(group_bytes.saturating_add(columns_bytes));
         (self.held_rows, self.held_bytes) = (0, 0);
-        let batches = std::mem::take(&mut self.held);
-        self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
+        let (mut batches, mut rows) = (Vec::new(), 0);
+        for batch in std::mem::take(&mut self.held).into_iter().flat_map(vectors) {
+            rows += batch.num_rows();
+            batches.push(batch);
+            if rows >= FILL_ROWS {
+                self.connection.fill(table, (Arc::clone(&self.schema), std::mem::take(&mut batches)))?;
+                rows = 0;
+            }
+        }
+        if !batches.is_empty() {
+            self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
+        }
         // Where there was no memory for the rows, the bulk path says that all are there. The transaction knows better.
         self.connection.number("SELECT 1::BIGINT").map(drop)
     }
@@ -219,6 +233,12 @@ fn room(rows: u64) -> u64 {
     if in_group < FIRST_ROWS { FIRST_ROWS - in_group } else { NEXT_ROWS - in_group % NEXT_ROWS }
 }
 
+/// `batch` in pieces that are not too long for DuckDB.
+fn vectors(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let starts = (0..batch.num_rows()).step_by(VECTOR_ROWS);
+    starts.map(move |start| batch.slice(start, VECTOR_ROWS.min(batch.num_rows() - start)))
+}
+
 fn null_of(field: &Field, array: &ArrayRef) -> Option<usize> {
     if field.is_nullable() || array.null_count() == 0 {
         return None;
@@ -231,9 +251,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_begun_with_half_of_its_rows_and_filled_by_eighths() {
+    fn a_group_is_begun_with_half_of_its_rows_and_filled_by_small_parts() {
         let group = GROUP_ROWS;
-        let rooms = [0, 1, group / 2, group / 2 + 1, group - 1, group].map(room);
-        assert_eq!(rooms, [group / 2, group / 2 - 1, group / 8, group / 8 - 1, 1, group / 2]);
+        let rooms = [0, 1, group / 2, group / 2 + 4096, group - 1, group].map(room);
+        assert_eq!(rooms, [group / 2, group / 2 - 1, 4096, 8192, 1, group / 2]);
+    }
+
+    #[test]
+    fn a_batch_is_cut_to_what_is_cast_at_once() {
+        let batch = RecordBatch::try_from_iter([("a", Arc::new(Int8Array::from(vec![0; 5000])) as ArrayRef)]).unwrap();
+        let rows: Vec<usize> = vectors(batch).map(|piece| piece.num_rows()).collect();
+        assert_eq!(rows, [2048, 2048, 904]);
     }
 }
