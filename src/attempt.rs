@@ -36,11 +36,19 @@ pub struct Attempt {
     pub splits: Vec<u32>,
     /// Unique over all attempts of all runs: names staged files, tables and connections.
     pub id: String,
+    /// Rows of its splits, where the source has said so of each of them. More may come, or fewer.
+    pub rows: Option<u64>,
 }
 
 impl Attempt {
     /// A new attempt of `task`.
     pub fn new(token: Token, task: u32, splits: Vec<u32>) -> Self {
-        Self { token, task, splits, id: uuid::Uuid::now_v7().simple().to_string() }
+        Self { token, task, splits, id: uuid::Uuid::now_v7().simple().to_string(), rows: None }
+    }
+
+    /// The same, where the source says that its splits have so many rows.
+    #[must_use]
+    pub fn of_rows(self, rows: Option<u64>) -> Self {
+        Self { rows, ..self }
     }
 }

@@ -49,6 +49,8 @@ pub struct Task {
     pub id: u32,
     /// Ids of its splits, ascending; of a wide plan only task 0 lists them, and all of them.
     pub splits: Vec<u32>,
+    /// Their rows, where the source has said so of each; none of a wide plan.
+    pub rows: Option<u64>,
 }
 
 /// How the splits of a plan become tasks.

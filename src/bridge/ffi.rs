@@ -2,6 +2,10 @@
 #![allow(unsafe_code, reason = "this file exists so that no other needs it")]
 
 use std::ffi::{CStr, c_char, c_long, c_void};
+use std::fs::File;
+use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 #[cfg(feature = "connectorx")]
@@ -26,6 +30,21 @@ pub fn give_memory_back(delay: Duration) {
     unsafe {
         libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
     }
+}
+
+/// Lets the system read `range` of `file` ahead into its own cache. Where it does not, who reads the range waits for the disk.
+pub fn read_ahead(file: &File, range: &Range<u64>) {
+    #[cfg(target_os = "linux")]
+    if let (Ok(start), Ok(length)) =
+        (libc::off_t::try_from(range.start), libc::off_t::try_from(range.end.saturating_sub(range.start)))
+    {
+        // SAFETY: the call takes integers only, and the descriptor is open as long as `file` is borrowed.
+        unsafe {
+            libc::posix_fadvise(file.as_raw_fd(), start, length, libc::POSIX_FADV_WILLNEED);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, range);
 }
 
 /// Bytes of what mimalloc tells, at most.

@@ -39,7 +39,7 @@ pub fn narrowed(transfer: &Transfer, sinks: &[u32], splits: Vec<Split>) -> Trans
 pub(super) fn one_per_partition(splits: &[Split], partitions: usize) -> Vec<Task> {
     let all: Vec<u32> = splits.iter().map(|split| split.id).collect();
     let splits_of = |task: usize| if task == 0 { all.clone() } else { Vec::new() };
-    (0..partitions).map(|task| Task { id: task as u32, splits: splits_of(task) }).collect()
+    (0..partitions).map(|task| Task { id: task as u32, splits: splits_of(task), rows: None }).collect()
 }
 
 /// `root` with its reader over `partitions` of splits.

@@ -136,7 +136,8 @@ impl Operation for Write {
             })?;
         let ends = Ends::of(&context).map_err(to_datafusion)?;
         let meter = task_meter(&context);
-        let attempt = |target: &WriteTarget| Attempt::new(target.token.clone(), task.id, task.splits.clone());
+        let attempt =
+            |target: &WriteTarget| Attempt::new(target.token.clone(), task.id, task.splits.clone()).of_rows(task.rows);
         let attempts: Vec<Attempt> = self.spec.targets.iter().map(attempt).collect();
         // What is rejected belongs to the receipts of all of them.
         let basket = |(log, first): (&Arc<RejectLog>, &Attempt)| Arc::new(log.basket(first).told_to(&ends.meter));

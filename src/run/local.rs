@@ -263,7 +263,8 @@ impl Shared {
     /// The next task, and its plan.
     fn plan(&self, splits: &[Split]) -> Result<(u32, Arc<dyn ExecutionPlan>)> {
         let id = self.next_task.fetch_add(1, Ordering::Relaxed);
-        let task = Task { id, splits: splits.iter().map(|split| split.id).collect() };
+        let rows = splits.iter().map(|split| split.rows).sum();
+        let task = Task { id, splits: splits.iter().map(|split| split.id).collect(), rows };
         Ok((id, assign(&self.root, &[(task, splits.to_vec())])?))
     }
 }

@@ -1,8 +1,8 @@
 //! The rows of one attempt on their way into the stage: one transaction on one connection, through the bulk path.
 //!
 //! DuckDB writes a group of rows to the file while the transaction is open once it is whole, by all connections at once. Groups
-//! that are not whole it puts together with their neighbours later, and writes these anew: so an attempt begins a group with
-//! half of its rows, and its last rows wait beside a stage that becomes the table.
+//! that are not whole it puts together with their neighbours later, and writes these anew: so the last rows of an attempt wait
+//! beside a stage that becomes the table, and rows that may be the last ones are held until half a group of them is there.
 
 use std::sync::Arc;
 
@@ -17,17 +17,21 @@ use super::memory::COLUMN_BYTES;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
-use crate::attempt::Token;
+use crate::attempt::Attempt;
 use crate::bridge::adbc::Interrupt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::exchange::{self, Misfit, Sent};
 use crate::reject::{Refusal, Refusals};
 use crate::schema::batch_bytes;
 
-/// Rows of a group that are sent at once at first: groups of more than half are seldom put together.
+/// Rows of a group that are held where they may be the last: groups of more than half are seldom put together.
 const FIRST_ROWS: u64 = GROUP_ROWS / 2;
-/// Rows that are sent at once once the group has so many.
-const NEXT_ROWS: u64 = GROUP_ROWS / 8;
+/// Rows that are sent at once else. The first of a group let DuckDB write the one before.
+const NEXT_ROWS: u64 = GROUP_ROWS / 15;
+/// Rows of one statement, about: DuckDB copies all of them before it adds any to the group.
+const FILL_ROWS: usize = 8192;
+/// Rows of one batch, at most. For those of a column that it casts DuckDB has room for so many, and goes on writing behind it.
+const VECTOR_ROWS: usize = 2048;
 /// Fewer are sent at once where they have so many bytes.
 const SENT_BYTES: u64 = 32 << 20;
 
@@ -42,6 +46,8 @@ pub(super) struct Load {
     schema: SchemaRef,
     table: String,
     attempt: String,
+    /// Rows that the attempt will have, as far as that is known.
+    expected: u64,
     /// Rows that wait to be sent.
     held: Vec<RecordBatch>,
     held_rows: u64,
@@ -65,8 +71,8 @@ enum State {
 
 impl Load {
     /// Begins the transaction of `attempt`.
-    pub(super) fn begin(mut connection: Connection, detail: &Detail, token: &Token, attempt: String) -> Result<Self> {
-        let stage = detail.stage(token);
+    pub(super) fn begin(mut connection: Connection, detail: &Detail, attempt: Attempt) -> Result<Self> {
+        let stage = detail.stage(&attempt.token);
         if !stage::exists(&mut connection, &stage)? {
             return Err(Error::new(ErrorKind::Internal, "the stage of this run is not there"));
         }
@@ -80,11 +86,12 @@ impl Load {
         Ok(Self {
             connection,
             stage,
-            rest: detail.rest(token),
+            rest: detail.rest(&attempt.token),
             kinds,
             schema: Arc::new(Schema::new(fields)),
             table: detail.name().shown(),
-            attempt,
+            attempt: attempt.id,
+            expected: attempt.rows.unwrap_or(0),
             held: Vec::new(),
             held_rows: 0,
             held_bytes: 0,
@@ -114,7 +121,8 @@ impl Load {
         let (mut batch, refused) = exchange::fitting(batch, before, self.refusals, |batch| self.encoded(batch))?;
         self.rows += batch.num_rows() as u64;
         loop {
-            let room = room(self.sent_rows + self.held_rows) as usize;
+            let rows = self.sent_rows + self.held_rows;
+            let room = room(rows, self.rest.as_ref().map(|_| self.expected)) as usize;
             if batch.num_rows() < room {
                 break;
             }
@@ -160,10 +168,21 @@ impl Load {
     fn send(&mut self, table: &Name) -> Result<()> {
         let group_bytes = (self.held_bytes / self.held_rows.max(1)).saturating_mul(GROUP_ROWS);
         let columns_bytes = self.schema.flattened_fields().len() as u64 * COLUMN_BYTES;
-        self.connection.needs(group_bytes.saturating_add(columns_bytes));
+        // DuckDB's own form of rows that are not compressed yet takes more than Arrow's.
+        self.connection.needs(group_bytes.saturating_add(group_bytes / 4).saturating_add(columns_bytes));
         (self.held_rows, self.held_bytes) = (0, 0);
-        let batches = std::mem::take(&mut self.held);
-        self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
+        let (mut batches, mut rows) = (Vec::new(), 0);
+        for batch in std::mem::take(&mut self.held).into_iter().flat_map(vectors) {
+            rows += batch.num_rows();
+            batches.push(batch);
+            if rows >= FILL_ROWS {
+                self.connection.fill(table, (Arc::clone(&self.schema), std::mem::take(&mut batches)))?;
+                rows = 0;
+            }
+        }
+        if !batches.is_empty() {
+            self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
+        }
         // Where there was no memory for the rows, the bulk path says that all are there. The transaction knows better.
         self.connection.number("SELECT 1::BIGINT").map(drop)
     }
@@ -213,10 +232,19 @@ impl Load {
     }
 }
 
-/// How many rows are sent next where the attempt has `rows`, those included that are held.
-fn room(rows: u64) -> u64 {
+/// How many rows are sent next where the attempt has `rows`, those included that are held. Of one whose last rows may wait beside the
+/// stage it is known how many are `expected`.
+fn room(rows: u64, expected: Option<u64>) -> u64 {
     let in_group = rows % GROUP_ROWS;
-    if in_group < FIRST_ROWS { FIRST_ROWS - in_group } else { NEXT_ROWS - in_group % NEXT_ROWS }
+    let begun = rows - in_group;
+    let may_be_last = begun > 0 && expected.is_some_and(|expected| expected < begun + FIRST_ROWS);
+    if may_be_last && in_group < FIRST_ROWS { FIRST_ROWS - in_group } else { NEXT_ROWS - in_group % NEXT_ROWS }
+}
+
+/// `batch` in pieces that are not too long for DuckDB.
+fn vectors(batch: RecordBatch) -> impl Iterator<Item = RecordBatch> {
+    let starts = (0..batch.num_rows()).step_by(VECTOR_ROWS);
+    starts.map(move |start| batch.slice(start, VECTOR_ROWS.min(batch.num_rows() - start)))
 }
 
 fn null_of(field: &Field, array: &ArrayRef) -> Option<usize> {
@@ -231,9 +259,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_begun_with_half_of_its_rows_and_filled_by_eighths() {
-        let group = GROUP_ROWS;
-        let rooms = [0, 1, group / 2, group / 2 + 1, group - 1, group].map(room);
-        assert_eq!(rooms, [group / 2, group / 2 - 1, group / 8, group / 8 - 1, 1, group / 2]);
+    fn rows_are_sent_by_small_parts_but_for_those_that_may_be_the_last_behind_whole_groups() {
+        let (group, half) = (GROUP_ROWS, GROUP_ROWS / 2);
+        let rows = [0, 1, half, half + 4096, group - 1, group, group + 1, group + half];
+        let small = [8192, 8191, 4096, 8192, 1, 8192, 8191, 4096];
+        // No rows wait beside the stage; more are expected; nothing is known.
+        assert_eq!(rows.map(|rows| room(rows, None)), small);
+        assert_eq!(rows.map(|rows| room(rows, Some(group + half))), small);
+        assert_eq!(rows.map(|rows| room(rows, Some(0))), [8192, 8191, 4096, 8192, 1, half, half - 1, 4096]);
+    }
+
+    #[test]
+    fn a_batch_is_cut_to_what_is_cast_at_once() {
+        let batch = RecordBatch::try_from_iter([("a", Arc::new(Int8Array::from(vec![0; 5000])) as ArrayRef)]).unwrap();
+        let rows: Vec<usize> = vectors(batch).map(|piece| piece.num_rows()).collect();
+        assert_eq!(rows, [2048, 2048, 904]);
     }
 }

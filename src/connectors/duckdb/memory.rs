@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::database::Database;
 
 /// What DuckDB needs beside what is filled and read.
-const BASE_BYTES: u64 = 16 << 20;
+const BASE_BYTES: u64 = 4 << 20;
 /// What a column that is filled or read takes at least: a block for its values, and one for its NULLs.
 pub(super) const COLUMN_BYTES: u64 = 512 << 10;
 /// Limits are multiples of it: rows are not all of one width, and each new limit is a statement.
@@ -100,7 +100,7 @@ mod tests {
     fn who_needs_little_has_that_and_all_else_has_all() {
         let memory = Memory::new(512 << 20);
         let limits = [0, (100 << 20) - 1, 512 << 20, 1024 << 20].map(|bytes| memory.limit(bytes) >> 20);
-        assert_eq!(limits, [512, 116, 512, 512]);
+        assert_eq!(limits, [512, 104, 512, 512]);
         assert_eq!(Memory::new(16 << 20).limit(1), 16 << 20);
     }
 }

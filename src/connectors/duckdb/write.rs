@@ -80,8 +80,8 @@ impl Sink for DuckdbSink {
     }
 
     async fn writer(&self, agreement: &Agreement, attempt: &Attempt) -> Result<Box<dyn Writer>> {
-        let (detail, id, token) = (detail(agreement)?, attempt.id.clone(), attempt.token.clone());
-        let load = self.connected("begin", move |connection| Load::begin(connection.another()?, &detail, &token, id));
+        let (detail, begun) = (detail(agreement)?, attempt.clone());
+        let load = self.connected("begin", move |connection| Load::begin(connection.another()?, &detail, begun));
         let load = load.await?;
         let interrupt = load.interrupt();
         let worker = Worker::start("duckdb-write", load)?;

@@ -10,9 +10,13 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use ::parquet::file::reader::{ChunkReader, Length};
 use bytes::Bytes;
 
+use crate::bridge::ffi;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 
 const BUFFER_BYTES: usize = 128 << 10;
+
+/// Bytes in which the header of a page is looked for: what is behind it is read once more, at its full length.
+const HEADER_BYTES: usize = 8 << 10;
 
 /// A file with its length, and perhaps some of its bytes.
 #[derive(Clone, Debug)]
@@ -76,6 +80,11 @@ impl Chunks {
         Ok(Self { fetched: Some(Arc::new(fetched)), ..self.clone() })
     }
 
+    /// Lets the system have `ranges` in its own memory soon, so that decoding them seldom waits for the disk.
+    pub(super) fn expect(&self, ranges: &[std::ops::Range<u64>]) {
+        ranges.iter().for_each(|range| ffi::read_ahead(&self.file.file, range));
+    }
+
     /// `length` bytes from `offset` on.
     pub(super) fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
         if let Some(bytes) = self.in_memory(offset).filter(|bytes| bytes.len() >= length) {
@@ -112,7 +121,7 @@ impl ChunkReader for Chunks {
             return Ok(Box::new(Cursor::new(bytes)));
         }
         let place = FilePlace { file: Arc::clone(&self.file), offset: start, bytes: self.bytes };
-        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, place)))
+        Ok(Box::new(BufReader::with_capacity(HEADER_BYTES, place)))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> ::parquet::errors::Result<Bytes> {

@@ -22,11 +22,8 @@ use crate::reject::{Tray, set_aside};
 use crate::schema::batch_bytes;
 use crate::source::{BatchStream, Scan, Split, SplitGoal};
 
-/// Stored bytes of a row group that are read ahead into memory, at most; larger ones are read page by page.
-const FETCH_BYTES: usize = 48 << 20;
-
-/// The same in batches' worth of bytes, which are fewer where there is little memory.
-const FETCH_BATCHES: usize = 8;
+/// Stored bytes of a row group that the system is asked to have ready, at most. It is read page by page.
+const EXPECTED_BYTES: u64 = 48 << 20;
 
 /// Batches' worth of bytes from which on a row is long.
 const LONG_BATCHES: usize = 4;
@@ -217,12 +214,16 @@ impl Groups {
             limit: self.left,
             threads: cpu::threads(),
         };
-        let most = FETCH_BYTES.min(FETCH_BATCHES * self.scan.batch_bytes) as u64;
         let size = footer.size(group, schema);
         self.long = size.decoded / size.rows.max(1) > (LONG_BATCHES * self.scan.batch_bytes) as u64;
-        let fetched = if size.stored <= most {
-            chunks.fetch(&footer.ranges(group, schema)).at("file", place)?
+        let ranges = footer.ranges(group, schema);
+        // One that is no longer than a batch is read at once.
+        let fetched = if size.stored <= self.scan.batch_bytes as u64 {
+            chunks.fetch(&ranges).at("file", place)?
         } else {
+            if size.stored <= EXPECTED_BYTES {
+                chunks.expect(&ranges);
+            }
             chunks.clone()
         };
         let reader = footer.read(&fetched, &scan);

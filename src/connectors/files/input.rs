@@ -7,7 +7,6 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use ::parquet::file::reader::ChunkReader as _;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
@@ -307,7 +306,7 @@ impl Input {
                 let plain = compress::reader(self.compression, open_pinned(path, *stamp)?)?;
                 Ok(if self.format.is_records() { self.charset.reader(plain) } else { plain })
             }
-            Data::Spooled(_) => Ok(Box::new(self.open_file()?.get_read(0).map_err(std::io::Error::other)?)),
+            Data::Spooled(_) => Ok(Box::new(self.open_file()?.seekable())),
             Data::Pipe(pipe) => pipe.lock().take().ok_or_else(|| {
                 Error::new(ErrorKind::Unsupported, "a pipe can be read only once")
                     .with_hint("save the data in a file first")

@@ -299,7 +299,7 @@ pub(super) async fn kept(
         let known = logged.iter().find(|receipt| receipt.splits == splits).cloned();
         // Else its process died before it could note it.
         let receipt = known.unwrap_or_else(|| {
-            let attempt = Attempt { token: token.clone(), task, splits, id: name };
+            let attempt = Attempt { token: token.clone(), task, splits, id: name, rows: None };
             task += 1;
             Receipt::of(&attempt, rows, 0, Json::Null)
         });

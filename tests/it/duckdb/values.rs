@@ -114,6 +114,18 @@ fn every_type_arrives_as_it_was() {
     assert_eq!(duckdb(&path("all.duckdb"), &sql), "", "within one file");
 }
 
+/// The bulk path has room for 2048 rows of a column that it casts, and looks at no end of it.
+#[test]
+fn many_rows_of_types_that_the_bulk_path_casts_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| -> PathBuf { folder.path().join(name) };
+    let rows = "select i, i::varchar::bignum big, ('101' || (i % 2))::bit bits, '12:30:00+05:30'::timetz tz, 'row ' || i t from range(20000) r(i)";
+    duckdb(&path("many.duckdb"), &format!("create table t as {rows};"));
+    copied(folder.path(), &["many.duckdb#t", "new.duckdb#t"]);
+    let sql = format!("(select * from t except all {rows}) union all ({rows} except all select * from t);");
+    assert_eq!(duckdb(&path("new.duckdb"), &sql), "");
+}
+
 /// What is read is what the client reads: a CSV file has nothing but text, which the client compares with its own.
 #[test]
 fn every_value_is_read_as_the_client_reads_it() {

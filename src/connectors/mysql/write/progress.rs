@@ -58,7 +58,7 @@ async fn kept(
         let known = logged.iter().find(|receipt| receipt.attempt == id && receipt.splits == splits).cloned();
         // Else it was written by a process that died before it could note it.
         let receipt = known.unwrap_or_else(|| {
-            let attempt = Attempt { token: token.clone(), task, splits, id };
+            let attempt = Attempt { token: token.clone(), task, splits, id, rows: None };
             task += 1;
             Receipt::of(&attempt, rows, 0, Json::Null)
         });

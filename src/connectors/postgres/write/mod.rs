@@ -359,7 +359,7 @@ impl PostgresSink {
 
 /// Under what the transaction is kept that has sifted the stage of `token` and only needs its COMMIT.
 fn sifted(token: &Token) -> Attempt {
-    Attempt { token: token.clone(), task: 0, splits: Vec::new(), id: format!("sifted {token}") }
+    Attempt { token: token.clone(), task: 0, splits: Vec::new(), id: format!("sifted {token}"), rows: None }
 }
 
 /// The statements that begin the transaction of `attempt`.
