@@ -45,6 +45,15 @@ pub enum Compares {
     Equality,
     /// Equality and order too: numbers, dates, text in byte order.
     Order,
+    /// Equality and order too, but for values that are NULL in Arrow alone: a comparison may keep those, and no NULL test is safe.
+    OrderOrNull,
+}
+
+impl Compares {
+    /// What a comparison is worth.
+    fn exactness(self) -> Pushdown {
+        exactness(self != Self::OrderOrNull)
+    }
 }
 
 /// The SQL of a filter.
@@ -149,7 +158,7 @@ impl Translator<'_> {
     }
 
     fn null_test(&self, inner: &Expr, test: &str) -> Option<Translated> {
-        let column = self.column(inner)?;
+        let column = self.column(inner).filter(|column| column.compares != Compares::OrderOrNull)?;
         Some(exact(format!("{} {test}", column.sql)))
     }
 
@@ -173,7 +182,8 @@ impl Translator<'_> {
             && !matches!(kinds.0, Kind::Float | Kind::Text)
             && left.compares >= needed(binary.op)
             && right.compares >= needed(binary.op);
-        usable.then(|| exact(format!("{} {operator} {}", left.sql, right.sql)))
+        let exactness = left.compares.max(right.compares).exactness();
+        usable.then(|| Translated { sql: format!("{} {operator} {}", left.sql, right.sql), exactness })
     }
 
     fn compare(&self, column: &Column<'_>, op: Operator, value: &ScalarValue) -> Option<Translated> {
@@ -185,7 +195,8 @@ impl Translator<'_> {
             Kind::Float => self.compare_float(column, op, value),
             kind => {
                 let literal = self.literal(kind, value)?;
-                Some(exact(format!("{} {operator} {literal}", column.sql)))
+                let sql = format!("{} {operator} {literal}", column.sql);
+                Some(Translated { sql, exactness: column.compares.exactness() })
             }
         }
     }
@@ -233,7 +244,8 @@ impl Translator<'_> {
         }
         let items: Option<Vec<String>> = list.list.iter().map(|item| self.literal(kind, literal(item)?)).collect();
         let not = if list.negated { "NOT " } else { "" };
-        Some(exact(format!("{} {not}IN ({})", column.sql, items?.join(", "))))
+        let sql = format!("{} {not}IN ({})", column.sql, items?.join(", "));
+        Some(Translated { sql, exactness: column.compares.exactness() })
     }
 
     fn between(&self, between: &Between) -> Option<Translated> {

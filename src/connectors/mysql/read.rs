@@ -318,10 +318,6 @@ impl filter::Columns for Columns<'_> {
         let place = self.columns.iter().position(|column| column.name == name)?;
         let column = &self.columns[place];
         let my_type = column.my_type.as_ref()?;
-        if self.zero_dates == ZeroDates::Null && is_date(my_type) {
-            // What is NULL here is a date there, the least of all.
-            return None;
-        }
         let compares = match my_type.kind {
             Kind::Bit(1) => Compares::Equality,
             // Compared in 64 bits with a literal; by letters whose case or accents do not count; by text.
@@ -334,6 +330,12 @@ impl filter::Columns for Columns<'_> {
             Kind::DateTime(_) if column.declared.to_ascii_lowercase().contains("timestamp") => Compares::No,
             kind if kind.is_temporal() && self.types[place] == DataType::Utf8 => Compares::No,
             _ => Compares::Order,
+        };
+        // What is NULL here may be a date there.
+        let compares = match (compares, self.zero_dates == ZeroDates::Null && is_date(my_type)) {
+            (Compares::Order, true) => Compares::OrderOrNull,
+            (_, true) => return None,
+            (compares, false) => compares,
         };
         Some(filter::Column { sql: column.sql.as_str().into(), data_type: &self.types[place], compares })
     }

@@ -29,6 +29,7 @@ fn table() -> Table {
         ("ci", (DataType::Utf8, Compares::No)),
         ("f", (DataType::Float64, Compares::Order)),
         ("x", (DataType::Binary, Compares::Order)),
+        ("z", (DataType::Date32, Compares::OrderOrNull)),
     ]))
 }
 
@@ -86,6 +87,17 @@ fn floats_are_mended_where_the_database_would_keep_fewer() {
     assert_eq!(sql(&col("f").in_list(vec![lit(0.0)], true)), "none");
     assert_eq!(sql(&!col("f").eq(lit(1.5))), "none");
     assert_eq!(written(&col("f").lt(lit(0.1)), &Sqlite), "> \"f\" < 0.1");
+}
+
+#[test]
+fn values_that_are_null_in_arrow_alone_are_kept_and_not_looked_for() {
+    let day = || lit(ScalarValue::Date32(Some(19_782)));
+    assert_eq!(sql(&col("z").gt(day())), "> \"z\" > DATE '2024-02-29'");
+    assert_eq!(sql(&col("z").in_list(vec![day()], false)), "> \"z\" IN (DATE '2024-02-29')");
+    assert_eq!(sql(&col("d").lt(col("z"))), "> \"d\" < \"z\"");
+    assert_eq!(sql(&!col("z").gt(day())), "none");
+    assert_eq!(sql(&col("z").is_null()), "none");
+    assert_eq!(sql(&col("z").is_null().or(col("z").gt(day()))), "none");
 }
 
 #[test]

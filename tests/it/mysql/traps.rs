@@ -8,7 +8,8 @@ use crate::server::{mariadb, mariadb_client};
 
 /// A table of 32,768 rows, with a key of `value`, which is made of the number `n`; they are so long that they are worth a walk.
 fn with_keys(url: &str, key: &str, value: &str) {
-    let doubled: String = (0..15).map(|bit| format!("insert into n select n + {} from n; ", 1 << bit)).collect();
+    let doubled =
+        (0..15).map(|bit| format!("insert into n select n + {} from n; ", 1 << bit)).collect::<Vec<_>>().concat();
     mariadb_client(
         url,
         &format!(

@@ -135,7 +135,8 @@ impl Matched {
     fn empty(server: &Server) -> Self {
         let json = match server.is_mariadb {
             true => JsonKept::AsText,
-            false if server.is_mysql_from(90_000) => JsonKept::TakenApart(JsonFloats::Nearest),
+            // The first long-term version that was seen to do so.
+            false if server.is_mysql_from(90_700) => JsonKept::TakenApart(JsonFloats::Nearest),
             false => JsonKept::TakenApart(JsonFloats::Nearby),
         };
         let zero = if server.is_mariadb { Zero::WithoutSign } else { Zero::Signed };
