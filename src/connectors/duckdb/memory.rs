@@ -101,6 +101,6 @@ mod tests {
         let memory = Memory::new(512 << 20);
         let limits = [0, (100 << 20) - 1, 512 << 20, 1024 << 20].map(|bytes| memory.limit(bytes) >> 20);
         assert_eq!(limits, [512, 104, 512, 512]);
-        assert_eq!(Memory::new(16 << 20).limit(1), 16 << 20);
+        assert_eq!(Memory::new(4 << 20).limit(1), 4 << 20);
     }
 }

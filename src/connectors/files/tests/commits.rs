@@ -232,7 +232,7 @@ async fn a_writer_holds_what_it_was_given_and_tasks_are_large_only_for_folders()
         let request = WriteRequest { memory_bytes, ..WriteRequest::new(WriteMode::Create) };
         sink.agree(&from.shape, &request).await.unwrap()
     };
-    for (memory, group, gather) in [(16 << 20, 6 << 20, 2 << 20), (1 << 40, 64 << 20, 4 << 20), (0, 1 << 20, 64 << 10)]
+    for (memory, group, gather) in [(16 << 20, 4 << 20, 2 << 20), (1 << 40, 64 << 20, 4 << 20), (0, 1 << 20, 64 << 10)]
     {
         let landing = landing::Landing::of(&agree("t.parquet", memory).await).unwrap();
         let landing::Encoding::Parquet(settings) = &landing.encoding else { panic!("it is Parquet") };
