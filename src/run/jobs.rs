@@ -148,7 +148,8 @@ pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<
         && let Some(unfinished) = Unfinished::of(run, state.read(run).await?)
     {
         let hint = "the next copy into the same target removes it; --records-only forgets the run all the same";
-        stay = sweep(&unfinished).await.map_err(|error| error.with_hint(hint)).at("run", || run)?;
+        let swept = async { sweep(&unfinished, &targets(&unfinished)?).await }.await;
+        stay = swept.map_err(|error| error.with_hint(hint)).at("run", || run)?;
     }
     state.forget(run).await?;
     if let Some(holder) = holder {
@@ -157,19 +158,17 @@ pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<
     Ok(stay)
 }
 
-/// Removes what `run` staged and did not commit, in each of its targets. One in which that fails keeps it from none of the others. The
+/// Removes what `run` staged and did not commit in `places`, its targets. One in which that fails keeps it from none of the others. The
 /// answer names those in which rows of tasks stay.
-pub(super) async fn sweep(run: &Unfinished) -> Result<Vec<String>> {
+pub(super) async fn sweep<'a>(run: &Unfinished, places: impl IntoIterator<Item = &'a Place>) -> Result<Vec<String>> {
     let Some(plan) = &run.planned else { return Ok(Vec::new()) };
-    let also = run.job["also"].as_array().into_iter().flatten();
-    let places = (0..).zip(std::iter::once(&run.job["target"]).chain(also));
     let (mut stay, mut swept) = (Vec::new(), Ok(()));
-    for ((sink, place), agreement) in places.zip(&plan.agreements) {
+    for ((sink, place), agreement) in (0..).zip(places).zip(&plan.agreements) {
         if run.committed.contains(&sink) {
             continue;
         }
         let token = Token { run: run.run.clone(), transfer: 0, sink, epoch: 0 };
-        let removed = unstage(run, place, agreement, &token).await;
+        let removed = unstage(place, agreement, &token).await;
         swept = swept.and(removed);
         if agreement.tasks_stay() {
             stay.push(agreement.label.clone());
@@ -178,14 +177,23 @@ pub(super) async fn sweep(run: &Unfinished) -> Result<Vec<String>> {
     swept.map(|()| stay)
 }
 
-/// Removes what `token`, of `run`, staged in the target at `place`.
-async fn unstage(run: &Unfinished, place: &Json, agreement: &Agreement, token: &Token) -> Result<()> {
-    let mut place = Place::deserialize(place)?;
-    // Where the password was hidden, another way to it is tried: a pass file, the environment.
-    if let Some(url) = place.options["url"].as_str().map(unmask) {
-        place.options["url"] = Json::from(from_anywhere(&url, &place.connector, run.job["folder"].as_str()));
-    }
-    endpoint(&place)?.sink(&place.object)?.abort(agreement, token).await
+/// Removes what `token` staged in the target at `place`.
+async fn unstage(place: &Place, agreement: &Agreement, token: &Token) -> Result<()> {
+    endpoint(place)?.sink(&place.object)?.abort(agreement, token).await
+}
+
+/// The targets of `run`, as its record names them.
+fn targets(run: &Unfinished) -> Result<Vec<Place>> {
+    let place = |recorded: &Json| -> Result<Place> {
+        let mut place = Place::deserialize(recorded)?;
+        // Where the password was hidden, another way to it is tried: a pass file, the environment.
+        if let Some(url) = place.options["url"].as_str().map(unmask) {
+            place.options["url"] = Json::from(from_anywhere(&url, &place.connector, run.job["folder"].as_str()));
+        }
+        Ok(place)
+    };
+    let also = run.job["also"].as_array().into_iter().flatten();
+    std::iter::once(&run.job["target"]).chain(also).map(place).collect()
 }
 
 /// The `url` of a place of `connector`. A database that is a file was named from the `folder` in which its run began, and this process

@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::job::Place;
 use crate::run::jobs;
 use crate::run::resume::Unfinished;
 use crate::state::{StateLog, StateRecord};
@@ -27,19 +28,25 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease of `job` for `run`. What a run before it staged, whose process is gone, is removed: nobody goes on with it.
+    /// Takes the lease of `job` for `run`. What a run before it staged in `places`, the targets of the job, and whose process is gone, is
+    /// removed: nobody goes on with it.
     ///
     /// # Errors
     /// [`Busy`](ErrorKind::Busy) when another run of the job is alive, [`Step`](ErrorKind::Step) when one that is gone had made some of
     /// its rows visible.
-    pub(super) async fn take(state: &Arc<dyn StateLog>, job: String, run: &str) -> Result<Self> {
+    pub(super) async fn take<'a>(
+        state: &Arc<dyn StateLog>,
+        job: String,
+        run: &str,
+        places: impl IntoIterator<Item = &'a Place>,
+    ) -> Result<Self> {
         let before = state.holders().await?.into_iter().find(|holder| holder.job == job && holder.run != run);
         state.lease(&job, run).await?;
         if let Some(before) = before
             && let Some(unfinished) = Unfinished::of(&before.run, state.read(&before.run).await?)
         {
             let mut reason = format!("it was interrupted, and run {run} of the same job began in its place");
-            match sweep(&unfinished).await {
+            match sweep(&unfinished, places).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Step => {
                     // Some of its rows are visible, and would come twice: it stays one that can be gone on with.
@@ -98,10 +105,10 @@ impl Drop for Lease {
     }
 }
 
-/// Removes what `run` staged.
-async fn sweep(run: &Unfinished) -> Result<()> {
+/// Removes what `run` staged in `places`.
+async fn sweep<'a>(run: &Unfinished, places: impl IntoIterator<Item = &'a Place>) -> Result<()> {
     // The lease has to be renewed behind it.
-    let swept = timeout(RENEW_EVERY, jobs::sweep(run)).await;
+    let swept = timeout(RENEW_EVERY, jobs::sweep(run, places)).await;
     swept.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "the target does not answer"))).map(drop)
 }
 

@@ -95,7 +95,7 @@ impl<'a> Life<'a> {
     /// Takes the lease of `job`, once.
     async fn hold(&self, job: String) -> Result<()> {
         let Some(state) = &self.surroundings.state else { return Ok(()) };
-        let take = || Lease::take(state, job, &self.opened.token.run);
+        let take = || Lease::take(state, job, &self.opened.token.run, self.job.targets());
         self.lease.get_or_try_init(take).await.map(drop)
     }
 
