@@ -31,7 +31,7 @@ pub(super) struct Merging {
     absent: Absent,
     #[serde(default)]
     rest: Rest,
-    /// Columns that are compared as bytes: texts, whose collation may take others for the same, and JSON, in which 1 and 1.0 are the same.
+    /// Columns that are compared as bytes: texts, whose collation may take others for the same.
     texts: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Merging {
         let is_written = |name: &String| columns.iter().any(|column| column.name == *name);
         let merge = merge.within(|name| target(name).filter(is_written))?.of_all_columns()?;
         let Merge { key, duplicates, rest, .. } = merge;
-        let is_text = |column: &&Column| matches!(column.kind(), Some(Kind::Text | Kind::Json));
+        let is_text = |column: &&Column| matches!(column.kind(), Some(Kind::Text));
         let texts = columns.iter().filter(is_text).map(|column| column.name.clone()).collect();
         Ok(Self { key, duplicates, absent: mode.absent(), rest, texts })
     }

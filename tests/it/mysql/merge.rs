@@ -38,18 +38,6 @@ pub(super) fn merges_the_row_that_counts(url: &str) {
     assert_eq!(mariadb_client(url, "select name from t where id = 1"), "c", "{url}");
 }
 
-/// MySQL takes 1 and 1.0 in JSON for the same.
-#[test]
-fn json_is_updated_where_its_text_is_another() {
-    for url in databases() {
-        let folder = tempfile::tempdir().unwrap();
-        mariadb_client(&url, "create table t (id int primary key, j json); insert into t values (1, '{\"a\": 1}')");
-        std::fs::write(folder.path().join("in.csv"), "id,j\n1,\"{\"\"a\"\": 1.0}\"\n").unwrap();
-        copied(folder.path(), &["in.csv", &table(&url, "t"), "--mode", "upsert"]);
-        assert_eq!(mariadb_client(&url, "select cast(j as char) from t"), "{\"a\": 1.0}", "{url}");
-    }
-}
-
 /// As a text the server gives six digits of a float, and no zone of an instant.
 #[test]
 fn rows_that_are_refused_come_back_from_their_file() {
