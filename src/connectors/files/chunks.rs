@@ -82,7 +82,9 @@ impl Chunks {
 
     /// Lets the system have `ranges` in its own memory soon, so that decoding them seldom waits for the disk.
     pub(super) fn expect(&self, ranges: &[std::ops::Range<u64>]) {
-        ranges.iter().for_each(|range| ffi::read_ahead(&self.file.file, range));
+        for range in ranges {
+            ffi::read_ahead(&self.file.file, range);
+        }
     }
 
     /// `length` bytes from `offset` on.

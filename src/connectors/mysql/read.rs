@@ -81,7 +81,7 @@ pub(super) struct Column {
 
 /// How columns are read, and what filters may know of them.
 struct Columns<'a> {
-    columns: &'a [Column],
+    all: &'a [Column],
     types: Vec<DataType>,
     zero_dates: ZeroDates,
 }
@@ -157,7 +157,7 @@ impl MySource {
 
     fn known<'a>(&self, columns: &'a [Column]) -> Columns<'a> {
         let types = columns.iter().map(|column| self.field(column).data_type().clone()).collect();
-        Columns { columns, types, zero_dates: self.pool.config().zero_dates }
+        Columns { all: columns, types, zero_dates: self.pool.config().zero_dates }
     }
 
     /// The Arrow form of a column, as the options want it.
@@ -315,8 +315,8 @@ impl Column {
 
 impl filter::Columns for Columns<'_> {
     fn column(&self, name: &str) -> Option<filter::Column<'_>> {
-        let place = self.columns.iter().position(|column| column.name == name)?;
-        let column = &self.columns[place];
+        let place = self.all.iter().position(|column| column.name == name)?;
+        let column = &self.all[place];
         let my_type = column.my_type.as_ref()?;
         let compares = match my_type.kind {
             Kind::Bit(1) => Compares::Equality,

@@ -148,9 +148,10 @@ async fn a_changed_job_is_refused_by_what_differs() {
 
 #[test]
 fn what_a_job_leaves_out_is_a_difference_too() {
+    type Change = fn(&mut Job);
     let place = |name: &str| Place::new("memory", json!({"url": "memory:x"}), ObjectRef::Table(name.to_owned()));
     let job = Job::new(place("a"), place("b"));
-    let changes: [(&str, fn(&mut Job)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("publish", |job| job.visible = crate::sink::Visible::PerTask),
         ("onError", |job| job.errors.on_error = OnError::Skip),
         ("finerTimes", |job| job.finer_times = crate::job::FinerTimes::Cut),
