@@ -71,6 +71,8 @@ pub(super) struct Loaded {
     pub(super) notes: Vec<String>,
     pub(super) tree: Tree,
     pub(super) after_failure: AfterFailure,
+    /// Why none of it can be run.
+    pub(super) mistake: Option<Error>,
 }
 
 /// What becomes of the other transfers when one fails.
@@ -181,12 +183,13 @@ fn settled(
     {
         notes.push(format!("--params does nothing here: job files of {} have no variables", dialect.title));
     }
-    let (translation, unknown) = if let Some(dialect) = dialect {
+    let (translation, unknown, mistake) = if let Some(dialect) = dialect {
         let translation = (dialect.translate)(&tree)?;
-        (translation, tree.unasked())
+        (translation, tree.unasked(), None)
     } else {
-        let Native { jobs, unknown, log } = native::settle(&tree, &Machine, variables)?;
-        (Translation { jobs, log, ..Translation::default() }, unknown)
+        let Native { jobs, unknown, log, mistake } = native::settle(&tree, &Machine, variables)?;
+        let mistake = mistake.map(|error| error.at("job file", shown(&args.job)));
+        (Translation { jobs, log, ..Translation::default() }, unknown, mistake)
     };
     if args.strict && !unknown.is_empty() {
         let named: Vec<String> =
@@ -196,7 +199,7 @@ fn settled(
     }
     let told = |path: &String| format!("the key {} means nothing here{}", placed(path, &tree), meant(path, &tree));
     notes.extend(unknown.iter().map(told));
-    Ok(Loaded { dialect, translation, notes, tree, after_failure: AfterFailure::Stop })
+    Ok(Loaded { dialect, translation, notes, tree, after_failure: AfterFailure::Stop, mistake })
 }
 
 fn placed(path: &str, tree: &Tree) -> String {

@@ -60,6 +60,10 @@ impl Places for Machine {
     fn is_whole(&self, connector: &str) -> bool {
         WHOLE.contains(&connector)
     }
+
+    fn check(&self, place: &Place) -> Result<()> {
+        connectors::find(&place.connector)?.endpoint(&place.options).map(drop)
+    }
 }
 
 /// A locator, the object meant in it, and what is said of it alone.

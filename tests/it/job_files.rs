@@ -230,7 +230,10 @@ fn a_mistake_is_named_before_anything_is_written() {
     written(folder.path(), "job.yaml", two);
     let ended = run(folder.path(), &["job.yaml"]);
     assert_eq!(ended.code, 2, "{}", ended.stderr);
-    assert!(ended.stderr.contains("error: transfer 2 of 2: file has no option \"encodng\""), "{}", ended.stderr);
+    for said in ["error: job file job.yaml: key transfers.1.source.encodng (line 3, ", "file has no option \"encodng\""]
+    {
+        assert!(ended.stderr.contains(said), "{}", ended.stderr);
+    }
     assert!(!folder.path().join("a.csv").exists());
     written(folder.path(), "job.json", &one(", \"mdoe\": \"append\""));
     let ended = run(folder.path(), &["job.json"]);

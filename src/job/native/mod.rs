@@ -14,6 +14,7 @@ mod emit;
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use serde::de::DeserializeOwned;
@@ -42,6 +43,11 @@ pub trait Places {
     fn connector(&self, name: &str) -> Result<&'static str>;
     /// Whether an endpoint of this connector itself names what is meant, and has no tables.
     fn is_whole(&self, connector: &str) -> bool;
+    /// Lets the connector of `place` look at its options. Nothing is reached.
+    ///
+    /// # Errors
+    /// What the connector has against them.
+    fn check(&self, place: &Place) -> Result<()>;
 }
 
 /// What a native file asks for.
@@ -53,6 +59,8 @@ pub struct Native {
     pub unknown: Vec<String>,
     /// Where what is said goes as well.
     pub log: Option<LogFile>,
+    /// What the first connector has against the options of its place, with their path and place: no transfer can begin.
+    pub mistake: Option<Error>,
 }
 
 /// Keys of a place; all others are options of its connector.
@@ -73,7 +81,7 @@ const MERGING: [&str; 2] = ["upsert", "sync"];
 /// [`Usage`](ErrorKind::Usage) for a missing key, a wrong type, an unset variable or an unknown connector, with path and place.
 pub fn settle(tree: &Tree, places: &dyn Places, variables: &Variables<'_>) -> Result<Native> {
     let root = tree.root();
-    let file = File { root: root.clone(), tree, places, variables };
+    let file = File { root: root.clone(), tree, places, variables, mistake: RefCell::default() };
     let transfers = root.need("transfers").map_err(|error| match root.get("job") {
         Some(_) => {
             error.with_hint("'job' begins a file of another program: name it with --compat datax, go-etl or flinkx")
@@ -91,7 +99,7 @@ pub fn settle(tree: &Tree, places: &dyn Places, variables: &Variables<'_>) -> Re
     unknown.extend(tree.unasked());
     let mut seen = BTreeSet::new();
     unknown.retain(|path| seen.insert(path.clone()));
-    Ok(Native { jobs, unknown, log })
+    Ok(Native { jobs, unknown, log, mistake: file.mistake.into_inner() })
 }
 
 struct File<'a> {
@@ -99,6 +107,8 @@ struct File<'a> {
     tree: &'a Tree,
     places: &'a dyn Places,
     variables: &'a Variables<'a>,
+    /// See [`Native::mistake`].
+    mistake: RefCell<Option<Error>>,
 }
 
 impl File<'_> {
@@ -257,7 +267,30 @@ impl File<'_> {
             }
             (None, false) => {}
         }
+        self.check(&place, node)?;
         Ok(serde_json::to_value(place)?)
+    }
+
+    /// Keeps what the connector of `place` has against its options, which stand at `node` and at the connection that it names.
+    fn check(&self, place: &Place, node: &Node<'_>) -> Result<()> {
+        let Err(error) = self.places.check(place) else { return Ok(()) };
+        let mut options = node.entries()?;
+        if let (Some(name), Some(connections)) = (node.get("connection"), self.root.get("connections"))
+            && let Some(connection) = connections.get(&self.text(&name)?)
+        {
+            options.extend(connection.entries()?);
+        }
+        // The wrong one is that without which the others are taken.
+        let is_wrong = |key: &str| {
+            let mut others = place.clone();
+            let removed = others.options.as_object_mut().and_then(|options| options.remove(key));
+            removed.is_some() && self.places.check(&others).is_ok()
+        };
+        let wrong = options.into_iter().find(|(key, _)| !PLACE_KEYS.contains(key) && is_wrong(key));
+        let wrong = wrong.map(|(_, option)| option).or_else(|| node.get("locator"));
+        let error = wrong.as_ref().unwrap_or(node).place(error);
+        self.mistake.borrow_mut().get_or_insert(error);
+        Ok(())
     }
 
     /// The connection of this name.

@@ -21,6 +21,11 @@ impl Places for World {
     fn is_whole(&self, connector: &str) -> bool {
         connector == "file"
     }
+    /// Nobody takes an option `wrong`, be it of a file or in a locator.
+    fn check(&self, place: &Place) -> Result<()> {
+        let is_wrong = place.options.get("wrong").is_some() || place.options["url"] == "wrong";
+        if is_wrong { Err(Error::new(ErrorKind::Usage, "it is wrong")) } else { Ok(()) }
+    }
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -102,6 +107,27 @@ fn several_places_stand_in_lists() {
     let one =
         settled(r#"{"transfers": [{"sources": [{"locator": "a.csv"}], "target": {"locator": "b.csv"}}]}"#).unwrap();
     assert!(one.jobs[0].union.is_empty());
+}
+
+#[test]
+fn an_option_that_a_connector_does_not_take_is_named_by_its_path() {
+    for (source, path) in [
+        (r#"{"locator": "a.csv"}"#, None),
+        (r#"{"connector": "file", "url": "a.csv", "header": false, "wrong": 1}"#, Some("transfers.0.source.wrong")),
+        (r#"{"connector": "file", "url": "wrong", "header": false}"#, Some("transfers.0.source.url")),
+        (r#"{"connection": "shop", "table": "t"}"#, Some("connections.shop.wrong")),
+        (r#"{"locator": "wrong"}"#, Some("transfers.0.source.locator")),
+        (r#"{"connector": "file", "url": "wrong", "wrong": 1}"#, Some("transfers.0.source")),
+    ] {
+        let text = format!(
+            r#"{{"connections": {{"shop": {{"connector": "postgres", "port": 1, "wrong": 2}}}},
+                "transfers": [{{"source": {source}, "target": {{"locator": "b.csv"}}}}]}}"#
+        );
+        let mistake = settled(&text).unwrap().mistake.map(|error| error.to_string());
+        let told = path.map(|path| format!("key {path} (line "));
+        assert_eq!(mistake.is_some(), told.is_some(), "{source}");
+        assert!(mistake.unwrap_or_default().starts_with(&told.unwrap_or_default()), "{source}");
+    }
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn of_ours() {
     let folder = files();
     let plain = r#"{"locator": "a.csv"}"#;
     let sqlite = |what: &str| format!(r#"{{"connector": "sqlite", "url": "x.db", {what}}}"#);
-    let table: [(String, i32, &[&str]); 12] = [
+    let table: [(String, i32, &[&str]); 14] = [
         ("{\"transfers\": [".to_owned(), 2, &["job file job.json: ", "line 1, column 16"]),
         (
             transfer(plain, ", \"limits\": {\"jobs\": \"four\"}"),
@@ -89,7 +89,21 @@ fn of_ours() {
             1,
             &["two.zip", "the zip file holds several files"],
         ),
-        (transfer(&sqlite(r#""table": "t", "busyTimout": 3"#), ""), 2, &["busyTimout", "busyTimeout"]),
+        (
+            transfer(&sqlite(r#""table": "t", "busyTimout": 3"#), ""),
+            2,
+            &["key transfers.0.source.busyTimout (line 1, ", "busyTimeout"],
+        ),
+        (
+            transfer(r#"{"connector": "file", "url": "a.csv", "header": "maybe"}"#, ""),
+            2,
+            &["key transfers.0.source.header (line 1, ", "invalid type"],
+        ),
+        (
+            transfer(r#"{"connector": "postgres", "host": "h", "password": "${NOPE_XYZ}", "table": "t"}"#, ""),
+            2,
+            &["key transfers.0.source.password (line 1, ", "NOPE_XYZ is not set"],
+        ),
     ];
     for (job, code, says) in table {
         let told = refused(folder.path(), (&job, "none"), code);
