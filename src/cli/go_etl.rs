@@ -71,7 +71,8 @@ async fn of_pairs(file: &JobFileArgs, list: &str) -> Result<Loaded, Refused> {
         |(one, pair): (&Loaded, &Pair)| vec![format!("{},{}", pair.source, pair.target); one.translation.jobs.len()];
     let names = each.iter().zip(&pairs).flat_map(named).collect();
     let whole = each.into_iter().reduce(joined).expect("there is a pair");
-    Ok(Loaded { after_failure: AfterFailure::GoOn { names }, ..whole })
+    // A pair that cannot be run does not stop the others.
+    Ok(Loaded { after_failure: AfterFailure::GoOn { names }, mistake: None, ..whole })
 }
 
 async fn pairs(list: &str) -> Result<Vec<Pair>> {

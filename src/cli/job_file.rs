@@ -10,7 +10,7 @@ use super::{amount, fetch, printer};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::dialect::{DIALECTS, Dialect, Translation, VariablesIn};
 use crate::job::locator::mask;
-use crate::job::native::{self, Native};
+use crate::job::native::{self, Native, Places as _};
 use crate::job::syntax::{self, Parsed, Syntax};
 use crate::job::tree::Tree;
 use crate::job::vars::{Given, Variables};
@@ -185,12 +185,13 @@ fn settled(
     }
     let (translation, unknown, mistake) = if let Some(dialect) = dialect {
         let translation = (dialect.translate)(&tree)?;
-        (translation, tree.unasked(), None)
+        let mistake = mistake(&translation.jobs, &tree);
+        (translation, tree.unasked(), mistake)
     } else {
         let Native { jobs, unknown, log, mistake } = native::settle(&tree, &Machine, variables)?;
-        let mistake = mistake.map(|error| error.at("job file", shown(&args.job)));
         (Translation { jobs, log, ..Translation::default() }, unknown, mistake)
     };
+    let mistake = mistake.map(|error| error.at("job file", shown(&args.job)));
     if args.strict && !unknown.is_empty() {
         let named: Vec<String> =
             unknown.iter().map(|path| format!("{}{}", placed(path, &tree), meant(path, &tree))).collect();
@@ -200,6 +201,21 @@ fn settled(
     let told = |path: &String| format!("the key {} means nothing here{}", placed(path, &tree), meant(path, &tree));
     notes.extend(unknown.iter().map(told));
     Ok(Loaded { dialect, translation, notes, tree, after_failure: AfterFailure::Stop, mistake })
+}
+
+/// What the first connector has against the options that a plugin of another program became, with the path of the plugin's parameters,
+/// or of the one that is called as the option is.
+fn mistake(jobs: &[Job], tree: &Tree) -> Option<Error> {
+    let sides = |job| {
+        let sources = Job::sources(job).map(|place| (place, "reader"));
+        sources.chain(Job::targets(job).map(|place| (place, "writer")))
+    };
+    let (error, side) =
+        jobs.iter().flat_map(sides).find_map(|(place, side)| Some((Machine.check(place).err()?, side)))?;
+    let all = format!("job.content.0.{side}.parameter");
+    let option = error.frames().iter().find(|frame| frame.what == "option");
+    let one = option.map(|option| format!("{all}.{}", option.which)).filter(|path| tree.position(path).is_some());
+    Some(tree.locate(error, &one.unwrap_or(all)))
 }
 
 fn placed(path: &str, tree: &Tree) -> String {
@@ -350,6 +366,21 @@ mod tests {
         assert_eq!(notes, ["the key transfers.0.moed (line 2, column 42) means nothing here"]);
         let error = loaded(text, JobFileArgs { strict: true, ..Default::default() }).unwrap_err();
         assert!(error.message().starts_with("1 key without a meaning: transfers.0.moed (line 2"), "{error}");
+    }
+
+    #[test]
+    fn what_a_connector_does_not_take_of_a_plugin_is_named_by_its_path() {
+        let text = r#"{"job": {"setting": {"speed": {"channel": 1}}, "content": [{
+            "reader": {"name": "txtfilereader", "parameter": {"path": ["a"], "column": ["*"], "encoding": "klingon"}},
+            "writer": {"name": "streamwriter", "parameter": {}}}]}}"#;
+        let mistake = |set: &[&str]| {
+            let set = set.iter().map(|set| (*set).to_owned()).collect();
+            let loaded = loaded(text, JobFileArgs { set, ..Default::default() }).unwrap();
+            loaded.mistake.map(|error| error.to_string())
+        };
+        let path = "job file job.json: key job.content.0.reader.parameter.encoding (line 2, ";
+        assert!(mistake(&[]).is_some_and(|told| told.starts_with(path)), "{:?}", mistake(&[]));
+        assert_eq!(mistake(&["job.content.0.reader.parameter.encoding=gbk"]), None);
     }
 
     #[test]

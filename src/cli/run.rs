@@ -70,12 +70,15 @@ pub(super) async fn of(args: &RunArgs, loading: impl Future<Output = Result<Load
     let named = args.file.compat.and_then(job_file::Compat::name);
     let (result, dialect) = match Interrupt::listen() {
         Ok(interrupt) => match interrupt.or_stop(async { Ok(loading.await) }).await {
-            Ok(Ok(Loaded { mistake: Some(error), .. })) | Err(error) => (Err(error), named),
+            Ok(Ok(Loaded { mistake: Some(error), dialect, .. })) => {
+                (Err(error), named.or(dialect.map(|dialect| dialect.name)))
+            }
             Ok(Ok(loaded)) => {
                 // Several runs lie within this one.
                 (Box::pin(run_loaded(&loaded, args, &interrupt)).await, loaded.dialect_name())
             }
             Ok(Err(Refused { error, dialect })) => (Err(error), named.or(dialect)),
+            Err(error) => (Err(error), named),
         },
         Err(error) => (Err(error), named),
     };

@@ -157,7 +157,10 @@ fn of_datax() {
         ),
         (from_mysql(r#""tables": ["t"]"#), &["connection.0 (line ", "the key 'table' is missing", "perhaps 'table'"]),
         (read(r#", "encoding": "gbk""#), &["bad.csv", "not GBK from byte 16 of the file on"]),
-        (read(r#", "encoding": "klingon""#), &["klingon"]),
+        (
+            read(r#", "encoding": "klingon""#),
+            &["key job.content.0.reader.parameter.encoding (line 2, ", "there is no encoding \"klingon\""],
+        ),
         (two("a.csv", "b.parquet", ""), &["b.parquet", "it is said to hold CSV, but it holds Parquet"]),
         (two("two.zip", "two.zip", r#", "compress": "zip""#), &["two.zip", "the zip file holds several files"]),
     ];
