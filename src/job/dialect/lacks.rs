@@ -1,6 +1,8 @@
 //! What of the job files of other programs does nothing here. A dialect names in a note what it finds of this; the handbook has a page of
 //! all of it.
 
+use std::borrow::Borrow;
+
 use crate::job::tree::Node;
 
 /// What of one program's job files does nothing here.
@@ -42,8 +44,9 @@ pub struct AbsentPlugin {
 }
 
 impl Lacks {
-    /// The keys of `of` that stand at `node` and do nothing. They count as asked for.
-    pub(super) fn given(&self, of: &str, node: &Node<'_>) -> Vec<&'static str> {
+    /// The keys of `of` that stand at `node` and do nothing, with the side that they are of: the other one may have a key of this name that
+    /// does something. They count as asked for.
+    pub(super) fn given(&self, of: &str, node: &Node<'_>) -> Vec<String> {
         let stands = |key: &str| {
             node.at(key).is_some_and(|value| {
                 value.json();
@@ -51,7 +54,10 @@ impl Lacks {
                 !value.text().is_ok_and(|text| text.is_empty())
             })
         };
-        self.keys.iter().filter(|key| key.of == of).map(|key| key.key).filter(|key| stands(key)).collect()
+        let path = node.path().to_ascii_lowercase();
+        let side = ["reader", "writer"].into_iter().find(|side| path.contains(&format!(".{side}.")));
+        let told = |key: &str| side.map_or_else(|| key.to_owned(), |side| format!("{key} of the {side}"));
+        self.keys.iter().filter(|key| key.of == of).map(|key| key.key).filter(|key| stands(key)).map(told).collect()
     }
 
     /// What to do without the plugin `name`: the one of this name, or one whose name begins as it does, of the same side before others.
@@ -79,7 +85,7 @@ impl AbsentPlugin {
 }
 
 /// A note that `keys` do nothing, each once; none where there are none.
-pub(super) fn note(keys: Vec<&'static str>) -> Option<String> {
+pub(super) fn note(keys: Vec<String>) -> Option<String> {
     told("these keys do nothing here", keys)
 }
 
@@ -88,7 +94,7 @@ pub(super) fn note_parameters(keys: Vec<&'static str>) -> Option<String> {
     told("these parameters of the URL do nothing here", keys)
 }
 
-fn told(what: &str, mut keys: Vec<&'static str>) -> Option<String> {
+fn told<T: Borrow<str> + Ord>(what: &str, mut keys: Vec<T>) -> Option<String> {
     keys.sort_unstable();
     keys.dedup();
     let more = "(the page keys-without-effect of the handbook says what is done instead)";

@@ -102,7 +102,7 @@ struct Context<'a> {
     has_names: bool,
     notes: Vec<String>,
     /// Keys that do nothing here.
-    idle: Vec<&'static str>,
+    idle: Vec<String>,
     /// The same of the parameters of all URLs.
     parameters: IdleParameters,
 }

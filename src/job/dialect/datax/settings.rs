@@ -27,7 +27,7 @@ pub(super) struct Settings {
     pub(super) dry_run: bool,
     pub(super) notes: Vec<String>,
     /// Keys that do nothing here.
-    pub(super) idle: Vec<&'static str>,
+    pub(super) idle: Vec<String>,
 }
 
 impl Settings {

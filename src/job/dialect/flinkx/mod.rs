@@ -73,7 +73,7 @@ struct Context<'a> {
     times: Times,
     notes: Vec<String>,
     /// Keys that do nothing here.
-    idle: Vec<&'static str>,
+    idle: Vec<String>,
     /// The same of the parameters of all URLs.
     parameters: IdleParameters,
 }

@@ -84,7 +84,7 @@ struct Context<'a> {
     steps: &'a [TransformStep],
     notes: Vec<String>,
     /// Keys that do nothing here.
-    idle: Vec<&'static str>,
+    idle: Vec<String>,
     /// How the reader takes dates, by the place of their column: they are written so where the writer says nothing else.
     forms: Vec<(usize, String)>,
     trim: Option<Trim>,

@@ -16,7 +16,7 @@ pub(super) struct Settings {
     pub(super) errors: ErrorPolicy,
     pub(super) notes: Vec<String>,
     /// Keys that do nothing here.
-    pub(super) idle: Vec<&'static str>,
+    pub(super) idle: Vec<String>,
 }
 
 impl Settings {

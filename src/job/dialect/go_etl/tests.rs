@@ -440,7 +440,7 @@ fn nothing_is_passed_over_in_silence() {
     root["core"]["transport"] = json!({"channel": {"speed": {"byte": 1}}});
     let tree = Tree::new(root, HashMap::new());
     let found = translate(&tree).unwrap();
-    assert!(noted(&found, "these keys do nothing here: batchSize (the page "), "{:?}", found.notes);
+    assert!(noted(&found, "these keys do nothing here: batchSize of the writer (the page "), "{:?}", found.notes);
     assert_eq!((only(&found).limits.group_channels, tree.unasked()), (Some(3), Vec::new()));
 }
 
@@ -629,7 +629,7 @@ fn what_is_not_done_is_said() {
     let found = translate(&tree).unwrap();
     assert_eq!(only(&found).transform.trim, Some(Trim::Padded));
     assert!(noted(&found, "only job.content.0 is run, as go-etl does; 1 others are not"));
-    assert!(noted(&found, "these keys do nothing here: batchSize (the page "));
+    assert!(noted(&found, "these keys do nothing here: batchSize of the writer (the page "));
     // Keys that go-etl does not read either.
     assert_eq!(tree.unasked(), ["core.container.job.sleepInterval", "job.content.0.writer.parameter.session"]);
     let error = fails(
