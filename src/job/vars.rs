@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde_json::Value as Json;
 
+use super::syntax::position_of;
 use super::tree::Node;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -59,7 +60,9 @@ impl<'a> Variables<'a> {
         while let Some(at) = rest.find('$') {
             out.push_str(&rest[..at]);
             let (token, after) = token(&rest[at..]);
-            out.push_str(&self.of_token(&token)?.unwrap_or_else(|| token.whole.to_owned()));
+            let place = || position_of(text, text.len() - rest.len() + at);
+            let value = self.of_token(&token).map_err(|error| error.at("place", place()))?;
+            out.push_str(&value.unwrap_or_else(|| token.whole.to_owned()));
             rest = after;
         }
         out.push_str(rest);
@@ -218,8 +221,8 @@ mod tests {
             "pa$$word $no $HOME_OF_ADA ${user.name} $"
         );
         assert_eq!(text("", "${HOME_OF_ADA}/x").unwrap(), "/ada/x");
-        let error = text("-Droot=", "${root}/x").unwrap_err();
-        assert_eq!(error.message(), "the variable root is not set");
+        let error = text("-Droot=", "{\n \"a\": \"${root}/x\"}").unwrap_err();
+        assert_eq!(error.to_string(), "place line 2, column 8: the variable root is not set");
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn number(digits: &str) -> Json {
 }
 
 /// Where the byte `offset` of `text` stands.
-fn position_of(text: &str, offset: usize) -> Position {
+pub(super) fn position_of(text: &str, offset: usize) -> Position {
     let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let before = &text[..offset];
     let line = before.rfind('\n').map_or(0, |at| at + 1);

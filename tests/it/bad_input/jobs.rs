@@ -150,7 +150,10 @@ fn of_datax() {
             text(r#"{"pth": ["a.csv"], "column": ["*"]}"#),
             &["key job.content.0.reader.parameter (line 2, ", "the key 'path' is missing", "perhaps 'path' is meant"],
         ),
-        (text(r#"{"path": ["${nope_xyz}"], "column": ["*"]}"#), &["the variable nope_xyz is not set"]),
+        (
+            text(r#"{"path": ["${nope_xyz}"], "column": ["*"]}"#),
+            &["place line 2, column ", "the variable nope_xyz is not set"],
+        ),
         (
             from_mysql(r#""table": ["t"], "querySql": ["select 1"]"#),
             &["key job.content.0.reader.parameter.connection.0.querySql (line 3, ", "both 'table' and 'querySql'"],
