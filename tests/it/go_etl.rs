@@ -185,7 +185,8 @@ fn two_files_become_one_workbook() {
     let path = folder.path();
     fs::write(path.join("split.csv"), "1,a\n2,\n").unwrap();
     fs::write(path.join("split1.csv"), "3,c\n").unwrap();
-    done(ran(path, &known("monitor")));
+    let said = done(ran(path, &known("monitor")));
+    assert!(said.contains("3 rows from split.csv and 1 more to Book1.xlsx"), "{said}");
     assert_eq!(openpyxl(path, &["read", "Book1.xlsx", "Sheet1"]), "['1', 'a']\n['2', None]\n['3', 'c']\n");
     // The next sheet begins when one is full.
     done(ran(path, &known("monitor").replace("\"xlsxs\"", "\"sheetRow\": 2, \"xlsxs\"")));

@@ -93,7 +93,10 @@ struct FileEndpoint {
 #[async_trait]
 impl Endpoint for FileEndpoint {
     fn label(&self) -> String {
-        self.config.label().to_owned()
+        match self.config.paths.len() {
+            0 => self.config.label().to_owned(),
+            more => format!("{} and {more} more", self.config.label()),
+        }
     }
 
     async fn list(&self, pattern: &str) -> Result<Vec<ObjectRef>> {
