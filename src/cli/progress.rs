@@ -16,6 +16,9 @@ use super::{amount, printer};
 use crate::error::Result;
 use crate::flow::meter::{Meter, Part, Reading};
 
+/// The figures have a line of their own: beside a bar 80 columns would cut off who is waited for.
+const BAR: &str = "{spinner} [{wide_bar}]\n{wide_msg}";
+
 /// Steps of a full bar.
 const STEPS: u64 = 1000;
 
@@ -171,7 +174,7 @@ impl View {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(STEPS), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{spinner} [{bar:24}] {wide_msg}");
+    let style = ProgressStyle::with_template(BAR);
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar
 }
@@ -270,6 +273,12 @@ mod tests {
         let now = reading(2.0, 250_000, [0.9, 0.1, 0.7]);
         recent.add(&now);
         assert_eq!(line(&recent, &now), " 25%  250k rows  150k rows/s  15.0 MB/s  ETA 6.00 s  waiting for the writer");
+    }
+
+    #[test]
+    fn a_line_of_a_terminal_is_the_line_s_alone() {
+        assert!(ProgressStyle::with_template(BAR).is_ok());
+        assert!(BAR.lines().any(|line| line == "{wide_msg}"), "{BAR}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, lit};
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, collect, displayable};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use futures::FutureExt as _;
 
@@ -308,8 +308,7 @@ impl Pipeline {
         let column = || Expr::Column(Column::from_name(column));
         let aggregates = vec![max(column()), count(column()), count(lit(1))];
         let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
-        let root = frame.create_physical_plan().boxed().await.map_err(from_datafusion)?;
-        let root = self.checked(root)?;
+        let root = self.planned(frame).await?;
         let schema = root.schema();
         let found = collect(root, self.task_context(ends)).await;
         let found = found.map_err(|error| placed(from_datafusion(error), self.options().as_deref()))?;
@@ -353,8 +352,14 @@ impl Pipeline {
     async fn queried(&self, table: Arc<dyn TableProvider>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
         let frame = transform::query(self.context(), table, (self.window.as_deref(), &self.transform)).boxed().await?;
         let lineage = lineage(frame.logical_plan());
-        let root = frame.create_physical_plan().boxed().await.map_err(from_datafusion)?;
-        Ok((self.checked(root)?, lineage))
+        Ok((self.planned(frame).await?, lineage))
+    }
+
+    /// The plan of `frame`, in which constants are computed, with checks.
+    async fn planned(&self, frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
+        let root = frame.create_physical_plan().boxed().await;
+        let options = || transform::computing(&self.transform);
+        self.checked(root.map_err(|error| placed(from_datafusion(error), options().as_deref()))?)
     }
 
     /// `root` with checks, in which row-wise operators know the options that their expressions come from.

@@ -140,6 +140,15 @@ pub(super) fn labels(transform: &Transform) -> Labels {
     Labels { filter: listed(sql.iter().cloned().chain(filter)), columns, others: listed(sql.into_iter().chain(sets)) }
 }
 
+/// The options that a constant of the query may come from, for errors: constants are computed before it is known where they stand.
+pub(super) fn computing(transform: &Transform) -> Option<String> {
+    let sql = transform.sql.iter().map(|_| "--sql".to_owned());
+    let filter = transform.filter.iter().map(|_| "--where".to_owned());
+    let sets = transform.set.iter().map(|(name, _)| format!("--set {name}"));
+    let casts = transform.cast.iter().map(|(name, _)| format!("--cast {name}"));
+    listed(sql.chain(filter).chain(sets).chain(casts))
+}
+
 fn listed(options: impl Iterator<Item = String>) -> Option<String> {
     let options: Vec<String> = options.collect();
     (!options.is_empty()).then(|| options.join(", "))

@@ -148,8 +148,10 @@ fn values_that_a_type_does_not_read_are_not_told() {
 fn expressions_that_cannot_be() {
     let folder = folder_of(&[("a.csv", b"id,name\n1,n1\n2,n2\n3,n3\n")]);
     let path = folder.path();
-    let table: [(&[&str], i32, &[&str]); 9] = [
+    let table: [(&[&str], i32, &[&str]); 11] = [
         (&["--where", "nope > 1"], 2, &["--where", "nope"]),
+        (&["--where", "1/0 > id"], 1, &["--where", "division by zero"]),
+        (&["--set", "x=1/0"], 1, &["--set x", "division by zero"]),
         (&["--set", "x=id/(id-2)"], 1, &["division by zero", "row"]),
         (&["--set", "x=cast(name as int)"], 1, &["row"]),
         (&["--cast", "name:int"], 1, &["a.csv", "line 2", "column name"]),

@@ -12,7 +12,13 @@ use super::tokenize::{Faulty, Width};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::guess::{Guess, blank};
 use crate::formats::value::parse::Texts;
-use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_ROWS, Start, Typing, endless, text_start};
+use crate::formats::{Extent, Inferred, Layout, Piece, SAMPLE_BYTES, SAMPLE_ROWS, Start, Typing, endless, text_start};
+
+/// The error for a line of names that is longer than any: each of them goes into plans, statements and the record of runs.
+fn no_header() -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the header does not end within {SAMPLE_BYTES} bytes"))
+        .with_hint("check the format of the file, and its quote option, or read it without its header")
+}
 
 /// Where the records begin, and what the columns are called.
 pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result<Start> {
@@ -24,7 +30,7 @@ pub(super) fn start(options: &CsvOptions, head: &[u8], extent: Extent) -> Result
         return Ok(Start { layout: None, data_start: mark, line: 1, splittable, extendable: true });
     }
     if extent == Extent::Head && scan::of(options).feed(piece.bytes).is_none() {
-        return Err(endless(head.len()));
+        return Err(if options.header && head.len() > SAMPLE_BYTES { no_header() } else { endless(head.len()) });
     }
     let first = records(options, &piece, (Width::First, Faulty::Refused), 1)?;
     if first.width == 0 {

@@ -121,6 +121,10 @@ fn the_header_names_the_columns() {
     assert_eq!(refused(b"a,b,a\n", Extent::Whole), ErrorKind::Schema);
     assert_eq!(refused(b"a,b", Extent::Head), ErrorKind::Resource);
     assert_eq!(refused(b"a,\"b\n", Extent::Head), ErrorKind::Resource);
+    // More of the file may end the first record, which can be long, but not a line of names.
+    let endless = vec![b'x'; crate::formats::SAMPLE_BYTES + 1];
+    assert_eq!(refused(&endless, Extent::Head), ErrorKind::Corrupt);
+    assert_eq!(csv(bare()).start(&endless, Extent::Head).unwrap_err().kind(), ErrorKind::Resource);
     assert_eq!(format.infer(b"a,b\n1,", Extent::Head).unwrap_err().kind(), ErrorKind::Resource);
     assert_eq!(refused(b"a,\xff\n", Extent::Whole), ErrorKind::Value);
     assert_eq!(refused(b"\xff\xfea\0", Extent::Whole), ErrorKind::Corrupt);

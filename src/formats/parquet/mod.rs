@@ -3,6 +3,7 @@
 //! Works on a [`ChunkReader`](::parquet::file::reader::ChunkReader) and a [`Write`](std::io::Write) handed in, opens
 //! nothing. Columns of one row group are decoded and encoded in parallel on the pool that the caller runs on.
 
+mod again;
 mod dictionary;
 mod join;
 mod pages;

@@ -13,12 +13,12 @@ use ::parquet::basic::Type as Physical;
 use ::parquet::file::metadata::RowGroupMetaData;
 use ::parquet::file::reader::ChunkReader;
 use ::parquet::schema::types::SchemaDescriptor;
-use arrow::array::{ArrayRef, AsArray as _, RecordBatch};
-use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use rayon::prelude::*;
 
 use super::pages::Group;
-use super::{taken, types};
+use super::{again, taken, types};
 use crate::bridge::guard::guarded;
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::plain;
@@ -35,8 +35,10 @@ const PROBE_ROWS: usize = 64;
 pub struct File {
     metadata: ArrowReaderMetadata,
     schema: SchemaRef,
-    /// The same with 96-bit times in microseconds, where there are any: see [`check_times`].
-    micros: Option<ArrowReaderMetadata>,
+    /// The same with other types for the columns that are read twice, where there are any.
+    again: Option<ArrowReaderMetadata>,
+    /// Columns that cannot be read whole.
+    torn: Vec<String>,
 }
 
 /// How large some columns of a row group are.
@@ -95,11 +97,13 @@ impl File {
             taken(|| ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options))?
         };
         let schema = types::with_extensions(metadata.schema(), metadata.parquet_schema());
-        let micros = types::micros_of_int96(metadata.schema(), metadata.parquet_schema()).map(|schema| {
+        let again = again::schema(&metadata).map(|schema| {
             let options = ArrowReaderOptions::new().with_schema(schema);
             taken(|| ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options))
         });
-        Ok(Self { micros: micros.transpose()?, metadata, schema })
+        let again = again.transpose()?;
+        let schema = again.as_ref().map_or_else(|| Arc::clone(&schema), |again| again::whole(&schema, again.schema()));
+        Ok(Self { again, torn: again::torn(&metadata), metadata, schema })
     }
 
     /// All columns, in plain types.
@@ -156,11 +160,12 @@ impl File {
     }
 
     /// Bounds of `column` in row group `group`, where its statistics can be trusted: never for floating point (NaN
-    /// and the two zeros), old signed statistics, 96-bit times and nested columns.
+    /// and the two zeros), intervals, old signed statistics, 96-bit times and nested columns.
     pub fn bounds(&self, group: usize, column: &str) -> Option<Bounds> {
         let arrow = self.metadata.schema();
         let field = arrow.field_with_name(column).ok()?;
-        if field.data_type().is_floating() || field.data_type().is_nested() {
+        let data_type = field.data_type();
+        if data_type.is_floating() || data_type.is_nested() || matches!(data_type, DataType::Interval(_)) {
             return None;
         }
         let converter = StatisticsConverter::try_new(column, arrow, self.metadata.parquet_schema()).ok()?;
@@ -182,8 +187,17 @@ impl File {
     /// A reader of the wanted rows of one row group.
     ///
     /// # Errors
-    /// [`Schema`](ErrorKind::Schema) for a column that the file does not have; [`Corrupt`](ErrorKind::Corrupt).
+    /// [`Schema`](ErrorKind::Schema) for a column that the file does not have; [`Unsupported`](ErrorKind::Unsupported) for
+    /// intervals within others; [`Corrupt`](ErrorKind::Corrupt).
     pub fn read<R: ChunkReader + Clone + 'static>(&self, chunks: &R, scan: &GroupScan) -> Result<GroupReader> {
+        if let Some(name) = self.torn.iter().find(|name| scan.schema.index_of(name).is_ok()) {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "intervals within lists and structs of Parquet are not read",
+            )
+            .at("column", name)
+            .with_hint("leave the column out with --drop"));
+        }
         let size = self.size(scan.group, &scan.schema);
         let row_bytes = (size.decoded / size.rows.max(1)).max(1);
         let average = (scan.batch_bytes as u64 / row_bytes).clamp(1, scan.batch_rows.max(1) as u64) as usize;
@@ -229,8 +243,8 @@ impl File {
             taken(|| ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, step, part))
         };
         let columns = roots.iter().map(|roots| open(&self.metadata, roots.clone())).collect::<Result<Vec<_>>>()?;
-        let times = self.times(scan).map(|(metadata, roots)| open(metadata, roots)).transpose()?;
-        Ok(Lanes { columns, times })
+        let again = self.twice(scan).map(|(metadata, roots)| open(metadata, roots)).transpose()?;
+        Ok(Lanes { columns, again })
     }
 
     /// Whether the footer says how many bytes the wanted texts have once they are decoded.
@@ -243,14 +257,14 @@ impl File {
         })
     }
 
-    /// The wanted columns of 96-bit times, and the metadata that reads them in microseconds.
-    fn times(&self, scan: &GroupScan) -> Option<(&ArrowReaderMetadata, Vec<usize>)> {
-        let micros = self.micros.as_ref()?;
-        let fields = self.metadata.schema().fields().iter().zip(micros.schema().fields()).enumerate();
-        let differs = fields.filter(|(_, (nanos, micros))| nanos.data_type() != micros.data_type());
+    /// The wanted columns that are read twice, and the metadata that reads them once more.
+    fn twice(&self, scan: &GroupScan) -> Option<(&ArrowReaderMetadata, Vec<usize>)> {
+        let again = self.again.as_ref()?;
+        let fields = self.metadata.schema().fields().iter().zip(again.schema().fields()).enumerate();
+        let differs = fields.filter(|(_, (once, again))| once.data_type() != again.data_type());
         let wanted = differs.filter(|(_, (field, _))| scan.schema.index_of(field.name()).is_ok());
         let roots: Vec<usize> = wanted.map(|(root, _)| root).collect();
-        (!roots.is_empty()).then_some((micros, roots))
+        (!roots.is_empty()).then_some((again, roots))
     }
 
     /// The wanted root columns, dealt to lanes of about the same size.
@@ -327,8 +341,8 @@ pub struct GroupReader {
 /// What decodes some columns each, in step.
 struct Lanes {
     columns: Vec<ParquetRecordBatchReader>,
-    /// The 96-bit times once more, in microseconds.
-    times: Option<ParquetRecordBatchReader>,
+    /// What is read twice once more.
+    again: Option<ParquetRecordBatchReader>,
 }
 
 impl std::fmt::Debug for GroupReader {
@@ -368,9 +382,9 @@ impl GroupReader {
         }
         let columns = self.schema.fields().iter().zip(&self.places);
         let columns = columns.map(|(field, (lane, place))| in_type(parts[*lane].column(*place), field.data_type()));
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        if let Some(times) = &mut self.lanes.times {
-            check_times(&next_part(times, rows)?, &parts)?;
+        let mut columns = columns.collect::<Result<Vec<_>>>()?;
+        if let Some(lane) = &mut self.lanes.again {
+            again::complete(&mut columns, &self.schema, &next_part(lane, rows)?, &parts)?;
         }
         record_batch(&self.schema, columns, rows as usize)
     }
@@ -382,7 +396,7 @@ impl GroupReader {
         let fitting = (batch.num_rows() as u128 * bytes as u128 / measured as u128).clamp(1, most as u128) as usize;
         if self.done == self.rows {
             // The last page is not kept while the batch is on its way.
-            self.lanes = Lanes { columns: Vec::new(), times: None };
+            self.lanes = Lanes { columns: Vec::new(), again: None };
         }
         let longer = measured > 2 * bytes && fitting < self.step;
         let probed = self.done == PROBE_ROWS as u64 && fitting > 2 * self.step;
@@ -406,25 +420,6 @@ fn places(schema: &SchemaRef, parts: &[RecordBatch]) -> Result<Vec<(usize, usize
     let place = |field: &FieldRef| found.get(field.name().as_str()).copied();
     let missing = || Error::new(ErrorKind::Internal, "a column was not decoded");
     schema.fields().iter().map(|field| place(field).ok_or_else(missing)).collect()
-}
-
-/// 96-bit times that 64 bits of nanoseconds cannot hold wrap around without a word; in microseconds they do not.
-fn check_times(micros: &RecordBatch, parts: &[RecordBatch]) -> Result<()> {
-    for (field, micros) in micros.schema_ref().fields().iter().zip(micros.columns()) {
-        let nanos = parts.iter().find_map(|part| part.column_by_name(field.name()));
-        let nanos = nanos.and_then(|nanos| nanos.as_primitive_opt::<TimestampNanosecondType>());
-        let (Some(nanos), Some(micros)) = (nanos, micros.as_primitive_opt::<TimestampMicrosecondType>()) else {
-            return Err(Error::new(ErrorKind::Internal, "96-bit times have an unforeseen type"));
-        };
-        let same = |(nanos, micros): (Option<i64>, Option<i64>)| nanos.map(|nanos| nanos.div_euclid(1000)) == micros;
-        if !nanos.iter().zip(micros).all(same) {
-            let message = "a 96-bit time lies before 1677 or after 2262, where nanoseconds end";
-            return Err(Error::new(ErrorKind::Value, message)
-                .at("column", field.name())
-                .with_hint("write the file anew with times of 64 bits in microseconds"));
-        }
-    }
-    Ok(())
 }
 
 fn next_part(lane: &mut ParquetRecordBatchReader, rows: u64) -> Result<RecordBatch> {

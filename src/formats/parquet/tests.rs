@@ -276,3 +276,33 @@ fn times_of_96_bits_are_read_where_nanoseconds_can_hold_them() {
     let error = read(&write(5_373_484), &["at"], 1).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Value);
 }
+
+#[test]
+fn intervals_of_other_programs_keep_all_their_parts() {
+    use ::parquet::data_type::{FixedLenByteArray, FixedLenByteArrayType};
+    let write = |message: &str, level: i16, values: [[u32; 3]; 2]| {
+        let schema = ::parquet::schema::parser::parse_message_type(message).unwrap();
+        let mut file =
+            ::parquet::file::writer::SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::default()).unwrap();
+        let mut group = file.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let values = values.map(|parts| FixedLenByteArray::from(parts.map(u32::to_le_bytes).concat()));
+        column.typed::<FixedLenByteArrayType>().write_batch(&values, Some(&[level, 0, level]), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        Bytes::from(file.into_inner().unwrap())
+    };
+    let plain = "message m { optional fixed_len_byte_array(12) i (INTERVAL); }";
+    let whole = read(&write(plain, 1, [[1, 2, 3], [0, 0, 3_600_000_000]]), &["i"], 1).unwrap();
+    let expected = [
+        Some(IntervalMonthDayNano::new(1, 2, 3_000_000)),
+        None,
+        Some(IntervalMonthDayNano::new(0, 0, 3_600_000_000_000_000)),
+    ];
+    assert_eq!(whole.column(0).as_primitive::<IntervalMonthDayNanoType>().iter().collect::<Vec<_>>(), expected);
+    let beyond = read(&write(plain, 1, [[1 << 31, 0, 0], [0; 3]]), &["i"], 1).unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::Value);
+    let within = "message m { optional group s { optional fixed_len_byte_array(12) i (INTERVAL); } }";
+    let torn = read(&write(within, 2, [[1, 2, 3], [0; 3]]), &["s"], 1).unwrap_err();
+    assert_eq!(torn.kind(), ErrorKind::Unsupported);
+}

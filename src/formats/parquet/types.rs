@@ -68,24 +68,6 @@ pub(super) fn with_extensions(schema: &SchemaRef, parquet: &SchemaDescriptor) ->
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// `schema` with top-level 96-bit times in microseconds; none where there are none.
-pub(super) fn micros_of_int96(schema: &SchemaRef, parquet: &SchemaDescriptor) -> Option<SchemaRef> {
-    let mut found = false;
-    let mut in_micros = |(field, column): (&FieldRef, &Arc<Type>)| match field.data_type() {
-        DataType::Timestamp(TimeUnit::Nanosecond, zone)
-            if column.is_primitive() && column.get_physical_type() == Physical::INT96 =>
-        {
-            found = true;
-            let micros = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
-            Arc::new(Field::clone(field).with_data_type(micros))
-        }
-        _ => Arc::clone(field),
-    };
-    let fields: Vec<FieldRef> =
-        schema.fields().iter().zip(parquet.root_schema().get_fields()).map(&mut in_micros).collect();
-    found.then(|| Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
-}
-
 /// The Parquet schema of `schema`, with the JSON and UUID types of its top-level columns.
 pub(super) fn parquet_schema(schema: &Schema) -> Result<SchemaDescriptor> {
     let plain = ArrowSchemaConverter::new().convert(schema).map_err(damage)?;
