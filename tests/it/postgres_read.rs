@@ -410,11 +410,12 @@ fn refused_types_are_named() {
     let url = postgres();
     psql(
         &url,
-        "create type pair as (a int, b int); create table r (ok int, x xid, p pair, q pair[]); insert into r values (1)",
+        "create type pair as (a int, b int); create table r (ok int, x xid, w xid8, c cid, t tid, s pg_snapshot, a aclitem, p pair,
+             q pair[]); insert into r values (1)",
     );
     runtime().block_on(async {
         let open = table(&url, "r").await;
-        for name in ["x", "p", "q"] {
+        for name in ["x", "w", "c", "t", "s", "a", "p", "q"] {
             let field = open.shape.schema.field_with_name(name).unwrap().clone();
             let scan = Scan { schema: Arc::new(Schema::new(vec![field])), ..scan(&open.shape) };
             let goal = SplitGoal::new(1, 1);

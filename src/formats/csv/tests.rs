@@ -7,7 +7,7 @@ use arrow::array::{
     FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StringViewArray,
     Time64MicrosecondArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, SchemaRef, TimeUnit};
 
 use super::{Csv, CsvOptions, Numbers};
 use crate::error::{Error, ErrorKind, Result};
@@ -176,7 +176,11 @@ fn types_are_found_where_nothing_is_lost() {
     for (texts, expected) in cases {
         let file = texts.iter().fold("x,y\n".to_owned(), |file, text| file + text + ",.\n");
         assert_eq!(types(CsvOptions::default(), &file)[0], expected, "{texts:?}");
+        let rows = read(&csv(CsvOptions::default()), file.as_bytes()).map(|rows| rows.num_rows());
+        assert_eq!(rows.ok(), Some(texts.len()), "what was sampled is not read: {texts:?}");
     }
+    let zero = read(&csv(CsvOptions::default()), b"x\n-0\n").unwrap();
+    assert!(zero.column(0).as_primitive::<Float64Type>().value(0).is_sign_negative());
     let file = "x\n0123\n";
     assert_eq!(types(cast("x", "int"), file), [DataType::Int32]);
     let all = Typing { all_strings: true, casts: Vec::new(), ..Typing::default() };

@@ -88,8 +88,8 @@ pub(crate) fn sift_column(texts: &impl Texts, field: &Field, form: Form<'_>, ref
         DataType::UInt16 => integers::<UInt16Type>(texts, (form, refuse)),
         DataType::UInt32 => integers::<UInt32Type>(texts, (form, refuse)),
         DataType::UInt64 => integers::<UInt64Type>(texts, (form, refuse)),
-        DataType::Float32 => numbers::<Float32Type>(texts, (form, refuse), number::float),
-        DataType::Float64 => numbers::<Float64Type>(texts, (form, refuse), number::float),
+        DataType::Float32 => floats::<Float32Type>(texts, (form, refuse)),
+        DataType::Float64 => floats::<Float64Type>(texts, (form, refuse)),
         DataType::Decimal128(precision, scale) => {
             numbers::<Decimal128Type>(texts, (form, refuse), |text| number::decimal(text, *precision, *scale))
         }
@@ -221,6 +221,19 @@ fn numbers<T: ArrowPrimitiveType>(
     match form {
         Form::Plain => values::<T>(texts, taken, |text| if number::is_plain(text) { parse(text) } else { None }),
         _ => values::<T>(texts, taken, parse),
+    }
+}
+
+/// Floats, which have a zero below zero that no other number has.
+fn floats<T>(texts: &impl Texts, (form, refuse): Taken<'_, '_>) -> Parsed
+where
+    T: ArrowPrimitiveType,
+    T::Native: number::Float,
+{
+    let plain = |text: &[u8]| if number::is_plain(text) || text == b"-0" { number::float(text) } else { None };
+    match form {
+        Form::Plain => values::<T>(texts, (form, refuse), plain),
+        _ => values::<T>(texts, (form, refuse), number::float),
     }
 }
 
