@@ -31,7 +31,8 @@ async fn a_first_record_longer_than_the_sample_is_read() {
     fs::write(folder.join("a.csv"), format!("id,name\n1,\"{long}\"\n2,short\n")).unwrap();
     fs::write(folder.join("a.jsonl"), format!("{{\"id\":1,\"name\":\"{long}\"}}\n{{\"id\":2,\"name\":\"short\"}}\n"))
         .unwrap();
-    fs::write(folder.join("wide.csv"), format!("\"{long}\",id\n1,2\n")).unwrap();
+    fs::write(folder.join("wide.csv"), format!("\"{}\",id\n1,2\n", &long[..3 << 20])).unwrap();
+    fs::write(folder.join("too-wide.csv"), format!("\"{long}\",id\n1,2\n")).unwrap();
     for options in [
         at(folder, "a.csv"),
         json!({"url": at(folder, "a.csv"), "allStrings": true}),
@@ -43,6 +44,7 @@ async fn a_first_record_longer_than_the_sample_is_read() {
         assert_eq!((names.value(0) == long, names.value(1)), (true, "short"), "{options}");
     }
     assert_eq!(rows(at(folder, "wide.csv")).await.unwrap().num_rows(), 1);
+    assert_eq!(rows(at(folder, "too-wide.csv")).await.unwrap_err().kind(), ErrorKind::Corrupt);
     // Behind the sample only the header is looked at.
     for number in 0..10 {
         fs::write(folder.join(format!("many-{number}.csv")), format!("id,name\n{number},\"{long}\"\n")).unwrap();
