@@ -81,7 +81,7 @@ pub struct Ping {
 }
 
 /// What a session is opened for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OpenRequest {
     /// All objects that the job reads through this session.
@@ -90,6 +90,18 @@ pub struct OpenRequest {
     pub readers: usize,
     /// A point in time that somebody else holds open.
     pub join: Option<SnapshotId>,
+    /// What memory allows of rows that are much longer than a batch should be.
+    pub long_rows: LongRows,
+}
+
+/// What memory allows of rows that are much longer than a batch should be. The default allows all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LongRows {
+    /// Bytes of the longest.
+    pub bytes_max: Option<u64>,
+    /// How many readers may have one at the same time. Bounded only where no operator waits for a certain reader.
+    pub readers: Option<usize>,
 }
 
 /// The open point in time of one endpoint, shared by all reads of a job. Dropping it releases everything.

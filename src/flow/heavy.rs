@@ -9,14 +9,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A row exists so often at most: received, decoded, encoded, sent.
-pub const ROW_COPIES: u64 = 4;
+/// A row exists so often at most: received and decoded, the next one as well, encoded, sent.
+const ROW_COPIES: u64 = 6;
 
 /// A batch is heavy from so many times its wanted bytes on.
 const HEAVY_BATCHES: usize = 2;
 
 /// Bytes of one permit.
 const PERMIT_BYTES: u64 = 1024;
+
+/// Bytes of the longest row that a job of `memory_bytes` can hold in all its copies.
+pub fn row_bytes_max(memory_bytes: u64) -> u64 {
+    memory_bytes / ROW_COPIES
+}
 
 /// Permission to have one heavy batch in use; dropping it lets the next one pass.
 pub type Heavy = OwnedSemaphorePermit;
@@ -122,9 +127,9 @@ mod tests {
     async fn a_row_that_can_never_fit_is_refused_with_its_figure() {
         let error = HeavyDoor::new(128 * MB, MB as usize).pass(1, 50 * MB).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resource);
-        assert!(error.message().contains("a row of 52,428,800 bytes needs about 209,715,200 bytes"), "{error}");
-        assert_eq!(error.hint(), Some("give --memory at least 210MB"));
-        assert!(HeavyDoor::new(210_000_000, 1).pass(1, 50 * MB).await.is_ok());
+        assert!(error.message().contains("a row of 52,428,800 bytes needs about 314,572,800 bytes"), "{error}");
+        assert_eq!(error.hint(), Some("give --memory at least 315MB"));
+        assert!(HeavyDoor::new(315_000_000, 1).pass(1, 50 * MB).await.is_ok());
         assert!(HeavyDoor::new(128 * MB, MB as usize).pass(2, 50 * MB).await.is_ok(), "two rows are two smaller ones");
         assert!(HeavyDoor::default().pass(1, u64::MAX).await.unwrap().is_none());
     }

@@ -5,7 +5,7 @@
 //! that, and its batches are smaller.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::flow::heavy::ROW_COPIES;
+use crate::flow::heavy;
 use crate::flow::throttle::batch_share;
 use crate::job::Speed;
 
@@ -81,7 +81,7 @@ pub fn channels_max(memory_bytes: u64, targets: usize, work: Work) -> usize {
 
 /// How many channels can have a row of `row_bytes` in all its copies at the same time.
 pub fn channels_of_rows(memory_bytes: u64, row_bytes: u64) -> usize {
-    usize::try_from(memory_bytes / row_bytes.saturating_mul(ROW_COPIES).max(1)).unwrap_or(usize::MAX).max(1)
+    usize::try_from(heavy::row_bytes_max(memory_bytes) / row_bytes.max(1)).unwrap_or(usize::MAX).max(1)
 }
 
 /// Divides `memory_bytes` among `channels`, at most [`channels_max`] of them, each with a writer for each of its `targets`.
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn long_rows_bound_the_channels() {
-        assert_eq!(channels_of_rows(512 * MB, 50 * MB), 2);
+        assert_eq!(channels_of_rows(512 * MB, 40 * MB), 2);
         assert_eq!(channels_of_rows(64 * MB, 50 * MB), 1);
         assert!(channels_of_rows(128 * MB, 100) > 1024);
     }

@@ -29,7 +29,7 @@ pub struct Held {
 pub async fn hold(place: &Place) -> Result<Held> {
     let endpoint = endpoint(place)?;
     // As for several readers: with one alone nobody has to join.
-    let request = OpenRequest { objects: vec![place.object.clone()], readers: 2, join: None };
+    let request = OpenRequest { objects: vec![place.object.clone()], readers: 2, ..OpenRequest::default() };
     let session = endpoint.open(&request).await.at("source", || endpoint.label())?;
     match session.snapshot() {
         Snapshot::Shared(id) => Ok(Held { id, session }),

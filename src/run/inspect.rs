@@ -68,7 +68,7 @@ impl Open {
     async fn of(place: &Place) -> Result<Self> {
         let endpoint = endpoint(place)?;
         let label = endpoint.label();
-        let request = OpenRequest { objects: vec![place.object.clone()], readers: 1, join: None };
+        let request = OpenRequest { objects: vec![place.object.clone()], readers: 1, ..OpenRequest::default() };
         let session = endpoint.open(&request).await.at("source", || &label)?;
         let source = session.source(&place.object)?;
         let shape = source.describe().await.at("source", || &label)?;

@@ -18,10 +18,10 @@ use crate::attempt::Token;
 use crate::bridge::cpu;
 use crate::bridge::opaque::Opaque;
 use crate::connectors;
-use crate::endpoint::{Endpoint, OpenRequest, Session};
+use crate::endpoint::{Endpoint, LongRows, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::buffer::Buffer;
-use crate::flow::heavy::HeavyDoor;
+use crate::flow::heavy::{self, HeavyDoor};
 use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place, Transform};
@@ -150,8 +150,15 @@ impl Opened {
         if let Some(limit) = &job.limits.buffer {
             Buffer::probe(Path::new(&limit.folder))?;
         }
-        let request =
-            OpenRequest { objects: vec![place.object.clone()], readers: wanted.channels, join: job.snapshot.clone() };
+        let request = OpenRequest {
+            objects: vec![place.object.clone()],
+            readers: wanted.channels,
+            join: job.snapshot.clone(),
+            long_rows: LongRows {
+                bytes_max: Some(heavy::row_bytes_max(memory_bytes)),
+                readers: (work == Work::Rows).then_some(1),
+            },
+        };
         let session = source.open(&request).await.at("source", || source.label())?;
         let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };
         let reader = session.source(&place.object)?;

@@ -180,7 +180,7 @@ async fn another_program_reads_what_is_read_and_cannot_change_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.duckdb");
     duckdb(&path, "create table t as select 1 as a");
-    let request = OpenRequest { objects: vec![table("t")], readers: 2, join: None };
+    let request = OpenRequest { objects: vec![table("t")], readers: 2, ..OpenRequest::default() };
     let session = endpoint(&path).open(&request).await.unwrap();
     assert!(tried(&path, "from t", "True"));
     assert!(!tried(&path, "insert into t values (2)", "False"));

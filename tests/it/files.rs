@@ -99,7 +99,7 @@ async fn copied(folder: &Path, from: &str, to: &str, mode: WriteMode) -> Result<
 
 async fn rows(folder: &Path, name: &str) -> RecordBatch {
     let endpoint = connectors::find("file").unwrap().endpoint(&place(folder, name).options).unwrap();
-    let request = OpenRequest { objects: vec![ObjectRef::Whole], readers: 1, join: None };
+    let request = OpenRequest { objects: vec![ObjectRef::Whole], readers: 1, ..OpenRequest::default() };
     let session = endpoint.open(&request).await.unwrap();
     let source = session.source(&ObjectRef::Whole).unwrap();
     let schema = source.describe().await.unwrap().schema;

@@ -27,7 +27,7 @@ pub(crate) fn endpoint(url: &str) -> Arc<dyn Endpoint> {
 }
 
 fn request(object: &ObjectRef, readers: usize) -> OpenRequest {
-    OpenRequest { objects: vec![object.clone()], readers, join: None }
+    OpenRequest { objects: vec![object.clone()], readers, ..OpenRequest::default() }
 }
 
 pub(crate) fn attempt() -> Attempt {

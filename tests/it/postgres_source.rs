@@ -192,7 +192,11 @@ fn what_a_query_reads_is_locked_from_the_start() {
     runtime().block_on(async {
         let query = ObjectRef::Query("select id from v where id > 10".into());
         let session = crate::postgres_read::endpoint(&url)
-            .open(&arrow_etl::endpoint::OpenRequest { objects: vec![query.clone()], readers: 2, join: None })
+            .open(&arrow_etl::endpoint::OpenRequest {
+                objects: vec![query.clone()],
+                readers: 2,
+                ..arrow_etl::endpoint::OpenRequest::default()
+            })
             .await
             .unwrap();
         let truncate = in_thread(&url, "truncate big");

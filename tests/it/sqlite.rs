@@ -105,7 +105,7 @@ async fn conformance() {
 
 /// Copies `from` into `to` by the contract alone.
 async fn copy(from: (&Path, ObjectRef), to: (&Path, &str), mode: WriteMode) -> Result<()> {
-    let request = OpenRequest { objects: vec![from.1.clone()], readers: 2, join: None };
+    let request = OpenRequest { objects: vec![from.1.clone()], readers: 2, ..OpenRequest::default() };
     let session = endpoint(from.0).open(&request).await?;
     let source = session.source(&from.1)?;
     let shape = source.describe().await?;
@@ -190,8 +190,10 @@ async fn what_is_shown_is_what_the_client_shows() {
         &path,
         "create table t (a string, b, c real); insert into t values ('007', 'x', 1), ('x', 5, 0.1), (null, 2.5, null)",
     );
-    let session =
-        endpoint(&path).open(&OpenRequest { objects: vec![table("t")], readers: 1, join: None }).await.unwrap();
+    let session = endpoint(&path)
+        .open(&OpenRequest { objects: vec![table("t")], readers: 1, ..OpenRequest::default() })
+        .await
+        .unwrap();
     let source = session.source(&table("t")).unwrap();
     let shape = source.describe().await.unwrap();
     let scan =
@@ -246,7 +248,7 @@ struct Reading {
 
 impl Reading {
     async fn of(path: &Path, name: &str) -> Self {
-        let request = OpenRequest { objects: vec![table(name)], readers: 4, join: None };
+        let request = OpenRequest { objects: vec![table(name)], readers: 4, ..OpenRequest::default() };
         let session = endpoint(path).open(&request).await.unwrap();
         let source = session.source(&table(name)).unwrap();
         let schema = source.describe().await.unwrap().schema;

@@ -24,7 +24,7 @@ const SNIFF_BYTES: usize = 512;
 
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// A record may have this many bytes; offsets of a batch are 32-bit.
+/// A record may have this many bytes, whatever memory there is; offsets of a batch are 32-bit.
 pub(super) const RECORD_BYTES: usize = 1 << 30;
 
 /// One file, as it was when the session opened.
@@ -38,6 +38,8 @@ pub(super) struct Input {
     /// Bytes in the file system; 0 for a pipe.
     pub(super) bytes: u64,
     data: Data,
+    /// Bytes of the longest record that is read.
+    pub(super) record_bytes_max: usize,
     /// How a sheet of it is read, where it is a workbook.
     sheets: workbook::Options,
     /// Where the records begin, once somebody asked.
@@ -61,8 +63,40 @@ enum Data {
     Path(PathBuf, Stamp),
     /// A copy without a name, of what cannot be read in any order where it stands.
     Spooled(Chunks),
-    /// What can be read only once.
-    Pipe(Mutex<Option<Box<dyn Read + Send>>>),
+    /// What can be read only once; none when that was done.
+    Pipe(Mutex<Option<Pipe>>),
+}
+
+/// The plain bytes of a pipe: those of its head that were looked at, then the rest.
+struct Pipe {
+    head: Vec<u8>,
+    /// Bytes of the head that were read once more.
+    read: usize,
+    rest: Box<dyn Read + Send>,
+}
+
+impl Pipe {
+    /// The first `bytes`, or all where there are fewer. They stay readable.
+    fn peek(&mut self, bytes: usize) -> std::io::Result<&[u8]> {
+        let lacking = bytes.saturating_sub(self.head.len());
+        self.head.reserve_exact(lacking);
+        self.rest.by_ref().take(lacking as u64).read_to_end(&mut self.head)?;
+        Ok(&self.head[..bytes.min(self.head.len())])
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut left = &self.head[self.read..];
+        if left.is_empty() {
+            // It may be as long as a record, and nobody needs it any more.
+            (self.head, self.read) = (Vec::new(), 0);
+            return self.rest.read(buffer);
+        }
+        let bytes = left.read(buffer)?;
+        self.read += bytes;
+        Ok(bytes)
+    }
 }
 
 /// What must not change while a file is read, or between the agreement and the commit.
@@ -183,7 +217,7 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
             Data::Spooled(Chunks::of(spool(whole)?)?)
         } else {
             let text = if format.is_records() { charset.reader(whole) } else { whole };
-            Data::Pipe(Mutex::new(Some(text)))
+            Data::Pipe(Mutex::new(Some(Pipe { head: Vec::new(), read: 0, rest: text })))
         };
         Ok(Input::new(config, name, (format, compression, charset), 0, data))
     };
@@ -265,7 +299,7 @@ impl Input {
     fn new(config: &Config, name: &str, holds: (Format, Compression, Charset), bytes: u64, data: Data) -> Self {
         let ((format, compression, charset), name, sheets) = (holds, name.to_owned(), config.sheets());
         let (start, footer) = (OnceLock::new(), OnceLock::new());
-        Self { name, format, compression, charset, bytes, data, sheets, start, footer }
+        Self { name, format, compression, charset, bytes, data, record_bytes_max: RECORD_BYTES, sheets, start, footer }
     }
 
     /// What the file was when it was pinned; none for what is no file.
@@ -307,10 +341,7 @@ impl Input {
                 Ok(if self.format.is_records() { self.charset.reader(plain) } else { plain })
             }
             Data::Spooled(_) => Ok(Box::new(self.open_file()?.seekable())),
-            Data::Pipe(pipe) => pipe.lock().take().ok_or_else(|| {
-                Error::new(ErrorKind::Unsupported, "a pipe can be read only once")
-                    .with_hint("save the data in a file first")
-            }),
+            Data::Pipe(pipe) => Ok(Box::new(pipe.lock().take().ok_or_else(read_once)?)),
         }
     }
 
@@ -319,34 +350,58 @@ impl Input {
     pub(super) fn look<T>(&self, bytes: usize, look: impl Fn(&[u8], Extent) -> Result<T>) -> Result<T> {
         let mut wanted = bytes;
         loop {
-            let (head, extent) = self.head(wanted)?;
-            match look(&head, extent) {
-                Err(error)
-                    if error.kind() == ErrorKind::Resource && extent == Extent::Head && wanted < RECORD_BYTES =>
-                {
-                    wanted = wanted.saturating_mul(2);
+            match self.with_head(wanted, &look)? {
+                (Err(error), Extent::Head) if error.kind() == ErrorKind::Resource => {
+                    if wanted >= self.record_bytes_max.max(bytes) {
+                        return Err(self.too_long());
+                    }
+                    wanted = wanted.saturating_mul(2).min(self.record_bytes_max);
                 }
-                found => return found,
+                (found, _) => return found,
             }
         }
     }
 
-    fn head(&self, bytes: usize) -> Result<(Vec<u8>, Extent)> {
-        let mut stream = self.open_stream()?;
-        let head = read_head(&mut stream, bytes + 1).map_err(compress::damage)?;
-        let extent = if head.len() > bytes { Extent::Head } else { Extent::Whole };
-        if let Data::Pipe(pipe) = &self.data {
-            let whole = Box::new(Cursor::new(head.clone()).chain(stream));
-            *pipe.lock() = Some(whole);
+    /// What `look` finds in the first `bytes`.
+    fn with_head<T>(&self, bytes: usize, look: impl Fn(&[u8], Extent) -> Result<T>) -> Result<(Result<T>, Extent)> {
+        let seen = |head: &[u8]| {
+            let extent = if head.len() > bytes { Extent::Head } else { Extent::Whole };
+            (look(head, extent), extent)
+        };
+        match &self.data {
+            Data::Pipe(pipe) => {
+                let mut pipe = pipe.lock();
+                let pipe = pipe.as_mut().ok_or_else(read_once)?;
+                Ok(seen(pipe.peek(bytes + 1).map_err(compress::damage)?))
+            }
+            Data::Path(..) | Data::Spooled(_) => {
+                let mut stream = self.open_stream()?;
+                Ok(seen(&read_head(&mut stream, bytes + 1).map_err(compress::damage)?))
+            }
         }
-        Ok((head, extent))
+    }
+
+    /// The error for a record that is longer than one may be.
+    pub(super) fn too_long(&self) -> Error {
+        let bytes = self.record_bytes_max;
+        let (message, remedy) = if bytes < RECORD_BYTES {
+            (
+                format!(
+                    "a record is longer than {bytes} bytes, for which, with its copies, there is not memory enough"
+                ),
+                ", or give --memory more",
+            )
+        } else {
+            ("a record is longer than 1 GiB".to_owned(), "")
+        };
+        let error = Error::new(ErrorKind::Resource, message);
+        error.with_hint(format!("a quote that is never closed looks like this: check the quote option{remedy}"))
     }
 
     /// Makes a pipe readable from its start again.
     pub(super) fn put_back(&self, kept: Kept) {
         if let Data::Pipe(pipe) = &self.data {
-            let rest = Box::new(Cursor::new(kept.seen()).chain(kept));
-            *pipe.lock() = Some(rest);
+            *pipe.lock() = Some(Pipe { head: kept.seen(), read: 0, rest: Box::new(kept) });
         }
     }
 
@@ -390,6 +445,11 @@ fn same(metadata: &fs::Metadata, stamp: Stamp) -> Result<()> {
     }
     Err(Error::new(ErrorKind::Io, "the file was changed while it was read")
         .with_hint("start again when nobody writes into it"))
+}
+
+/// The error for a pipe that was read.
+fn read_once() -> Error {
+    Error::new(ErrorKind::Unsupported, "a pipe can be read only once").with_hint("save the data in a file first")
 }
 
 fn read_head<R: Read + ?Sized>(reader: &mut R, bytes: usize) -> std::io::Result<Vec<u8>> {

@@ -38,7 +38,7 @@ struct Opened {
 }
 
 async fn open(options: Json) -> Result<Opened> {
-    let request = OpenRequest { objects: vec![ObjectRef::Whole], readers: 2, join: None };
+    let request = OpenRequest { objects: vec![ObjectRef::Whole], readers: 2, ..OpenRequest::default() };
     let session = endpoint(options)?.open(&request).await?;
     let source = session.source(&ObjectRef::Whole)?;
     let shape = source.describe().await?;

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::chunks::Chunks;
 use super::columnar::cut;
 use super::gate::{Gate, Held};
-use super::input::{Input, RECORD_BYTES};
+use super::input::Input;
 use super::read::{FileSource, Piece};
 use crate::bridge::{blocking, cpu};
 use crate::error::{Error, ErrorKind, Result};
@@ -103,13 +103,13 @@ pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan, tray: Option
     let (inputs, reading) = (Arc::clone(&source.inputs), piece.clone());
     let target = PIECE_BYTES.min(scan.batch_bytes.max(1));
     let at_once = cpu::threads() + 1;
-    let gate = Gate::new((2 * at_once * target).min(HELD_BATCHES * scan.batch_bytes.max(target)));
+    let gate = Gate::new((2 * at_once * target).min(HELD_BATCHES * scan.batch_bytes.max(target)), &source.turn);
     let scanned = Arc::clone(&records);
     let pieces = blocking::stream("records-read", move |outlet| {
         let input = &inputs[reading.file()];
         let (reader, line) = open(scanned.as_ref(), input, &reading)?;
         let mut cutter = Cutter { reader, scanner: scanned.scanner(), line, target, gate };
-        cutter.run(outlet)
+        cutter.run(input, outlet)
     })?;
     let file = name.clone();
     let tray = tray.map(|tray| (Arc::clone(tray), file));
@@ -195,7 +195,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn run(&mut self, outlet: &blocking::Outlet<Records>) -> Result<()> {
+    fn run(&mut self, input: &Input, outlet: &blocking::Outlet<Records>) -> Result<()> {
         let mut held = Held::default();
         self.gate.grow(&mut held, self.target)?;
         let mut buffer: Vec<u8> = Vec::with_capacity(self.target + READ_BYTES);
@@ -212,7 +212,8 @@ impl Cutter {
                 whole = known + end.offset;
                 lines += end.lines;
             }
-            if whole >= self.target || (whole > 0 && buffer.len() >= RECORD_BYTES / 2) {
+            // Before a long record those that are whole go ahead: it is a piece of its own.
+            if whole >= self.target || (whole > 0 && buffer.len() - whole >= self.target) {
                 let mut rest = Vec::with_capacity((buffer.len() - whole + READ_BYTES).max(self.target + READ_BYTES));
                 rest.extend_from_slice(&buffer[whole..]);
                 buffer.truncate(whole);
@@ -224,10 +225,8 @@ impl Cutter {
                 self.line += lines;
                 (whole, lines) = (0, 0);
             }
-            if buffer.len() - whole >= RECORD_BYTES {
-                let long =
-                    Error::new(ErrorKind::Corrupt, "a record is longer than 1 GiB").at("line", self.line + lines);
-                return Err(long.with_hint("a quote that is never closed looks like this"));
+            if buffer.len() - whole > input.record_bytes_max {
+                return Err(input.too_long().at("line", self.line + lines));
             }
         }
         self.scanner.finish()?;

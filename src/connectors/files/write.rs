@@ -164,7 +164,7 @@ impl Output {
         match self {
             Self::Records(output) => output.write(),
             Self::Parquet(encoder) => {
-                encoder.write_group()?;
+                encoder.write_groups()?;
                 Ok(encoder.bytes_written())
             }
             Self::Avro(output) => output.write(),

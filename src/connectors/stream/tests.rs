@@ -24,7 +24,7 @@ fn token() -> Token {
 }
 
 async fn source(options: Json, object: ObjectRef) -> Result<Arc<dyn Source>> {
-    let request = OpenRequest { objects: vec![object.clone()], readers: 1, join: None };
+    let request = OpenRequest { objects: vec![object.clone()], readers: 1, ..OpenRequest::default() };
     Stream.endpoint(&options)?.open(&request).await?.source(&object)
 }
 
@@ -194,7 +194,7 @@ async fn null_counts_rows_and_raw_bytes() {
     writer.write_raw(bytes::Bytes::from_static(b"12345"), 2).await.unwrap();
     let receipt = writer.flush(&token()).await.unwrap();
     assert_eq!((receipt.rows, receipt.bytes, receipt.task, receipt.splits), (52, 405, 3, vec![4, 5]));
-    let request = OpenRequest { objects: Vec::new(), readers: 1, join: None };
+    let request = OpenRequest { objects: Vec::new(), readers: 1, ..OpenRequest::default() };
     assert_eq!(endpoint.open(&request).await.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 

@@ -93,7 +93,7 @@ mod tests {
         for batch in batches {
             assert!(encoder.encode(std::slice::from_ref(batch)).unwrap());
             encoder.close_group().unwrap();
-            encoder.write_group().unwrap();
+            encoder.write_groups().unwrap();
         }
         Bytes::from(encoder.finish().unwrap())
     }

@@ -20,11 +20,11 @@ fn write(batches: &[RecordBatch]) -> Result<Bytes> {
     for batch in batches {
         if encoder.encode(std::slice::from_ref(batch))? {
             encoder.close_group()?;
-            encoder.write_group()?;
+            encoder.write_groups()?;
         }
     }
     encoder.close_group()?;
-    encoder.write_group()?;
+    encoder.write_groups()?;
     Ok(Bytes::from(encoder.finish()?))
 }
 
@@ -162,11 +162,14 @@ fn long_rows_have_neither_dictionary_nor_bounds_and_join_with_others() {
         |text: &str| RecordBatch::try_from_iter([("t", Arc::new(StringArray::from(vec![text; 2])) as ArrayRef)]);
     let (short, long) = (texts("short").unwrap(), texts(&"x".repeat(2 << 20)).unwrap());
     let mut encoder = Encoder::new(Vec::new(), &short.schema(), &settings(), None).unwrap();
-    for batch in [&short, &long, &short] {
-        encoder.encode(std::slice::from_ref(batch)).unwrap();
-        encoder.close_group().unwrap();
-        encoder.write_group().unwrap();
+    for (batch, is_full) in [(&short, false), (&long, true), (&short, false)] {
+        assert_eq!(encoder.encode(std::slice::from_ref(batch)).unwrap(), is_full);
+        if is_full {
+            encoder.close_group().unwrap();
+        }
     }
+    encoder.close_group().unwrap();
+    encoder.write_groups().unwrap();
     let part = Bytes::from(encoder.finish().unwrap());
     let mut joiner = Joiner::new(Vec::new(), &short.schema(), &settings(), None).unwrap();
     for _ in 0..2 {

@@ -27,9 +27,9 @@ const DECODED_RATIO: usize = 8;
 /// value. Of a thousand columns each has fewer.
 const DICTIONARY_BYTES: usize = 128 << 10;
 
-/// Bytes of a row from which on its values go through a column writer as they are: a dictionary, and the least and the
-/// greatest value of a page, would keep three more copies of each.
-const LONG_ROW_BYTES: usize = 1 << 20;
+/// Bytes of a row from which on it stands in a row group of long rows, whose values go through a column writer as they are: a
+/// dictionary, and the least and the greatest value of a page, would keep three more copies of each.
+const LONG_ROW_BYTES: usize = 4 << 20;
 
 /// A row group of long rows ends at this part of the usual bytes: what was encoded is not to wait for one more row.
 const LONG_ROWS_SHARE: usize = 4;
@@ -135,7 +135,8 @@ pub struct Encoder<W: Write + Send> {
     rows: usize,
     decoded_bytes: usize,
     groups: usize,
-    closed: Vec<ArrowColumnChunk>,
+    /// Row groups that are to be written.
+    closed: Vec<Vec<ArrowColumnChunk>>,
 }
 
 /// The leaf writers of one top-level column.
@@ -186,8 +187,15 @@ impl<W: Write + Send> Encoder<W> {
     pub fn encode(&mut self, batches: &[RecordBatch]) -> Result<bool> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         let bytes = batches.iter().map(batch_bytes).sum::<usize>();
+        let limit = self.settings.row_group;
+        let long_bytes = LONG_ROW_BYTES.min(limit.bytes / LONG_ROWS_SHARE);
+        let long_rows = batches.iter().any(|batch| has_row_of(batch, long_bytes));
+        if long_rows && !self.long_rows {
+            // They go into a row group of their own.
+            self.close_group()?;
+        }
         if self.columns.is_empty() {
-            self.long_rows = bytes >= rows.saturating_mul(LONG_ROW_BYTES);
+            self.long_rows = long_rows;
             if !self.long_rows {
                 self.choose_dictionaries()?;
             }
@@ -200,7 +208,6 @@ impl<W: Write + Send> Encoder<W> {
         self.rows += rows;
         self.decoded_bytes += bytes;
         let held: usize = self.columns.iter().map(Column::memory_size).sum();
-        let limit = self.settings.row_group;
         if self.long_rows && held >= limit.bytes / LONG_ROWS_SHARE {
             return Ok(true);
         }
@@ -216,25 +223,25 @@ impl<W: Write + Send> Encoder<W> {
         }
         let columns = std::mem::take(&mut self.columns);
         let chunks = columns.into_par_iter().map(Column::close).collect::<Result<Vec<_>>>()?;
-        self.closed = chunks.into_iter().flatten().collect();
+        let chunks: Vec<_> = chunks.into_iter().flatten().collect();
         if !self.long_rows {
-            self.dictionaries.learn(self.closed.iter().map(|chunk| &chunk.close().metadata));
+            self.dictionaries.learn(chunks.iter().map(|chunk| &chunk.close().metadata));
         }
-        (self.rows, self.decoded_bytes) = (0, 0);
+        self.closed.push(chunks);
+        self.groups += 1;
+        (self.rows, self.decoded_bytes, self.long_rows) = (0, 0, false);
         Ok(())
     }
 
-    /// Writes the row group that was closed, if any. Blocks.
-    pub fn write_group(&mut self) -> Result<()> {
-        if self.closed.is_empty() {
-            return Ok(());
+    /// Writes the row groups that were closed. Blocks.
+    pub fn write_groups(&mut self) -> Result<()> {
+        for chunks in self.closed.drain(..) {
+            let mut group = self.file.next_row_group().map_err(output)?;
+            for chunk in chunks {
+                chunk.append_to_row_group(&mut group).map_err(output)?;
+            }
+            group.close().map_err(output)?;
         }
-        let mut group = self.file.next_row_group().map_err(output)?;
-        for chunk in self.closed.drain(..) {
-            chunk.append_to_row_group(&mut group).map_err(output)?;
-        }
-        group.close().map_err(output)?;
-        self.groups += 1;
         Ok(())
     }
 
@@ -309,6 +316,16 @@ impl Column {
     fn refused(&self, source: ::parquet::errors::ParquetError) -> Error {
         unsupported(source).at("column", self.field.name())
     }
+}
+
+/// Whether a row has so many bytes. Looks closely only where one may.
+fn has_row_of(batch: &RecordBatch, bytes: usize) -> bool {
+    let rows = batch.num_rows();
+    if rows == 0 || batch_bytes(batch) < bytes {
+        return false;
+    }
+    let half = rows / 2;
+    rows == 1 || has_row_of(&batch.slice(0, half), bytes) || has_row_of(&batch.slice(half, rows - half), bytes)
 }
 
 fn unsupported(source: ::parquet::errors::ParquetError) -> Error {

@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::Comparison;
 use crate::attempt::Token;
-use crate::endpoint::{Endpoint, OpenRequest, Session};
+use crate::endpoint::{Endpoint, LongRows, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::flow::heavy::HeavyDoor;
+use crate::flow::heavy::{self, HeavyDoor};
 use crate::flow::throttle::Throttle;
 use crate::job::{Place, Transform};
 use crate::plan::context::Ends;
@@ -59,7 +59,12 @@ impl Open {
         let wanted = Wanted::of(limits, cores()).channels.div_ceil(2);
         let channels = wanted.min(budget::channels_max(memory_bytes, 1, Work::Query));
         let endpoint = endpoint(place)?;
-        let request = OpenRequest { objects: vec![place.object.clone()], readers: channels, join: None };
+        let request = OpenRequest {
+            objects: vec![place.object.clone()],
+            readers: channels,
+            join: None,
+            long_rows: LongRows { bytes_max: Some(heavy::row_bytes_max(memory_bytes)), readers: None },
+        };
         let described = async {
             let session = endpoint.open(&request).await?;
             let source = session.source(&place.object)?;

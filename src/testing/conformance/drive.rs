@@ -126,7 +126,7 @@ pub(super) struct Reading {
 impl Reading {
     /// Opens `object`.
     pub(super) async fn start(endpoint: &Arc<dyn Endpoint>, object: &ObjectRef) -> Result<Self> {
-        let request = OpenRequest { objects: vec![object.clone()], readers: 2, join: None };
+        let request = OpenRequest { objects: vec![object.clone()], readers: 2, ..OpenRequest::default() };
         let session = endpoint.open(&request).await?;
         let source = session.source(object)?;
         let shape = source.describe().await?;

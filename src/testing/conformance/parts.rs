@@ -35,7 +35,7 @@ pub async fn check_parts(connector: &dyn Connector, fixture: &dyn Fixture) -> Re
         if let Ok(sink) = sink {
             asked.sink(&*target.endpoint, &*sink).await;
         }
-        let request = OpenRequest { objects: vec![target.object.clone()], readers: 1, join: None };
+        let request = OpenRequest { objects: vec![target.object.clone()], readers: 1, ..OpenRequest::default() };
         match target.endpoint.open(&request).await {
             Ok(session) => asked.source(&*session, &target.object).await,
             Err(error) if !takes => {

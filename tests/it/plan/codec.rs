@@ -55,7 +55,7 @@ async fn travelled_to(
     (target, writers): (&Memory, Option<usize>),
     transform: Transform,
 ) -> Result<u64, Error> {
-    let request = OpenRequest { objects: vec![table("src")], readers: 3, join: None };
+    let request = OpenRequest { objects: vec![table("src")], readers: 3, ..OpenRequest::default() };
     let session = source.endpoint().open(&request).await?;
     let reader = session.source(&table("src"))?;
     let shape = reader.describe().await?;

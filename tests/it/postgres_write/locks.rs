@@ -172,7 +172,7 @@ async fn a_table_is_emptied_into_itself() {
     let url = postgres();
     psql(&url, "create table t (id int not null, name text); insert into t values (1, 'one'), (2, null)");
     let endpoint = endpoint(&url);
-    let open = OpenRequest { objects: vec![ObjectRef::Table("t".into())], readers: 1, join: None };
+    let open = OpenRequest { objects: vec![ObjectRef::Table("t".into())], readers: 1, ..OpenRequest::default() };
     let reading = endpoint.open(&open).await.unwrap();
     let rows = batch(&[(1, Some("one")), (2, None)]);
     let sink = sink(&url, "t");

@@ -25,7 +25,10 @@ async fn raw_frames_go_through() {
     );
     let endpoint = endpoint(&url);
     let object = ObjectRef::Table("s".into());
-    let session = endpoint.open(&OpenRequest { objects: vec![object.clone()], readers: 1, join: None }).await.unwrap();
+    let session = endpoint
+        .open(&OpenRequest { objects: vec![object.clone()], readers: 1, ..OpenRequest::default() })
+        .await
+        .unwrap();
     let source = session.source(&object).unwrap();
     let shape = source.describe().await.unwrap();
     let sink = sink(&url, "t");

@@ -18,7 +18,9 @@ use crate::server::{postgres, psql};
 /// Copies table `from` into `to` as the engine would, one task per split.
 async fn transfer(url: &str, from: &str, to: &str, mode: WriteMode) -> Result<Agreement> {
     let object = ObjectRef::Table(from.to_owned());
-    let session = endpoint(url).open(&OpenRequest { objects: vec![object.clone()], readers: 1, join: None }).await?;
+    let session = endpoint(url)
+        .open(&OpenRequest { objects: vec![object.clone()], readers: 1, ..OpenRequest::default() })
+        .await?;
     let source = session.source(&object)?;
     let shape = source.describe().await?;
     let sink = sink(url, to);

@@ -12,7 +12,7 @@ async fn a_source_of_the_same_session_knows_what_another_has_learned() {
     let plan = opened.source.plan(&scan_of(&opened.shape), &goal(1 << 30)).await.unwrap();
     // Also in a process that has the split alone.
     let later = endpoint(at(folder, "a.jsonl")).unwrap();
-    let request = OpenRequest { objects: vec![ObjectRef::Whole], readers: 1, join: None };
+    let request = OpenRequest { objects: vec![ObjectRef::Whole], readers: 1, ..OpenRequest::default() };
     let later = later.open(&request).await.unwrap();
     for session in [&opened.session, &later] {
         let source = session.source(&ObjectRef::Whole).unwrap();

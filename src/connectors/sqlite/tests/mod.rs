@@ -72,7 +72,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) async fn of(endpoint: &Arc<dyn Endpoint>, object: ObjectRef, readers: usize) -> Result<Self> {
-        let request = OpenRequest { objects: vec![object.clone()], readers, join: None };
+        let request = OpenRequest { objects: vec![object.clone()], readers, ..OpenRequest::default() };
         let session = endpoint.open(&request).await?;
         let source = session.source(&object)?;
         let shape = source.describe().await?;
