@@ -90,18 +90,8 @@ pub struct OpenRequest {
     pub readers: usize,
     /// A point in time that somebody else holds open.
     pub join: Option<SnapshotId>,
-    /// What memory allows of rows that are much longer than a batch should be.
-    pub long_rows: LongRows,
-}
-
-/// What memory allows of rows that are much longer than a batch should be. The default allows all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LongRows {
-    /// Bytes of the longest.
-    pub bytes_max: Option<u64>,
-    /// How many readers may have one at the same time. Bounded only where no operator waits for a certain reader.
-    pub readers: Option<usize>,
+    /// Bytes of the longest row that the memory of the job can hold; none where nothing bounds them.
+    pub row_bytes_max: Option<u64>,
 }
 
 /// The open point in time of one endpoint, shared by all reads of a job. Dropping it releases everything.

@@ -54,25 +54,41 @@ impl HeavyDoor {
         self.memory_bytes.is_some() && bytes > self.from_bytes as u64
     }
 
-    /// Waits until a batch of `rows` and `bytes` may go on. A batch of usual size passes at once.
+    /// Waits until a batch of `bytes` may be in use. One of usual size may at once.
+    pub async fn room(&self, bytes: u64) -> Option<Heavy> {
+        let (room, permits) = self.room.as_ref().filter(|_| self.is_heavy(bytes))?;
+        // Nobody closes it; a permit that is not to be had would hold nothing back.
+        Arc::clone(room).acquire_many_owned(permits_for(bytes, *permits)).await.ok()
+    }
+
+    /// Waits until a batch of so many rows and bytes may go on, for which `room` was made. A batch of usual size passes at
+    /// once.
     ///
     /// # Errors
     /// [`Resource`](ErrorKind::Resource) for a single row whose copies exceed the memory of the job.
-    pub async fn pass(&self, rows: u64, bytes: u64) -> Result<Option<Heavy>> {
+    pub async fn pass(&self, (rows, bytes): (u64, u64), room: Option<Heavy>) -> Result<Option<Heavy>> {
         let Some(memory_bytes) = self.memory_bytes else { return Ok(None) };
         let needed = bytes.saturating_mul(ROW_COPIES);
         if rows == 1 && needed > memory_bytes {
             return Err(too_large(bytes, needed));
         }
-        match &self.room {
-            Some((room, permits)) if self.is_heavy(bytes) => {
-                let wanted = u32::try_from(bytes / PERMIT_BYTES).unwrap_or(u32::MAX).clamp(1, *permits);
-                // Nobody closes it; a permit that is not to be had would hold nothing back.
-                Ok(Arc::clone(room).acquire_many_owned(wanted).await.ok())
+        let all = self.room.as_ref().map_or(0, |(_, permits)| *permits);
+        match room {
+            Some(room) if self.is_heavy(bytes) && room.num_permits() >= permits_for(bytes, all) as usize => {
+                Ok(Some(room))
             }
-            _ => Ok(None),
+            // What is held is given back first: two that wait for more would wait for each other.
+            room => {
+                drop(room);
+                Ok(self.room(bytes).await)
+            }
         }
     }
+}
+
+/// Permits of a batch of `bytes`, of `all` that there are.
+fn permits_for(bytes: u64, all: u32) -> u32 {
+    u32::try_from(bytes / PERMIT_BYTES).unwrap_or(u32::MAX).clamp(1, all.max(1))
 }
 
 fn too_large(bytes: u64, needed: u64) -> Error {
@@ -107,30 +123,33 @@ mod tests {
     async fn one_heavy_batch_at_a_time_and_usual_ones_beside_it() {
         let door = HeavyDoor::new(512 * MB, MB as usize).holding(64 * MB as usize);
         assert!(door.is_heavy(50 * MB) && !door.is_heavy(2 * MB));
-        let first = door.pass(1, 50 * MB).await.unwrap();
+        let first = door.pass((1, 50 * MB), None).await.unwrap();
         assert!(first.is_some());
-        assert!(door.pass(1, 50 * MB).now_or_never().is_none(), "the second waits");
-        assert!(door.pass(1000, 2 * MB).now_or_never().unwrap().unwrap().is_none(), "a usual batch does not");
+        assert!(door.pass((1, 50 * MB), None).now_or_never().is_none(), "the second waits");
+        assert!(door.pass((1000, 2 * MB), None).now_or_never().unwrap().unwrap().is_none(), "a usual batch does not");
         drop(first);
-        assert!(door.pass(1, 50 * MB).now_or_never().unwrap().unwrap().is_some());
+        assert!(door.pass((1, 50 * MB), None).now_or_never().unwrap().unwrap().is_some());
     }
 
     #[tokio::test]
     async fn a_batch_larger_than_the_room_passes_alone() {
         let door = HeavyDoor::new(512 * MB, MB as usize).holding(8 * MB as usize);
-        let first = door.pass(1, 100 * MB).await.unwrap();
+        let first = door.pass((1, 100 * MB), None).await.unwrap();
         assert!(first.is_some());
-        assert!(door.pass(1, 3 * MB).now_or_never().is_none());
+        assert!(door.pass((1, 3 * MB), None).now_or_never().is_none());
     }
 
     #[tokio::test]
     async fn a_row_that_can_never_fit_is_refused_with_its_figure() {
-        let error = HeavyDoor::new(128 * MB, MB as usize).pass(1, 50 * MB).await.unwrap_err();
+        let error = HeavyDoor::new(128 * MB, MB as usize).pass((1, 50 * MB), None).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Resource);
         assert!(error.message().contains("a row of 52,428,800 bytes needs about 314,572,800 bytes"), "{error}");
         assert_eq!(error.hint(), Some("give --memory at least 315MB"));
-        assert!(HeavyDoor::new(315_000_000, 1).pass(1, 50 * MB).await.is_ok());
-        assert!(HeavyDoor::new(128 * MB, MB as usize).pass(2, 50 * MB).await.is_ok(), "two rows are two smaller ones");
-        assert!(HeavyDoor::default().pass(1, u64::MAX).await.unwrap().is_none());
+        assert!(HeavyDoor::new(315_000_000, 1).pass((1, 50 * MB), None).await.is_ok());
+        assert!(
+            HeavyDoor::new(128 * MB, MB as usize).pass((2, 50 * MB), None).await.is_ok(),
+            "two rows are two smaller ones"
+        );
+        assert!(HeavyDoor::default().pass((1, u64::MAX), None).await.unwrap().is_none());
     }
 }

@@ -226,6 +226,7 @@ impl Reader {
         grant: OwnedSemaphorePermit,
     ) -> Result<()> {
         let mut first = Some(grant);
+        let mut last_bytes = 0;
         while let Some(batch) = rows.try_next().await.map_err(from_datafusion)? {
             for split in leaf::splits(&batch)? {
                 let _granted = match first.take() {
@@ -233,18 +234,21 @@ impl Reader {
                     None => self.granted().await?,
                 };
                 let name = trail::name_of(&split);
-                let read = self.read(&split, &name, sender).await;
+                let read = self.read((&split, &name), sender, &mut last_bytes).await;
                 read.map_err(|error| trail::name_split(error, &name).at("source", &self.intake.spec.label))?;
             }
         }
         Ok(())
     }
 
-    async fn read(&self, split: &Split, name: &Arc<str>, sender: &LaneSender) -> Result<()> {
+    /// Reads one split. `last_bytes` are those of the batch before.
+    async fn read(&self, (split, name): (&Split, &Arc<str>), sender: &LaneSender, last_bytes: &mut u64) -> Result<()> {
         let tray = Arc::<Tray>::default();
         let mut batches = self.open(split, &tray).await?;
         let mut done = 0;
         loop {
+            // Behind a long row there is most often another: it is not decoded before there is room for it.
+            let room = self.intake.ends.heavy.room(*last_bytes).await;
             let next = batches.try_next().await?;
             self.set_aside(&tray, name).await?;
             let Some(batch) = next else { return Ok(()) };
@@ -258,7 +262,8 @@ impl Reader {
                 None => self.intake.pass(batch).await?,
             };
             let (rows, bytes) = self.intake.measure(&batch);
-            let heavy = ends.heavy.pass(rows, bytes).await?;
+            let heavy = ends.heavy.pass((rows, bytes), room).await?;
+            *last_bytes = bytes;
             let batch = if self.is_kept { compact(batch).await? } else { batch };
             let shown = self.basket.as_ref().map(|basket| {
                 basket.read(rows);

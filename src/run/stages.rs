@@ -18,7 +18,7 @@ use crate::attempt::Token;
 use crate::bridge::cpu;
 use crate::bridge::opaque::Opaque;
 use crate::connectors;
-use crate::endpoint::{Endpoint, LongRows, OpenRequest, Session};
+use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::buffer::Buffer;
 use crate::flow::heavy::{self, HeavyDoor};
@@ -154,10 +154,7 @@ impl Opened {
             objects: vec![place.object.clone()],
             readers: wanted.channels,
             join: job.snapshot.clone(),
-            long_rows: LongRows {
-                bytes_max: Some(heavy::row_bytes_max(memory_bytes)),
-                readers: (work == Work::Rows).then_some(1),
-            },
+            row_bytes_max: Some(heavy::row_bytes_max(memory_bytes)),
         };
         let session = source.open(&request).await.at("source", || source.label())?;
         let session = if job.limits.buffer.is_some() { buffer::releasable(session) } else { session };

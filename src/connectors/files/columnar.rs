@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::{StreamExt as _, stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::chunks::Chunks;
 use super::gate::{Gate, Held};
@@ -136,10 +136,8 @@ struct Groups {
     current: Option<parquet::GroupReader>,
     /// Whether its rows are long.
     long: bool,
-    /// Whose turn it is to have a long row.
+    /// Whose turn it is to decode long rows.
     turn: Arc<Semaphore>,
-    /// Held until the batch after it is asked for: it may still wait for its turn to go on.
-    has_turn: Option<OwnedSemaphorePermit>,
 }
 
 /// Streams row groups of a Parquet file.
@@ -152,20 +150,18 @@ pub(super) fn read_groups(
     groups.reverse();
     let left = limit_of(scan);
     let (scan, waiting, tray) = (scan.clone(), groups, tray.cloned());
-    let (chunks, current, long, has_turn) = (None, None, false, None);
-    let state = Groups { inputs, file, scan, waiting, left, rows: 0, tray, chunks, current, long, turn, has_turn };
+    let (chunks, current, long) = (None, None, false);
+    let state = Groups { inputs, file, scan, waiting, left, rows: 0, tray, chunks, current, long, turn };
     let stream = stream::try_unfold(state, |mut state| async move {
-        state.has_turn = None;
         loop {
             if let Some(mut reader) = state.current.take() {
-                if state.long && state.has_turn.is_none() {
-                    state.has_turn = Arc::clone(&state.turn).acquire_owned().await.ok();
-                }
+                let turn = if state.long { Some(state.turn.acquire().await) } else { None };
                 let (reader, batch) = cpu::run(move || {
                     let batch = reader.next_batch();
                     (reader, batch)
                 })
                 .await?;
+                drop(turn);
                 if let Some(batch) = state.explained(batch)? {
                     let batch = state.sifted(batch)?;
                     state.current = Some(reader);
@@ -239,14 +235,14 @@ impl Groups {
 
 /// Streams batches of an Arrow file: read on a thread of its own, decoded on the pool.
 pub(super) fn read_batches(
-    (inputs, turn): (Arc<Vec<Input>>, Arc<Semaphore>),
+    inputs: Arc<Vec<Input>>,
     file: usize,
     range: Range<usize>,
     scan: &Scan,
 ) -> Result<BatchStream> {
     let name = inputs[file].name.clone();
     let schema = Arc::clone(&scan.schema);
-    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes, &turn);
+    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes);
     let fetched = blocking::stream("arrow-read", move |outlet| {
         let input = &inputs[file];
         let Footer::Arrow(footer) = input.footer()? else {
@@ -273,13 +269,13 @@ pub(super) fn read_batches(
 
 /// Streams pieces of an Avro file: read on a thread of its own, decoded on the pool, batch by batch.
 pub(super) fn read_blocks(
-    (inputs, turn): (Arc<Vec<Input>>, Arc<Semaphore>),
+    inputs: Arc<Vec<Input>>,
     file: usize,
     range: Range<usize>,
     scan: &Scan,
 ) -> Result<BatchStream> {
     let name = inputs[file].name.clone();
-    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes, &turn);
+    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes);
     let wanted =
         avro::Wanted { schema: Arc::clone(&scan.schema), batch_rows: scan.batch_rows, batch_bytes: scan.batch_bytes };
     let fetched = blocking::stream("avro-read", move |outlet| {
@@ -319,14 +315,10 @@ pub(super) fn read_blocks(
 }
 
 /// Streams an Arrow stream from its start.
-pub(super) fn read_stream(
-    (inputs, turn): (Arc<Vec<Input>>, Arc<Semaphore>),
-    file: usize,
-    scan: &Scan,
-) -> Result<BatchStream> {
+pub(super) fn read_stream(inputs: Arc<Vec<Input>>, file: usize, scan: &Scan) -> Result<BatchStream> {
     let name = inputs[file].name.clone();
     let schema: SchemaRef = Arc::clone(&scan.schema);
-    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes, &turn);
+    let gate = Gate::new(HELD_BATCHES * scan.batch_bytes);
     let batches = blocking::stream("arrow-read", move |outlet| {
         let mut stream = ipc::Stream::open(inputs[file].open_stream()?)?;
         // How large the next batch is shows when it is read: it is taken to be like the one before.

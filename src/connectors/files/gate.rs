@@ -1,12 +1,11 @@
 //! How many bytes one stream may hold between the thread that reads and whoever takes its batches.
 //!
 //! Bytes are counted before buffers grow. What is larger than the whole gate goes through alone: the thread waits until
-//! everything before it was taken, and nothing is read behind it before it was taken itself. Of all streams of a source
-//! one at a time has something so large.
+//! everything before it was taken, and nothing is read behind it before it was taken itself.
 
 use std::sync::Arc;
 
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -18,36 +17,28 @@ const PERMIT_BYTES: usize = 1024;
 pub(super) struct Gate {
     free: Arc<Semaphore>,
     all: usize,
-    /// Whose turn it is to have what is larger than a gate: one permit for all streams of the source.
-    turn: Arc<Semaphore>,
 }
 
 /// Bytes that are held. Dropping it frees them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     permits: Option<OwnedSemaphorePermit>,
-    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Gate {
     /// A gate of so many bytes.
-    pub(super) fn new(bytes: usize, turn: &Arc<Semaphore>) -> Self {
+    pub(super) fn new(bytes: usize) -> Self {
         let all = (bytes / PERMIT_BYTES).clamp(1, u32::MAX as usize >> 4);
-        Self { free: Arc::new(Semaphore::new(all)), all, turn: Arc::clone(turn) }
+        Self { free: Arc::new(Semaphore::new(all)), all }
     }
 
     /// Makes `held` hold `bytes`, or the whole gate where they are more. Blocks.
     pub(super) fn grow(&self, held: &mut Held, bytes: usize) -> Result<()> {
-        let closed = |_: AcquireError| Error::new(ErrorKind::Internal, "a gate was closed");
-        let needed = bytes.div_ceil(PERMIT_BYTES);
-        if needed > self.all && held.turn.is_none() {
-            let turn = futures::executor::block_on(Arc::clone(&self.turn).acquire_owned());
-            held.turn = Some(turn.map_err(closed)?);
-        }
+        let wanted = bytes.div_ceil(PERMIT_BYTES).min(self.all);
         let has = held.permits.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Some(more) = needed.min(self.all).checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
+        let Some(more) = wanted.checked_sub(has).filter(|more| *more > 0) else { return Ok(()) };
         let permits = futures::executor::block_on(Arc::clone(&self.free).acquire_many_owned(more as u32));
-        let permits = permits.map_err(closed)?;
+        let permits = permits.map_err(|_| Error::new(ErrorKind::Internal, "a gate was closed"))?;
         match held.permits.as_mut() {
             Some(all) => all.merge(permits),
             None => held.permits = Some(permits),
@@ -62,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_is_larger_than_the_gate_goes_alone() {
-        let gate = Gate::new(10 * PERMIT_BYTES, &Arc::new(Semaphore::new(1)));
+        let gate = Gate::new(10 * PERMIT_BYTES);
         let mut small = Held::default();
         gate.grow(&mut small, 1).unwrap();
         gate.grow(&mut small, 2 * PERMIT_BYTES).unwrap();
@@ -77,20 +68,5 @@ mod tests {
         assert_eq!(gate.free.available_permits(), 0);
         drop(large);
         assert_eq!(gate.free.available_permits(), 10);
-    }
-
-    #[test]
-    fn of_two_streams_one_has_what_is_larger_than_its_gate() {
-        let turn = Arc::new(Semaphore::new(1));
-        let gates = [Gate::new(PERMIT_BYTES, &turn), Gate::new(PERMIT_BYTES, &turn)];
-        let (mut first, mut second) = (Held::default(), Held::default());
-        gates[0].grow(&mut first, PERMIT_BYTES + 1).unwrap();
-        gates[0].grow(&mut first, 3 * PERMIT_BYTES).unwrap();
-        gates[1].grow(&mut second, PERMIT_BYTES).unwrap();
-        assert_eq!(turn.available_permits(), 0, "what fits into a gate takes no turn");
-        let waiting = std::thread::spawn(move || gates[1].grow(&mut second, 2 * PERMIT_BYTES));
-        drop(first);
-        waiting.join().unwrap().unwrap();
-        assert_eq!(turn.available_permits(), 1);
     }
 }

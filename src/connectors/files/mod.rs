@@ -123,7 +123,7 @@ impl Endpoint for FileEndpoint {
             return Err(Error::new(ErrorKind::Unsupported, "files have no point in time that others could join"));
         }
         request.objects.iter().try_for_each(whole)?;
-        session::open(Arc::clone(&self.config), request.long_rows).await
+        session::open(Arc::clone(&self.config), request.row_bytes_max).await
     }
 
     fn runs_sql(&self) -> bool {

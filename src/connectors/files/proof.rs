@@ -156,7 +156,7 @@ async fn read_back(
     let schema = read_as(&config, landing, agreement);
     let source = blocking::run("files-verify", move || {
         let input = input::open(&config, &path)?;
-        FileSource::new(&config, Arc::new(vec![input]), None)
+        FileSource::new(&config, Arc::new(vec![input]))
     });
     let source = source.await?;
     let scan =

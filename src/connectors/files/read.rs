@@ -32,8 +32,8 @@ pub(super) struct FileSource {
     pub(super) records: Option<Arc<dyn RecordFormat>>,
     /// The columns of the set, for files that do not name their own.
     pub(super) layout: Arc<OnceLock<Layout>>,
-    /// Whose turn it is to have a long row: each is in memory several times while it is decoded.
-    pub(super) turn: Arc<Semaphore>,
+    /// Long rows of Parquet are decoded one after the other: each is in memory several times while it is.
+    turn: Arc<Semaphore>,
 }
 
 /// What a split is, in its detail.
@@ -88,12 +88,10 @@ impl Piece {
 }
 
 impl FileSource {
-    /// A source of `inputs`, of which so many readers may have a long row at once.
-    pub(super) fn new(config: &Config, inputs: Arc<Vec<Input>>, long_rows: Option<usize>) -> Result<Self> {
+    pub(super) fn new(config: &Config, inputs: Arc<Vec<Input>>) -> Result<Self> {
         let format = inputs.first().map(|input| input.format);
         let records = format.filter(|format| format.is_records()).map(|format| config.records(format)).transpose()?;
-        let turn = Arc::new(Semaphore::new(long_rows.unwrap_or(Semaphore::MAX_PERMITS)));
-        Ok(Self { inputs, records, layout: Arc::default(), turn })
+        Ok(Self { inputs, records, layout: Arc::default(), turn: Arc::new(Semaphore::new(1)) })
     }
 
     pub(super) fn input(&self, file: usize) -> Result<&Input> {
@@ -225,17 +223,21 @@ impl Source for FileSource {
         let piece: Piece = Piece::deserialize(&split.detail)
             .map_err(|source| Error::new(ErrorKind::Internal, "the split is not one of files").with_source(source))?;
         let input = self.input(piece.file())?;
-        let shared = (Arc::clone(&self.inputs), Arc::clone(&self.turn));
         match (&piece, &self.records) {
             (Piece::Groups { file, groups }, _) => {
-                Ok(columnar::read_groups(shared, (*file, groups.clone()), scan, tray))
+                let (inputs, turn) = (Arc::clone(&self.inputs), Arc::clone(&self.turn));
+                Ok(columnar::read_groups((inputs, turn), (*file, groups.clone()), scan, tray))
             }
-            (Piece::Blocks { file, from, to }, _) => columnar::read_blocks(shared, *file, *from..*to, scan),
-            (Piece::Batches { file, from, to }, _) => columnar::read_batches(shared, *file, *from..*to, scan),
+            (Piece::Blocks { file, from, to }, _) => {
+                columnar::read_blocks(Arc::clone(&self.inputs), *file, *from..*to, scan)
+            }
+            (Piece::Batches { file, from, to }, _) => {
+                columnar::read_batches(Arc::clone(&self.inputs), *file, *from..*to, scan)
+            }
             (Piece::Stream { file }, None) if input.format.is_workbook() => {
                 Ok(columnar::read_sheet(Arc::clone(&self.inputs), *file, scan))
             }
-            (Piece::Stream { file }, None) => columnar::read_stream(shared, *file, scan),
+            (Piece::Stream { file }, None) => columnar::read_stream(Arc::clone(&self.inputs), *file, scan),
             (Piece::Records { .. } | Piece::Stream { .. }, Some(_)) => {
                 if self.layout.get().is_none() {
                     // A split of an earlier process: the files are looked at anew.

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::input::{self, Input};
 use super::read::FileSource;
 use crate::bridge::blocking;
-use crate::endpoint::{LongRows, ObjectRef, Session, Snapshot};
+use crate::endpoint::{ObjectRef, Session, Snapshot};
 use crate::error::Result;
 use crate::source::Source;
 
@@ -22,17 +22,17 @@ struct FileSession {
 
 /// Finds and pins the files.
 ///
-/// Records that are longer than `long_rows` allows are refused while they are read.
-pub(super) async fn open(config: Arc<Config>, long_rows: LongRows) -> Result<Arc<dyn Session>> {
+/// Records of more than `row_bytes_max` are refused while they are read.
+pub(super) async fn open(config: Arc<Config>, row_bytes_max: Option<u64>) -> Result<Arc<dyn Session>> {
     let place = Arc::clone(&config);
     let mut inputs = blocking::run("files-open", move || input::open_all(&place)).await?;
-    if let Some(most) = long_rows.bytes_max.and_then(|bytes| usize::try_from(bytes).ok()) {
+    if let Some(most) = row_bytes_max.and_then(|bytes| usize::try_from(bytes).ok()) {
         for input in &mut inputs {
             input.record_bytes_max = input.record_bytes_max.min(most);
         }
     }
     let inputs = Arc::new(inputs);
-    let source = FileSource::new(&config, Arc::clone(&inputs), long_rows.readers)?;
+    let source = FileSource::new(&config, Arc::clone(&inputs))?;
     Ok(Arc::new(FileSession { inputs, source }))
 }
 

@@ -103,7 +103,7 @@ pub(super) fn read(source: &FileSource, piece: &Piece, scan: &Scan, tray: Option
     let (inputs, reading) = (Arc::clone(&source.inputs), piece.clone());
     let target = PIECE_BYTES.min(scan.batch_bytes.max(1));
     let at_once = cpu::threads() + 1;
-    let gate = Gate::new((2 * at_once * target).min(HELD_BATCHES * scan.batch_bytes.max(target)), &source.turn);
+    let gate = Gate::new((2 * at_once * target).min(HELD_BATCHES * scan.batch_bytes.max(target)));
     let scanned = Arc::clone(&records);
     let pieces = blocking::stream("records-read", move |outlet| {
         let input = &inputs[reading.file()];

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Comparison;
 use crate::attempt::Token;
-use crate::endpoint::{Endpoint, LongRows, OpenRequest, Session};
+use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::flow::heavy::{self, HeavyDoor};
 use crate::flow::throttle::Throttle;
@@ -63,7 +63,7 @@ impl Open {
             objects: vec![place.object.clone()],
             readers: channels,
             join: None,
-            long_rows: LongRows { bytes_max: Some(heavy::row_bytes_max(memory_bytes)), readers: None },
+            row_bytes_max: Some(heavy::row_bytes_max(memory_bytes)),
         };
         let described = async {
             let session = endpoint.open(&request).await?;
