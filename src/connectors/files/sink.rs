@@ -22,6 +22,7 @@ use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::compress::Compression;
+use crate::formats::csv::LineEnd;
 use crate::formats::extension::{self, Format};
 use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain, workbook};
 use crate::proof::{Prover, Verdict};
@@ -61,7 +62,12 @@ impl FileSink {
     }
 
     fn records(&self, landing: &Landing) -> Result<Option<Arc<dyn RecordFormat>>> {
-        landing.format.is_records().then(|| self.config.records(landing.format)).transpose()
+        match landing.encoding {
+            Encoding::Records { line_end, .. } if landing.format.is_records() => {
+                self.config.records_with(landing.format, line_end).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -378,7 +384,8 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
     };
     if format.is_records() {
         let compression = config.outer_compression(path)?;
-        return Ok(Encoding::Records { compression, level: config.level, charset: config.charset });
+        let (level, charset, line_end) = (config.level, config.charset, LineEnd::default());
+        return Ok(Encoding::Records { compression, level, charset, line_end });
     }
     if path.is_some_and(|path| extension::of_path(path).1.is_some()) {
         let message = format!("{} is compressed within, not as a whole", format.title());
@@ -421,11 +428,19 @@ fn old_file(config: &Config, shape: &Shape, files: &[Settled]) -> Result<Option<
     input::open(config, &path).map(Some)
 }
 
-/// Rows appended to one file are compressed as it is.
+/// Rows appended to one file are compressed, and their lines ended, as it is.
 fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Result<()> {
+    let mut its_line_end = LineEnd::default();
     if old.format.is_records() {
         let records = config.records(old.format)?;
-        let start = old.look(HEADER_BYTES, |head, extent| records.start(head, extent)).at("file", || &old.name)?;
+        let looked = old.look(HEADER_BYTES, |head, extent| {
+            let start = records.start(head, extent)?;
+            let end = records.scanner().feed(&head[start.data_start..]).map_or(0, |end| end.offset);
+            let line_end = LineEnd::of(&head[..start.data_start + end]);
+            Ok((start, line_end))
+        });
+        let (start, line_end) = looked.at("file", || &old.name)?;
+        its_line_end = line_end;
         if !start.extendable {
             let message = "the file is one JSON array, and rows cannot be added behind its end";
             return Err(Error::new(ErrorKind::Unsupported, message)
@@ -446,7 +461,9 @@ fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Resul
                 .at("file", &old.name)
                 .with_hint("append to a folder of such files, or write the file anew with --mode replace"));
         }
-        Encoding::Records { compression, charset, .. } => (*compression, *charset) = (old.compression, old.charset),
+        Encoding::Records { compression, charset, line_end, .. } => {
+            (*compression, *charset, *line_end) = (old.compression, old.charset, its_line_end);
+        }
         Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
             let message = "rows cannot be appended to a file that is compressed as a whole";
             return Err(Error::new(ErrorKind::Unsupported, message).at("file", &old.name));
