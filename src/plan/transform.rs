@@ -70,7 +70,8 @@ pub(super) async fn query(
         frame = select(frame, &transform.select).at("option", || "--select")?;
     }
     if !transform.drop.is_empty() {
-        frame = drop_columns(frame, &transform.drop).at("option", || "--drop")?;
+        // Which of them it was, nobody knows any more.
+        frame = drop_columns(frame, &transform.drop).at("option", || "--drop, or '-' in --select")?;
     }
     if !transform.names.is_empty() {
         frame = name_all(frame, &transform.names)?;
