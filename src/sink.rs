@@ -312,6 +312,11 @@ impl Agreement {
     pub fn tasks_stay(&self) -> bool {
         self.publish == Publish::PerTask && self.kept == Kept::Tasks
     }
+
+    /// Whether what an attempt wrote is seen at once, and stays.
+    pub fn is_pipe(&self) -> bool {
+        self.publish == Publish::PerTask && !self.tasks_stay()
+    }
 }
 
 /// What happens to one column.
@@ -354,6 +359,11 @@ impl ColumnPlan {
     pub fn added(target: &str, target_type: &str, note: Option<&str>) -> Self {
         let note = note.map(str::to_owned);
         Self { incoming: None, fate: ColumnFate::Added, note, ..Self::exact(target, target_type) }
+    }
+
+    /// Says `note` before what was said of it so far.
+    pub fn add_note(&mut self, note: &str) {
+        self.note = Some(self.note.take().map_or_else(|| note.to_owned(), |more| format!("{note}; {more}")));
     }
 }
 

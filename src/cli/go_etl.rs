@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::Args;
 
 use super::http::Address;
-use super::job_file::{self, AfterFailure, Compat, JobFileArgs, Loaded, Refused};
+use super::job_file::{self, AfterFailure, Compat, JobFileArgs, Loaded, Refused, WrongOptions};
 use super::printer;
 use super::run::{self, Ended, RunArgs};
 use super::voice::Voice;
@@ -65,14 +65,14 @@ async fn of_pairs(file: &JobFileArgs, list: &str) -> Result<Loaded, Refused> {
     // What a handshake needs is much, and seldom wanted.
     let text = Box::pin(job_file::read(&file.job)).await?;
     let pairs = pairs(list).await.at("pairs file", || list)?;
-    let of = |pair: &Pair| job_file::of_text(&text, file, |root| wizard::fill(root, pair));
+    let of = |pair: &Pair| job_file::of_text(&text, file, WrongOptions::Left, |root| wizard::fill(root, pair));
     let each = pairs.iter().map(of).collect::<Result<Vec<Loaded>, Refused>>()?;
     let named =
         |(one, pair): (&Loaded, &Pair)| vec![format!("{},{}", pair.source, pair.target); one.translation.jobs.len()];
     let names = each.iter().zip(&pairs).flat_map(named).collect();
     let whole = each.into_iter().reduce(joined).expect("there is a pair");
     // A pair that cannot be run does not stop the others.
-    Ok(Loaded { after_failure: AfterFailure::GoOn { names }, mistake: None, ..whole })
+    Ok(Loaded { after_failure: AfterFailure::GoOn { names }, ..whole })
 }
 
 async fn pairs(list: &str) -> Result<Vec<Pair>> {

@@ -71,8 +71,15 @@ pub(super) struct Loaded {
     pub(super) notes: Vec<String>,
     pub(super) tree: Tree,
     pub(super) after_failure: AfterFailure,
-    /// Why none of it can be run.
-    pub(super) mistake: Option<Error>,
+}
+
+/// What becomes of options that the connectors of their places do not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrongOptions {
+    /// The first of them is an error: nothing of the file can be run.
+    Refused,
+    /// They stay as they are.
+    Left,
 }
 
 /// What becomes of the other transfers when one fails.
@@ -122,7 +129,7 @@ pub(super) struct ConvertArgs {
 
 /// `etl convert`: prints a job file as one of our own. What is not done as the other program would do it is told on stderr.
 pub(super) async fn convert(args: &ConvertArgs) -> Result<()> {
-    let Loaded { mut translation, notes, .. } = load(&args.file).await?;
+    let Loaded { mut translation, notes, .. } = load(&args.file, WrongOptions::Left).await?;
     for text in notes.iter().chain(&translation.notes) {
         printer::talk(&format!("note: {text}"));
     }
@@ -142,16 +149,17 @@ pub(super) fn print(jobs: &[Job]) -> Result<()> {
 }
 
 /// Reads a job file and turns it into jobs.
-pub(super) async fn load(args: &JobFileArgs) -> Result<Loaded, Refused> {
+pub(super) async fn load(args: &JobFileArgs, wrong: WrongOptions) -> Result<Loaded, Refused> {
     // What a handshake needs is much, and seldom wanted.
     let text = Box::pin(read(&args.job)).await?;
-    of_text(&text, args, |_| Ok(()))
+    of_text(&text, args, wrong, |_| Ok(()))
 }
 
 /// What `text` asks for, where it was read from `args.job`, once `change` is made to its values.
 pub(super) fn of_text(
     text: &str,
     args: &JobFileArgs,
+    wrong: WrongOptions,
     change: impl Fn(&mut Json) -> Result<()>,
 ) -> Result<Loaded, Refused> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -162,14 +170,14 @@ pub(super) fn of_text(
     };
     let (mut parsed, dialect) = parsed(text, args, &variables).map_err(|error| refused(error, None))?;
     let changed = change(&mut parsed.root);
-    let loaded = changed.and_then(|()| settled(parsed, dialect, args, (&variables, &others)));
+    let loaded = changed.and_then(|()| settled(parsed, dialect, (args, wrong), (&variables, &others)));
     loaded.map_err(|error| refused(error, dialect))
 }
 
 fn settled(
     mut parsed: Parsed,
     dialect: Option<&'static Dialect>,
-    args: &JobFileArgs,
+    (args, wrong): (&JobFileArgs, WrongOptions),
     (variables, others): (&Variables<'_>, &[String]),
 ) -> Result<Loaded> {
     for typed in &args.set {
@@ -191,16 +199,18 @@ fn settled(
         let Native { jobs, unknown, log, mistake } = native::settle(&tree, &Machine, variables)?;
         (Translation { jobs, log, ..Translation::default() }, unknown, mistake)
     };
-    let mistake = mistake.map(|error| error.at("job file", shown(&args.job)));
     if args.strict && !unknown.is_empty() {
         let named: Vec<String> =
             unknown.iter().map(|path| format!("{}{}", placed(path, &tree), meant(path, &tree))).collect();
         let message = format!("{} without a meaning: {}", amount::counted(named.len() as u64, "key"), named.join(", "));
         return Err(usage(message).with_hint("mend or remove them, or leave --strict out"));
     }
+    if let (WrongOptions::Refused, Some(error)) = (wrong, mistake) {
+        return Err(error);
+    }
     let told = |path: &String| format!("the key {} means nothing here{}", placed(path, &tree), meant(path, &tree));
     notes.extend(unknown.iter().map(told));
-    Ok(Loaded { dialect, translation, notes, tree, after_failure: AfterFailure::Stop, mistake })
+    Ok(Loaded { dialect, translation, notes, tree, after_failure: AfterFailure::Stop })
 }
 
 /// What the first connector has against the options that a plugin of another program became, with the path of the plugin's parameters,
@@ -304,7 +314,7 @@ mod tests {
     use super::*;
 
     fn loaded(text: &str, args: JobFileArgs) -> Result<Loaded> {
-        Ok(of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args }, |_| Ok(()))?)
+        Ok(of_text(text, &JobFileArgs { job: "job.json".to_owned(), ..args }, WrongOptions::Left, |_| Ok(()))?)
     }
 
     #[test]
@@ -312,8 +322,9 @@ mod tests {
         let text =
             r#"{"job": {"content": [{"reader": {"name": "txtfilereader"}, "writer": {"name": "txtfilewriter"}}]}}"#;
         let args = || JobFileArgs { job: "job.json".to_owned(), ..JobFileArgs::default() };
-        assert_eq!(of_text(text, &args(), |_| Ok(())).unwrap_err().dialect, Some("datax"));
-        assert_eq!(of_text("{", &args(), |_| Ok(())).unwrap_err().dialect, None);
+        let refused = |text: &str| of_text(text, &args(), WrongOptions::Refused, |_| Ok(())).unwrap_err();
+        assert_eq!(refused(text).dialect, Some("datax"));
+        assert_eq!(refused("{").dialect, None);
     }
 
     fn copied(words: &[&str]) -> Job {
@@ -375,12 +386,13 @@ mod tests {
             "writer": {"name": "streamwriter", "parameter": {}}}]}}"#;
         let mistake = |set: &[&str]| {
             let set = set.iter().map(|set| (*set).to_owned()).collect();
-            let loaded = loaded(text, JobFileArgs { set, ..Default::default() }).unwrap();
-            loaded.mistake.map(|error| error.to_string())
+            let args = JobFileArgs { job: "job.json".to_owned(), set, ..Default::default() };
+            of_text(text, &args, WrongOptions::Refused, |_| Ok(())).err().map(|refused| refused.error.to_string())
         };
         let path = "job file job.json: key job.content.0.reader.parameter.encoding (line 2, ";
         assert!(mistake(&[]).is_some_and(|told| told.starts_with(path)), "{:?}", mistake(&[]));
         assert_eq!(mistake(&["job.content.0.reader.parameter.encoding=gbk"]), None);
+        assert!(loaded(text, JobFileArgs::default()).is_ok());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::{Output, TalkArgs};
 use super::http::{Address, Server};
 use super::interrupt::Interrupt;
-use super::job_file::{self, AfterFailure, JobFileArgs, Loaded, Refused};
+use super::job_file::{self, AfterFailure, JobFileArgs, Loaded, Refused, WrongOptions};
 use super::progress::Aside;
 use super::record::StateArgs;
 use super::settings::{self, Resume, Talk};
@@ -62,7 +62,7 @@ pub(super) struct Ended {
 
 /// Loads a file and runs it.
 pub(super) async fn run(args: &RunArgs) -> Ended {
-    of(args, job_file::load(&args.file)).await
+    of(args, job_file::load(&args.file, WrongOptions::Refused)).await
 }
 
 /// Runs what `loading` gives, which changes nothing itself.
@@ -70,9 +70,6 @@ pub(super) async fn of(args: &RunArgs, loading: impl Future<Output = Result<Load
     let named = args.file.compat.and_then(job_file::Compat::name);
     let (result, dialect) = match Interrupt::listen() {
         Ok(interrupt) => match interrupt.or_stop(async { Ok(loading.await) }).await {
-            Ok(Ok(Loaded { mistake: Some(error), dialect, .. })) => {
-                (Err(error), named.or(dialect.map(|dialect| dialect.name)))
-            }
             Ok(Ok(loaded)) => {
                 // Several runs lie within this one.
                 (Box::pin(run_loaded(&loaded, args, &interrupt)).await, loaded.dialect_name())

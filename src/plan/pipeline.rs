@@ -358,7 +358,7 @@ impl Pipeline {
     /// The plan of `frame`, in which constants are computed, with checks.
     async fn planned(&self, frame: DataFrame) -> Result<Arc<dyn ExecutionPlan>> {
         let root = frame.create_physical_plan().boxed().await;
-        let options = || transform::computing(&self.transform);
+        let options = || transform::of_constants(&self.transform);
         self.checked(root.map_err(|error| placed(from_datafusion(error), options().as_deref()))?)
     }
 

@@ -70,7 +70,8 @@ pub(super) async fn query(
         frame = select(frame, &transform.select).at("option", || "--select")?;
     }
     if !transform.drop.is_empty() {
-        frame = drop_columns(frame, &transform.drop).at("option", || "--drop")?;
+        // Which of them it was, nobody knows any more.
+        frame = drop_columns(frame, &transform.drop).at("option", || "--drop, or '-' in --select")?;
     }
     if !transform.names.is_empty() {
         frame = name_all(frame, &transform.names)?;
@@ -117,18 +118,10 @@ async fn selected(context: &SessionContext, sql: &str) -> Result<DataFrame> {
 
 /// Which option each expression of the query comes from, for errors: all that it may be where the optimizer joins those of several.
 pub(super) fn labels(transform: &Transform) -> Labels {
-    let sql = transform.sql.as_ref().map(|_| "--sql".to_owned());
-    let filter = transform.filter.as_ref().map(|_| "--where".to_owned());
-    let sets = transform.set.iter().map(|(name, _)| format!("--set {name}"));
+    let [sql, filter, sets, casts] = computing(transform);
     let mut columns: BTreeMap<String, String> = BTreeMap::new();
-    let options = transform
-        .set
-        .iter()
-        .map(|(name, _)| (name, "--set"))
-        .chain(transform.cast.iter().map(|(name, _)| (name, "--cast")));
-    for (name, option) in options {
-        let option = format!("{option} {name}");
-        let known = columns.get(name).filter(|known| **known != option);
+    for ((name, _), option) in transform.set.iter().chain(&transform.cast).zip(sets.iter().chain(&casts)) {
+        let known = columns.get(name).filter(|known| *known != option);
         let option = known.map_or_else(|| option.clone(), |known| format!("{known}, {option}"));
         columns.insert(name.clone(), option);
     }
@@ -137,20 +130,29 @@ pub(super) fn labels(transform: &Transform) -> Labels {
             columns.insert(new.clone(), option);
         }
     }
-    Labels { filter: listed(sql.iter().cloned().chain(filter)), columns, others: listed(sql.into_iter().chain(sets)) }
+    Labels { filter: listed(&[sql.clone(), filter].concat()), columns, others: listed(&[sql, sets].concat()) }
 }
 
 /// The options that a constant of the query may come from, for errors: constants are computed before it is known where they stand.
-pub(super) fn computing(transform: &Transform) -> Option<String> {
-    let sql = transform.sql.iter().map(|_| "--sql".to_owned());
-    let filter = transform.filter.iter().map(|_| "--where".to_owned());
-    let sets = transform.set.iter().map(|(name, _)| format!("--set {name}"));
-    let casts = transform.cast.iter().map(|(name, _)| format!("--cast {name}"));
-    listed(sql.chain(filter).chain(sets).chain(casts))
+pub(super) fn of_constants(transform: &Transform) -> Option<String> {
+    listed(&computing(transform).concat())
 }
 
-fn listed(options: impl Iterator<Item = String>) -> Option<String> {
-    let options: Vec<String> = options.collect();
+/// The options with expressions, as they are typed: those of `--sql`, `--where`, `--set` and `--cast`.
+fn computing(transform: &Transform) -> [Vec<String>; 4] {
+    let whole = |text: Option<&String>, option: &str| text.iter().map(|_| option.to_owned()).collect();
+    let each = |columns: &[(String, String)], option: &str| {
+        columns.iter().map(|(name, _)| format!("{option} {name}")).collect()
+    };
+    [
+        whole(transform.sql.as_ref(), "--sql"),
+        whole(transform.filter.as_ref(), "--where"),
+        each(&transform.set, "--set"),
+        each(&transform.cast, "--cast"),
+    ]
+}
+
+fn listed(options: &[String]) -> Option<String> {
     (!options.is_empty()).then(|| options.join(", "))
 }
 

@@ -48,8 +48,7 @@ pub(super) fn settle(shape: &TableShape, agreement: &mut Agreement) {
         let plan = columns.iter_mut().find(|plan| plan.target.as_ref() == Some(field.name()));
         let from = plan.as_ref().and_then(|plan| shape.schema.field_with_name(plan.incoming.as_ref()?).ok());
         if let (Some(plan), Some(clock)) = (plan, from.and_then(|from| clock_name(from, field))) {
-            let more = plan.note.take().map_or_else(String::new, |note| format!("; {note}"));
-            plan.note = Some(format!("by the clock of {clock}{more}"));
+            plan.add_note(&format!("by the clock of {clock}"));
             settled = with_metadata(settled, CLOCK, clock);
         }
         Arc::new(settled)

@@ -148,7 +148,10 @@ pub async fn clean(state: &dyn StateLog, run: &str, removal: Removal) -> Result<
         && let Some(unfinished) = Unfinished::of(run, state.read(run).await?)
     {
         let hint = "the next copy into the same target removes it; --records-only forgets the run all the same";
-        let swept = async { sweep(&unfinished, &targets(&unfinished)?).await }.await;
+        let swept = match targets(&unfinished) {
+            Ok(places) => sweep(&unfinished, &places).await,
+            Err(error) => Err(error),
+        };
         stay = swept.map_err(|error| error.with_hint(hint)).at("run", || run)?;
     }
     state.forget(run).await?;

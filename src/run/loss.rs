@@ -31,8 +31,7 @@ pub(super) fn allow(job: &Job, shape: &TableShape, agreement: &mut Agreement) {
             Loss::Rounded => "loss is allowed: rounded",
             Loss::Cut => "loss is allowed: cut",
         };
-        let more = plan.note.take().map_or_else(String::new, |note| format!("; {note}"));
-        plan.note = Some(format!("{allowed}{more}"));
+        plan.add_note(allowed);
         plan.fate = ColumnFate::LossAllowed;
         names.push(name);
     }

@@ -20,7 +20,6 @@ use crate::plan::pipeline::Target;
 use crate::run::targets;
 use crate::runner::{PlanShape, Transfer};
 use crate::shape::counted;
-use crate::sink::Publish;
 use crate::source::Split;
 
 /// Further attempts of a task when nothing is said.
@@ -71,7 +70,7 @@ impl Retry {
 /// What a plan says of further attempts of `transfer` to `targets` under `limits`.
 pub(super) fn told(limits: &Limits, targets: &[Target], transfer: &Transfer) -> String {
     let partitions = transfer.root.output_partitioning().partition_count();
-    if targets.iter().any(is_pipe) {
+    if targets.iter().any(|target| target.agreement.is_pipe()) {
         return "a failure ends the run: what was written is seen at once".to_owned();
     }
     match transfer.shape {
@@ -97,11 +96,6 @@ fn attempts(limits: &Limits, whose: &str) -> String {
     format!("{whose} begun anew up to {times}{within}, after pauses of {pauses}")
 }
 
-/// Whether what an attempt wrote is seen at once, and stays.
-fn is_pipe(Target { agreement, .. }: &Target) -> bool {
-    agreement.publish == Publish::PerTask && !agreement.tasks_stay()
-}
-
 /// What a further attempt needs.
 #[derive(Clone, Debug)]
 pub struct Renewal {
@@ -116,7 +110,7 @@ impl Renewal {
     /// Further attempts under `limits`; none where what an attempt wrote is visible at once, as in a pipe.
     pub fn new(limits: &Limits, session: &Arc<dyn Session>, targets: &[Target]) -> Self {
         let mut retry = Retry::of(limits);
-        if targets.iter().any(is_pipe) {
+        if targets.iter().any(|target| target.agreement.is_pipe()) {
             retry.again = 0;
         }
         Self { retry, session: Arc::clone(session), targets: targets.to_vec(), buffer: None }

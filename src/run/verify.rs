@@ -12,7 +12,7 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::{Job, OnError, Place, Transform};
 use crate::plan::pipeline::Target;
 use crate::proof::{Verdict, Verify};
-use crate::sink::{Agreement, ColumnFate, Publish, Receipt, WriteMode};
+use crate::sink::{Agreement, ColumnFate, Receipt, WriteMode};
 
 /// Refuses a job that wants more proof than its target or its transform allows.
 ///
@@ -45,9 +45,7 @@ fn check_rows(job: &Job, key: &[String], agreement: &Agreement) -> Result<()> {
         WriteMode::Append | WriteMode::Upsert(_) => "a target that is added to holds other rows, too",
         _ if job.errors.on_error == OnError::Skip => "rows that are left out are not in the target",
         _ if key.is_empty() => "the source has no primary key to tell rows apart",
-        _ if agreement.publish == Publish::PerTask && !agreement.tasks_stay() => {
-            "what goes into a pipe cannot be read again"
-        }
+        _ if agreement.is_pipe() => "what goes into a pipe cannot be read again",
         _ => return Ok(()),
     };
     Err(Error::new(ErrorKind::Usage, message).with_hint("use --verify checksum, or compare with etl diff"))

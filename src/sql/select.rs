@@ -21,6 +21,23 @@ pub fn distinct_in_any_case(names: &[String]) -> Vec<String> {
     numbered(names, str::eq_ignore_ascii_case)
 }
 
+/// Gives each of `columns` a name of its own, as `apart` tells names apart. The answer is their names, where one had to change.
+pub fn name_apart<C>(
+    columns: &mut [C],
+    name: impl Fn(&mut C) -> &mut String,
+    apart: fn(&[String]) -> Vec<String>,
+) -> Option<Vec<String>> {
+    let given: Vec<String> = columns.iter_mut().map(|column| name(column).clone()).collect();
+    let names = apart(&given);
+    if names == given {
+        return None;
+    }
+    for (column, new) in columns.iter_mut().zip(&names) {
+        name(column).clone_from(new);
+    }
+    Some(names)
+}
+
 fn numbered(names: &[String], are_one: fn(&str, &str) -> bool) -> Vec<String> {
     let mut given: Vec<String> = Vec::with_capacity(names.len());
     for name in names {
@@ -56,5 +73,14 @@ mod tests {
         assert_eq!(of(&["id", "id", "id_2", "id", "NULL", "NULL"]), "id,id_3,id_2,id_4,NULL,NULL_2");
         let in_any_case = |names: &[&str]| distinct_in_any_case(&owned(names)).join(",");
         assert_eq!(in_any_case(&["id", "ID", "Id_2", "id", "v"]), "id,ID_3,Id_2,id_4,v");
+    }
+
+    #[test]
+    fn columns_get_names_of_their_own() {
+        let mut columns = [("a".to_owned(), 1), ("A".to_owned(), 2)];
+        assert_eq!(name_apart(&mut columns, |column| &mut column.0, distinct), None);
+        let names = ["a", "A_2"].map(str::to_owned);
+        assert_eq!(name_apart(&mut columns, |column| &mut column.0, distinct_in_any_case), Some(names.to_vec()));
+        assert_eq!(columns.map(|(name, _)| name), names);
     }
 }

@@ -70,6 +70,17 @@ fn bad_usage_is_code_2_and_names_the_mistake() {
 }
 
 #[test]
+fn a_column_to_leave_out_that_is_not_there_is_told_with_both_options_that_do_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.csv"), "a,b\n1,2\n").unwrap();
+    let told = "error: option --drop, or '-' in --select: there is no column \"b\"";
+    for options in [&["--select", "a,-b"][..], &["--select", "a", "--drop", "b"]] {
+        let ended = program::etl(folder.path(), &[&["copy", "a.csv", "null:"], options].concat());
+        assert!(ended.code == 2 && ended.stderr.contains(told), "{options:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn no_message_shows_a_password() {
     let locators = [
         "postgres://ada:s3cret@127.0.0.1:1/db#t",

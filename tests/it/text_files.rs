@@ -58,6 +58,40 @@ fn text_of_every_encoding_is_read_and_written() {
     }
 }
 
+/// As Excel writes them: CR LF behind records, LF within fields. The one behind the last record may be missing.
+#[test]
+fn rows_that_are_added_to_a_csv_file_end_as_those_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    std::fs::write(path.join("more.csv"), "id,v\n2,\"x\ny\"\n").unwrap();
+    let append = |target: &str, old: &str| {
+        std::fs::write(path.join("t.csv"), old).unwrap();
+        copied(path, &["more.csv", target, "--mode", "append", "--verify", "checksum"]);
+        text(path, "t.csv")
+    };
+    for (old, both) in [
+        ("id,v\r\n1,\"a\nb\"\r\n", "id,v\r\n1,\"a\nb\"\r\n2,\"x\ny\"\r\n"),
+        ("id,v\r\n1,a\r\n3,b", "id,v\r\n1,a\r\n3,b\r\n2,\"x\ny\"\r\n"),
+        ("id,v\r\n", "id,v\r\n2,\"x\ny\"\r\n"),
+        ("id,v\n1,\"a\r\nb\"\n", "id,v\n1,\"a\r\nb\"\n2,\"x\ny\"\n"),
+    ] {
+        assert_eq!(append("t.csv", old), both);
+    }
+    let nameless = append("t.csv?header=false", "1,\"a\nb\"\r\n3,c\r\n");
+    assert_eq!(nameless, "1,\"a\nb\"\r\n3,c\r\n2,\"x\ny\"\r\n");
+    // In pieces, and in another encoding.
+    let script = "import gzip\n\
+                  open('w.csv', 'wb').write('id,v\\r\\n1,é\\r\\n'.encode('utf-16-le'))\n\
+                  gzip.open('g.csv.gz', 'wb').write(b'id,v\\r\\n1,a\\r\\n')";
+    python(path, script);
+    copied(path, &["more.csv", "w.csv", "--mode", "append", "--to-encoding", "utf-16le"]);
+    copied(path, &["more.csv", "g.csv.gz", "--mode", "append"]);
+    let script = "import gzip\n\
+                  print(ascii(open('w.csv', 'rb').read().decode('utf-16-le')), gzip.open('g.csv.gz').read())";
+    let expected = r#"'id,v\r\n1,\xe9\r\n2,"x\ny"\r\n' b'id,v\r\n1,a\r\n2,"x\ny"\r\n'"#;
+    assert_eq!(python(path, script).trim_end(), expected);
+}
+
 #[test]
 fn files_of_a_set_have_types_that_hold_the_values_of_all() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,7 +7,7 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, DuckDb, split_name};
-use crate::sql::select::distinct_in_any_case;
+use crate::sql::select::{distinct_in_any_case, name_apart};
 
 /// The schema of a name that names none.
 pub(super) const MAIN: &str = "main";
@@ -300,14 +300,9 @@ fn query_relation(connection: &mut Connection, query: &str) -> Result<Relation> 
         })
     };
     let mut columns: Vec<Column> = rows.into_iter().filter_map(column).collect();
-    let given: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let names = distinct_in_any_case(&given);
     let mut from = format!("(\n{text}\n)");
-    if names != given {
+    if let Some(names) = name_apart(&mut columns, |column| &mut column.name, distinct_in_any_case) {
         from = format!("{from} AS etl_query ({})", identifiers(&DuckDb, &names));
-    }
-    for (column, name) in columns.iter_mut().zip(names) {
-        column.name = name;
     }
     Ok(Relation { name: None, shape: Shape::Query(from), columns, key: Vec::new(), comment: None })
 }

@@ -12,7 +12,7 @@ use arrow::datatypes::Schema;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
-use crate::formats::csv::{Csv, CsvOptions};
+use crate::formats::csv::{Csv, CsvOptions, LineEnd};
 use crate::formats::extension::Format;
 use crate::formats::json::JsonLines;
 use crate::formats::loose::{Loose, LooseOptions};
@@ -91,6 +91,11 @@ impl Config {
 
     /// The codec of a text format.
     pub(super) fn records(&self, format: Format) -> Result<Arc<dyn RecordFormat>> {
+        self.records_with(format, LineEnd::default())
+    }
+
+    /// The same, which ends lines of CSV with `line_end`.
+    pub(super) fn records_with(&self, format: Format, line_end: LineEnd) -> Result<Arc<dyn RecordFormat>> {
         if format == Format::Jsonl {
             return Ok(Arc::new(JsonLines::new(self.csv.typing.clone())));
         }
@@ -98,7 +103,7 @@ impl Config {
             return Ok(Arc::new(Loose::new(loose)?));
         }
         let usual = if format == Format::Tsv { b'\t' } else { b',' };
-        let options = CsvOptions { delimiter: self.delimiter.unwrap_or(usual), ..self.csv.clone() };
+        let options = CsvOptions { delimiter: self.delimiter.unwrap_or(usual), line_end, ..self.csv.clone() };
         Ok(Arc::new(Csv::new(options)?))
     }
 

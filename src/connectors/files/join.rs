@@ -125,7 +125,7 @@ fn join(stage: &Stage, landing: &Landing, files: (Option<&Path>, &[Part]), draft
         Encoding::Records { compression, .. } if !compression.is_joinable() => {
             return Err(Error::new(ErrorKind::Internal, "parts of this compression cannot be joined"));
         }
-        Encoding::Records { compression, level, charset } => {
+        Encoding::Records { compression, level, charset, .. } => {
             let mut packer = Packer::new(*compression, *level, "");
             let end = stage.records.as_ref().map_or(b"\n".as_slice(), |records| records.record_end());
             let encoded = charset.encode(end.to_vec()).unwrap_or_default();

@@ -11,6 +11,7 @@ use super::input::Stamp;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::compress::Compression;
+use crate::formats::csv::LineEnd;
 use crate::formats::extension::Format;
 use crate::formats::{avro, ipc, parquet, workbook};
 use crate::sink::Agreement;
@@ -79,6 +80,9 @@ pub(super) enum Encoding {
         compression: Compression,
         level: Option<i32>,
         charset: Charset,
+        /// That of CSV.
+        #[serde(default)]
+        line_end: LineEnd,
     },
     Parquet(parquet::Settings),
     Avro(avro::Settings),

@@ -3,8 +3,8 @@
 //!
 //! `config` is what the user says, `find` and `input` find files and pin them, `session` and `read` make splits and
 //! batches of them, `sink`, `write`, `records` and `stage` write parts into a hidden folder and publish them at commit,
-//! `leftover` settles what dead runs left. The bytes themselves are the business of `formats`. `ARCHITECTURE.md` here tells the
-//! ways of a file to those who change it.
+//! `append` looks at the file that rows are added to, `leftover` settles what dead runs left. The bytes themselves are the
+//! business of `formats`. `ARCHITECTURE.md` here tells the ways of a file to those who change it.
 #![doc = ""]
 #![doc = include_str!("README.md")]
 
@@ -22,6 +22,7 @@ use crate::sink::{Agreement, ColumnPlan, Sink};
 use crate::source::TableShape;
 
 mod alive;
+mod append;
 mod chunks;
 mod columnar;
 mod columns;

@@ -5,15 +5,15 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::alive::Alive;
-use super::columns::{Existing, Forms};
+use super::append;
+use super::columns::Forms;
 use super::config::{Config, Place, Wanted};
 use super::find;
-use super::input::{self, Footer, Input};
+use super::input::Input;
 use super::landing::{Encoding, Landing, Mode, Shape, parent_of};
 use super::leftover::{self, Settled};
 use super::proof;
@@ -21,9 +21,9 @@ use super::write::FileWriter;
 use crate::attempt::{Attempt, Token};
 use crate::bridge::blocking;
 use crate::error::{Context as _, Error, ErrorKind, Result};
-use crate::formats::compress::Compression;
+use crate::formats::csv::LineEnd;
 use crate::formats::extension::{self, Format};
-use crate::formats::{HEADER_BYTES, RecordFormat, SAMPLE_BYTES, avro, parquet, plain, workbook};
+use crate::formats::{RecordFormat, avro, parquet, workbook};
 use crate::proof::{Prover, Verdict};
 use crate::reject::Refusals;
 use crate::shape::counted;
@@ -61,7 +61,12 @@ impl FileSink {
     }
 
     fn records(&self, landing: &Landing) -> Result<Option<Arc<dyn RecordFormat>>> {
-        landing.format.is_records().then(|| self.config.records(landing.format)).transpose()
+        match landing.encoding {
+            Encoding::Records { line_end, .. } if landing.format.is_records() => {
+                self.config.records_with(landing.format, line_end).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -170,9 +175,9 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
     let mut format = format_of(config, &shape, &paths)?;
     config.check(format)?;
     let mut encoding = encoding_of(config, format, &shape)?;
-    let old = if mode == Mode::Append { old_file(config, &shape, &files)? } else { None };
+    let old = if mode == Mode::Append { append::old_file(config, &shape, &files)? } else { None };
     if let (Some(old), Shape::Single(_)) = (&old, &shape) {
-        continue_file(config, old, &mut encoding)?;
+        append::continue_file(config, old, &mut encoding)?;
         format = old.format;
     }
     let memory = request.memory_bytes / MEMORY_PARTS;
@@ -180,7 +185,7 @@ fn agree(config: &Config, incoming: &TableShape, request: &WriteRequest) -> Resu
         let most = usize::try_from(ROW_GROUP_PARTS * memory).unwrap_or(usize::MAX).max(1 << 20);
         settings.row_group.bytes = settings.row_group.bytes.min(most);
     }
-    let existing = old.as_ref().map(|old| existing(config, old, &incoming.schema)).transpose()?;
+    let existing = old.as_ref().map(|old| append::existing(config, old, &incoming.schema)).transpose()?;
     let records = format.is_records().then(|| config.records(format)).transpose()?;
     let forms = Forms { format, records, existing, policy: request.schema };
     let (columns, target, schema) = forms.match_columns(&incoming.schema)?;
@@ -378,7 +383,8 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
     };
     if format.is_records() {
         let compression = config.outer_compression(path)?;
-        return Ok(Encoding::Records { compression, level: config.level, charset: config.charset });
+        let (level, charset, line_end) = (config.level, config.charset, LineEnd::default());
+        return Ok(Encoding::Records { compression, level, charset, line_end });
     }
     if path.is_some_and(|path| extension::of_path(path).1.is_some()) {
         let message = format!("{} is compressed within, not as a whole", format.title());
@@ -403,94 +409,4 @@ fn encoding_of(config: &Config, format: Format, shape: &Shape) -> Result<Encodin
         return Ok(Encoding::Avro(config.avro(uuid::Uuid::now_v7().into_bytes())?));
     }
     Ok(Encoding::Arrow(config.ipc()?))
-}
-
-/// A file whose columns new rows must have.
-fn old_file(config: &Config, shape: &Shape, files: &[Settled]) -> Result<Option<Input>> {
-    let path: Option<PathBuf> = match shape {
-        Shape::Single(path) if path.exists() => Some(path.clone()),
-        // Files that are told by their names need not have the same columns.
-        Shape::Folder(_) if config.prefix.is_none() => files.first().map(|file| file.now.clone()),
-        _ => None,
-    };
-    let Some(path) = path else { return Ok(None) };
-    if fs::metadata(&path).at("file", || path.display())?.len() == 0 {
-        let empty = Error::new(ErrorKind::Schema, "the file is empty, so rows cannot be appended to its columns");
-        return Err(empty.at("file", path.display()).with_hint("use --mode replace"));
-    }
-    input::open(config, &path).map(Some)
-}
-
-/// Rows appended to one file are compressed as it is.
-fn continue_file(config: &Config, old: &Input, encoding: &mut Encoding) -> Result<()> {
-    if old.format.is_records() {
-        let records = config.records(old.format)?;
-        let start = old.look(HEADER_BYTES, |head, extent| records.start(head, extent)).at("file", || &old.name)?;
-        if !start.extendable {
-            let message = "the file is one JSON array, and rows cannot be added behind its end";
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .at("file", &old.name)
-                .with_hint("write it anew as JSON lines with --mode replace"));
-        }
-    }
-    match encoding {
-        Encoding::Workbook(_) => {
-            let message = "rows cannot be appended to a workbook";
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .at("file", &old.name)
-                .with_hint("append to a folder of workbooks, or write the file anew with --mode replace"));
-        }
-        Encoding::Records { .. } if !old.compression.is_joinable() => {
-            let message = format!("rows cannot be added to a file of {}", old.compression.title());
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .at("file", &old.name)
-                .with_hint("append to a folder of such files, or write the file anew with --mode replace"));
-        }
-        Encoding::Records { compression, charset, .. } => (*compression, *charset) = (old.compression, old.charset),
-        Encoding::Parquet(_) | Encoding::Avro(_) | Encoding::Arrow(_) if old.compression != Compression::None => {
-            let message = "rows cannot be appended to a file that is compressed as a whole";
-            return Err(Error::new(ErrorKind::Unsupported, message).at("file", &old.name));
-        }
-        Encoding::Parquet(settings) => {
-            if let Footer::Parquet(file) = old.footer().at("file", || &old.name)? {
-                parquet::check_appendable(file, settings).at("file", || &old.name)?;
-            }
-        }
-        Encoding::Avro(settings) => {
-            if let Footer::Avro(file) = old.footer().at("file", || &old.name)? {
-                check_avro(file, settings).at("file", || &old.name)?;
-            }
-        }
-        Encoding::Arrow(_) => {}
-    }
-    Ok(())
-}
-
-/// Whether rows can be written as they stand in `file`.
-fn check_avro(file: &avro::File, settings: &avro::Settings) -> Result<()> {
-    avro::Encoder::new(file.schema(), settings, Some(file)).map(drop).map_err(|source| {
-        Error::new(ErrorKind::Unsupported, "rows cannot be appended to this Avro file as it is laid out")
-            .with_hint("append to a folder of Avro files, or write the file anew with --mode replace")
-            .with_source(source)
-    })
-}
-
-fn existing(config: &Config, old: &Input, incoming: &Schema) -> Result<Existing> {
-    let typed = !old.format.is_guessed();
-    let schema = if old.format.is_records() {
-        let records = config.records(old.format)?;
-        old.look(SAMPLE_BYTES, |head, extent| records.infer(head, extent)).at("file", || &old.name)?.schema
-    } else {
-        super::read::columns_of(old)?.0
-    };
-    if old.format.may_have_header() && !config.has_header() {
-        // Without a header the place of a column is its name.
-        let (there, come) = (schema.fields().len(), incoming.fields().len());
-        if there != come {
-            let message = format!("the file has {there} columns without names, but {come} come");
-            return Err(Error::new(ErrorKind::Schema, message).at("file", &old.name));
-        }
-        return Ok(Existing { schema: plain::schema(incoming)?, typed });
-    }
-    Ok(Existing { schema, typed })
 }

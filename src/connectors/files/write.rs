@@ -84,7 +84,7 @@ impl Output {
         out: Sink,
     ) -> Result<Self> {
         Ok(match &landing.encoding {
-            Encoding::Records { compression, level, charset } => {
+            Encoding::Records { compression, level, charset, .. } => {
                 let records = records.ok_or_else(|| Error::new(ErrorKind::Internal, "these are no records"))?;
                 Self::Records(RecordOutput::new(landing, records, (*compression, *level, *charset), out)?)
             }

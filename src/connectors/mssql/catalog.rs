@@ -5,7 +5,7 @@ use super::name::{Name, literal};
 use super::typemap::{SqlType, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::columns::{Known, Unfilled};
-use crate::sql::select::distinct;
+use crate::sql::select::{distinct, name_apart};
 
 /// Bytes of a page.
 const PAGE_BYTES: i64 = 8192;
@@ -226,10 +226,7 @@ pub(super) async fn of_query(connection: &mut Connection, query: &str) -> Result
         return Err(Error::new(ErrorKind::Usage, "the query gives no rows").with_hint("write a SELECT"));
     }
     // They are read by their place.
-    let given: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    for (column, name) in columns.iter_mut().zip(distinct(&given)) {
-        column.name = name;
-    }
+    name_apart(&mut columns, |column| &mut column.name, distinct);
     Ok(columns)
 }
 

@@ -431,8 +431,17 @@ fn version_number(version: &str) -> u32 {
 
 /// Ends the statement that runs on the connection `id`, from another connection.
 pub(super) async fn cancel(config: &Config, id: u32) -> Result<()> {
+    kill(config, &format!("QUERY {id}")).await
+}
+
+/// Ends the connection `id` with all that runs on it, from another connection.
+pub(super) async fn end(config: &Config, id: u32) -> Result<()> {
+    kill(config, &id.to_string()).await
+}
+
+async fn kill(config: &Config, what: &str) -> Result<()> {
     let mut connection = connect(config).await?;
-    let killed = connection.run(&format!("KILL QUERY {id}")).await;
+    let killed = connection.run(&format!("KILL {what}")).await;
     connection.close().await;
     match killed {
         // It has ended by itself.

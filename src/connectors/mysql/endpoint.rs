@@ -6,11 +6,12 @@ use async_trait::async_trait;
 
 use super::catalog;
 use super::config::Config;
-use super::connect::{Server, connect};
+use super::connect::{Server, connect, end};
 use super::connections::Connections;
 use super::name::identifier;
 use super::session::MySession;
 use super::write::{self, MySink};
+use crate::bridge::farewell;
 use crate::endpoint::{Endpoint, ObjectRef, OpenRequest, Ping, Session, StepToken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Agreement, Sink};
@@ -81,10 +82,14 @@ impl Endpoint for MyEndpoint {
     }
 
     async fn execute(&self, _step: &StepToken, sql: &str) -> Result<()> {
-        let mut connection = connect(self.connections.here().await?).await?;
+        let config = self.connections.here().await?;
+        let mut connection = connect(config).await?;
         connection.go_by_own_clock().await?;
+        let mut running = Running(Some((connection.same_server(config), connection.id())));
         // What is data goes in one transaction; a statement of definition commits by itself.
-        connection.run(&format!("START TRANSACTION; {}\n; COMMIT", sql.trim().trim_end_matches(';'))).await?;
+        let ran = connection.run(&format!("START TRANSACTION; {}\n; COMMIT", sql.trim().trim_end_matches(';'))).await;
+        running.0 = None;
+        ran?;
         connection.close().await;
         Ok(())
     }
@@ -101,6 +106,19 @@ impl Endpoint for MyEndpoint {
 
     fn sink(&self, object: &ObjectRef) -> Result<Arc<dyn Sink>> {
         MySink::of(Arc::clone(&self.connections), object)
+    }
+}
+
+/// SQL of the user under way on the connection with this id, which is ended when nobody awaits it any more: a server that works on
+/// notices much later that nobody listens.
+struct Running(Option<(Config, u32)>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some((config, id)) = self.0.take() {
+            // A server that is told to end a statement alone may go on with the next one.
+            farewell::say(async move { drop(end(&config, id).await) });
+        }
     }
 }
 

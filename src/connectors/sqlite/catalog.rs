@@ -8,7 +8,7 @@ use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::ddl::identifiers;
 use crate::sql::dialect::{Dialect as _, Sqlite, split_name};
-use crate::sql::select::distinct_in_any_case;
+use crate::sql::select::{distinct_in_any_case, name_apart};
 
 /// A table, view or query, as its schema declares it.
 #[derive(Clone, Debug)]
@@ -236,18 +236,8 @@ fn query_relation(connection: &Connection, query: &str) -> Result<Relation> {
     if statement.column_count() == 0 || !statement.readonly() {
         return Err(Error::new(ErrorKind::Usage, "the query gives no rows").with_hint("write a SELECT"));
     }
-    let described = statement.columns();
-    let given: Vec<String> = described.iter().map(|column| column.name().to_owned()).collect();
-    let names = distinct_in_any_case(&given);
-    // A line break ends a comment at the end of the query. Only WITH takes a list of names.
-    let from = if names == given {
-        format!("(\n{text}\n)")
-    } else {
-        let list = identifiers(&Sqlite, &names);
-        format!("(WITH etl_query ({list}) AS (\n{text}\n) SELECT * FROM etl_query)")
-    };
-    let column = |(column, name): (&rusqlite::Column<'_>, String)| Column {
-        name,
+    let column = |column: &rusqlite::Column<'_>| Column {
+        name: column.name().to_owned(),
         declared: column.decl_type().unwrap_or_default().to_owned(),
         not_null: false,
         key: 0,
@@ -255,7 +245,15 @@ fn query_relation(connection: &Connection, query: &str) -> Result<Relation> {
         has_default: false,
         generated: false,
     };
-    let columns = described.iter().zip(names).map(column).collect();
+    let mut columns: Vec<Column> = statement.columns().iter().map(column).collect();
+    // A line break ends a comment at the end of the query. Only WITH takes a list of names.
+    let from = match name_apart(&mut columns, |column| &mut column.name, distinct_in_any_case) {
+        Some(names) => {
+            let list = identifiers(&Sqlite, &names);
+            format!("(WITH etl_query ({list}) AS (\n{text}\n) SELECT * FROM etl_query)")
+        }
+        None => format!("(\n{text}\n)"),
+    };
     Ok(Relation { name: "(query)".to_owned(), shape: Shape::Query(from), columns })
 }
 

@@ -25,7 +25,7 @@ pub(super) fn header(options: &CsvOptions, schema: &Schema) -> Result<Vec<u8>> {
         out.extend_from_slice(field.name().as_bytes());
         style.finish_text(&mut out, start).map_err(|error| error.at("column", field.name()))?;
     }
-    out.push(b'\n');
+    options.line_end.put(&mut out);
     Ok(out)
 }
 
@@ -61,7 +61,7 @@ pub(super) fn encode(options: &CsvOptions, batch: &RecordBatch, out: &mut Vec<u8
             }
             column.write(&style, row, out).map_err(|error| error.at("column", schema.field(index).name()))?;
         }
-        out.push(b'\n');
+        options.line_end.put(out);
     }
     Ok(())
 }

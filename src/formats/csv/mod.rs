@@ -6,8 +6,8 @@
 //! one column: there they are NULL. On request lines of comments are skipped, too, blanks around fields dropped, and quotes within quotes
 //! escaped by another character instead of doubled.
 //!
-//! Written are LF, quotes only where needed, NULL as the null text, the empty string as `""`, bytes as `\x…`, lists,
-//! structs and maps as JSON.
+//! Written are LF (CR LF into a file that has them), quotes only where needed, NULL as the null text, the empty string as `""`, bytes
+//! as `\x…`, lists, structs and maps as JSON.
 
 mod decode;
 mod encode;
@@ -32,7 +32,7 @@ use crate::reject::Rejects;
 
 pub(super) use decode::unescape;
 pub(super) use infer::apply_casts;
-pub use options::{CsvOptions, Numbers};
+pub use options::{CsvOptions, LineEnd, Numbers};
 
 /// The CSV format.
 #[derive(Clone, Debug)]
@@ -84,6 +84,10 @@ impl RecordFormat for Csv {
 
     fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {
         encode::header(&self.options, schema)
+    }
+
+    fn record_end(&self) -> &[u8] {
+        self.options.line_end.bytes()
     }
 
     fn encode(&self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::Typing;
 use crate::formats::value::Pattern;
@@ -35,6 +37,42 @@ pub struct CsvOptions {
     pub forms: BTreeMap<usize, Pattern>,
     /// Whether zeros at the end of numbers, and exponents of floats, are left out when they are written.
     pub short_decimals: bool,
+    /// What stands behind each record that is written.
+    pub line_end: LineEnd,
+}
+
+/// What ends a line that is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LineEnd {
+    /// LF.
+    #[default]
+    Lf,
+    /// CR LF.
+    CrLf,
+}
+
+impl LineEnd {
+    /// That of the last of `lines`.
+    pub fn of(lines: &[u8]) -> Self {
+        if lines.ends_with(b"\r\n") { Self::CrLf } else { Self::Lf }
+    }
+
+    pub(super) fn bytes(self) -> &'static [u8] {
+        match self {
+            Self::Lf => b"\n",
+            Self::CrLf => b"\r\n",
+        }
+    }
+
+    /// Appends it to `out`.
+    #[inline]
+    pub(super) fn put(self, out: &mut Vec<u8>) {
+        if self == Self::CrLf {
+            out.push(b'\r');
+        }
+        out.push(b'\n');
+    }
 }
 
 /// What columns are called that no header names.
@@ -73,6 +111,7 @@ impl Default for CsvOptions {
             typing: Typing::default(),
             forms: BTreeMap::new(),
             short_decimals: false,
+            line_end: LineEnd::default(),
         }
     }
 }

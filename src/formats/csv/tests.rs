@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema, SchemaRef, TimeUnit};
 
-use super::{Csv, CsvOptions, Numbers};
+use super::{Csv, CsvOptions, LineEnd, Numbers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::formats::value::{Pattern, parse_type};
 use crate::formats::{Extent, Inferred, Piece, RecordFormat, Typing};
@@ -255,6 +255,14 @@ fn written(options: CsvOptions, columns: Vec<(&str, ArrayRef)>) -> Result<String
     let mut out = format.header(batch.schema_ref())?;
     format.encode(&batch, &mut out)?;
     Ok(String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn lines_end_as_they_are_told_to() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("a\nb"), None]));
+    let options = CsvOptions { line_end: LineEnd::CrLf, ..CsvOptions::default() };
+    assert_eq!(csv(options.clone()).record_end(), b"\r\n");
+    assert_eq!(written(options, vec![("s", texts)]).unwrap(), "s\r\n\"a\nb\"\r\n\r\n");
 }
 
 #[test]

@@ -39,15 +39,15 @@ impl Dates {
 
     /// A timestamp of `unit` since 1970, in the usual form or one of the others.
     pub(super) fn timestamp(&self, text: &[u8], unit: TimeUnit, zone: Zone) -> Option<i64> {
+        let usual = time::stamp(text, unit);
+        let read = |zone: Zone| {
+            // What has no zone is no instant by itself.
+            let fits = |pattern: &&Pattern| pattern.is_zoned() == (zone == Zone::Zoned);
+            let other = || self.patterns.iter().filter(fits).find_map(|pattern| pattern.timestamp(text, unit, zone));
+            usual.filter(|(_, said)| *said == zone).map(|(number, _)| number).or_else(other)
+        };
         let clock = self.clock.filter(|_| zone == Zone::Zoned);
-        let by_clock = clock.and_then(|clock| time::instant(self.read(text, unit, Zone::Local)?, unit, clock));
-        by_clock.or_else(|| self.read(text, unit, zone))
-    }
-
-    fn read(&self, text: &[u8], unit: TimeUnit, zone: Zone) -> Option<i64> {
-        // What has no zone is no instant by itself.
-        let fits = |pattern: &&Pattern| pattern.is_zoned() == (zone == Zone::Zoned);
-        let other = || self.patterns.iter().filter(fits).find_map(|pattern| pattern.timestamp(text, unit, zone));
-        time::timestamp(text, unit, zone).or_else(other)
+        let by_clock = clock.and_then(|clock| time::instant(read(Zone::Local)?, unit, clock));
+        by_clock.or_else(|| read(zone))
     }
 }

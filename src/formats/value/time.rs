@@ -68,12 +68,17 @@ pub(crate) fn time(text: &[u8], unit: TimeUnit) -> Option<i64> {
 
 /// A timestamp of `unit` since 1970; none where `zone` does not fit, or digits or range do not.
 pub(crate) fn timestamp(text: &[u8], unit: TimeUnit, zone: Zone) -> Option<i64> {
+    stamp(text, unit).filter(|(_, said)| *said == zone).map(|(number, _)| number)
+}
+
+/// A timestamp of `unit` since 1970, and whether its text names a zone; none where digits or range do not fit.
+pub(super) fn stamp(text: &[u8], unit: TimeUnit) -> Option<(i64, Zone)> {
     let moment = moment(text)?;
-    match (zone, moment.offset) {
-        (Zone::Zoned, Some(offset)) => in_unit(moment.seconds.checked_sub(offset)?, moment.nanos, unit),
-        (Zone::Local, None) => in_unit(moment.seconds, moment.nanos, unit),
-        _ => None,
-    }
+    let (seconds, zone) = match moment.offset {
+        Some(offset) => (moment.seconds.checked_sub(offset)?, Zone::Zoned),
+        None => (moment.seconds, Zone::Local),
+    };
+    Some((in_unit(seconds, moment.nanos, unit)?, zone))
 }
 
 /// Splits `2024-01-02[(T| )03:04[:05[.123]][zone]]`.

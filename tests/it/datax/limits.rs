@@ -9,6 +9,19 @@ use super::{LABELS, figure};
 use crate::program::{end, killed_at, start};
 use crate::server::{mariadb, mariadb_client};
 
+/// A database whose table `a` has the texts `1` and `x`, and `b` those in `rows`; `x` and `y` are empty, and take numbers.
+fn tables(rows: &str) -> String {
+    let url = mariadb();
+    mariadb_client(
+        &url,
+        &format!(
+            "create table a (v varchar(9)); insert into a values ('1'), ('x'); create table b (v varchar(9));
+             insert into b values {rows}; create table x (v int); create table y (v int)"
+        ),
+    );
+    url
+}
+
 /// A job from the tables `a` and `b` of `url` into `x` and `y`, with a limit of dirty rows.
 fn of_two(url: &str, limit: &Json) -> Json {
     let (mut reader, mut writer) = (table("mysqlreader", url, ""), table("mysqlwriter", url, ""));
@@ -22,12 +35,7 @@ fn of_two(url: &str, limit: &Json) -> Json {
 /// What one of them used is not left for the next.
 #[test]
 fn tables_share_the_number_of_dirty_rows() {
-    let (folder, url) = (folder(), mariadb());
-    mariadb_client(
-        &url,
-        "create table a (v varchar(9)); insert into a values ('1'), ('x'); create table b (v varchar(9));
-         insert into b select v from a; create table x (v int); create table y (v int)",
-    );
+    let (folder, url) = (folder(), tables("('1'), ('x')"));
     let ended = ran(folder.path(), &of_two(&url, &json!({"record": 1})));
     assert!(ended.code == 1 && ended.stderr.contains("transfer 2 of 2"), "{}", ended.stderr);
     let ended = ran(folder.path(), &of_two(&url, &json!({"record": 2})));
@@ -37,12 +45,7 @@ fn tables_share_the_number_of_dirty_rows() {
 /// A share is that of all rows of the job: one table may have more of them than another.
 #[test]
 fn tables_share_the_share_of_dirty_rows() {
-    let (folder, url) = (folder(), mariadb());
-    mariadb_client(
-        &url,
-        "create table a (v varchar(9)); insert into a values ('1'), ('x'); create table b (v varchar(9));
-         insert into b values ('1'), ('2'), ('3'); create table x (v int); create table y (v int)",
-    );
+    let (folder, url) = (folder(), tables("('1'), ('2'), ('3')"));
     // 1 of 5.
     let ended = ran(folder.path(), &of_two(&url, &json!({"percentage": 0.2})));
     assert_eq!((ended.code, figure(&ended, LABELS[1]).as_deref()), (0, Some("1")), "{}", ended.stderr);
@@ -58,15 +61,8 @@ fn tables_share_the_share_of_dirty_rows() {
 /// What tables left out that were done before the job was interrupted is not left for the others either.
 #[test]
 fn what_was_left_out_before_an_interruption_counts() {
-    let (folder, url) = (folder(), mariadb());
     let many = (1..=100).map(|number| format!("('{number}')")).collect::<Vec<_>>().join(", ");
-    mariadb_client(
-        &url,
-        &format!(
-            "create table a (v varchar(9)); insert into a values ('1'), ('x'); create table b (v varchar(9));
-             insert into b values {many}, ('x'); create table x (v int); create table y (v int)"
-        ),
-    );
+    let (folder, url) = (folder(), tables(&format!("{many}, ('x')")));
     let mut job = of_two(&url, &json!({"record": 1}));
     let save = |job: &Json| fs::write(folder.path().join("job.json"), job.to_string()).unwrap();
     job["job"]["setting"]["speed"] = json!({"record": 5});

@@ -1,12 +1,13 @@
 //! What the servers and their tables are set to: modes of a session, keys with NULLs, engines without transactions, and connections
 //! that are ended in the midst of a copy.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{databases, table};
-use crate::program::{copied, end, etl, records, refused, start};
+use crate::program::{copied, end, etl, records, refused, start, until};
 use crate::server::{mariadb_client, mysql};
 
 /// Modes in which texts, names and `char` columns are read otherwise, and another zone.
@@ -158,6 +159,28 @@ fn an_engine_without_transactions_is_said_to_promise_less() {
         assert!(plan.stdout.contains("the storage engine of t has no points in time"), "{url}: {plan:?}");
         copied(path, &["in.csv", &table(&url, "t"), "--mode", "append"]);
         assert_eq!(mariadb_client(&url, "select group_concat(id order by id) from t"), "1,2", "{url}");
+    }
+}
+
+#[test]
+fn sql_that_is_under_way_at_an_interrupt_ends_on_the_server_with_what_is_behind_it() {
+    for url in databases() {
+        let folder = tempfile::tempdir().unwrap();
+        mariadb_client(&url, "create table t (id bigint); create table said (v int)");
+        let sql = "insert into said values (1); do sleep(600); insert into said values (2)";
+        let copy = start(
+            folder.path(),
+            &["copy", "-q", "gen:id:seq?rows=1", &table(&url, "t"), "--mode", "append", "--pre-sql", sql],
+        );
+        let asleep = "select count(*) from information_schema.processlist \
+                      where db = database() and id <> connection_id() and info like '%sleep(600)%'";
+        until(|| mariadb_client(&url, asleep) == "1");
+        assert!(Command::new("kill").args(["-INT", &copy.id().to_string()]).status().unwrap().success());
+        let ended = end(copy);
+        assert_eq!(ended.code, 5, "{url}: {}", ended.stderr);
+        until(|| mariadb_client(&url, asleep) == "0");
+        let counted = "select (select count(*) from said) + (select count(*) from t)";
+        assert_eq!(mariadb_client(&url, counted), "0", "{url}");
     }
 }
 

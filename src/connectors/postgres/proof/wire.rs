@@ -31,6 +31,7 @@ fn integers(column: &Column, field: &Field, fields: Fields<'_>) -> Option<Intege
         (Layout::Int2, DataType::Int16) => total(fields, |wire| Some(i16::from_be_bytes(wire).into())),
         (Layout::Int4, DataType::Int32) => total(fields, |wire| Some(i32::from_be_bytes(wire).into())),
         (Layout::Int8, DataType::Int64) => total(fields, |wire| Some(i64::from_be_bytes(wire))),
+        (Layout::Oid, DataType::UInt32) => total(fields, |wire| Some(u32::from_be_bytes(wire).into())),
         (Layout::Date, DataType::Date32) => total(fields, |wire| match i32::from_be_bytes(wire) {
             i32::MIN | i32::MAX => None,
             day => Some(i64::from(day) + i64::from(EPOCH_DAYS)),
@@ -64,7 +65,7 @@ mod tests {
 
     use arrow::array::{
         ArrayRef, BinaryArray, BooleanArray, Date32Array, Int16Array, Int32Array, Int64Array, StringArray,
-        Time64MicrosecondArray, TimestampMicrosecondArray,
+        Time64MicrosecondArray, TimestampMicrosecondArray, UInt32Array,
     };
 
     use super::*;
@@ -90,7 +91,7 @@ mod tests {
     fn what_is_told_from_bytes_is_what_batches_tell() {
         let times =
             || TimestampMicrosecondArray::from(vec![Some(1_795_610_096_789_012), None, Some(-14_182_940_000_000)]);
-        let cases: [(Layout, ArrayRef); 13] = [
+        let cases: [(Layout, ArrayRef); 14] = [
             (Layout::Bool, Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)]))),
             (Layout::Bool, Arc::new(BooleanArray::from(vec![Some(true), Some(true)]))),
             (Layout::Bool, Arc::new(BooleanArray::from(vec![false]))),
@@ -98,6 +99,7 @@ mod tests {
             (Layout::Int4, Arc::new(Int32Array::from(vec![Some(i32::MAX), None, Some(i32::MAX)]))),
             (Layout::Int8, Arc::new(Int64Array::from(vec![Some(i64::MAX), None, Some(i64::MAX), Some(-1)]))),
             (Layout::Int8, Arc::new(Int64Array::from(vec![None, None]))),
+            (Layout::Oid, Arc::new(UInt32Array::from(vec![Some(u32::MAX), None, Some(26)]))),
             (Layout::Date, Arc::new(Date32Array::from(vec![Some(20_782), None, Some(-1)]))),
             (Layout::Time, Arc::new(Time64MicrosecondArray::from(vec![Some(0), None, Some(86_399_999_999)]))),
             (Layout::Timestamp, Arc::new(times())),
