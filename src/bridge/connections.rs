@@ -104,6 +104,11 @@ impl<C: Pooled> Connections<C> {
         }
     }
 
+    /// How many are idle.
+    pub fn idle_count(&self) -> usize {
+        self.idle.lock().len()
+    }
+
     /// Ends the idle ones in order.
     pub async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());

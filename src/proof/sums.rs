@@ -48,7 +48,7 @@ pub fn without_signed_zeros(batch: &RecordBatch) -> Result<RecordBatch> {
 pub fn counted(array: &ArrayRef) -> ColumnProof {
     let nulls = array.logical_null_count() as u64;
     let values = array.len() as u64 - nulls;
-    ColumnProof { values, nulls, integers: integers(array), bytes: bytes(array), digest: None }
+    ColumnProof { values, nulls, integers: integers(array), bytes: bytes(array), ..ColumnProof::default() }
 }
 
 /// The sum of what `hashed` gives of each value that is not NULL, modulo 2^64. Values come in runs, over which the compiler can

@@ -1,15 +1,16 @@
 //! Sums and hashes over the columns of a stage against those of what was sent, before anything of it is visible.
 //!
-//! Values are hashed by the server with the functions of their types (`digest`, `numeric`), everything else in a text form that is known
-//! here (`form`, `json`): one scan. What only reading can tell is read back by COPY in text format (`back`). Where the server does not
-//! hash as we do (before version 11, in another encoding than UTF-8, where this user may not call the function), numbers are
-//! summed up by it, and everything else is read back.
+//! Values are hashed by the server with the functions of their types (`digest`, `numeric`; `plain` in less time), everything else
+//! in a text form that is known here (`form`, `json`): one scan. What only reading can tell is read back by COPY in text format
+//! (`back`). Where the server does not hash as we do (before version 11, in another encoding than UTF-8, where this user may not call
+//! the function), numbers are summed up by it, and everything else is read back.
 
 mod back;
 mod digest;
 mod form;
 mod json;
 mod numeric;
+mod plain;
 mod wire;
 
 use std::sync::Arc;
@@ -43,6 +44,9 @@ const SUM_DIGITS: u8 = 28;
 
 /// Since this version the server takes trailing zeros off a numeric.
 const TRIM_SCALE: u32 = 130_000;
+
+/// Processes beside the first that a query may have where nobody has said how many.
+const WORKERS: usize = 2;
 
 /// What is hashed to see whether the server does it as we do: one that stores the high byte first does not.
 const PROBE: &str = "etl";
@@ -111,8 +115,9 @@ impl Sent {
     fn proofs(&self, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
         let columns = self.columns.iter().zip(&self.digests).zip(batch.columns());
         let proof = |((column, digest), array): ((&Column, &Option<Digest>), &ArrayRef)| {
+            let plain = digest.is_some_and(|digest| plain::tells(digest, column, array));
             let digest = digest.map(|digest| digest.of(column, array)).transpose()?;
-            Ok(ColumnProof { digest, ..sums::counted(array) })
+            Ok(ColumnProof { digest, plain, ..sums::counted(array) })
         };
         columns.map(proof).collect()
     }
@@ -129,8 +134,9 @@ impl Sent {
                 let decimals = decimals(column, field, fields);
                 return Ok(decimals.map_or_else(|| wire::counted(column, field, fields), |array| sums::counted(&array)));
             };
+            let plain = plain::tells_fields(*digest, &column.layout, fields);
             let digest = digest.of_fields(column, fields)?;
-            Ok(ColumnProof { digest: Some(digest), ..wire::counted(column, field, fields) })
+            Ok(ColumnProof { digest: Some(digest), plain, ..wire::counted(column, field, fields) })
         };
         columns.map(proof).collect()
     }
@@ -151,12 +157,13 @@ fn decimals(column: &Column, field: &Field, fields: Fields<'_>) -> Option<ArrayR
 }
 
 /// Compares the stage of `token` with `receipts`: always the counts that the server took at each COPY, and the columns where
-/// receipts carry sums.
+/// receipts carry sums, with as many processes of the server beside the first as `others` connections have written.
 pub(super) async fn verify(
     connection: &Connection,
     agreement: &Agreement,
     detail: &Detail,
     (token, receipts): (&Token, &[Receipt]),
+    others: usize,
 ) -> Result<Verdict> {
     let stage = Stage::of(&detail.target, token);
     let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
@@ -166,17 +173,38 @@ pub(super) async fn verify(
             _ => Err(error),
         };
     }
-    let Some(proofs) = total(receipts.iter().map(|receipt| receipt.columns.as_ref())) else {
+    let Some(mut proofs) = total(receipts.iter().map(|receipt| receipt.columns.as_ref())) else {
         return Ok(Verdict::Equal);
     };
     // In one state of the database, and with the text forms that do not depend on its settings.
-    let settings = connection.server().settings();
-    // Its one query is long to compile and short to run.
-    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off; {settings}");
+    let (settings, workers) = (connection.server().settings(), workers(others));
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}{workers}");
     connection.run(&begin).await?;
-    let found = compared(connection, (agreement, detail), &stage.table.quoted(), (rows, &proofs)).await?;
+    let stage = stage.table.quoted();
+    let found = match compared(connection, (agreement, detail), &stage, (rows, &proofs)).await {
+        Err(error) if plain::is_refused(&error) => {
+            // Which column has the value that was not sent is found by the hashes of all values.
+            proofs.iter_mut().for_each(|proof| proof.plain = false);
+            connection.run("ROLLBACK").await?;
+            connection.run(&begin).await?;
+            compared(connection, (agreement, detail), &stage, (rows, &proofs)).await?
+        }
+        found => found?,
+    };
     connection.run("COMMIT").await?;
     Ok(found)
+}
+
+/// What lets a query have `others` processes beside its first, where nobody has said how many it may have. A server gives it fewer
+/// where they are in use, and where the table is small.
+fn workers(others: usize) -> String {
+    if others <= WORKERS {
+        return String::new();
+    }
+    format!(
+        "SELECT pg_catalog.set_config(name, '{others}', true) FROM pg_catalog.pg_settings \
+         WHERE name = 'max_parallel_workers_per_gather' AND source = 'default'; "
+    )
 }
 
 async fn compared(
@@ -190,6 +218,7 @@ async fn compared(
     let (mut read, mut hashed) = (Vec::new(), Vec::new());
     let fields = agreement.target.fields();
     for (at, (((column, way), field), proof)) in ways(agreement, detail).zip(fields).zip(proofs).enumerate() {
+        let way = if proof.plain { way.plainer(column) } else { way };
         checks.push(check(&identifier(&column.name), &way, proof));
         match way {
             Way::Read(text, digest) => read.push(back::Column { at, text, digest }),
@@ -309,6 +338,14 @@ impl Way {
             Self::Sums(..) | Self::Nulls => None,
         }
     }
+
+    /// The same for values that a plainer hash tells from others, where there is one.
+    fn plainer(self, column: &Column) -> Self {
+        match self {
+            Self::Hashed(hash, digest) => Self::Hashed(plain::hash_of(column, digest).unwrap_or(hash), digest),
+            way => way,
+        }
+    }
 }
 
 fn sums_check(value: &str, scale: i8, sums: Integers) -> String {
@@ -362,7 +399,12 @@ mod tests {
             (of(Layout::Int4, DataType::Int32, "integer", KNOWN), typed("hashint4extended($, 0)", Digest::Word)),
             (of(Layout::Text, utf8.clone(), "text", KNOWN), hashed("$::text", Form::Text)),
             (of(Layout::Text, utf8.clone(), "text", (100_000, false)), read("$::text", Form::Text)),
-            (of(Layout::Text, utf8.clone(), "character(5)", KNOWN), hashed("rtrim($::text)", Form::Trimmed)),
+            (
+                of(Layout::Text, utf8.clone(), "character(5)", KNOWN),
+                typed("hashbpcharextended($ COLLATE \"C\", 0)", Digest::Text(Form::Trimmed)),
+            ),
+            (of(Layout::Text, utf8.clone(), "character(5)", (100_000, false)), read("rtrim($::text)", Form::Trimmed)),
+            (of(Layout::Text, utf8.clone(), "citext", KNOWN), hashed("rtrim($::text)", Form::Trimmed)),
             (of(Layout::Text, utf8.clone(), "xml", KNOWN), Way::Nulls),
             (
                 of(Layout::Timestamp, binary.clone(), "timestamp without time zone", KNOWN),
@@ -396,9 +438,16 @@ mod tests {
     }
 
     #[test]
+    fn more_processes_than_usual_are_asked_for_where_nobody_has_said_how_many() {
+        assert_eq!(workers(2), "");
+        let sql = workers(7);
+        assert!(sql.contains("set_config(name, '7', true)") && sql.contains("source = 'default'; "), "{sql}");
+    }
+
+    #[test]
     fn conditions_hold_for_what_was_sent_alone() {
         let integers = Some(Integers { sum: 1250, least: -5, greatest: 700 });
-        let proof = ColumnProof { values: 3, nulls: 1, integers, bytes: None, digest: Some(u64::MAX) };
+        let proof = ColumnProof { values: 3, nulls: 1, integers, bytes: None, digest: Some(u64::MAX), plain: false };
         assert_eq!(
             check("a", &Way::Sums("a".to_owned(), 2), &proof),
             "count(a) = 3 AND coalesce(sum(a) = '1250e-2'::numeric AND min(a) = '-5e-2'::numeric \

@@ -80,6 +80,81 @@ const HARMS: &[(&str, &str)] = &[
     ("clock", "new.clock := new.clock + interval '1 microsecond'"),
 ];
 
+/// Changes into values for which the server has a longer hash, of which `src` has none.
+const UNUSUAL: &[(&str, &str)] = &[
+    ("price", "new.price := 'NaN'"),
+    ("price", "new.price := -0.01"),
+    ("price", "new.price := 0"),
+    ("f", "new.f := 0"),
+    ("f", "new.f := -new.f"),
+    ("d", "new.d := 'NaN'"),
+    ("d", "new.d := '-0'"),
+    ("day", "new.day := '-infinity'"),
+    ("price, day", "new.day := 'infinity'; new.price := -new.price"),
+];
+
+/// Where the source has such values it is another hash that proves them.
+#[test]
+fn values_of_which_some_are_unusual_are_proved_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = server::postgres();
+    bending(&url);
+    let (source, target) = (format!("{url}#plain"), format!("{url}#dst"));
+    let words: &[&str] = &[&source, &target];
+    server::psql(&url, "create table plain as select id, price, f, d, day, code from src");
+    // As it is, and with one more row of each kind of value.
+    for more in
+        ["", "insert into plain values (-1, -1.25, 0, '-0', '-infinity', 'é'), (-2, 0, 'NaN', 0, 'infinity', '')"]
+    {
+        server::psql(&url, more);
+        for &(column, harm) in UNUSUAL {
+            bend(&url, harm);
+            refused(folder.path(), &url, words, column);
+        }
+        bend(&url, "null");
+        copied(folder.path(), &[words, &["--verify", "checksum", "-j", "2"]].concat());
+        let other = "select count(*) from (select plain::text from plain except select dst::text from dst) x";
+        assert_eq!(server::psql(&url, other), "0");
+        server::psql(&url, "drop table dst");
+    }
+}
+
+/// How many times a copy of `src` was looked at from one end to the other: each process of the server that took part counts.
+fn looks(folder: &Path, url: &str) -> u32 {
+    copied(folder, &[&format!("{url}#src"), &format!("{url}#dst"), "--verify", "checksum", "-j", "2"]);
+    // What a session has counted is known some time after its end.
+    server::until(url, "select count(*) from pg_stat_activity where datname = current_database()", |found| {
+        found == "1"
+    });
+    let sql = "select seq_scan from pg_stat_user_tables where relname = 'dst'";
+    server::until(url, sql, |found| found != "0");
+    let found = server::psql(url, sql).parse().unwrap();
+    server::psql(url, "drop table dst");
+    found
+}
+
+#[test]
+fn several_processes_of_the_server_share_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = server::postgres();
+    let set = |settings: &[&str]| {
+        for setting in settings {
+            let alter = format!("execute format('alter database %I set {setting}', current_database())");
+            server::psql(&url, &format!("do $$ begin {alter}; end $$"));
+        }
+    };
+    let sql = "create table src as select i as id, (i * 1.25)::numeric(12,2) as price, (i * 0.5)::float8 as d, 'c'::char(5) as code,
+        date '2024-01-01' + i % 9 as day, timestamptz '2024-01-01' + i * interval '1 s' as at, 'name ' || i as name
+        from generate_series(1, 20000) i";
+    server::psql(&url, sql);
+    set(&["min_parallel_table_scan_size = 0", "parallel_setup_cost = 0", "max_parallel_workers_per_gather = 0"]);
+    let alone = looks(folder.path(), &url);
+    set(&["max_parallel_workers_per_gather = 2"]);
+    // Other tests may have all processes of the server at a moment.
+    let shared = (0..5).any(|_| looks(folder.path(), &url) > alone);
+    assert!(shared, "one process did all, {alone} times");
+}
+
 /// Rows that pass as the source sent them are proved by their bytes, whatever Arrow could hold of them.
 #[test]
 fn raw_rows_of_postgres_are_proved_without_being_decoded() {
@@ -124,7 +199,7 @@ fn postgres_finds_one_changed_value_of_every_type() {
         ("feel", "new.feel := 'glad'"),
         ("r", "new.r := int4range(7, 13)"),
     ];
-    for &(column, harm) in HARMS.iter().chain(&harms) {
+    for &(column, harm) in HARMS.iter().chain(UNUSUAL).chain(&harms) {
         bend(&url, harm);
         refused(folder.path(), &url, &[&source, &target], column);
         assert_eq!(server::psql(&url, "select count(*) from pg_class where relname = 'dst'"), "0", "{column}");

@@ -19,7 +19,7 @@ pub(super) fn counted(column: &Column, field: &Field, fields: Fields<'_>) -> Col
         nulls: nulls as u64,
         integers: integers(column, field, fields),
         bytes: has_bytes.then(|| fields.iter().flatten().map(|value| value.len() as u64).sum()),
-        digest: None,
+        ..ColumnProof::default()
     }
 }
 

@@ -127,7 +127,9 @@ impl Sink for PostgresSink {
             return Ok(crate::proof::Verdict::Equal);
         }
         let connection = self.shared.connections.take().await?;
-        let verified = proof::verify(&connection, agreement, &detail, (token, receipts)).await;
+        // Those that wrote have nothing to do now.
+        let idle = self.shared.connections.idle_count();
+        let verified = proof::verify(&connection, agreement, &detail, (token, receipts), idle).await;
         let verdict = verified.at("table", || &agreement.label)?;
         self.shared.connections.put_back(connection);
         Ok(verdict)
