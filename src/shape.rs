@@ -133,6 +133,16 @@ pub struct Split {
     pub detail: Json,
 }
 
+/// What a source notes of its point in time, so that a later one finds the rows that this one does not show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mark {
+    /// Whether transactions were under way. Their rows may come with any values, also such as look old.
+    pub running: bool,
+    /// Private to the connector.
+    pub detail: Json,
+}
+
 /// Bytes that a source can give and a sink can take as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::logical_expr::Expr;
@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::reject::Tray;
 use crate::wire;
 
-pub use crate::shape::{Cut, Encoding, ReadPlan, Split, SplitGoal, TableShape};
+pub use crate::shape::{Cut, Encoding, Mark, ReadPlan, Split, SplitGoal, TableShape};
 
 /// Batches of one split, in the order of the source.
 pub type BatchStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
@@ -60,6 +60,16 @@ pub trait Source: Debug + Send + Sync {
         None
     }
 
+    /// The session's point in time, to be kept with the position of an incremental copy; none where it is not known what it does not show.
+    async fn mark(&self) -> Result<Option<Mark>> {
+        Ok(None)
+    }
+
+    /// Among which rows those are that an earlier point in time did not show, of which there is `mark`. Called after describe.
+    async fn late(&self, _mark: &Mark) -> Result<Late> {
+        Ok(Late::Unknown("the source does not know when its rows came".to_owned()))
+    }
+
     /// The bytes that [`Source::read_raw`] would give for `scan`; none when it has no such way.
     fn encoding(&self, _scan: &Scan) -> Option<Encoding> {
         None
@@ -87,6 +97,20 @@ pub struct Scan {
     pub batch_rows: usize,
     /// Bytes of a batch: it is closed at the first row that reaches them.
     pub batch_bytes: usize,
+}
+
+/// Rows that came too late for a [`Mark`].
+#[derive(Clone, Debug)]
+pub enum Late {
+    /// All of them are among those that a filter keeps.
+    Among {
+        /// It looks at `column`.
+        filter: Opaque<Expr>,
+        /// What the source has beyond its shape. It can be read and filtered like the others.
+        column: FieldRef,
+    },
+    /// They cannot be told from others: why.
+    Unknown(String),
 }
 
 /// How much of a filter the source applies by itself.

@@ -59,7 +59,7 @@ pub struct Parts {
     /// What it described.
     pub shape: TableShape,
     /// Which of its rows are read at all; none for all of them.
-    pub window: Option<Opaque<Expr>>,
+    pub window: Option<Chosen>,
     /// What happens to them.
     pub transform: Transform,
     /// How large splits should be, and how many are read at once.
@@ -74,10 +74,19 @@ pub struct Parts {
     pub token: Token,
 }
 
+/// Rows of a source.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// What keeps them.
+    pub filter: Opaque<Expr>,
+    /// A column of the source beyond its shape, at which the filter looks. It is left out behind it.
+    pub beyond: Option<FieldRef>,
+}
+
 /// One source under one transform.
 pub struct Pipeline {
     table: SourceTable,
-    window: Option<Opaque<Expr>>,
+    window: Option<Chosen>,
     transform: Transform,
     config: SessionConfig,
     runtime: Arc<RuntimeEnv>,
@@ -243,6 +252,10 @@ impl Pipeline {
         };
         let readers = self.table.readers();
         let columns = find_read(&root).map_or_else(|| root.schema(), |read| Arc::clone(&read.spec().scan.schema));
+        let columns = match self.beyond() {
+            Some(beyond) => without(&columns, beyond.name()),
+            None => columns,
+        };
         Ok(Draft { shape, plan_shape, parts, reading, readers, columns, origins: lineage.origins })
     }
 
@@ -304,7 +317,7 @@ impl Pipeline {
     /// The highest value of `column` among the rows, and how many rows have none; it reads them.
     pub async fn highest(&self, column: &str, ends: Arc<Ends>) -> Result<(ScalarValue, u64)> {
         let table = Arc::new(self.table.with_schema(Arc::clone(&self.table.shape().schema)));
-        let frame = transform::query(self.context(), table, (self.window.as_deref(), &self.transform)).boxed().await?;
+        let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).boxed().await?;
         let column = || Expr::Column(Column::from_name(column));
         let aggregates = vec![max(column()), count(column()), count(lit(1))];
         let frame = frame.aggregate(Vec::new(), aggregates).map_err(from_datafusion)?;
@@ -321,8 +334,15 @@ impl Pipeline {
         Ok((value(0)?, number(2)? - number(1)?))
     }
 
+    fn beyond(&self) -> Option<&FieldRef> {
+        self.window.as_ref()?.beyond.as_ref()
+    }
+
     async fn physical(&self, native: &[String]) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
-        let schema = schema_in_forms(self.table.shape(), native);
+        let mut schema = schema_in_forms(self.table.shape(), native);
+        if let Some(beyond) = self.beyond() {
+            schema = Arc::new(Schema::new(schema.fields().iter().chain([beyond]).cloned().collect::<Vec<_>>()));
+        }
         let table = Arc::new(self.table.with_schema(schema));
         if !self.transform.steps.is_empty() {
             return self.stepped(table).await;
@@ -350,7 +370,7 @@ impl Pipeline {
     }
 
     async fn queried(&self, table: Arc<dyn TableProvider>) -> Result<(Arc<dyn ExecutionPlan>, Lineage)> {
-        let frame = transform::query(self.context(), table, (self.window.as_deref(), &self.transform)).boxed().await?;
+        let frame = transform::query(self.context(), table, (self.window.as_ref(), &self.transform)).boxed().await?;
         let lineage = lineage(frame.logical_plan());
         Ok((self.planned(frame).await?, lineage))
     }
@@ -482,6 +502,12 @@ impl Pipeline {
         sentences.extend(scan.limit.map(|limit| format!("the source stops after {limit} rows of each split")));
         sentences
     }
+}
+
+/// `columns` but for the one called `name`.
+fn without(columns: &SchemaRef, name: &str) -> SchemaRef {
+    let others = columns.fields().iter().filter(|field| field.name() != name);
+    Arc::new(Schema::new(others.cloned().collect::<Vec<_>>()))
 }
 
 /// The limit that the source itself may keep: only where each of its rows is one of the result.

@@ -21,6 +21,7 @@ use crate::fate::is_padded;
 use crate::job::{Transform, Trim};
 use crate::plan::columns::described;
 use crate::plan::error::from_datafusion;
+use crate::plan::pipeline::Chosen;
 use crate::plan::rowwise::Labels;
 
 /// Name of the source's table in the user's SQL.
@@ -33,13 +34,16 @@ type Output = (Expr, String);
 pub(super) async fn query(
     context: &SessionContext,
     table: Arc<dyn TableProvider>,
-    (window, transform): (Option<&Expr>, &Transform),
+    (window, transform): (Option<&Chosen>, &Transform),
 ) -> Result<DataFrame> {
     let name = TableReference::bare(transform.table.as_deref().unwrap_or(TABLE));
     let mut frame = named(context, &name, table).await?;
-    if let Some(window) = window {
+    if let Some(Chosen { filter, beyond }) = window {
         // It knows the columns of the source.
-        frame = frame.filter(window.clone()).map_err(from_datafusion)?;
+        frame = frame.filter(Expr::clone(filter)).map_err(from_datafusion)?;
+        if let Some(beyond) = beyond {
+            frame = drop_columns(frame, std::slice::from_ref(beyond.name()))?;
+        }
     }
     if !transform.columns.is_empty() {
         frame = described(frame, &transform.columns)?;

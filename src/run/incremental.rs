@@ -9,7 +9,11 @@
 //! The bound is the highest cursor at the session's point in time, found before anything is read. The target notes the
 //! position in the transaction that brings the rows; where it cannot, the state log does, after it. Of several targets each
 //! has a position of its own, and the lowest of them is that of the copy.
+//!
+//! Transactions that are still running at that point in time may bring rows below the position. Where the source can mark the point, its
+//! mark is kept with the position, and with a key the next run reads those rows as well, if it has no lag that says how far they may lie.
 
+mod late;
 mod start;
 
 use std::cmp::Ordering;
@@ -24,11 +28,14 @@ use serde_json::{Value as Json, json};
 use crate::bridge::opaque::Opaque;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::job::{Highest, Incremental, Job, NullCursor};
+use crate::plan::pipeline::Chosen;
 use crate::run::fingerprint;
 use crate::run::targets::Goal;
 use crate::sink::{Advance, Noted, Sink, WriteMode};
-use crate::source::TableShape;
+use crate::source::{Mark, Source, TableShape};
 use crate::state::{StateLog, StateRecord};
+
+use late::{Kept, Missed};
 
 /// The rows that one run copies.
 #[derive(Debug)]
@@ -42,6 +49,12 @@ pub(super) struct Window {
     position: Option<ScalarValue>,
     /// Where this one begins.
     begin: Option<Opaque<Expr>>,
+    /// Rows before that which are read all the same.
+    missed: Missed,
+    /// What the source says of its point in time.
+    mark: Option<Mark>,
+    /// Rows are merged: some may be read again.
+    by_key: bool,
     /// Where it ends; none when there is nothing to read.
     bound: Option<ScalarValue>,
 }
@@ -56,11 +69,11 @@ struct Stream {
 }
 
 impl Window {
-    /// The window of `job` over a source of this `shape`, still without its end. Its `goals` are asked for the position,
+    /// The window of `job` over a `source` of this `shape`, still without its end. Its `goals` are asked for the position,
     /// then the log.
     pub(super) async fn begin(
         job: &Job,
-        shape: &TableShape,
+        (source, shape): (&dyn Source, &TableShape),
         goals: &[Goal<'_>],
         state: Option<&dyn StateLog>,
     ) -> Result<Option<Self>> {
@@ -70,7 +83,7 @@ impl Window {
         let (name, data_type) = cursor(shape, &what.cursor).at("column", || &what.cursor)?;
         name.clone_into(&mut what.cursor);
         let folder = fingerprint::folder(job);
-        let (mut streams, mut positions) = (Vec::new(), Vec::new());
+        let (mut streams, mut positions, mut marks) = (Vec::new(), Vec::new(), Vec::new());
         for Goal { sink, endpoint, place } in goals {
             let log = (state, folder.as_deref());
             let name = fingerprint::stream(job, place, (&what.cursor, what.highest));
@@ -82,7 +95,9 @@ impl Window {
                     return Err(changed(what.highest).at("column", &what.cursor));
                 }
             }
-            let position = kept.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
+            let (position, mark) = kept.map_or((None, None), |kept| (Some(kept.position), kept.mark));
+            let position = position.map(|text| parsed(&text, data_type)).transpose().at("column", || &what.cursor)?;
+            marks.push(mark);
             streams.push(Stream { sink: *sink, name, noted });
             positions.push((endpoint.label(), position));
         }
@@ -90,7 +105,11 @@ impl Window {
         let start = what.start.as_deref().map(|text| start::parsed(text, data_type)).transpose();
         let start = start.at("column", || &what.cursor)?;
         let begin = begin(&what, by_key, position.as_ref().or(start.as_ref()))?;
-        Ok(Some(Self { what, streams, folder, position, begin: begin.map(Opaque::from), bound: None }))
+        let begin = begin.map(Opaque::from);
+        let mark = source.mark().await?;
+        let looks_back = by_key && position.is_some() && mark.is_some() && what.lag.is_none();
+        let missed = if looks_back { Missed::since(&marks, source).await? } else { Missed::default() };
+        Ok(Some(Self { what, streams, folder, position, begin, missed, mark, by_key, bound: None }))
     }
 
     /// The column that grows.
@@ -103,10 +122,11 @@ impl Window {
     }
 
     /// The rows among which the bound is looked for; none for all.
-    pub(super) fn probe(&self) -> Option<Expr> {
+    pub(super) fn probe(&self) -> Option<Chosen> {
         let begin = self.begin.as_deref().cloned()?;
         let nulls = self.what.null_cursor == NullCursor::Refuse;
-        Some(if nulls { begin.or(is_null(self.column())) } else { begin })
+        let filter = if nulls { begin.or(is_null(self.column())) } else { begin };
+        Some(Chosen { filter: filter.into(), beyond: None })
     }
 
     /// Sets the end: `highest` is the highest cursor of the probe, in which `nulls` rows had none.
@@ -133,14 +153,22 @@ impl Window {
     }
 
     /// The rows that are read.
-    pub(super) fn filter(&self) -> Expr {
+    pub(super) fn rows(&self) -> Chosen {
+        Chosen { filter: self.filter().into(), beyond: self.missed.column.clone() }
+    }
+
+    fn filter(&self) -> Expr {
         let ended = match (&self.bound, self.what.highest) {
             (Some(bound), Highest::Copied) => self.column().lt_eq(lit(bound.clone())),
             (Some(bound), Highest::Left) => self.column().lt(lit(bound.clone())),
             // No row has a cursor yet.
             (None, _) => self.column().is_not_null(),
         };
-        let within = self.begin.as_deref().cloned().into_iter().fold(ended, |ended, begin| begin.and(ended));
+        let begin = self.begin.as_deref().cloned().map(|begin| match self.missed.filter.as_deref() {
+            Some(missed) => begin.or(missed.clone()),
+            None => begin,
+        });
+        let within = begin.into_iter().fold(ended, |ended, begin| begin.and(ended));
         match self.what.null_cursor {
             NullCursor::Always => within.or(is_null(self.column())),
             NullCursor::First if self.begin.is_none() => within.or(is_null(self.column())),
@@ -163,19 +191,29 @@ impl Window {
     /// What the target of `sink` notes with the commit.
     pub(super) fn advance(&self, sink: u32) -> Result<Option<Advance>> {
         let Some(Stream { name, noted, .. }) = self.stream(sink) else { return Ok(None) };
-        let to = self.bound.as_ref().map(printed).transpose().at("column", || self.cursor())?;
-        Ok(to.filter(|_| *noted != Noted::Nowhere).map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
+        let kept = self.kept().at("column", || self.cursor())?.filter(|_| *noted != Noted::Nowhere);
+        let to = kept.map(|kept| kept.noted()).transpose()?;
+        Ok(to.map(|to| Advance { stream: name.clone(), from: noted.clone(), to }))
     }
 
     /// The position of the copy into `sink`, for the log.
     pub(super) fn record(&self, sink: u32) -> Option<Json> {
-        let (stream, value) = (&self.stream(sink)?.name, self.reached()?);
-        Some(json!({"stream": stream, "folder": self.folder, "cursor": self.cursor(), "value": value}))
+        let (stream, Kept { position, mark }) = (&self.stream(sink)?.name, self.kept().ok()??);
+        let (folder, cursor) = (&self.folder, self.cursor());
+        Some(json!({"stream": stream, "folder": folder, "cursor": cursor, "value": position, "mark": mark}))
+    }
+
+    /// The position that the run reaches, with what is kept beside it.
+    fn kept(&self) -> Result<Option<Kept>> {
+        let position = self.bound.as_ref().map(printed).transpose()?;
+        // Without a key no row is read again.
+        let mark = self.mark.clone().filter(|_| self.by_key);
+        Ok(position.map(|position| Kept { position, mark }))
     }
 
     /// The position that the run reaches, as text.
     pub(super) fn reached(&self) -> Option<String> {
-        self.bound.as_ref().and_then(|bound| printed(bound).ok())
+        self.kept().ok().flatten().map(|kept| kept.position)
     }
 
     /// What the user should know, one sentence each.
@@ -204,11 +242,35 @@ impl Window {
             );
         }
         if self.what.lag.is_none() {
+            notes.extend(self.notes_of_late_rows());
+        }
+        notes
+    }
+
+    /// What is said of rows that become visible after a copy, below its position: of those before this one, and behind it.
+    fn notes_of_late_rows(&self) -> Vec<String> {
+        let cursor = self.cursor();
+        let mut notes = self.missed.notes.clone();
+        if self.missed.filter.is_some() {
             notes.push(format!(
-                "rows that become visible later with a {cursor} below its position, or without --key at it, as of transactions that \
-                 are still running, are not copied: --key and --lag find them"
+                "rows of transactions that were still running when the position was reached are read, too, whatever their {cursor} is: no \
+                 index leads to them, so the whole table is looked through; --lag takes the place of that"
             ));
         }
+        notes.extend(match (&self.mark, self.by_key) {
+            (Some(mark), _) if !mark.running => None,
+            (Some(_), true) => Some(format!(
+                "transactions are running: what they bring later with a {cursor} below the position is found by the next copy, which \
+                 looks through the whole table"
+            )),
+            (Some(_), false) => Some(format!(
+                "transactions are running: what they bring later with a {cursor} up to the position is not copied: --key finds it"
+            )),
+            (None, _) => Some(format!(
+                "rows that become visible later with a {cursor} below its position, or without --key at it, as of transactions that \
+                 are still running, are not copied: --key and --lag find them"
+            )),
+        });
         notes
     }
 }
@@ -218,10 +280,10 @@ async fn reached(
     sink: &dyn Sink,
     stream: &str,
     (state, folder): (Option<&dyn StateLog>, Option<&str>),
-) -> Result<(Noted, Option<String>)> {
+) -> Result<(Noted, Option<Kept>)> {
     let noted = sink.position(stream).await?;
     let kept = match (&noted, state) {
-        (Noted::At(position), _) => Some(position.clone()),
+        (Noted::At(noted), _) => Some(Kept::parse(noted)),
         (Noted::Nowhere, Some(state)) => logged(state, stream, folder).await?,
         // The target would know it.
         _ => None,
@@ -395,14 +457,15 @@ fn parsed(text: &str, data_type: &DataType) -> Result<ScalarValue> {
 }
 
 /// The newest position of `stream` in the log, as it was reached from this `folder`.
-async fn logged(state: &dyn StateLog, stream: &str, folder: Option<&str>) -> Result<Option<String>> {
+async fn logged(state: &dyn StateLog, stream: &str, folder: Option<&str>) -> Result<Option<Kept>> {
     for entry in state.runs().await?.iter().rev() {
         for record in state.read(&entry.run).await?.iter().rev() {
             if let StateRecord::Committed { position: Some(position), .. } = record
                 && position["stream"] == stream
                 && position["folder"].as_str() == folder
             {
-                return Ok(position["value"].as_str().map(str::to_owned));
+                let mark = serde_json::from_value(position["mark"].clone()).unwrap_or_default();
+                return Ok(position["value"].as_str().map(|value| Kept { position: value.to_owned(), mark }));
             }
         }
     }

@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
 use futures::future::try_join_all;
 use serde_json::Value as Json;
@@ -16,7 +15,6 @@ use uuid::Uuid;
 
 use crate::attempt::Token;
 use crate::bridge::cpu;
-use crate::bridge::opaque::Opaque;
 use crate::connectors;
 use crate::endpoint::{Endpoint, OpenRequest, Session};
 use crate::error::{Context as _, Error, ErrorKind, Result};
@@ -26,7 +24,7 @@ use crate::flow::reject::RejectLog;
 use crate::flow::throttle::Throttle;
 use crate::job::{Job, Limits, Place, Transform};
 use crate::plan::context::Ends;
-use crate::plan::pipeline::{Draft, Parts, Pipeline, Planned, Target, Terms};
+use crate::plan::pipeline::{Chosen, Draft, Parts, Pipeline, Planned, Target, Terms};
 use crate::proof::Verify;
 use crate::reject::Refusals;
 use crate::run::budget::{self, Budget, Work};
@@ -171,8 +169,9 @@ impl Opened {
         let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();
         let has = |goal: &&Goal<'_>| resume.is_some_and(|unfinished| unfinished.committed.contains(&goal.sink));
         let open: Vec<Goal<'_>> = all.iter().filter(|goal| !has(goal)).cloned().collect();
-        let mut window = Window::begin(job, &shape, if open.is_empty() { &all } else { &open }, state).await?;
-        let parts = |window: Option<Expr>| Parts {
+        let mut window =
+            Window::begin(job, (&*reader, &shape), if open.is_empty() { &all } else { &open }, state).await?;
+        let parts = |window: Option<Chosen>| Parts {
             endpoint: SOURCE.to_owned(),
             connector: place.connector.clone(),
             label: source.label(),
@@ -180,7 +179,7 @@ impl Opened {
             source: Arc::clone(&reader),
             goal: SplitGoal { cut: job.cut, ..SplitGoal::new(split_bytes, wanted.channels) },
             shape: shape.clone(),
-            window: window.map(Opaque::from),
+            window,
             transform: job.transform.clone(),
             batch_rows: budget.batch_rows,
             batch_bytes: budget.batch_bytes,
@@ -190,7 +189,7 @@ impl Opened {
         if let Some(window) = &mut window {
             find_end(window, parts(window.probe()), (&session, &budget)).await?;
         }
-        let pipeline = Pipeline::new(parts(window.as_ref().map(Window::filter)))?;
+        let pipeline = Pipeline::new(parts(window.as_ref().map(Window::rows)))?;
         let mut draft = pipeline.draft().await?;
         if let Some(unfinished) = resume {
             unfinished.refuse_other(&fingerprint::of(job, &draft.shape.schema))?;

@@ -29,7 +29,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::proof::{Prover, Verdict, Verify};
 use crate::reject::{Refusal, Refusals, Refuse, Settled, Tray};
 use crate::sink::{Agreement, Merged, Noted, Progress, Receipt, Sink, WriteRequest, Writer};
-use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::source::{
+    BatchStream, Encoding, Late, Mark, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape,
+};
 use crate::state::StateLog;
 
 /// A call at which something can go wrong.
@@ -302,6 +304,12 @@ impl Source for FaultySource {
     }
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
         self.faults.at(Point::Plan, self.inner.plan(scan, goal)).await
+    }
+    async fn mark(&self) -> Result<Option<Mark>> {
+        self.inner.mark().await
+    }
+    async fn late(&self, mark: &Mark) -> Result<Late> {
+        self.inner.late(mark).await
     }
     async fn read(
         &self,

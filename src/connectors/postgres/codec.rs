@@ -66,7 +66,8 @@ impl CopyCodec {
 /// `numeric(38,10)`, as `pg_attribute.atttypmod` has it.
 const NUMERIC_TYPMOD: i32 = (38 << 16) + 10 + 4;
 
-fn built_in(name: &str) -> Result<PgType> {
+/// The built-in type `name` as a column has it.
+pub(super) fn built_in(name: &str) -> Result<PgType> {
     let entry = BUILT_IN.iter().find(|entry| entry.name == name).ok_or_else(|| unknown(name))?;
     let typmod = if name == "numeric" { NUMERIC_TYPMOD } else { -1 };
     Ok(PgType {

@@ -50,6 +50,7 @@ mod tls;
 mod typemap;
 mod typename;
 mod types;
+mod unseen;
 mod write;
 
 /// The connector.

@@ -1,6 +1,6 @@
 //! Reading: the shape of a table or query, how it is cut, and its rows by binary COPY.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, AsArray as _};
 use arrow::datatypes::{Field, Schema};
@@ -21,6 +21,7 @@ use super::session::Core;
 use super::split::Part;
 use super::statements;
 use super::typemap::{Codec, PRODUCT, PgType, Read, Wire, by_oid};
+use super::unseen;
 use crate::attempt::Attempt;
 use crate::bridge::ahead::ahead;
 use crate::bridge::cpu;
@@ -28,7 +29,9 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fate::has_zone;
 use crate::reject::{Sifted, Tray, set_aside};
 use crate::schema;
-use crate::source::{BatchStream, Encoding, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
+use crate::source::{
+    BatchStream, Encoding, Late, Mark, Pushdown, RawStream, ReadPlan, Scan, Source, Split, SplitGoal, TableShape,
+};
 use crate::sql::dialect;
 use crate::sql::filter;
 use crate::sql::select::select;
@@ -64,6 +67,8 @@ pub(super) struct Table {
     utf8: bool,
     /// By which clock instants become times without a zone, where the source says one.
     clock: Option<String>,
+    /// Who wrote the rows, once that is asked for: a column beyond the shape.
+    writer: OnceLock<Column>,
 }
 
 /// The one statement of a query, without its semicolon.
@@ -103,7 +108,7 @@ impl TableSource {
                 }
             };
             let clock = (self.core.timestamps() == Timestamps::Server).then(|| leader.server().clock());
-            Ok(Table { columns, comment, utf8: catalog::is_utf8(&leader), clock })
+            Ok(Table { columns, comment, utf8: catalog::is_utf8(&leader), clock, writer: OnceLock::new() })
         };
         self.columns.get_or_try_init(ask).await
     }
@@ -164,8 +169,12 @@ type Started = stream::BoxStream<'static, Result<decode::Chunk>>;
 impl Table {
     /// The column called `name`.
     pub(super) fn column(&self, name: &str) -> Result<&Column> {
-        let column = self.columns.iter().find(|column| column.name == name);
+        let column = self.find(name);
         column.ok_or_else(|| Error::new(ErrorKind::NotFound, "the source has no such column").at("column", name))
+    }
+
+    fn find(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().chain(self.writer.get()).find(|column| column.name == name)
     }
 
     /// `field` with the clock that its instants go by.
@@ -193,7 +202,7 @@ fn has_foreign_letters(filter: &Expr) -> bool {
 
 impl filter::Columns for Table {
     fn column(&self, name: &str) -> Option<filter::Column<'_>> {
-        let column = self.columns.iter().find(|column| column.name == name)?;
+        let column = self.find(name)?;
         Some(filter::Column { sql: column.sql.as_str().into(), data_type: &column.arrow, compares: column.compares })
     }
 }
@@ -343,6 +352,21 @@ impl Source for TableSource {
         let told = move |sifted: Result<Sifted>| sifted.and_then(|sifted| set_aside(tray.as_deref(), sifted));
         let place = move |error: Error| error.at(what, &which);
         Ok(ahead(chunks, is_long, decoded).map(told).map_err(place).boxed())
+    }
+
+    async fn mark(&self) -> Result<Option<Mark>> {
+        match &self.what {
+            What::Relation(_, relation) if unseen::is_told(relation) => self.core.mark().await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn late(&self, mark: &Mark) -> Result<Late> {
+        let Some(now) = self.mark().await? else { return Ok(Late::Unknown(unseen::UNTOLD.to_owned())) };
+        let late = unseen::late(mark, &now)?;
+        let writer = unseen::writer(&now)?;
+        self.described().await?.writer.get_or_init(|| writer);
+        Ok(late)
     }
 
     fn encoding(&self, scan: &Scan) -> Option<Encoding> {

@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as Turn, OnceCell, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::super::buffers::Buffers;
 use super::super::config::{Config, Timestamps};
 use super::super::connect::{Connection, connect};
+use super::super::unseen;
 use crate::endpoint::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
+use crate::shape::Mark;
 
 /// How long a worker may take to join before the reads do without it: a pooler may have none to give.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);
@@ -40,6 +42,8 @@ pub(in super::super) struct Core {
     /// One for each reader: those that are read into and decoded just now are not among them.
     buffers: Buffers,
     snapshot: Snapshot,
+    /// What the snapshot does not show, once that is asked for.
+    mark: OnceCell<Option<Mark>>,
     /// First statements of a worker.
     join: String,
     notes: Vec<String>,
@@ -93,6 +97,7 @@ impl Core {
             idle: Mutex::default(),
             buffers: Buffers::new(begun.workers.max(1)),
             snapshot: begun.snapshot,
+            mark: OnceCell::new(),
             join: begun.join,
             notes: begun.notes,
         }
@@ -106,6 +111,12 @@ impl Core {
     pub(in super::super) fn leader(&self) -> Result<Arc<Connection>> {
         let leader = self.leader.lock().clone();
         leader.ok_or_else(|| Error::new(ErrorKind::Cancelled, "the session is closed"))
+    }
+
+    /// What is to be kept of this point in time.
+    pub(in super::super) async fn mark(&self) -> Result<Option<Mark>> {
+        let leader = self.leader()?;
+        self.mark.get_or_try_init(|| unseen::mark(&leader)).await.cloned()
     }
 
     /// How instants are read.
