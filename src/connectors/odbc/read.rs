@@ -54,7 +54,7 @@ impl OdbcSource {
                 let connection = Connection::open(config)?;
                 let columns = connection.columns(&asked.sql(None, connection.quote()))?;
                 let fields = columns.into_iter().map(|column| column.field).collect();
-                Ok(Known { columns: described(fields)?, product: connection.product() })
+                Ok(Known { columns: described(fields), product: connection.product() })
             };
             let known = self.opened.asked("describe", work).await;
             known.map_err(|error| error.at("table", from.shown()))
@@ -169,6 +169,7 @@ fn places(from: &Origin, given: &mut [Column], schema: &Schema, product: Product
         if now != field.data_type() {
             return Err(changed(now, field.data_type()).at("column", field.name()));
         }
+        given[*place].field.set_name(field.name());
     }
     Ok(places)
 }
