@@ -303,6 +303,23 @@ fn sqlite_both_ways() {
     assert!(done.stdout.contains("reads floats with 15 digits"), "{}", done.stdout);
 }
 
+/// Drivers give the columns of a query by their places, whatever they are called.
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    sqlite3(&folder.path().join("shop.db"), SQLITE_ROWS);
+    let query = "select 1 as a, 2 as b, 3 as a";
+    for from in [of_postgres(&postgres()), of_mariadb(&mariadb()), of_sqlite(&folder.path().join("shop.db"))] {
+        let read = |words: &[&str]| {
+            let words = [&[from.as_str(), "rows.csv", "--mode", "replace", "--query", query], words].concat();
+            copied(folder.path(), &words);
+            std::fs::read_to_string(folder.path().join("rows.csv")).unwrap()
+        };
+        assert_eq!(read(&[]), "a,b,a_2\n1,2,3\n", "{from}");
+        assert_eq!(read(&["--drop", "a"]), "b,a_2\n2,3\n", "{from}");
+    }
+}
+
 #[test]
 fn a_value_beyond_the_limit_is_an_error_and_never_cut() {
     let folder = tempfile::tempdir().unwrap();

@@ -82,10 +82,10 @@ impl Backend {
     /// A query as what a SELECT reads from, with other names for its columns where `names`, quoted and parted by commas, are given.
     pub(super) fn derived(self, query: &str, names: Option<&str>) -> String {
         let alias = if self == Self::Oracle { "" } else { "AS " };
-        // A line break ends a comment at the end of the query. Only WITH takes a list of names everywhere.
+        // Only WITH takes a list of names everywhere.
         match names {
-            Some(names) => format!("(WITH etl_rows ({names}) AS ({query}\n) SELECT * FROM etl_rows) {alias}etl_query"),
-            None => format!("({query}\n) {alias}etl_query"),
+            Some(names) => format!("(WITH etl_rows ({names}) AS ({query}) SELECT * FROM etl_rows) {alias}etl_query"),
+            None => format!("({query}) {alias}etl_query"),
         }
     }
 

@@ -33,8 +33,8 @@ impl Table {
     /// Looks at what `from` names.
     pub(super) fn look(config: &Config, from: Origin) -> Result<Self> {
         let from = match from {
-            // It will stand in parentheses.
-            Origin::Query(sql) => Origin::Query(sql.trim().trim_end_matches(';').trim_end().to_owned()),
+            // It will stand in parentheses, where a line break ends a comment.
+            Origin::Query(sql) => Origin::Query(format!("{}\n", sql.trim().trim_end_matches(';').trim_end())),
             table @ Origin::Table(_) => table,
         };
         let backend = config.backend;
@@ -215,8 +215,7 @@ mod tests {
         let query = Origin::Query("SELECT id, n FROM t".to_owned());
         let found = table(Backend::Oracle, query.clone(), &ways);
         let sql = found.sql(&found.schema, None, None);
-        let expected = r#"SELECT "id", TO_CHAR("n", 'TM9', 'NLS_NUMERIC_CHARACTERS=''.,''') AS "n" FROM (SELECT id, n FROM t
-) etl_query"#;
+        let expected = r#"SELECT "id", TO_CHAR("n", 'TM9', 'NLS_NUMERIC_CHARACTERS=''.,''') AS "n" FROM (SELECT id, n FROM t) etl_query"#;
         assert_eq!(sql, expected);
         let found = table(Backend::MySql, query, &[Way::AsItIs, Way::AsItIs]);
         assert_eq!(found.sql(&found.schema, None, Some(1)), "SELECT id, n FROM t");
@@ -234,7 +233,7 @@ mod tests {
         assert_eq!(found.places(&twice, &found.schema).unwrap(), [0, 1]);
         let found = Table::named(Backend::Postgres, query(), &[native("int4"), native("numeric")]);
         let expected = "SELECT \"n\", CAST(\"n_2\" AS text) AS \"n_2\" FROM (WITH etl_rows (\"n\", \"n_2\") AS \
-                        (SELECT 1 AS n, 2 AS n\n) SELECT * FROM etl_rows) AS etl_query";
+                        (SELECT 1 AS n, 2 AS n) SELECT * FROM etl_rows) AS etl_query";
         assert_eq!(found.sql(&found.schema, None, None), expected);
         // To SQLite both would mean the first.
         let native = |name: &str| Native { name: name.to_owned(), word: "int8".to_owned(), digits: None };
