@@ -299,6 +299,10 @@ fn sqlite_both_ways() {
     sqlite3(&path("shop.db"), "create table mixed (v integer); insert into mixed values (1), ('secret')");
     let said = refused(folder.path(), &[&format!("{}#mixed", of_sqlite(&path("shop.db"))), "mixed.csv"]);
     assert!(said.contains("what the driver reads is no value of Int64") && !said.contains("secret"), "{said}");
+    // Its driver calls the column `b`, which in double quotes would be a text.
+    sqlite3(&path("shop.db"), "create table dotted (id integer, \"a.b\" text); insert into dotted values (1, 'value')");
+    copied(folder.path(), &[&format!("{}#dotted", of_sqlite(&path("shop.db"))), "dotted.csv"]);
+    assert_eq!(std::fs::read_to_string(path("dotted.csv")).unwrap(), "id,a.b\n1,value\n");
     let done = etl(folder.path(), &["plan", &from, "a.parquet"]);
     assert!(done.stdout.contains("reads floats with 15 digits"), "{}", done.stdout);
 }
