@@ -90,7 +90,8 @@ pub fn max_chars(field: &Field) -> Option<usize> {
 pub(crate) fn is_padded(field: &Field) -> bool {
     let native = field.metadata().get(NATIVE).and_then(|native| native.split_once(':'));
     let padding = |name: &str| ["char(", "nchar(", "character(", "bpchar"].iter().any(|word| name.starts_with(word));
-    native.is_some_and(|(_, name)| padding(&name.to_ascii_lowercase()))
+    // SQLite pads nothing, whatever a column is declared as.
+    native.is_some_and(|(product, name)| product != "sqlite" && padding(&name.to_ascii_lowercase()))
 }
 
 /// The microseconds of which a time column keeps multiples, where these are coarser than its type: metadata [`STEP_MICROS`].

@@ -8,7 +8,7 @@ use super::name::{Name, Quote};
 use crate::error::{Error, ErrorKind, Result};
 use crate::object::ObjectRef;
 use crate::sql::located::Located;
-use crate::sql::select::{list, select};
+use crate::sql::select::{distinct, list, select};
 
 /// Where rows come from.
 #[derive(Clone, Debug)]
@@ -60,11 +60,12 @@ impl Origin {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for one that is not there any more.
     pub fn places(&self, given: &[&str], schema: &Schema) -> Result<Vec<usize>> {
+        let names = named(given);
         let place = |(at, field): (usize, &Arc<Field>)| {
             let found = match self {
                 // As they were asked for, whatever the driver calls them.
                 Self::Table(_) => (at < given.len()).then_some(at),
-                Self::Query(_) => given.iter().position(|name| name == field.name()),
+                Self::Query(_) => names.iter().position(|name| name == field.name()),
             };
             found.ok_or_else(|| {
                 Error::new(ErrorKind::NotFound, "there is no such column any more").at("column", field.name())
@@ -74,20 +75,16 @@ impl Origin {
     }
 }
 
-/// The columns `fields`, of which each has a name of its own.
-///
-/// # Errors
-/// [`Schema`](ErrorKind::Schema) where two have the same.
-pub fn described(fields: Vec<Field>) -> Result<SchemaRef> {
-    let twice = fields
-        .iter()
-        .enumerate()
-        .find(|(place, field)| fields[..*place].iter().any(|other| other.name() == field.name()));
-    if let Some((_, field)) = twice {
-        let error = Error::new(ErrorKind::Schema, "two columns have this name").with_hint("name one of them with AS");
-        return Err(error.at("column", field.name()));
-    }
-    Ok(Arc::new(Schema::new(fields)))
+/// The columns `fields` of a result, each with a name of its own.
+pub fn described(fields: Vec<Field>) -> SchemaRef {
+    let given: Vec<&str> = fields.iter().map(|field| field.name().as_str()).collect();
+    let names = named(&given);
+    Arc::new(Schema::new(fields.into_iter().zip(names).map(|(field, name)| field.with_name(name)).collect::<Vec<_>>()))
+}
+
+/// What the columns of a result are called here, which may repeat the names that are `given`.
+fn named(given: &[&str]) -> Vec<String> {
+    distinct(&given.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
 }
 
 /// The error of a column that is of the type `now` and was described as the type `before`.
@@ -111,6 +108,8 @@ mod tests {
         assert_eq!(table.places(&["A", "B"], &schema("B")).unwrap(), [0]);
         assert_eq!(table.sql(Some(&schema("B")), Quote::DOUBLE), r#"SELECT "B" FROM "t""#);
         assert_eq!(table.sql(Some(&Schema::empty()), Quote::Sign('`')), "SELECT 1 FROM `t`");
-        assert_eq!(described(vec![field("A"), field("A")]).unwrap_err().kind(), ErrorKind::Schema);
+        let twice = described(vec![field("A"), field("B"), field("A")]);
+        assert_eq!(twice.field(2).name(), "A_2");
+        assert_eq!(query.places(&["A", "B", "A"], &twice).unwrap(), [0, 1, 2]);
     }
 }

@@ -11,7 +11,8 @@ pub fn filtered(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }
 
-/// The names of the columns of a query, each once: one that comes again has a number behind it.
+/// The names of the columns of a query, each once: one that comes again has a number behind it, and one that is empty is
+/// called by its place, as PostgreSQL calls those of VALUES.
 pub fn distinct(names: &[String]) -> Vec<String> {
     numbered(names, |one, other| one == other)
 }
@@ -40,10 +41,12 @@ pub fn name_apart<C>(
 
 fn numbered(names: &[String], are_one: fn(&str, &str) -> bool) -> Vec<String> {
     let mut given: Vec<String> = Vec::with_capacity(names.len());
-    for name in names {
+    for (place, name) in names.iter().enumerate() {
         let is_in = |all: &[String], new: &str| all.iter().any(|other| are_one(other, new));
-        let numbered = (2_usize..).map(|number| format!("{name}_{number}")).filter(|new| !is_in(names, new));
-        let free = std::iter::once(name.clone()).chain(numbered).find(|new| !is_in(&given, new));
+        let plain = if name.is_empty() { format!("column{}", place + 1) } else { name.clone() };
+        let own = std::iter::once(plain.clone()).filter(|new| !name.is_empty() || !is_in(names, new));
+        let numbered = (2_usize..).map(|number| format!("{plain}_{number}")).filter(|new| !is_in(names, new));
+        let free = own.chain(numbered).find(|new| !is_in(&given, new));
         given.extend(free);
     }
     given
@@ -71,6 +74,7 @@ mod tests {
         let of = |names: &[&str]| distinct(&owned(names)).join(",");
         assert_eq!(of(&["id", "v", "ID"]), "id,v,ID");
         assert_eq!(of(&["id", "id", "id_2", "id", "NULL", "NULL"]), "id,id_3,id_2,id_4,NULL,NULL_2");
+        assert_eq!(of(&["", "v", "", "column1"]), "column1_2,v,column3,column1");
         let in_any_case = |names: &[&str]| distinct_in_any_case(&owned(names)).join(",");
         assert_eq!(in_any_case(&["id", "ID", "Id_2", "id", "v"]), "id,ID_3,Id_2,id_4,v");
     }

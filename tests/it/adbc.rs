@@ -208,6 +208,9 @@ fn postgres_both_ways() {
     psql(&url, "create table odd (id int, address inet)");
     let said = refused(folder.path(), &[&format!("{driver}#odd"), "odd.csv"]);
     assert!(said.contains("column address: values of the type inet are not copied"), "{said}");
+    psql(&url, "insert into odd values (7, '10.0.0.1')");
+    copied(folder.path(), &[&format!("{driver}#odd"), "odd.csv", "--drop", "address"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("odd.csv")).unwrap(), "id\n7\n");
 }
 
 #[test]
@@ -229,6 +232,23 @@ fn duckdb_both_ways() {
     assert_eq!(duckdb(&path("shop.duckdb"), lost), "0");
 }
 
+/// Drivers give the columns of a query by their places, whatever they are called.
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    sqlite3(&folder.path().join("shop.db"), SQLITE_ROWS);
+    let (query, of_postgres) = ("select 1 as a, 2 as b, 3 as a", format!("adbc:postgresql?uri={}", postgres()));
+    for from in ["adbc:sqlite?uri=shop.db", "adbc:duckdb?path=none.duckdb", &of_postgres] {
+        let read = |words: &[&str]| {
+            let words = [&[from, "rows.csv", "--mode", "replace", "--query", query], words].concat();
+            copied(folder.path(), &words);
+            std::fs::read_to_string(folder.path().join("rows.csv")).unwrap()
+        };
+        assert_eq!(read(&[]), "a,b,a_2\n1,2,3\n", "{from}");
+        assert_eq!(read(&["--drop", "a"]), "b,a_2\n2,3\n", "{from}");
+    }
+}
+
 #[test]
 fn what_a_driver_would_change_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -243,6 +263,9 @@ fn what_a_driver_would_change_is_refused() {
         let said = refused(folder.path(), &[from, "odd.csv", "--query", &format!("select 1 as id, {value} as v; ")]);
         assert!(said.contains(&format!("column v: values of the type {declared} are not copied")), "{said}");
     }
+    let query = "select 'x' as v, '0101'::bit as b, 1 as v";
+    copied(folder.path(), &[from, "some.csv", "--query", query, "--drop", "b"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("some.csv")).unwrap(), "v,v_2\nx,1\n");
     let huge = "select '-170141183460469231731687303715884105728'::hugeint as v";
     let said = refused(folder.path(), &[from, "odd.csv", "--query", huge]);
     assert!(said.contains("row 1: column v: the driver has no more than 38 digits"), "{said}");

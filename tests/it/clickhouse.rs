@@ -376,6 +376,18 @@ fn a_column_that_is_not_read_can_be_left_out() {
     assert!(!folder.path().join("no.csv").exists());
 }
 
+#[test]
+fn odd_names_are_typed_as_the_server_writes_them() {
+    let (url, folder) = (clickhouse(), tempfile::tempdir().unwrap());
+    let columns = r#"(`x"y` Int32, `p\`q` Int32, `b\\s` Int32)"#;
+    clickhouse_client(&url, &format!(r#"create table `a"b\`c\\d` {columns} engine = MergeTree order by `x"y`"#));
+    clickhouse_client(&url, r#"insert into `a"b\`c\\d` values (1, 2, 3)"#);
+    copied(folder.path(), &[&table(&url, r#"`a"b\`c\\d`"#), "t.csv"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), "\"x\"\"y\",p`q,b\\s\n1,2,3\n");
+    copied(folder.path(), &[&table(&url, r#""a""b`c\d""#), &table(&url, r#"`e"``\\`"#)]);
+    assert_eq!(clickhouse_client(&url, r#"select `x"y`, `p\`q`, `b\\s` from `e"\`\\`"#), "1\t2\t3");
+}
+
 /// An append in several steps that is cut off has some of its rows in the table: the next run has to finish it and read nothing again.
 #[test]
 fn a_commit_that_was_cut_off_is_finished() {

@@ -206,6 +206,9 @@ fn mariadb_values_are_those_of_our_reader() {
     mariadb_client(&url, "create table places (id int, place point)");
     let said = refused(folder.path(), &[&format!("connectorx:{url}#places"), "places.csv"]);
     assert!(said.contains("may change values of point") && said.contains("column place"), "{said}");
+    mariadb_client(&url, "insert into places values (7, point(1, 2))");
+    copied(folder.path(), &[&format!("connectorx:{url}#places"), "ids.csv", "--drop", "place"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("ids.csv")).unwrap(), "id\n7\n");
 }
 
 #[test]
@@ -226,10 +229,42 @@ fn sqlite_values_are_those_of_our_reader() {
     assert_eq!(read("theirs.csv"), read("ours.csv"));
     let said = refused(folder.path(), &[&format!("{from}#guessed"), "guessed.csv"]);
     assert!(said.contains("may change values of boolean") && said.contains("column paid"), "{said}");
+    copied(folder.path(), &[&format!("{from}#guessed"), "id.csv", "--drop", "paid"]);
+    assert_eq!(read("id.csv"), "id\n1\n");
     let said = refused(folder.path(), &[&format!("{from}#mixed"), "mixed.csv"]);
     assert!(!said.contains("secret") && !said.contains("panicked"), "{said}");
     let said = refused(folder.path(), &["connectorx:sqlite:nope.db#t", "a.csv"]);
     assert!(said.contains("there is no such file") && !folder.path().join("nope.db").exists(), "{said}");
+}
+
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    sqlite3(&path, "create table t (id integer, paid boolean); insert into t values (1, 2)");
+    let (of_postgres, of_mariadb) = (format!("connectorx:{}", postgres()), format!("connectorx:{}", mariadb()));
+    let of_sqlite = format!("connectorx:sqlite:{}", path.display());
+    // A decimal is asked for as text, in a SELECT around the query.
+    let (plain, decimal) = ("select 1 as a, 2 as b, 3 as a -- three", "select 1 as a, 2 as b, 3.5 as a -- three");
+    for (from, query, last) in [
+        (&of_postgres, plain, "3"),
+        (&of_postgres, decimal, "3.5"),
+        (&of_mariadb, plain, "3"),
+        (&of_mariadb, decimal, "3.5"),
+        (&of_sqlite, plain, "3"),
+    ] {
+        let read = |words: &[&str]| {
+            let words = [&[from.as_str(), "rows.csv", "--mode", "replace", "--query", query], words].concat();
+            copied(folder.path(), &words);
+            std::fs::read_to_string(folder.path().join("rows.csv")).unwrap()
+        };
+        assert_eq!(read(&[]), format!("a,b,a_2\n1,2,{last}\n"), "{from}");
+        assert_eq!(read(&["--drop", "a"]), format!("b,a_2\n2,{last}\n"), "{from}");
+    }
+    // A column that is not read is left out, and the others are those that they are called.
+    let query = "select id as v, paid, id + 4 as V from t";
+    copied(folder.path(), &[&of_sqlite, "some.csv", "--query", query, "--drop", "paid"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("some.csv")).unwrap(), "v,V_2\n1,5\n");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use arrow_etl::testing::generate::{self, Limits};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::program::{copied, etl, killed_at, records, start};
+use crate::program::{copied, etl, killed_at, records, refused, start};
 use crate::server::duckdb;
 
 fn endpoint(path: &Path) -> Arc<dyn Endpoint> {
@@ -446,4 +446,25 @@ fn generated_columns_and_defaults_are_the_tables_own() {
     assert_eq!(duckdb(&database, "select id, g, d from t"), "5|6|x, GENERATED ALWAYS AS (1)");
     copied(path, &["t.duckdb#t", "out.csv"]);
     assert_eq!(std::fs::read_to_string(path.join("out.csv")).unwrap(), "id,g,d\n5,6,\"x, GENERATED ALWAYS AS (1)\"\n");
+}
+
+#[test]
+fn a_column_that_is_not_read_can_be_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let value = "union_value(n := 1)::union(n int, s varchar)";
+    duckdb(&path.join("t.duckdb"), &format!("create table t as select 1 as id, {value} as u, 'x' as v"));
+    let text = |name: &str| std::fs::read_to_string(path.join(name)).unwrap();
+    copied(path, &["t.duckdb#t", "t.csv", "--drop", "u"]);
+    assert_eq!(text("t.csv"), "id,v\n1,x\n");
+    copied(path, &["t.duckdb#t", "some.csv", "--select", "v", "--where", "id = 1"]);
+    assert_eq!(text("some.csv"), "v\nx\n");
+    let query = format!("select {value} as u, 2 as id");
+    copied(path, &["t.duckdb", "--query", &query, "query.csv", "--drop", "u"]);
+    assert_eq!(text("query.csv"), "id\n2\n");
+    for words in [&["t.duckdb#t", "no.csv"][..], &["t.duckdb#t", "no.csv", "--drop", "v"]] {
+        let told = refused(path, words);
+        assert!(told.contains("column u: values of the type UNION(n INTEGER, s VARCHAR) are not copied"), "{told}");
+    }
+    assert!(!path.join("no.csv").exists());
 }

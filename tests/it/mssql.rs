@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value as Json, json};
 
-use crate::program::{copied, etl};
+use crate::program::{copied, etl, refused};
 use crate::server::duckdb;
 
 /// A client of its own, by the same implementation as the stand-in: it prints the first column of what one statement gives.
@@ -367,6 +367,26 @@ fn numbers_of_an_identity_are_kept_and_queries_are_read() {
     // A column that comes again has a name of its own.
     copied(folder.path(), &[&database, "again.csv", "--query", "SELECT [n], [id], [n] FROM [t]"]);
     assert_eq!(std::fs::read_to_string(folder.path().join("again.csv")).unwrap(), "n,id,n_2\na,7,a\nb,8,b\n");
+    // One that is computed has none on the server.
+    let computed = "SELECT CAST([n] AS nvarchar(9)), [id], CAST([id] AS bigint) FROM [t]";
+    copied(folder.path(), &[&database, "computed.csv", "--query", computed]);
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("computed.csv")).unwrap(),
+        "column1,id,column3\na,7,7\nb,8,8\n"
+    );
+    let amount = "SELECT CAST([n] AS nvarchar(9)), CAST([id] AS money) FROM [t]";
+    let told = refused(folder.path(), &[&database, "amount.csv", "--query", amount]);
+    assert!(told.contains("column column2: type money of a query would be read as a float"), "{told}");
+}
+
+#[test]
+fn a_column_that_is_not_read_can_be_left_out() {
+    let (server, folder) = (Server::start(), tempfile::tempdir().unwrap());
+    server.table(&json!({"name": "t", "columns": [["id", "int"], ["v", "sql_variant"]], "key": ["id"]}));
+    copied(folder.path(), &[&server.url("t"), "t.csv", "--drop", "v"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("t.csv")).unwrap(), "id\n");
+    let told = refused(folder.path(), &[&server.url("t"), "no.csv"]);
+    assert!(told.contains("column v: type sql_variant is not copied"), "{told}");
 }
 
 #[test]

@@ -347,6 +347,12 @@ fn a_view_a_query_and_a_table_without_a_key() {
         let query = "select sum(a) as total, 0.5 as half, 'it''s' as text, now() > '2000-01-01' as late from t -- all";
         copied(path, &[&url, "q.csv", "--query", query]);
         assert_eq!(read(path, "q.csv"), "total,half,text,late\n2,0.5,it's,1\n");
+        // Names that differ in case alone are one to the server.
+        let query = ["--query", "select 1 as x, 2 as a, 3 as A, 4 as a"];
+        copied(path, &[&[url.as_str(), "names.csv"], &query[..]].concat());
+        assert_eq!(read(path, "names.csv"), "x,a,A_2,a_3\n1,2,3,4\n");
+        copied(path, &[&[url.as_str(), "some.csv", "--drop", "a"], &query[..]].concat());
+        assert_eq!(read(path, "some.csv"), "x,A_2,a_3\n1,3,4\n");
         copied(path, &[&table(&url, "t"), "few.csv", "--where", "a = 1", "--limit", "1"]);
         assert_eq!(read(path, "few.csv"), "a,b\n1,x\n");
 

@@ -299,8 +299,29 @@ fn sqlite_both_ways() {
     sqlite3(&path("shop.db"), "create table mixed (v integer); insert into mixed values (1), ('secret')");
     let said = refused(folder.path(), &[&format!("{}#mixed", of_sqlite(&path("shop.db"))), "mixed.csv"]);
     assert!(said.contains("what the driver reads is no value of Int64") && !said.contains("secret"), "{said}");
+    // Its driver calls the column `b`, which in double quotes would be a text.
+    sqlite3(&path("shop.db"), "create table dotted (id integer, \"a.b\" text); insert into dotted values (1, 'value')");
+    copied(folder.path(), &[&format!("{}#dotted", of_sqlite(&path("shop.db"))), "dotted.csv"]);
+    assert_eq!(std::fs::read_to_string(path("dotted.csv")).unwrap(), "id,a.b\n1,value\n");
     let done = etl(folder.path(), &["plan", &from, "a.parquet"]);
     assert!(done.stdout.contains("reads floats with 15 digits"), "{}", done.stdout);
+}
+
+/// Drivers give the columns of a query by their places, whatever they are called.
+#[test]
+fn columns_of_one_name_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    sqlite3(&folder.path().join("shop.db"), SQLITE_ROWS);
+    let query = "select 1 as a, 2 as b, 3 as a";
+    for from in [of_postgres(&postgres()), of_mariadb(&mariadb()), of_sqlite(&folder.path().join("shop.db"))] {
+        let read = |words: &[&str]| {
+            let words = [&[from.as_str(), "rows.csv", "--mode", "replace", "--query", query], words].concat();
+            copied(folder.path(), &words);
+            std::fs::read_to_string(folder.path().join("rows.csv")).unwrap()
+        };
+        assert_eq!(read(&[]), "a,b,a_2\n1,2,3\n", "{from}");
+        assert_eq!(read(&["--drop", "a"]), "b,a_2\n2,3\n", "{from}");
+    }
 }
 
 #[test]

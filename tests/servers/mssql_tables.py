@@ -327,11 +327,13 @@ class Session:
         return [("n", "nvarchar(128)")], [[name] for name in names], None
 
     def describe(self, query):
-        # The only query: columns of one table, of which one may come again.
+        # The only query: columns of one table, of which one may come again; one that is cast has no name.
         chosen, name = re.search(rf"^SELECT (.*) FROM {TABLE}", text(query)).groups()
         columns, _, _ = self.select(None, chosen, name, None)
         shape = [("n", "nvarchar(128)"), ("t", "nvarchar(128)"), ("u", "bigint"), ("e", "nvarchar(128)")]
-        return shape, [[name, declared, 1, None] for name, declared in columns], None
+        unnamed = {place for place, item in enumerate(items(chosen)) if item.startswith("CAST(")}
+        named = [(None if place in unnamed else name, declared) for place, (name, declared) in enumerate(columns)]
+        return shape, [[name, declared, 1, None] for name, declared in named], None
 
     # Definitions and rows.
 
@@ -398,7 +400,7 @@ class Session:
         if chosen == "*":
             return table.columns, rows, None
         shape, places = [], []
-        for item in re.split(r", (?![^(]*\))", chosen):
+        for item in items(chosen):
             cast = re.match(rf"CAST\(({NAME}) AS (.*)\)$", item)
             if not cast and item == "1":
                 return [("n", "int")], [[1] for _ in rows], None
@@ -419,6 +421,10 @@ class Session:
         table = self.database.table(name)
         assert [plain(column) for column in columns.split(", ")] == [column for column, _ in table.columns]
         table.rows.append(values)
+
+
+def items(chosen):
+    return re.split(r", (?![^(]*\))", chosen)
 
 
 LITERAL = r"N'((?:[^']|'')*)'"

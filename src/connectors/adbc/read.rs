@@ -3,11 +3,14 @@
 //! What a driver gives is Arrow already, so but for infinity, and for what is known to be wrapped, no value of it can fail to be read.
 //! What a driver itself fails at ends its stream: it says not which row that is.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, SchemaRef, Time64MicrosecondType, TimeUnit};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Field, FieldRef, Int64Type, Schema, SchemaRef, Time64MicrosecondType, TimeUnit,
+};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use futures::StreamExt as _;
@@ -19,7 +22,7 @@ use super::database::{Connection, Database};
 use super::driver::Product;
 use super::error::failed;
 use super::session::Opened;
-use super::typemap::{FIRST_MICRO, changes_in_duckdb, infinity, normal, read, unread};
+use super::typemap::{FIRST_MICRO, changes_in_duckdb, infinity, normal, read, refused, unread};
 use crate::attempt::Attempt;
 use crate::bridge::adbc::Interrupt;
 use crate::bridge::blocking::{self, Outlet};
@@ -39,41 +42,75 @@ const DAY_MICROS: i64 = 86_400_000_000;
 pub(super) struct AdbcSource {
     opened: Arc<Opened>,
     object: ObjectRef,
-    columns: OnceCell<SchemaRef>,
+    known: OnceCell<Known>,
+}
+
+/// What was found out of an object.
+#[derive(Debug)]
+struct Known {
+    /// Those that are not read are among them, as bytes: a plan that wants one is refused.
+    columns: SchemaRef,
+    /// Of each column what its type is called, where it is not read.
+    refused: Vec<Option<String>>,
 }
 
 impl AdbcSource {
     /// That of `object`.
     pub(super) fn of(opened: Arc<Opened>, object: ObjectRef) -> Arc<dyn Source> {
-        Arc::new(Self { opened, object, columns: OnceCell::new() })
+        Arc::new(Self { opened, object, known: OnceCell::new() })
     }
 
-    async fn columns(&self) -> Result<&SchemaRef> {
+    async fn known(&self) -> Result<&Known> {
         let look = async || {
             let config = self.opened.config();
             let from = Origin::of(config, &self.object)?;
             let sql = from.sql(None, config.quote);
             let look = move |config: &Config, database: &Arc<Database>| {
                 let mut connection = database.connect(config)?;
-                if Product::of(&config.driver) == Product::DuckDb {
-                    check_duckdb(&mut connection, &sql)?;
-                }
-                connection.columns(&sql)
+                let is_duckdb = Product::of(&config.driver) == Product::DuckDb;
+                let changed = if is_duckdb { changed_in_duckdb(&mut connection, &sql) } else { HashMap::new() };
+                Known::of(&connection.columns(&sql)?, changed)
             };
-            let columns = self.opened.asked("describe", look).await;
-            let fields: Result<Vec<Field>> =
-                columns.and_then(|columns| columns.fields().iter().map(|field| read(field)).collect());
-            let checked = fields.and_then(described);
-            checked.map_err(|error| config.placed(error.at("table", from.shown())))
+            let known = self.opened.asked("describe", look).await;
+            known.map_err(|error| config.placed(error.at("table", from.shown())))
         };
-        self.columns.get_or_try_init(look).await
+        self.known.get_or_try_init(look).await
+    }
+}
+
+impl Known {
+    /// Of the columns `given` by a driver, which changes the values of those at some places: their types are `changed`.
+    fn of(given: &Schema, mut changed: HashMap<usize, String>) -> Result<Self> {
+        let fields = given.fields().iter();
+        let refused: Vec<Option<String>> = fields
+            .clone()
+            .enumerate()
+            .map(|(place, field)| changed.remove(&place).or_else(|| refused(field)))
+            .collect();
+        let column = |(field, refused): (&FieldRef, &Option<String>)| match refused {
+            Some(_) => Ok(Field::new(field.name(), DataType::Binary, true)),
+            None => read(field),
+        };
+        let columns = described(fields.zip(&refused).map(column).collect::<Result<_>>()?);
+        Ok(Self { columns, refused })
+    }
+
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) naming the first column of `wanted` that is not read.
+    fn check(&self, wanted: &Schema) -> Result<()> {
+        for (field, refused) in self.columns.fields().iter().zip(&self.refused) {
+            if let Some(name) = refused.as_ref().filter(|_| wanted.index_of(field.name()).is_ok()) {
+                return Err(unread(name).at("column", field.name()));
+            }
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Source for AdbcSource {
     async fn describe(&self) -> Result<TableShape> {
-        Ok(TableShape::of(Arc::clone(self.columns().await?)))
+        Ok(TableShape::of(Arc::clone(&self.known().await?.columns)))
     }
 
     fn pushdown(&self, _shape: &TableShape, _filter: &Expr) -> Pushdown {
@@ -82,10 +119,14 @@ impl Source for AdbcSource {
     }
 
     async fn plan(&self, scan: &Scan, _goal: &SplitGoal) -> Result<ReadPlan> {
+        let config = self.opened.config();
+        let from = Origin::of(config, &self.object)?;
+        let checked = self.known().await?.check(&scan.schema);
+        checked.map_err(|error| config.placed(error.at("table", from.shown())))?;
         let split = Split { id: 0, source: 0, rows: None, bytes: None, place: None, detail: Json::Null };
         let mut notes = vec!["one stream: drivers have no way in common to cut a table".to_owned()];
         let is_list = |field: &Arc<Field>| matches!(field.data_type(), DataType::List(_));
-        let product = Product::of(&self.opened.config().driver);
+        let product = Product::of(&config.driver);
         if product == Product::Postgresql && scan.schema.fields().iter().any(is_list) {
             notes.push(
                 "the driver makes a flat list of an array of several dimensions, and drops at which place an array begins: \
@@ -121,19 +162,17 @@ impl Source for AdbcSource {
     }
 }
 
-/// Refuses the columns of `sql` whose values DuckDB's driver would change: Arrow's types do not tell them from others.
-fn check_duckdb(connection: &mut Connection, sql: &str) -> Result<()> {
+/// The columns of `sql` whose values DuckDB's driver would change, by their places, with their types: Arrow's do not tell them from
+/// others.
+fn changed_in_duckdb(connection: &mut Connection, sql: &str) -> HashMap<usize, String> {
     // In parentheses nothing is run: of several statements all but the first would be. What is no SELECT has no other types than texts,
     // numbers and booleans.
     let describe = format!("DESCRIBE FROM (\n{}\n)", sql.trim().trim_end_matches(';'));
-    for batch in connection.batches(&describe).unwrap_or_default() {
-        let text = |name: &str| batch.column_by_name(name)?.as_string_opt::<i32>();
-        let (Some(names), Some(types)) = (text("column_name"), text("column_type")) else { continue };
-        if let Some(row) = (0..batch.num_rows()).find(|row| changes_in_duckdb(types.value(*row))) {
-            return Err(unread(types.value(row)).at("column", names.value(row)));
-        }
-    }
-    Ok(())
+    let batches = connection.batches(&describe).unwrap_or_default();
+    let types =
+        batches.iter().filter_map(|batch| batch.column_by_name("column_type")?.as_string_opt::<i32>()).flatten();
+    let named = types.map(Option::unwrap_or_default).enumerate().filter(|(_, declared)| changes_in_duckdb(declared));
+    named.map(|(place, declared)| (place, declared.to_owned())).collect()
 }
 
 /// Stops the statement when nobody reads its rows any more.
@@ -269,7 +308,6 @@ fn alike(array: &ArrayRef, described: &DataType) -> Result<ArrayRef> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{Date32Array, Decimal128Array, Time64MicrosecondArray, TimestampMicrosecondArray};
-    use arrow::datatypes::Schema;
 
     use super::*;
 

@@ -29,8 +29,10 @@ const MOST_DIGITS: u8 = 76;
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) for what has no place in Arrow.
 pub(super) fn read(column: &Field) -> Result<Field> {
-    check_read(column).map_err(|error| error.at("column", column.name()))?;
-    Ok(normal_field(column).with_nullable(true))
+    match refused(column) {
+        Some(name) => Err(unread(&name).at("column", column.name())),
+        None => Ok(normal_field(column).with_nullable(true)),
+    }
 }
 
 /// `field` without what the driver notes for itself.
@@ -58,26 +60,25 @@ pub(super) fn normal(data_type: &DataType) -> DataType {
     }
 }
 
-fn check_read(field: &Field) -> Result<()> {
+/// What the type of `field`, or of what is in it, is called; none where it has a place in Arrow.
+pub(super) fn refused(field: &Field) -> Option<String> {
     match field.data_type() {
         // Its own wire bytes would mean nothing elsewhere.
-        DataType::Binary | DataType::LargeBinary if is_opaque(field) => Err(unread(&opaque_name(field))),
-        DataType::Union(..) | DataType::ListView(_) | DataType::LargeListView(_) => {
-            Err(unread(&field.data_type().to_string()))
-        }
+        DataType::Binary | DataType::LargeBinary if is_opaque(field) => Some(opaque_name(field)),
+        DataType::Union(..) | DataType::ListView(_) | DataType::LargeListView(_) => Some(field.data_type().to_string()),
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::FixedSizeList(item, _)
-        | DataType::Map(item, _) => check_read(item),
-        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_read(field)),
-        _ => Ok(()),
+        | DataType::Map(item, _) => refused(item),
+        DataType::Struct(fields) => fields.iter().find_map(|field| refused(field)),
+        _ => None,
     }
 }
 
 /// The error of a column of the type `name`.
 pub(super) fn unread(name: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("values of the type {name} are not copied"))
-        .with_hint("leave the column out of a --query, or cast it there")
+        .with_hint("leave the column out with --drop, or cast it in a --query")
 }
 
 /// Whether DuckDB's driver changes values of the type `declared`, in DuckDB's words: it wraps numbers of 128 bits without a sign and

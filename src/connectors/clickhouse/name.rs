@@ -17,14 +17,14 @@ pub(super) struct Name {
 }
 
 impl Name {
-    /// The table that `typed` names: `orders`, `shop.orders`, `"my shop"."or.ders"`, with backticks as well as quotes. Without a
-    /// database it is in `database`.
+    /// The table that `typed` names: `orders`, `shop.orders`, `"my shop"."or.ders"`, or in backticks as the server writes it. Without
+    /// a database it is in `database`.
     ///
     /// # Errors
     /// [`Usage`](ErrorKind::Usage).
     pub(super) fn typed(typed: &str, database: &str) -> Result<Self> {
-        let quoted = if typed.contains('"') { typed.to_owned() } else { typed.replace('`', "\"") };
-        let mut parts: Vec<String> = split_name(&quoted)?.iter().map(|part| part.resolve(&ClickHouse)).collect();
+        let mut parts: Vec<String> =
+            split_name(&in_quotes(typed))?.iter().map(|part| part.resolve(&ClickHouse)).collect();
         match parts.as_mut_slice() {
             [table] => Ok(Self { database: database.to_owned(), table: std::mem::take(table) }),
             [database, table] => Ok(Self { database: std::mem::take(database), table: std::mem::take(table) }),
@@ -66,6 +66,37 @@ impl Name {
     pub(super) fn is(&self, column: &str) -> String {
         format!("database = {} AND {column} = {}", literal(&self.database), literal(&self.table))
     }
+}
+
+/// `typed` with double quotes around its parts that stand in backticks, within which a backslash or another backtick stands before a
+/// backtick.
+fn in_quotes(typed: &str) -> String {
+    let mut quoted = String::with_capacity(typed.len());
+    let (mut within, mut begins) = (None, true);
+    let mut letters = typed.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let next = letters.peek().copied();
+        match (within, letter) {
+            (None, '`' | '"') if begins => {
+                within = Some(letter);
+                quoted.push('"');
+            }
+            (Some('`'), '\\') if matches!(next, Some('\\' | '`')) => quoted.extend(letters.next()),
+            (Some('`'), '`') if next == Some('`') => quoted.extend(letters.next()),
+            (Some('`'), '"') => quoted.push_str("\"\""),
+            (Some('"'), '"') if next == Some('"') => {
+                letters.next();
+                quoted.push_str("\"\"");
+            }
+            (Some(end), _) if letter == end => {
+                within = None;
+                quoted.push('"');
+            }
+            _ => quoted.push(letter),
+        }
+        begins = within.is_none() && letter == '.';
+    }
+    quoted
 }
 
 /// Refuses a name that the server would not take.
@@ -114,6 +145,12 @@ mod tests {
         assert_eq!(name("other.Orders").unwrap(), "`other`.`Orders`");
         assert_eq!(name("`my shop`.`or.ders`").unwrap(), "`my shop`.`or.ders`");
         assert_eq!(name("\"my shop\".\"a`b\"").unwrap(), r"`my shop`.`a\`b`");
+        assert_eq!(name(r#"`a"b`"#).unwrap(), r#"`shop`.`a"b`"#);
+        assert_eq!(name(r#""a.""`b".`c``"d\`\\\e.f`"#).unwrap(), r#"`a."\`b`.`c\`"d\`\\\\e.f`"#);
+        assert_eq!(name("a`b").unwrap(), r"`shop`.`a\`b`");
+        for odd in ["a\"b", "a\\`b", "\\", "`\"`", "``\\\\", "a.b\n\"c"] {
+            assert_eq!(Name::typed(&identifier(odd), "shop").unwrap().table, odd);
+        }
         assert_eq!(name("a.b.c"), None);
     }
 

@@ -1,6 +1,7 @@
 //! What differs between the databases that ConnectorX reads: schemes, quotes, how a column is asked for as text.
 
 use crate::driven::name::Quote;
+use crate::sql::select::{distinct, distinct_in_any_case};
 
 /// A database behind ConnectorX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +79,27 @@ impl Backend {
         })
     }
 
-    /// A query as what a SELECT reads from.
-    pub(super) fn derived(self, query: &str) -> String {
+    /// A query as what a SELECT reads from, with other names for its columns where `names`, quoted and parted by commas, are given.
+    pub(super) fn derived(self, query: &str, names: Option<&str>) -> String {
         let alias = if self == Self::Oracle { "" } else { "AS " };
-        format!("({query}) {alias}etl_query")
+        // Only WITH takes a list of names everywhere.
+        match names {
+            Some(names) => format!("(WITH etl_rows ({names}) AS ({query}) SELECT * FROM etl_rows) {alias}etl_query"),
+            None => format!("({query}) {alias}etl_query"),
+        }
+    }
+
+    /// Names of the columns of a query, each once, as a SELECT around it tells them apart.
+    pub(super) fn distinct(self, names: &[String]) -> Vec<String> {
+        match self {
+            Self::MySql | Self::Sqlite => distinct_in_any_case(names),
+            _ => distinct(names),
+        }
+    }
+
+    /// Whether [`derived`](Self::derived) can call columns otherwise.
+    pub(super) fn renames(self) -> bool {
+        !matches!(self, Self::BigQuery | Self::ClickHouse)
     }
 
     /// What ends a SELECT of at most `rows` rows.

@@ -70,6 +70,8 @@ impl Source for ConnectorXSource {
 
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
         let table = Arc::clone(self.known().await?);
+        let checked = table.check(&scan.schema);
+        checked.map_err(|error| self.opened.config().placed(error.at("table", table.shown())))?;
         let (wanted, goal) = (scan.clone(), *goal);
         let cut = Arc::clone(&table);
         let work = move |config: &Config, _: &Arc<()>| split::plan(config, &cut, &wanted, &goal);
@@ -102,9 +104,9 @@ fn notes(backend: Backend, table: &Table) -> Vec<String> {
     let texts = table.texts();
     if !texts.is_empty() {
         notes.push(format!("asked for as text, since ConnectorX may change their values: {}", texts.join(", ")));
-        if table.name().is_none() {
-            notes.push("the query stands in a SELECT of ours: an ORDER BY at its end may have no effect".to_owned());
-        }
+    }
+    if table.is_rewritten() && table.name().is_none() {
+        notes.push("the query stands in a SELECT of ours: an ORDER BY at its end may have no effect".to_owned());
     }
     if backend == Backend::Sqlite && table.name().is_none() {
         let note = "columns of a query that SQLite computes have the type of their first row: a whole number among floats is \

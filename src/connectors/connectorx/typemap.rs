@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, TimeUnit};
 
 use super::backend::Backend;
 use super::catalog::Native;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind};
 use crate::schema::{EXTENSION, EXTENSION_JSON, EXTENSION_UUID, with_metadata};
 
 /// How a column is read.
@@ -17,6 +17,8 @@ pub(super) enum Way {
     AsItIs,
     /// As the text that the database makes of it.
     Text,
+    /// Not at all: ConnectorX may change its values, which are of this type, and they have no text.
+    Refused(String),
 }
 
 /// Types of MySQL that are kept: those of the catalog, then those of ConnectorX.
@@ -58,10 +60,7 @@ fn kept(backend: Backend) -> &'static [&'static str] {
 }
 
 /// How the column `native` is read, and as what; none where that is as ConnectorX says.
-///
-/// # Errors
-/// [`Unsupported`](ErrorKind::Unsupported) for one whose values ConnectorX may change, and that has no text.
-pub(super) fn way(backend: Backend, native: &Native) -> Result<(Way, Option<Field>)> {
+pub(super) fn way(backend: Backend, native: &Native) -> (Way, Option<Field>) {
     let word = if backend == Backend::Sqlite { affinity(&native.word) } else { native.word.as_str() };
     let field = |data_type: DataType| Field::new(&native.name, data_type, true);
     if kept(backend).contains(&word) {
@@ -73,17 +72,15 @@ pub(super) fn way(backend: Backend, native: &Native) -> Result<(Way, Option<Fiel
             (Backend::MySql, "timestamp") => Some(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
             (Backend::Postgres, "uuid") => {
                 let field = field(DataType::FixedSizeBinary(16));
-                return Ok((Way::AsItIs, Some(with_metadata(field, EXTENSION, EXTENSION_UUID))));
+                return (Way::AsItIs, Some(with_metadata(field, EXTENSION, EXTENSION_UUID)));
             }
             _ => None,
         };
-        return Ok((Way::AsItIs, narrow.map(field)));
+        return (Way::AsItIs, narrow.map(field));
     }
     if backend == Backend::Sqlite || unwritten(backend, word) {
-        let hint = if backend == Backend::Sqlite { "'sqlite:' reads it" } else { "leave it out in a --query" };
-        let message =
-            format!("ConnectorX may change values of {}", if word.is_empty() { "no declared type" } else { word });
-        return Err(Error::new(ErrorKind::Unsupported, message).with_hint(hint).at("column", &native.name));
+        let word = if word.is_empty() { "no declared type" } else { word };
+        return (Way::Refused(word.to_owned()), Some(field(DataType::Binary)));
     }
     let decimal = matches!((backend, word), (Backend::Postgres, "numeric") | (Backend::MySql, "decimal"));
     let parsed = match native.digits {
@@ -99,7 +96,16 @@ pub(super) fn way(backend: Backend, native: &Native) -> Result<(Way, Option<Fiel
         _ if matches!(word, "json" | "jsonb") => with_metadata(field(DataType::Utf8), EXTENSION, EXTENSION_JSON),
         _ => field(DataType::Utf8),
     };
-    Ok((Way::Text, Some(parsed)))
+    (Way::Text, Some(parsed))
+}
+
+/// The error of a column that is of the type `word` and not read.
+pub(super) fn refused(backend: Backend, word: &str) -> Error {
+    let hint = match backend {
+        Backend::Sqlite => "'sqlite:' reads it, and --drop leaves it out",
+        _ => "leave it out with --drop",
+    };
+    Error::new(ErrorKind::Unsupported, format!("ConnectorX may change values of {word}")).with_hint(hint)
 }
 
 fn fits(precision: u8, scale: i8) -> bool {
@@ -151,7 +157,7 @@ mod tests {
     use super::*;
     use crate::schema::{is_json, is_uuid};
 
-    fn of(backend: Backend, word: &str, digits: Option<(u8, i8)>) -> Result<(Way, Option<Field>)> {
+    fn of(backend: Backend, word: &str, digits: Option<(u8, i8)>) -> (Way, Option<Field>) {
         way(backend, &Native { name: "c".to_owned(), word: word.to_owned(), digits })
     }
 
@@ -172,11 +178,11 @@ mod tests {
             (Backend::ClickHouse, "decimal", None, text),
             (Backend::Trino, "bigint", None, DataType::Int64),
         ] {
-            let (way, field) = of(backend, word, digits).unwrap();
+            let (way, field) = of(backend, word, digits);
             assert_eq!((way, field.unwrap().data_type()), (Way::Text, &expected), "{backend:?} {word}");
         }
-        assert!(is_json(&of(Backend::Postgres, "jsonb", None).unwrap().1.unwrap()));
-        assert!(is_uuid(&of(Backend::Postgres, "uuid", None).unwrap().1.unwrap()));
+        assert!(is_json(&of(Backend::Postgres, "jsonb", None).1.unwrap()));
+        assert!(is_uuid(&of(Backend::Postgres, "uuid", None).1.unwrap()));
     }
 
     #[test]
@@ -184,23 +190,21 @@ mod tests {
         for (backend, word) in
             [(Backend::Postgres, "timestamptz"), (Backend::MySql, "ulonglong"), (Backend::Sqlite, "varchar(9)")]
         {
-            assert_eq!(of(backend, word, None).unwrap(), (Way::AsItIs, None), "{word}");
+            assert_eq!(of(backend, word, None), (Way::AsItIs, None), "{word}");
         }
-        let (_, field) = of(Backend::Postgres, "int2", Some((16, 0))).unwrap();
+        let (_, field) = of(Backend::Postgres, "int2", Some((16, 0)));
         assert_eq!(field.unwrap().data_type(), &DataType::Int16);
     }
 
     #[test]
     fn what_has_no_text_is_refused_by_name() {
-        for (backend, word) in [
-            (Backend::Sqlite, "boolean"),
-            (Backend::Sqlite, "decimal(10,2)"),
-            (Backend::Sqlite, ""),
-            (Backend::MySql, "geometry"),
+        for (backend, word, expected) in [
+            (Backend::Sqlite, "boolean", "boolean"),
+            (Backend::Sqlite, "decimal(10,2)", "decimal(10,2)"),
+            (Backend::Sqlite, "", "no declared type"),
+            (Backend::MySql, "geometry", "geometry"),
         ] {
-            let error = of(backend, word, None).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unsupported, "{word}");
-            assert!(error.to_string().contains("column c"), "{error}");
+            assert_eq!(of(backend, word, None).0, Way::Refused(expected.to_owned()), "{word}");
         }
     }
 }

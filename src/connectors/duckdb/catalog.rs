@@ -88,7 +88,7 @@ impl Column {
 /// The error of a column of the type `name`.
 pub(super) fn refused(name: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("values of the type {name} are not copied"))
-        .with_hint("leave the column out of a --query, or cast it there")
+        .with_hint("leave the column out with --drop, or cast it in a --query")
 }
 
 impl Relation {

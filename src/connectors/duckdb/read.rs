@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,9 @@ impl Described {
             let last = connection.number(&format!("SELECT max(rowid) FROM {table}"))?;
             described.end = number(last).map_or(0, |last| last + 1);
         }
-        let schema = described.relation.schema()?;
+        let columns = &described.relation.columns;
+        let places: Vec<usize> = (0..columns.len()).filter(|place| columns[*place].kind.is_some()).collect();
+        let schema = Arc::new(described.relation.schema().project(&places)?);
         let select = Select::new(&described.relation, &schema, &[], Some(SAMPLE_ROWS as u64))?;
         let (mut sampled, mut bytes) = (0, 0);
         select.each(connection, |(batch, _)| {
@@ -148,16 +150,26 @@ fn modest_bytes(columns: usize, row_bytes: u64) -> u64 {
 }
 
 impl Relation {
-    /// Its columns in their Arrow form.
-    fn schema(&self) -> Result<SchemaRef> {
+    /// Its columns in their Arrow form. Those that are not read are among them, as bytes: a plan that wants one is refused.
+    fn schema(&self) -> SchemaRef {
         let field = |column: &catalog::Column| {
-            let field = column.kind()?.column(&column.name, !column.not_null);
-            Ok(match &column.comment {
+            let field = match &column.kind {
+                Some(kind) => kind.column(&column.name, !column.not_null),
+                None => Field::new(&column.name, DataType::Binary, !column.not_null),
+            };
+            match &column.comment {
                 Some(comment) => with_metadata(field, COMMENT, comment),
                 None => field,
-            })
+            }
         };
-        Ok(Arc::new(Schema::new(self.columns.iter().map(field).collect::<Result<Vec<_>>>()?)))
+        Arc::new(Schema::new(self.columns.iter().map(field).collect::<Vec<_>>()))
+    }
+
+    /// What the values of the column called `name` are.
+    fn kind(&self, name: &str) -> Result<&Kind> {
+        let column = self.columns.iter().find(|column| column.name == name);
+        let missing = || Error::new(ErrorKind::NotFound, "there is no such column").at("column", name);
+        column.ok_or_else(missing).and_then(catalog::Column::kind).map_err(|error| error.at("table", self.shown()))
     }
 
     /// The native forms of its columns, beside `arrow`, their Arrow forms.
@@ -176,7 +188,7 @@ impl Source for DuckdbSource {
     async fn describe(&self) -> Result<TableShape> {
         let described = self.described().await?;
         let relation = &described.relation;
-        let schema = relation.schema().map_err(|error| self.pool.place(error.at("table", relation.shown())))?;
+        let schema = relation.schema();
         Ok(TableShape {
             native: relation.native(&schema),
             key: relation.key.clone(),
@@ -194,6 +206,9 @@ impl Source for DuckdbSource {
 
     async fn plan(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
         let described = self.described().await?;
+        for field in scan.schema.fields() {
+            described.relation.kind(field.name()).map_err(|error| self.pool.place(error))?;
+        }
         let mut notes = self.pool.notes.clone();
         let ranges = ranges(described, scan, goal, self.pool.readers.count(), &mut notes);
         let rows = described.rows.map(|rows| rows / ranges.len() as u64);
@@ -309,13 +324,7 @@ pub(super) struct Select {
 
 impl Select {
     fn new(relation: &Relation, schema: &SchemaRef, conditions: &[String], limit: Option<u64>) -> Result<Self> {
-        let kind = |field: &Arc<Field>| {
-            let column = relation.columns.iter().find(|column| column.name == *field.name());
-            let missing = || Error::new(ErrorKind::NotFound, "there is no such column").at("column", field.name());
-            column.ok_or_else(missing)?.kind().cloned()
-        };
-        let kinds = schema.fields().iter().map(kind).collect::<Result<Vec<_>>>();
-        let kinds = kinds.map_err(|error| error.at("table", relation.shown()))?;
+        let kinds = schema.fields().iter().map(|field| relation.kind(field.name()).cloned()).collect::<Result<_>>()?;
         Ok(Self::of(&relation.sql(), (schema, kinds), conditions, limit).named(relation.shown()))
     }
 
@@ -406,7 +415,7 @@ impl exchange::Decoder for Rows<'_> {
 
 /// The conditions of a scan, and whether they keep exactly the rows that are wanted.
 fn conditions(relation: &Relation, scan: &Scan, range: &KeyRange) -> Result<(Vec<String>, bool)> {
-    let schema = relation.schema()?;
+    let schema = relation.schema();
     let facts = Facts { schema: &schema, relation: Some(relation) };
     let (filters, exact) = filter::conditions(&scan.filters, &facts, &DuckDb)?;
     Ok((range.condition("rowid").into_iter().chain(filters).collect(), exact))

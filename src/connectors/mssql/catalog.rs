@@ -2,7 +2,7 @@
 
 use super::connect::{Connection, number, text};
 use super::name::{Name, literal};
-use super::typemap::{SqlType, refused};
+use super::typemap::{Kind, SqlType, refused};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::columns::{Known, Unfilled};
 use crate::sql::select::{distinct, name_apart};
@@ -188,8 +188,7 @@ async fn key(connection: &mut Connection, object: &str) -> Result<Vec<String>> {
 /// The columns of the rows that `query` gives, each with a name of its own.
 ///
 /// # Errors
-/// What the server says against the query; [`Schema`](ErrorKind::Schema) for columns without a name,
-/// [`Unsupported`](ErrorKind::Unsupported) for a type that the driver would change.
+/// What the server says against the query.
 pub(super) async fn of_query(connection: &mut Connection, query: &str) -> Result<Vec<Column>> {
     let sql = format!(
         "SELECT name, COALESCE(system_type_name, user_type_name), CAST(COALESCE(is_nullable, 1) AS bigint), error_message \
@@ -202,20 +201,13 @@ pub(super) async fn of_query(connection: &mut Connection, query: &str) -> Result
             let message = crate::sql::message::lower_start(message.trim().trim_end_matches('.'));
             return Err(Error::new(ErrorKind::Usage, message).with_hint("correct the query"));
         }
-        let Some(name) = text(&row, 0).filter(|name| !name.is_empty()) else {
-            let message = format!("column {} of the query has no name", columns.len() + 1);
-            return Err(Error::new(ErrorKind::Schema, message).with_hint("give it one with AS"));
-        };
         let declared = text(&row, 1).unwrap_or_default();
-        if matches!(declared.as_str(), "money" | "smallmoney") {
-            let message = format!("type {declared} of a query would be read as a float, which changes large amounts");
-            return Err(Error::new(ErrorKind::Unsupported, message)
-                .with_hint("write CAST(column AS decimal(19,4)) in the query")
-                .at("column", name));
-        }
         columns.push(Column {
-            name,
-            sql_type: SqlType::declared(&declared),
+            // One that is computed has none.
+            name: text(&row, 0).unwrap_or_default(),
+            // The driver would read it as a float, which changes large amounts.
+            sql_type: SqlType::declared(&declared)
+                .filter(|sql_type| !matches!(sql_type.kind, Kind::Money | Kind::SmallMoney)),
             declared,
             nullable: number(&row, 2) != Some(0),
             filled_by: FilledBy::Nobody,

@@ -114,6 +114,11 @@ pub(super) const TYPES: &[&str] = &[
 
 /// The error of a column of the type `name`.
 pub(super) fn refused(name: &str) -> Error {
+    if matches!(name, "money" | "smallmoney") {
+        let message = format!("type {name} of a query would be read as a float, which changes large amounts");
+        return Error::new(ErrorKind::Unsupported, message)
+            .with_hint("write CAST(column AS decimal(19,4)) in the query, or leave it out with --drop");
+    }
     let hint = match name {
         "geometry" | "geography" => "leave it out with --drop, or read it as bytes: --query with column.STAsBinary()",
         "hierarchyid" => "leave it out with --drop, or read it as text: --query with column.ToString()",

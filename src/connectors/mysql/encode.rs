@@ -4,7 +4,9 @@
 //! here: NaN, dates beyond its years, fractions of a second that the column does not keep, spaces at the end of a `char`, numbers
 //! in JSON that it would make floats of.
 
-use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray as _, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Date32Type, DurationMicrosecondType, Field, Float32Type, Float64Type, Int16Type};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub(super) enum Kept {
     AsTheyCame,
     /// Written anew: JSON that it took apart.
     WrittenAnew,
+    /// Without the blanks at their end, with which a source has padded the names of members.
+    WithoutPadding,
 }
 
 impl Column {
@@ -195,7 +199,14 @@ fn null(style: Style) -> &'static [u8] {
     }
 }
 
+/// The texts of `array` without the blanks at their end.
+pub(super) fn unpadded(array: &ArrayRef) -> ArrayRef {
+    let Some(texts) = array.as_string_opt::<i32>() else { return Arc::clone(array) };
+    Arc::new(texts.iter().map(|text| text.map(|text| text.trim_end_matches(' '))).collect::<StringArray>())
+}
+
 fn cells(array: &ArrayRef, field: &Field, (column, style): (&Column, Style)) -> Result<Cells, Unfit> {
+    let array = &if column.kept == Kept::WithoutPadding { unpadded(array) } else { Arc::clone(array) };
     for check in &column.checks {
         check.look(array)?;
     }
@@ -387,9 +398,7 @@ fn duration(micros: i64, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{BinaryArray, Float64Array, Int64Array, StringArray};
+    use arrow::array::{BinaryArray, Float64Array, Int64Array};
     use arrow::datatypes::Schema;
 
     use super::*;

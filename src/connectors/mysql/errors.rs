@@ -122,6 +122,7 @@ fn sentence(code: u16, kind: ErrorKind, message: &str) -> String {
         3140 | 3141 => "the text is no JSON",
         1416 => "the bytes are no geometry",
         1153 => "a packet is larger than the server's max_allowed_packet",
+        1205 => "another session holds a lock, and was waited for",
         _ => "",
     };
     match fixed {
@@ -135,7 +136,7 @@ fn advice(code: u16) -> Option<&'static str> {
     Some(match code {
         1040 | 1203 | 1226 => "the server has no connection left: lower --jobs or raise its max_connections",
         1153 => "raise max_allowed_packet of the server, or leave such rows out with --where",
-        1205 => "another session holds a lock: try again when it is done",
+        1205 => "try again when that session is done, or end it: SHOW PROCESSLIST shows it",
         3948 | 1148 => "set local_infile=1 on the server; without it rows go in by INSERT",
         1452 => "copy the rows that it refers to first, or leave such rows out with --where",
         1062 => "leave out rows whose key is there already or comes twice, or merge them with --mode upsert",

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray as _, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::agree::{Detail, Path};
 use super::config::{TimeForm, ZeroDates};
 use super::connect::Connection;
 use super::decode::{Decoding, Layout, Width, decode};
-use super::encode::{Column, Kept};
+use super::encode::{Column, Kept, unpadded};
 use super::name::identifier;
 use super::stage::Stage;
 use crate::attempt::Token;
@@ -30,7 +30,7 @@ pub(super) fn way(detail: &Detail) -> Option<String> {
 }
 
 /// What `batch` adds to the proof. Of JSON that the server takes apart only values and NULLs are counted: it writes it anew. Zero has no
-/// sign in `MariaDB`, and a `char` no spaces at its end: those of a padded text are all that is taken.
+/// sign in `MariaDB`, and a `char` no spaces at its end: those of a padded text are all that is taken, as of a name of a member.
 pub(super) fn proofs(detail: &Detail, batch: &RecordBatch) -> Result<Vec<ColumnProof>> {
     let mut proofs = sums::of(&without_padding(detail, &sums::without_signed_zeros(batch)?)?);
     for (proof, column) in proofs.iter_mut().zip(&detail.columns) {
@@ -43,12 +43,9 @@ pub(super) fn proofs(detail: &Detail, batch: &RecordBatch) -> Result<Vec<ColumnP
 
 /// `batch` with the texts of `char` columns as they come back.
 fn without_padding(detail: &Detail, batch: &RecordBatch) -> Result<RecordBatch> {
-    let column = |(array, column): (&ArrayRef, &Column)| match array.as_string_opt::<i32>() {
-        Some(texts) if column.sql_type.starts_with("char(") => {
-            let texts = texts.iter().map(|text| text.map(|text| text.trim_end_matches(' ')));
-            Arc::new(texts.collect::<StringArray>()) as ArrayRef
-        }
-        _ => Arc::clone(array),
+    let is_bare = |column: &Column| column.kept == Kept::WithoutPadding || column.sql_type.starts_with("char(");
+    let column = |(array, column): (&ArrayRef, &Column)| {
+        if is_bare(column) { unpadded(array) } else { Arc::clone(array) }
     };
     let columns = batch.columns().iter().zip(&detail.columns).map(column).collect();
     schema::record_batch(batch.schema_ref(), columns, batch.num_rows())

@@ -27,7 +27,7 @@ use crate::schema::{self, CLOCK, COMMENT, with_metadata};
 use crate::source::{BatchStream, Pushdown, ReadPlan, Scan, Source, Split, SplitGoal, TableShape};
 use crate::sql::dialect::MySql;
 use crate::sql::filter::{self, Compares};
-use crate::sql::select::{distinct, list, select};
+use crate::sql::select::{distinct_in_any_case, list, select};
 
 /// Offsets of text are 32 bits wide.
 const MOST_BATCH_BYTES: usize = 1 << 30;
@@ -60,6 +60,9 @@ pub(super) struct MySource {
 
 /// Keeps a date of zeros that an expression gives: it is NULL otherwise, and not refused.
 const ZERO_DATES: &str = "SET sql_mode = REPLACE(REPLACE(@@sql_mode, 'NO_ZERO_DATE', ''), 'TRADITIONAL', '')";
+
+/// How a statement begins that gives the columns of a query other names.
+const RENAMED: &str = "WITH etl_query";
 
 /// A column as it is read.
 #[derive(Clone, Debug)]
@@ -212,7 +215,7 @@ impl MySource {
                     // Rows within FROM may have no two columns of one name, and no list of names in MariaDB.
                     let names: Vec<String> = columns.iter().map(|column| identifier(&column.name)).collect();
                     let rows = select(&list(&named), "etl_query", &conditions, limit);
-                    return Ok(format!("WITH etl_query ({}) AS ({query}\n) {rows}", names.join(", ")));
+                    return Ok(format!("{RENAMED} ({}) AS ({query}\n) {rows}", names.join(", ")));
                 }
                 format!("({query}\n) AS etl_query")
             }
@@ -225,6 +228,11 @@ impl MySource {
         let part: Part = serde_json::from_value(split.detail.clone())?;
         let select = self.select(columns, scan, &part)?;
         let mut lease = self.lease().await?;
+        let server = lease.connection().server();
+        if select.starts_with(RENAMED) && !server.is_mariadb && !server.is_mysql_from(80_000) {
+            let message = "two columns of the query have one name, and this server cannot tell them apart";
+            return Err(Error::new(ErrorKind::Schema, message).with_hint("give each a name of its own with AS"));
+        }
         let announced = lease.connection().open(&select).await?;
         let layout = self.layout(columns, scan, &announced)?;
         Ok((lease, layout))
@@ -278,7 +286,7 @@ fn of_query(announced: &[Announced]) -> Result<Vec<Column>> {
         comment: None,
         name,
     };
-    Ok(distinct(&names).into_iter().zip(announced).map(column).collect())
+    Ok(distinct_in_any_case(&names).into_iter().zip(announced).map(column).collect())
 }
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Result<&'a Column> {

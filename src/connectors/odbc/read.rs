@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::AsArray as _;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::logical_expr::Expr;
@@ -15,7 +16,7 @@ use super::driver::Product;
 use super::session::Opened;
 use crate::attempt::Attempt;
 use crate::bridge::blocking::{self, Outlet};
-use crate::driven::name::Quote;
+use crate::driven::name::{Name, Quote};
 use crate::driven::origin::{Origin, changed, described};
 use crate::endpoint::ObjectRef;
 use crate::error::Result;
@@ -53,8 +54,13 @@ impl OdbcSource {
             let work = move |config: &Config, _: &Arc<()>| -> Result<Known> {
                 let connection = Connection::open(config)?;
                 let columns = connection.columns(&asked.sql(None, connection.quote()))?;
-                let fields = columns.into_iter().map(|column| column.field).collect();
-                Ok(Known { columns: described(fields)?, product: connection.product() })
+                let mut fields: Vec<Field> = columns.into_iter().map(|column| column.field).collect();
+                if let (Product::Sqlite, Origin::Table(table)) = (connection.product(), &asked) {
+                    for (field, name) in fields.iter_mut().zip(names_in_sqlite(&connection, table)?) {
+                        field.set_name(name);
+                    }
+                }
+                Ok(Known { columns: described(fields), product: connection.product() })
             };
             let known = self.opened.asked("describe", work).await;
             known.map_err(|error| error.at("table", from.shown()))
@@ -141,11 +147,33 @@ fn is_cast(from: &Origin, product: Product, field: &Field) -> bool {
     is_ours && matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(..))
 }
 
+/// What the columns of `table` are called, all of them. SQLite's driver leaves out what stands before a dot.
+fn names_in_sqlite(connection: &Connection, table: &Name) -> Result<Vec<String>> {
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let place: Vec<String> =
+        [Some(&table.table), table.schema.as_ref()].into_iter().flatten().map(|text| literal(text)).collect();
+    // Those that a virtual table hides are not in SELECT *.
+    let sql = format!("SELECT name FROM pragma_table_xinfo({}) WHERE hidden <> 1", place.join(", "));
+    let schema = Arc::new(Schema::new(vec![Field::new("name", DataType::Utf8, true)]));
+    let mut names = Vec::new();
+    let take = |(rows, _): Sifted| -> Result<bool> {
+        let texts = rows.column(0).as_string_opt::<i32>();
+        names.extend(texts.into_iter().flatten().flatten().map(str::to_owned));
+        Ok(true)
+    };
+    connection.read((&sql, u64::MAX), &schema, |_| Ok(vec![0]), take)?;
+    Ok(names)
+}
+
 /// The statement for the columns of `schema`.
 fn statement(from: &Origin, schema: &Schema, (product, quote): (Product, Quote)) -> String {
     let Origin::Table(table) = from else { return from.sql(Some(schema), quote) };
     let column = |field: &FieldRef| {
-        let name = quote.around(field.name());
+        let name = match product {
+            // A bare name in double quotes that is no column would be a text.
+            Product::Sqlite => format!("{}.{}", table.quoted(quote), quote.around(field.name())),
+            _ => quote.around(field.name()),
+        };
         match field.data_type() {
             _ if !is_cast(from, product, field) => name,
             DataType::Date32 => format!("CAST({name} AS text)"),
@@ -169,6 +197,7 @@ fn places(from: &Origin, given: &mut [Column], schema: &Schema, product: Product
         if now != field.data_type() {
             return Err(changed(now, field.data_type()).at("column", field.name()));
         }
+        given[*place].field.set_name(field.name());
     }
     Ok(places)
 }
@@ -177,7 +206,6 @@ fn places(from: &Origin, given: &mut [Column], schema: &Schema, product: Product
 mod tests {
     use super::super::columns::Form;
     use super::*;
-    use crate::driven::name::Name;
     use crate::error::ErrorKind;
 
     #[test]
@@ -202,5 +230,6 @@ mod tests {
         let expected = r#"SELECT CAST("d" AS text), "n", CAST(CAST("m" AS timestamp) AS text) FROM "t""#;
         assert_eq!(sql(Product::Postgres), expected);
         assert_eq!(sql(Product::Oracle), r#"SELECT "d", "n", "m" FROM "t""#);
+        assert_eq!(sql(Product::Sqlite), r#"SELECT "t"."d", "t"."n", "t"."m" FROM "t""#);
     }
 }

@@ -253,12 +253,17 @@ fn database(connector: &'static str, scheme: &str, rest: &str) -> Result<Locator
 /// Whether what follows the first `#` looks like the end of a password and what comes after it, such as
 /// `cret@host/db` or `cret#table`. It must not be shown as the name of a table.
 fn holds_password(object: &str) -> bool {
-    let mut quoted = false;
-    let odd = object.chars().any(|c| {
-        quoted ^= c == '"';
-        !quoted && matches!(c, '@' | '#')
-    });
-    odd || quoted
+    let mut rest = object;
+    while let Some((at, sign)) = rest.char_indices().find(|(_, c)| matches!(c, '@' | '#' | '"' | '`')) {
+        let after = &rest[at + 1..];
+        rest = match (sign, after.find(sign)) {
+            ('"' | '`', Some(end)) => &after[end + 1..],
+            // Alone it is a letter of a name.
+            ('`', None) => after,
+            _ => return true,
+        };
+    }
+    false
 }
 
 /// Splits at the first `#` outside single quotes, within which a backslash takes the next letter with it.
@@ -287,7 +292,7 @@ pub(crate) fn check_object(object: &str) -> Result<()> {
     if object.trim().is_empty() {
         return Err(usage("nothing stands after '#'").with_hint("name a table there: '#orders' or '#public.orders'"));
     }
-    if object.contains('*') && !object.contains('"') {
+    if object.contains('*') && !object.contains(['"', '`']) {
         return Err(usage("a '*' in the name of a table means many of them, and one copy takes one")
             .with_hint("name one table, or put a name that holds '*' in double quotes"));
     }

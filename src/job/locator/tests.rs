@@ -98,6 +98,8 @@ fn every_form_means_what_it_should() {
         ("gen:orders?rows=10", "stream", "gen:orders?rows=10", "", None),
         ("null:", "stream", "null:", "", None),
         ("${URL}#orders", "postgres", "postgres://ada:s3cret@db/shop", "", Some("orders")),
+        ("pg://h/db#`a\"#@*b`", "postgres", "pg://h/db", "", Some("`a\"#@*b`")),
+        ("pg://h/db#a`b", "postgres", "pg://h/db", "", Some("a`b")),
     ];
     for (text, connector, url, options, object) in table {
         let expected = (connector.to_owned(), url.to_owned(), options.to_owned(), object.map(str::to_owned));
@@ -137,6 +139,7 @@ fn mistakes_are_explained() {
         ("pg://u:p#w@h/db#t", HASH, "write it as %23"),
         ("pg://u:p@x#w@h/db", HASH, "write it as %23"),
         ("pg://u:p#\"w@h/db", HASH, "write it as %23"),
+        ("pg://u:p#`w@h/db", HASH, "write it as %23"),
         ("pg://h/db?password=p#w#t", HASH, "write it as %23"),
         ("postgres:host=h password=p#w#t", HASH, "write it as %23"),
         ("postgres//u:pw@h/db#t", "the colon behind the scheme is missing", "write a path"),

@@ -111,3 +111,38 @@ fn a_lock_of_somebody_else_is_told_and_nothing_lands() {
         assert_eq!(mariadb_client(&url, "show tables like 'etl\\_stage%'"), "", "{url}");
     }
 }
+
+/// A server left to itself would let us wait for a day, or a year.
+#[test]
+fn a_table_that_somebody_has_locked_is_waited_for_and_named() {
+    let check = |url: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        with_table(url);
+        let held = |seconds: u32| {
+            let owned = url.to_owned();
+            let lock = format!("lock tables alone write; do sleep({seconds})");
+            let holder = std::thread::spawn(move || mariadb_client(&owned, &lock));
+            let begin = Instant::now();
+            while tried(url, "select 1 from alone limit 0") == "goes" {
+                assert!(begin.elapsed() < Duration::from_secs(5), "{url}: nobody waits");
+            }
+            holder
+        };
+        let holder = held(6);
+        let done = etl(folder.path(), &["copy", "-q", &table(url, "alone"), "alone.csv"]);
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{url}");
+        assert_eq!(std::fs::read_to_string(folder.path().join("alone.csv")).unwrap(), "id,v\n0,0\n", "{url}");
+        holder.join().unwrap();
+        let holder = held(16);
+        let said = refused(folder.path(), &[&table(url, "alone"), "no.csv"]);
+        assert!(said.contains("`alone`") && said.contains("another session holds a lock"), "{url}: {said}");
+        assert!(said.contains("SHOW PROCESSLIST") && !folder.path().join("no.csv").exists(), "{url}: {said}");
+        holder.join().unwrap();
+    };
+    let urls = databases();
+    std::thread::scope(|scope| {
+        for url in &urls {
+            scope.spawn(|| check(url));
+        }
+    });
+}

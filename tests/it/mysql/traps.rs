@@ -3,8 +3,8 @@
 
 use super::own::OwnMariadb;
 use super::{databases, table};
-use crate::program::{copied, etl};
-use crate::server::{mariadb, mariadb_client};
+use crate::program::{copied, etl, refused};
+use crate::server::{mariadb, mariadb_client, postgres, psql, sqlite3};
 
 /// A table of 32,768 rows, with a key of `value`, which is made of the number `n`; they are so long that they are worth a walk.
 fn with_keys(url: &str, key: &str, value: &str) {
@@ -157,5 +157,38 @@ fn members_of_an_enum_keep_their_letters() {
         let sums = mariadb_client(&url, "checksum table t, u, v");
         let sums: Vec<&str> = sums.lines().map(|line| line.split_once('\t').unwrap().1).collect();
         assert!(sums[0] == sums[1] && sums[0] == sums[2], "{url}: {sums:?}");
+    }
+}
+
+/// Blanks at the end of a `char(n)` mean nothing in PostgreSQL (`select 'a'::char(5) = 'a'`), nor to the server in names of members. What
+/// no source has padded keeps them.
+#[test]
+fn members_that_a_source_has_padded_are_those_members() {
+    let (source, folder) = (postgres(), tempfile::tempdir().unwrap());
+    psql(
+        &source,
+        "create table t (id int, e char(7), s char(7)); insert into t values (1, 'a', 'b,a'), (2, 'b c', ''), (3, null, null);
+         create table bad as select 1 as id, 'x'::char(7) as e; create table loose as select 1 as id, 'a '::text as e",
+    );
+    sqlite3(&folder.path().join("t.db"), "create table t (id integer, c char(5)); insert into t values (1, 'a  ')");
+    for url in databases() {
+        mariadb_client(
+            &url,
+            "create table t (id int, e enum('a', 'b c', ''), s set('b', 'a')); create table c (id int, c char(5))",
+        );
+        let from = |name: &str| format!("{source}#{name}");
+        let words = ["--mode", "append", "--verify", "checksum"];
+        copied(folder.path(), &[&[from("t").as_str(), &table(&url, "t")], &words[..]].concat());
+        let rows = mariadb_client(&url, "select id, e, e + 0, s, s + 0 from t order by id");
+        assert_eq!(rows, "1\ta\t1\tb,a\t3\n2\tb c\t2\t\t0\n3\tNULL\tNULL\tNULL\tNULL", "{url}");
+        for name in ["bad", "loose"] {
+            let said =
+                refused(folder.path(), &[&from(name), &table(&url, "t"), "--mode", "append", "--schema", "ignore"]);
+            assert!(said.contains("column e: the text is, letter by letter, no member"), "{url}: {said}");
+        }
+        // SQLite pads nothing: these blanks are the value's own.
+        let said = refused(folder.path(), &["t.db#t", &table(&url, "c"), "--mode", "append"]);
+        assert!(said.contains("column c: spaces at the end get lost in a char column"), "{url}: {said}");
+        assert_eq!(mariadb_client(&url, "select count(*) from c"), "0", "{url}");
     }
 }

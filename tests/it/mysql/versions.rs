@@ -211,3 +211,20 @@ fn a_server_without_a_tls_of_today_is_refused_where_tls_is_asked_for() {
     assert!(done.stderr.contains("do not come to terms on TLS"), "{}", done.stderr);
     assert_eq!(done.stderr.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{}", done.stderr);
 }
+
+/// Version 5.7 has no WITH, in which alone columns get other names.
+#[test]
+fn columns_of_one_name_are_told_apart_where_the_server_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = ["--query", "select 1 as a, 2 as a"];
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    for url in databases() {
+        copied(folder.path(), &[&[url.as_str(), "all.csv", "--mode", "replace"], &query[..]].concat());
+        assert_eq!(text("all.csv"), "a,a_2\n1,2\n", "{url}");
+    }
+    let [five, eight] = databases();
+    let said = refused(folder.path(), &[&[five.as_str(), "some.csv", "--drop", "a"], &query[..]].concat());
+    assert!(said.contains("two columns of the query have one name") && said.contains("with AS"), "{said}");
+    copied(folder.path(), &[&[eight.as_str(), "some.csv", "--drop", "a"], &query[..]].concat());
+    assert_eq!(text("some.csv"), "a_2\n2\n");
+}

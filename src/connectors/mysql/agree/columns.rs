@@ -176,13 +176,12 @@ impl Matched {
         let mut fields: Vec<FieldRef> = self.target.fields().iter().cloned().collect();
         fields.push(Arc::new(field));
         self.target = Arc::new(Schema::new(fields));
-        let is_json = place.my_type.kind == Kind::Json && self.json != JsonKept::AsText;
-        self.columns.push(Column {
-            name: place.name.to_owned(),
-            sql_type: place.my_type.name.clone(),
-            checks,
-            kept: if is_json { Kept::WrittenAnew } else { Kept::AsTheyCame },
-        });
+        let kept = match place.my_type.kind {
+            Kind::Json if self.json != JsonKept::AsText => Kept::WrittenAnew,
+            Kind::Text if place.my_type.members().is_some() && is_padded(offer.arrow) => Kept::WithoutPadding,
+            _ => Kept::AsTheyCame,
+        };
+        self.columns.push(Column { name: place.name.to_owned(), sql_type: place.my_type.name.clone(), checks, kept });
         self.definitions.push(place.definition);
         Ok(())
     }

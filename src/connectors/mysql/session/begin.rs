@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::super::catalog::Table;
 use super::super::config::{Config, LockAll};
 use super::super::connect::{Connection, connect};
-use crate::error::Result;
+use super::super::errors::{code, code_of};
+use crate::error::{Error, Result};
 
 /// How often a moment at rest is looked for.
 const ATTEMPTS: usize = 5;
@@ -19,6 +20,12 @@ const REST: Duration = Duration::from_millis(20);
 
 /// Longest wait for a lock on tables, in seconds: others queue behind it.
 const LOCK_WAIT: u32 = 3;
+
+/// Waits for a table that is to be read, after the first one.
+const MORE_WAITS: usize = 2;
+
+/// Between two waits, those who queue behind us have their turn.
+const PAUSE: Duration = Duration::from_millis(200);
 
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
@@ -50,9 +57,10 @@ pub(super) async fn begin(
             }
         }
     }
+    // A server left to itself waits for a day, or a year.
     let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
     for connection in &mut connections {
-        connection.run(level).await?;
+        connection.run(&format!("{level}; SET lock_wait_timeout = {LOCK_WAIT}")).await?;
     }
     if connections.len() == 1 {
         start(&mut connections).await?;
@@ -200,14 +208,38 @@ async fn locked(
 
 /// Looks at each table in each transaction: from then on its definition stays as it is, and a `TRUNCATE` waits.
 async fn hold_definitions(connections: &mut [Connection], tables: &[&Table]) -> Result<()> {
-    let looks: Vec<String> =
-        tables.iter().map(|table| format!("SELECT 1 FROM {} LIMIT 0", table.name.quoted())).collect();
-    if looks.is_empty() {
+    if tables.is_empty() {
         return Ok(());
     }
-    let sql = looks.join("; ");
-    for held in futures::future::join_all(connections.iter_mut().map(|reader| reader.run(&sql))).await {
+    let holds = connections.iter_mut().map(|reader| hold(reader, tables));
+    for held in futures::future::join_all(holds).await {
         held?;
     }
     Ok(())
+}
+
+/// Looks at all `tables`. One that another session has locked is waited for a few times, as others queue behind us meanwhile.
+async fn hold(reader: &mut Connection, tables: &[&Table]) -> Result<()> {
+    let looks: Vec<String> =
+        tables.iter().map(|table| format!("SELECT 1 FROM {} LIMIT 0", table.name.quoted())).collect();
+    match reader.run(&looks.join("; ")).await {
+        Err(error) if is_over(&error) => {}
+        done => return done,
+    }
+    for (table, look) in tables.iter().zip(&looks) {
+        let mut waits = MORE_WAITS;
+        while let Err(error) = reader.run(look).await {
+            waits -= 1;
+            if waits == 0 || !is_over(&error) {
+                return Err(error.at("table", table.name.quoted()));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `error` says that a wait for a lock is over.
+fn is_over(error: &Error) -> bool {
+    code_of(error) == Some(code::LOCK_WAIT_TIMEOUT)
 }
