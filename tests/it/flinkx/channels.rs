@@ -25,7 +25,7 @@ fn a_speed_in_bytes_is_one_for_all_channels() {
     let job = json!({"job": {
         "setting": {"speed": {"channel": 2, "bytes": 1_000_000}},
         "content": [{
-            "reader": {"name": "streamreader", "parameter": {"column": column, "sliceRecordCount": [15_000]}},
+            "reader": {"name": "streamreader", "parameter": {"column": column, "sliceRecordCount": [15_000, 15_000]}},
             "writer": {"name": "streamwriter", "parameter": {"print": false}},
         }],
     }});
