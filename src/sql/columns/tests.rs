@@ -96,10 +96,11 @@ fn columns_that_are_only_perhaps_there_are_as_many_as_the_target_has() {
     let perhaps = |name: &&str| with_metadata(Field::new(*name, DataType::Utf8, true), PERHAPS, "");
     let shape = TableShape::of(Arc::new(Schema::new(["c1", "c2", "c3"].iter().map(perhaps).collect::<Vec<_>>())));
     let table = [known("id", Unfilled::Refused), known("name", Unfilled::Refused)];
-    let draft = Draft::<()>::matched(&shape, (&table, Names::Exact), SchemaPolicy::ByPlace, |draft, field, place| {
-        draft.fill(field, Field::new(table[place].name, DataType::Int64, true), ("BIGINT", ()))?;
-        Ok(())
-    });
+    let draft =
+        Draft::<()>::matched(&shape, (table.as_slice(), Names::Exact), SchemaPolicy::ByPlace, |draft, field, place| {
+            draft.fill(field, Field::new(table[place].name, DataType::Int64, true), ("BIGINT", ()))?;
+            Ok(())
+        });
     let pairs: Vec<_> =
         draft.unwrap().plans.into_iter().map(|plan| (plan.incoming.unwrap(), plan.target.unwrap())).collect();
     assert_eq!(pairs, [("c1", "id"), ("c2", "name")].map(|(come, there)| (come.to_owned(), there.to_owned())));
