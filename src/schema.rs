@@ -55,6 +55,10 @@ pub const INTEGERS: &str = "etl.integers";
 /// Value of [`INTEGERS`].
 pub const BY_VALUE: &str = "by value";
 
+/// Field metadata of a text column: no record says that it is there. Columns are paired by their places with as many of these as the target
+/// has.
+pub const PERHAPS: &str = "etl.perhaps";
+
 /// Field metadata of a timestamp or a text column: by which clock an instant and a time without a zone stand for each other, as `+08:00`
 /// or `Asia/Shanghai`. See [`crate::fate::clock`].
 pub const CLOCK: &str = "etl.clock";

@@ -85,6 +85,9 @@ pub struct ReadPlan {
     /// By what it was cut.
     #[serde(default)]
     pub cut: Cut,
+    /// What the user should know of what was found, one sentence each, for `etl plan` and the end of a run.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl ReadPlan {

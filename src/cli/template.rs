@@ -154,6 +154,13 @@ mod tests {
         assert_eq!(content["writer"]["parameter"]["writeMode"], "truncate");
         assert_eq!(loaded(&file).len(), 1);
         assert_eq!(made(&["mysqlreader", "txtfilewriter", "--compat", "datax"]).unwrap(), file);
+        // Text of FlinkX, which has it behind its plugins for FTP.
+        let file = made(&["ftpreader", "mysqlwriter"]).unwrap();
+        let jobs = loaded(&file);
+        assert_eq!((&*jobs[0].source.connector, &*jobs[0].target.connector), ("file", "mysql"));
+        assert_eq!(jobs[0].source.options["url"], "/data/in");
+        let file = made(&["postgresqlreader", "FtpWriter"]).unwrap();
+        assert_eq!(loaded(&file)[0].target.options["prefix"], "orders");
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! on their way, and every channel may meet one at the same time; so they share a number of bytes of the whole job.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::bridge::ffi;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A row exists so often at most: received and decoded, the next one as well, encoded, sent.
@@ -71,6 +73,10 @@ impl HeavyDoor {
         let needed = bytes.saturating_mul(ROW_COPIES);
         if rows == 1 && needed > memory_bytes {
             return Err(too_large(bytes, needed));
+        }
+        if self.is_heavy(bytes) {
+            // What one copy of it leaves behind is not to stand beside the next.
+            ffi::give_memory_back(Duration::ZERO);
         }
         let all = self.room.as_ref().map_or(0, |(_, permits)| *permits);
         match room {

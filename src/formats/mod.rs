@@ -240,7 +240,7 @@ pub struct Typing {
 }
 
 /// What some programs write before a text in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Where the text of a file begins: at its start, or behind its mark.
 fn text_start(head: &[u8]) -> Result<usize> {

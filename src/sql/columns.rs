@@ -10,6 +10,7 @@ use arrow::datatypes::{Field, FieldRef, Fields, Schema};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fate::{fate, possible, remedy};
 use crate::merge::Merge;
+use crate::schema::PERHAPS;
 use crate::shape::TableShape;
 use crate::sink::{ColumnPlan, SchemaPolicy};
 
@@ -126,9 +127,10 @@ impl<T> Draft<T> {
         let mut surplus = Vec::new();
         let by_place = policy == SchemaPolicy::ByPlace;
         if by_place {
-            refuse_other_count(incoming.schema.fields().len(), table.len())?;
+            refuse_other_count(incoming.schema.fields(), table.len())?;
         }
-        for (place, field) in incoming.schema.fields().iter().enumerate() {
+        let come = if by_place { table.len() } else { incoming.schema.fields().len() };
+        for (place, field) in incoming.schema.fields().iter().take(come).enumerate() {
             let named = || names.find(table.iter().map(|column| column.name), field.name());
             let found = if by_place { Some(place) } else { named() };
             let Some(place) = found else {
@@ -237,7 +239,7 @@ pub fn by_place<'a, 'n>(
         return Ok(Cow::Borrowed(incoming));
     }
     let (fields, names): (&Fields, Vec<&str>) = (incoming.schema.fields(), names.collect());
-    refuse_other_count(fields.len(), names.len())?;
+    refuse_other_count(fields, names.len())?;
     let named = |(field, name): (&FieldRef, &&str)| Arc::new(field.as_ref().clone().with_name(*name));
     let native = incoming.native.iter().zip(&names);
     let key = incoming.key.iter().filter_map(|key| fields.iter().position(|field| field.name() == key));
@@ -249,11 +251,13 @@ pub fn by_place<'a, 'n>(
     }))
 }
 
-fn refuse_other_count(come: usize, there: usize) -> Result<()> {
-    if come == there {
+/// Beyond as many as are `there`, columns may come that are only perhaps there.
+fn refuse_other_count(come: &Fields, there: usize) -> Result<()> {
+    let surplus = come.iter().skip(there).any(|field| !field.metadata().contains_key(PERHAPS));
+    if come.len() >= there && !surplus {
         return Ok(());
     }
-    let message = format!("columns are paired by their places: {come} come, and the target has {there}");
+    let message = format!("columns are paired by their places: {} come, and the target has {there}", come.len());
     Err(Error::new(ErrorKind::Schema, message).with_hint("name the columns that are filled, as many as come"))
 }
 

@@ -3,6 +3,7 @@
 
 mod columns;
 mod limits;
+mod reading;
 mod traps;
 
 use std::collections::BTreeMap;

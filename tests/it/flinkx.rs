@@ -1,5 +1,6 @@
 //! Job files of FlinkX as its users run them: what they say, what they move, and how they are gone on with.
 
+mod channels;
 mod keys;
 mod refused;
 

@@ -17,7 +17,8 @@ use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::compress::{self, Compression};
 use crate::formats::extension::{self, Format};
-use crate::formats::{Extent, Start, avro, ipc, parquet, workbook};
+use crate::formats::{BYTE_ORDER_MARK, Extent, Start, avro, ipc, parquet, workbook};
+use crate::shape::counted;
 
 /// First bytes that tell what a file holds.
 const SNIFF_BYTES: usize = 512;
@@ -35,6 +36,8 @@ pub(super) struct Input {
     pub(super) compression: Compression,
     /// The encoding of its text; of UTF-16 with the order that it has.
     pub(super) charset: Charset,
+    /// What was found in it that nobody said.
+    pub(super) unsaid: Vec<Unsaid>,
     /// Bytes in the file system; 0 for a pipe.
     pub(super) bytes: u64,
     data: Data,
@@ -46,6 +49,47 @@ pub(super) struct Input {
     pub(super) start: OnceLock<Start>,
     /// The footer, once somebody asked.
     pub(super) footer: OnceLock<Footer>,
+}
+
+/// What other programs take for rows in a file of text, where it is read for one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsaid {
+    Compression,
+    ByteOrderMark,
+}
+
+impl Unsaid {
+    const ALL: [Self; 2] = [Self::Compression, Self::ByteOrderMark];
+
+    /// What of it is in a file that is packed with `compression`, and whose text in `charset` begins with `head`.
+    fn of(config: &Config, (compression, charset): (Compression, Charset), head: &[u8]) -> Vec<Self> {
+        let is_there = |unsaid: &Self| match unsaid {
+            Self::Compression => compression != Compression::None && config.takes_as_said(),
+            Self::ByteOrderMark => charset == Charset::Utf8 && config.is_loose() && head.starts_with(BYTE_ORDER_MARK),
+        };
+        Self::ALL.into_iter().filter(is_there).collect()
+    }
+
+    /// What was done with it.
+    fn told(self) -> &'static str {
+        match self {
+            Self::Compression => "compressed, of which nothing is said, and unpacked",
+            Self::ByteOrderMark => "the byte order mark before the text is left out",
+        }
+    }
+
+    /// What of it is in `inputs`, one sentence each.
+    pub(super) fn warnings(inputs: &[Input]) -> Vec<String> {
+        let of = |unsaid: Self| {
+            let mut files = inputs.iter().filter(|input| input.unsaid.contains(&unsaid));
+            let first = files.next()?;
+            Some(match files.count() {
+                0 => format!("{}: {}", first.name, unsaid.told()),
+                more => format!("{} and {}: {}", first.name, counted(more, "more file"), unsaid.told()),
+            })
+        };
+        Self::ALL.into_iter().filter_map(of).collect()
+    }
 }
 
 /// What tells where the rows of a file stand that is no text: most often its footer.
@@ -191,6 +235,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         };
         let format = tell(config.format.or(by_name), &plain, Sniff::Containers)?;
         let charset = config.charset.of_head(&plain);
+        let unsaid = Unsaid::of(config, (compression, charset), &plain);
         file.seek(SeekFrom::Start(0))?;
         let spooled = is_read_in_any_order(format) && compression != Compression::None;
         let data = if spooled {
@@ -198,7 +243,7 @@ pub(super) fn open(config: &Config, path: &Path) -> Result<Input> {
         } else {
             Data::Path(path.to_owned(), Stamp::of(&metadata))
         };
-        Ok(Input::new(config, &name, (format, compression, charset), metadata.len(), data))
+        Ok(Input { unsaid, ..Input::new(config, &name, (format, compression, charset), metadata.len(), data) })
     };
     inner().map_err(|error: Error| error.at("file", &name))
 }
@@ -212,6 +257,7 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
         let head = read_head(&mut plain, SNIFF_BYTES).map_err(compress::damage)?;
         let format = tell(config.format.or(by_name), &head, Sniff::Text)?;
         let charset = config.charset.of_head(&head);
+        let unsaid = Unsaid::of(config, (compression, charset), &head);
         let whole: Box<dyn Read + Send> = Box::new(Cursor::new(head).chain(plain));
         let data = if is_read_in_any_order(format) {
             Data::Spooled(Chunks::of(spool(whole)?)?)
@@ -219,7 +265,7 @@ fn open_pipe(config: &Config, name: &str, by_name: Option<Format>, mut pipe: Box
             let text = if format.is_records() { charset.reader(whole) } else { whole };
             Data::Pipe(Mutex::new(Some(Pipe { head: Vec::new(), read: 0, rest: text })))
         };
-        Ok(Input::new(config, name, (format, compression, charset), 0, data))
+        Ok(Input { unsaid, ..Input::new(config, name, (format, compression, charset), 0, data) })
     };
     inner().map_err(|error: Error| error.at("file", name))
 }
@@ -298,8 +344,9 @@ fn tell(said: Option<Format>, head: &[u8], sniff: Sniff) -> Result<Format> {
 impl Input {
     fn new(config: &Config, name: &str, holds: (Format, Compression, Charset), bytes: u64, data: Data) -> Self {
         let ((format, compression, charset), name, sheets) = (holds, name.to_owned(), config.sheets());
-        let (start, footer) = (OnceLock::new(), OnceLock::new());
-        Self { name, format, compression, charset, bytes, data, record_bytes_max: RECORD_BYTES, sheets, start, footer }
+        let (start, footer, unsaid) = (OnceLock::new(), OnceLock::new(), Vec::new());
+        let record_bytes_max = RECORD_BYTES;
+        Self { name, format, compression, charset, unsaid, bytes, data, record_bytes_max, sheets, start, footer }
     }
 
     /// What the file was when it was pinned; none for what is no file.

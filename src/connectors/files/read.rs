@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
 use super::config::Config;
-use super::input::{Footer, Input};
+use super::input::{Footer, Input, Unsaid};
 use super::{columnar, prune, text};
 use crate::attempt::Attempt;
 use crate::bridge::blocking;
@@ -172,7 +172,7 @@ impl FileSource {
 
     /// The splits of all files. Blocks and scans.
     fn splits(&self, scan: &Scan, goal: &SplitGoal) -> Result<ReadPlan> {
-        let mut plan = ReadPlan::default();
+        let mut plan = ReadPlan { warnings: Unsaid::warnings(&self.inputs), ..ReadPlan::default() };
         for (file, input) in self.inputs.iter().enumerate() {
             let splits = match (&self.records, input.format) {
                 (Some(_), _) => text::plan(self, (file, input), scan, goal),

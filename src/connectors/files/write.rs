@@ -120,16 +120,19 @@ impl Output {
     }
 
     /// Takes rows, in order, `before` of which the task has written.
-    fn encode(&mut self, batches: &[RecordBatch], before: u64) -> Result<()> {
+    fn encode(&mut self, batches: Vec<RecordBatch>, before: u64) -> Result<()> {
         match self {
-            Self::Records(output) => output.encode(batches, before),
+            Self::Records(output) => output.encode(&batches, before),
             Self::Parquet(encoder) => {
-                if encoder.encode(batches)? {
+                let is_full = encoder.encode(&batches)?;
+                // A long row is in memory often enough while its page is made.
+                drop(batches);
+                if is_full {
                     encoder.close_group()?;
                 }
                 Ok(())
             }
-            Self::Avro(output) => output.encoder.encode(batches),
+            Self::Avro(output) => output.encoder.encode(&batches),
             Self::Arrow(output) => batches.iter().try_for_each(|batch| output.encoder.encode(batch)),
             Self::Workbook(output) => batches
                 .iter()
@@ -297,8 +300,8 @@ impl FileWriter {
         self.landing.refuse_without_columns(rows)?;
         let (schema, before) = (Arc::clone(&self.landing.schema), self.rows);
         let encode = move || {
-            let batches = batches.iter().map(|batch| widen(batch, &schema)).collect::<Result<Vec<_>>>()?;
-            open.output.encode(&batches, before).map(|()| open)
+            let batches = batches.into_iter().map(|batch| widen(&batch, &schema)).collect::<Result<Vec<_>>>()?;
+            open.output.encode(batches, before).map(|()| open)
         };
         let mut open = if self.landing.format.is_workbook() {
             // Its rows go to the disk as they come.

@@ -50,7 +50,7 @@ pub(super) async fn plan(source: &TableSource, table: &Table, scan: &Scan, goal:
     // One piece means all rows at any time.
     let by_key = pieces.iter().all(|piece| piece.part == Part::WHOLE || piece.part.keys.is_some());
     let cut = if by_key { source::Cut::ByKey } else { source::Cut::Fastest };
-    Ok(ReadPlan { splits: split::splits(pieces), notes, readers, cut })
+    Ok(ReadPlan { splits: split::splits(pieces), notes, readers, cut, ..ReadPlan::default() })
 }
 
 fn whole(rows: Option<u64>, bytes: Option<u64>) -> Piece {

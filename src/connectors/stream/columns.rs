@@ -35,7 +35,8 @@ pub(super) struct Column {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Sequence(i64),
-    Boolean,
+    /// Share of those that are true, 0 to 1.
+    Boolean(f64),
     Int16(RangeInclusive<i64>),
     Int32(RangeInclusive<i64>),
     Int64(RangeInclusive<i64>),
@@ -65,7 +66,7 @@ impl Column {
     pub(super) fn field(&self) -> Field {
         let data_type = match &self.kind {
             Kind::Sequence(_) | Kind::Int64(_) => DataType::Int64,
-            Kind::Boolean => DataType::Boolean,
+            Kind::Boolean(_) => DataType::Boolean,
             Kind::Int16(_) => DataType::Int16,
             Kind::Int32(_) => DataType::Int32,
             Kind::Float32(..) => DataType::Float32,
@@ -101,7 +102,7 @@ impl Column {
         match &self.kind {
             Kind::Text(range) | Kind::Bytes(range) => spread(range, 1),
             Kind::Unicode(range) => spread(range, 4),
-            Kind::Boolean => (1, 1),
+            Kind::Boolean(_) => (1, 1),
             Kind::Int16(_) => (2, 2),
             Kind::Int32(_) | Kind::Float32(..) | Kind::Date(_) => (4, 4),
             Kind::Decimal { .. } | Kind::Uuid => (16, 16),
@@ -149,7 +150,7 @@ fn column(text: &str) -> Result<Column> {
     .filter(|(name, _)| !name.is_empty())
     .ok_or_else(|| usage(format!("{text:?} is no column")).with_hint("write NAME:TYPE, as in amount:decimal(18,4)"))?;
     let (definition, nulls) = match rest.rsplit_once('~') {
-        Some((definition, share)) => (definition, fraction(share).at("column", || &name)?),
+        Some((definition, share)) => (definition, fraction(share, "NULLs").at("column", || &name)?),
         None => (rest, 0.0),
     };
     let kind = kind(definition.trim()).at("column", || &name)?;
@@ -159,9 +160,9 @@ fn column(text: &str) -> Result<Column> {
     Ok(Column { name, kind, nulls, value: None })
 }
 
-fn fraction(text: &str) -> Result<f64> {
+fn fraction(text: &str, of: &str) -> Result<f64> {
     let share = text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| usage(format!("the share of NULLs {text:?} is no number from 0 to 1")))
+    share.ok_or_else(|| usage(format!("the share of {of} {text:?} is no number from 0 to 1")))
 }
 
 fn kind(text: &str) -> Result<Kind> {
@@ -187,8 +188,8 @@ fn kind(text: &str) -> Result<Kind> {
         "date" => Kind::Date(days(range)?),
         "timestamp" => Kind::Timestamp(instants(range)?),
         "timestamptz" => Kind::TimestampTz(instants(range)?),
-        "bool" | "time" | "uuid" | "json" if range.is_some() => return Err(usage(format!("{word} takes no range"))),
-        "bool" => Kind::Boolean,
+        "time" | "uuid" | "json" if range.is_some() => return Err(usage(format!("{word} takes no range"))),
+        "bool" => Kind::Boolean(range.map_or(Ok(0.5), |share| fraction(share, "true values"))?),
         "time" => Kind::Time,
         "uuid" => Kind::Uuid,
         "json" => Kind::Json,

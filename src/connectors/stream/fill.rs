@@ -71,7 +71,12 @@ impl Dice {
 
     /// From 0 up to 1, which is not reached.
     fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        unit(self.next())
+    }
+
+    /// True in this share of cases. For a half the lowest bit alone decides, as it always has for locators that name no share.
+    fn hits(&mut self, share: f64) -> bool {
+        unit(self.next().reverse_bits()) >= 1.0 - share
     }
 
     fn wide(&mut self, range: &RangeInclusive<i128>) -> i128 {
@@ -80,6 +85,11 @@ impl Dice {
         let span = range.end().wrapping_sub(*range.start()).cast_unsigned();
         range.start().wrapping_add_unsigned(wide % (span + 1))
     }
+}
+
+/// The upper 53 of `bits` as a fraction below 1.
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
 /// The finaliser of splitmix64.
@@ -122,8 +132,8 @@ fn array(placed: &Placed, seed: u64, rows: Range<u64>) -> ArrayRef {
             let values = rows.map(|row| first.wrapping_add_unsigned(row));
             Arc::new(PrimitiveArray::<Int64Type>::from_iter_values(values))
         }
-        Kind::Boolean => {
-            let values = dice.map(|mut dice| dice.next() & 1 == 1).collect::<BooleanBuffer>();
+        Kind::Boolean(share) => {
+            let values = dice.map(|mut dice| dice.hits(*share)).collect::<BooleanBuffer>();
             Arc::new(BooleanArray::new(values, nulls))
         }
         Kind::Int16(range) => primitive::<Int16Type>(dice.map(|mut dice| dice.within(range) as i16), nulls),

@@ -81,7 +81,9 @@ fn what_is_wrong_is_said() {
         ("gen:a:decimal(39,2)", "column a: a decimal is written"),
         ("gen:a:decimal(4,2)(0..100)", "column a: (0..100) is no range"),
         ("gen:a:decimal(4,2)(0..1.005)", "column a: (0..1.005) is no range"),
-        ("gen:a:bool(0..1)", "column a: bool takes no range"),
+        ("gen:a:bool(0..1)", "column a: the share of true values \"0..1\" is no number"),
+        ("gen:a:bool(1.5)", "column a: the share of true values \"1.5\""),
+        ("gen:a:uuid(1)", "column a: uuid takes no range"),
         ("gen:a:int~1.5", "column a: the share of NULLs \"1.5\""),
         ("gen:a:seq~0.5", "column a: a sequence has no NULLs"),
         ("gen:a:int?row=5", "gen: has no option \"row\" here"),
@@ -125,6 +127,15 @@ async fn values_stay_in_their_ranges() {
     assert!(batch.column(4).as_string::<i32>().iter().flatten().all(|text| (3..=5).contains(&text.len())));
     assert!(batch.column(5).as_string::<i32>().iter().flatten().all(|text| text.chars().count() == 2));
     assert!(batch.column(6).as_binary::<i32>().iter().flatten().all(|bytes| bytes.len() <= 1));
+}
+
+#[tokio::test]
+async fn values_are_true_by_their_share() {
+    let (batch, _) = table(json!({"url": "gen:a:bool(0.75),b:bool(0),c:bool(1),d:bool?rows=4000"}), 1, 1024).await;
+    let counts = [0, 1, 2, 3].map(|column: usize| batch.column(column).as_boolean().true_count());
+    // Five standard deviations to either side.
+    assert!((2863..=3137).contains(&counts[0]) && (1842..=2158).contains(&counts[3]), "{counts:?}");
+    assert_eq!(counts[1..3], [0, 4000]);
 }
 
 #[tokio::test]

@@ -14,8 +14,10 @@ mod pattern;
 mod scan;
 mod tokenize;
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 
 use self::decode::Reading;
 use self::encode::Writing;
@@ -26,6 +28,7 @@ use super::split::ChunkScan;
 use super::{BYTE_ORDER_MARK, Extent, Inferred, Layout, Piece, RecordFormat, RecordScanner, SAMPLE_ROWS, Start};
 use crate::error::Result;
 use crate::reject::Rejects;
+use crate::schema::{PERHAPS, with_metadata};
 
 /// Loose text.
 #[derive(Clone, Debug)]
@@ -86,7 +89,10 @@ impl RecordFormat for Loose {
     }
 
     fn nameless(&self) -> Option<SchemaRef> {
-        self.reading.as_ref().ok().map(|reading| reading.schema(reading.options.columns_when_empty.unwrap_or(1)))
+        let reading = self.reading.as_ref().ok()?;
+        let schema = reading.schema(reading.options.columns_when_empty.unwrap_or(1));
+        let perhaps = |field: &FieldRef| with_metadata(field.as_ref().clone(), PERHAPS, "");
+        Some(Arc::new(Schema::new(schema.fields().iter().map(perhaps).collect::<Vec<_>>())))
     }
 
     fn is_ragged(&self) -> bool {

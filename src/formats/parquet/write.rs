@@ -156,7 +156,12 @@ impl<W: Write + Send> Encoder<W> {
     pub fn new(out: W, schema: &SchemaRef, settings: &Settings, layout: Option<SchemaDescriptor>) -> Result<Self> {
         let (file, factory) = open(out, schema, settings, layout)?;
         let plain = settings.properties(file.schema_descr().num_columns())?;
-        let plain = plain.set_dictionary_enabled(false).set_statistics_enabled(EnabledStatistics::None);
+        // A page is made when the row group is closed, where the arrays that it is made of are gone.
+        let plain = plain
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_data_page_size_limit(usize::MAX)
+            .set_data_page_row_count_limit(usize::MAX);
         let long = factory_with(file.schema_descr(), schema, plain)?;
         // A type that cannot be written shows here, not in the midst of the rows.
         long.create_column_writers(0).map_err(unsupported)?;

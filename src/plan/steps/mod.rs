@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flow::meter::Transformed;
 use crate::job::{OnError, TransformStep};
 use crate::plan::batchwise::{Batchwise, Failed, Left, Worked};
+use crate::schema::{DATE_FORMATS, EMPTY_IS_NULL, INTEGERS, PERHAPS};
 use edit::{Edited, Reason};
 use filter::Sifted;
 use function::Function;
@@ -157,7 +158,7 @@ impl Step {
         let schema = match &function {
             Function::Edit(_) => {
                 let mut fields: Vec<FieldRef> = schema.fields().to_vec();
-                fields[column] = Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable()));
+                fields[column] = Arc::new(text_of(&field));
                 Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
             }
             Function::Filter(_) | Function::Refuse(_) => Arc::clone(schema),
@@ -200,6 +201,14 @@ impl Step {
             .at("column", self.field.name())
             .at("transformer", &self.name)
     }
+}
+
+/// `field` once a step has made a text of it: what the job says of texts is as true of this one. It is no number any more, and of any
+/// length.
+fn text_of(field: &Field) -> Field {
+    let said = [DATE_FORMATS, EMPTY_IS_NULL, INTEGERS, PERHAPS].into_iter();
+    let said = said.filter_map(|key| Some((key.to_owned(), field.metadata().get(key)?.clone())));
+    Field::new(field.name(), DataType::Utf8, field.is_nullable()).with_metadata(said.collect())
 }
 
 /// Each step as a call.

@@ -146,6 +146,7 @@ impl Source for Several {
                 let id = all.splits.len() as u32;
                 all.splits.push(Split { id, source: source as u32, place: Some(place), ..split });
             }
+            all.warnings.extend(plan.warnings.into_iter().map(|warning| format!("{}: {warning}", part.label)));
             if source < TOLD {
                 all.notes.extend(plan.notes.into_iter().map(|note| format!("{}: {note}", part.label)));
             }

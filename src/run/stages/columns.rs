@@ -11,7 +11,7 @@ use crate::job::{Empty, Integers, Transform};
 use crate::schema::{ALL_TYPES, BY_VALUE, DATE_FORMATS, EMPTY_IS_NULL, INTEGERS, NUMBERS, RESERVED, with_metadata};
 use crate::source::TableShape;
 
-/// `shape`, whose columns of text say what `transform` makes of their texts.
+/// `shape`, whose columns of text, and those that steps make texts of, say what `transform` makes of their texts.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) for a name that columns of change feeds have, [`Usage`](ErrorKind::Usage) for a form of dates
@@ -26,15 +26,16 @@ pub(super) fn usable(shape: TableShape, transform: &Transform) -> Result<TableSh
     if marks.is_empty() {
         return Ok(shape);
     }
-    let marked = |field: &FieldRef| {
-        if is_text(field.data_type()) {
+    let has_step = |place: usize| transform.steps.iter().any(|step| step.column_index == place);
+    let marked = |(place, field): (usize, &FieldRef)| {
+        if is_text(field.data_type()) || has_step(place) {
             let mark = |field, (key, value): &(&str, String)| with_metadata(field, key, value);
             Arc::new(marks.iter().fold(field.as_ref().clone(), mark))
         } else {
             Arc::clone(field)
         }
     };
-    let fields: Vec<FieldRef> = shape.schema.fields().iter().map(marked).collect();
+    let fields: Vec<FieldRef> = shape.schema.fields().iter().enumerate().map(marked).collect();
     let schema = Arc::new(Schema::new_with_metadata(fields, shape.schema.metadata().clone()));
     Ok(TableShape { schema, ..shape })
 }

@@ -21,11 +21,12 @@ use crate::sink::Agreement;
 use crate::source::Split;
 
 impl Opened {
-    /// What is to be said of this run: of its position, and by the targets.
+    /// What is to be said of this run: of its position, by the source, and by the targets.
     fn notes<'a>(&self, agreements: impl Iterator<Item = &'a Agreement>) -> Vec<String> {
         let said =
             |agreement: &'a Agreement| agreement.notes.iter().map(|note| self.told(&agreement.label, note.clone()));
-        self.window.iter().flat_map(Window::notes).chain(agreements.flat_map(said)).collect()
+        let found = self.draft.reading.warnings.iter().cloned();
+        self.window.iter().flat_map(Window::notes).chain(found).chain(agreements.flat_map(said)).collect()
     }
 
     /// `note` of one target, which is named where there are several.

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema};
 
 use super::*;
+use crate::schema::with_metadata;
 use crate::sink::ColumnFate;
 
 fn incoming(names: &[&str]) -> TableShape {
@@ -87,6 +88,26 @@ fn columns_are_paired_by_their_places_where_that_is_wanted() {
     assert_eq!((renamed.schema.field(1).name().as_str(), renamed.key.as_slice()), ("b", &["b".to_owned()][..]));
     assert_eq!(by_place(&shape, names(), SchemaPolicy::Strict).unwrap().schema, shape.schema);
     assert!(by_place(&incoming(&["x"]), names(), SchemaPolicy::ByPlace).is_err());
+}
+
+/// A file without a record does not say how many it has.
+#[test]
+fn columns_that_are_only_perhaps_there_are_as_many_as_the_target_has() {
+    let perhaps = |name: &&str| with_metadata(Field::new(*name, DataType::Utf8, true), PERHAPS, "");
+    let shape = TableShape::of(Arc::new(Schema::new(["c1", "c2", "c3"].iter().map(perhaps).collect::<Vec<_>>())));
+    let table = [known("id", Unfilled::Refused), known("name", Unfilled::Refused)];
+    let draft =
+        Draft::<()>::matched(&shape, (table.as_slice(), Names::Exact), SchemaPolicy::ByPlace, |draft, field, place| {
+            draft.fill(field, Field::new(table[place].name, DataType::Int64, true), ("BIGINT", ()))?;
+            Ok(())
+        });
+    let pairs: Vec<_> =
+        draft.unwrap().plans.into_iter().map(|plan| (plan.incoming.unwrap(), plan.target.unwrap())).collect();
+    assert_eq!(pairs, [("c1", "id"), ("c2", "name")].map(|(come, there)| (come.to_owned(), there.to_owned())));
+    let renamed = by_place(&shape, ["id", "name"].into_iter(), SchemaPolicy::ByPlace).unwrap();
+    assert_eq!(renamed.schema.fields().iter().map(|field| field.name()).collect::<Vec<_>>(), ["id", "name"]);
+    assert_eq!(renamed.native.len(), 2);
+    assert!(by_place(&shape, ["a", "b", "c", "d"].into_iter(), SchemaPolicy::ByPlace).is_err());
 }
 
 #[test]

@@ -125,6 +125,38 @@ fn texts_become_instants_by_the_clock_of_the_job() {
     }
 }
 
+/// A time of day in one of the extra forms is cut off for a column of dates, and kept for one of times.
+#[test]
+fn extra_forms_may_have_a_time_of_day() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "20240102030405\n2024/01/03 12:30\n20240104\n2024-01-05\n20241301000000\n")
+        .unwrap();
+    let column = json!({"index": 0, "type": "string"});
+    let reader = || ("txtfilereader", json!({"path": ["in.txt"], "column": [column, column]}));
+    mariadb_client(&url, "create table t (a date, b datetime)");
+    psql(&other, "create table t (a date, b timestamp)");
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for writer in [table("mysqlwriter", &url, "t"), ("postgresqlwriter", parameter)] {
+        let mut job = job(reader(), writer);
+        job["common"] = json!({"column": {"extraFormats": ["yyyyMMddHHmmss", "yyyy/MM/dd HH:mm", "yyyyMMdd"]}});
+        let ended = done(path, &job);
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("1"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("loss is allowed in"), "{}", ended.stderr);
+    }
+    let rows = [
+        ["2024-01-02", "2024-01-02 03:04:05"],
+        ["2024-01-03", "2024-01-03 12:30:00"],
+        ["2024-01-04", "2024-01-04 00:00:00"],
+        ["2024-01-05", "2024-01-05 00:00:00"],
+    ];
+    let shown = |between: &str| rows.map(|row| row.join(between)).join("\n");
+    assert_eq!(mariadb_client(&url, "select * from t order by a").trim_end(), shown("\t"));
+    assert_eq!(psql(&other, "select * from t order by a"), shown("|"));
+}
+
 /// Of a text with a time a column of dates has the day, as DataX writes it.
 #[test]
 fn a_time_behind_a_date_is_cut_off_a_text() {
@@ -172,6 +204,35 @@ fn a_text_with_a_point_is_an_integer_for_mysql_alone() {
     assert_eq!(psql(&other, "select * from t"), "7\n7");
 }
 
+/// A function makes a text of its column: it is taken as any other one, and so are those beside it.
+#[test]
+fn texts_that_functions_leave_are_taken_as_others_are() {
+    let (folder, url) = (folder(), mariadb());
+    let path = folder.path();
+    mariadb_client(
+        &url,
+        "create table t (day date, number int, none int, other date, more int, nothing int);
+         create table s (a bigint, b varchar(9), c varchar(9), d varchar(9), e varchar(9), f varchar(9));
+         insert into s values (2024010299, '12.0zz', 'x', '20240103', '1e1', '')",
+    );
+    std::fs::write(path.join("in.txt"), "2024010299,12.0zz,x,20240103,1e1,\n").unwrap();
+    let field = |index: usize| json!({"index": index, "type": if index == 0 { "long" } else { "string" }});
+    let text = json!({"path": ["in.txt"], "column": (0..6).map(field).collect::<Vec<_>>()});
+    let part = |column: usize, length: &str| json!({"name": "dx_substr", "parameter": {"columnIndex": column, "paras": ["0", length]}});
+    for reader in [("txtfilereader", text), table("mysqlreader", &url, "s")] {
+        mariadb_client(&url, "truncate table t");
+        let mut job = job(reader, table("mysqlwriter", &url, "t"));
+        // The columns of the reader have names that are not those of the table.
+        job["job"]["content"][0]["writer"]["parameter"]["column"] =
+            json!(["day", "number", "none", "other", "more", "nothing"]);
+        job["job"]["content"][0]["transformer"] = json!([part(0, "8"), part(1, "4"), part(2, "0")]);
+        let ended = done(path, &job);
+        assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some("0"), "{}", ended.stderr);
+        let rows = mariadb_client(&url, "select * from t");
+        assert_eq!(rows.trim_end(), "2024-01-02\t12\tNULL\t2024-01-03\t10\tNULL");
+    }
+}
+
 /// A file without a record is no rows, whatever the number of columns: DataX ends with 0 for it.
 #[test]
 fn a_file_without_a_record_is_no_rows() {
@@ -195,6 +256,37 @@ fn a_file_without_a_record_is_no_rows() {
     }
     assert_eq!(mariadb_client(&url, "select * from t").trim_end(), "1\tx\t2");
     assert_eq!(written(path, "x"), "");
+}
+
+/// The same where the writer names no column: the table says how many there are. What is run before and after is run.
+#[test]
+fn a_file_without_a_record_goes_into_all_columns() {
+    let (folder, url, other) = (folder(), mariadb(), postgres());
+    let path = folder.path();
+    std::fs::write(path.join("in.txt"), "").unwrap();
+    let make =
+        "create table t (a int not null, b date not null, c varchar(9)); insert into t values (1, '2024-01-02', 'x');
+        create table said (word varchar(20))";
+    mariadb_client(&url, make);
+    psql(&other, make);
+    let address = format!("jdbc:postgresql://{}", other.split_once('@').unwrap().1);
+    let connection = json!([{"jdbcUrl": address, "table": ["t"]}]);
+    let parameter = json!({"username": "postgres", "password": "", "column": ["*"], "connection": connection});
+    for mut writer in [table("mysqlwriter", &url, "t"), ("postgresqlwriter", parameter)] {
+        writer.1["preSql"] = json!(["delete from t where a = 0", "insert into said values ('before')"]);
+        writer.1["postSql"] = json!(["insert into said values ('after')"]);
+        let reader = ("txtfilereader", json!({"path": ["in.txt"], "column": ["*"]}));
+        let mut job = job(reader, writer);
+        for steps in [json!([]), json!([{"name": "dx_pad", "parameter": {"columnIndex": 1, "paras": ["l", "2", "0"]}}])]
+        {
+            job["job"]["content"][0]["transformer"] = steps;
+            let ended = done(path, &job);
+            assert_eq!(figure(&ended, LABELS[0]).as_deref(), Some("0"), "{}", ended.stderr);
+        }
+    }
+    let shown = "select count(*) from t; select word, count(*) from said group by word order by word";
+    assert_eq!(mariadb_client(&url, shown).trim_end(), "1\nafter\t2\nbefore\t2");
+    assert_eq!(psql(&other, shown), "1\nafter|2\nbefore|2");
 }
 
 /// Trap 14: parts of a second are kept where the column has a place for them, and else cut off, as is the time of a day for a date.

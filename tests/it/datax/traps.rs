@@ -54,7 +54,8 @@ pub(super) fn into_files(name: &str, format: &str) -> Plugin {
     ("txtfilewriter", json!({"path": "out", "fileName": name, "writeMode": "truncate", "fileFormat": format}))
 }
 
-/// Traps 19, 20 and 44: a byte order mark, bytes that are no UTF-8, and a compressed file of which the job does not say so.
+/// Traps 19, 20 and 44: a byte order mark, bytes that are no UTF-8, and a compressed file of which the job does not say so. What DataX
+/// would take for rows is told in one line.
 #[test]
 fn text_is_taken_for_what_it_is() {
     let folder = folder();
@@ -62,17 +63,28 @@ fn text_is_taken_for_what_it_is() {
     let copied = |dirty: &str| {
         let ended = done(path, &job(lines(), into_files("x", "text")));
         assert_eq!(figure(&ended, LABELS[1]).as_deref(), Some(dirty), "{}", ended.stderr);
-        written(path, "x")
+        let told = ["the byte order mark before the text is left out", "compressed, of which nothing is said"];
+        (written(path, "x"), told.map(|note| ended.stderr.matches(note).count()))
     };
     fs::write(path.join("in.txt"), "\u{feff}a,b\nc,d\n").unwrap();
-    assert_eq!(copied("0"), "a,b\nc,d\n");
+    assert_eq!(copied("0"), ("a,b\nc,d\n".to_owned(), [1, 0]));
     fs::write(path.join("in.txt"), b"a\n\xffb\nc\n").unwrap();
-    assert_eq!(copied("1"), "a\nc\n");
+    assert_eq!(copied("1"), ("a\nc\n".to_owned(), [0, 0]));
     // DataX logs the first dirty rows with their reasons.
     let ended = done(path, &job(lines(), into_files("x", "text")));
     assert!(ended.stderr.contains("note: rejected: ") && ended.stderr.contains("line 2"), "{}", ended.stderr);
     assert_eq!(bash(path, "printf 'a,b\\nc,d\\n' | gzip > in.txt").code, 0);
-    assert_eq!(copied("0"), "a,b\nc,d\n");
+    assert_eq!(copied("0"), ("a,b\nc,d\n".to_owned(), [0, 1]));
+    // What the job says is no surprise.
+    let mut said = job(lines(), into_files("x", "text"));
+    said["job"]["content"][0]["reader"]["parameter"]["compress"] = json!("gzip");
+    assert!(!done(path, &said).stderr.contains("compressed"));
+    fs::write(path.join("two.txt"), "\u{feff}e,f\n").unwrap();
+    fs::copy(path.join("two.txt"), path.join("three.txt")).unwrap();
+    said["job"]["content"][0]["reader"]["parameter"] = json!({"path": ["two.txt", "three.txt"], "column": ["*"]});
+    let ended = done(path, &said);
+    assert!(ended.stderr.contains("two.txt and 1 more file: the byte order mark"), "{}", ended.stderr);
+    assert_eq!(written(path, "x"), "e,f\ne,f\n");
 }
 
 /// Trap 20: a character that the encoding lacks ends the job, and becomes no question mark.
@@ -137,6 +149,18 @@ fn rows_by_chance_lie_between_the_ends_that_datax_means() {
     assert!(rows.iter().all(|(long, double)| (1..=2).contains(long) && (1.0..3.0).contains(double)), "{text}");
     let any = |is_so: fn(&(u8, f64)) -> bool| rows.iter().any(is_so);
     assert!(any(|row| row.0 == 1) && any(|row| row.0 == 2) && any(|row| row.1 > 2.0), "{text}");
+}
+
+/// Trap 4, of truths: `1,3` draws of 0 to 4, and takes 0 and 1 for false.
+#[test]
+fn truths_by_chance_have_their_share() {
+    let folder = folder();
+    done(folder.path(), &job(made(2000, json!([{"random": "1,3", "type": "bool"}])), into_files("x", "text")));
+    let text = written(folder.path(), "x");
+    let count = text.lines().filter(|line| *line == "true").count();
+    assert_eq!(text.lines().filter(|line| *line == "false").count(), 2000 - count);
+    // 1200, and five standard deviations to either side.
+    assert!((1090..=1310).contains(&count), "{count}");
 }
 
 /// Trap 12: a whole number of any length reaches each column that has a place for it, as it was written.

@@ -28,6 +28,16 @@ impl Config {
         said.filter(|said| !said.is_seen()).unwrap_or(Compression::None)
     }
 
+    /// Whether text is read as other programs read it.
+    pub(in super::super) fn is_loose(&self) -> bool {
+        self.loose.is_some()
+    }
+
+    /// Whether it would be read as it is packed by them, since the job names no compression.
+    pub(in super::super) fn takes_as_said(&self) -> bool {
+        self.is_loose() && self.compression.is_none()
+    }
+
     /// How the pages of Parquet are written.
     pub(in super::super) fn parquet(&self) -> Result<parquet::Settings> {
         let codec = match self.compression.as_deref() {

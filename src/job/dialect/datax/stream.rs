@@ -58,8 +58,13 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
 /// The type of a column in the words of `gen:`, and its value where it has one.
 fn column(place: usize, node: &Node<'_>, context: &mut Context<'_>) -> Result<(String, Option<String>)> {
     let kind = columns::kind(node)?;
-    if let Some(random) = node.get("random") {
-        return made(kind, &random, node, context);
+    let said = |key: &str| node.get(key).filter(|node| !node.text().is_ok_and(|text| text.trim().is_empty()));
+    match (said("value"), said("random")) {
+        (None, Some(random)) => return made(kind, &random, node, context),
+        (Some(_), Some(random)) => {
+            context.notes.push(format!("{} is left out: the column has a value, as in DataX", random.path()));
+        }
+        (_, None) => {}
     }
     let value = node.need("value").map_err(|error| error.with_hint("a column has a value, or a random range"))?;
     let text = value.text()?;
@@ -152,14 +157,16 @@ fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_
         Kind::Long => format!("bigint({}..{})", number(low)?, number(high)?),
         // The upper end is one more, and not reached.
         Kind::Double => format!("double({}..{})", number(low)?, number(high)?.saturating_add(1)),
-        Kind::Bool => match (number(low)?, number(high)?) {
-            (0, _) => return Ok(("bool".to_owned(), Some("true".to_owned()))),
-            (_, 0) => return Ok(("bool".to_owned(), Some("false".to_owned()))),
-            _ => {
-                context.notes.push("values by chance are true as often as false, whatever shares are named".to_owned());
-                "bool".to_owned()
+        Kind::Bool => {
+            let shares = (number(low)?, number(high)?);
+            let Some(share) = share_of_true(shares) else {
+                return Err(random.error("shares of false and true are 0 or more"));
+            };
+            if shares.0 == shares.1 && shares.0 > 0 {
+                context.notes.push(format!("{}: of equal shares DataX makes true alone", random.path()));
             }
-        },
+            format!("bool({share})")
+        }
         Kind::Date => {
             let is_table = context.goal.is_table();
             let word = if is_table { "timestamp" } else { "timestamptz" };
@@ -172,6 +179,15 @@ fn made(kind: Kind, random: &Node<'_>, node: &Node<'_>, context: &mut Context<'_
         }
     };
     Ok((made, None))
+}
+
+/// How many of all are true, where so many are to be false and true; none for what is no share. DataX draws a number from 0 up to
+/// their sum, and takes one up to that of false for false; it knows no equal shares.
+fn share_of_true((no, yes): (i64, i64)) -> Option<f64> {
+    if no < 0 || yes < 0 {
+        return None;
+    }
+    Some(if no == 0 || no == yes { 1.0 } else { yes as f64 / (no as f64 + yes as f64 + 1.0) })
 }
 
 /// How far east of UTC `zone` is, which is written as `+08:00`.

@@ -114,6 +114,24 @@ fn all_fields_may_be_of_any_number_between_files_alone() {
     assert_eq!(job.pre_sql, ["delete from t"]);
 }
 
+/// How many columns a file without a record has is a matter of the table, where all of it is written.
+#[test]
+fn a_file_without_a_record_has_the_columns_of_any_table() {
+    let reader = txt(&json!({"path": "/in/a", "column": ["*"]}));
+    let writer = json!({"name": "mysqlwriter", "parameter": {"column": ["*"],
+        "connection": [{"jdbcUrl": "jdbc:mysql://h/d", "table": ["t"]}]}});
+    let of = |writer: &Json, steps: Json| {
+        let mut root = job(&reader, writer);
+        root["job"]["content"][0]["transformer"] = steps;
+        let found = translated(root).unwrap();
+        only(&found).source.options["loose"]["columnsWhenEmpty"].clone()
+    };
+    let third = json!([{"name": "dx_substr", "parameter": {"columnIndex": 2, "paras": ["0", "1"]}}]);
+    assert_eq!(of(&writer, json!([])), json!(1600));
+    assert_eq!(of(&writer, third.clone()), json!(1600));
+    assert_eq!((of(&into_files(), json!([])), of(&into_files(), third)), (json!(1), json!(3)));
+}
+
 #[test]
 fn settings_of_csv_are_taken_or_refused() {
     let of = |config: Json| txt(&json!({"path": "/a", "column": ["*"], "csvReaderConfig": config}));
@@ -311,13 +329,43 @@ fn rows_are_made_for_each_channel() {
     root["job"]["setting"]["speed"]["channel"] = json!(3);
     let found = translated(root).unwrap();
     let options = &only(&found).source.options;
-    assert_eq!(options["url"], json!("gen:c1:text,c2:bigint,c3:timestamptz,c4:bool,c5:bigint(1..10),c6:bool"));
+    assert_eq!(options["url"], json!("gen:c1:text,c2:bigint,c3:timestamptz,c4:bool,c5:bigint(1..10),c6:bool(1)"));
     assert_eq!(options["rows"], json!(30));
-    let values =
-        json!({"c1": "DataX", "c2": "19890604", "c3": "1989-06-04 00:00:00+08:00", "c4": "true", "c6": "true"});
+    let values = json!({"c1": "DataX", "c2": "19890604", "c3": "1989-06-04 00:00:00+08:00", "c4": "true"});
     assert_eq!(options["values"], values);
     let target = &only(&found).target.options;
     assert_eq!((&target["url"], &target["loose"]["delimiter"]), (&json!("-"), &json!("\t")));
+}
+
+/// Shares of false and true as DataX's program has them: `1,3` draws of 0 to 4, and takes 0 and 1 for false.
+#[test]
+fn truths_by_chance_have_the_shares_of_the_job() {
+    let made = |column: Json| {
+        let reader = json!({"name": "streamreader", "parameter": {"sliceRecordCount": 1, "column": [column]}});
+        translated(job(&reader, &nothing()))
+    };
+    let of = |random: &str| made(json!({"type": "bool", "random": random}));
+    for (random, type_word) in [
+        ("1,3", "bool(0.6)"),
+        ("3, 1", "bool(0.2)"),
+        ("0,3", "bool(1)"),
+        ("3,0", "bool(0)"),
+        ("5,5", "bool(1)"),
+        ("0,0", "bool(1)"),
+    ] {
+        let found = of(random).unwrap();
+        assert_eq!(only(&found).source.options["url"], json!(format!("gen:c1:{type_word}")), "{random}");
+        let is_told = found.notes.iter().any(|note| note.contains("column.0.random: of equal shares"));
+        assert_eq!(is_told, random == "5,5", "{:?}", found.notes);
+    }
+    let error = of("-1,3").unwrap_err().to_string();
+    assert!(error.contains("column.0.random: shares of false and true are 0 or more"), "{error}");
+    // A value wins over a range, unless it is blank.
+    let found = made(json!({"type": "long", "value": 7, "random": "1,3"})).unwrap();
+    assert_eq!(only(&found).source.options["values"], json!({"c1": "7"}));
+    assert!(found.notes.iter().any(|note| note.contains("column.0.random is left out")), "{:?}", found.notes);
+    let found = made(json!({"type": "long", "value": "", "random": "1,3"})).unwrap();
+    assert_eq!(only(&found).source.options["url"], json!("gen:c1:bigint(1..3)"));
 }
 
 /// A date that is made is read by the format of its column, and one by chance lies between its two ends, as the clock of the job has them.

@@ -11,7 +11,7 @@ use crate::job::locator::FILE;
 use crate::job::tree::Node;
 use crate::job::{Job, Place};
 use crate::object::ObjectRef;
-use crate::sink::WriteMode;
+use crate::sink::{SchemaPolicy, WriteMode};
 
 /// The source that `parameter` of `txtfilereader` names.
 pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<Source> {
@@ -58,14 +58,19 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     Ok(Source { place, select: Vec::new(), query: None, width, ragged: ragged && null.is_none() })
 }
 
+/// The most columns that tables have: those of PostgreSQL, of which others have fewer.
+const MOST_COLUMNS: usize = 1600;
+
 /// A file without a record does not say its columns: where the source of `job` is text of which all fields are read, it has those that
-/// are written, or that functions look at.
+/// are written, or that functions look at; and as many as any table, where they are paired with all of one by their places.
 pub(super) fn know_columns(job: &mut Job) {
     let loose = job.source.options.get_mut("loose").and_then(Json::as_object_mut);
     if let Some(loose) = loose.filter(|loose| !loose.contains_key("fields")) {
+        let least = if job.schema == SchemaPolicy::ByPlace { MOST_COLUMNS } else { 1 };
+        let examined = job.transform.steps.iter().map(|step| step.column_index.saturating_add(1));
         let named = Some(job.transform.names.len()).filter(|named| *named > 0);
-        let examined = || job.transform.steps.iter().map(|step| step.column_index.saturating_add(1)).max();
-        loose.insert("columnsWhenEmpty".to_owned(), named.or_else(examined).unwrap_or(1).into());
+        let columns = named.unwrap_or_else(|| examined.fold(least, usize::max));
+        loose.insert("columnsWhenEmpty".to_owned(), columns.into());
     }
 }
 

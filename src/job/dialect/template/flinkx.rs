@@ -8,6 +8,7 @@ use super::{COLUMNS, Example, Templates};
 pub const FLINKX: Templates = Templates {
     readers: &[
         Example { names: &["streamreader"], parameter: stream_reader },
+        Example { names: &["ftpreader", "filereader", "textfilereader"], parameter: text_reader },
         Example {
             names: &["mysqlreader", "mysqldreader", "postgresqlreader", "sqlserverreader", "oraclereader"],
             parameter: table_reader,
@@ -15,6 +16,7 @@ pub const FLINKX: Templates = Templates {
     ],
     writers: &[
         Example { names: &["streamwriter"], parameter: stream_writer },
+        Example { names: &["ftpwriter", "filewriter", "textfilewriter"], parameter: text_writer },
         Example { names: &["mysqlwriter", "postgresqlwriter", "sqlserverwriter"], parameter: table_writer },
     ],
     around,
@@ -48,6 +50,34 @@ fn stream_reader(_: &str) -> Json {
 
 fn stream_writer(_: &str) -> Json {
     json!({"print": true})
+}
+
+/// Text is that of this machine, which FlinkX reads and writes with its plugins for FTP.
+fn text_reader(_: &str) -> Json {
+    json!({
+        "protocol": "file",
+        "path": "/data/in",
+        "column": [
+            {"index": 0, "name": COLUMNS[0], "type": "bigint"},
+            {"index": 1, "name": COLUMNS[1], "type": "varchar"},
+            {"index": 2, "name": COLUMNS[2], "type": "date", "format": "yyyy-MM-dd"},
+        ],
+        "fieldDelimiter": ",",
+        "isFirstLineHeader": true,
+        "encoding": "UTF-8",
+    })
+}
+
+fn text_writer(_: &str) -> Json {
+    json!({
+        "protocol": "file",
+        "path": "/data/out",
+        "fileName": "orders",
+        "writeMode": "append",
+        "fieldDelimiter": ",",
+        "encoding": "UTF-8",
+        "compress": "gzip",
+    })
 }
 
 fn table_reader(name: &str) -> Json {
