@@ -171,8 +171,7 @@ pub(super) async fn verify(
     };
     // In one state of the database, and with the text forms that do not depend on its settings.
     let settings = connection.server().settings();
-    // Its one query is long to compile and short to run.
-    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off; {settings}");
+    let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {settings}");
     connection.run(&begin).await?;
     let found = compared(connection, (agreement, detail), &stage.table.quoted(), (rows, &proofs)).await?;
     connection.run("COMMIT").await?;
