@@ -37,10 +37,13 @@ fn failed(ended: &Ended, word: &str) {
 
 #[test]
 fn five_rounds_with_inserts_and_updates_between() {
+    takes_five_rounds(&postgres());
+}
+
+pub(crate) fn takes_five_rounds(url: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let url = postgres();
     psql(
-        &url,
+        url,
         "create table s (id int primary key, name text, at timestamptz not null);
         insert into s select g, 'v1', timestamptz '2024-01-01Z' + g * interval '1 minute' from generate_series(1, 100) g",
     );
@@ -56,15 +59,15 @@ fn five_rounds_with_inserts_and_updates_between() {
         ("insert into s values (105, 'v1', '2024-01-01 05:00Z'); update s set name = 'v3', at = now() where id = 1", 6),
     ];
     for (round, (sql, rows)) in rounds.iter().enumerate() {
-        psql(&url, sql);
+        psql(url, sql);
         for target in [&into_postgres, &into_sqlite] {
             let copied = done(&incremental(folder.path(), &source, target, &["--cursor", "at", "--key", "id"])).0;
             assert_eq!(copied, *rows, "round {round} into {target}");
         }
-        assert_eq!(psql(&url, "(table s except table t) union all (table t except table s)"), "", "round {round}");
-        assert_eq!(psql(&url, "select count(*) = (select count(*) from s) from t"), "t", "round {round}");
+        assert_eq!(psql(url, "(table s except table t) union all (table t except table s)"), "", "round {round}");
+        assert_eq!(psql(url, "select count(*) = (select count(*) from s) from t"), "t", "round {round}");
         let names = "select id, name from t order by id";
-        assert_eq!(sqlite3(Path::new(&file), names), psql(&url, "select id, name from s order by id"), "round {round}");
+        assert_eq!(sqlite3(Path::new(&file), names), psql(url, "select id, name from s order by id"), "round {round}");
     }
 }
 
