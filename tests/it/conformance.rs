@@ -107,12 +107,14 @@ async fn generator() {
 
 /// A table of a database of its own.
 #[derive(Debug)]
-struct Postgres;
+struct Postgres {
+    database: fn() -> String,
+}
 
 #[async_trait]
 impl Fixture for Postgres {
     async fn target(&self) -> Result<Target> {
-        let url = crate::server::postgres();
+        let url = (self.database)();
         Target::opened_by(move || endpoint("postgres", &json!({"url": url})), table())
     }
 
@@ -149,7 +151,13 @@ impl Fixture for Postgres {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
-    passes(&Postgres).await;
+    passes(&Postgres { database: crate::server::postgres }).await;
+}
+
+#[cfg(target_arch = "x86_64")]
+#[tokio::test(flavor = "multi_thread")]
+async fn older_postgres() {
+    passes(&Postgres { database: || crate::server::older_postgres("10") }).await;
 }
 
 /// A table of a database of its own, in `MySQL` or `MariaDB`.

@@ -51,10 +51,13 @@ mod outage;
 mod pairs;
 mod plan;
 mod postgres_endpoint;
+mod postgres_extensions;
 mod postgres_login;
 mod postgres_read;
 mod postgres_source;
 mod postgres_surroundings;
+#[cfg(target_arch = "x86_64")]
+mod postgres_versions;
 mod postgres_write;
 mod program;
 mod rejects;

@@ -78,19 +78,23 @@ fn tasks_that_were_written_are_kept() {
 #[test]
 fn an_append_that_is_resumed_adds_its_rows_once() {
     for jobs in ["1", "2"] {
-        let (folder, url) = (tempfile::tempdir().unwrap(), postgres());
-        psql(&url, "create table t (id bigint, note text); insert into t values (0, 'old')");
-        let target = format!("{url}#t");
-        let words = [ROWS, &target, "--mode", "append", "-j", jobs];
-        let kind = if jobs == "1" { "planned" } else { "wrote" };
-        killed_at(folder.path(), &words, (kind, 1));
-        resumed(folder.path(), &words);
-        assert_eq!(psql(&url, COUNTED), "160001|160001|12800080000", "{jobs} channels");
-        // It is done: the same again is another run.
-        let again = end(start(folder.path(), &[&words[..], &["--resume"]].concat()));
-        assert!(again.stderr.contains("no run of this job was interrupted"), "{}", again.stderr);
-        assert_eq!(psql(&url, "select count(*) from t"), "320001");
+        adds_its_rows_once(&postgres(), jobs);
     }
+}
+
+pub(crate) fn adds_its_rows_once(url: &str, jobs: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    psql(url, "create table t (id bigint, note text); insert into t values (0, 'old')");
+    let target = format!("{url}#t");
+    let words = [ROWS, &target, "--mode", "append", "-j", jobs];
+    let kind = if jobs == "1" { "planned" } else { "wrote" };
+    killed_at(folder.path(), &words, (kind, 1));
+    resumed(folder.path(), &words);
+    assert_eq!(psql(url, COUNTED), "160001|160001|12800080000", "{jobs} channels");
+    // It is done: the same again is another run.
+    let again = end(start(folder.path(), &[&words[..], &["--resume"]].concat()));
+    assert!(again.stderr.contains("no run of this job was interrupted"), "{}", again.stderr);
+    assert_eq!(psql(url, "select count(*) from t"), "320001");
 }
 
 /// Which rows of a split one of several writers has nobody knows.

@@ -15,9 +15,22 @@ pub(crate) fn postgres() -> String {
     let Ok(server) = std::env::var("ETL_TEST_POSTGRES") else {
         panic!("this test needs PostgreSQL: run it by `tests/run`, which starts a private server");
     };
+    postgres_database(&server)
+}
+
+/// URL of a fresh, empty database on the private PostgreSQL of an older `version`, 10 or 13, that `tests/run` started.
+pub(crate) fn older_postgres(version: &str) -> String {
+    let Ok(server) = std::env::var(format!("ETL_TEST_POSTGRES_{version}")) else {
+        panic!("this test needs PostgreSQL {version}: run it by `tests/run`, which starts a private one");
+    };
+    postgres_database(&server)
+}
+
+/// A database on the server with the database `server`.
+fn postgres_database(server: &str) -> String {
     let name = fresh_name();
-    psql(&server, &format!("create database {name}"));
-    let (before, _) = server.rsplit_once('/').expect("ETL_TEST_POSTGRES is a URL that ends in a database");
+    psql(server, &format!("create database {name}"));
+    let (before, _) = server.rsplit_once('/').expect("a URL of PostgreSQL ends in a database");
     format!("{before}/{name}")
 }
 

@@ -177,6 +177,8 @@ fn full_name(row: &SimpleQueryRow, at: usize) -> String {
 pub(super) fn sizes_sql(names: &[&str], version_number: u32) -> String {
     let list: Vec<String> = names.iter().map(|name| literal(name)).collect();
     let detached = if version_number >= 140_000 { "AND NOT i.inhdetachpending" } else { "" };
+    // Of a table that was never counted an older server says that it has no rows on no pages.
+    let counted = if version_number >= 140_000 { "c.reltuples >= 0" } else { "c.reltuples > 0 OR c.relpages > 0" };
     let method = if version_number >= 120_000 { "coalesce(c.relam = 2, true)" } else { "true" };
     format!(
         "WITH RECURSIVE tree(root, oid) AS (\
@@ -187,7 +189,7 @@ pub(super) fn sizes_sql(names: &[&str], version_number: u32) -> String {
            CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) / current_setting('block_size')::int8 END, \
            CASE WHEN c.relkind IN ('r','m') THEN pg_relation_size(c.oid) + \
              CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) ELSE 0 END END, \
-           CASE WHEN c.reltuples >= 0 THEN c.reltuples::int8 END, \
+           CASE WHEN {counted} THEN c.reltuples::int8 END, \
            c.oid = to_regclass((ARRAY[{}]::text[])[t.root])::oid, pg_relation_filenode(c.oid) \
          FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace ORDER BY t.root, 12 DESC, c.oid",

@@ -1,11 +1,10 @@
 -- What a write must know before it looks at its target, in one row of JSON: rights, and which types there are. NAME is the
--- quoted target as a literal, TYPES an array of type names as a literal, SCHEMA the target's schema; ALL_PUBLISHED
--- and PUBLISHES differ between versions of the server.
+-- quoted target as a literal, TYPES an array of type names as a literal, SCHEMA the target's schema.
 SELECT json_build_object(
   'there', to_regclass($NAME) IS NOT NULL,
   'schema', current_schema(),
-  'allPublished', $ALL_PUBLISHED,
-  'publishes', $PUBLISHES,
+  'allPublished', EXISTS (SELECT FROM pg_publication WHERE puballtables),
+  'publishes', EXISTS (SELECT FROM pg_publication),
   'prepared', current_setting('max_prepared_transactions')::int,
   'hasSchema', to_regnamespace($SCHEMA) IS NOT NULL,
   'mayCreate', coalesce(has_schema_privilege(to_regnamespace($SCHEMA)::oid, 'CREATE'), false),

@@ -36,6 +36,13 @@ const PUBLISHED: &str =
 /// `int2vector` and `oidvector` call themselves arrays and have a text form of their own.
 const VECTORS: [u32; 2] = [22, 30];
 
+/// Identity columns, of which every write must know, came with this version.
+const OLDEST: u32 = 100_000;
+
+/// Since this version the scale of a numeric may be below zero or above its precision. An older one does not only not know such a
+/// type: to ask for it is an error.
+const ANY_SCALE: u32 = 150_000;
+
 /// What of a target is looked at beside what every write must know. A server takes long over it, and few writes need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
@@ -325,18 +332,22 @@ impl Catalog {
     /// Asks for `name`, with what `look` says, and for the types in `type_names`.
     pub(super) async fn read(connection: &Connection, name: &Name, type_names: &[String], look: Look) -> Result<Self> {
         let version = connection.server().version_number;
-        let types: Vec<String> = type_names.iter().map(|name| literal(name)).collect();
+        if version < OLDEST {
+            let message = format!("PostgreSQL {} is too old to be written into", connection.server().version);
+            return Err(
+                Error::new(ErrorKind::Unsupported, message).with_hint("version 10 and later can be; it can be read")
+            );
+        }
+        let types = type_names.iter().filter(|name| version >= ANY_SCALE || has_usual_scale(name));
+        let types: Vec<String> = types.map(|name| literal(name)).collect();
         let schema = name.schema.as_deref().map_or_else(
             || "quote_ident(current_schema())".to_owned(),
             |schema| format!("quote_ident({})", literal(schema)),
         );
-        let publications = |condition: &'static str| if version >= 100_000 { condition } else { "false" };
         let values = [
             ("TYPES", &*format!("ARRAY[{}]", types.join(", "))),
             ("NAME", &literal(&name.quoted())),
             ("SCHEMA", &schema),
-            ("ALL_PUBLISHED", publications("EXISTS (SELECT FROM pg_publication WHERE puballtables)")),
-            ("PUBLISHES", publications("EXISTS (SELECT FROM pg_publication)")),
         ];
         let sql = filled(SCHEMA, &values);
         let mut catalog: Self = answer(connection, &sql).await?.ok_or_else(|| not_understood(None))?;
@@ -396,6 +407,13 @@ impl Catalog {
     }
 }
 
+/// Whether the type `name` has no scale that only newer servers take.
+fn has_usual_scale(name: &str) -> bool {
+    let bounds = name.strip_prefix("numeric(").and_then(|rest| rest.split_once(')')?.0.split_once(','));
+    let number = |text: &str| text.trim().parse::<i32>().ok();
+    bounds.and_then(|(precision, scale)| Some((0..=number(precision)?).contains(&number(scale)?))).unwrap_or(true)
+}
+
 /// Whether more of a type has to be known than its OID: those of users, and arrays.
 fn is_odd(name: &str, oid: u32) -> bool {
     oid >= BUILT_IN || name.ends_with(']')
@@ -448,5 +466,21 @@ pub(super) fn layout(oid: u32, class: char) -> Layout {
         2950 => Layout::Uuid,
         _ if class == 'e' => Layout::Text,
         _ => Layout::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As PostgreSQL 13 says to `select to_regtype(...)`.
+    #[test]
+    fn scales_that_older_servers_refuse() {
+        for name in ["numeric(5,-2)", "numeric(3,5)[]"] {
+            assert!(!has_usual_scale(name), "{name}");
+        }
+        for name in ["numeric", "numeric(5,0)", "numeric(5,5)", "numeric(18,4)[]", "interval(3)", "\"numeric(1,2\""] {
+            assert!(has_usual_scale(name), "{name}");
+        }
     }
 }

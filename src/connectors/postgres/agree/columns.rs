@@ -11,7 +11,7 @@ use super::super::ddl;
 use super::super::encode::{Check, Column, Format, Layout, wire_readable};
 use super::super::read::ENCODING;
 use super::super::target::{Catalog, Resolved, Table, TableColumn};
-use super::super::typemap::{BASE, PRODUCT};
+use super::super::typemap::{BASE, PRODUCT, oid_of};
 use super::super::typename::type_name;
 use super::fate;
 use crate::error::{Error, ErrorKind, Result};
@@ -148,6 +148,18 @@ pub(super) fn plan_new(catalog: &Catalog, incoming: &TableShape, key: &[String])
     let key = if key.is_empty() { incoming.whole_key() } else { key };
     let create = ddl::NewTable { columns, key: key.to_vec(), comment: incoming.comment.clone() };
     Ok((matched.finish(incoming), create))
+}
+
+/// What the user should know of types of `incoming` that a new table cannot have, because the server does not know them.
+pub(super) fn lacking(catalog: &Catalog, incoming: &TableShape) -> Option<String> {
+    let names = incoming.schema.fields().iter().filter_map(|field| schema::native_of(field, PRODUCT));
+    let mut names: Vec<&str> = names.filter(|name| catalog.named(name, -1).is_none()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let all_built_in = names.iter().all(|name| oid_of(name).is_some());
+    let remedy = if all_built_in { "" } else { ": make them or their extensions before, as with --pre-sql" };
+    let note = format!("the target has no types {}, and their columns get others{remedy}", names.join(", "));
+    (!names.is_empty()).then_some(note)
 }
 
 /// The type of a new column: its own where the server has it, below its domain else, and what its Arrow type asks for.

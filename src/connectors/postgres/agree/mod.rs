@@ -210,7 +210,8 @@ pub(super) async fn agree(
     } else {
         let (matched, create) =
             columns::plan_new(&catalog, incoming, key).map_err(|error| error.at("table", &label))?;
-        let path = path::new(request, &create.key).map_err(|error| error.at("table", &label))?;
+        let mut path = path::new(request, &create.key).map_err(|error| error.at("table", &label))?;
+        path.notes.extend(columns::lacking(&catalog, incoming));
         Draft { target, matched, path, create: Some(create) }
     };
     if !catalog.has_schema {

@@ -61,7 +61,9 @@ pub(super) fn text_of(column: &Column, field: &Field, target_type: &str) -> Opti
             (wire(&column.layout, target_type, &name), Form::Wire)
         }
         Layout::Array { .. } if list => return None,
-        Layout::Jsonb | Layout::Array { .. } | Layout::Other if own => (text, Form::Text),
+        Layout::Jsonb | Layout::Array { .. } if own => (text, Form::Text),
+        // By the output function of the type: a cast of `inet` to text shows `::1` as `::1/128`.
+        Layout::Other if own => (format!("CASE WHEN {name} IS NOT NULL THEN format('%s', {name}) END"), Form::Text),
         Layout::Array { .. } | Layout::Other => return None,
         layout => (wire(layout, target_type, &name), Form::Wire),
     })
