@@ -120,8 +120,8 @@ async fn a_row_that_exceeds_the_memory_is_an_error_with_the_figure() {
     let target = Memory::new();
     let error = run(&job, &long_rows(1, 20_000_000), &target).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resource);
-    assert!(error.to_string().contains("needs about 80,"), "{error}");
-    assert!(error.hint().unwrap().starts_with("give --memory at least 8"), "{:?}", error.hint());
+    assert!(error.to_string().contains("needs about 120,"), "{error}");
+    assert!(error.hint().unwrap().starts_with("give --memory at least 12"), "{:?}", error.hint());
     assert_eq!((rows(&target), target.staged()), (None, 0));
 }
 
