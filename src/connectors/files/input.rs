@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use super::chunks::Chunks;
 use super::config::{Config, Place};
 use super::find::find;
+use super::kept::Kept;
+use super::unsaid::Unsaid;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::formats::charset::Charset;
 use crate::formats::compress::{self, Compression};
 use crate::formats::extension::{self, Format};
-use crate::formats::{BYTE_ORDER_MARK, Extent, Start, avro, ipc, parquet, workbook};
-use crate::shape::counted;
+use crate::formats::{Extent, Start, avro, ipc, parquet, workbook};
 
 /// First bytes that tell what a file holds.
 const SNIFF_BYTES: usize = 512;
@@ -49,47 +50,6 @@ pub(super) struct Input {
     pub(super) start: OnceLock<Start>,
     /// The footer, once somebody asked.
     pub(super) footer: OnceLock<Footer>,
-}
-
-/// What other programs take for rows in a file of text, where it is read for one of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unsaid {
-    Compression,
-    ByteOrderMark,
-}
-
-impl Unsaid {
-    const ALL: [Self; 2] = [Self::Compression, Self::ByteOrderMark];
-
-    /// What of it is in a file that is packed with `compression`, and whose text in `charset` begins with `head`.
-    fn of(config: &Config, (compression, charset): (Compression, Charset), head: &[u8]) -> Vec<Self> {
-        let is_there = |unsaid: &Self| match unsaid {
-            Self::Compression => compression != Compression::None && config.takes_as_said(),
-            Self::ByteOrderMark => charset == Charset::Utf8 && config.is_loose() && head.starts_with(BYTE_ORDER_MARK),
-        };
-        Self::ALL.into_iter().filter(is_there).collect()
-    }
-
-    /// What was done with it.
-    fn told(self) -> &'static str {
-        match self {
-            Self::Compression => "compressed, of which nothing is said, and unpacked",
-            Self::ByteOrderMark => "the byte order mark before the text is left out",
-        }
-    }
-
-    /// What of it is in `inputs`, one sentence each.
-    pub(super) fn warnings(inputs: &[Input]) -> Vec<String> {
-        let of = |unsaid: Self| {
-            let mut files = inputs.iter().filter(|input| input.unsaid.contains(&unsaid));
-            let first = files.next()?;
-            Some(match files.count() {
-                0 => format!("{}: {}", first.name, unsaid.told()),
-                more => format!("{} and {}: {}", first.name, counted(more, "more file"), unsaid.told()),
-            })
-        };
-        Self::ALL.into_iter().filter_map(of).collect()
-    }
 }
 
 /// What tells where the rows of a file stand that is no text: most often its footer.
@@ -519,36 +479,5 @@ fn spool(mut reader: Box<dyn Read + Send>) -> Result<fs::File> {
             return Ok(file);
         }
         std::io::Write::write_all(&mut file, &buffer[..bytes]).at("folder", place)?;
-    }
-}
-
-/// A reader that keeps what it gave, so that it can be given again.
-#[derive(Clone)]
-pub(super) struct Kept(Arc<Mutex<KeptInner>>);
-
-struct KeptInner {
-    reader: Box<dyn Read + Send>,
-    seen: Option<Vec<u8>>,
-}
-
-impl Kept {
-    pub(super) fn new(reader: Box<dyn Read + Send>) -> Self {
-        Self(Arc::new(Mutex::new(KeptInner { reader, seen: Some(Vec::new()) })))
-    }
-
-    /// What was given so far; from now on nothing is kept.
-    fn seen(&self) -> Vec<u8> {
-        self.0.lock().seen.take().unwrap_or_default()
-    }
-}
-
-impl Read for Kept {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let mut inner = self.0.lock();
-        let bytes = inner.reader.read(buffer)?;
-        if let Some(seen) = inner.seen.as_mut() {
-            seen.extend_from_slice(&buffer[..bytes]);
-        }
-        Ok(bytes)
     }
 }

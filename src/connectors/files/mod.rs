@@ -31,6 +31,7 @@ mod find;
 mod gate;
 mod input;
 mod join;
+mod kept;
 mod landing;
 mod leftover;
 mod options;
@@ -44,6 +45,7 @@ mod sink;
 mod stage;
 mod text;
 mod types;
+mod unsaid;
 mod write;
 
 #[cfg(test)]

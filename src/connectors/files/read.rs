@@ -10,7 +10,9 @@ use serde_json::Value as Json;
 use tokio::sync::Semaphore;
 
 use super::config::Config;
-use super::input::{Footer, Input, Unsaid};
+use super::input::{Footer, Input};
+use super::kept::Kept;
+use super::unsaid::Unsaid;
 use super::{columnar, prune, text};
 use crate::attempt::Attempt;
 use crate::bridge::blocking;
@@ -356,7 +358,7 @@ impl Input {
     /// The columns of an Arrow stream. A pipe stays readable.
     fn stream_schema(&self) -> Result<SchemaRef> {
         let stream = self.open_stream()?;
-        let kept = super::input::Kept::new(stream);
+        let kept = Kept::new(stream);
         let schema = ipc::Stream::open(Box::new(kept.clone())).map(|stream| Arc::clone(stream.schema()));
         self.put_back(kept);
         schema
