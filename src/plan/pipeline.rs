@@ -24,7 +24,7 @@ use crate::attempt::Token;
 use crate::bridge::opaque::Opaque;
 use crate::endpoint::ObjectRef;
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::{Toggle, Transform};
+use crate::job::Transform;
 use crate::plan::arrange::{self, Arrangement};
 use crate::plan::checked;
 use crate::plan::context::{Ends, Reads, with_extension};
@@ -42,6 +42,8 @@ use crate::runner::{PlanShape, Transfer};
 use crate::schema::CLOCK;
 use crate::sink::{Agreement, ColumnFate, ColumnPlan, Form, Sink, Tasks};
 use crate::source::{Pushdown, ReadPlan, Source, Split, SplitGoal, TableShape};
+
+pub use crate::plan::transform::Chosen;
 
 /// What a pipeline is made of.
 #[derive(Debug)]
@@ -72,15 +74,6 @@ pub struct Parts {
     pub memory_bytes: usize,
     /// For whom.
     pub token: Token,
-}
-
-/// Rows of a source.
-#[derive(Clone, Debug)]
-pub struct Chosen {
-    /// What keeps them.
-    pub filter: Opaque<Expr>,
-    /// A column of the source beyond its shape, at which the filter looks. It is left out behind it.
-    pub beyond: Option<FieldRef>,
 }
 
 /// One source under one transform.
@@ -223,7 +216,7 @@ impl Pipeline {
             batch_rows: parts.batch_rows,
             batch_bytes: parts.batch_bytes,
             pushdown: parts.transform.pushdown,
-            limit: early_limit(&parts.transform).filter(|_| parts.window.is_none()),
+            limit: transform::early_limit(&parts.transform).filter(|_| parts.window.is_none()),
             token: parts.token.clone(),
         };
         let table = SourceTable::new(parts.source, Arc::new(parts.shape), settings);
@@ -252,10 +245,7 @@ impl Pipeline {
         };
         let readers = self.table.readers();
         let columns = find_read(&root).map_or_else(|| root.schema(), |read| Arc::clone(&read.spec().scan.schema));
-        let columns = match self.beyond() {
-            Some(beyond) => without(&columns, beyond.name()),
-            None => columns,
-        };
+        let columns = transform::within_shape(columns, self.window.as_ref());
         Ok(Draft { shape, plan_shape, parts, reading, readers, columns, origins: lineage.origins })
     }
 
@@ -502,16 +492,4 @@ impl Pipeline {
         sentences.extend(scan.limit.map(|limit| format!("the source stops after {limit} rows of each split")));
         sentences
     }
-}
-
-/// `columns` but for the one called `name`.
-fn without(columns: &SchemaRef, name: &str) -> SchemaRef {
-    let others = columns.fields().iter().filter(|field| field.name() != name);
-    Arc::new(Schema::new(others.cloned().collect::<Vec<_>>()))
-}
-
-/// The limit that the source itself may keep: only where each of its rows is one of the result.
-fn early_limit(transform: &Transform) -> Option<u64> {
-    let all_rows = transform.steps.is_empty() && transform.filter.is_none() && transform.sql.is_none();
-    transform.limit.filter(|_| all_rows && transform.pushdown == Toggle::On)
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::Fields;
+use arrow::datatypes::{FieldRef, Fields, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -16,16 +16,25 @@ use datafusion::functions::expr_fn::btrim;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast};
 use datafusion::prelude::SessionContext;
 
+use crate::bridge::opaque::Opaque;
 use crate::error::{Context as _, Error, ErrorKind, Result};
 use crate::fate::is_padded;
-use crate::job::{Transform, Trim};
+use crate::job::{Toggle, Transform, Trim};
 use crate::plan::columns::described;
 use crate::plan::error::from_datafusion;
-use crate::plan::pipeline::Chosen;
 use crate::plan::rowwise::Labels;
 
 /// Name of the source's table in the user's SQL.
 pub(super) const TABLE: &str = "src";
+
+/// Rows of a source.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// What keeps them.
+    pub filter: Opaque<Expr>,
+    /// A column of the source beyond its shape, at which the filter looks. It is left out behind it.
+    pub beyond: Option<FieldRef>,
+}
 
 /// One output column: what it is, and its name.
 type Output = (Expr, String);
@@ -118,6 +127,19 @@ async fn selected(context: &SessionContext, sql: &str) -> Result<DataFrame> {
         return Err(Error::new(ErrorKind::Usage, message).with_hint("for SQL of the source itself, use --query"));
     }
     context.execute_logical_plan(plan).await.map_err(from_datafusion)
+}
+
+/// `columns` that are read, but for the one beyond the shape of the source at which `window` looks.
+pub(super) fn within_shape(columns: SchemaRef, window: Option<&Chosen>) -> SchemaRef {
+    let Some(beyond) = window.and_then(|window| window.beyond.as_ref()) else { return columns };
+    let others = columns.fields().iter().filter(|field| field.name() != beyond.name());
+    Arc::new(Schema::new(others.cloned().collect::<Vec<_>>()))
+}
+
+/// The limit that the source itself may keep: only where each of its rows is one of the result.
+pub(super) fn early_limit(transform: &Transform) -> Option<u64> {
+    let all_rows = transform.steps.is_empty() && transform.filter.is_none() && transform.sql.is_none();
+    transform.limit.filter(|_| all_rows && transform.pushdown == Toggle::On)
 }
 
 /// Which option each expression of the query comes from, for errors: all that it may be where the optimizer joins those of several.
