@@ -75,8 +75,8 @@ impl HeavyDoor {
             return Err(too_large(bytes, needed));
         }
         if self.is_heavy(bytes) {
-            // What one copy of it leaves behind is not to stand beside the next.
-            ffi::give_memory_back(Duration::ZERO);
+            // What one copy of it leaves behind is not to stand beside the next, here or in what comes after it.
+            ffi::give_back_after(Duration::ZERO);
         }
         let all = self.room.as_ref().map_or(0, |(_, permits)| *permits);
         match room {
