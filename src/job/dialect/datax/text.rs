@@ -58,7 +58,7 @@ pub(super) fn source(parameter: &Node<'_>, context: &mut Context<'_>) -> Result<
     Ok(Source { place, select: Vec::new(), query: None, width, ragged: ragged && null.is_none() })
 }
 
-/// As many columns as tables have that DataX fills: those of PostgreSQL, of which tables of InnoDB and SQL Server have fewer.
+/// As many columns as tables have that DataX fills: those of PostgreSQL, of which tables of `InnoDB` and SQL Server have fewer.
 const MOST_COLUMNS: usize = 1600;
 
 /// A file without a record does not say its columns: where the source of `job` is text of which all fields are read, it has those that
