@@ -51,7 +51,7 @@ fn all_that_a_job_reads_is_of_one_point_in_time() {
         let is_postgres = reader.0 == "postgresqlreader";
         let folder = folder();
         let mut job = job(reader, writer);
-        job["job"]["setting"]["speed"] = json!({"record": 8000});
+        job["job"]["setting"]["speed"] = json!({"record": 5000});
         fs::write(folder.path().join("job.json"), job.to_string()).unwrap();
         let mut etl = start(folder.path(), &["run", "job.json", "--compat", "datax"]);
         until(|| records(folder.path(), "planned") > 0);
