@@ -16,6 +16,8 @@ use super::read::GROUP_ROWS;
 const BASE_BYTES: u64 = 4 << 20;
 /// What a column that is filled or read takes at least: a block for its values, and one for its NULLs.
 pub(super) const COLUMN_BYTES: u64 = 512 << 10;
+/// A load has this part of all memory at least.
+const LEAST_SHARE: u64 = 32;
 /// Limits are multiples of it: rows are not all of one width, and each new limit is a statement.
 const STEP_BYTES: u64 = 4 << 20;
 
@@ -54,7 +56,11 @@ impl Memory {
         if self.was_short.load(Ordering::Relaxed) {
             return self.most_bytes;
         }
-        (columns as u64 * COLUMN_BYTES).saturating_add(group_bytes / 4).saturating_add(sent_bytes.saturating_mul(2))
+        let needed = (columns as u64 * COLUMN_BYTES)
+            .saturating_add(group_bytes / 4)
+            .saturating_add(sent_bytes.saturating_mul(2));
+        // Who gives the job more memory gives a load more, should this be too little.
+        needed.max(self.most_bytes / LEAST_SHARE)
     }
 
     /// From now on each load has all.
