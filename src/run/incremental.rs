@@ -104,11 +104,15 @@ impl Window {
         let position = lowest(&positions, by_key)?;
         let start = what.start.as_deref().map(|text| start::parsed(text, data_type)).transpose();
         let start = start.at("column", || &what.cursor)?;
-        let begin = begin(&what, by_key, position.as_ref().or(start.as_ref()))?;
-        let begin = begin.map(Opaque::from);
+        // What lies before the start is not wanted, whenever it comes.
+        let wanted = begin(&what, by_key, start.as_ref())?.map(Opaque::from);
+        let begin = begin(&what, by_key, position.as_ref().or(start.as_ref()))?.map(Opaque::from);
         let mark = source.mark().await?;
         let looks_back = by_key && position.is_some() && mark.is_some() && what.lag.is_none();
-        let missed = if looks_back { Missed::since(&marks, source).await? } else { Missed::default() };
+        let mut missed = if looks_back { Missed::since(&marks, source).await? } else { Missed::default() };
+        if let Some(wanted) = wanted {
+            missed.keep(&wanted);
+        }
         Ok(Some(Self { what, streams, folder, position, begin, missed, mark, by_key, bound: None }))
     }
 

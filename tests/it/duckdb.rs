@@ -141,6 +141,59 @@ fn the_last_rows_of_a_task_come_after_whole_groups() {
     assert_eq!(duckdb(&target, "select count(*), sum(id) from t"), "600000|89999700000");
 }
 
+/// Tasks have less of DuckDB's memory than a group of rows takes, and what they leave behind whole groups is brought together with little:
+/// no row is lost or doubled by that, with a key and without one.
+#[test]
+fn rows_are_loaded_with_less_memory_than_a_group_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let row =
+        "range as id, md5(range::varchar) as a, md5((range + 1)::varchar) as b, repeat('x', (range % 200)::int) as c";
+    duckdb(
+        &path.join("source.duckdb"),
+        &format!(
+            "create table plain as select {row} from range(700000);
+             create table keyed (id bigint primary key, a varchar not null, b varchar, c varchar not null);
+             insert into keyed select {row} from range(300000)"
+        ),
+    );
+    let target = path.join("target.duckdb");
+    for (table, rows) in [("plain", "700000"), ("keyed", "300000")] {
+        copied(path, &[&format!("source.duckdb#{table}"), &format!("target.duckdb#{table}"), "-j", "3"]);
+        let sql = format!(
+            "attach '{}' as other (read_only); \
+             select count(*), (select count(*) from (from {table} except all from other.{table})) from {table}",
+            path.join("source.duckdb").display()
+        );
+        assert_eq!(duckdb(&target, &sql), format!("{rows}|0"), "{table}");
+    }
+    let sql = "select string_agg(table_name, ' ' order by table_name) from duckdb_tables()";
+    assert_eq!(duckdb(&target, sql), "keyed plain");
+    assert!(!path.join("target.duckdb.tmp").exists());
+}
+
+/// DuckDB names what it puts aside so. In its own time it removes these files, and never a folder that was there before.
+#[test]
+fn what_a_killed_process_put_aside_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (folder.path(), folder.path().join("t.duckdb.tmp"));
+    duckdb(&path.join("t.duckdb"), "create table other (a int)");
+    std::fs::write(path.join("t.csv"), "id\n1\n").unwrap();
+    for (files, left) in [
+        (&["duckdb_temp_storage_DEFAULT-0.tmp", "duckdb_temp_block-7.block"][..], None),
+        (&["duckdb_temp_storage_DEFAULT-0.tmp", "of another"][..], Some(["of another"])),
+    ] {
+        std::fs::create_dir(&aside).unwrap();
+        for file in files {
+            std::fs::write(aside.join(file), "old").unwrap();
+        }
+        copied(path, &["t.csv", "t.duckdb#t", "--mode", "replace"]);
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let names = std::fs::read_dir(&aside).ok().map(|entries| entries.map(name).collect::<Vec<_>>());
+        assert_eq!(names, left.map(|names| names.map(str::to_owned).to_vec()));
+    }
+}
+
 #[test]
 fn filters_mean_the_same_in_the_database() {
     let folder = tempfile::tempdir().unwrap();

@@ -69,7 +69,8 @@ impl AdbcSource {
                 let mut connection = database.connect(config)?;
                 let is_duckdb = Product::of(&config.driver) == Product::DuckDb;
                 let changed = if is_duckdb { changed_in_duckdb(&mut connection, &sql) } else { HashMap::new() };
-                Known::of(&connection.columns(&sql)?, changed)
+                let given = connection.columns(&sql)?;
+                Known::of(&given, changed)
             };
             let known = self.opened.asked("describe", look).await;
             known.map_err(|error| config.placed(error.at("table", from.shown())))

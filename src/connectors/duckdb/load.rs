@@ -13,7 +13,6 @@ use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
 use super::form::Form;
-use super::memory::COLUMN_BYTES;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -82,7 +81,8 @@ impl Load {
         let words = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
         fields.push(Field::new(ATTEMPT, words, true));
         connection.execute("BEGIN TRANSACTION")?;
-        connection.needs(fields.len() as u64 * COLUMN_BYTES);
+        let needed = connection.database().memory().of_load(fields.len(), 0, 0);
+        connection.needs(needed);
         Ok(Self {
             connection,
             stage,
@@ -114,7 +114,16 @@ impl Load {
         if added.is_err() {
             self.state = State::Failed;
         }
-        added.map_err(|error| error.at("table", &self.table))
+        added.map_err(|error| self.judged(error).at("table", &self.table))
+    }
+
+    /// `error`; where DuckDB had too little memory because it was said to need little, one after which the attempt is made anew, with all.
+    fn judged(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::Resource || self.connection.has_all() {
+            return error;
+        }
+        self.connection.database().memory().note_short();
+        error.as_kind(ErrorKind::Transient)
     }
 
     fn try_add(&mut self, batch: &RecordBatch, before: u64) -> Result<Vec<Refusal>> {
@@ -167,20 +176,20 @@ impl Load {
 
     fn send(&mut self, table: &Name) -> Result<()> {
         let group_bytes = (self.held_bytes / self.held_rows.max(1)).saturating_mul(GROUP_ROWS);
-        let columns_bytes = self.schema.flattened_fields().len() as u64 * COLUMN_BYTES;
-        // DuckDB's own form of rows that are not compressed yet takes more than Arrow's.
-        self.connection.needs(group_bytes.saturating_add(group_bytes / 4).saturating_add(columns_bytes));
+        let columns = self.schema.flattened_fields().len();
         (self.held_rows, self.held_bytes) = (0, 0);
-        let (mut batches, mut rows) = (Vec::new(), 0);
-        for batch in std::mem::take(&mut self.held).into_iter().flat_map(vectors) {
-            rows += batch.num_rows();
-            batches.push(batch);
-            if rows >= FILL_ROWS {
-                self.connection.fill(table, (Arc::clone(&self.schema), std::mem::take(&mut batches)))?;
-                rows = 0;
+        let mut held = std::mem::take(&mut self.held).into_iter().flat_map(vectors).peekable();
+        while held.peek().is_some() {
+            let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
+            while rows < FILL_ROWS
+                && let Some(batch) = held.next()
+            {
+                rows += batch.num_rows();
+                bytes += batch_bytes(&batch) as u64;
+                batches.push(batch);
             }
-        }
-        if !batches.is_empty() {
+            let needed = self.connection.database().memory().of_load(columns, group_bytes, bytes);
+            self.connection.needs(needed);
             self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
         }
         // Where there was no memory for the rows, the bulk path says that all are there. The transaction knows better.
@@ -209,7 +218,7 @@ impl Load {
     pub(super) fn end(&mut self) -> Result<u64> {
         self.still_open()?;
         self.state = State::Failed;
-        self.send_rest().map_err(|error| error.at("table", &self.table))?;
+        self.send_rest().map_err(|error| self.judged(error).at("table", &self.table))?;
         let database = Arc::clone(self.connection.database());
         // A commit or abort of the run that comes first takes the stage away: then there is nothing to add to.
         let _held = database.hold_commits();
@@ -218,7 +227,7 @@ impl Load {
             let message = "the run of these rows is over: they came too late";
             return Err(Error::new(ErrorKind::Internal, message).at("table", &self.table));
         }
-        self.connection.execute("COMMIT")?;
+        self.connection.execute("COMMIT").map_err(|error| self.judged(error))?;
         self.state = State::Done;
         Ok(self.rows)
     }

@@ -31,6 +31,9 @@ const DICTIONARY_BYTES: usize = 128 << 10;
 /// dictionary, and the least and the greatest value of a page, would keep three more copies of each.
 const LONG_ROW_BYTES: usize = 4 << 20;
 
+/// Bytes of a page of long rows from which on the next one begins: one of 2 GiB cannot be written.
+const LONG_PAGE_BYTES: usize = 1 << 30;
+
 /// A row group of long rows ends at this part of the usual bytes: what was encoded is not to wait for one more row.
 const LONG_ROWS_SHARE: usize = 4;
 
@@ -160,8 +163,7 @@ impl<W: Write + Send> Encoder<W> {
         let plain = plain
             .set_dictionary_enabled(false)
             .set_statistics_enabled(EnabledStatistics::None)
-            .set_data_page_size_limit(usize::MAX)
-            .set_data_page_row_count_limit(usize::MAX);
+            .set_data_page_size_limit(LONG_PAGE_BYTES);
         let long = factory_with(file.schema_descr(), schema, plain)?;
         // A type that cannot be written shows here, not in the midst of the rows.
         long.create_column_writers(0).map_err(unsupported)?;

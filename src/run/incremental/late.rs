@@ -71,13 +71,33 @@ impl Missed {
         let all = before.map_or_else(|| filter.clone(), |before| before.or(filter.clone()));
         (self.filter, self.column) = (Some(all.into()), Some(column));
     }
+
+    /// Leaves out all but what is `wanted`.
+    pub(super) fn keep(&mut self, wanted: &Expr) {
+        self.filter = self.filter.as_deref().map(|filter| filter.clone().and(wanted.clone()).into());
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use arrow::datatypes::{DataType, Field};
+    use datafusion::logical_expr::{col, lit};
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_lies_before_the_start_is_not_missed() {
+        let (mut missed, wanted) = (Missed::default(), col("n").gt_eq(lit(5_i64)));
+        missed.keep(&wanted);
+        assert!(missed.filter.is_none());
+        for oldest in [90_i64, 70] {
+            missed.add(&col("w").gt_eq(lit(oldest)), Field::new("w", DataType::Int64, false).into());
+        }
+        missed.keep(&wanted);
+        let filter = missed.filter.unwrap().to_string();
+        assert_eq!(filter, "(w >= Int64(90) OR w >= Int64(70)) AND n >= Int64(5)");
+    }
 
     #[test]
     fn a_position_is_kept_with_and_without_a_mark() {
