@@ -140,9 +140,29 @@ mod tests {
     #[tokio::test]
     async fn a_batch_larger_than_the_room_passes_alone() {
         let door = HeavyDoor::new(512 * MB, MB as usize).holding(8 * MB as usize);
-        let first = door.pass((1, 100 * MB), None).await.unwrap();
+        let first = door.pass((1, 60 * MB), None).await.unwrap();
         assert!(first.is_some());
         assert!(door.pass((1, 3 * MB), None).now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn who_has_made_room_passes_and_gives_back_what_is_not_needed() {
+        let door = HeavyDoor::new(512 * MB, MB as usize).holding(64 * MB as usize);
+        let all = || door.room.as_ref().unwrap().0.available_permits() as u64 * PERMIT_BYTES;
+        let room = door.room(50 * MB).await;
+        let passed = door.pass((1, 40 * MB), room).await.unwrap();
+        assert!(passed.is_some());
+        assert_eq!(all(), 14 * MB);
+        assert!(door.room(20 * MB).now_or_never().is_none(), "another one waits before it is read");
+        drop(passed);
+        let room = door.room(20 * MB).await;
+        let longer = door.pass((1, 60 * MB), room).now_or_never().unwrap().unwrap();
+        assert_eq!(all(), 4 * MB, "what was held does not stand in the way of more");
+        drop(longer);
+        let room = door.room(20 * MB).await;
+        assert!(door.pass((9, MB), room).await.unwrap().is_none());
+        assert_eq!(all(), 64 * MB);
+        assert!(door.room(MB).await.is_none(), "batches of usual size need none");
     }
 
     #[tokio::test]

@@ -108,7 +108,9 @@ impl Window {
         let wanted = begin(&what, by_key, start.as_ref())?.map(Opaque::from);
         let begin = begin(&what, by_key, position.as_ref().or(start.as_ref()))?.map(Opaque::from);
         let mark = source.mark().await?;
-        let looks_back = by_key && position.is_some() && mark.is_some() && what.lag.is_none();
+        // A source that marks nothing any more says why what it had marked is not found.
+        let is_told = mark.is_some() || marks.iter().flatten().any(|mark| mark.running);
+        let looks_back = by_key && position.is_some() && is_told && what.lag.is_none();
         let mut missed = if looks_back { Missed::since(&marks, source).await? } else { Missed::default() };
         if let Some(wanted) = wanted {
             missed.keep(&wanted);
