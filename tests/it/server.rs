@@ -191,7 +191,7 @@ while True:
         if 'Could not set lock' not in str(error) or time.monotonic() - begin > 60:
             raise
         time.sleep(0.02)
-database.execute(\"set TimeZone = 'UTC'\")
+database.execute(\"set TimeZone = 'UTC'; set enable_progress_bar = false\")
 rows = database.execute(sys.stdin.read())
 for row in rows.fetchall() if rows.description else []:
     print('|'.join('' if value is None else str(value) for value in row))
