@@ -172,6 +172,34 @@ fn rows_are_loaded_with_less_memory_than_a_group_takes() {
     assert!(!path.join("target.duckdb.tmp").exists());
 }
 
+/// Where DuckDB can put nothing aside it has all memory: that is enough for rows like these.
+#[test]
+fn rows_are_loaded_where_nothing_can_be_put_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, aside) = (folder.path(), folder.path().join("target.duckdb.tmp"));
+    let table = "create table s as select range as id, md5(range::varchar) as a, md5((range + 1)::varchar) as b \
+                 from range(300000)";
+    duckdb(&path.join("source.duckdb"), table);
+    std::fs::write(&aside, "of another").unwrap();
+    copied(path, &["source.duckdb#s", "target.duckdb#t", "-j", "1"]);
+    let sql = "select count(*), count(distinct id) from t where a = md5(id::varchar) and b = md5((id + 1)::varchar)";
+    assert_eq!(duckdb(&path.join("target.duckdb"), sql), "300000|300000");
+    assert_eq!(std::fs::read_to_string(&aside).unwrap(), "of another");
+}
+
+/// Two tables of so many columns do not find room in the memory that DuckDB has if nothing is said.
+#[test]
+fn the_last_rows_of_a_task_find_room_in_many_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let columns: Vec<String> = (0..500).map(|place| format!("(range * {place}) % 3 = 0 as c{place}")).collect();
+    let table = format!("create table s as select range as id, {} from range(140000)", columns.join(", "));
+    duckdb(&path.join("source.duckdb"), &table);
+    copied(path, &["source.duckdb#s", "target.duckdb#t", "-j", "1"]);
+    let sql = "select count(*), sum(id), count(*) filter (c2 = (id * 2 % 3 = 0) and c499 = (id * 499 % 3 = 0)) from t";
+    assert_eq!(duckdb(&path.join("target.duckdb"), sql), "140000|9799930000|140000");
+}
+
 /// DuckDB names what it puts aside so. In its own time it removes these files, and never a folder that was there before.
 #[test]
 fn what_a_killed_process_put_aside_is_removed() {

@@ -13,6 +13,7 @@ use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
 use super::form::Form;
+use super::memory::of_carrying;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -168,6 +169,8 @@ impl Load {
         let after_whole = self.sent_rows > 0 && self.sent_rows.is_multiple_of(GROUP_ROWS);
         // What is brought from there by one transaction, and is less than a group, DuckDB holds in memory.
         let is_wide = self.held_bytes * FIRST_ROWS > self.held_rows * SENT_BYTES;
+        let needed = of_carrying(self.schema.flattened_fields().len(), self.held_bytes, self.held_rows);
+        let is_wide = is_wide || !self.connection.database().memory().carries(needed);
         match self.rest.clone() {
             Some(rest) if after_whole && !is_wide && !self.held.is_empty() => self.send(&rest),
             _ => self.send_to_stage(),
