@@ -58,7 +58,7 @@ async fn a_record_longer_than_the_memory_allows_is_refused_where_it_begins() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     // Longer than the sample, so that its types do not ask for the long one.
-    let short = |line: &str| line.repeat(200_000);
+    let short = |line: &str| line.repeat(800_000);
     let long = "y".repeat(3 << 20);
     fs::write(folder.join("a.csv"), format!("id,name\n{}2,\"{long}", short("1,one\n"))).unwrap();
     let lines = short("{\"id\":1,\"name\":\"one\"}\n");
@@ -66,10 +66,10 @@ async fn a_record_longer_than_the_memory_allows_is_refused_where_it_begins() {
     for (name, line, hint) in [
         (
             "a.csv",
-            "line 200002",
+            "line 800002",
             "a quote that is never closed looks like this: check the quote option, or give --memory more",
         ),
-        ("a.jsonl", "line 200001", "give --memory more"),
+        ("a.jsonl", "line 800001", "give --memory more"),
     ] {
         let request = OpenRequest {
             objects: vec![ObjectRef::Whole],
