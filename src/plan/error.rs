@@ -89,6 +89,7 @@ fn describe(error: &DataFusionError) -> Error {
         }
         DataFusionError::ResourcesExhausted(text) => {
             Error::new(ErrorKind::Resource, format!("the query needs more memory than it may use: {}", one_line(text)))
+                .with_hint("give --memory more, or lower --jobs")
         }
         other => Error::new(ErrorKind::Internal, format!("the query engine failed: {}", one_line(&other.to_string()))),
     }
@@ -273,6 +274,12 @@ mod tests {
         assert_eq!(error.hint(), Some("the columns are id, Amount"));
         let error = from_datafusion(DataFusionError::SchemaError(Box::new(missing("amount")), Box::new(None)));
         assert_eq!(error.hint(), Some("write \"Amount\", in double quotes"));
+    }
+
+    #[test]
+    fn a_query_without_memory_is_not_told_to_take_less() {
+        let error = from_datafusion(DataFusionError::ResourcesExhausted("Failed to allocate".into()));
+        assert_eq!(error.hint(), Some("give --memory more, or lower --jobs"));
     }
 
     #[test]

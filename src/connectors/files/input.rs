@@ -391,18 +391,24 @@ impl Input {
     /// The error for a record that is longer than one may be.
     pub(super) fn too_long(&self) -> Error {
         let bytes = self.record_bytes_max;
-        let (message, remedy) = if bytes < RECORD_BYTES {
+        let quote = "a quote that is never closed looks like this: check the quote option";
+        let (message, memory) = if bytes < RECORD_BYTES {
             (
                 format!(
                     "a record is longer than {bytes} bytes, for which, with its copies, there is not memory enough"
                 ),
-                ", or give --memory more",
+                Some("give --memory more"),
             )
         } else {
-            ("a record is longer than 1 GiB".to_owned(), "")
+            ("a record is longer than 1 GiB".to_owned(), None)
         };
+        let hint = [self.format.is_delimited().then_some(quote), memory].into_iter().flatten().collect::<Vec<_>>();
         let error = Error::new(ErrorKind::Resource, message);
-        error.with_hint(format!("a quote that is never closed looks like this: check the quote option{remedy}"))
+        if hint.is_empty() {
+            error.with_hint("check whether each line holds one object")
+        } else {
+            error.with_hint(hint.join(", or "))
+        }
     }
 
     /// Makes a pipe readable from its start again.

@@ -54,6 +54,40 @@ async fn a_first_record_longer_than_the_sample_is_read() {
 }
 
 #[tokio::test]
+async fn a_record_longer_than_the_memory_allows_is_refused_where_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // Longer than the sample, so that its types do not ask for the long one.
+    let short = |line: &str| line.repeat(800_000);
+    let long = "y".repeat(3 << 20);
+    fs::write(folder.join("a.csv"), format!("id,name\n{}2,\"{long}", short("1,one\n"))).unwrap();
+    let lines = short("{\"id\":1,\"name\":\"one\"}\n");
+    fs::write(folder.join("a.jsonl"), format!("{lines}{{\"id\":2,\"name\":\"{long}\"}}\n")).unwrap();
+    for (name, line, hint) in [
+        (
+            "a.csv",
+            "line 800002",
+            "a quote that is never closed looks like this: check the quote option, or give --memory more",
+        ),
+        ("a.jsonl", "line 800001", "give --memory more"),
+    ] {
+        let request = OpenRequest {
+            objects: vec![ObjectRef::Whole],
+            readers: 1,
+            row_bytes_max: Some(1 << 20),
+            ..OpenRequest::default()
+        };
+        let session = endpoint(at(folder, name)).unwrap().open(&request).await.unwrap();
+        let source = session.source(&ObjectRef::Whole).unwrap();
+        let shape = source.describe().await.unwrap();
+        let opened = Opened { session, source, shape };
+        let error = read_all(&opened, &scan_of(&opened.shape), &goal(1 << 30)).await.unwrap_err();
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::Resource, Some(hint)), "{error}");
+        assert!(error.to_string().contains(&format!("{line}: a record is longer than 1048576 bytes")), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn long_values_between_short_ones_stay_in_their_places() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
