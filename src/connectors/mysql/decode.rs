@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, ArrowPrimitiveType, BinaryArray, PrimitiveArray, RecordBatch};
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, FieldRef, Float32Type, Float64Type,
     Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, Time64MicrosecondType, TimestampMicrosecondType, UInt8Type,
@@ -217,6 +218,16 @@ pub(super) fn length(bytes: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 fn array(column: Decoding, data_type: &DataType, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
+    let array = sent(column, data_type, fields)?;
+    if array.data_type() == data_type || !array.data_type().is_integer() || !data_type.is_integer() {
+        return Ok(array);
+    }
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(&array, data_type, &strict).map_err(|_| Fault::corrupt(0))
+}
+
+/// The values as they were sent.
+fn sent(column: Decoding, data_type: &DataType, fields: Fields<'_>) -> Result<ArrayRef, Fault> {
     Ok(match column.kind {
         // In the form of text whatever the type.
         _ if *data_type == DataType::Utf8 && column.width == Width::Text => fields::text(fields)?,

@@ -250,7 +250,10 @@ impl MySource {
             let my_type =
                 column.my_type.as_ref().ok_or_else(|| refused(&column.declared).at("column", &column.name))?;
             let width = Width::of(announced.column_type());
-            Ok(Decoding { kind: my_type.kind, width, zeros: config.zero_dates, times: config.time })
+            // A number of a query may be narrower where the query stands in another.
+            let sent = MyType::of_result(announced).map(|sent| sent.kind);
+            let kind = sent.filter(|sent| sent.is_integer() && my_type.kind.is_integer()).unwrap_or(my_type.kind);
+            Ok(Decoding { kind, width, zeros: config.zero_dates, times: config.time })
         };
         let columns = fields.iter().zip(announced).map(decoding).collect::<Result<_>>()?;
         Ok(Layout { schema: Arc::clone(&scan.schema), columns })

@@ -311,6 +311,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is a whole number of a fixed width.
+    pub(super) fn is_integer(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int16 | Self::Int32 | Self::Int64)
+            || matches!(self, Self::UInt8 | Self::UInt16 | Self::UInt32 | Self::UInt64)
+    }
+
     /// Whether it is a date or a time.
     pub(super) fn is_temporal(self) -> bool {
         matches!(self, Self::Date | Self::DateTime(_) | Self::Timestamp(_) | Self::Time(_))
