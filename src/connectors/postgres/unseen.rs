@@ -74,8 +74,10 @@ pub(super) async fn mark(leader: &Connection) -> Result<Option<Mark>> {
 /// The rows that were not seen at `then`, among those that are seen `now`, by the column of [`writer`]. A standby that lags behind may
 /// be at a time before `then`: it shows none of them yet, and its own mark has them.
 pub(super) fn late(then: &Mark, now: &Mark) -> Result<Late> {
-    let [then, now]: [Moment; 2] =
-        [serde_json::from_value(then.detail.clone())?, serde_json::from_value(now.detail.clone())?];
+    let now: Moment = serde_json::from_value(now.detail.clone())?;
+    let Ok(then) = serde_json::from_value::<Moment>(then.detail.clone()) else {
+        return Ok(Late::Unknown("what was kept of that time is not understood".to_owned()));
+    };
     if then.system != now.system {
         return Ok(Late::Unknown("this is another server than the one that was read then".to_owned()));
     }
@@ -128,8 +130,13 @@ mod tests {
             }
             Late::Unknown(why) => panic!("{why}"),
         }
-        for (now, word) in [(mark("8", 100, 100), "another server"), (mark("7", 89, 89), "at a time before")] {
-            match late(&then, &now).unwrap() {
+        let damaged = Mark { running: true, detail: json!({"system": 7}) };
+        for (then, now, word) in [
+            (&then, mark("8", 100, 100), "another server"),
+            (&then, mark("7", 89, 89), "at a time before"),
+            (&damaged, mark("7", 100, 100), "not understood"),
+        ] {
+            match late(then, &now).unwrap() {
                 Late::Unknown(why) => assert!(why.contains(word), "{why}"),
                 Late::Among { filter, .. } => panic!("{filter:?}"),
             }
