@@ -172,9 +172,6 @@ fn instance(config: &Config, path: &Path, writable: bool) -> Result<adbc::Databa
     // Each group of rows is written when it is whole, while others are filled: else that is left to the commits, which wait for
     // each other, and takes more memory. Versions that gather no groups do not know the setting.
     let _ = connection.execute("SET write_buffer_row_group_count = 1");
-    if writable && was_there {
-        remove_leftovers(&mut connection, file);
-    }
     Ok(instance)
 }
 
@@ -188,25 +185,6 @@ fn text(connection: &mut adbc::Connection, sql: &str) -> Result<String> {
     let batches = rows.collect::<Result<Vec<RecordBatch>, _>>().map_err(failed)?;
     let column = batches.first().and_then(|batch| batch.columns().first()?.as_string_opt::<i32>());
     Ok(column.filter(|column| !column.is_empty()).map(|column| column.value(0).to_owned()).unwrap_or_default())
-}
-
-/// Removes what DuckDB had put aside beside the file in a process that was killed: it would leave the folder, and its files until it puts
-/// something aside again. The file is open to be written, so that they are nobody's any more.
-fn remove_leftovers(connection: &mut adbc::Connection, path: &Path) {
-    let mut folder = path.as_os_str().to_owned();
-    folder.push(".tmp");
-    let Ok(entries) = std::fs::read_dir(&folder) else { return };
-    // Its log may have been read into more than there was memory for.
-    if !text(connection, "SELECT count(*)::VARCHAR FROM duckdb_temporary_files()").is_ok_and(|count| count == "0") {
-        return;
-    }
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with("duckdb_temp_") {
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-    // Where something of others is in it, it stays.
-    let _ = std::fs::remove_dir(&folder);
 }
 
 /// Says what is wrong with the path.
@@ -248,21 +226,6 @@ impl Connection {
     /// Needs all that the options allow.
     pub(super) fn needs_all(&mut self) {
         self.memory.resize(u64::MAX);
-    }
-
-    /// Runs `work`, a transaction, with no more memory than `bytes`, and with all where that is too little.
-    pub(super) fn within<T>(&mut self, bytes: u64, mut work: impl FnMut(&mut Self) -> Result<T>) -> Result<T> {
-        self.needs(bytes);
-        let done = match work(self) {
-            // The transaction was rolled back.
-            Err(error) if error.kind() == ErrorKind::Resource && !self.has_all() => {
-                self.needs_all();
-                work(self)
-            }
-            done => done,
-        };
-        self.needs_all();
-        done
     }
 
     /// Whether it needs all that the options allow.

@@ -65,15 +65,12 @@ fn of_file(failure: Failure, text: &str) -> Error {
         return Error::new(ErrorKind::Unsupported, "the database file was written by another version of DuckDB")
             .with_hint("take a library of that version: DUCKDB_LIB names it")
             .with_source(short(text));
-    } else if has("No space left") || has("Quota") {
-        (ErrorKind::Resource, "the disk is full")
-    } else if has("duckdb_temp_") || has("Failed to create directory") {
-        // With more memory it would not have to.
-        return exhausted("DuckDB's memory is exhausted, and it cannot put anything aside on disk", text);
     } else if has("Permission denied") || has("Read-only file system") {
         (ErrorKind::Permission, "the database file cannot be opened")
     } else if has("No such file") {
         (ErrorKind::NotFound, "the database file does not exist")
+    } else if has("No space left") || has("Quota") {
+        (ErrorKind::Resource, "the disk is full")
     } else if has("checksum") || has("Corrupt") {
         (ErrorKind::Corrupt, "the database file is damaged")
     } else {
@@ -144,15 +141,6 @@ mod tests {
                 ErrorKind::Transient,
             ),
             ("IO Error: The file \"a\" exists, but it is not a valid DuckDB database file!", ErrorKind::Corrupt),
-            (
-                "IO Error: Failed to create directory \"/a.tmp\": path exists but is not a directory!",
-                ErrorKind::Resource,
-            ),
-            (
-                "IO Error: Cannot open file \"/a.tmp/duckdb_temp_storage_DEFAULT-0.tmp\": Permission denied",
-                ErrorKind::Resource,
-            ),
-            ("IO Error: Cannot open file \"/a\": Permission denied", ErrorKind::Permission),
             ("Catalog Error: Table with name u does not exist!", ErrorKind::NotFound),
             ("Parser Error: syntax error at or near \"selec\"\n\nLINE 1: selec 1", ErrorKind::Usage),
             ("INTERRUPT Error: Interrupted!", ErrorKind::Cancelled),

@@ -13,7 +13,7 @@ use super::catalog::Name;
 use super::database::Connection;
 use super::encode::{encode, field};
 use super::form::Form;
-use super::memory::of_carrying;
+use super::memory::COLUMN_BYTES;
 use super::read::GROUP_ROWS;
 use super::stage::{self, ATTEMPT, Detail};
 use super::typemap::Kind;
@@ -82,8 +82,7 @@ impl Load {
         let words = DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8));
         fields.push(Field::new(ATTEMPT, words, true));
         connection.execute("BEGIN TRANSACTION")?;
-        let needed = connection.database().memory().of_load(fields.len(), 0, 0);
-        connection.needs(needed);
+        connection.needs(fields.len() as u64 * COLUMN_BYTES);
         Ok(Self {
             connection,
             stage,
@@ -115,16 +114,7 @@ impl Load {
         if added.is_err() {
             self.state = State::Failed;
         }
-        added.map_err(|error| self.judged(error).at("table", &self.table))
-    }
-
-    /// `error`; where DuckDB had too little memory because it was said to need little, one after which the attempt is made anew, with all.
-    fn judged(&self, error: Error) -> Error {
-        if error.kind() != ErrorKind::Resource || self.connection.has_all() {
-            return error;
-        }
-        self.connection.database().memory().note_short();
-        error.as_kind(ErrorKind::Transient)
+        added.map_err(|error| error.at("table", &self.table))
     }
 
     fn try_add(&mut self, batch: &RecordBatch, before: u64) -> Result<Vec<Refusal>> {
@@ -169,8 +159,6 @@ impl Load {
         let after_whole = self.sent_rows > 0 && self.sent_rows.is_multiple_of(GROUP_ROWS);
         // What is brought from there by one transaction, and is less than a group, DuckDB holds in memory.
         let is_wide = self.held_bytes * FIRST_ROWS > self.held_rows * SENT_BYTES;
-        let needed = of_carrying(self.schema.flattened_fields().len(), self.held_bytes, self.held_rows);
-        let is_wide = is_wide || !self.connection.database().memory().carries(needed);
         match self.rest.clone() {
             Some(rest) if after_whole && !is_wide && !self.held.is_empty() => self.send(&rest),
             _ => self.send_to_stage(),
@@ -179,20 +167,20 @@ impl Load {
 
     fn send(&mut self, table: &Name) -> Result<()> {
         let group_bytes = (self.held_bytes / self.held_rows.max(1)).saturating_mul(GROUP_ROWS);
-        let columns = self.schema.flattened_fields().len();
+        let columns_bytes = self.schema.flattened_fields().len() as u64 * COLUMN_BYTES;
+        // DuckDB's own form of rows that are not compressed yet takes more than Arrow's.
+        self.connection.needs(group_bytes.saturating_add(group_bytes / 4).saturating_add(columns_bytes));
         (self.held_rows, self.held_bytes) = (0, 0);
-        let mut held = std::mem::take(&mut self.held).into_iter().flat_map(vectors).peekable();
-        while held.peek().is_some() {
-            let (mut batches, mut rows, mut bytes) = (Vec::new(), 0, 0);
-            while rows < FILL_ROWS
-                && let Some(batch) = held.next()
-            {
-                rows += batch.num_rows();
-                bytes += batch_bytes(&batch) as u64;
-                batches.push(batch);
+        let (mut batches, mut rows) = (Vec::new(), 0);
+        for batch in std::mem::take(&mut self.held).into_iter().flat_map(vectors) {
+            rows += batch.num_rows();
+            batches.push(batch);
+            if rows >= FILL_ROWS {
+                self.connection.fill(table, (Arc::clone(&self.schema), std::mem::take(&mut batches)))?;
+                rows = 0;
             }
-            let needed = self.connection.database().memory().of_load(columns, group_bytes, bytes);
-            self.connection.needs(needed);
+        }
+        if !batches.is_empty() {
             self.connection.fill(table, (Arc::clone(&self.schema), batches))?;
         }
         // Where there was no memory for the rows, the bulk path says that all are there. The transaction knows better.
@@ -221,7 +209,7 @@ impl Load {
     pub(super) fn end(&mut self) -> Result<u64> {
         self.still_open()?;
         self.state = State::Failed;
-        self.send_rest().map_err(|error| self.judged(error).at("table", &self.table))?;
+        self.send_rest().map_err(|error| error.at("table", &self.table))?;
         let database = Arc::clone(self.connection.database());
         // A commit or abort of the run that comes first takes the stage away: then there is nothing to add to.
         let _held = database.hold_commits();
@@ -230,7 +218,7 @@ impl Load {
             let message = "the run of these rows is over: they came too late";
             return Err(Error::new(ErrorKind::Internal, message).at("table", &self.table));
         }
-        self.connection.execute("COMMIT").map_err(|error| self.judged(error))?;
+        self.connection.execute("COMMIT")?;
         self.state = State::Done;
         Ok(self.rows)
     }

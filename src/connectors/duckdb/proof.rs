@@ -33,7 +33,7 @@ pub(super) fn verify(
     if !stage::exists(connection, &stage)? {
         return Ok(Verdict::Unknown);
     }
-    stage::gather(connection, detail, (token, receipts))?;
+    stage::gather(connection, detail, token)?;
     let counts = stage::counts(connection, &stage)?;
     let held = |receipt: &Receipt| {
         counts.iter().find(|(attempt, _)| *attempt == receipt.attempt).map_or(0, |(_, count)| *count)

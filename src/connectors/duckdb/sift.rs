@@ -43,7 +43,7 @@ pub(super) fn next(
     if !stage::exists(connection, &stage)? {
         return Ok(None);
     }
-    stage::gather(connection, detail, (token, receipts))?;
+    stage::gather(connection, detail, token)?;
     let rules = rules(connection, detail, &stage)?;
     connection.transaction(|connection| {
         connection.execute(&format!("DELETE FROM {} WHERE NOT ({})", stage.quoted(), stage::of(receipts)))?;

@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use super::catalog::{self, Name, STAGE, is};
 use super::database::Connection;
 use super::marker::{self, literal};
-use super::memory::of_carrying;
+use super::memory::COLUMN_BYTES;
 use super::merge::Merging;
+use super::read::GROUP_ROWS;
 use super::typemap::{Kind, Way};
 use crate::attempt::Token;
 use crate::error::{Error, ErrorKind, Result};
@@ -108,15 +109,10 @@ impl Detail {
             && self.columns.iter().all(|name| waits_as(name) == name.as_str())
     }
 
-    /// Whether one thread of the engine does for the commit: the rows are brought over from the stage by one INSERT that keeps their
-    /// order, or the stage becomes the table as it is. Two take twice the memory and processor time of one for an INSERT, and longer: they
-    /// write what they have put in order once more.
-    pub(super) fn needs_one_thread(&self) -> bool {
-        self.merging.is_none() && !(self.is_renamed() && self.makes_key())
-    }
-
-    fn makes_key(&self) -> bool {
-        self.create.as_ref().is_some_and(|key| !key.is_empty())
+    /// Whether the rows are brought over from the stage by one INSERT that keeps their order. Two threads of the engine take twice the
+    /// memory and processor time of one for it, and longer: they write what they have put in order once more.
+    pub(super) fn is_inserted(&self) -> bool {
+        self.merging.is_none() && !self.is_renamed()
     }
 
     /// The statements that bring the rows of `stage`, which is quoted, into a table that is there.
@@ -197,30 +193,17 @@ pub(super) fn is_filled(connection: &mut Connection, name: &Name) -> Result<bool
     Ok(connection.number(&format!("SELECT 1::BIGINT FROM {} LIMIT 1", name.quoted()))?.is_some())
 }
 
-/// Brings the last rows of attempts into the stage of `token`, once no attempt is under way any more: the more tasks the more rows, which
-/// DuckDB would all hold. `receipts` say how large they are, about.
-pub(super) fn gather(
-    connection: &mut Connection,
-    detail: &Detail,
-    (token, receipts): (&Token, &[Receipt]),
-) -> Result<()> {
+/// Brings the last rows of attempts into the stage of `token`, once no attempt is under way any more.
+pub(super) fn gather(connection: &mut Connection, detail: &Detail, token: &Token) -> Result<()> {
     let Some(rest) = detail.rest(token) else { return Ok(()) };
-    let gather = |connection: &mut Connection| -> Result<()> {
+    connection.transaction(|connection| {
         if !exists(connection, &rest)? || !is_filled(connection, &rest)? {
             return Ok(());
         }
         let rest = rest.quoted();
         connection.execute(&format!("INSERT INTO {} SELECT * FROM {rest}", detail.stage(token).quoted()))?;
         connection.execute(&format!("DELETE FROM {rest}"))
-    };
-    connection.within(carrying_bytes(detail, receipts), |connection| connection.transaction(gather))
-}
-
-/// What DuckDB needs to bring rows like those of `receipts` from table to table.
-fn carrying_bytes(detail: &Detail, receipts: &[Receipt]) -> u64 {
-    let rows = receipts.iter().map(|receipt| receipt.rows).sum();
-    let bytes = receipts.iter().map(|receipt| receipt.bytes).sum();
-    of_carrying(detail.columns.len(), bytes, rows)
+    })
 }
 
 /// How many rows each attempt has in the stage.
@@ -239,13 +222,14 @@ pub(super) fn of(receipts: &[Receipt]) -> String {
     if attempts.is_empty() { "FALSE".to_owned() } else { format!("{ATTEMPT} IN ({})", attempts.join(", ")) }
 }
 
-/// Makes exactly the rows of `receipts` visible, which were gathered, and marks that with `token`. A second call does nothing.
+/// Makes exactly the rows of `receipts` visible and marks that with `token`. A second call does nothing.
 pub(super) fn commit(
     connection: &mut Connection,
     detail: &Detail,
     (token, receipts): (&Token, &[Receipt]),
 ) -> Result<Option<Merged>> {
     let stage = detail.stage(token);
+    gather(connection, detail, token)?;
     let merged = connection.transaction(|connection| {
         if marker::stands(connection, token)? {
             return Ok(None);
@@ -271,18 +255,23 @@ pub(super) fn commit(
     Ok(merged)
 }
 
-/// What DuckDB needs to make the rows of `receipts` those of the table, as far as that can be told: all, where it has keys, which DuckDB
-/// holds in memory; else what it takes to bring them over from the stage.
-pub(super) fn publishing_bytes(connection: &mut Connection, detail: &Detail, receipts: &[Receipt]) -> Result<u64> {
+/// What DuckDB needs to bring the rows of `receipts` over from the stage, as far as that can be told: all, where the table has keys,
+/// which it holds in memory. Else the group that is filled, as it is and as it is written, and one that is read.
+pub(super) fn inserting_bytes(connection: &mut Connection, detail: &Detail, receipts: &[Receipt]) -> Result<u64> {
     let of = is(&detail.name());
     let keys = format!(
         "SELECT count(*) FROM (SELECT 1 FROM duckdb_indexes() WHERE {of} UNION ALL SELECT 1 FROM duckdb_constraints() \
          WHERE {of} AND constraint_type IN ('PRIMARY KEY', 'UNIQUE', 'FOREIGN KEY'))"
     );
-    if detail.makes_key() || connection.number(&keys)? != Some(0) {
+    let makes_key = detail.create.as_ref().is_some_and(|key| !key.is_empty());
+    if makes_key || connection.number(&keys)? != Some(0) {
         return Ok(u64::MAX);
     }
-    Ok(carrying_bytes(detail, receipts))
+    let rows: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+    let bytes: u64 = receipts.iter().map(|receipt| receipt.bytes).sum();
+    let group_bytes = (bytes / rows.max(1)).saturating_mul(GROUP_ROWS);
+    let columns_bytes = detail.columns.len() as u64 * COLUMN_BYTES;
+    Ok(group_bytes.saturating_mul(3).saturating_add(2 * columns_bytes))
 }
 
 /// Whether the commit takes no row out of the stage.

@@ -112,7 +112,7 @@ impl Sink for DuckdbSink {
             if !stage::exists(connection, &stage)? {
                 return Ok(Progress::Kept(Vec::new()));
             }
-            stage::gather(connection, &detail, (&token, &logged))?;
+            stage::gather(connection, &detail, &token)?;
             let counts = stage::counts(connection, &stage)?;
             let held = |receipt: &Receipt| {
                 let found = counts.iter().find(|(attempt, _)| *attempt == receipt.attempt);
@@ -169,17 +169,24 @@ impl Sink for DuckdbSink {
         }
         let (detail, of, receipts) = (detail(agreement)?, token.clone(), receipts.to_vec());
         let commit = move |connection: &mut Connection| {
-            stage::gather(connection, &detail, (&of, &receipts))?;
             let commit = |connection: &mut Connection| -> Result<_> {
                 let merged = stage::commit(connection, &detail, (&of, &receipts))?;
                 connection.needs_all();
                 Ok((merged, unwritten(connection.execute("CHECKPOINT"))))
             };
-            if !detail.needs_one_thread() {
+            if !detail.is_inserted() {
                 return connection.with_all_threads(commit);
             }
-            let needed = stage::publishing_bytes(connection, &detail, &receipts)?;
-            connection.within(needed, commit)
+            let needed = stage::inserting_bytes(connection, &detail, &receipts)?;
+            connection.needs(needed);
+            match commit(connection) {
+                // The transaction was rolled back.
+                Err(error) if error.kind() == ErrorKind::Resource && !connection.has_all() => {
+                    connection.needs_all();
+                    commit(connection)
+                }
+                done => done,
+            }
         };
         let (merged, note) = self.connected("commit", commit).await?;
         self.commits.add(token, Committed { marked: true, merged, note });
