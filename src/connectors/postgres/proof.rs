@@ -184,7 +184,9 @@ pub(super) async fn verify(
     let found = match compared(connection, (agreement, detail), &stage, (rows, &proofs)).await {
         Err(error) if plain::is_refused(&error) => {
             // Which column has the value that was not sent is found by the hashes of all values.
-            proofs.iter_mut().for_each(|proof| proof.plain = false);
+            for proof in &mut proofs {
+                proof.plain = false;
+            }
             connection.run("ROLLBACK").await?;
             connection.run(&begin).await?;
             compared(connection, (agreement, detail), &stage, (rows, &proofs)).await?
