@@ -120,6 +120,14 @@ impl Budget {
         std::iter::once(("all", self.memory_bytes)).chain(parts.map(|(name, bytes)| (name, bytes as u64))).collect()
     }
 
+    /// The same for operators that gather rows of about `row_bytes`: they count batches by rows, however long these are.
+    #[must_use]
+    pub fn gathering(mut self, row_bytes: u64) -> Self {
+        let rows = usize::try_from(self.batch_bytes as u64 / row_bytes.max(1)).unwrap_or(usize::MAX);
+        self.batch_rows = self.batch_rows.min(rows).max(1);
+        self
+    }
+
     /// The same with batches that pass several times a second under the limits of `speed`.
     #[must_use]
     pub fn paced(mut self, speed: &Speed) -> Self {
@@ -172,9 +180,15 @@ mod tests {
 
     #[test]
     fn long_rows_bound_the_channels() {
-        assert_eq!(channels_of_rows(512 * MB, 40 * MB), 2);
+        assert_eq!(channels_of_rows(512 * MB, 30 * MB), 2);
         assert_eq!(channels_of_rows(64 * MB, 50 * MB), 1);
         assert!(channels_of_rows(128 * MB, 100) > 1024);
+    }
+
+    #[test]
+    fn operators_gather_as_many_rows_as_fill_a_batch() {
+        let rows = |row_bytes| divide(128 * MB, 2, 1, Work::Query).gathering(row_bytes).batch_rows;
+        assert_eq!((rows(0), rows(8), rows(8 << 10), rows(5 * MB)), (BATCH_ROWS, BATCH_ROWS, 128, 1));
     }
 
     #[test]

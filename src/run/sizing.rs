@@ -22,6 +22,9 @@ const SPLIT_BYTES: std::ops::RangeInclusive<u64> = (8 << 20)..=(64 << 20);
 /// Splits per channel that even out differences between them.
 const SPLITS_PER_CHANNEL: u64 = 8;
 
+/// Bytes of a short text and its offset.
+const SHORT_VALUE_BYTES: usize = 16;
+
 /// Channels that a job wants, before it is known what there is to move.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -163,11 +166,18 @@ fn row_bytes(shape: &TableShape) -> Option<u64> {
     Some(shape.bytes? / shape.rows.filter(|rows| *rows > 0)?)
 }
 
+/// Bytes of a row of `shape` in Arrow: the average, and at least what its columns take with short values.
+pub(super) fn arrow_row_bytes(shape: &TableShape) -> u64 {
+    let columns = shape.schema.fields().iter();
+    let least = columns.map(|field| field.data_type().primitive_width().unwrap_or(SHORT_VALUE_BYTES) as u64).sum();
+    row_bytes(shape).unwrap_or(0).max(least)
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::datatypes::Schema;
+    use arrow::datatypes::{DataType, Field, Schema};
 
     use super::*;
     use crate::job::Speed;
@@ -187,6 +197,18 @@ mod tests {
         assert_eq!(size(&limits(Some(1), speed), 2, 1000).channels, 50);
         let slow = Speed { job_bytes: Some(10), channel_bytes: Some(100), ..Speed::default() };
         assert_eq!(size(&limits(None, slow), 8, 1000).channels, 1);
+    }
+
+    #[test]
+    fn a_row_counts_its_average_and_at_least_its_columns() {
+        let fields =
+            [("id", DataType::Int64), ("name", DataType::Utf8)].map(|(name, kind)| Field::new(name, kind, true));
+        let mut shape = TableShape::of(Arc::new(Schema::new(fields.to_vec())));
+        assert_eq!(arrow_row_bytes(&shape), 24);
+        (shape.rows, shape.bytes) = (Some(10), Some(50));
+        assert_eq!(arrow_row_bytes(&shape), 24);
+        shape.bytes = Some(5000);
+        assert_eq!(arrow_row_bytes(&shape), 500);
     }
 
     #[test]

@@ -164,7 +164,9 @@ impl Opened {
         let writers = sizing::writers(&job.limits, fed, (&shape, memory_bytes));
         let writers = writers.filter(|_| job.transform.limit.is_none());
         let sides = wanted.channels.max(writers.unwrap_or(1));
-        let budget = budget::divide(memory_bytes, sides, count, work).paced(&job.limits.speed);
+        let budget = budget::divide(memory_bytes, sides, count, work);
+        let budget = if work == Work::Query { budget.gathering(sizing::arrow_row_bytes(&shape)) } else { budget };
+        let budget = budget.paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
         let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();
         let has = |goal: &&Goal<'_>| resume.is_some_and(|unfinished| unfinished.committed.contains(&goal.sink));

@@ -26,12 +26,6 @@ use crate::run::stages::{cores, endpoint};
 use crate::schema::{FORM, TEXT, with_metadata};
 use crate::source::{Source, SplitGoal, TableShape};
 
-/// Rows of a batch where nobody knows how long they are.
-const UNKNOWN_BATCH_ROWS: usize = 1024;
-
-/// Rows of a batch, at least.
-const LEAST_BATCH_ROWS: usize = 16;
-
 /// Names of the two ends in a plan.
 const ENDS: [&str; 2] = ["source0", "source1"];
 
@@ -74,8 +68,7 @@ impl Open {
         let described = described.await.at("source", || endpoint.label()).at("side", || side);
         let (session, source, shape) = described?;
         let split_bytes = sizing::split_bytes(limits, shape.bytes, channels);
-        let mut budget = budget::divide(memory_bytes, channels, 1, Work::Query);
-        budget.batch_rows = batch_rows(&shape, budget.batch_bytes);
+        let budget = budget::divide(memory_bytes, channels, 1, Work::Query).gathering(sizing::arrow_row_bytes(&shape));
         Ok(Self {
             side,
             place: place.clone(),
@@ -151,13 +144,6 @@ impl Open {
         };
         Rows::new(self.side, root, pipeline.task_context(Arc::new(ends)), (codec, columns))
     }
-}
-
-/// Rows of a batch. A sort holds several batches of so many rows, however long they are.
-fn batch_rows(shape: &TableShape, batch_bytes: usize) -> usize {
-    let row_bytes = shape.bytes.zip(shape.rows).and_then(|(bytes, rows)| bytes.checked_div(rows));
-    let rows = row_bytes.and_then(|row| (batch_bytes as u64).checked_div(row));
-    rows.map_or(UNKNOWN_BATCH_ROWS, |rows| (rows as usize).clamp(LEAST_BATCH_ROWS, budget::BATCH_ROWS / 2))
 }
 
 /// Reads a column as text from now on that has a value which Arrow cannot hold, such as an infinite date, and the same

@@ -65,7 +65,7 @@ async fn what_bounds_the_channels_is_in_the_arithmetic() {
     let said = arithmetic(&job, &source(1000, 500)).await;
     assert_eq!(said[1], "30 channels are all that 128 MB of memory feed", "{said:?}");
     job.limits.memory_bytes = Some(64_000_000);
-    let said = arithmetic(&job, &long_rows(4, 5_000_000)).await;
+    let said = arithmetic(&job, &long_rows(4, 3_500_000)).await;
     assert!(said.iter().any(|line| line.ends_with("2 channels are all that 64 MB of memory feed")), "{said:?}");
     job.limits = arrow_etl::job::Limits { jobs: Some(7), ..job.limits };
     job.transform.limit = Some(5);
@@ -120,8 +120,8 @@ async fn a_row_that_exceeds_the_memory_is_an_error_with_the_figure() {
     let target = Memory::new();
     let error = run(&job, &long_rows(1, 20_000_000), &target).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Resource);
-    assert!(error.to_string().contains("needs about 120,"), "{error}");
-    assert!(error.hint().unwrap().starts_with("give --memory at least 12"), "{:?}", error.hint());
+    assert!(error.to_string().contains("needs about 160,"), "{error}");
+    assert!(error.hint().unwrap().starts_with("give --memory at least 16"), "{:?}", error.hint());
     assert_eq!((rows(&target), target.staged()), (None, 0));
 }
 
