@@ -195,8 +195,9 @@ impl<W: Write + Send> Encoder<W> {
         let rows = batches.iter().map(RecordBatch::num_rows).sum::<usize>();
         let bytes = batches.iter().map(batch_bytes).sum::<usize>();
         let limit = self.settings.row_group;
-        let long_bytes = LONG_ROW_BYTES.min(limit.bytes / LONG_ROWS_SHARE);
-        let long_rows = batches.iter().any(|batch| has_row_of(batch, long_bytes));
+        let long_group_bytes = limit.bytes / LONG_ROWS_SHARE;
+        let long_row_bytes = LONG_ROW_BYTES.min(long_group_bytes);
+        let long_rows = batches.iter().any(|batch| has_row_of(batch, long_row_bytes));
         if long_rows && !self.long_rows {
             // They go into a row group of their own.
             self.close_group()?;
@@ -215,7 +216,7 @@ impl<W: Write + Send> Encoder<W> {
         self.rows += rows;
         self.decoded_bytes += bytes;
         let held: usize = self.columns.iter().map(Column::memory_size).sum();
-        if self.long_rows && held >= limit.bytes / LONG_ROWS_SHARE {
+        if self.long_rows && held >= long_group_bytes {
             return Ok(true);
         }
         Ok(self.rows >= limit.rows

@@ -157,9 +157,13 @@ pub(super) fn lacking(catalog: &Catalog, incoming: &TableShape) -> Option<String
     names.sort_unstable();
     names.dedup();
     let all_built_in = names.iter().all(|name| oid_of(name).is_some());
-    let remedy = if all_built_in { "" } else { ": make them or their extensions before, as with --pre-sql" };
-    let note = format!("the target has no types {}, and their columns get others{remedy}", names.join(", "));
-    (!names.is_empty()).then_some(note)
+    let (lacking, remedy) = match names[..] {
+        [] => return None,
+        [name] => (format!("type {name}, and its columns get another"), "it or its extension"),
+        _ => (format!("types {}, and their columns get others", names.join(", ")), "them or their extensions"),
+    };
+    let remedy = if all_built_in { String::new() } else { format!(": make {remedy} before, as with --pre-sql") };
+    Some(format!("the target has no {lacking}{remedy}"))
 }
 
 /// The type of a new column: its own where the server has it, below its domain else, and what its Arrow type asks for.
