@@ -252,14 +252,18 @@ impl Bench {
         }
     }
 
-    /// `--memory`: the peak is at most that and 60 MB, with a thousand columns, and with rows of 50 MB.
+    /// `--memory`: the peak is at most that and 60 MB, with a thousand columns, with rows of 50 MB, and with rows of nearly
+    /// an eighth of it behind short ones.
     fn limits(&self) {
         let columns: Vec<String> = (1..1000).map(|at| format!("(i * {at} % 1000)::int c{at}")).collect();
         let (columns, rows) = (columns.join(", "), self.rows / 50);
         self.sql(&format!("create table broad as select i::bigint id, {columns} from generate_series(1, {rows}) i"));
         self.sql("create table long as select i::bigint id, repeat('x', 50000000) v from generate_series(1, 64) i");
+        self.sql("create table eighth as select i::bigint id, 'short'::text v from generate_series(1, 10000) i");
+        let text = "select string_agg(md5((i * j)::text), '') from generate_series(1, 480000) j";
+        self.sql(&format!("insert into eighth select 10000 + i, ({text}) from generate_series(1, 10) i"));
         self.sql("vacuum analyze broad");
-        for (table, megabytes, pairs) in [("broad", 128, 4), ("long", 512, 2)] {
+        for (table, megabytes, pairs) in [("broad", 128, 4), ("eighth", 128, 4), ("long", 512, 2)] {
             let file = |extension: &str| format!("{}/{table}.{extension}", self.folder);
             let (from, to) = (format!("{}#{table}", self.url), format!("{}#target", self.url));
             let (parquet, csv, memory) = (file("parquet"), file("csv"), format!("{megabytes}MB"));

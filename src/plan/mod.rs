@@ -15,6 +15,7 @@ pub mod gather;
 mod intake;
 mod leaf;
 mod lineage;
+mod memory;
 mod outlet;
 pub mod pipeline;
 pub mod read;

@@ -30,6 +30,7 @@ use crate::plan::checked;
 use crate::plan::context::{Ends, Reads, with_extension};
 use crate::plan::error::from_datafusion;
 use crate::plan::lineage::{Lineage, lineage};
+use crate::plan::memory::SharedMemory;
 use crate::plan::read::{ReadExec, ReadSpec};
 use crate::plan::rowwise::{labelled, placed};
 use crate::plan::steps::{SteppedTable, Steps};
@@ -195,14 +196,18 @@ pub struct Planned {
 impl Pipeline {
     /// A pipeline of `parts`. Plans nothing yet.
     pub fn new(parts: Parts) -> Result<Self> {
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(parts.memory_bytes, 1.0).build_arc();
+        let memory = SharedMemory::new(parts.memory_bytes, parts.goal.channels);
+        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(memory)).build_arc();
         let mut config = SessionConfig::new()
             .with_target_partitions(parts.goal.channels)
             .with_batch_size(parts.batch_rows)
             .with_round_robin_repartition(false)
-            // Each partition of a sort sets so much aside for its merge; all of them together take a quarter.
-            .with_sort_spill_reservation_bytes(parts.memory_bytes / (4 * parts.goal.channels.max(1)))
+            // Each partition of a sort sets so much aside for its merge; all of them together take an eighth.
+            .with_sort_spill_reservation_bytes(parts.memory_bytes / (8 * parts.goal.channels.max(1)))
             .with_information_schema(false);
+        // A hash join holds one of its sides whole; a join of sorted rows spills.
+        let is_large = parts.shape.bytes.is_some_and(|bytes| bytes > parts.memory_bytes as u64 / 2);
+        config.options_mut().optimizer.prefer_hash_join = !is_large;
         let parser = &mut config.options_mut().sql_parser;
         // Names are taken as they are written: `--where 'Amount > 3'` means the column Amount.
         parser.enable_ident_normalization = false;

@@ -1,8 +1,8 @@
 //! How the memory of a job is divided: pure arithmetic.
 //!
 //! A half is for batches on their way, a quarter for what writers gather, and a quarter is left for what no part
-//! counts: buffers of connections, of the decoder and the allocator. A query that may sort or join gets a half for
-//! that, and its batches are smaller.
+//! counts: buffers of connections, of the decoder and the allocator. A query that may sort or join gets up to a half
+//! for that, and its batches are smaller.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::flow::heavy;
@@ -26,6 +26,9 @@ const BATCHES_PER_TARGET: u64 = 2;
 
 /// Between these a batch's bytes are chosen. With smaller ones the work per batch would outweigh that per row.
 const BATCH_BYTES: std::ops::RangeInclusive<u64> = (128 << 10)..=(2 << 20);
+
+/// What operators hold beside what they count.
+const UNCOUNTED_BYTES: u64 = 32 << 20;
 
 /// How rows go through a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +98,7 @@ pub fn divide(memory_bytes: u64, channels: usize, targets: usize, work: Work) ->
         batch_bytes,
         lane_bytes: 2 * batch_bytes,
         writer_bytes: (memory_bytes / (4 * channels * targets.max(1) as u64)) as usize,
-        operator_bytes: (memory_bytes / 2) as usize,
+        operator_bytes: (memory_bytes / 2).saturating_sub(UNCOUNTED_BYTES).max(memory_bytes / 4) as usize,
         heavy_bytes: (memory_bytes / 8) as usize,
     }
 }
@@ -103,7 +106,7 @@ pub fn divide(memory_bytes: u64, channels: usize, targets: usize, work: Work) ->
 fn batches_bytes(memory_bytes: u64, work: Work) -> u64 {
     match work {
         Work::Rows => memory_bytes / 2,
-        Work::Query => memory_bytes / 4,
+        Work::Query => memory_bytes / 8,
     }
 }
 
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn the_floor_of_a_batch_bounds_the_channels() {
         assert_eq!(channels_max(128 * MB, 1, Work::Rows), 32);
-        assert_eq!(channels_max(128 * MB, 1, Work::Query), 16);
+        assert_eq!(channels_max(128 * MB, 1, Work::Query), 8);
         assert_eq!(channels_max(DEFAULT_BYTES, 1, Work::Rows), 128);
         assert_eq!(channels_max(DEFAULT_BYTES, 9, Work::Rows), 64);
     }
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn operators_gather_as_many_rows_as_fill_a_batch() {
         let rows = |row_bytes| divide(128 * MB, 2, 1, Work::Query).gathering(row_bytes).batch_rows;
-        assert_eq!((rows(0), rows(8), rows(8 << 10), rows(5 * MB)), (BATCH_ROWS, BATCH_ROWS, 128, 1));
+        assert_eq!((rows(0), rows(8), rows(8 << 10), rows(5 * MB)), (BATCH_ROWS, BATCH_ROWS, 64, 1));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::job::Limits;
-use crate::run::budget;
+use crate::run::budget::{self, Work};
 use crate::runner::share;
 use crate::shape::{TableShape, counted};
 
@@ -21,6 +21,13 @@ const SPLIT_BYTES: std::ops::RangeInclusive<u64> = (8 << 20)..=(64 << 20);
 
 /// Splits per channel that even out differences between them.
 const SPLITS_PER_CHANNEL: u64 = 8;
+
+/// Rows that a channel of a query holds at least, as parts of the memory that one row needs: two sorted ones to merge.
+const GATHERED_ROWS: u64 = 3;
+
+/// Rows of so many bytes on average are long, and the longest of them about so many times as long.
+const LONG_AVERAGE_BYTES: u64 = 32 << 10;
+const LONGEST_OF_AVERAGE: u64 = 16;
 
 /// Bytes of a short text and its offset.
 const SHORT_VALUE_BYTES: usize = 16;
@@ -152,13 +159,22 @@ pub fn split_bytes(limits: &Limits, source_bytes: Option<u64>, channels: usize) 
     (bytes / (channels as u64 * SPLITS_PER_CHANNEL)).clamp(*SPLIT_BYTES.start(), *SPLIT_BYTES.end())
 }
 
-/// No more channels than can hold one row each, as long as the rows of `shape` are on average.
-pub(super) fn for_rows_of(wanted: Wanted, shape: &TableShape, memory_bytes: u64) -> Wanted {
+/// No more channels than can hold one row each, as long as the rows of `shape` are on average, or gather them.
+pub(super) fn for_rows_of(wanted: Wanted, shape: &TableShape, work: Work, memory_bytes: u64) -> Wanted {
     let Some(row) = row_bytes(shape) else { return wanted };
-    wanted.at_most(budget::channels_of_rows(memory_bytes, row), |most| {
+    let most = match work {
+        Work::Rows => budget::channels_of_rows(memory_bytes, row),
+        Work::Query => gathering_channels(shape, memory_bytes),
+    };
+    wanted.at_most(most, |most| {
         let channels = if most == 1 { "1 channel is" } else { &format!("{most} channels are") };
         format!("rows of about {row} bytes: {channels} all that {} of memory feed", budget::size(memory_bytes))
     })
+}
+
+/// How many channels of a query can gather rows of `shape` at the same time.
+pub(super) fn gathering_channels(shape: &TableShape, memory_bytes: u64) -> usize {
+    budget::channels_of_rows(memory_bytes, gathered_row_bytes(shape).saturating_mul(GATHERED_ROWS))
 }
 
 /// Bytes of a row of `shape` on average.
@@ -166,11 +182,13 @@ fn row_bytes(shape: &TableShape) -> Option<u64> {
     Some(shape.bytes? / shape.rows.filter(|rows| *rows > 0)?)
 }
 
-/// Bytes of a row of `shape` in Arrow: the average, and at least what its columns take with short values.
-pub(super) fn arrow_row_bytes(shape: &TableShape) -> u64 {
+/// Bytes of a row of `shape` that is gathered in Arrow: the average, and at least what its columns take with short values.
+/// Where rows are long on average, some are much longer.
+pub(super) fn gathered_row_bytes(shape: &TableShape) -> u64 {
     let columns = shape.schema.fields().iter();
     let least = columns.map(|field| field.data_type().primitive_width().unwrap_or(SHORT_VALUE_BYTES) as u64).sum();
-    row_bytes(shape).unwrap_or(0).max(least)
+    let row = row_bytes(shape).unwrap_or(0).max(least);
+    if row < LONG_AVERAGE_BYTES { row } else { row.saturating_mul(LONGEST_OF_AVERAGE) }
 }
 
 #[cfg(test)]
@@ -200,15 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn a_row_counts_its_average_and_at_least_its_columns() {
+    fn a_gathered_row_counts_its_average_and_at_least_its_columns_and_a_long_one_more() {
         let fields =
             [("id", DataType::Int64), ("name", DataType::Utf8)].map(|(name, kind)| Field::new(name, kind, true));
         let mut shape = TableShape::of(Arc::new(Schema::new(fields.to_vec())));
-        assert_eq!(arrow_row_bytes(&shape), 24);
+        assert_eq!(gathered_row_bytes(&shape), 24);
         (shape.rows, shape.bytes) = (Some(10), Some(50));
-        assert_eq!(arrow_row_bytes(&shape), 24);
+        assert_eq!(gathered_row_bytes(&shape), 24);
         shape.bytes = Some(5000);
-        assert_eq!(arrow_row_bytes(&shape), 500);
+        assert_eq!(gathered_row_bytes(&shape), 500);
+        shape.bytes = Some(3_000_000);
+        assert_eq!(gathered_row_bytes(&shape), 4_800_000);
+        assert_eq!([128 << 20, 512 << 20].map(|memory_bytes| gathering_channels(&shape, memory_bytes)), [1, 4]);
     }
 
     #[test]

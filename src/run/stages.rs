@@ -159,13 +159,13 @@ impl Opened {
         let reader = session.source(&place.object)?;
         let described = reader.describe().await.and_then(|shape| columns::usable(shape, &job.transform));
         let shape = described.at("source", || source.label())?;
-        let wanted = sizing::for_rows_of(wanted, &shape, memory_bytes);
+        let wanted = sizing::for_rows_of(wanted, &shape, work, memory_bytes);
         // With a limit rows pass one writer.
         let writers = sizing::writers(&job.limits, fed, (&shape, memory_bytes));
         let writers = writers.filter(|_| job.transform.limit.is_none());
         let sides = wanted.channels.max(writers.unwrap_or(1));
         let budget = budget::divide(memory_bytes, sides, count, work);
-        let budget = if work == Work::Query { budget.gathering(sizing::arrow_row_bytes(&shape)) } else { budget };
+        let budget = if work == Work::Query { budget.gathering(sizing::gathered_row_bytes(&shape)) } else { budget };
         let budget = budget.paced(&job.limits.speed);
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
         let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();

@@ -67,8 +67,10 @@ impl Open {
         };
         let described = described.await.at("source", || endpoint.label()).at("side", || side);
         let (session, source, shape) = described?;
+        let channels = channels.min(sizing::gathering_channels(&shape, memory_bytes));
         let split_bytes = sizing::split_bytes(limits, shape.bytes, channels);
-        let budget = budget::divide(memory_bytes, channels, 1, Work::Query).gathering(sizing::arrow_row_bytes(&shape));
+        let budget =
+            budget::divide(memory_bytes, channels, 1, Work::Query).gathering(sizing::gathered_row_bytes(&shape));
         Ok(Self {
             side,
             place: place.clone(),

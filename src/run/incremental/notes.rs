@@ -7,7 +7,7 @@ use crate::sink::Noted;
 
 impl Window {
     /// What the user should know, one sentence each.
-    pub(super) fn notes(&self) -> Vec<String> {
+    pub(in super::super) fn notes(&self) -> Vec<String> {
         let cursor = self.cursor();
         let text = |value: &ScalarValue| printed(value).unwrap_or_default();
         let mut notes = vec![match (&self.position, &self.bound) {

@@ -67,6 +67,26 @@ fn a_thousand_columns_stay_within_the_memory() {
     assert!(peak > 0 && peak <= (128 + 60 + 40) * 1_000_000, "{peak} bytes");
 }
 
+#[test]
+fn sorts_and_joins_of_more_than_the_memory_spill() {
+    let (folder, url) = (tempfile::tempdir().unwrap(), server::postgres());
+    let sql = "create table t as select i as id, repeat(md5(i::text), 8) as v from generate_series(1, 300000) i; analyze t";
+    server::psql(&url, sql);
+    for (ours, query) in [
+        ("select id from src order by v", r#"select id from t order by v collate "C""#),
+        (
+            "select a.id, length(b.v) as n from src a join src b on a.v = b.v order by 1",
+            "select a.id, length(b.v) as n from t a join t b on a.v = b.v order by 1",
+        ),
+    ] {
+        let words = ["copy", &format!("{url}#t"), "out.csv", "--mode", "replace", "--memory", "64MB", "-j", "2"];
+        run(folder.path(), &[&words[..], &["--sql", ours]].concat());
+        let theirs = server::psql(&url, &format!("copy ({query}) to stdout with (format csv, header)"));
+        let out = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
+        assert!(out.lines().eq(theirs.lines()), "{ours}: {} lines for {}", out.lines().count(), theirs.lines().count());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn ten_thousand_splits_of_a_server_and_two_channels_hold_three_connections() {
     let url = server::postgres();
