@@ -70,7 +70,8 @@ fn a_thousand_columns_stay_within_the_memory() {
 #[test]
 fn sorts_and_joins_of_more_than_the_memory_spill() {
     let (folder, url) = (tempfile::tempdir().unwrap(), server::postgres());
-    let sql = "create table t as select i as id, repeat(md5(i::text), 8) as v from generate_series(1, 300000) i; analyze t";
+    let sql =
+        "create table t as select i as id, repeat(md5(i::text), 8) as v from generate_series(1, 300000) i; analyze t";
     server::psql(&url, sql);
     for (ours, query) in [
         ("select id from src order by v", r#"select id from t order by v collate "C""#),
