@@ -32,14 +32,16 @@ pub(super) fn files() {
         let writer = format!(
             r#"{{"name": "txtfilewriter", "parameter": {{"path": "{place}/out", "fileName": "x", "writeMode": "truncate"}}}}"#
         );
-        let target = format!("{place}/out.csv");
+        // Into a folder, as DataX writes.
+        let target = format!("{place}/copied/");
+        fs::create_dir_all(&target).unwrap();
         let native = format!(
             r#"{{"source": {{"locator": "{source}", "header": false, "allStrings": true}},
-                "target": {{"locator": "{target}", "header": false}}, "mode": "replace"}}"#
+                "target": {{"locator": "{target}", "format": "csv", "header": false}}, "mode": "replace"}}"#
         );
         let copy = [
             &source,
-            &format!("{target}?header=false"),
+            &format!("{target}?format=csv&header=false"),
             "-q",
             "--no-header",
             "--all-strings",
