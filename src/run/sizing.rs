@@ -273,11 +273,11 @@ mod tests {
     fn no_more_writers_than_hold_a_row_each() {
         let limits = Limits { writers: Some(8), ..Limits::default() };
         let unknown = TableShape::of(Arc::new(Schema::empty()));
-        let long = TableShape { rows: Some(10), bytes: Some(400 << 20), ..unknown.clone() };
+        let long = TableShape { rows: Some(10), bytes: Some(300 << 20), ..unknown.clone() };
         let memory_bytes = 512 << 20;
         assert_eq!(writers(&limits, 100, (&unknown, memory_bytes)), Some(8));
         assert_eq!(writers(&limits, 3, (&unknown, memory_bytes)), Some(3));
-        // Each row is there up to six times.
+        // Each row is there up to eight times.
         assert_eq!(writers(&limits, 100, (&long, memory_bytes)), Some(2));
         assert_eq!(writers(&Limits::default(), 100, (&unknown, memory_bytes)), None);
     }
