@@ -25,6 +25,9 @@ const SPLITS_PER_CHANNEL: u64 = 8;
 /// Rows that a channel of a query holds at least, as parts of the memory that one row needs: two sorted ones to merge.
 const GATHERED_ROWS: u64 = 3;
 
+/// Bytes of a row where nobody knows how long they are.
+const UNKNOWN_ROW_BYTES: u64 = 256;
+
 /// Rows of so many bytes on average are long, and the longest of them about so many times as long.
 const LONG_AVERAGE_BYTES: u64 = 32 << 10;
 const LONGEST_OF_AVERAGE: u64 = 16;
@@ -182,12 +185,12 @@ fn row_bytes(shape: &TableShape) -> Option<u64> {
     Some(shape.bytes? / shape.rows.filter(|rows| *rows > 0)?)
 }
 
-/// Bytes of a row of `shape` that is gathered in Arrow: the average, and at least what its columns take with short values.
-/// Where rows are long on average, some are much longer.
+/// Bytes of a row of `shape` that is gathered in Arrow: the average, where it is known, and at least what its columns take with
+/// short values. Where rows are long on average, some are much longer.
 pub(super) fn gathered_row_bytes(shape: &TableShape) -> u64 {
     let columns = shape.schema.fields().iter();
     let least = columns.map(|field| field.data_type().primitive_width().unwrap_or(SHORT_VALUE_BYTES) as u64).sum();
-    let row = row_bytes(shape).unwrap_or(0).max(least);
+    let row = row_bytes(shape).unwrap_or(UNKNOWN_ROW_BYTES).max(least);
     if row < LONG_AVERAGE_BYTES { row } else { row.saturating_mul(LONGEST_OF_AVERAGE) }
 }
 
@@ -222,7 +225,7 @@ mod tests {
         let fields =
             [("id", DataType::Int64), ("name", DataType::Utf8)].map(|(name, kind)| Field::new(name, kind, true));
         let mut shape = TableShape::of(Arc::new(Schema::new(fields.to_vec())));
-        assert_eq!(gathered_row_bytes(&shape), 24);
+        assert_eq!(gathered_row_bytes(&shape), 256);
         (shape.rows, shape.bytes) = (Some(10), Some(50));
         assert_eq!(gathered_row_bytes(&shape), 24);
         shape.bytes = Some(5000);
