@@ -34,10 +34,13 @@ struct Used {
     of: HashMap<usize, usize>,
     /// The last sort of a partition that began, by its number in brackets.
     last: HashMap<String, usize>,
+    /// How many sorts of a partition have begun and not ended.
+    begun: HashMap<String, usize>,
 }
 
 #[derive(Debug, Default)]
 struct Sort {
+    partition: String,
     bytes: usize,
     consumers: usize,
 }
@@ -49,9 +52,11 @@ impl SharedMemory {
     }
 
     /// The most that one sort may hold. All of them have three quarters: what merges the partitions holds batches of all of them.
+    ///
+    /// Each partition has as many sorts as the one that has most: it may begin while others have not yet.
     fn sort_bytes(&self, used: &Used) -> usize {
-        let sorts = used.sorts.iter().filter(|sort| sort.consumers > 0).count();
-        self.bytes / 4 * 3 / sorts.max(self.partitions)
+        let sorts = used.begun.values().copied().max().unwrap_or(0).max(1);
+        self.bytes / 4 * 3 / (sorts * self.partitions)
     }
 }
 
@@ -80,7 +85,8 @@ impl MemoryPool for SharedMemory {
         let mut used = self.used.lock();
         let last = used.last.get(&partition).copied();
         let sort = last.filter(|_| begin == 1).unwrap_or_else(|| {
-            used.sorts.push(Sort::default());
+            used.sorts.push(Sort { partition: partition.clone(), ..Sort::default() });
+            *used.begun.entry(partition.clone()).or_default() += 1;
             used.sorts.len() - 1
         });
         used.sorts[sort].consumers += 1;
@@ -90,8 +96,13 @@ impl MemoryPool for SharedMemory {
 
     fn unregister(&self, consumer: &MemoryConsumer) {
         let mut used = self.used.lock();
-        if let Some(sort) = used.of.remove(&consumer.id()) {
-            used.sorts[sort].consumers -= 1;
+        let Used { sorts, of, begun, .. } = &mut *used;
+        let Some(sort) = of.remove(&consumer.id()).and_then(|sort| sorts.get_mut(sort)) else { return };
+        sort.consumers -= 1;
+        if sort.consumers == 0
+            && let Some(begun) = begun.get_mut(&sort.partition)
+        {
+            *begun -= 1;
         }
     }
 
@@ -174,9 +185,9 @@ mod tests {
         inner.try_grow(300).unwrap();
         let above = [0, 1, 2].map(|_| names.map(|name| consumer(&pool, name)));
         for [sort, merge] in &above {
-            sort.try_grow(100).unwrap();
-            merge.try_grow(50).unwrap();
-            assert!(sort.try_grow(1).is_err() && merge.try_grow(1).is_err(), "a quarter of 600 each");
+            sort.try_grow(50).unwrap();
+            merge.try_grow(25).unwrap();
+            assert!(sort.try_grow(1).is_err() && merge.try_grow(1).is_err(), "the other partition has four, too");
         }
         assert!(inner.try_grow(1).is_err());
         drop(above);

@@ -80,7 +80,7 @@ fn sorts_and_joins_of_more_than_the_memory_spill() {
             "select a.id, length(b.v) as n from t a join t b on a.v = b.v order by 1",
         ),
     ] {
-        let words = ["copy", &format!("{url}#t"), "out.csv", "--mode", "replace", "--memory", "64MB", "-j", "2"];
+        let words = ["copy", &format!("{url}#t"), "out.csv", "--mode", "replace", "--memory", "80MB", "-j", "2"];
         run(folder.path(), &[&words[..], &["--sql", ours]].concat());
         let theirs = server::psql(&url, &format!("copy ({query}) to stdout with (format csv, header)"));
         let out = std::fs::read_to_string(folder.path().join("out.csv")).unwrap();
