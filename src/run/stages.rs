@@ -117,6 +117,16 @@ pub(super) fn endpoint(place: &Place) -> Result<Arc<dyn Endpoint>> {
     connectors::find(&place.connector)?.endpoint(&place.options)
 }
 
+/// `memory_bytes` of `job`, which moves rows of `shape`, for so many `sides`.
+fn divided(job: &Job, work: Work, shape: &TableShape, (memory_bytes, sides): (u64, usize)) -> Budget {
+    let budget = budget::divide(memory_bytes, sides, job.targets().count(), work);
+    let budget = match work {
+        Work::Rows => budget,
+        Work::Query => budget.gathering(sizing::gathered_row_bytes(shape)),
+    };
+    budget.paced(&job.limits.speed)
+}
+
 impl Opened {
     /// Opens the source of `job` and cuts it. The target is reached meanwhile and not touched: one that is not there is
     /// heard of before anything is moved.
@@ -164,9 +174,7 @@ impl Opened {
         let writers = sizing::writers(&job.limits, fed, (&shape, memory_bytes));
         let writers = writers.filter(|_| job.transform.limit.is_none());
         let sides = wanted.channels.max(writers.unwrap_or(1));
-        let budget = budget::divide(memory_bytes, sides, count, work);
-        let budget = if work == Work::Query { budget.gathering(sizing::gathered_row_bytes(&shape)) } else { budget };
-        let budget = budget.paced(&job.limits.speed);
+        let budget = divided(job, work, &shape, (memory_bytes, sides));
         let split_bytes = sizing::split_bytes(&job.limits, shape.bytes, wanted.channels);
         let all: Vec<Goal<'_>> = goals(job, &target, &also).collect();
         let has = |goal: &&Goal<'_>| resume.is_some_and(|unfinished| unfinished.committed.contains(&goal.sink));
